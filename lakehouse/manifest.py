@@ -1,0 +1,102 @@
+"""The manifest of a lake: which version of every table belongs together.
+
+A load writes each Delta table in turn and publishes all of them at once by replacing one small file,
+`_manifest.json`. Readers pin the versions that it names, so they see the old lake or the new one and
+never a mixture. The manifest before it is kept as `_manifest.previous.json`: rolling back is putting
+that file in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lakehouse.errors import LakeError
+from lakehouse.storage import Lake
+
+MANIFEST_NAME = "_manifest.json"
+PREVIOUS_NAME = "_manifest.previous.json"
+FORMAT_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(_Frozen):
+    """One column: `type` is the Spark SQL name (`int`, `array<string>`), `comment` what it means."""
+
+    name: str
+    type: str
+    comment: str = ""
+    nullable: bool = True
+
+
+class SourceFile(_Frozen):
+    """The identity of an input file: its name and size in bytes, and the SHA-256 of its bytes."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class TableEntry(_Frozen):
+    """One published table, as of one Delta version.
+
+    `path` is relative to the lake. `kind` is `table` for what was loaded and `view` for what was
+    pre-computed from it. `key` names the columns that identify a row; `clustered_by` those that the
+    rows are ordered by in the files, so that look-ups by them read little. `bytes` and `files` are
+    those of the live data files.
+    """
+
+    path: str
+    version: int
+    rows: int
+    bytes: int
+    files: int
+    kind: Literal["table", "view"]
+    key: tuple[str, ...] = ()
+    clustered_by: tuple[str, ...] = ()
+    comment: str = ""
+    columns: tuple[Column, ...]
+    source: SourceFile | None = None
+
+
+class Manifest(_Frozen):
+    """All tables of a lake that belong together. `generation` rises by one with every load."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    generation: int = Field(ge=1)
+    created_at: datetime
+    engine: str
+    schema_name: str = "imdb"
+    tables: dict[str, TableEntry]
+
+
+def read_manifest(lake: Lake) -> Manifest | None:
+    """The published manifest, or None where the lake has none.
+
+    Raises LakeError where the file is there and cannot be understood.
+    """
+    raw = lake.read_file(MANIFEST_NAME)
+    if raw is None:
+        return None
+    try:
+        return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise LakeError(
+            f"{MANIFEST_NAME} in {lake} cannot be read ({error.error_count()} errors, the first: "
+            f"{error.errors()[0]['msg']}). Load the lake again, or put {PREVIOUS_NAME} in its place."
+        ) from error
+
+
+def publish_manifest(lake: Lake, manifest: Manifest) -> None:
+    """Make `manifest` the one that readers see, keeping the one before it. Atomic."""
+    current = lake.read_file(MANIFEST_NAME)
+    if current is not None:
+        lake.replace_file(PREVIOUS_NAME, current)
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    lake.replace_file(MANIFEST_NAME, text.encode("utf-8"))

@@ -1,0 +1,178 @@
+"""All settings, described once. The only module that reads the environment.
+
+A setting `max_rows` is `IMDB_MAX_ROWS` in the environment and `max_rows` in a TOML file named by
+`IMDB_CONFIG`. The environment wins over the file, a program's flag over both. Settings that belong to
+a service keep the name that the service gave them (`DATABRICKS_HOST`, `OPENAI_API_KEY`, …).
+README's table is generated from this class: `python -m lakehouse.settings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from lakehouse.errors import UsageError
+
+PREFIX = "IMDB_"
+CONFIG_VARIABLE = "IMDB_CONFIG"
+
+EngineKind = Literal["embedded", "spark"]
+
+
+def _service(name: str, description: str) -> Any:
+    """A setting that keeps a service's own variable name."""
+    return Field(default=None, validation_alias=name, description=description)
+
+
+class Settings(BaseSettings):
+    """Every setting of every program. Sizes are in bytes and times in seconds unless a name says more."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    # the lake and its engine
+    lake: str | None = Field(None, description="The lake, where `--lake` is not given.")
+    engine: EngineKind = Field("embedded", description="`embedded` (no Java) or `spark` (a local Spark session).")
+    schema_name: str = Field("imdb", pattern=r"^[A-Za-z_]\w*$", description="Schema that the tables are served in.")
+    state_dir: Path | None = Field(
+        None, description="Folder for what is not the lake: audit, locks, logs. Default: the user's state folder."
+    )
+    engine_memory_mb: int = Field(
+        4096, ge=512, description="Memory ceiling of the embedded engine's process, in MiB. A query above it ends."
+    )
+    engine_isolation: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="Run the embedded engine in a network of its own (Linux, local lake), so that no other user "
+        "of the machine reaches it. `required` refuses to start where that cannot be done.",
+    )
+
+    # limits of one query
+    max_rows: int = Field(500, ge=1, le=100_000, description="Rows that one query may answer with.")
+    max_result_bytes: int = Field(60_000, ge=1_000, description="Size of one answer's rows, as text.")
+    max_cell_chars: int = Field(2_000, ge=50, description="Length of one cell, in characters.")
+    query_timeout_seconds: float = Field(50.0, gt=0, le=3_600, description="Time that one query may run.")
+    max_concurrent_queries: int = Field(8, ge=1, le=64, description="Queries that run at once; others wait.")
+    max_sql_bytes: int = Field(32_768, ge=100, description="Size of one statement, in bytes.")
+
+    # the server
+    audit_file: Path | None = Field(None, description="The audit log. Default: `audit.jsonl` in the state folder.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="Log level on stderr.")
+
+    # loading
+    max_reject_percent: float = Field(
+        1.0, ge=0, le=100, description="A load fails where a file has more malformed lines than this share."
+    )
+    download_url: str = Field(
+        "https://datasets.imdbws.com", description="Where `imdb-etl download` finds IMDb's published files."
+    )
+    load_memory_mb: int = Field(
+        768, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
+    )
+
+    # services, under the names that they gave
+    databricks_host: str | None = _service("DATABRICKS_HOST", "Databricks workspace. Not used yet.")
+    databricks_http_path: str | None = _service("DATABRICKS_HTTP_PATH", "Databricks SQL warehouse. Not used yet.")
+    databricks_token: SecretStr | None = _service("DATABRICKS_TOKEN", "Databricks access token. Not used yet.")
+    spark_remote: str | None = _service("SPARK_REMOTE", "URL of a Spark Connect server. Not used yet.")
+    openai_api_key: SecretStr | None = _service("OPENAI_API_KEY", "OpenAI key for AI functions. Not used yet.")
+    azure_openai_endpoint: str | None = _service("AZURE_OPENAI_ENDPOINT", "Azure OpenAI resource. Not used yet.")
+    azure_openai_key: SecretStr | None = _service("AZURE_OPENAI_KEY", "Azure OpenAI key. Not used yet.")
+    azure_openai_deployment: str | None = _service("AZURE_OPENAI_DEPLOYMENT", "Azure OpenAI deployment. Not used yet.")
+    cosmos_endpoint: str | None = _service("COSMOS_ENDPOINT", "Azure Cosmos DB account. Not used yet.")
+    cosmos_key: SecretStr | None = _service("COSMOS_KEY", "Azure Cosmos DB key. Not used yet.")
+
+    @field_validator("state_dir", "audit_file")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else Path(os.path.abspath(value.expanduser()))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        config = os.environ.get(CONFIG_VARIABLE)
+        if not config:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(config))
+
+    @cached_property
+    def state(self) -> Path:
+        """The state folder, made where it is missing, readable by its owner alone."""
+        folder = self.state_dir or _default_state_dir()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def audit_path(self) -> Path:
+        return self.audit_file or self.state / "audit.jsonl"
+
+
+def load_settings(**flags: Any) -> Settings:
+    """The settings of this process; a flag that is None counts as not given.
+
+    Raises UsageError for a value that does not fit, an unknown name in the file, or an unknown
+    `IMDB_` variable, which would otherwise be a misspelt setting that silently does nothing.
+    """
+    _reject_unknown_variables()
+    config = os.environ.get(CONFIG_VARIABLE)
+    if config and not Path(config).is_file():
+        raise UsageError(f"{CONFIG_VARIABLE} names {config}, which is not a file. Correct it, or unset it.")
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError("\n".join(_explain(detail) for detail in error.errors())) from error
+    except ValueError as error:  # a TOML file that is not TOML
+        raise UsageError(f"{config} is not a valid TOML file: {error}") from error
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a setting."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else PREFIX + field.upper()
+
+
+def settings_table() -> str:
+    """README's table of settings, as Markdown."""
+    lines = ["| variable | default | what it does |", "|---|---|---|"]
+    for field, info in Settings.model_fields.items():
+        default = "" if info.default is None else f"`{info.default}`"
+        lines.append(f"| `{variable_name(field)}` | {default} | {info.description} |")
+    return "\n".join(lines)
+
+
+def _default_state_dir() -> Path:
+    from platformdirs import user_state_path  # imported late: 40 ms that a handshake need not wait for
+
+    return user_state_path("imdb-lakehouse", appauthor=False)
+
+
+def _reject_unknown_variables() -> None:
+    known = {variable_name(field) for field in Settings.model_fields} | {CONFIG_VARIABLE}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else f" README lists the {PREFIX} settings."
+            raise UsageError(f"{name} is not a setting.{hint}")
+
+
+def _explain(detail: Any) -> str:
+    field = str(detail["loc"][0]) if detail["loc"] else "?"
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(field, list(Settings.model_fields), n=1)
+        return f"{field} is not a setting." + (f" Did you mean {near[0]}?" if near else "")
+    name = variable_name(field) if field in Settings.model_fields else field
+    shown = "" if "key" in field.lower() or "token" in field.lower() else f" (given: {detail['input']!r})"
+    return f"{name}: {detail['msg']}{shown}."
+
+
+if __name__ == "__main__":
+    print(settings_table())

@@ -1,0 +1,140 @@
+"""Where a lake is, and the few file operations that the product itself makes on it.
+
+A lake is a directory, a storage URL (`s3://`, `abfss://`, `gs://`, `file://`), or a `catalog.schema`
+of an engine that has a catalogue. Table data are read and written by engines; here are only the small
+files beside them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from lakehouse.errors import LakeError, UsageError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+_CATALOG_NAME = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
+
+
+class LakeKind(Enum):
+    DIRECTORY = "directory"
+    URL = "url"
+    CATALOG = "catalog"
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The address of a lake.
+
+    `address` is an absolute path for a directory, the URL without a trailing slash for storage, and
+    `catalog.schema` for a catalogue.
+    """
+
+    kind: LakeKind
+    address: str
+
+    @classmethod
+    def parse(cls, text: str) -> Lake:
+        """Read what a person wrote as `--lake`.
+
+        `catalog.schema` is taken for a catalogue only where no such file or folder exists.
+        Raises UsageError where the text is empty or a URL has no scheme that is known here.
+        """
+        if not text.strip():
+            raise UsageError("--lake is empty. Give a directory, a storage URL, or catalog.schema.")
+        if text.startswith("file://"):
+            return cls(LakeKind.DIRECTORY, os.path.abspath(unquote(urlsplit(text).path)))
+        if "://" in text:
+            return cls(LakeKind.URL, text.rstrip("/"))
+        if _CATALOG_NAME.fullmatch(text) and not os.path.exists(text):
+            return cls(LakeKind.CATALOG, text)
+        return cls(LakeKind.DIRECTORY, os.path.abspath(os.path.expanduser(text)))
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def directory(self) -> Path | None:
+        """The folder of a lake on this machine, None for any other."""
+        return Path(self.address) if self.kind is LakeKind.DIRECTORY else None
+
+    def table_location(self, path: str) -> str:
+        """The absolute location of a table, given its path relative to the lake."""
+        return f"{self.address}/{path}"
+
+    def read_file(self, name: str) -> bytes | None:
+        """The bytes of a small file of the lake, None where it is not there.
+
+        Raises LakeError where it cannot be read.
+        """
+        if self.kind is LakeKind.CATALOG:
+            return None
+        if self.directory is not None:
+            return _read_local(self.directory / name)
+        return self._read_remote(name)
+
+    def replace_file(self, name: str, data: bytes) -> None:
+        """Write a small file so that a reader sees the old bytes or the new ones, never a part.
+
+        Raises LakeError where it cannot be written.
+        """
+        if self.directory is not None:
+            _replace_local(self.directory / name, data)
+            return
+        filesystem, root = self._filesystem()
+        try:
+            # Object stores make an upload visible as a whole when it is closed.
+            with filesystem.open_output_stream(f"{root}/{name}") as out:
+                out.write(data)
+        except OSError as error:
+            raise LakeError(f"{name} could not be written to {self}: {error}") from error
+
+    def _read_remote(self, name: str) -> bytes | None:
+        filesystem, root = self._filesystem()
+        try:
+            with filesystem.open_input_stream(f"{root}/{name}") as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LakeError(f"{name} could not be read from {self}: {error}") from error
+
+    def _filesystem(self) -> tuple[FileSystem, str]:
+        from pyarrow import ArrowInvalid
+        from pyarrow.fs import FileSystem
+
+        try:
+            filesystem, root = FileSystem.from_uri(self.address)
+        except (ArrowInvalid, OSError) as error:
+            raise UsageError(f"--lake {self.address}: this storage cannot be opened: {error}") from error
+        return filesystem, root.rstrip("/")
+
+
+def _read_local(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise LakeError(f"{path.name} could not be read from {path.parent}: {error.strerror}.") from error
+
+
+def _replace_local(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise LakeError(f"{path.name} could not be written to {path.parent}: {error.strerror}.") from error

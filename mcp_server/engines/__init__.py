@@ -1,0 +1,39 @@
+"""The contract that every engine keeps. No driver is imported here."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lakehouse.session import Capabilities
+from mcp_server.models import CheckedQuery, ResultSet, TableInfo
+
+__all__ = ["Engine", "Capabilities"]
+
+
+class Engine(Protocol):
+    """A place where SQL runs. Synchronous and safe for several threads at once.
+
+    Errors: QueryFailed (with the engine's own reason, in one line), QueryTimedOut, QueryCancelled,
+    ResourceLimit, EngineUnavailable. Any other exception is a defect.
+    """
+
+    name: str
+    capabilities: Capabilities
+
+    def start(self) -> None:
+        """Make the engine ready. Idempotent; several callers wait for the same start."""
+
+    def tables(self) -> tuple[TableInfo, ...]:
+        """All tables and views that this lake serves."""
+
+    def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
+        """Run a checked query to its end, its deadline or its cancellation."""
+
+    def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
+        """The engine's plan of a checked query, without running it and without naming a path."""
+
+    def cancel(self, query_id: str) -> None:
+        """Stop a running query in the engine. Does nothing where it is not running."""
+
+    def close(self) -> None:
+        """End the engine and everything that it started. Idempotent."""

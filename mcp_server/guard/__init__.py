@@ -1,0 +1,3 @@
+"""Text → CheckedQuery, or a refusal that teaches. The only package that parses SQL."""
+
+from __future__ import annotations

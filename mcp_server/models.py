@@ -1,0 +1,108 @@
+"""The types that travel along the path of a query. No driver, no SDK, no logic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass
+from typing import TYPE_CHECKING, Final
+
+from lakehouse.manifest import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GUARD_SEAL: Final = object()
+"""What the guard stamps a CheckedQuery with. Used in `mcp_server.guard` and nowhere else (a test looks)."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks: the user of the operating system on stdio. Never what a client says of itself."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class RowLimit:
+    """How many rows the answer may have. The engine is asked for one more, which proves truncation."""
+
+    rows: int
+
+    @property
+    def fetch(self) -> int:
+        return self.rows + 1
+
+
+@dataclass(frozen=True)
+class CheckedQuery:
+    """A statement that the guard has read and allowed. Only `guard` makes one; engines take nothing else.
+
+    `sent` is the caller's text. `sql` is what runs: the caller's own tokens without comments, with
+    nothing added but what the guard splices in (table version pins). `tables` and `functions` are
+    those that it reads and calls, lower case, last part of the name. `pins` maps a table to the Delta
+    version that is read. `deadline_seconds` is the time that it may run.
+    """
+
+    sent: str
+    sql: str
+    tables: frozenset[str]
+    functions: frozenset[str]
+    limit: RowLimit
+    deadline_seconds: float
+    principal: Principal
+    pins: Mapping[str, int]
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not GUARD_SEAL:
+            raise TypeError("Only the guard makes a CheckedQuery: call guard.check, never this class.")
+
+
+@dataclass(frozen=True)
+class ShowTables:
+    """`SHOW TABLES`, or `SHOW VIEWS` where `views_only`, with the LIKE pattern of the statement, if any."""
+
+    views_only: bool = False
+    pattern: str | None = None
+
+
+@dataclass(frozen=True)
+class ShowColumns:
+    """`SHOW COLUMNS` or `DESCRIBE [TABLE]` of one table of the lake."""
+
+    table: str
+    describe: bool = False
+
+
+@dataclass(frozen=True)
+class Explain:
+    """`EXPLAIN [mode]` of a statement that was checked like any other. `mode` is Spark's, lower case."""
+
+    query: CheckedQuery
+    mode: str = "simple"
+
+
+Checked = CheckedQuery | ShowTables | ShowColumns | Explain
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What is known of a table or view. `rows` is None where nobody counted them."""
+
+    name: str
+    kind: str
+    comment: str
+    columns: tuple[Column, ...]
+    rows: int | None = None
+    key: tuple[str, ...] = ()
+    clustered_by: tuple[str, ...] = ()
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class ResultSet:
+    """What an engine answered: at most `RowLimit.fetch` rows, with Spark SQL type names beside Arrow's."""
+
+    table: pa.Table
+    types: tuple[str, ...]
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,24 @@
+"""Every instruction that a model reads, as Markdown with front matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One file: `meta` is its front matter (`name: value` lines), `text` what stands below it."""
+
+    meta: dict[str, str]
+    text: str
+
+
+@cache
+def read(name: str) -> Prompt:
+    """The prompt `name`. Raises FileNotFoundError where there is none."""
+    raw = files(__name__).joinpath(f"{name}.md").read_text(encoding="utf-8")
+    head, _, body = raw.removeprefix("---\n").partition("\n---\n")
+    pairs = (line.partition(":") for line in head.splitlines() if line.strip())
+    return Prompt({key.strip(): value.strip() for key, _, value in pairs}, body.strip())
