@@ -1,0 +1,47 @@
+"""What all tests share: what the machine lacks is said once, by name and count, in the last lines."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
+    """Skips the test where there is no Java 17 or newer."""
+    binary = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if "JAVA_HOME" in os.environ else shutil.which("java")
+    if binary is None or subprocess.run([binary, "-version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs Java 17+")
+
+
+@pytest.fixture(scope="session")
+def real_rows() -> Path:
+    """The folder of real IMDb rows. They are never part of the project: the test is skipped where it is absent."""
+    folder = SHARED / "data" / "imdb-real"
+    if not folder.is_dir():
+        pytest.skip("needs the folder of real IMDb rows")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads this machine's settings or writes into its user's state folder."""
+    for name in list(os.environ):
+        if name.startswith("IMDB_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path_factory.getbasetemp() / "state"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name and count what was skipped, and why."""
+    reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"skipped {count}: {reason.removeprefix('Skipped: ')}")
