@@ -19,6 +19,8 @@ from lakehouse.storage import Lake
 
 MANIFEST_NAME = "_manifest.json"
 PREVIOUS_NAME = "_manifest.previous.json"
+LOADING_NAME = "_loading.json"
+"""Stands in the lake while a load runs. Beside no manifest it means that the first load never finished."""
 FORMAT_VERSION = 1
 
 
