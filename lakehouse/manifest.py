@@ -24,6 +24,9 @@ LOADING_NAME = "_loading.json"
 FORMAT_VERSION = 1
 
 
+TableKind = Literal["table", "view"]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +62,7 @@ class TableEntry(_Frozen):
     rows: int
     bytes: int
     files: int
-    kind: Literal["table", "view"]
+    kind: TableKind
     key: tuple[str, ...] = ()
     clustered_by: tuple[str, ...] = ()
     comment: str = ""

@@ -37,7 +37,6 @@ class Capabilities:
     `time_travel`     SQL understands `VERSION AS OF`
     `cancel`          a running query can be interrupted by its tag
     `optimize`        `OPTIMIZE … ZORDER BY` exists
-    `analyze`         `ANALYZE TABLE … COMPUTE STATISTICS` exists
     `ordered_write`   a sorted DataFrame is written in its order
     `own_process`     the engine ends with the process that opened it, and under its memory ceiling
     """
@@ -45,7 +44,6 @@ class Capabilities:
     time_travel: bool
     cancel: bool
     optimize: bool
-    analyze: bool
     ordered_write: bool
     own_process: bool
 
@@ -53,10 +51,10 @@ class Capabilities:
 CAPABILITIES: Mapping[EngineKind, Capabilities] = MappingProxyType(
     {
         "embedded": Capabilities(
-            time_travel=True, cancel=True, optimize=False, analyze=False, ordered_write=False, own_process=True
+            time_travel=True, cancel=True, optimize=False, ordered_write=False, own_process=True
         ),
         "spark": Capabilities(
-            time_travel=True, cancel=True, optimize=True, analyze=True, ordered_write=True, own_process=False
+            time_travel=True, cancel=True, optimize=True, ordered_write=True, own_process=False
         ),
     }
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -95,6 +96,15 @@ class Lake:
                 out.write(data)
         except OSError as error:
             raise LakeError(f"{name} could not be written to {self}: {error}") from error
+
+    def remove_file(self, name: str) -> None:
+        """Remove a small file of the lake. Does nothing where it is not there."""
+        if self.directory is not None:
+            (self.directory / name).unlink(missing_ok=True)
+            return
+        filesystem, root = self._filesystem()
+        with suppress(FileNotFoundError):
+            filesystem.delete_file(f"{root}/{name}")
 
     def _read_remote(self, name: str) -> bytes | None:
         filesystem, root = self._filesystem()

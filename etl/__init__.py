@@ -1,0 +1,1 @@
+"""IMDb's published files → Delta tables → pre-computed views. Knows nothing of the server."""

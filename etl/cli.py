@@ -1,0 +1,119 @@
+"""imdb-etl: sample | load | download."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from etl.progress import Reporter
+from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.settings import load_settings
+from lakehouse.storage import Lake
+
+if TYPE_CHECKING:
+    from etl.pipeline import Summary
+
+REFERENCE_TITLES = 5_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except LakehouseError as error:
+        print(f"imdb-etl: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("imdb-etl: interrupted. Nothing was published; run the same command again.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from etl.sample import write_sample
+
+    report = Reporter()
+    with report.running(), report.stage(f"write {options.titles:,} invented titles") as stage:
+        rows = write_sample(
+            options.out, titles=options.titles, seed=options.seed, progress=lambda _, count: stage.advance(0, count)
+        )
+        stage.advance(0, sum(rows.values()))
+    print(f"{sum(rows.values()):,} rows in {len(rows)} files in {options.out}")
+
+
+def _download(options: argparse.Namespace) -> None:
+    from etl.download import TERMS, download
+
+    settings = load_settings()
+    print(TERMS, file=sys.stderr)
+    report = Reporter()
+    with report.running(), report.stage("download") as stage:
+        files = download(
+            options.out, url=settings.download_url, progress=lambda _, done, __: stage.advance(done, 0)
+        )
+    print(f"{len(files)} files in {options.out}")
+
+
+def _load(options: argparse.Namespace) -> None:
+    from etl.pipeline import load
+
+    settings = load_settings(engine=options.engine, lake=options.lake)
+    if settings.lake is None:
+        raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
+    lake = Lake.parse(settings.lake)
+    report = Reporter()
+    with report.running():
+        summary = load(options.source, lake, settings.engine, settings, report)
+    print_summary(summary, lake)
+
+
+def print_summary(summary: Summary, lake: Lake) -> None:
+    """The table at the end of a load, and what a person should know."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Generation {summary.generation} of {lake}", title_justify="left")
+    table.add_column("table")
+    table.add_column("from")
+    for name in ("read", "written", "rejected", "files", "bytes", "seconds"):
+        table.add_column(name, justify="right")
+    for row in summary.tables:
+        read = f"{row.read:,}" if row.source else ""
+        rejected = f"{row.rejected:,}" if row.source else ""
+        numbers = (read, f"{row.written:,}", rejected, f"{row.files:,}", f"{row.bytes:,}", f"{row.seconds:.1f}")
+        table.add_row(row.table, row.source or "pre-computed", *numbers)
+    # A pipe has no width of its own; the table must not be folded for it.
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table)
+    for note in summary.notes:
+        console.print(note, highlight=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="imdb-etl", description="IMDb's files → Delta tables and pre-computed views.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    sample = commands.add_parser("sample", help="write an invented data set in IMDb's format")
+    sample.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
+    sample.add_argument("--titles", type=int, default=REFERENCE_TITLES, metavar="N", help="how many titles (%(default)s)")
+    sample.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same bytes (%(default)s)")
+    sample.set_defaults(run=_sample)
+
+    load = commands.add_parser("load", help="load IMDb's files into a lake")
+    load.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder with the .tsv.gz or .tsv files")
+    load.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
+    load.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
+    load.set_defaults(run=_load)
+
+    download = commands.add_parser("download", help="fetch IMDb's published files")
+    download.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
+    download.set_defaults(run=_download)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""IMDb's files, our tables and the gold views, as data: columns, types, keys, comments and layout.
+
+The format and the meaning of each column: IMDb, "Non-Commercial Datasets" (the page that describes
+the published files). The comments are what an assistant reads before it writes SQL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """How a field is written in the file, and with that the Spark type it becomes."""
+
+    TEXT = "string"
+    TITLE_ID = "title id"
+    PERSON_ID = "person id"
+    INTEGER = "int"
+    DECIMAL = "double"
+    FLAG = "boolean"
+    COMMA_LIST = "comma list"
+    CONTROL_B_LIST = "list separated by the byte 0x02"
+    JSON_LIST = "JSON list"
+
+    @property
+    def spark_type(self) -> str:
+        return _SPARK_TYPES.get(self, self.value)
+
+
+_SPARK_TYPES = {
+    Kind.TITLE_ID: "string",
+    Kind.PERSON_ID: "string",
+    Kind.COMMA_LIST: "array<string>",
+    Kind.CONTROL_B_LIST: "array<string>",
+    Kind.JSON_LIST: "array<string>",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a file. A line whose `required` field is null is malformed. `column` renames it."""
+
+    name: str
+    kind: Kind
+    comment: str
+    required: bool = False
+    column: str = ""
+
+    @property
+    def column_name(self) -> str:
+        return self.column or self.name
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One file and the table made of it.
+
+    `key` identifies a row. `clustered_by` is the order of the rows in the table's files: the first
+    column of the source is free, because IMDb's files come in that order (checked while reading).
+    """
+
+    file: str
+    table: str
+    comment: str
+    fields: tuple[Field, ...]
+    key: tuple[str, ...]
+    clustered_by: tuple[str, ...]
+    required: bool = True
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.fields)
+
+
+@dataclass(frozen=True)
+class GoldView:
+    """A join that is computed once per load. `sql` reads the tables by name, the smaller side of each join first.
+
+    `columns` names the output, each with the table whose column it is, so that types and comments are
+    written once.
+    """
+
+    name: str
+    comment: str
+    sql: str
+    columns: tuple[tuple[str, str], ...]
+    key: tuple[str, ...]
+    clustered_by: tuple[str, ...]
+
+
+TITLE_TYPES = "movie, short, tvEpisode, tvSeries, tvMiniSeries, tvMovie, tvSpecial, tvShort, video, videoGame, tvPilot"
+CATEGORIES = (
+    "actor, actress, self, director, writer, producer, composer, cinematographer, editor, production_designer, "
+    "casting_director, archive_footage, archive_sound"
+)
+
+_TCONST = Field("tconst", Kind.TITLE_ID, "Title id, such as tt0111161. Text: ids have 7 or more digits.", required=True)
+_NCONST = Field("nconst", Kind.PERSON_ID, "Person id, such as nm0000151.", required=True)
+
+DATASETS: tuple[Dataset, ...] = (
+    Dataset(
+        file="title.ratings",
+        table="ratings_delta",
+        comment="One row per rated title: mean rating and number of votes. Titles without votes are not here.",
+        fields=(
+            _TCONST,
+            Field("averageRating", Kind.DECIMAL, "Weighted mean of the votes, 1.0 to 10.0.", required=True),
+            Field("numVotes", Kind.INTEGER, "Number of votes.", required=True),
+        ),
+        key=("tconst",),
+        clustered_by=("tconst",),
+    ),
+    Dataset(
+        file="title.basics",
+        table="movies_delta",
+        comment="One row per title of any type (films, series, episodes, games). Despite the name not only films: "
+        "filter titleType = 'movie' for feature films.",
+        fields=(
+            _TCONST,
+            Field("titleType", Kind.TEXT, f"One of: {TITLE_TYPES}.", required=True),
+            Field("primaryTitle", Kind.TEXT, "The best-known title. Not unique.", required=True),
+            Field("originalTitle", Kind.TEXT, "The title in the original language."),
+            Field("isAdult", Kind.FLAG, "True for adult titles."),
+            Field("startYear", Kind.INTEGER, "Year of release (first year of a series). Null: unknown."),
+            Field("endYear", Kind.INTEGER, "Last year of a series. Null: still running, unknown, or no series."),
+            Field("runtimeMinutes", Kind.INTEGER, "Running time in minutes. Null: unknown."),
+            Field("genres", Kind.COMMA_LIST, "Up to three genres, such as ['Crime','Drama']. Null: unknown."),
+        ),
+        key=("tconst",),
+        clustered_by=("tconst",),
+    ),
+    Dataset(
+        file="name.basics",
+        table="persons_delta",
+        comment="One row per person.",
+        fields=(
+            _NCONST,
+            Field("primaryName", Kind.TEXT, "The name most often credited. Not unique.", required=True),
+            Field("birthYear", Kind.INTEGER, "Year of birth; years BC are positive too. Null: unknown."),
+            Field("deathYear", Kind.INTEGER, "Year of death. Null: alive or unknown."),
+            Field("primaryProfession", Kind.COMMA_LIST, "Up to three professions, such as ['actor','producer']."),
+            Field("knownForTitles", Kind.COMMA_LIST, "Up to four title ids that the person is known for."),
+        ),
+        key=("nconst",),
+        clustered_by=("nconst",),
+    ),
+    Dataset(
+        file="title.principals",
+        table="principals_delta",
+        comment="One row per principal credit. A person can have several in one title. Names and titles are in "
+        "movie_cast, already joined.",
+        fields=(
+            _TCONST,
+            Field("ordering", Kind.INTEGER, "Billing order within the title, from 1.", required=True),
+            _NCONST,
+            Field("category", Kind.TEXT, f"One of: {CATEGORIES}.", required=True),
+            Field("job", Kind.TEXT, "The job in words, where the category does not say it. Null: none given."),
+            Field("characters", Kind.JSON_LIST, "Characters played, or how a person appears. Null: none given."),
+        ),
+        key=("tconst", "ordering"),
+        clustered_by=("tconst",),
+    ),
+    Dataset(
+        file="title.crew",
+        table="crew_delta",
+        comment="Directors and writers of each title as lists of person ids.",
+        fields=(
+            _TCONST,
+            Field("directors", Kind.COMMA_LIST, "Person ids of the directors. Null: unknown."),
+            Field("writers", Kind.COMMA_LIST, "Person ids of the writers. Null: unknown."),
+        ),
+        key=("tconst",),
+        clustered_by=("tconst",),
+        required=False,
+    ),
+    Dataset(
+        file="title.akas",
+        table="akas_delta",
+        comment="Other names of titles, by region and language.",
+        fields=(
+            Field("titleId", Kind.TITLE_ID, "Title id: the tconst of movies_delta.", required=True, column="tconst"),
+            Field("ordering", Kind.INTEGER, "Number of the name within the title, from 1.", required=True),
+            Field("title", Kind.TEXT, "The name in that region.", required=True),
+            Field("region", Kind.TEXT, "ISO 3166 country code or an IMDb region such as XWW. Null: unknown."),
+            Field("language", Kind.TEXT, "ISO 639 language code. Null: unknown."),
+            Field("types", Kind.CONTROL_B_LIST, "Kinds of name, such as imdbDisplay, original, working."),
+            Field("attributes", Kind.CONTROL_B_LIST, "Further remarks, such as 'reissue title'."),
+            Field("isOriginalTitle", Kind.FLAG, "True for the original title."),
+        ),
+        key=("tconst", "ordering"),
+        clustered_by=("tconst",),
+        required=False,
+    ),
+    Dataset(
+        file="title.episode",
+        table="episodes_delta",
+        comment="Which series an episode belongs to, and its season and number.",
+        fields=(
+            Field("tconst", Kind.TITLE_ID, "Title id of the episode.", required=True),
+            Field("parentTconst", Kind.TITLE_ID, "Title id of the series.", required=True),
+            Field("seasonNumber", Kind.INTEGER, "Season; some series use the year. Null: unknown."),
+            Field("episodeNumber", Kind.INTEGER, "Number within the season; 0 is a pilot. Null: unknown."),
+        ),
+        key=("tconst",),
+        clustered_by=("tconst",),
+        required=False,
+    ),
+)
+
+_MOVIES, _RATINGS, _PERSONS, _PRINCIPALS = "movies_delta", "ratings_delta", "persons_delta", "principals_delta"
+
+GOLD_VIEWS: tuple[GoldView, ...] = (
+    GoldView(
+        name="movies_with_ratings",
+        comment="Every rated title with its rating: movies_delta joined with ratings_delta, pre-computed. Use it "
+        "instead of that join for anything about ratings, votes or 'best' titles. Unrated titles are not here.",
+        sql=f"SELECT m.*, r.averageRating, r.numVotes FROM {_RATINGS} r JOIN {_MOVIES} m ON m.tconst = r.tconst",
+        columns=(
+            *((field.column_name, _MOVIES) for field in DATASETS[1].fields),
+            ("averageRating", _RATINGS),
+            ("numVotes", _RATINGS),
+        ),
+        key=("tconst",),
+        clustered_by=("startYear", "tconst"),
+    ),
+    GoldView(
+        name="movie_cast",
+        comment="Every credit with title and name: principals_delta joined with movies_delta and persons_delta, "
+        "pre-computed. Use it instead of that join for who worked on what. For the cast of one title filter "
+        "tconst, for a person filter primaryName. Credits of an unknown title or person are not here.",
+        sql=f"SELECT c.tconst, c.primaryTitle, c.titleType, c.startYear, c.nconst, p.primaryName, c.category, c.job, "
+        f"c.characters, c.ordering FROM {_PERSONS} p JOIN (SELECT x.*, m.primaryTitle, m.titleType, m.startYear "
+        f"FROM {_MOVIES} m JOIN {_PRINCIPALS} x ON x.tconst = m.tconst) c ON c.nconst = p.nconst",
+        columns=(
+            ("tconst", _PRINCIPALS),
+            ("primaryTitle", _MOVIES),
+            ("titleType", _MOVIES),
+            ("startYear", _MOVIES),
+            ("nconst", _PRINCIPALS),
+            ("primaryName", _PERSONS),
+            ("category", _PRINCIPALS),
+            ("job", _PRINCIPALS),
+            ("characters", _PRINCIPALS),
+            ("ordering", _PRINCIPALS),
+        ),
+        key=("tconst", "ordering"),
+        clustered_by=("primaryName", "nconst", "tconst", "ordering"),
+    ),
+)
+
+REJECTS_TABLE = "rejects"
+
+
+@dataclass(frozen=True)
+class Orphans:
+    """Rows of `child` whose `column` is not found in `parent`: real in IMDb's files, counted and reported."""
+
+    child: str
+    column: str
+    parent: str
+
+
+ORPHANS: tuple[Orphans, ...] = (
+    Orphans(_RATINGS, "tconst", _MOVIES),
+    Orphans(_PRINCIPALS, "tconst", _MOVIES),
+    Orphans(_PRINCIPALS, "nconst", _PERSONS),
+)

@@ -1,0 +1,370 @@
+"""The load, from files to a published lake: one program over the DataFrame API for every engine.
+
+    inspect a file → typed table → … → rejects → gold views → optimise → publish the manifest
+
+Nothing that readers see changes before the last step. Each file is inspected in a thread while the
+engine writes the table before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, GoldView
+from etl.progress import Reporter
+from etl.quality import duplicate_keys, orphans
+from etl.source import Inspection, check_header, find_source, inspect
+from etl.tables import ROW_GROUP_ROWS, TableDefinition, TableWriter, Written, remove_orphans
+from etl.transform import read_lines, rejected, typed
+from lakehouse.errors import LakeError, LakehouseError, SourceError, UsageError
+from lakehouse.manifest import (
+    LOADING_NAME,
+    Column,
+    Manifest,
+    SourceFile,
+    TableEntry,
+    TableKind,
+    publish_manifest,
+    read_manifest,
+)
+from lakehouse.session import EngineSession, open_session
+from lakehouse.settings import EngineKind, Settings
+from lakehouse.storage import Lake, LakeKind
+
+LOCK_NAME = "_load.lock"
+WORK_NAME = "_work"
+
+_REJECT_COLUMNS = (
+    Column(name="file", type="string", comment="The source file."),
+    Column(name="line", type="bigint", comment="Line below the header, from 1. Null where it was found by content."),
+    Column(name="raw", type="string", comment="The line as it stands in the file; bytes that are not UTF-8 as \\xNN."),
+    Column(name="reason", type="string", comment="Why it was not loaded."),
+)
+_REJECTS = TableDefinition(REJECTS_TABLE, "Lines of the source files that were not loaded, and why.", _REJECT_COLUMNS, ())
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One line of the summary: what became of a file or a view. `seconds` is wall time."""
+
+    table: str
+    source: str
+    read: int
+    written: int
+    rejected: int
+    files: int
+    bytes: int
+    seconds: float
+
+
+@dataclass
+class _Made:
+    """A table or view of this run. `written` moves on when the table is optimised."""
+
+    definition: TableDefinition
+    key: tuple[str, ...]
+    kind: TableKind
+    written: Written
+    source: SourceFile | None
+
+    def entry(self) -> TableEntry:
+        return TableEntry(
+            path=self.definition.name,
+            version=self.written.version,
+            rows=self.written.rows,
+            bytes=self.written.bytes,
+            files=self.written.files,
+            kind=self.kind,
+            key=self.key,
+            clustered_by=self.definition.clustered_by,
+            comment=self.definition.comment,
+            columns=self.definition.columns,
+            source=self.source,
+        )
+
+
+@dataclass
+class Summary:
+    """What a load did. `notes` are findings a person should know: duplicate keys, orphans, files left out."""
+
+    generation: int = 0
+    tables: list[Loaded] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def load(source: Path, lake: Lake, engine: EngineKind, settings: Settings, report: Reporter) -> Summary:
+    """Load IMDb's files from a folder into a lake and publish it.
+
+    Raises SourceError for input that cannot be loaded, LakeError where the lake cannot be written, is
+    being loaded by somebody else or the disk is full. The lake that was there stays as it was.
+    """
+    if lake.kind is LakeKind.CATALOG:
+        raise UsageError(f"--lake {lake}: a load writes to a directory or a storage URL, not to a catalogue.")
+    if not source.is_dir():
+        raise SourceError(f"{source} is not a folder. Give the folder with IMDb's .tsv.gz files as --source.")
+    with _locked(lake, settings), _work_folder(lake, settings) as work_dir, _clear_storage_errors(lake):
+        found = [(dataset, find_source(source, dataset)) for dataset in DATASETS]
+        files = [(dataset, path) for dataset, path in found if path is not None]
+        for dataset, path in files:
+            check_header(path, dataset)
+        size = sum(path.stat().st_size for _, path in files)
+        with open_session(engine, config=_engine_config(engine, settings, size), work_dir=str(work_dir)) as session:
+            run = _Load(session, lake, settings, report, work_dir)
+            run.summary.notes += [f"{d.file} is not there: no {d.table}." for d, path in found if path is None]
+            return run.run(files)
+
+
+class _Load:
+    """One run. Collects what the manifest will say."""
+
+    def __init__(
+        self, session: EngineSession, lake: Lake, settings: Settings, report: Reporter, work_dir: Path
+    ) -> None:
+        self.session = session
+        self.lake = lake
+        self.settings = settings
+        self.report = report
+        self.work_dir = work_dir
+        self.writer = TableWriter(session, lake, settings.schema_name)
+        self.summary = Summary()
+        self.made: dict[str, _Made] = {}
+        self.reject_parts: list[str] = []
+
+    def run(self, files: list[tuple[Dataset, Path]]) -> Summary:
+        previous = read_manifest(self.lake)
+        self.lake.replace_file(LOADING_NAME, json.dumps({"pid": os.getpid()}).encode())
+        for dataset, inspection in self._inspections(files):
+            self._load_table(dataset, inspection)
+        self._write_rejects()
+        self._check_reject_share()
+        for view in GOLD_VIEWS:
+            self._build_view(view)
+        self._check_quality()
+        self._optimize()
+        self.summary.generation = previous.generation + 1 if previous else 1
+        publish_manifest(self.lake, self._manifest())
+        self.lake.remove_file(LOADING_NAME)
+        return self.summary
+
+    def _inspections(self, files: list[tuple[Dataset, Path]]) -> Iterator[tuple[Dataset, Inspection]]:
+        """Each file's inspection, the next one already under way while the caller works on this one."""
+
+        def look(dataset: Dataset, path: Path) -> Inspection:
+            with self.report.stage(f"inspect {path.name}", total_bytes=path.stat().st_size) as stage:
+                return inspect(path, dataset, self.work_dir, stage.advance)
+
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            waiting: list[tuple[Dataset, Future[Inspection]]] = [
+                (dataset, pool.submit(look, dataset, path)) for dataset, path in files
+            ]
+            try:
+                for dataset, future in waiting:
+                    yield dataset, future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _load_table(self, dataset: Dataset, inspection: Inspection) -> None:
+        started = time.monotonic()
+        definition = _definition(dataset)
+        lines = read_lines(self.session.spark, str(inspection.readable), dataset)
+        with self.report.stage(f"load {dataset.table}") as stage:
+            in_order = inspection.in_order and dataset.clustered_by == (dataset.fields[0].column_name,)
+            written = self.writer.overwrite(definition, typed(lines, dataset), in_order=in_order)
+            stage.advance(inspection.source.bytes, written.rows)
+        malformed = self._keep_rejects(dataset, inspection, written)
+        if written.rows + malformed != inspection.lines:
+            raise LakehouseError(
+                f"{inspection.source.name}: {inspection.lines:,} lines were read, but {written.rows:,} written and "
+                f"{malformed:,} rejected. The load is given up; please report this with the file."
+            )
+        self._record(definition, dataset.key, "table", written, inspection.source)
+        self.summary.tables.append(
+            Loaded(
+                table=dataset.table,
+                source=inspection.source.name,
+                read=inspection.lines,
+                written=written.rows,
+                rejected=malformed,
+                files=written.files,
+                bytes=written.bytes,
+                seconds=time.monotonic() - started,
+            )
+        )
+
+    def _keep_rejects(self, dataset: Dataset, inspection: Inspection, written: Written) -> int:
+        """Put aside the lines that were not written, and count them. A clean file is not read again."""
+        if inspection.rejects is not None:
+            self.reject_parts.append(str(inspection.rejects))
+        if written.rows == inspection.lines - inspection.malformed:
+            return inspection.malformed
+        part = str(self.work_dir / f"{dataset.file}.misfits.parquet")
+        lines = read_lines(self.session.spark, str(inspection.readable), dataset)
+        rejected(lines, dataset, inspection.source.name).write.mode("overwrite").parquet(part)
+        self.reject_parts.append(part)
+        return inspection.malformed + self.session.spark.read.parquet(part).count()
+
+    def _write_rejects(self) -> None:
+        spark = self.session.spark
+        rows = spark.sql(
+            "SELECT CAST(NULL AS STRING) AS file, CAST(NULL AS BIGINT) AS line, CAST(NULL AS STRING) AS raw, "
+            "CAST(NULL AS STRING) AS reason WHERE false"
+        )
+        for part in self.reject_parts:
+            rows = rows.unionByName(spark.read.parquet(part))
+        self.writer.overwrite(_REJECTS, rows, in_order=True)
+
+    def _check_reject_share(self) -> None:
+        for loaded in self.summary.tables:
+            share = 100 * loaded.rejected / loaded.read
+            if share > self.settings.max_reject_percent:
+                raise SourceError(
+                    f"{loaded.source}: {loaded.rejected:,} of {loaded.read:,} lines ({share:.2f} %) are malformed, more "
+                    f"than the {self.settings.max_reject_percent:g} % allowed (IMDB_MAX_REJECT_PERCENT). They are kept, "
+                    f"with the reasons, in {self.writer.location(REJECTS_TABLE)}. The lake before this load is unchanged."
+                )
+
+    def _build_view(self, view: GoldView) -> None:
+        started = time.monotonic()
+        for name, made in self.made.items():
+            self.writer.read(name, made.written.version).createOrReplaceTempView(name)
+        columns = {(name, column.name): column for name, made in self.made.items() for column in made.definition.columns}
+        definition = TableDefinition(
+            view.name,
+            view.comment,
+            tuple(columns[table, column] for column, table in view.columns),
+            view.clustered_by,
+        )
+        with self.report.stage(f"build {view.name}") as stage:
+            written = self.writer.overwrite(definition, self.session.spark.sql(view.sql), in_order=False)
+            stage.advance(0, written.rows)
+        self._record(definition, view.key, "view", written, None)
+        self.summary.tables.append(
+            Loaded(
+                table=view.name,
+                source="",
+                read=0,
+                written=written.rows,
+                rejected=0,
+                files=written.files,
+                bytes=written.bytes,
+                seconds=time.monotonic() - started,
+            )
+        )
+
+    def _record(
+        self, definition: TableDefinition, key: tuple[str, ...], kind: TableKind, written: Written, source: SourceFile | None
+    ) -> None:
+        self.made[definition.name] = _Made(definition, key, kind, written, source)
+
+    def _check_quality(self) -> None:
+        with self.report.stage("count duplicate keys and orphans"):
+            keys = {name: made.key for name, made in self.made.items() if made.kind == "table"}
+            self.summary.notes += duplicate_keys(self.session.spark, keys)
+            self.summary.notes += orphans(self.session.spark, ORPHANS)
+
+    def _optimize(self) -> None:
+        if not self.session.capabilities.optimize:
+            return
+        for name, made in self.made.items():
+            with self.report.stage(f"optimise {name}") as stage:
+                made.written = self.writer.optimize(made.definition)
+                stage.advance(0, made.written.rows)
+
+    def _manifest(self) -> Manifest:
+        return Manifest(
+            generation=self.summary.generation,
+            created_at=datetime.now(UTC),
+            engine=self.session.kind,
+            schema_name=self.settings.schema_name,
+            tables={name: made.entry() for name, made in self.made.items()},
+        )
+
+
+@contextlib.contextmanager
+def _locked(lake: Lake, settings: Settings) -> Iterator[None]:
+    """One load at a time. The system drops the lock when a process ends, however it ends."""
+    from filelock import FileLock, Timeout
+
+    if lake.directory is not None:
+        path = lake.directory / LOCK_NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        # Storage has no locks: loads of one machine exclude each other, those of two machines do not.
+        path = settings.state / f"load-{hashlib.sha256(lake.address.encode()).hexdigest()[:16]}.lock"
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise LakeError(f"Another load into {lake} is running. Wait for it to end, then try again.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _work_folder(lake: Lake, settings: Settings) -> Iterator[Path]:
+    """An empty folder for what only this run needs, after removing what a killed run left behind."""
+    if lake.directory is None:
+        folder = settings.state / WORK_NAME
+    else:
+        folder = lake.directory / WORK_NAME
+        for log in lake.directory.glob("*/_delta_log"):
+            remove_orphans(log.parent)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _clear_storage_errors(lake: Lake) -> Iterator[None]:
+    """A full disk or a lake that cannot be written, said in one sentence whichever library met it."""
+    try:
+        yield
+    except LakehouseError:
+        raise
+    except Exception as error:
+        text = str(error)
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text:
+            raise LakeError(f"The disk of {lake} is full. Make room and load again; the lake before is unchanged.") from error
+        if isinstance(error, PermissionError) or "Permission denied" in text:
+            raise LakeError(f"{lake} cannot be written: permission denied. Choose another --lake.") from error
+        raise
+
+
+def _engine_config(engine: EngineKind, settings: Settings, source_bytes: int) -> dict[str, str]:
+    """What a load asks of an engine beyond its defaults: small row groups, and spilling to disk in time."""
+    if engine == "spark":
+        return {"spark.hadoop.parquet.block.size": str(16 << 20), "spark.driver.memory": "4g"}
+    memory = settings.load_memory_mb << 20
+    return {
+        "SAIL_PARQUET__MAX_ROW_GROUP_SIZE": str(ROW_GROUP_ROWS),
+        "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
+        "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(memory),
+        # Its guess of which side is smaller is wrong for a join of a join; the views' SQL says it by its order.
+        "SAIL_OPTIMIZER__ENABLE_JOIN_SWAP": "false",
+        # A hash join cannot spill. A table's rows take about ten times their packed size in one.
+        "SAIL_OPTIMIZER__PREFER_HASH_JOIN": str(source_bytes * 10 <= memory * 4).lower(),
+    }
+
+
+def _definition(dataset: Dataset) -> TableDefinition:
+    columns = tuple(
+        Column(name=f.column_name, type=f.kind.spark_type, comment=f.comment, nullable=not f.required)
+        for f in dataset.fields
+    )
+    return TableDefinition(dataset.table, dataset.comment, columns, dataset.clustered_by)

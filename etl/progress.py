@@ -1,0 +1,89 @@
+"""Shows long work: a progress bar on a terminal, plain lines elsewhere. Everything goes to stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PLAIN_INTERVAL_SECONDS = 10.0
+
+
+class Stage:
+    """One stage under way. `advance` takes totals so far, not differences."""
+
+    def __init__(self, reporter: Reporter, title: str, total_bytes: int | None) -> None:
+        self.title = title
+        self.rows = 0
+        self._reporter = reporter
+        self._total_bytes = total_bytes
+        self._started = self._said = time.monotonic()
+        bar = reporter.bar
+        self._task: TaskID | None = None if bar is None else bar.add_task(title, total=total_bytes)
+
+    def advance(self, done_bytes: int, rows: int) -> None:
+        """Say how many bytes and rows are done."""
+        self.rows = rows
+        now = time.monotonic()
+        if self._reporter.bar is not None and self._task is not None:
+            self._reporter.bar.update(self._task, completed=done_bytes if self._total_bytes else None)
+        elif now - self._said >= PLAIN_INTERVAL_SECONDS:
+            self._said = now
+            share = f", {100 * done_bytes / self._total_bytes:.0f} %" if self._total_bytes else ""
+            self._reporter.say(f"{self.title}: {rows:,} rows{share} …")
+
+    def finish(self) -> None:
+        """Say what the whole stage did."""
+        seconds = time.monotonic() - self._started
+        if self._reporter.bar is not None and self._task is not None:
+            self._reporter.bar.remove_task(self._task)
+        rate = f"{self.rows:,} rows, {self.rows / max(seconds, 1e-3):,.0f} rows/s, " if self.rows else ""
+        self._reporter.say(f"{self.title}: {rate}{seconds:.1f} s")
+
+
+class Reporter:
+    """Where stages report to. Safe for several threads."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.bar: Progress | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def running(self) -> Iterator[Reporter]:
+        """Draw bars while inside, where the stream is a terminal."""
+        if not self.stream.isatty():
+            yield self
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        console = Console(file=self.stream)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            self.bar = bar
+            try:
+                yield self
+            finally:
+                self.bar = None
+
+    @contextmanager
+    def stage(self, title: str, total_bytes: int | None = None) -> Iterator[Stage]:
+        """A stage from its beginning to its end. A stage that fails says nothing; the error does."""
+        stage = Stage(self, title, total_bytes)
+        yield stage
+        stage.finish()
+
+    def say(self, line: str) -> None:
+        """One line of plain text."""
+        with self._lock:
+            if self.bar is not None:
+                self.bar.console.print(line, highlight=False)
+            else:
+                print(line, file=self.stream, flush=True)

@@ -1,0 +1,305 @@
+"""Reads a source file once, byte by byte, before an engine does: is it whole, and is every line well formed?
+
+Engines differ in what they do with a line of the wrong shape (Sail's CSV reader ends the load, Spark's
+fills up with nulls, both replace bytes that are not UTF-8), so none of them ever sees one. Here a line
+is split from its neighbours, counted, and where it is malformed, written aside with the reason. What is
+left is read by the engine from the file itself, or, where lines were taken out, from a clean copy.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from etl.datasets import Dataset
+from lakehouse.errors import SourceError
+from lakehouse.manifest import SourceFile
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+BLOCK_BYTES = 4 << 20
+_NEWLINE, _TAB = 10, 9
+
+REJECT_COLUMNS = ("file", "line", "raw", "reason")
+
+OnProgress = Callable[[int, int], None]
+"""Called with the compressed bytes and the lines read so far."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What one reading of a file found.
+
+    `lines` counts the lines below the header, `malformed` those of them that were written to `rejects`
+    (a Parquet file) instead. `readable` is what the engine reads. `in_order` says whether the lines come
+    sorted by their first field, as IMDb's do.
+    """
+
+    source: SourceFile
+    readable: Path
+    rejects: Path | None
+    lines: int
+    malformed: int
+    in_order: bool
+
+
+def find_source(folder: Path, dataset: Dataset) -> Path | None:
+    """The file of a data set: `NAME.tsv.gz` or `NAME.tsv`. None where an optional one is absent.
+
+    Raises SourceError where a needed one is missing or both are there.
+    """
+    packed, plain = folder / f"{dataset.file}.tsv.gz", folder / f"{dataset.file}.tsv"
+    if packed.exists() and plain.exists():
+        raise SourceError(f"Both {packed.name} and {plain.name} are in {folder}. Keep the one to load.")
+    for path in (packed, plain):
+        if path.exists():
+            return path
+    if dataset.required:
+        raise SourceError(
+            f"{packed.name} is missing in {folder} (nor is {plain.name} there). Run `imdb-etl download` for IMDb's "
+            "files, or `imdb-etl sample` for invented ones."
+        )
+    return None
+
+
+def check_header(path: Path, dataset: Dataset) -> None:
+    """Raises SourceError where the file is empty, has a byte-order mark or CRLF, or another header."""
+    with _readable(path), _open(path) as stream:
+        line = stream.readline(64 << 10)
+    name, expected = path.name, "\t".join(dataset.header)
+    if not line:
+        raise SourceError(f"{name} is empty. Fetch it again with `imdb-etl download`.")
+    if line.startswith(b"\xef\xbb\xbf"):
+        raise SourceError(f"{name} starts with a byte-order mark, which IMDb's files do not. Save it as plain UTF-8.")
+    if line.endswith(b"\r\n"):
+        raise SourceError(f"{name} has Windows line ends (CRLF); IMDb's files end lines with LF. Convert it first.")
+    found = line.rstrip(b"\n").decode("utf-8", "backslashreplace")
+    if found != expected:
+        raise SourceError(
+            f"{name} has another header than IMDb's {dataset.file}. Expected: {_show(expected)}. Found: {_show(found)}."
+        )
+
+
+def inspect(path: Path, dataset: Dataset, work_dir: Path, on_progress: OnProgress) -> Inspection:
+    """Read the whole file and take out the malformed lines.
+
+    Needs memory for one block only. Raises SourceError where the file is truncated or damaged, or has
+    no line below its header.
+    """
+    digest = hashlib.sha256()
+    scanner = _Scanner(len(dataset.header))
+    rejects = _RejectWriter(work_dir / f"{dataset.file}.rejects.parquet", path.name)
+    with _readable(path), rejects:
+        for block in _blocks(path, digest.update, on_progress, scanner):
+            rejects.write(scanner.malformed_lines(block))
+    if scanner.lines == 0:
+        raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
+    readable = path
+    if rejects.count:
+        readable = work_dir / f"{dataset.file}.clean.tsv.gz"
+        _write_clean(path, dataset, readable)
+    return Inspection(
+        source=SourceFile(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest()),
+        readable=readable,
+        rejects=rejects.path if rejects.count else None,
+        lines=scanner.lines,
+        malformed=rejects.count,
+        in_order=scanner.in_order,
+    )
+
+
+class _Scanner:
+    """Checks blocks of whole lines. The usual block is found clean with a few passes over its bytes."""
+
+    def __init__(self, fields: int) -> None:
+        self.fields = fields
+        self.lines = 0
+        self.in_order = True
+        self._last_key = b""
+
+    def malformed_lines(self, block: bytes) -> list[tuple[int, bytes, str]]:
+        """The malformed lines of a block as (number below the header from 1, bytes, reason)."""
+        import numpy as np
+
+        letters = np.frombuffer(block, dtype=np.uint8)
+        ends = np.flatnonzero(letters == _NEWLINE)
+        tabs = np.flatnonzero(letters == _TAB)
+        first_line = self.lines + 1
+        self.lines += len(ends)
+        if self._is_clean(block, ends, tabs):
+            self._follow_order(letters, ends, tabs)
+            return []
+        # Sorted or not is then unknown; sorting costs less than guessing.
+        self.in_order = False
+        lines = block.split(b"\n")[:-1]
+        found = ((first_line + i, line, self._reason(line)) for i, line in enumerate(lines))
+        return [(number, line, reason) for number, line, reason in found if reason is not None]
+
+    def _is_clean(self, block: bytes, ends: np.ndarray, tabs: np.ndarray) -> bool:
+        per_line = self.fields - 1
+        if len(tabs) != len(ends) * per_line or b"\r" in block or b"\0" in block:
+            return False
+        grid = tabs.reshape(len(ends), per_line)
+        # Each line's tabs lie between the line end before it and its own.
+        if not ((grid[:, -1] < ends).all() and (grid[1:, 0] > ends[:-1]).all()):
+            return False
+        return _is_utf8(block)
+
+    def _follow_order(self, letters: np.ndarray, ends: np.ndarray, tabs: np.ndarray) -> None:
+        """Compare each line's first field with the one before it, as bytes."""
+        import numpy as np
+
+        if not self.in_order:
+            return
+        starts = np.concatenate(([0], ends[:-1] + 1))
+        lengths = tabs.reshape(len(ends), self.fields - 1)[:, 0] - starts
+        width = int(lengths.max())
+        if width == 0 or width > 32:
+            self.in_order = False
+            return
+        columns = np.arange(width)
+        positions = np.minimum(starts[:, None] + columns, len(letters) - 1)
+        keys = np.where(columns < lengths[:, None], letters[positions], 0).astype(np.uint8).view(f"S{width}").ravel()
+        self.in_order = bool(self._last_key <= keys[0] and (keys[1:] >= keys[:-1]).all())
+        self._last_key = bytes(keys[-1])
+
+    def _reason(self, line: bytes) -> str | None:
+        found = line.count(b"\t") + 1
+        if found != self.fields:
+            return f"{found} field{'s' if found != 1 else ''} instead of {self.fields}"
+        if b"\r" in line:
+            return "carriage return in the line"
+        if b"\0" in line:
+            return "zero byte in the line"
+        return None if _is_utf8(line) else "bytes that are not UTF-8"
+
+
+class _RejectWriter:
+    """Malformed lines, streamed into a Parquet file that is made when the first one comes."""
+
+    def __init__(self, path: Path, file: str) -> None:
+        self.path = path
+        self.count = 0
+        self._file = file
+        self._writer: pa.parquet.ParquetWriter | None = None
+
+    def __enter__(self) -> _RejectWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def write(self, lines: list[tuple[int, bytes, str]]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not lines:
+            return
+        rows = {
+            "file": pa.array([self._file] * len(lines), pa.string()),
+            "line": pa.array([number for number, _, _ in lines], pa.int64()),
+            "raw": pa.array([line.decode("utf-8", "backslashreplace") for _, line, _ in lines], pa.string()),
+            "reason": pa.array([reason for _, _, reason in lines], pa.string()),
+        }
+        table = pa.table(rows)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.path, table.schema)
+        self._writer.write_table(table)
+        self.count += len(lines)
+
+
+def _write_clean(path: Path, dataset: Dataset, target: Path) -> None:
+    scanner = _Scanner(len(dataset.header))
+    with _readable(path), gzip.open(target, "wb", compresslevel=1) as out:
+        out.write("\t".join(dataset.header).encode() + b"\n")
+        for block in _blocks(path, lambda _: None, lambda *_: None, scanner):
+            start = scanner.lines + 1
+            bad = {number - start for number, _, _ in scanner.malformed_lines(block)}
+            if bad:
+                lines = block.split(b"\n")[:-1]
+                block = b"".join(line + b"\n" for i, line in enumerate(lines) if i not in bad)
+            out.write(block)
+
+
+def _blocks(
+    path: Path, on_bytes: Callable[[bytes], None], on_progress: OnProgress, scanner: _Scanner
+) -> Iterator[bytes]:
+    """The file below its header in blocks of whole lines. A last line without an end gets one."""
+    with path.open("rb") as raw:
+        tap = _Tap(raw, on_bytes)
+        stream: IO[bytes] = gzip.GzipFile(fileobj=tap) if path.suffix == ".gz" else tap  # type: ignore[arg-type,assignment]
+        rest, header_seen = b"", False
+        while chunk := stream.read(BLOCK_BYTES):
+            block = rest + chunk
+            if not header_seen:
+                _, newline, block = block.partition(b"\n")
+                header_seen = bool(newline)
+            cut = block.rfind(b"\n") + 1
+            rest = block[cut:]
+            if cut:
+                yield block[:cut]
+                on_progress(tap.count, scanner.lines)
+        if rest:
+            yield rest + b"\n"
+        on_progress(tap.count, scanner.lines)
+
+
+class _Tap:
+    """A file that shows every byte that is read from it to somebody else as well."""
+
+    def __init__(self, raw: IO[bytes], on_bytes: Callable[[bytes], None]) -> None:
+        self._raw = raw
+        self._on_bytes = on_bytes
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._raw.read(size)
+        self._on_bytes(data)
+        self.count += len(data)
+        return data
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+class _readable:  # noqa: N801  (reads like a statement: `with _readable(path)`)
+    """Turns the errors of a damaged or unreadable file into one sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        match error:
+            case EOFError():
+                reason = "is truncated: its end is missing"
+            case gzip.BadGzipFile() | zlib.error():
+                reason = "is not a valid gzip file, or is damaged"
+            case OSError():
+                reason = f"cannot be read: {error.strerror or error}"
+            case _:
+                return
+        raise SourceError(f"{self.path.name} {reason}. Fetch it again with `imdb-etl download`.") from error
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _show(header: str) -> str:
+    return header[:200].replace("\t", " | ")

@@ -1,0 +1,95 @@
+"""Small sources in IMDb's format, and lakes made of them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from etl.datasets import DATASETS
+
+HEADERS = {dataset.file: "\t".join(dataset.header) for dataset in DATASETS}
+
+# Invented rows that have in common with IMDb's what breaks naive readers.
+AWKWARD: dict[str, list[str]] = {
+    "title.ratings": ["tt0000001\t10.0\t2507134", "tt0000002\t1.0\t5", "tt0000003\t7.3\t1204", "tt7777777\t5.5\t9"],
+    "title.basics": [
+        'tt0000001\ttvEpisode\t"Rolling the Deep\t"Rolling the Deep\t0\t2019\t\\N\t\\N\tReality-TV',
+        'tt0000002\tmovie\t"Gilliam"\t"Gilliam"\t1\t1975\t\\N\t137\tCrime,Drama',
+        "tt0000003\tmovie\tTrue\tTrue\t0\t\\N\t\\N\t\\N\t\\N",
+        "tt0000004\tmovie\t12.10\t12.10\t0\t1919\t1920\t1428\tShort",
+        "tt0000005\tmovie\tWho #$&% '?'\\ Is; M, é\tLa lune à un mètre\t0\t1892\t\\N\t3\tComedy,Fantasy",
+        f"tt10000006\ttvEpisode\t{'x' * 400}\tカルメン\t0\t2027\t\\N\t\\N\tNews",
+    ],
+    "name.basics": [
+        'nm0000001\tStephen "Dr" Lave\t\\N\t\\N\tproducer,actor\ttt0000002,tt0000003',
+        "nm0000002\t'El Gisa'\t525\t456\t\\N\t\\N",
+        "nm10000003\tЖанна Ø\t1564\t\\N\t\tt\\N".replace("\tt\\N", "\t\\N"),
+    ],
+    "title.principals": [
+        'tt0000002\t1\tnm0000001\tactor\t\\N\t["Ben (segment \\"The Waiter\\")"]',
+        'tt0000002\t2\tnm0000002\tactor\t\\N\t["The D\'Acoyne: Duke","The Banker, seated","Caf\\u00e9 [x]"]',
+        'tt0000002\t3\tnm0000001\twriter\tnovels "A Wizard", "B" and "C"\t\\N',
+        "tt0000003\t1\tnm10000003\tself\t\\N\t[]",
+        "tt9999999\t1\tnm0000001\tdirector\t\\N\t\\N",
+        "tt9999999\t2\tnm9999999\tdirector\t\\N\t\\N",
+    ],
+    "title.crew": ["tt0000002\tnm0000001,nm0000002\t\\N"],
+    "title.akas": ["tt0000002\t5\tThe Hick\tXEU\t\\N\t\\N\treissue title\x02recut version\t0"],
+    "title.episode": ["tt0000001\ttt32857063\t\\N\t\\N", "tt10000006\ttt0000004\t1994\t0"],
+}
+
+MakeSource = Callable[..., Path]
+
+
+@pytest.fixture
+def make_source(tmp_path: Path) -> MakeSource:
+    """Writes a source folder. A file given as bytes is written as it is, None leaves it out."""
+
+    def make(name: str = "source", **changes: Any) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for file, rows in AWKWARD.items():
+            content = changes.get(file.replace(".", "_"), rows)
+            if content is None:
+                continue
+            if isinstance(content, bytes):
+                (folder / f"{file}.tsv").write_bytes(content)
+                continue
+            text = "\n".join([HEADERS[file], *content]) + "\n"
+            (folder / f"{file}.tsv.gz").write_bytes(gzip.compress(text.encode()))
+        return folder
+
+    return make
+
+
+def run_etl(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `imdb-etl` as a person would."""
+    import os
+
+    command = [sys.executable, "-W", "ignore", "-m", "etl.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
+
+
+def manifest_of(lake: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((lake / "_manifest.json").read_text())
+    return content
+
+
+def rows_of(lake: Path, table: str) -> list[dict[str, Any]]:
+    """All rows of a table at the version that the manifest names, in a stable order."""
+    entry = manifest_of(lake)["tables"][table]
+    rows = DeltaTable(str(lake / entry["path"]), version=entry["version"]).to_pyarrow_table().to_pylist()
+    return sorted(rows, key=lambda row: json.dumps(row, default=str))
+
+
+def rejects_of(lake: Path) -> list[dict[str, Any]]:
+    rows = DeltaTable(str(lake / "rejects")).to_pyarrow_table().to_pylist()
+    return sorted(rows, key=lambda row: (row["file"], row["raw"]))

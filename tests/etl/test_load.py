@@ -1,0 +1,333 @@
+"""`imdb-etl load`: what is read, what is rejected, and what happens to the lake that was there."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+from filelock import FileLock
+
+from tests.etl.conftest import AWKWARD, HEADERS, MakeSource, manifest_of, rejects_of, rows_of, run_etl
+
+
+@pytest.fixture(scope="session", params=["embedded", "spark"])
+def awkward_lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The awkward rows, and one malformed line of every class, loaded by one engine."""
+    if request.param == "spark":
+        request.getfixturevalue("java")
+    folder = tmp_path_factory.mktemp(f"awkward-{request.param}")
+    source, lake = folder / "source", folder / "lake"
+    source.mkdir()
+    for file, rows in AWKWARD.items():
+        lines = [HEADERS[file], *rows, *(line for line, _ in MALFORMED.get(file, []))]
+        data = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines) + b"\n"
+        (source / f"{file}.tsv.gz").write_bytes(gzip.compress(data))
+    done = run_etl(
+        "load", "--source", source, "--lake", lake, "--engine", request.param, IMDB_MAX_REJECT_PERCENT="90"
+    )
+    assert done.returncode == 0, done.stderr
+    return lake
+
+
+# file → malformed lines, each with a part of the reason.
+MALFORMED: dict[str, list[tuple[str | bytes, str]]] = {
+    "title.basics": [
+        ("tt0000100\tmovie\ttoo few", "3 fields instead of 9"),
+        ("", "1 field instead of 9"),
+        ("tt0000101\tmovie\ta\ta\t0\t1999\t\\N\t90\tDrama\textra", "10 fields instead of 9"),
+        ("tt0000102\tmovie\ta\ta\t0\tMCMXC\t\\N\t90\tDrama", "startYear is not a whole number"),
+        ("tt0000103\tmovie\ta\ta\t0\t1999\t\\N\t90.5\tDrama", "runtimeMinutes is not a whole number"),
+        ("tt0000104\tmovie\ta\ta\t2\t1999\t\\N\t 90\tDrama", "isAdult is neither 0 nor 1; runtimeMinutes is not"),
+        ("\\N\tmovie\ta\ta\t0\t1999\t\\N\t90\tDrama", "tconst is missing"),
+        ("nm0000105\tmovie\ta\ta\t0\t1999\t\\N\t90\tDrama", "tconst does not start with tt"),
+        ("tt0000106\tmovie\t\ta\t0\t1999\t\\N\t90\tDrama", "primaryTitle is missing"),
+        ("tt0000107\tmovie\ta\ta\t0\t99999999999\t\\N\t90\tDrama", "startYear is not a whole number"),
+        (b"tt0000108\tmovie\t\xff\xfe\ta\t0\t1999\t\\N\t90\tDrama", "not UTF-8"),
+        ("tt0000109\tmovie\ta\rb\ta\t0\t1999\t\\N\t90\tDrama", "carriage return"),
+        ("tt0000110\tmovie\ta\0b\ta\t0\t1999\t\\N\t90\tDrama", "zero byte"),
+    ],
+    "title.ratings": [
+        ("tt0000100\tgood\t5", "averageRating is not a number"),
+        ("tt0000100\t\\N\t5", "averageRating is missing"),
+        ("tt0000100\t5.5\t-", "numVotes is not a whole number"),
+    ],
+    "title.principals": [
+        ('tt0000100\t1\tnm1\tactor\t\\N\t["broken', "characters is not a JSON list"),
+        ('tt0000100\t2\tnm1\tactor\t\\N\t{"a": 1}', "characters is not a JSON list"),
+        ('tt0000100\t3\tnm1\tactor\t\\N\t["a", 1]', "characters is not a JSON list"),
+        ('tt0000100\t4\tnm1\tactor\t\\N\t["a"] tail', "characters is not a JSON list"),
+        ('tt0000100\t5\tnm1\tactor\t\\N\t["a" "b"]', "characters is not a JSON list"),
+    ],
+}
+
+
+def test_awkward_titles_come_out_letter_by_letter(awkward_lake: Path) -> None:
+    titles = {row["tconst"]: row for row in rows_of(awkward_lake, "movies_delta")}
+    assert len(titles) == len(AWKWARD["title.basics"])
+    assert titles["tt0000001"]["primaryTitle"] == '"Rolling the Deep'
+    assert titles["tt0000002"] == {
+        "tconst": "tt0000002",
+        "titleType": "movie",
+        "primaryTitle": '"Gilliam"',
+        "originalTitle": '"Gilliam"',
+        "isAdult": True,
+        "startYear": 1975,
+        "endYear": None,
+        "runtimeMinutes": 137,
+        "genres": ["Crime", "Drama"],
+    }
+    assert titles["tt0000003"]["primaryTitle"] == "True"
+    assert titles["tt0000003"]["genres"] is None
+    assert titles["tt0000004"]["primaryTitle"] == "12.10"
+    assert titles["tt0000005"]["primaryTitle"] == "Who #$&% '?'\\ Is; M, é"
+    assert len(titles["tt10000006"]["primaryTitle"]) == 400
+    assert titles["tt10000006"]["originalTitle"] == "カルメン"
+
+
+def test_characters_are_lists_with_their_escapes_resolved(awkward_lake: Path) -> None:
+    credits = {(row["tconst"], row["ordering"]): row for row in rows_of(awkward_lake, "principals_delta")}
+    assert credits["tt0000002", 1]["characters"] == ['Ben (segment "The Waiter")']
+    assert credits["tt0000002", 2]["characters"] == ["The D'Acoyne: Duke", "The Banker, seated", "Café [x]"]
+    assert credits["tt0000002", 3]["characters"] is None
+    assert credits["tt0000002", 3]["job"] == 'novels "A Wizard", "B" and "C"'
+    assert credits["tt0000003", 1]["characters"] == []
+
+
+def test_the_other_files_are_typed_too(awkward_lake: Path) -> None:
+    people = {row["nconst"]: row for row in rows_of(awkward_lake, "persons_delta")}
+    assert people["nm0000002"]["deathYear"] < people["nm0000002"]["birthYear"]
+    assert people["nm0000001"]["knownForTitles"] == ["tt0000002", "tt0000003"]
+    assert people["nm10000003"]["primaryProfession"] is None
+    assert rows_of(awkward_lake, "akas_delta")[0]["attributes"] == ["reissue title", "recut version"]
+    assert rows_of(awkward_lake, "episodes_delta")[1]["seasonNumber"] == 1994
+    assert rows_of(awkward_lake, "crew_delta")[0]["directors"] == ["nm0000001", "nm0000002"]
+    assert {row["averageRating"] for row in rows_of(awkward_lake, "ratings_delta")} == {10.0, 1.0, 7.3, 5.5}
+
+
+def test_the_gold_views_hold_the_rated_titles_and_the_known_credits(awkward_lake: Path) -> None:
+    rated = rows_of(awkward_lake, "movies_with_ratings")
+    assert [row["tconst"] for row in rated] == ["tt0000001", "tt0000002", "tt0000003"]
+    assert {(row["tconst"], row["ordering"]) for row in rows_of(awkward_lake, "movie_cast")} == {
+        ("tt0000002", 1),
+        ("tt0000002", 2),
+        ("tt0000002", 3),
+        ("tt0000003", 1),
+    }
+    assert list(rows_of(awkward_lake, "movie_cast")[0]) == [
+        "tconst", "primaryTitle", "titleType", "startYear", "nconst",
+        "primaryName", "category", "job", "characters", "ordering",
+    ]  # fmt: skip
+
+
+def test_every_malformed_line_is_kept_with_its_reason(awkward_lake: Path) -> None:
+    kept = {(row["file"], row["raw"]): row["reason"] for row in rejects_of(awkward_lake)}
+    expected = {
+        (f"{file}.tsv.gz", line.decode("utf-8", "backslashreplace") if isinstance(line, bytes) else line): reason
+        for file, lines in MALFORMED.items()
+        for line, reason in lines
+    }
+    assert set(kept) == set(expected)
+    for key, reason in expected.items():
+        assert reason in kept[key], key
+
+
+def test_comments_travel_with_the_tables(awkward_lake: Path) -> None:
+    table = DeltaTable(str(awkward_lake / "movies_delta"))
+    comments = {field.name: field.metadata.get("comment") for field in table.schema().fields}
+    assert "titleType = 'movie'" in (table.metadata().description or "")
+    assert comments["runtimeMinutes"] == "Running time in minutes. Null: unknown."
+    assert all(comments.values())
+    entry = manifest_of(awkward_lake)["tables"]["movies_delta"]
+    assert {column["name"]: column["comment"] for column in entry["columns"]} == comments
+
+
+def test_both_engines_make_equal_tables(java: None, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    assert run_etl("sample", "--out", source, "--titles", 800, "--seed", 7).returncode == 0
+    for engine in ("embedded", "spark"):
+        done = run_etl("load", "--source", source, "--lake", tmp_path / engine, "--engine", engine)
+        assert done.returncode == 0, done.stderr
+    tables = manifest_of(tmp_path / "embedded")["tables"]
+    assert set(tables) == set(manifest_of(tmp_path / "spark")["tables"])
+    for table in tables:
+        assert rows_of(tmp_path / "embedded", table) == rows_of(tmp_path / "spark", table), table
+
+
+def test_loading_twice_gives_the_same_tables_and_keeps_the_old_versions(make_source: MakeSource, tmp_path: Path) -> None:
+    source, lake = make_source(), tmp_path / "lake"
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    first, rows = manifest_of(lake), {t: rows_of(lake, t) for t in manifest_of(lake)["tables"]}
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    second = manifest_of(lake)
+    assert second["generation"] == first["generation"] + 1
+    assert {t: rows_of(lake, t) for t in second["tables"]} == rows
+    old = first["tables"]["movies_delta"]["version"]
+    assert second["tables"]["movies_delta"]["version"] > old
+    assert DeltaTable(str(lake / "movies_delta"), version=old).to_pyarrow_table().num_rows == 6
+
+
+def test_the_summary_counts_what_was_read_written_and_rejected(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source(title_ratings=[*AWKWARD["title.ratings"], "tt0000001\tbad\t1", "only one field"])
+    done = run_etl("load", "--source", source, "--lake", tmp_path / "lake", IMDB_MAX_REJECT_PERCENT="50")
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if "ratings_delta" in line and "title.ratings" in line)
+    cells = [cell.strip() for cell in line.strip("│ ").split("│")]
+    assert cells[2:5] == ["6", "4", "2"]
+    assert "principals_delta: 2 rows have a tconst that movies_delta lacks." in done.stdout
+    assert "principals_delta: 1 rows have a nconst that persons_delta lacks." in done.stdout
+
+
+def test_duplicate_keys_are_reported(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source(title_ratings=[*AWKWARD["title.ratings"], "tt0000001\t9.9\t1"])
+    done = run_etl("load", "--source", source, "--lake", tmp_path / "lake")
+    assert "ratings_delta: 1 rows repeat a key (tconst) and were kept." in done.stdout
+
+
+def test_too_many_malformed_lines_fail_the_load_and_are_kept(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
+    before = (lake / "_manifest.json").read_bytes()
+    done = run_etl("load", "--source", make_source("bad", title_ratings=["tt0000001\tbad\t1"] * 3), "--lake", lake)
+    assert done.returncode == 1
+    assert "3 of 3 lines (100.00 %) are malformed" in done.stderr
+    assert len(rejects_of(lake)) == 3
+    assert (lake / "_manifest.json").read_bytes() == before
+    assert len(rows_of(lake, "ratings_delta")) == 4
+
+
+HEADER = HEADERS["title.ratings"].encode()
+BAD_SOURCES: dict[str, tuple[dict[str, Any], str]] = {
+    "a byte-order mark": ({"title_ratings": b"\xef\xbb\xbf" + HEADER + b"\ntt1\t1.0\t1\n"}, "byte-order mark"),
+    "windows line ends": ({"title_ratings": HEADER + b"\r\ntt1\t1.0\t1\r\n"}, "CRLF"),
+    "a missing file": ({"title_ratings": None}, "title.ratings.tsv.gz is missing"),
+    "an empty file": ({"title_ratings": b""}, "is empty"),
+    "a header alone": ({"title_ratings": HEADER + b"\n"}, "no line below it"),
+    "another header": ({"title_ratings": b"tconst\trating\tvotes\ntt1\t1.0\t1\n"}, "another header"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SOURCES)
+def test_a_source_that_cannot_be_loaded_is_one_sentence(case: str, make_source: MakeSource, tmp_path: Path) -> None:
+    changes, words = BAD_SOURCES[case]
+    _assert_refused(make_source(**changes), tmp_path / "lake", words)
+
+
+def test_a_truncated_file_is_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    packed = source / "title.basics.tsv.gz"
+    packed.write_bytes(packed.read_bytes()[:-12])
+    _assert_refused(source, tmp_path / "lake", "title.basics.tsv.gz is truncated")
+
+
+def test_a_damaged_file_is_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    (source / "title.basics.tsv.gz").write_bytes(b"not gzip at all")
+    _assert_refused(source, tmp_path / "lake", "not a valid gzip file")
+
+
+def test_a_file_that_is_there_twice_is_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    (source / "title.basics.tsv").write_text("x")
+    _assert_refused(source, tmp_path / "lake", "Both title.basics.tsv.gz and title.basics.tsv")
+
+
+def test_a_second_load_into_the_same_lake_is_turned_away(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    with FileLock(lake / "_load.lock"):
+        _assert_refused(make_source(), lake, "Another load into")
+
+
+def _assert_refused(source: Path, lake: Path, words: str) -> None:
+    done = run_etl("load", "--source", source, "--lake", lake)
+    assert done.returncode == 1
+    sentences = [line for line in done.stderr.splitlines() if line.startswith("imdb-etl: ")]
+    assert len(sentences) == 1
+    assert words in sentences[0]
+    assert "Traceback" not in done.stderr
+    assert not (lake / "_manifest.json").exists()
+    assert not (lake / "_work").exists()
+
+
+def test_plain_files_are_read_like_packed_ones(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    for packed in source.glob("*.gz"):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    assert run_etl("load", "--source", source, "--lake", tmp_path / "lake").returncode == 0
+    assert len(rows_of(tmp_path / "lake", "movies_delta")) == 6
+
+
+def test_a_last_line_without_an_end_is_read(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source(title_ratings=HEADER + b"\ntt0000001\t5.0\t12")
+    assert run_etl("load", "--source", source, "--lake", tmp_path / "lake").returncode == 0
+    assert rows_of(tmp_path / "lake", "ratings_delta")[0]["numVotes"] == 12
+
+
+def test_optional_files_may_be_absent(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source(title_crew=None, title_akas=None, title_episode=None)
+    done = run_etl("load", "--source", source, "--lake", tmp_path / "lake")
+    assert done.returncode == 0
+    assert "title.akas is not there: no akas_delta." in done.stdout
+    assert "akas_delta" not in manifest_of(tmp_path / "lake")["tables"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["load"], 2), (["load", "--source", "."], 2), (["nonsense"], 2), (["--help"], 0)]
+)
+def test_wrong_usage_ends_with_two(arguments: list[str], code: int) -> None:
+    assert run_etl(*arguments).returncode == code
+
+
+def test_a_full_disk_is_one_sentence_and_the_lake_is_as_before(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "small"
+    lake.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", lake], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
+        before = rows_of(lake, "movies_delta")
+        big = [f"tt{i:07}\tmovie\t{i * 7919:x}{'é' * (i % 40)}\t{i * 104729:x}\t0\t1999\t\\N\t90\tDrama" for i in range(40_000)]
+        done = run_etl("load", "--source", make_source("big", title_basics=big), "--lake", lake)
+        assert done.returncode == 1
+        assert "The disk of" in done.stderr
+        assert "is full" in done.stderr
+        assert rows_of(lake, "movies_delta") == before
+    finally:
+        subprocess.run(["umount", lake], check=True)
+
+
+def test_a_killed_load_leaves_the_old_lake_and_the_next_one_cleans_up(tmp_path: Path) -> None:
+    source, lake = tmp_path / "source", tmp_path / "lake"
+    assert run_etl("sample", "--out", source, "--titles", 3000, "--seed", 3).returncode == 0
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    before = (lake / "_manifest.json").read_bytes()
+    rows = {table: len(rows_of(lake, table)) for table in manifest_of(lake)["tables"]}
+    for moment in ("inspect title.ratings", "load movies_delta", "load principals_delta", "build movies_with_ratings"):
+        _kill_when_it_says(moment, source, lake)
+        assert (lake / "_manifest.json").read_bytes() == before, moment
+        assert {table: len(rows_of(lake, table)) for table in rows} == rows, moment
+    (lake / "movies_delta" / "part-orphan.parquet").write_bytes(b"left behind")
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    assert {table: len(rows_of(lake, table)) for table in rows} == rows
+    assert not (lake / "movies_delta" / "part-orphan.parquet").exists()
+    assert not (lake / "_work").exists()
+    assert not (lake / "_loading.json").exists()
+
+
+def _kill_when_it_says(moment: str, source: Path, lake: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load", "--source", str(source), "--lake", str(lake)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(moment):
+                process.kill()
+                break
+        else:
+            pytest.fail(f"the load ended without saying {moment!r}")
