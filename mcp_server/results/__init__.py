@@ -47,7 +47,12 @@ class Answer:
         state = "truncated: there are more rows" if self.truncated else "complete"
         head = f"done, {len(self.rows)} rows, {state}, {self.elapsed_ms} ms, query {self.query_id}"
         notes = [f"Warning: {warning}" for warning in self.warnings]
-        return "\n".join([head, *notes, table_text(self.names, self.types, self.rows)])
+        return "\n".join([head, *notes, self.table_text])
+
+    @property
+    def table_text(self) -> str:
+        """Only the columns and rows."""
+        return table_text(self.names, self.types, self.rows)
 
     def records(self) -> list[dict[str, Json]]:
         """The rows as objects; for statements of the server's own, whose column names it knows to differ."""

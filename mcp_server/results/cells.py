@@ -1,15 +1,15 @@
 """Arrow columns as JSON: every cell safe for any JSON reader, and exact.
 
-    null                    null
-    boolean, small integer  as they are; an integer beyond ±2^53 is a string (JSON readers round it)
-    float                   a number; NaN and the infinities are the strings "NaN", "Infinity", "-Infinity"
-    decimal                 a string with all its digits
-    date, timestamp, time   ISO 8601; a timestamp with a zone says it (`+00:00`)
-    string                  text; bytes that are not UTF-8 become U+FFFD
-    binary                  base64
-    array                   a list; a map whose keys are text is an object, any other a list of [key, value]
-    struct                  an object; a field name met twice gets a number (`x`, `x_2`)
-    anything else           its text
+null                    null
+boolean, small integer  as they are; an integer beyond ±2^53 is a string (JSON readers round it)
+float                   a number; NaN and the infinities are the strings "NaN", "Infinity", "-Infinity"
+decimal                 a string with all its digits
+date, timestamp, time   ISO 8601; a timestamp with a zone says it (`+00:00`)
+string                  text; bytes that are not UTF-8 become U+FFFD
+binary                  base64
+array                   a list; a map whose keys are text is an object, any other a list of [key, value]
+struct                  an object; a field name met twice gets a number (`x`, `x_2`)
+anything else           its text
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +26,9 @@ Json = Any
 
 SAFE_INTEGER = 2**53
 """The largest integer that a JSON reader with double-precision numbers keeps exactly (RFC 8259, section 6)."""
+
+_SECONDS_PER_DAY = 86_400
+_PER_SECOND = {"D": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def column_cells(column: Any) -> list[Json]:
@@ -106,13 +109,23 @@ def _short_floats(array: Any) -> list[Json]:
 
 
 def _times(array: Any) -> list[Json]:
-    import pyarrow as pa
-
     try:
         return _scalars(array)
     except (ValueError, OverflowError):  # Python's calendar ends with the year 9999, Spark's does not
-        texts: list[Json] = array.cast(pa.string()).to_pylist()
-        return texts
+        return [_far_time(scalar) if scalar.is_valid else None for scalar in array]
+
+
+def _far_time(scalar: Any) -> str:
+    """A date or timestamp of any year, in ISO 8601's form with a sign. The calendar repeats every 400 years."""
+    unit = "D" if scalar.type == "date32[day]" else scalar.type.unit
+    whole, rest = divmod(scalar.value * _SECONDS_PER_DAY if unit == "D" else scalar.value, _PER_SECOND[unit])
+    cycles, seconds = divmod(whole, 146_097 * _SECONDS_PER_DAY)
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    day = f"{moment.year + 400 * int(cycles):+06d}-{moment:%m-%d}"
+    if unit == "D":
+        return day
+    fraction = f".{rest:0{len(str(_PER_SECOND[unit])) - 1}d}" if rest else ""
+    return f"{day}T{moment:%H:%M:%S}{fraction}{'' if scalar.type.tz is None else '+00:00'}"
 
 
 def _scalars(array: Any) -> list[Json]:

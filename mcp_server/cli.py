@@ -1,0 +1,85 @@
+"""`imdb-mcp`: serve a lake over MCP, or check statements against its guard."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from lakehouse.errors import LakehouseError
+from lakehouse.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PORT = 8765
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the program and leave with its exit code: 0 done, 1 failed, 2 wrong usage, 3 refused."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings(lake=options.lake, engine=options.engine)
+        logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        sys.exit(options.run(options, settings))
+    except LakehouseError as error:
+        print(f"imdb-mcp: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        correlation_id = uuid.uuid4().hex[:12]
+        print(
+            f"imdb-mcp: an unforeseen {type(error).__name__}, correlation id {correlation_id}. "
+            "Set IMDB_LOG_LEVEL=DEBUG and run it again to see where.",
+            file=sys.stderr,
+        )
+        log.debug("correlation id %s", correlation_id, exc_info=error)
+        raise SystemExit(1) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="imdb-mcp",
+        description="Serves a Delta lakehouse to AI assistants over MCP: read-only Spark SQL behind a guard.",
+        epilog="More settings: IMDB_ variables, or a TOML file that IMDB_CONFIG names; README lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"imdb-mcp {version('imdb-lakehouse-mcp')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--lake", metavar="DIR", help="directory or storage URL of the lake, or catalog.schema")
+    common.add_argument("--engine", choices=("embedded", "spark"), help="what runs the SQL (default: embedded)")
+
+    serve = commands.add_parser("serve", parents=[common], help="start the MCP server")
+    serve.add_argument("--transport", choices=("stdio", "http", "sse"), default="stdio", help="default: stdio")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on, loopback only (default: 127.0.0.1)")
+    serve.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help=f"port of http and sse; 0 chooses one (default: {DEFAULT_PORT})"
+    )
+    serve.set_defaults(run=_serve)
+
+    check = commands.add_parser("check", parents=[common], help="say whether the guard allows a statement")
+    what = check.add_mutually_exclusive_group(required=True)
+    what.add_argument("sql", nargs="?", metavar="SQL", help="one statement; exit code 0: allowed, 3: refused")
+    what.add_argument(
+        "--file", type=Path, metavar="X.jsonl", help='lines {"id", "sql"}; prints a verdict for each as a JSON line'
+    )
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _serve(options: argparse.Namespace, settings: Settings) -> int:
+    from mcp_server.app import build_server
+    from mcp_server.serve import serve
+
+    serve(build_server(settings), options.transport, options.host, options.port)
+
+
+def _check(options: argparse.Namespace, settings: Settings) -> int:
+    from mcp_server.check import check_file, check_one
+
+    if options.file is None:
+        return check_one(settings, options.sql)
+    return check_file(settings, options.file)

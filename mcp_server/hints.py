@@ -1,0 +1,51 @@
+"""What to add to an engine's complaint so that a model can mend its statement: names that exist, types, an example."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from lakehouse.errors import QueryFailed
+from mcp_server.models import CheckedQuery, TableInfo
+
+# A name as engines quote it in their messages: Spark `x`, Sail Identifier("x"), DataFusion "x".
+_QUOTED_NAME = re.compile(r"""[`"]([A-Za-z_]\w*)[`"]""")
+_MOST_COLUMNS = 40
+
+
+def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known names closest to `word`, whatever their case; closest first, none where none is close."""
+    by_folded = {name.casefold(): name for name in known}
+    return [by_folded[name] for name in difflib.get_close_matches(word.casefold(), by_folded, n=most, cutoff=0.6)]
+
+
+def teach(error: QueryFailed, query: CheckedQuery, tables: Sequence[TableInfo]) -> QueryFailed:
+    """The same failure with what exists instead and a statement that works."""
+    read = [table for table in tables if table.name.lower() in query.tables]
+    lines = [str(error), *_unknown_columns(str(error), query.sql, read), *map(_columns_line, read)]
+    if read:
+        names = ", ".join(column.name for column in read[0].columns[:3])
+        lines.append(f"For example: SELECT {names} FROM {read[0].name} LIMIT 5")  # noqa: S608  (text)
+    return QueryFailed("\n".join(lines), code=error.code)
+
+
+def _unknown_columns(message: str, sql: str, read: Sequence[TableInfo]) -> list[str]:
+    """One line for each name that the engine complains of, that the statement holds and that no table has."""
+    columns = {column.name: table.name for table in read for column in table.columns}
+    known = {name.casefold() for name in (*columns, *columns.values())}
+    words = {word.casefold() for word in re.findall(r"\w+", sql)}
+    blamed = dict.fromkeys(_QUOTED_NAME.findall(message))
+    unknown = [name for name in blamed if name.casefold() in words and name.casefold() not in known]
+    lines = []
+    for name in unknown:
+        near = [f"{match} (in {columns[match]})" for match in nearest(name, columns)]
+        if near:
+            lines.append(f"There is no column {name}. Nearest: {', '.join(near)}.")
+    return lines
+
+
+def _columns_line(table: TableInfo) -> str:
+    columns = [f"{column.name} {column.type}" for column in table.columns[:_MOST_COLUMNS]]
+    more = ", …" if len(table.columns) > _MOST_COLUMNS else ""
+    return f"Columns of {table.name}: {', '.join(columns)}{more}"

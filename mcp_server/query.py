@@ -1,0 +1,213 @@
+"""The one governed path of a statement: check → run in the engine → shape the answer → note it for the audit.
+
+Whatever reads the lake goes through here, the server's own statements too. The synchronous guard and
+engine run in threads of this module's own: the SDK's pool of 40 also reads stdio, and a ping would wait.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from lakehouse.errors import LakehouseError, QueryFailed, ResourceLimit
+from lakehouse.settings import Settings
+from mcp_server import results
+from mcp_server.audit import AuditEvent
+from mcp_server.engines import Engine
+from mcp_server.hints import teach
+from mcp_server.models import Checked, CheckedQuery, Explain, Principal, ShowColumns, ShowTables, TableInfo
+from mcp_server.results.listing import listing
+
+if TYPE_CHECKING:
+    from mcp_server import guard
+
+T = TypeVar("T")
+Tables = tuple[TableInfo, ...]
+
+_CANCEL_EVERY_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call on its way: who asks, what the audit will say of it, and whom to tell how far it is."""
+
+    principal: Principal
+    event: AuditEvent
+    report: Callable[[str], Awaitable[None]]
+
+
+class QueryService:
+    """Runs statements on one engine, at most `max_concurrent_queries` at once; others wait their turn."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._caps = results.Caps(settings.max_result_bytes, settings.max_cell_chars)
+        self._slots = anyio.Semaphore(settings.max_concurrent_queries)
+        # Larger than the slots: a cancelled call leaves its thread behind until the engine has stopped.
+        self._threads = anyio.CapacityLimiter(4 * settings.max_concurrent_queries)
+        self._ready = False
+
+    def warm_up(self) -> None:
+        """Start the engine. Called again by the first statement where this failed; blocks until it is ready."""
+        self._engine.start()
+        self._ready = True
+
+    def close(self) -> None:
+        """End the engine. Statements that still run fail."""
+        self._engine.close()
+
+    async def tables(self) -> Tables:
+        """What the lake holds now. Raises LakeError where there is none."""
+        return await self._in_thread(self._engine.tables)
+
+    async def ask(self, call: Call, sql: str, row_limit: int | None = None) -> results.Answer:
+        """Run a caller's statement. `row_limit` may lower the limit of the settings, never raise it.
+
+        Raises QueryError where the statement is refused or fails, LakeError and EngineUnavailable.
+        """
+
+        def check(tables: Tables) -> Checked:
+            from mcp_server import guard
+
+            return guard.check(
+                sql,
+                catalog=_catalog(self._settings.schema_name, tables),
+                limits=self._limits(),
+                principal=call.principal,
+                row_limit=row_limit,
+            )
+
+        return await self._govern(call, check)
+
+    async def fill(
+        self, call: Call, template: str, arguments: Mapping[str, str | int | None] | None = None, rows: int = 50
+    ) -> results.Answer:
+        """Run a statement of the server's own, with `arguments` put in as escaped literals. Raises as `ask` does."""
+
+        def check(tables: Tables) -> Checked:
+            from mcp_server import guard
+
+            return guard.template(
+                template,
+                arguments or {},
+                catalog=_catalog(self._settings.schema_name, tables),
+                limits=self._limits(),
+                principal=call.principal,
+                row_limit=rows,
+            )
+
+        return await self._govern(call, check)
+
+    async def _govern(self, call: Call, check: Callable[[Tables], Checked]) -> results.Answer:
+        started = time.monotonic()
+        query_id = uuid.uuid4().hex[:12]
+        call.event.query_ids.append(query_id)
+        async with self._slot(call):
+            tables = await self.tables()
+            checked = await self._in_thread(lambda: check(tables))
+            shape = await self._perform(call, checked, query_id, tables)
+            await call.report("reading the rows")
+            answer = await self._in_thread(
+                lambda: shape(query_id=query_id, elapsed_ms=round((time.monotonic() - started) * 1000))
+            )
+        call.event.rows += len(answer.rows)
+        call.event.result_bytes += answer.payload_bytes
+        return answer
+
+    async def _perform(
+        self, call: Call, checked: Checked, query_id: str, tables: Tables
+    ) -> Callable[..., results.Answer]:
+        """Do what the statement asks for; what comes back only needs to be shaped."""
+        match checked:
+            case CheckedQuery():
+                try:
+                    found = await self._in_engine(call, checked, query_id, self._engine.execute)
+                except QueryFailed as error:
+                    raise teach(error, checked, tables) from error
+                return partial(results.shape, found, checked.limit, self._caps)
+            case Explain(query=query, mode=mode):
+                plan = await self._in_engine(
+                    call, query, query_id, lambda query, query_id: self._engine.explain(query, mode, query_id)
+                )
+                whole = replace(self._caps, cell_chars=self._caps.payload_bytes // 2)
+                return partial(results.answer, ("plan",), ("string",), [(plan,)], whole)
+            case ShowTables() | ShowColumns():
+                rows = listing(checked, self._settings.schema_name, tables)
+                return partial(results.answer, rows.names, rows.types, rows.rows, self._caps)
+
+    async def _in_engine(
+        self, call: Call, query: CheckedQuery, query_id: str, work: Callable[[CheckedQuery, str], T]
+    ) -> T:
+        """Let the engine work in a thread, and stop it where the caller goes away meanwhile."""
+        if not self._ready:
+            await call.report("waiting for the engine to start")
+            await self._in_thread(self.warm_up)
+        await call.report("running in the engine")
+        call.event.sql_run.append(query.sql)
+        ended = threading.Event()
+
+        def run() -> T:
+            try:
+                return work(query, query_id)
+            finally:
+                ended.set()
+
+        try:
+            return await self._in_thread(run)
+        except anyio.get_cancelled_exc_class():
+            stop = threading.Thread(target=self._stop, args=(query_id, ended, query.deadline_seconds), daemon=True)
+            stop.start()
+            raise
+
+    def _stop(self, query_id: str, ended: threading.Event, most_seconds: float) -> None:
+        """Cancel until the statement has ended: a cancellation that comes before the engine took it is lost."""
+        give_up = time.monotonic() + most_seconds
+        while not ended.is_set() and time.monotonic() < give_up:
+            with suppress(LakehouseError):  # an engine that has ended runs nothing
+                self._engine.cancel(query_id)
+            ended.wait(_CANCEL_EVERY_SECONDS)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+
+    @asynccontextmanager
+    async def _slot(self, call: Call) -> AsyncIterator[None]:
+        """Wait for a turn, no longer than a statement may run."""
+        most = self._settings.max_concurrent_queries
+        if self._slots.value == 0:
+            await call.report(f"waiting: {most} statements are running")
+        try:
+            with anyio.fail_after(self._settings.query_timeout_seconds):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise ResourceLimit(
+                f"{most} statements were running for {self._settings.query_timeout_seconds:g} s and none ended. "
+                "Try again in a minute, with a cheaper statement if they are yours."
+            ) from error
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _limits(self) -> guard.Limits:
+        from mcp_server import guard
+
+        settings = self._settings
+        return guard.Limits(settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds)
+
+
+def _catalog(schema: str, tables: Tables) -> guard.Catalog:
+    from mcp_server import guard
+
+    pins = {table.name: table.version for table in tables if table.version is not None}
+    return guard.Catalog(schema, tables, pins)

@@ -1,0 +1,129 @@
+"""Runs a server on a transport until its client leaves or a signal comes, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+import anyio
+from mcp.server.transport_security import TransportSecuritySettings
+
+from lakehouse.errors import LakehouseError, UsageError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from mcp_server.app import LakehouseServer
+
+Transport = Literal["stdio", "http", "sse"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATHS = {"http": "/mcp", "sse": "/sse"}
+_GRACE_SECONDS = 2
+"""How long open calls may take to end after a signal. They are cancelled at once; this is for their last lines."""
+_CLOSE_SECONDS = 5
+"""How long the engine may take to end. Its process ends with this one in any case."""
+
+
+class PortError(LakehouseError):
+    """The port cannot be listened on."""
+
+
+def serve(server: LakehouseServer, transport: Transport, host: str, port: int) -> NoReturn:
+    """Serve until the client leaves or a signal comes, then end the engine and this process.
+
+    Raises UsageError for an address that is not loopback and PortError for a port that is taken.
+    """
+    if transport == "stdio":
+        anyio.run(_stdio, server)
+    else:
+        listener = _listen(_loopback(host), port)
+        address = listener.getsockname()
+        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+        print(f"Serving on http://{shown}:{address[1]}{_PATHS[transport]}", file=sys.stderr, flush=True)
+        anyio.run(_http, _web_app(server, transport), listener)
+    _end(server)
+
+
+def _end(server: LakehouseServer) -> NoReturn:
+    """End the engine, then the process, without waiting for threads: one may still be blocked reading stdin."""
+    closing = threading.Thread(target=server.app.service.close, daemon=True)
+    closing.start()
+    closing.join(_CLOSE_SECONDS)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+async def _stdio(server: LakehouseServer) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_end_on_signal, server, tasks.cancel_scope)
+        await server.run_stdio_async()
+        tasks.cancel_scope.cancel()
+
+
+async def _end_on_signal(server: LakehouseServer, everything: anyio.CancelScope) -> None:
+    """The SDK's stdio transport ends only when stdin does, so a signal has to end the process itself."""
+    with anyio.open_signal_receiver(*_SIGNALS) as signals:
+        async for _ in signals:
+            everything.cancel()
+            with anyio.CancelScope(shield=True):
+                with anyio.move_on_after(_GRACE_SECONDS):
+                    await server.idle()
+                _end(server)
+
+
+async def _http(app: Starlette, listener: socket.socket) -> None:
+    import uvicorn
+
+    # uvicorn raises a signal again once it has shut down, for whoever handled it before: that ends here.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    config = uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
+    )
+    await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _web_app(server: LakehouseServer, transport: Transport) -> Starlette:
+    # A web page may reach loopback through a name that it controls: only these names are answered.
+    guarded = TransportSecuritySettings(
+        allowed_hosts=["127.0.0.1:*", "localhost:*", "[::1]:*"],
+        allowed_origins=["http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*"],
+    )
+    if transport == "sse":
+        return server.sse_app(sse_path=_PATHS["sse"], transport_security=guarded)
+    return server.streamable_http_app(streamable_http_path=_PATHS["http"], transport_security=guarded)
+
+
+def _loopback(host: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return host
+    except ValueError:
+        pass
+    raise UsageError(
+        f"--host {host} is not this machine alone. Callers from elsewhere would have to prove who they are, which this "
+        "release cannot ask of them: use 127.0.0.1, ::1 or localhost."
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OverflowError as error:
+        raise UsageError(f"--port {port} is not a port: use 0 to 65535; 0 lets the system choose.") from error
+    except OSError as error:
+        raise PortError(
+            f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port (0: any free one)."
+        ) from error

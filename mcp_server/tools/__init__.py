@@ -1,0 +1,45 @@
+"""The tools, and what is done around every call of one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from mcp.server.mcpserver.tools import Tool
+from mcp_types import CallToolResult, ToolAnnotations
+
+import prompts
+from mcp_server.tools.ai import ai_movie_summary
+from mcp_server.tools.calls import AppContext, malformed_call, observed, require_known
+from mcp_server.tools.catalog import describe_schema, list_views
+from mcp_server.tools.schema import input_schema, output_schema
+from mcp_server.tools.sql import execute_spark_sql
+
+__all__ = ["TOOLS", "AppContext", "ToolSpec", "build", "malformed_call", "observed", "require_known"]
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """A tool: its function, and the name of both the tool and the prompt file with what a model reads of it."""
+
+    name: str
+    run: Callable[..., Awaitable[CallToolResult]]
+
+
+TOOLS = (
+    ToolSpec("execute_spark_sql", execute_spark_sql),
+    ToolSpec("describe_schema", describe_schema),
+    ToolSpec("list_views", list_views),
+    ToolSpec("ai_movie_summary", ai_movie_summary),
+)
+
+
+def build(spec: ToolSpec) -> Tool:
+    """The tool as the SDK registers it, with short schemas and the descriptions of its prompt file."""
+    words = prompts.read(spec.name).meta
+    tool = Tool.from_function(
+        spec.run, spec.name, description=words["description"], annotations=ToolAnnotations(read_only_hint=True)
+    )
+    tool.parameters = input_schema(tool.parameters, words)
+    tool.fn_metadata.output_schema = output_schema(tool.fn_metadata.output_schema or {})
+    return tool

@@ -1,0 +1,181 @@
+"""What happens around every tool call, in one place: its audit line and the translation of its errors.
+
+An error that the caller can mend reaches the model with its text. Any other reaches it as a correlation id,
+under which the whole of it stands in the log on stderr.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
+
+from lakehouse.errors import LakehouseError, QueryError, Refused
+from lakehouse.settings import Settings
+from mcp_server.audit import AuditEvent, AuditLog
+from mcp_server.hints import nearest
+from mcp_server.models import Principal
+from mcp_server.query import Call, QueryService
+from mcp_server.tools.profile import Profiles
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """What every tool works with."""
+
+    settings: Settings
+    service: QueryService
+    profiles: Profiles
+    audit: AuditLog
+    principal: Principal
+
+
+class BadRequestError(QueryError):
+    """A tool or an argument that does not exist or does not fit."""
+
+    code = "bad_request"
+
+
+_VERDICTS: Mapping[type[LakehouseError], str] = {Refused: "refused", BadRequestError: "bad_request"}
+
+_APP: ContextVar[AppContext] = ContextVar("app")
+_CALL: ContextVar[Call] = ContextVar("call")
+
+
+def app_context() -> AppContext:
+    """What the tool call that this code runs for works with."""
+    return _APP.get()
+
+
+def current_call() -> Call:
+    """The tool call that this code runs for."""
+    return _CALL.get()
+
+
+async def observed(
+    app: AppContext,
+    name: str,
+    arguments: Mapping[str, Any],
+    context: Context[Any, Any] | None,
+    run: Callable[[], Awaitable[T]],
+) -> T:
+    """Run a tool call, leave its audit line, and let only ToolError and protocol errors out."""
+    event = AuditEvent(
+        tool=name,
+        caller=app.principal.name,
+        engine=app.settings.engine,
+        sql_sent=_text(arguments.get("sql_query")),
+        reasoning=_text(arguments.get("reasoning")),
+    )
+    # Every call is a task of its own, so neither has to be set back.
+    _APP.set(app)
+    _CALL.set(Call(app.principal, event, _reporter(context)))
+    try:
+        app.audit.require_writable()
+        return await run()
+    except anyio.get_cancelled_exc_class():
+        event.verdict = "cancelled"
+        raise
+    except MCPError as error:
+        event.verdict, event.code = "bad_request", str(error.error.code)
+        raise
+    except Exception as error:
+        raise ToolError(_translate(error, event)) from error
+    finally:
+        _write(app.audit, event)
+
+
+def malformed_call(app: AppContext, params: Mapping[str, Any] | None) -> AuditEvent:
+    """The audit line of a call that is not one: its name is no text or its arguments are no object."""
+    return AuditEvent(
+        tool=str((params or {}).get("name")),
+        caller=app.principal.name,
+        engine=app.settings.engine,
+        verdict="bad_request",
+        code="malformed",
+    )
+
+
+def _write(audit: AuditLog, event: AuditEvent) -> None:
+    try:
+        audit.write(event)
+    except LakehouseError as error:
+        raise ToolError(str(error)) from error
+
+
+def _translate(error: Exception, event: AuditEvent) -> str:
+    """The text for the model, with verdict and code noted for the audit."""
+    # The SDK wraps what a tool raised in a ToolError of its own, and argument errors too.
+    cause = error.__cause__ if isinstance(error, ToolError) and error.__cause__ is not None else error
+    if isinstance(cause, ValidationError):
+        event.verdict, event.code = "bad_request", BadRequestError.code
+        return _sendable("\n".join(_argument_problem(detail) for detail in cause.errors()))
+    if isinstance(cause, LakehouseError):
+        event.verdict = _VERDICTS.get(type(cause), "failed")
+        event.code = cause.code if isinstance(cause, QueryError) else type(cause).__name__
+        if cause.mendable:
+            return _sendable(str(cause))
+    else:
+        event.verdict, event.code = "error", type(cause).__name__
+    log.error("Tool %r failed, correlation id %s", event.tool, event.correlation_id, exc_info=cause)
+    return (
+        "The server failed at this and you cannot mend it. Tell whoever runs the server the correlation id "
+        f"{event.correlation_id}: its log has the reason under it."
+    )
+
+
+def require_known(name: str, arguments: Mapping[str, Any], tools: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a tool or an argument that does not exist, which the SDK would let pass unnoticed."""
+    if name not in tools:
+        raise BadRequestError(f"There is no tool {name!r}.{_did_you_mean(name, tools)} Tools: {', '.join(tools)}.")
+    known = tools[name]
+    for argument in arguments:
+        if argument not in known:
+            hint = _did_you_mean(argument, known)
+            raise BadRequestError(f"{name} has no argument {argument!r}.{hint} Its arguments: {', '.join(known)}.")
+
+
+def _did_you_mean(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    near = nearest(word, known, most=1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _argument_problem(detail: Any) -> str:
+    name = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "missing":
+        return f"The argument {name} is missing. Call the tool again with it."
+    given = repr(detail["input"])
+    shown = given if len(given) <= 60 else f"{given[:60]}…"
+    return f"The argument {name} does not fit: {detail['msg']}; given: {shown}."
+
+
+def _reporter(context: Context[Any, Any] | None) -> Callable[[str], Awaitable[None]]:
+    stage = 0
+
+    async def report(message: str) -> None:
+        nonlocal stage
+        stage += 1
+        if context is not None:
+            await context.report_progress(stage, message=message)
+
+    return report
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _sendable(text: str) -> str:
+    """Without lone surrogates: one of them, quoted from a caller's text, would fail the whole response."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,135 @@
+"""What the values of a table look like: three sample rows, ranges of numbers, the frequent values of the rest.
+
+Made with a handful of small statements, once for each published version of a table, and kept. Their cost
+is bounded: ranges read single columns, which the file statistics mostly answer; frequent values are looked
+for only in columns that have few different ones in the first `LOOK_ROWS` stored rows, and are counted in
+the first `COUNT_ROWS`; all of it stops after `MOST_SECONDS`, and what is missing then is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import anyio
+
+from lakehouse.errors import QueryError
+from lakehouse.manifest import Column
+from mcp_server.models import TableInfo
+from mcp_server.query import Call, QueryService
+from mcp_server.results import Answer, Json
+
+SAMPLE_ROWS = 3
+LOOK_ROWS = 50_000
+COUNT_ROWS = 1_000_000
+FEW_VALUES = 40
+SHOWN_VALUES = 8
+MOST_SECONDS = 20
+
+_RANGED = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal", "date", "timestamp")
+_COUNTED = ("string", "boolean", "array<string>")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The smallest and the largest value over all rows."""
+
+    low: Json
+    high: Json
+
+
+@dataclass(frozen=True)
+class Frequent:
+    """The most frequent values and how often each was met in the rows that were counted."""
+
+    values: tuple[tuple[Json, int], ...]
+
+
+@dataclass
+class Profile:
+    """`values` by column name; a column without an entry has too many different values to list."""
+
+    sample: Answer | None = None
+    values: dict[str, Range | Frequent] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Profiles:
+    """Profiles by table version. Two callers who ask for the same one wait for the same work."""
+
+    def __init__(self, service: QueryService) -> None:
+        self._service = service
+        self._kept: dict[tuple[object, ...], Profile] = {}
+        self._turn = anyio.Lock()
+
+    async def of(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
+        """The profile of some columns of a table. What could not be found out in time is a note, not an error."""
+        key = (table.name, table.version, table.rows, columns)
+        async with self._turn:
+            if key not in self._kept:
+                profile = await self._make(call, table, columns)
+                if profile.notes:
+                    return profile  # not whole: the next caller tries again
+                self._kept[key] = profile
+        return self._kept[key]
+
+    async def _make(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
+        profile = Profile()
+        work = _Work(self._service, call, _quoted(table.name), profile)
+        with anyio.move_on_after(MOST_SECONDS) as time_box:
+            try:
+                await work.sample(columns)
+                await work.ranges([column.name for column in columns if column.type.startswith(_RANGED)])
+                await work.frequent([column for column in columns if column.type in _COUNTED])
+            except QueryError as error:
+                profile.notes.append(f"Ranges and frequent values are incomplete: {str(error).splitlines()[0]}")
+        if time_box.cancelled_caught:
+            profile.notes.append(f"Ranges and frequent values are incomplete: they took over {MOST_SECONDS} s.")
+        return profile
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The statements of one profile. `table` is already quoted."""
+
+    service: QueryService
+    call: Call
+    table: str
+    profile: Profile
+
+    async def sample(self, columns: tuple[Column, ...]) -> None:
+        names = ", ".join(_quoted(column.name) for column in columns)
+        sql = f"SELECT {names} FROM {self.table} LIMIT {SAMPLE_ROWS}"  # noqa: S608  (names of the catalogue, quoted)
+        self.profile.sample = await self.service.fill(self.call, sql)
+
+    async def ranges(self, names: list[str]) -> None:
+        if not names:
+            return
+        ends = ", ".join(f"min({_quoted(name)}), max({_quoted(name)})" for name in names)
+        sql = f"SELECT {ends} FROM {self.table}"  # noqa: S608
+        row = (await self.service.fill(self.call, sql)).rows[0]
+        for name, low, high in zip(names, row[0::2], row[1::2], strict=True):
+            self.profile.values[name] = Range(low, high)
+
+    async def frequent(self, columns: list[Column]) -> None:
+        for column in columns:
+            look = f"SELECT count(DISTINCT v) FROM {self._values(column, LOOK_ROWS)}"  # noqa: S608
+            if (await self.service.fill(self.call, look)).rows[0][0] > FEW_VALUES:
+                continue
+            count = (
+                f"SELECT v, count(*) AS n FROM {self._values(column, COUNT_ROWS)} "  # noqa: S608
+                f"WHERE v IS NOT NULL GROUP BY v ORDER BY n DESC, v LIMIT {SHOWN_VALUES}"
+            )
+            found = await self.service.fill(self.call, count)
+            self.profile.values[column.name] = Frequent(tuple((value, times) for value, times in found.rows))
+
+    def _values(self, column: Column, most_rows: int) -> str:
+        """A sub-query with the single column `v`: the values, or the elements of the lists, of the first rows."""
+        name = _quoted(column.name)
+        part = f"(SELECT {name} AS v FROM {self.table} LIMIT {most_rows}) AS part"  # noqa: S608
+        if column.type.startswith("array"):
+            return f"(SELECT explode(v) AS v FROM {part}) AS items"  # noqa: S608
+        return part
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

@@ -1,0 +1,145 @@
+"""Around every call: its audit line, and errors that teach or name a correlation id and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import Any
+
+import anyio
+import pytest
+
+from mcp_server.query import QueryService
+from tests.server.conftest import Connect, Serve, audit_lines
+
+pytestmark = pytest.mark.anyio
+
+
+def text_of(result: Any) -> str:
+    return str(result.content[0].text)
+
+
+async def test_every_call_leaves_one_audit_line(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    sql = "SELECT tconst /* the id */ FROM movies_delta LIMIT 3"
+    async with connect(server) as client:
+        result = await client.call_tool("execute_spark_sql", {"sql_query": sql, "reasoning": "to see some ids"})
+    (line,) = audit_lines(server)
+    assert line["sql_sent"] == sql
+    assert "the id" not in line["sql_run"][0]
+    assert line["query_ids"] == [result.structured_content["query_id"]]
+    assert (line["tool"], line["verdict"], line["rows"], line["engine"]) == ("execute_spark_sql", "ok", 3, "embedded")
+    assert line["reasoning"] == "to see some ids"
+    assert line["caller"] == server.app.principal.name
+    assert line["bytes"] > 30
+    assert line["ms"] >= 0
+    assert line["time"].endswith("+00:00")
+
+
+async def test_the_audit_is_for_its_owner_alone(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    async with connect(server) as client:
+        await client.call_tool("list_views", {})
+    assert stat.S_IMODE(os.stat(server.app.settings.audit_path).st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("execute_spark_sql", {"sql_query": "SELECT 1"}, "argument reasoning is missing"),
+        ("execute_spark_sql", {"query": "SELECT 1", "reasoning": "x"}, "Did you mean sql_query?"),
+        (
+            "execute_spark_sql",
+            {"sql_query": "SELECT 1", "reasoning": "x", "row_limit": 0},
+            "greater than or equal to 1",
+        ),
+        ("execute_spark_sql", {"sql_query": 7, "reasoning": "x"}, "should be a valid string"),
+        ("describe_schema", {"table": ["a"]}, "argument table does not fit"),
+        ("ai_movie_summary", {}, "needs a title or a tconst"),
+        ("execute_sql", {}, "Did you mean execute_spark_sql?"),
+    ],
+)
+async def test_bad_arguments_are_taught_and_audited(
+    serve: Serve, connect: Connect, tool: str, arguments: dict[str, Any], said: str
+) -> None:
+    server = serve()
+    async with connect(server) as client:
+        result = await client.call_tool(tool, arguments)
+    assert result.is_error
+    assert said in text_of(result)
+    assert "pydantic" not in text_of(result)
+    (line,) = audit_lines(server)
+    assert (line["tool"], line["verdict"]) == (tool, "bad_request")
+
+
+async def test_a_call_without_an_object_of_arguments_is_audited_too(serve: Serve) -> None:
+    from mcp.client import Client
+
+    server = serve()
+    async with Client(server, mode="legacy") as client:
+        with pytest.raises(Exception, match="Invalid request parameters"):
+            await client.session._dispatcher.send_raw_request(  # no client sends this; a hand-written one may
+                "tools/call", {"name": "list_views", "arguments": [1]}
+            )
+    (line,) = audit_lines(server)
+    assert (line["tool"], line["verdict"], line["code"]) == ("list_views", "bad_request", "malformed")
+
+
+async def test_a_defect_reaches_the_caller_as_a_correlation_id_only(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("the secret path /etc/shadow")
+
+    monkeypatch.setattr(QueryService, "ask", broken)
+    server = serve()
+    async with connect(server) as client:
+        result = await client.call_tool("execute_spark_sql", {"sql_query": "SELECT 1", "reasoning": "x"})
+    (line,) = audit_lines(server)
+    assert result.is_error
+    assert "secret" not in text_of(result)
+    assert line["correlation_id"] in text_of(result)
+    assert (line["verdict"], line["code"]) == ("error", "RuntimeError")
+    (record,) = [record for record in caplog.records if line["correlation_id"] in record.getMessage()]
+    assert record.exc_info is not None
+
+
+async def test_a_call_that_cannot_be_audited_is_not_answered(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    server.app.settings.audit_path.mkdir(parents=True)
+    async with connect(server) as client:
+        result = await client.call_tool("list_views", {})
+        server.app.settings.audit_path.rmdir()
+        again = await client.call_tool("list_views", {})
+    assert result.is_error
+    assert "audit" in text_of(result)
+    assert str(server.app.settings.audit_path) not in text_of(result)
+    assert not again.is_error
+
+
+async def test_a_lone_surrogate_in_a_statement_does_not_break_the_answer(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    async with connect(server) as client:
+        result = await client.call_tool(
+            "execute_spark_sql", {"sql_query": "SELECT '\ud800' FROM nowhere\ud800", "reasoning": "\udfff"}
+        )
+    assert result.is_error
+    json.dumps(text_of(result)).encode("utf-8")
+    assert len(audit_lines(server)) == 1
+
+
+async def test_more_statements_than_slots_are_all_answered(serve: Serve, connect: Connect) -> None:
+    server = serve(max_concurrent_queries=2)
+    answers: list[int] = []
+
+    async def ask(client: Any, number: int) -> None:
+        sql = f"SELECT {number} AS n, count(*) FROM movies_delta"
+        result = await client.call_tool("execute_spark_sql", {"sql_query": sql, "reasoning": "x"})
+        answers.append(result.structured_content["rows"][0][0])
+
+    async with connect(server) as client, anyio.create_task_group() as tasks:
+        for number in range(10):
+            tasks.start_soon(ask, client, number)
+    assert sorted(answers) == list(range(10))
+    assert len(audit_lines(server)) == 10

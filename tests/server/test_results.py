@@ -1,0 +1,156 @@
+"""Results: every cell safe and exact, every cap said, and text of few tokens."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from lakehouse.errors import ResourceLimit
+from mcp_server.models import ResultSet, RowLimit
+from mcp_server.results import Answer, Caps, shape
+
+CAPS = Caps(payload_bytes=60_000, cell_chars=2_000)
+
+
+def shaped(table: pa.Table, types: tuple[str, ...] | None = None, limit: int = 500, caps: Caps = CAPS) -> Answer:
+    kinds = types or tuple(str(kind) for kind in table.schema.types)
+    return shape(ResultSet(table, kinds), RowLimit(limit), caps, query_id="q1", elapsed_ms=7)
+
+
+def cells(values: Any, kind: pa.DataType | None = None, sql_type: str = "x") -> list[Any]:
+    answer = shaped(pa.table({"c": pa.array(values, kind)}), (sql_type,))
+    # What a strict JSON writer takes, any JSON reader can read.
+    json.dumps(answer.rows, allow_nan=False).encode("utf-8")
+    return [row[0] for row in answer.rows]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([1.5, math.nan, math.inf, -math.inf], pa.float64(), [1.5, "NaN", "Infinity", "-Infinity"]),
+        ([7.8, None], pa.float32(), [7.8, None]),
+        ([2**53, 2**53 + 1, -(2**60)], pa.int64(), [2**53, str(2**53 + 1), str(-(2**60))]),
+        ([Decimal("1.50"), Decimal("12345678901234567890.10")], None, ["1.50", "12345678901234567890.10"]),
+        ([date(2020, 2, 29), None], pa.date32(), ["2020-02-29", None]),
+        ([datetime(2020, 1, 2, 3, tzinfo=UTC)], pa.timestamp("us", "UTC"), ["2020-01-02T03:00:00+00:00"]),
+        ([datetime(2020, 1, 2, 3)], pa.timestamp("us"), ["2020-01-02T03:00:00"]),  # noqa: DTZ001
+        ([2**60], pa.timestamp("us", "UTC"), ["+38504-08-17T21:30:06.846976+00:00"]),
+        ([4_000_000, None], pa.date32(), ["+12921-08-18", None]),
+        ([b"\xff\x00"], pa.binary(), ["/wA="]),
+        ([["a", None], [], None], pa.list_(pa.string()), [["a", None], [], None]),
+        ([[("k", 2**60)], [], None], pa.map_(pa.string(), pa.int64()), [{"k": str(2**60)}, {}, None]),
+        ([[(1, math.nan)], []], pa.map_(pa.int32(), pa.float64()), [[[1, "NaN"]], []]),
+        ([{"x": {"y": [math.nan]}}, None], None, [{"x": {"y": ["NaN"]}}, None]),
+        ([True, None], pa.bool_(), [True, None]),
+        (["", "plain"], pa.string(), ["", "plain"]),
+        ([None], pa.null(), [None]),
+    ],
+)
+def test_a_cell_is_safe_for_json_and_exact(values: Any, kind: Any, expected: list[Any]) -> None:
+    assert cells(values, kind) == expected
+
+
+def test_text_that_is_not_utf8_is_replaced_and_not_fatal() -> None:
+    raw = pa.array([b"ok\xff", b"\xed\xa0\x80", b"fine"])
+    broken = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
+    assert [row[0] for row in shaped(pa.table({"c": broken})).rows] == ["ok\ufffd", "\ufffd\ufffd\ufffd", "fine"]
+
+
+def test_a_struct_with_two_fields_of_one_name_keeps_both() -> None:
+    twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
+    assert shaped(pa.table({"c": twice})).rows == (({"x": 1, "x_2": 2},),)
+
+
+def test_two_columns_of_one_name_are_both_answered() -> None:
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["n", "n"])
+    assert (shaped(table).names, shaped(table).rows) == (("n", "n"), ((1, 2),))
+
+
+def test_numbers_given_as_text_are_said() -> None:
+    table = pa.table({"f": [math.nan], "i": [2**60]})
+    warnings = " ".join(shaped(table, ("double", "bigint")).warnings)
+    assert "NaN" in warnings
+    assert "beyond" in warnings
+
+
+def test_one_row_more_than_the_limit_proves_truncation() -> None:
+    assert shaped(pa.table({"n": [1, 2, 3]}), limit=3).truncated is False
+    cut = shaped(pa.table({"n": [1, 2, 3, 4]}), limit=3)
+    assert (cut.truncated, len(cut.rows)) == (True, 3)
+    assert "row limit of 3" in cut.warnings[0]
+
+
+def test_a_long_cell_is_cut_and_says_by_how_much() -> None:
+    answer = shaped(pa.table({"t": ["x" * 3_000], "l": [["y" * 3_000]]}))
+    assert answer.rows[0][0] == "x" * 2_000 + "…[+1000 chars]"
+    assert answer.rows[0][1].endswith("…[+1004 chars]")
+    assert "substring" in answer.warnings[0]
+    assert answer.truncated is False
+
+
+def test_rows_beyond_the_payload_are_dropped_from_the_end_and_said() -> None:
+    answer = shaped(pa.table({"n": list(range(400)), "t": ["z" * 500] * 400}))
+    assert answer.truncated is True
+    assert [row[0] for row in answer.rows] == list(range(len(answer.rows)))
+    assert 50 < len(answer.rows) < 400
+    assert len(json.dumps(answer.rows).encode()) < 62_000
+    assert f"first {len(answer.rows)} of 400 rows" in answer.warnings[-1]
+
+
+def test_a_row_too_large_for_any_answer_leaves_none_and_says_so() -> None:
+    table = pa.table({f"c{i}": ["w" * 1_900] for i in range(60)})
+    answer = shaped(table)
+    assert (answer.rows, answer.truncated) == ((), True)
+    assert "Select fewer columns" in answer.warnings[-1]
+
+
+def test_column_names_beyond_the_payload_are_an_error_that_teaches() -> None:
+    table = pa.table({f"a_rather_long_name_of_a_column_{i}": [1] for i in range(3_000)})
+    with pytest.raises(ResourceLimit, match="Select fewer columns"):
+        shaped(table)
+
+
+def rows_of(text: str) -> list[str]:
+    return text.splitlines()[1:]
+
+
+def test_the_text_says_once_what_every_row_shares() -> None:
+    table = pa.table({"id": list(range(6)), "kind": ["movie"] * 6, "end": pa.array([None] * 6, pa.int32())})
+    shared, head, *rows = rows_of(shaped(table, ("int", "string", "int")).text)
+    assert shared == "Same in every row: kind:string movie; end:int null"
+    assert head == "id:int"
+    assert rows == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_the_text_marks_a_cell_that_repeats_its_left_neighbour() -> None:
+    table = pa.table({"title": list("abcdef"), "original": ["a", "b", "c", "d", "e", "="]})
+    said, _head, *rows = rows_of(shaped(table, ("string", "string")).text)
+    assert said == "= in original: same as title"
+    assert rows == ["a\t=", "b\t=", "c\t=", "d\t=", "e\t=", 'f\t"="']
+
+
+def test_the_text_tells_null_from_empty_and_keeps_every_row_on_its_line() -> None:
+    values = [None, "", "a\tb", "two\nlines", '"quoted"', " padded", "a,b"]
+    table = pa.table({"n": list(range(7)), "t": values, "l": [None if v is None else [v] for v in values]})
+    lines = rows_of(shaped(table, ("int", "string", "array<string>")).text)[1:]
+    assert lines == [
+        "0\t\t",
+        '1\t""\t[""]',
+        '2\t"a\\tb"\t["a\\tb"]',
+        '3\t"two\\nlines"\t["two\\nlines"]',
+        '4\t"\\"quoted\\""\t["\\"quoted\\""]',
+        '5\t" padded"\t[" padded"]',
+        '6\ta,b\t["a,b"]',
+    ]
+
+
+def test_the_text_stands_alone() -> None:
+    text = shaped(pa.table({"n": [1, 2, 3]}), ("int",), limit=2).text
+    assert text.startswith("done, 2 rows, truncated: there are more rows, 7 ms, query q1\nWarning: Cut at the row")
+    assert text.endswith("n:int\n1\n2")

@@ -1,0 +1,223 @@
+"""The four tools through a real client in both eras, on the real engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.server.conftest import Connect, Serve, audit_lines
+from tests.server.tokens import count_tokens
+
+pytestmark = pytest.mark.anyio
+
+FIELDS = ["status", "columns", "rows", "row_count", "truncated", "elapsed_ms", "query_id", "warnings"]
+
+
+async def run(client: Any, sql: str, **more: Any) -> Any:
+    return await client.call_tool("execute_spark_sql", {"sql_query": sql, "reasoning": "a test", **more})
+
+
+def text_of(result: Any) -> str:
+    (block,) = result.content
+    return str(block.text)
+
+
+async def test_a_statement_is_answered_as_structured_content_and_as_text(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await run(client, "SELECT tconst, startYear, genres FROM movies_delta WHERE tconst = 'tt0007919'")
+    content = result.structured_content
+    assert list(content) == FIELDS
+    assert content["columns"] == [
+        {"name": "tconst", "type": "string"},
+        {"name": "startYear", "type": "int"},
+        {"name": "genres", "type": "array<string>"},
+    ]
+    assert content["rows"] == [["tt0007919", 1951, ["Comedy", "Drama"]]]
+    assert (content["status"], content["row_count"], content["truncated"]) == ("done", 1, False)
+    assert content["query_id"] in text_of(result)
+    assert text_of(result).endswith("tconst:string\tstartYear:int\tgenres:array<string>\ntt0007919\t1951\tComedy,Drama")
+
+
+async def test_truncated_is_told_exactly_at_the_limit(serve: Serve, connect: Connect) -> None:
+    async with connect(serve(max_rows=6)) as client:
+        exact = (await run(client, "SELECT tconst FROM movies_delta LIMIT 6")).structured_content
+        more = (await run(client, "SELECT tconst FROM movies_delta LIMIT 7")).structured_content
+    assert (exact["row_count"], exact["truncated"], exact["warnings"]) == (6, False, [])
+    assert (more["row_count"], more["truncated"]) == (6, True)
+    assert "row limit of 6" in more["warnings"][0]
+
+
+async def test_a_caller_may_lower_the_row_limit_and_not_raise_it(serve: Serve, connect: Connect) -> None:
+    async with connect(serve(max_rows=6)) as client:
+        low = (await run(client, "SELECT tconst FROM movies_delta", row_limit=2)).structured_content
+        high = (await run(client, "SELECT tconst FROM movies_delta", row_limit=50)).structured_content
+    assert (low["row_count"], low["truncated"]) == (2, True)
+    assert (high["row_count"], high["truncated"]) == (6, True)
+
+
+async def test_a_hundred_rows_of_a_view_take_few_tokens(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await run(client, "SELECT * FROM movies_with_ratings LIMIT 100")
+    assert len(result.structured_content["columns"]) == 11
+    assert result.structured_content["row_count"] == 100
+    assert count_tokens(text_of(result)) <= 3_300
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SHOW VIEWS", ["movie_cast", "movies_with_ratings"]),
+        ("SHOW TABLES LIKE '*rating*'", ["movies_with_ratings", "ratings_delta"]),
+    ],
+)
+async def test_show_is_answered_from_the_catalogue(
+    serve: Serve, connect: Connect, sql: str, expected: list[str]
+) -> None:
+    async with connect(serve()) as client:
+        content = (await run(client, sql)).structured_content
+    assert sorted(row[1] for row in content["rows"]) == expected
+
+
+async def test_describe_and_show_columns_name_the_columns(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        described = (await run(client, "DESCRIBE TABLE ratings_delta")).structured_content
+        columns = (await run(client, "SHOW COLUMNS IN imdb.ratings_delta")).structured_content
+    assert [row[:2] for row in described["rows"]] == [
+        ["tconst", "string"], ["averageRating", "double"], ["numVotes", "int"],
+    ]  # fmt: skip
+    assert [row[0] for row in columns["rows"]] == ["tconst", "averageRating", "numVotes"]
+
+
+async def test_explain_shows_a_plan_and_runs_nothing(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        content = (await run(client, "EXPLAIN SELECT count(*) FROM movies_delta")).structured_content
+    assert [column["name"] for column in content["columns"]] == ["plan"]
+    assert content["row_count"] == 1
+
+
+async def test_a_write_is_refused_with_a_reason(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    async with connect(server) as client:
+        result = await run(client, "DROP TABLE movies_delta")
+    assert result.is_error
+    assert "DROP" in text_of(result).upper()
+    (line,) = audit_lines(server)
+    assert (line["verdict"], line["sql_sent"], line["sql_run"]) == ("refused", "DROP TABLE movies_delta", [])
+
+
+async def test_a_misspelt_column_is_answered_with_the_nearest_and_an_example_that_works(
+    serve: Serve, connect: Connect
+) -> None:
+    async with connect(serve()) as client:
+        result = await run(client, "SELECT primaryTitel FROM movies_with_ratings")
+        text = text_of(result)
+        example = text.rpartition("For example: ")[2]
+        again = await run(client, example)
+    assert result.is_error
+    assert "primaryTitle" in text
+    assert not again.is_error
+
+
+async def test_a_misspelt_table_is_answered_with_the_nearest(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await run(client, "SELECT * FROM movie_with_rating")
+    assert result.is_error
+    assert "movies_with_ratings" in text_of(result)
+
+
+async def test_a_comparison_of_an_array_with_text_is_answered_with_the_types(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await run(client, "SELECT tconst FROM movies_delta WHERE genres = 'Drama'")
+    assert result.is_error
+    assert "genres array<string>" in text_of(result)
+
+
+async def test_all_tables_are_listed_with_purpose_and_size(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await client.call_tool("describe_schema", {})
+    tables = {table["name"]: table for table in result.structured_content["tables"]}
+    assert tables["movies_delta"] == {
+        "name": "movies_delta", "kind": "table", "purpose": "All titles.", "rows": 300,
+        "key": ["tconst"], "fast_by": ["tconst"],
+    }  # fmt: skip
+    assert "movies_with_ratings (view, 270 rows): Titles that have a rating." in text_of(result)
+
+
+async def test_one_table_is_described_with_values_and_samples(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    async with connect(server) as client:
+        result = await client.call_tool("describe_schema", {"table": "imdb.Movies_With_Ratings"})
+        again = await client.call_tool("describe_schema", {"table": "movies_with_ratings"})
+    columns = {column["name"]: column for column in result.structured_content["columns"]}
+    assert columns["startYear"]["values"] == "1950 … 2019"
+    assert columns["titleType"]["values"].startswith("movie (")
+    assert columns["genres"]["values"].startswith("Drama (")
+    assert columns["primaryTitle"]["values"] == ""
+    assert columns["tconst"]["comment"] == "The tconst of it."
+    assert len(result.structured_content["sample_rows"]) == 3
+    assert result.structured_content["notes"] == []
+    assert again.structured_content == result.structured_content
+    first, second = audit_lines(server)
+    assert len(first["sql_run"]) > 3
+    assert second["sql_run"] == []
+
+
+async def test_an_unknown_table_or_page_is_answered_with_what_exists(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        table = await client.call_tool("describe_schema", {"table": "moveis_delta"})
+        page = await client.call_tool("describe_schema", {"page": 9})
+    assert table.is_error
+    assert "Nearest: movies_delta" in text_of(table)
+    assert page.is_error
+    assert "the last page is 1" in text_of(page)
+
+
+async def test_views_say_when_to_use_them_in_the_words_of_the_lake(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await client.call_tool("list_views", {})
+    views = {view["name"]: view for view in result.structured_content["views"]}
+    assert sorted(views) == ["movie_cast", "movies_with_ratings"]
+    assert "instead of joining" in views["movie_cast"]["purpose"]
+    assert "instead of joining" in text_of(result)
+    assert "averageRating" in views["movies_with_ratings"]["columns"]
+
+
+async def test_a_title_is_summed_up_from_the_lake_until_a_provider_is_configured(
+    serve: Serve, connect: Connect
+) -> None:
+    async with connect(serve()) as client:
+        by_id = await client.call_tool("ai_movie_summary", {"tconst": "tt0031676"})
+        by_title = await client.call_tool(
+            "ai_movie_summary", {"title": by_id.structured_content["facts"]["primaryTitle"]}
+        )
+    content = by_id.structured_content
+    assert content["status"] == "facts"
+    assert content["facts"]["tconst"] == "tt0031676"
+    assert [credit["category"] for credit in content["credits"]] == ["director", "actor", "actress"]
+    assert "OPENAI_API_KEY" in content["note"]
+    assert content["note"] in text_of(by_id)
+    assert by_title.structured_content == content
+
+
+async def test_several_titles_of_one_name_are_listed_and_none_is_guessed(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await client.call_tool("ai_movie_summary", {"title": "the twin bridges"})
+    content = result.structured_content
+    assert (content["status"], content["facts"]) == ("ambiguous", {})
+    assert sorted(candidate["tconst"] for candidate in content["candidates"]) == ["tt0007919", "tt0015838"]
+
+
+async def test_an_unknown_title_is_answered_with_the_nearest(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        near = await client.call_tool("ai_movie_summary", {"title": "The Twin Bridge"})
+        none = await client.call_tool("ai_movie_summary", {"tconst": "tt9999999"})
+    assert near.structured_content["status"] == "not_found"
+    assert near.structured_content["candidates"][0]["primaryTitle"] == "The Twin Bridges"
+    assert none.structured_content["status"] == "not_found"
+
+
+async def test_a_quote_in_a_title_is_a_letter(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await client.call_tool("ai_movie_summary", {"title": "x' OR '1'='1"})
+    assert result.structured_content["status"] == "not_found"
