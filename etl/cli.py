@@ -52,9 +52,7 @@ def _download(options: argparse.Namespace) -> None:
     print(TERMS, file=sys.stderr)
     report = Reporter()
     with report.running(), report.stage("download") as stage:
-        files = download(
-            options.out, url=settings.download_url, progress=lambda _, done, __: stage.advance(done, 0)
-        )
+        files = download(options.out, url=settings.download_url, progress=lambda _, done, __: stage.advance(done, 0))
     print(f"{len(files)} files in {options.out}")
 
 
@@ -99,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sample = commands.add_parser("sample", help="write an invented data set in IMDb's format")
     sample.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
-    sample.add_argument("--titles", type=int, default=REFERENCE_TITLES, metavar="N", help="how many titles (%(default)s)")
+    sample.add_argument(
+        "--titles", type=int, default=REFERENCE_TITLES, metavar="N", help="how many titles (%(default)s)"
+    )
     sample.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same bytes (%(default)s)")
     sample.set_defaults(run=_sample)
 

@@ -25,7 +25,7 @@ from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, 
 from etl.progress import Reporter
 from etl.quality import duplicate_keys, orphans
 from etl.source import Inspection, check_header, find_source, inspect
-from etl.tables import ROW_GROUP_ROWS, TableDefinition, TableWriter, Written, remove_orphans
+from etl.tables import TableDefinition, TableWriter, Written, remove_orphans
 from etl.transform import read_lines, rejected, typed
 from lakehouse.errors import LakeError, LakehouseError, SourceError, UsageError
 from lakehouse.manifest import (
@@ -51,7 +51,9 @@ _REJECT_COLUMNS = (
     Column(name="raw", type="string", comment="The line as it stands in the file; bytes that are not UTF-8 as \\xNN."),
     Column(name="reason", type="string", comment="Why it was not loaded."),
 )
-_REJECTS = TableDefinition(REJECTS_TABLE, "Lines of the source files that were not loaded, and why.", _REJECT_COLUMNS, ())
+_REJECTS = TableDefinition(
+    REJECTS_TABLE, "Lines of the source files that were not loaded, and why.", _REJECT_COLUMNS, ()
+)
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ class _Load:
         lines = read_lines(self.session.spark, str(inspection.readable), dataset)
         rejected(lines, dataset, inspection.source.name).write.mode("overwrite").parquet(part)
         self.reject_parts.append(part)
-        return inspection.malformed + self.session.spark.read.parquet(part).count()
+        return inspection.malformed + int(self.session.spark.read.parquet(part).count())
 
     def _write_rejects(self) -> None:
         spark = self.session.spark
@@ -229,16 +231,19 @@ class _Load:
             share = 100 * loaded.rejected / loaded.read
             if share > self.settings.max_reject_percent:
                 raise SourceError(
-                    f"{loaded.source}: {loaded.rejected:,} of {loaded.read:,} lines ({share:.2f} %) are malformed, more "
-                    f"than the {self.settings.max_reject_percent:g} % allowed (IMDB_MAX_REJECT_PERCENT). They are kept, "
-                    f"with the reasons, in {self.writer.location(REJECTS_TABLE)}. The lake before this load is unchanged."
+                    f"{loaded.source}: {loaded.rejected:,} of {loaded.read:,} lines ({share:.2f} %) are malformed, "
+                    f"more than the {self.settings.max_reject_percent:g} % allowed (IMDB_MAX_REJECT_PERCENT). They are "
+                    f"kept, with the reasons, in {self.writer.location(REJECTS_TABLE)}. The lake before this load is "
+                    "unchanged."
                 )
 
     def _build_view(self, view: GoldView) -> None:
         started = time.monotonic()
         for name, made in self.made.items():
             self.writer.read(name, made.written.version).createOrReplaceTempView(name)
-        columns = {(name, column.name): column for name, made in self.made.items() for column in made.definition.columns}
+        columns = {
+            (name, column.name): column for name, made in self.made.items() for column in made.definition.columns
+        }
         definition = TableDefinition(
             view.name,
             view.comment,
@@ -263,7 +268,12 @@ class _Load:
         )
 
     def _record(
-        self, definition: TableDefinition, key: tuple[str, ...], kind: TableKind, written: Written, source: SourceFile | None
+        self,
+        definition: TableDefinition,
+        key: tuple[str, ...],
+        kind: TableKind,
+        written: Written,
+        source: SourceFile | None,
     ) -> None:
         self.made[definition.name] = _Made(definition, key, kind, written, source)
 
@@ -340,19 +350,20 @@ def _clear_storage_errors(lake: Lake) -> Iterator[None]:
     except Exception as error:
         text = str(error)
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text:
-            raise LakeError(f"The disk of {lake} is full. Make room and load again; the lake before is unchanged.") from error
+            raise LakeError(
+                f"The disk of {lake} is full. Make room and load again; the lake before is unchanged."
+            ) from error
         if isinstance(error, PermissionError) or "Permission denied" in text:
             raise LakeError(f"{lake} cannot be written: permission denied. Choose another --lake.") from error
         raise
 
 
 def _engine_config(engine: EngineKind, settings: Settings, source_bytes: int) -> dict[str, str]:
-    """What a load asks of an engine beyond its defaults: small row groups, and spilling to disk in time."""
+    """What a load asks of an engine beyond its defaults, above all to spill to disk in time."""
     if engine == "spark":
         return {"spark.hadoop.parquet.block.size": str(16 << 20), "spark.driver.memory": "4g"}
     memory = settings.load_memory_mb << 20
     return {
-        "SAIL_PARQUET__MAX_ROW_GROUP_SIZE": str(ROW_GROUP_ROWS),
         "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
         "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(memory),
         # Its guess of which side is smaller is wrong for a join of a join; the views' SQL says it by its order.

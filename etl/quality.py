@@ -19,7 +19,7 @@ def duplicate_keys(spark: SparkSession, keys: Mapping[str, tuple[str, ...]]) -> 
     notes = []
     for table, key in keys.items():
         columns = ", ".join(key)
-        # 64-bit hashes need a quarter of the memory of the keys. They can only find too many, so a hit is counted again.
+        # 64-bit hashes need a quarter of the memory of the keys. They can only find too many: a hit is counted again.
         rows, distinct = spark.sql(f"SELECT count(*), count(DISTINCT xxhash64({columns})) FROM {table}").collect()[0]
         if rows == distinct:
             continue

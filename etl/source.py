@@ -8,13 +8,14 @@ left is read by the engine from the file itself, or, where lines were taken out,
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from etl.datasets import Dataset
 from lakehouse.errors import SourceError
@@ -190,7 +191,7 @@ class _RejectWriter:
         self._file = file
         self._writer: pa.parquet.ParquetWriter | None = None
 
-    def __enter__(self) -> _RejectWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -203,7 +204,7 @@ class _RejectWriter:
 
         if not lines:
             return
-        rows = {
+        rows: dict[str, pa.Array[Any]] = {
             "file": pa.array([self._file] * len(lines), pa.string()),
             "line": pa.array([number for number, _, _ in lines], pa.int64()),
             "raw": pa.array([line.decode("utf-8", "backslashreplace") for _, line, _ in lines], pa.string()),
@@ -225,8 +226,9 @@ def _write_clean(path: Path, dataset: Dataset, target: Path) -> None:
             bad = {number - start for number, _, _ in scanner.malformed_lines(block)}
             if bad:
                 lines = block.split(b"\n")[:-1]
-                block = b"".join(line + b"\n" for i, line in enumerate(lines) if i not in bad)
-            out.write(block)
+                out.writelines(line + b"\n" for i, line in enumerate(lines) if i not in bad)
+            else:
+                out.write(block)
 
 
 def _blocks(
@@ -235,7 +237,8 @@ def _blocks(
     """The file below its header in blocks of whole lines. A last line without an end gets one."""
     with path.open("rb") as raw:
         tap = _Tap(raw, on_bytes)
-        stream: IO[bytes] = gzip.GzipFile(fileobj=tap) if path.suffix == ".gz" else tap  # type: ignore[arg-type,assignment]
+        source = cast("IO[bytes]", tap)
+        stream = gzip.GzipFile(fileobj=source, mode="rb") if path.suffix == ".gz" else source
         rest, header_seen = b"", False
         while chunk := stream.read(BLOCK_BYTES):
             block = rest + chunk
@@ -268,7 +271,7 @@ class _Tap:
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    return cast("IO[bytes]", gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))
 
 
 class _readable:  # noqa: N801  (reads like a statement: `with _readable(path)`)
@@ -286,6 +289,8 @@ class _readable:  # noqa: N801  (reads like a statement: `with _readable(path)`)
                 reason = "is truncated: its end is missing"
             case gzip.BadGzipFile() | zlib.error():
                 reason = "is not a valid gzip file, or is damaged"
+            case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+                return  # of what is written meanwhile, not of this file
             case OSError():
                 reason = f"cannot be read: {error.strerror or error}"
             case _:

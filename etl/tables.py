@@ -18,10 +18,6 @@ from lakehouse.storage import Lake
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Rows per row group and per page are chosen so that a look-up by the clustering key reads little while
-# a scan stays sequential; docs/layout.md has the bytes measured for each look-up.
-ROW_GROUP_ROWS = 131_072
-
 
 @dataclass(frozen=True)
 class TableDefinition:
@@ -133,7 +129,7 @@ def remove_orphans(folder: Path) -> int:
     commits = sorted(log.glob("*.json"))
     if any(log.glob("*.checkpoint*.parquet")) and (not commits or int(commits[0].stem) != 0):
         return 0
-    named = set()
+    named: set[str] = set()
     for commit in commits:
         for line in commit.read_text(encoding="utf-8").splitlines():
             action = json.loads(line)

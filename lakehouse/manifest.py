@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,7 +21,7 @@ MANIFEST_NAME = "_manifest.json"
 PREVIOUS_NAME = "_manifest.previous.json"
 LOADING_NAME = "_loading.json"
 """Stands in the lake while a load runs. Beside no manifest it means that the first load never finished."""
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 
 
 TableKind = Literal["table", "view"]

@@ -27,9 +27,7 @@ def awkward_lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         lines = [HEADERS[file], *rows, *(line for line, _ in MALFORMED.get(file, []))]
         data = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines) + b"\n"
         (source / f"{file}.tsv.gz").write_bytes(gzip.compress(data))
-    done = run_etl(
-        "load", "--source", source, "--lake", lake, "--engine", request.param, IMDB_MAX_REJECT_PERCENT="90"
-    )
+    done = run_etl("load", "--source", source, "--lake", lake, "--engine", request.param, IMDB_MAX_REJECT_PERCENT="90")
     assert done.returncode == 0, done.stderr
     return lake
 
@@ -90,12 +88,12 @@ def test_awkward_titles_come_out_letter_by_letter(awkward_lake: Path) -> None:
 
 
 def test_characters_are_lists_with_their_escapes_resolved(awkward_lake: Path) -> None:
-    credits = {(row["tconst"], row["ordering"]): row for row in rows_of(awkward_lake, "principals_delta")}
-    assert credits["tt0000002", 1]["characters"] == ['Ben (segment "The Waiter")']
-    assert credits["tt0000002", 2]["characters"] == ["The D'Acoyne: Duke", "The Banker, seated", "Café [x]"]
-    assert credits["tt0000002", 3]["characters"] is None
-    assert credits["tt0000002", 3]["job"] == 'novels "A Wizard", "B" and "C"'
-    assert credits["tt0000003", 1]["characters"] == []
+    found = {(row["tconst"], row["ordering"]): row for row in rows_of(awkward_lake, "principals_delta")}
+    assert found["tt0000002", 1]["characters"] == ['Ben (segment "The Waiter")']
+    assert found["tt0000002", 2]["characters"] == ["The D'Acoyne: Duke", "The Banker, seated", "Café [x]"]
+    assert found["tt0000002", 3]["characters"] is None
+    assert found["tt0000002", 3]["job"] == 'novels "A Wizard", "B" and "C"'
+    assert found["tt0000003", 1]["characters"] == []
 
 
 def test_the_other_files_are_typed_too(awkward_lake: Path) -> None:
@@ -158,7 +156,9 @@ def test_both_engines_make_equal_tables(java: None, tmp_path: Path) -> None:
         assert rows_of(tmp_path / "embedded", table) == rows_of(tmp_path / "spark", table), table
 
 
-def test_loading_twice_gives_the_same_tables_and_keeps_the_old_versions(make_source: MakeSource, tmp_path: Path) -> None:
+def test_loading_twice_gives_the_same_tables_and_keeps_the_old_versions(
+    make_source: MakeSource, tmp_path: Path
+) -> None:
     source, lake = make_source(), tmp_path / "lake"
     assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
     first, rows = manifest_of(lake), {t: rows_of(lake, t) for t in manifest_of(lake)["tables"]}
@@ -287,13 +287,18 @@ def test_wrong_usage_ends_with_two(arguments: list[str], code: int) -> None:
 def test_a_full_disk_is_one_sentence_and_the_lake_is_as_before(make_source: MakeSource, tmp_path: Path) -> None:
     lake = tmp_path / "small"
     lake.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", lake], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", lake], capture_output=True, check=False
+    )
     if mounted.returncode != 0:
         pytest.skip("needs the right to mount a small disk")
     try:
         assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
         before = rows_of(lake, "movies_delta")
-        big = [f"tt{i:07}\tmovie\t{i * 7919:x}{'é' * (i % 40)}\t{i * 104729:x}\t0\t1999\t\\N\t90\tDrama" for i in range(40_000)]
+        big = [
+            f"tt{i:07}\tmovie\t{i * 7919:x}{'é' * (i % 40)}\t{i * 104729:x}\t0\t1999\t\\N\t90\tDrama"
+            for i in range(40_000)
+        ]
         done = run_etl("load", "--source", make_source("big", title_basics=big), "--lake", lake)
         assert done.returncode == 1
         assert "The disk of" in done.stderr
