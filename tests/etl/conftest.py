@@ -46,6 +46,32 @@ AWKWARD: dict[str, list[str]] = {
     "title.episode": ["tt0000001\ttt32857063\t\\N\t\\N", "tt10000006\ttt0000004\t1994\t0"],
 }
 
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An invented data set of 4,000 titles."""
+    folder = tmp_path_factory.mktemp("sample")
+    done = run_etl("sample", "--out", folder, "--titles", 4000, "--seed", 5)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def embedded_sample_lake(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _load(sample, tmp_path_factory.mktemp("embedded") / "lake", "embedded")
+
+
+@pytest.fixture(scope="session")
+def spark_sample_lake(java: None, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _load(sample, tmp_path_factory.mktemp("spark") / "lake", "spark")
+
+
+def _load(source: Path, lake: Path, engine: str) -> Path:
+    done = run_etl("load", "--source", source, "--lake", lake, "--engine", engine)
+    assert done.returncode == 0, done.stderr
+    return lake
+
+
 MakeSource = Callable[..., Path]
 
 

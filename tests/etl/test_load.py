@@ -144,16 +144,11 @@ def test_comments_travel_with_the_tables(awkward_lake: Path) -> None:
     assert {column["name"]: column["comment"] for column in entry["columns"]} == comments
 
 
-def test_both_engines_make_equal_tables(java: None, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    assert run_etl("sample", "--out", source, "--titles", 800, "--seed", 7).returncode == 0
-    for engine in ("embedded", "spark"):
-        done = run_etl("load", "--source", source, "--lake", tmp_path / engine, "--engine", engine)
-        assert done.returncode == 0, done.stderr
-    tables = manifest_of(tmp_path / "embedded")["tables"]
-    assert set(tables) == set(manifest_of(tmp_path / "spark")["tables"])
+def test_both_engines_make_equal_tables(embedded_sample_lake: Path, spark_sample_lake: Path) -> None:
+    tables = manifest_of(embedded_sample_lake)["tables"]
+    assert set(tables) == set(manifest_of(spark_sample_lake)["tables"])
     for table in tables:
-        assert rows_of(tmp_path / "embedded", table) == rows_of(tmp_path / "spark", table), table
+        assert rows_of(embedded_sample_lake, table) == rows_of(spark_sample_lake, table), table
 
 
 def test_loading_twice_gives_the_same_tables_and_keeps_the_old_versions(
@@ -308,9 +303,8 @@ def test_a_full_disk_is_one_sentence_and_the_lake_is_as_before(make_source: Make
         subprocess.run(["umount", lake], check=True)
 
 
-def test_a_killed_load_leaves_the_old_lake_and_the_next_one_cleans_up(tmp_path: Path) -> None:
-    source, lake = tmp_path / "source", tmp_path / "lake"
-    assert run_etl("sample", "--out", source, "--titles", 3000, "--seed", 3).returncode == 0
+def test_a_killed_load_leaves_the_old_lake_and_the_next_one_cleans_up(sample: Path, tmp_path: Path) -> None:
+    source, lake = sample, tmp_path / "lake"
     assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
     before = (lake / "_manifest.json").read_bytes()
     rows = {table: len(rows_of(lake, table)) for table in manifest_of(lake)["tables"]}
