@@ -1,28 +1,36 @@
-"""The composition root: settings → engine, governed path, tools → an MCP server."""
+"""The composition root: settings → engine, governed path, tools → an MCP server.
+
+`initialize` is answered before the tools are even imported: they are put together at the first request
+that needs them, or by the warm-up, which begins once the first answer is on the wire.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
+import mcp.server.mcpserver.server as sdk
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import CallToolResult, InputRequiredResult
+from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
 import prompts
-from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
-from mcp_server.audit import AuditLog
-from mcp_server.auth import os_user
-from mcp_server.engines import Engine
-from mcp_server.query import QueryService
-from mcp_server.tools import TOOLS, AppContext, build, malformed_call, observed, require_known
-from mcp_server.tools.profile import Profiles
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver.tools import Tool
+
+    from mcp_server.engines import Engine
+    from mcp_server.tools import AppContext
 
 log = logging.getLogger(__name__)
 
@@ -32,38 +40,69 @@ _HANDSHAKE = frozenset({"initialize", "server/discover", "tools/list"})
 _QUIET_SECONDS = 0.05
 """How long after an answer of the handshake the warm-up begins: the answer is on the wire by then."""
 
+# The SDK would import rich (13 ms of the handshake) to colour a log that `cli` has already set up.
+sdk.configure_logging = lambda *_: None  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """The tools and what they work with."""
+
+    app: AppContext
+    tools: dict[str, Tool]
+
 
 class LakehouseServer(MCPServer[Any]):
     """The SDK's server with one wrapper around every tool call, and a warm-up behind the handshake."""
 
-    def __init__(self, app: AppContext) -> None:
-        tools = [build(spec) for spec in TOOLS]
+    def __init__(self, settings: Settings, make_engine: Callable[[], Engine]) -> None:
         super().__init__(
             NAME,
             version=version(PACKAGE),
             instructions=prompts.read("instructions").text,
-            tools=tools,
-            log_level=app.settings.log_level,
+            log_level=settings.log_level,
             middleware=[self._watch],
         )
-        self.app = app
+        self._lake_settings = settings
+        self._make_engine = make_engine
+        self._toolbox: Toolbox | None = None
+        self._assembly = threading.Lock()
+        self._warming = False
         self._in_flight = 0
         self._idle = anyio.Event()
-        self._arguments = {tool.name: list(tool.parameters["properties"]) for tool in tools}
-        self._warming = False
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """Put together when it is first asked for; afterwards the same."""
+        with self._assembly:
+            if self._toolbox is None:
+                self._toolbox = _assemble(self._lake_settings, self._make_engine())
+            return self._toolbox
+
+    async def list_tools(self) -> list[ListedTool]:
+        """The tools as a client sees them."""
+        return [
+            ListedTool(
+                name=tool.name,
+                description=tool.description,
+                input_schema=tool.parameters,
+                output_schema=tool.output_schema,
+                annotations=tool.annotations,
+            )
+            for tool in self.toolbox.tools.values()
+        ]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Every tool call of every transport comes through here."""
-
-        async def run() -> CallToolResult | InputRequiredResult:
-            require_known(name, arguments, self._arguments)
-            return await super(LakehouseServer, self).call_tool(name, arguments, context)
+        from mcp_server.tools import call
 
         self._in_flight += 1
         try:
-            return await observed(self.app, name, arguments, context, run)
+            return await call(
+                self.toolbox.app, self.toolbox.tools, name, arguments, context or Context(mcp_server=self)
+            )
         finally:
             self._in_flight -= 1
             if not self._in_flight:
@@ -75,41 +114,39 @@ class LakehouseServer(MCPServer[Any]):
             self._idle = anyio.Event()
             await self._idle.wait()
 
+    def close(self) -> None:
+        """End the engine, where there is one yet."""
+        if self._toolbox is not None:
+            self._toolbox.app.service.close()
+
     async def _watch(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Start the warm-up behind the first answer, and audit a tool call too malformed to become one."""
         try:
             result = await call_next(ctx)
         except ValidationError:
             if ctx.method == "tools/call":
-                self.app.audit.write(malformed_call(self.app, ctx.params))
+                self.toolbox.app.audit_malformed(ctx.params)
             raise
         if ctx.method in _HANDSHAKE and not self._warming:
             self._warming = True
-            start = threading.Timer(_QUIET_SECONDS, _warm_up, args=[self.app])
+            start = threading.Timer(_QUIET_SECONDS, self._warm_up)
             start.daemon = True
             start.start()
         return result
 
-
-def build_server(settings: Settings) -> LakehouseServer:
-    """Put a server together from settings. Nothing is started and no driver is imported.
-
-    Raises UsageError where no lake is named.
-    """
-    return assemble(settings, _engine(settings, lake_of(settings)))
-
-
-def assemble(settings: Settings, engine: Engine) -> LakehouseServer:
-    """Put a server together around an engine."""
-    service = QueryService(engine, settings)
-    return LakehouseServer(AppContext(settings, service, Profiles(service), AuditLog(settings.audit_path), os_user()))
+    def _warm_up(self) -> None:
+        """Load what the first statement needs: the guard's and Arrow's modules, meanwhile the engine starts."""
+        service = self.toolbox.app.service
+        threading.Thread(target=_import_parsers, name="import parsers", daemon=True).start()
+        try:
+            service.warm_up()
+        except LakehouseError as error:
+            log.warning("The engine could not be warmed up; the first statement tries again. %s", error)
 
 
-def lake_of(settings: Settings) -> Lake:
-    """The lake that the settings name. Raises UsageError where they name none."""
-    if settings.lake is None:
-        raise UsageError("Which lake? Give --lake DIR, or set IMDB_LAKE. `imdb-etl load` makes one.")
-    return Lake.parse(settings.lake)
+def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
+    """A server for a lake. Nothing is started and no driver is imported."""
+    return LakehouseServer(settings, lambda: _engine(settings, lake))
 
 
 def _engine(settings: Settings, lake: Lake) -> Engine:
@@ -124,13 +161,16 @@ def _engine(settings: Settings, lake: Lake) -> Engine:
             return SparkEngine(lake, settings)
 
 
-def _warm_up(app: AppContext) -> None:
-    """Load what the first statement needs. The guard's and Arrow's modules meanwhile the engine starts by itself."""
-    threading.Thread(target=_import_parsers, name="import parsers", daemon=True).start()
-    try:
-        app.service.warm_up()
-    except LakehouseError as error:
-        log.warning("The engine could not be warmed up; the first statement tries again. %s", error)
+def _assemble(settings: Settings, engine: Engine) -> Toolbox:
+    from mcp_server.audit import AuditLog
+    from mcp_server.auth import os_user
+    from mcp_server.query import QueryService
+    from mcp_server.tools import TOOLS, AppContext, build
+    from mcp_server.tools.profile import Profiles
+
+    service = QueryService(engine, settings)
+    app = AppContext(settings, service, Profiles(service), AuditLog(settings.audit_path), os_user())
+    return Toolbox(app, {spec.name: build(spec) for spec in TOOLS})
 
 
 def _import_parsers() -> None:

@@ -10,8 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.settings import Settings, load_settings
+from lakehouse.storage import Lake
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +75,19 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     from mcp_server.app import build_server
     from mcp_server.serve import serve
 
-    serve(build_server(settings), options.transport, options.host, options.port)
+    serve(build_server(settings, _lake(settings)), options.transport, options.host, options.port)
+
+
+def _lake(settings: Settings) -> Lake:
+    if settings.lake is None:
+        raise UsageError("Which lake? Give --lake DIR, or set IMDB_LAKE. `imdb-etl load` makes one.")
+    return Lake.parse(settings.lake)
 
 
 def _check(options: argparse.Namespace, settings: Settings) -> int:
     from mcp_server.check import check_file, check_one
 
+    lake = _lake(settings)
     if options.file is None:
-        return check_one(settings, options.sql)
-    return check_file(settings, options.file)
+        return check_one(settings, lake, options.sql)
+    return check_file(settings, lake, options.file)

@@ -81,8 +81,8 @@ class QueryService:
 
             return guard.check(
                 sql,
-                catalog=_catalog(self._settings.schema_name, tables),
-                limits=self._limits(),
+                catalog=catalog_of(self._settings, tables),
+                limits=limits_of(self._settings),
                 principal=call.principal,
                 row_limit=row_limit,
             )
@@ -100,8 +100,8 @@ class QueryService:
             return guard.template(
                 template,
                 arguments or {},
-                catalog=_catalog(self._settings.schema_name, tables),
-                limits=self._limits(),
+                catalog=catalog_of(self._settings, tables),
+                limits=limits_of(self._settings),
                 principal=call.principal,
                 row_limit=rows,
             )
@@ -199,15 +199,17 @@ class QueryService:
         finally:
             self._slots.release()
 
-    def _limits(self) -> guard.Limits:
-        from mcp_server import guard
 
-        settings = self._settings
-        return guard.Limits(settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds)
+def limits_of(settings: Settings) -> guard.Limits:
+    """The limits of one statement."""
+    from mcp_server import guard
+
+    return guard.Limits(settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds)
 
 
-def _catalog(schema: str, tables: Tables) -> guard.Catalog:
+def catalog_of(settings: Settings, tables: Tables) -> guard.Catalog:
+    """What statements are checked against: the lake's tables, at the versions that belong together."""
     from mcp_server import guard
 
     pins = {table.name: table.version for table in tables if table.version is not None}
-    return guard.Catalog(schema, tables, pins)
+    return guard.Catalog(settings.schema_name, tables, pins)

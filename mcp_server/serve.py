@@ -53,7 +53,7 @@ def serve(server: LakehouseServer, transport: Transport, host: str, port: int) -
 
 def _end(server: LakehouseServer) -> NoReturn:
     """End the engine, then the process, without waiting for threads: one may still be blocked reading stdin."""
-    closing = threading.Thread(target=server.app.service.close, daemon=True)
+    closing = threading.Thread(target=server.close, daemon=True)
     closing.start()
     closing.join(_CLOSE_SECONDS)
     logging.shutdown()

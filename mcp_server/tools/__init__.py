@@ -10,12 +10,12 @@ from mcp_types import CallToolResult, ToolAnnotations
 
 import prompts
 from mcp_server.tools.ai import ai_movie_summary
-from mcp_server.tools.calls import AppContext, malformed_call, observed, require_known
+from mcp_server.tools.calls import AppContext, call
 from mcp_server.tools.catalog import describe_schema, list_views
 from mcp_server.tools.schema import input_schema, output_schema
 from mcp_server.tools.sql import execute_spark_sql
 
-__all__ = ["TOOLS", "AppContext", "ToolSpec", "build", "malformed_call", "observed", "require_known"]
+__all__ = ["TOOLS", "AppContext", "ToolSpec", "build", "call"]
 
 
 @dataclass(frozen=True)

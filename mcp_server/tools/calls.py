@@ -7,15 +7,17 @@ under which the whole of it stands in the log on stderr.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult
 from pydantic import ValidationError
 
 from lakehouse.errors import LakehouseError, QueryError, Refused
@@ -27,7 +29,6 @@ from mcp_server.query import Call, QueryService
 from mcp_server.tools.profile import Profiles
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class AppContext:
     profiles: Profiles
     audit: AuditLog
     principal: Principal
+
+    def audit_malformed(self, params: Mapping[str, Any] | None) -> None:
+        """Leave the line of a call whose name is no text or whose arguments are no object."""
+        name = str((params or {}).get("name"))
+        event = AuditEvent(name, self.principal.name, self.settings.engine, verdict="bad_request", code="malformed")
+        self.audit.write(event)
 
 
 class BadRequestError(QueryError):
@@ -63,14 +70,10 @@ def current_call() -> Call:
     return _CALL.get()
 
 
-async def observed(
-    app: AppContext,
-    name: str,
-    arguments: Mapping[str, Any],
-    context: Context[Any, Any] | None,
-    run: Callable[[], Awaitable[T]],
-) -> T:
-    """Run a tool call, leave its audit line, and let only ToolError and protocol errors out."""
+async def call(
+    app: AppContext, tools: Mapping[str, Tool], name: str, arguments: dict[str, Any], context: Context[Any, Any]
+) -> CallToolResult:
+    """Run a tool call and leave its audit line. Only ToolError and protocol errors come out."""
     event = AuditEvent(
         tool=name,
         caller=app.principal.name,
@@ -83,7 +86,8 @@ async def observed(
     _CALL.set(Call(app.principal, event, _reporter(context)))
     try:
         app.audit.require_writable()
-        return await run()
+        _require_known(name, arguments, tools)
+        result: CallToolResult = await tools[name].run(arguments, context, convert_result=True)
     except anyio.get_cancelled_exc_class():
         event.verdict = "cancelled"
         raise
@@ -92,19 +96,10 @@ async def observed(
         raise
     except Exception as error:
         raise ToolError(_translate(error, event)) from error
+    else:
+        return result
     finally:
         _write(app.audit, event)
-
-
-def malformed_call(app: AppContext, params: Mapping[str, Any] | None) -> AuditEvent:
-    """The audit line of a call that is not one: its name is no text or its arguments are no object."""
-    return AuditEvent(
-        tool=str((params or {}).get("name")),
-        caller=app.principal.name,
-        engine=app.settings.engine,
-        verdict="bad_request",
-        code="malformed",
-    )
 
 
 def _write(audit: AuditLog, event: AuditEvent) -> None:
@@ -135,18 +130,18 @@ def _translate(error: Exception, event: AuditEvent) -> str:
     )
 
 
-def require_known(name: str, arguments: Mapping[str, Any], tools: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a tool or an argument that does not exist, which the SDK would let pass unnoticed."""
+def _require_known(name: str, arguments: Mapping[str, Any], tools: Mapping[str, Tool]) -> None:
+    """Refuse a tool or an argument that does not exist; the SDK would let a misspelt argument pass unnoticed."""
     if name not in tools:
         raise BadRequestError(f"There is no tool {name!r}.{_did_you_mean(name, tools)} Tools: {', '.join(tools)}.")
-    known = tools[name]
+    known = tools[name].parameters["properties"]
     for argument in arguments:
         if argument not in known:
             hint = _did_you_mean(argument, known)
             raise BadRequestError(f"{name} has no argument {argument!r}.{hint} Its arguments: {', '.join(known)}.")
 
 
-def _did_you_mean(word: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
     near = nearest(word, known, most=1)
     return f" Did you mean {near[0]}?" if near else ""
 
@@ -160,13 +155,13 @@ def _argument_problem(detail: Any) -> str:
     return f"The argument {name} does not fit: {detail['msg']}; given: {shown}."
 
 
-def _reporter(context: Context[Any, Any] | None) -> Callable[[str], Awaitable[None]]:
+def _reporter(context: Context[Any, Any]) -> Callable[[str], Awaitable[None]]:
     stage = 0
 
     async def report(message: str) -> None:
         nonlocal stage
         stage += 1
-        if context is not None:
+        if context.protocol_version is not None:  # None: called without a request, so nobody listens
             await context.report_progress(stage, message=message)
 
     return report

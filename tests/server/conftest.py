@@ -13,7 +13,7 @@ from mcp.client import Client
 
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
-from mcp_server.app import LakehouseServer, assemble
+from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
 from tests.server.lakes import make_lake
 
@@ -49,7 +49,7 @@ def serve(engine: Engine, lake: Path, tmp_path: Path) -> Serve:
     """Makes a server with settings of the test's own, on the engine of all tests."""
 
     def make(**flags: Any) -> LakehouseServer:
-        return assemble(load_settings(lake=str(lake), state_dir=tmp_path / "state", **flags), engine)
+        return LakehouseServer(load_settings(lake=str(lake), state_dir=tmp_path / "state", **flags), lambda: engine)
 
     return make
 
@@ -68,4 +68,4 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 
 def audit_lines(server: LakehouseServer) -> list[dict[str, Any]]:
     """What the audit says so far."""
-    return [json.loads(line) for line in server.app.settings.audit_path.read_text().splitlines()]
+    return [json.loads(line) for line in server.toolbox.app.settings.audit_path.read_text().splitlines()]

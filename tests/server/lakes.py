@@ -62,6 +62,7 @@ WORDS = (
     "Night",
     "Song",
 )
+INSTEAD = "Use it instead of joining tables."
 GENRES = (["Drama"], ["Comedy", "Drama"], ["Action", "Crime", "Thriller"], ["Documentary"], ["Horror"])
 
 
@@ -136,20 +137,15 @@ def make_lake(folder: Path, count: int = 300, generation: int = 1) -> Path:
     )
     view = [{**row, **rated[row["tconst"]]} for row in basics if row["tconst"] in rated]
     rated_schema = pa.schema([*BASICS, pa.field("averageRating", pa.float64()), pa.field("numVotes", pa.int32())])
-    entries = {
-        "movies_delta": _write(folder, "movies_delta", basics, BASICS, "All titles. One row per title.", ("tconst",)),
-        "ratings_delta": _write(folder, "ratings_delta", list(rated.values()), RATINGS, "Ratings of titles.", ("tconst",)),
-        "persons_delta": _write(folder, "persons_delta", persons, PERSONS, "All people.", ("nconst",)),
-        "principals_delta": _write(folder, "principals_delta", credited, CREDITS, "Credits of titles.", ("tconst", "ordering")),
-        "movies_with_ratings": _write(
-            folder, "movies_with_ratings", view, rated_schema,
-            "Titles that have a rating. Use it instead of joining movies_delta and ratings_delta.", ("tconst",), "view",
-        ),
-        "movie_cast": _write(
-            folder, "movie_cast", cast, cast_schema,
-            "Who did what in which title. Use it instead of joining three tables.", ("tconst", "ordering"), "view",
-        ),
-    }  # fmt: skip
+    written = [
+        _write(folder, "movies_delta", basics, BASICS, "All titles. One row per title."),
+        _write(folder, "ratings_delta", list(rated.values()), RATINGS, "Ratings of titles."),
+        _write(folder, "persons_delta", persons, PERSONS, "All people."),
+        _write(folder, "principals_delta", credited, CREDITS, "Credits of titles."),
+        _write(folder, "movies_with_ratings", view, rated_schema, f"Titles that have a rating. {INSTEAD}", "view"),
+        _write(folder, "movie_cast", cast, cast_schema, f"Who did what in which title. {INSTEAD}", "view"),
+    ]
+    entries = {entry.path: entry for entry in written}
     publish_manifest(
         Lake.parse(str(folder)),
         Manifest(generation=generation, created_at=datetime.now(UTC), engine="embedded", tables=entries),
@@ -158,18 +154,19 @@ def make_lake(folder: Path, count: int = 300, generation: int = 1) -> Path:
 
 
 def _write(
-    folder: Path,
-    name: str,
-    rows: list[dict[str, Any]],
-    schema: pa.Schema,
-    comment: str,
-    key: tuple[str, ...],
-    kind: TableKind = "table",
+    folder: Path, name: str, rows: list[dict[str, Any]], schema: pa.Schema, comment: str, kind: TableKind = "table"
 ) -> TableEntry:
     target = folder / name
     write_deltalake(str(target), pa.Table.from_pylist(rows, schema), mode="overwrite")
-    columns = tuple(Column(name=f.name, type=SQL_TYPES[f.type], comment=f"The {f.name} of it.") for f in schema)
     return TableEntry(
-        path=name, version=DeltaTable(str(target)).version(), rows=len(rows), bytes=1, files=1,
-        kind=kind, key=key, clustered_by=key[:1], comment=comment, columns=columns,
-    )  # fmt: skip
+        path=name,
+        version=DeltaTable(str(target)).version(),
+        rows=len(rows),
+        bytes=1,
+        files=1,
+        kind=kind,
+        key=(schema.names[0],),
+        clustered_by=(schema.names[0],),
+        comment=comment,
+        columns=tuple(Column(name=f.name, type=SQL_TYPES[f.type], comment=f"The {f.name} of it.") for f in schema),
+    )

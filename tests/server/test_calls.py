@@ -31,7 +31,7 @@ async def test_every_call_leaves_one_audit_line(serve: Serve, connect: Connect) 
     assert line["query_ids"] == [result.structured_content["query_id"]]
     assert (line["tool"], line["verdict"], line["rows"], line["engine"]) == ("execute_spark_sql", "ok", 3, "embedded")
     assert line["reasoning"] == "to see some ids"
-    assert line["caller"] == server.app.principal.name
+    assert line["caller"] == server.toolbox.app.principal.name
     assert line["bytes"] > 30
     assert line["ms"] >= 0
     assert line["time"].endswith("+00:00")
@@ -41,7 +41,7 @@ async def test_the_audit_is_for_its_owner_alone(serve: Serve, connect: Connect) 
     server = serve()
     async with connect(server) as client:
         await client.call_tool("list_views", {})
-    assert stat.S_IMODE(os.stat(server.app.settings.audit_path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(server.toolbox.app.settings.audit_path).st_mode) == 0o600
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ async def test_a_defect_reaches_the_caller_as_a_correlation_id_only(
 
 async def test_a_call_that_cannot_be_audited_is_not_answered(serve: Serve, connect: Connect) -> None:
     server = serve()
-    server.app.settings.audit_path.mkdir(parents=True)
+    server.toolbox.app.settings.audit_path.mkdir(parents=True)
     async with connect(server) as client:
         result = await client.call_tool("list_views", {})
-        server.app.settings.audit_path.rmdir()
+        server.toolbox.app.settings.audit_path.rmdir()
         again = await client.call_tool("list_views", {})
     assert result.is_error
     assert "audit" in text_of(result)
-    assert str(server.app.settings.audit_path) not in text_of(result)
+    assert str(server.toolbox.app.settings.audit_path) not in text_of(result)
     assert not again.is_error
 
 

@@ -1,0 +1,81 @@
+"""`imdb-mcp check`: the guard's verdict on statements, without an engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from lakehouse.errors import LakehouseError
+from lakehouse.settings import Settings
+from lakehouse.storage import Lake
+from mcp_server import guard
+from mcp_server.auth import os_user
+from mcp_server.engines.catalog import LakeCatalog
+from mcp_server.query import catalog_of, limits_of
+
+
+class CheckFileError(LakehouseError):
+    """The file of statements, or a line of it, cannot be read."""
+
+
+def check_one(settings: Settings, lake: Lake, sql: str) -> int:
+    """Print the verdict as a sentence. The exit code is 0 where the statement is allowed, else 3."""
+    verdict = _Checker(settings, lake).verdict(sql)
+    if verdict.allow:
+        print(f"Allowed; answers with at most {verdict.limit} rows.")
+        return 0
+    print(f"Refused ({verdict.code}): {verdict.message}")
+    return 3
+
+
+def check_file(settings: Settings, lake: Lake, path: Path) -> int:
+    """Print a verdict for every line of a file of `{"id", "sql"}`, as JSON lines. The exit code is 0.
+
+    Raises CheckFileError at the first line that is not such an object, after the verdicts of those before it.
+    """
+    checker = _Checker(settings, lake)
+    for identifier, sql in _statements(path):
+        verdict = checker.verdict(sql)
+        line = {
+            "id": identifier,
+            "verdict": "allow" if verdict.allow else "refuse",
+            "code": verdict.code,
+            "message": verdict.message,
+            "limit": verdict.limit,
+        }
+        print(json.dumps(line))
+    return 0
+
+
+class _Checker:
+    """The guard on one lake: the same catalogue and limits as the server's, read without an engine."""
+
+    def __init__(self, settings: Settings, lake: Lake) -> None:
+        self._catalog = catalog_of(settings, LakeCatalog(lake).tables())
+        self._limits = limits_of(settings)
+        self._principal = os_user()
+
+    def verdict(self, sql: str) -> guard.Verdict:
+        return guard.verdict(sql, catalog=self._catalog, limits=self._limits, principal=self._principal)
+
+
+def _statements(path: Path) -> Iterator[tuple[object, str]]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise CheckFileError(f"--file {path} cannot be read: {error.strerror}.") from error
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _statement(path, number, line)
+
+
+def _statement(path: Path, number: int, line: bytes) -> tuple[object, str]:
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise CheckFileError(f"Line {number} of {path} is not JSON: {error}.") from error
+    match entry:
+        case {"id": identifier, "sql": str(sql)}:
+            return identifier, sql
+    raise CheckFileError(f'Line {number} of {path} is not an object with "id" and the text "sql".')

@@ -1,0 +1,33 @@
+"""The tool surface, committed as `tools_snapshot.json`. After a wanted change: `python -m tests.server.snapshot`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp.client import Client
+
+from lakehouse.settings import load_settings
+from lakehouse.storage import Lake
+from mcp_server.app import build_server
+
+FILE = Path(__file__).with_name("tools_snapshot.json")
+
+
+async def surface(client: Client) -> dict[str, Any]:
+    """What a client reads before it calls anything."""
+    tools = (await client.list_tools()).tools
+    listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+    return {"instructions": client.instructions, "tools": listed}
+
+
+async def _write() -> None:
+    async with Client(build_server(load_settings(), Lake.parse("no-lake-is-read"))) as client:
+        text = json.dumps(await surface(client), indent=1, ensure_ascii=False)
+    FILE.write_text(f"{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    anyio.run(_write)

@@ -1,0 +1,95 @@
+"""`imdb-mcp`'s flags, exit codes and the verdicts of `check`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcp_server.cli import main
+
+
+def run(*arguments: str) -> int | str | None:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return ended.value.code
+
+
+def test_an_allowed_statement_ends_with_0(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("check", "--lake", str(lake), "SELECT count(*) FROM movies_delta") == 0
+    assert capsys.readouterr().out == "Allowed; answers with at most 500 rows.\n"
+
+
+def test_a_refused_statement_ends_with_3_and_a_sentence(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("check", "--lake", str(lake), "DROP TABLE movies_delta") == 3
+    assert capsys.readouterr().out.startswith("Refused (")
+
+
+def test_a_file_of_statements_gives_a_verdict_for_each(
+    lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "statements.jsonl"
+    file.write_text(
+        '{"id": "a", "sql": "SELECT 1", "why": "a field more"}\n\n{"id": 2, "sql": "DELETE FROM movies_delta"}\n'
+    )
+    assert run("check", "--lake", str(lake), "--file", str(file)) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert list(first) == ["id", "verdict", "code", "message", "limit"]
+    assert (first["id"], first["verdict"], first["limit"]) == ("a", "allow", 500)
+    assert (second["id"], second["verdict"], second["limit"]) == (2, "refuse", None)
+    assert second["code"]
+    assert second["message"]
+
+
+@pytest.mark.parametrize("bad", ["not json", '{"id": 1}', "[]", '{"id": 1, "sql": 5}', "\x00"])
+def test_a_bad_line_is_named_and_ends_with_1(
+    lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], bad: str
+) -> None:
+    file = tmp_path / "statements.jsonl"
+    file.write_text(f'{{"id": 1, "sql": "SELECT 1"}}\n{bad}\n')
+    assert run("check", "--lake", str(lake), "--file", str(file)) == 1
+    assert "Line 2" in capsys.readouterr().err
+
+
+def test_check_starts_no_engine(lake: Path) -> None:
+    program = f"""
+import sys, mcp_server.cli as cli
+try:
+    cli.main(["check", "--lake", {str(lake)!r}, "SELECT 1"])
+finally:
+    print([name for name in ("pyspark", "pysail", "mcp") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check", "SELECT 1"), "Which lake?"),
+        (("check", "--lake", "/nowhere/at/all", "SELECT 1"), "no lake"),
+        (("serve", "--lake", "lake", "--transport", "http", "--port", "99999"), "--port 99999"),
+    ],
+)
+def test_what_cannot_work_is_said_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert run(*arguments) in (1, 2)
+    assert said in capsys.readouterr().err
+
+
+def test_a_setting_that_does_not_exist_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IMDB_MAX_ROW", "5")
+    assert run("check", "--lake", "lake", "SELECT 1") == 2
+    assert "IMDB_MAX_ROWS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("serve", "--help"), ("check", "--help"), ("--version",)])
+def test_help_is_printed_and_ends_with_0(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    assert run(*arguments) == 0
+    assert "imdb-mcp" in capsys.readouterr().out

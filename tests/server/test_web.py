@@ -1,0 +1,98 @@
+"""Streamable HTTP and SSE on real ports: answers, fences, and how a client that goes away stops its statement."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+from mcp.client import Client
+from mcp.client.sse import sse_client
+
+from tests.server.processes import descendants, gone, started, until
+from tests.server.test_stdio import SLOW_SQL, ask
+
+pytestmark = pytest.mark.anyio
+
+
+@contextmanager
+def web_server(lake: Path, state: Path, transport: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A server on a free port, and its address as it says it itself."""
+    arguments = ("serve", "--lake", str(lake), "--transport", transport, "--port", "0")
+    with started(*arguments, state=state) as server:
+        assert server.stderr is not None
+        said = server.stderr.readline().decode()
+        assert said.startswith("Serving on http://127.0.0.1:")
+        yield server, said.split()[-1]
+
+
+def session(transport: str, url: str, mode: str = "auto") -> Client:
+    return Client(url if transport == "http" else sse_client(url), mode=mode)
+
+
+@pytest.mark.parametrize(("transport", "mode"), [("http", "legacy"), ("http", "auto"), ("sse", "legacy")])
+async def test_a_web_client_is_answered_and_the_server_leaves_nothing_behind(
+    lake: Path, tmp_path: Path, transport: str, mode: str
+) -> None:
+    with web_server(lake, tmp_path, transport) as (server, url):
+        async with session(transport, url, mode) as client:
+            result = await ask(client, "SELECT count(*) FROM movies_delta")
+        children = descendants(server.pid)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+        until(lambda: gone(children), what="the end of the engine")
+    assert result.structured_content["rows"] == [[300]]
+    assert children
+
+
+async def test_a_client_that_goes_away_stops_its_statement_in_the_engine(lake: Path, tmp_path: Path) -> None:
+    with web_server(lake, tmp_path, "http") as (server, url):
+        async with session("http", url) as client:
+            await ask(client, "SELECT 1")
+            children = descendants(server.pid)
+            with anyio.move_on_after(60):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(ask, client, SLOW_SQL)
+                    await anyio.to_thread.run_sync(
+                        until, lambda: any(child.cpu_percent(0.1) > 30 for child in children), 20, "the start"
+                    )
+                    tasks.cancel_scope.cancel()
+        until(lambda: all(child.cpu_percent(0.3) < 5 for child in children), what="the end of the statement")
+    verdicts = [json.loads(line)["verdict"] for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert verdicts == ["ok", "cancelled"]
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_a_page_that_rebinds_its_name_to_loopback_is_refused(lake: Path, tmp_path: Path, transport: str) -> None:
+    with web_server(lake, tmp_path, transport) as (_, url):
+        async with httpx2.AsyncClient() as web:
+            host = await web.get(url, headers={"Host": "evil.example", "Accept": "text/event-stream"})
+            origin = await web.get(url, headers={"Origin": "http://evil.example", "Accept": "text/event-stream"})
+    assert (host.status_code, origin.status_code) == (421, 403)
+
+
+def test_a_port_in_use_is_one_clear_sentence(lake: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with started(
+            "serve", "--lake", str(lake), "--transport", "http", "--port", str(port), state=tmp_path
+        ) as server:
+            out, err = server.communicate(timeout=20)
+    assert (server.returncode, out) == (1, b"")
+    (line,) = err.decode().splitlines()
+    assert f"Port {port}" in line
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", ""])
+def test_an_address_that_others_reach_is_refused(lake: Path, tmp_path: Path, host: str) -> None:
+    with started("serve", "--lake", str(lake), "--transport", "http", "--host", host, state=tmp_path) as server:
+        _, err = server.communicate(timeout=20)
+    assert server.returncode == 2
+    assert "--host" in err.decode()
