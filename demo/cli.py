@@ -54,7 +54,8 @@ QUESTIONS = (
     ),
     Question(
         "How have the most common genres of films fared over the decades?",
-        "SELECT genre, (startYear DIV 10) * 10 AS decade, COUNT(*) AS films, ROUND(AVG(averageRating), 2) AS mean_rating\n"
+        "SELECT genre, (startYear DIV 10) * 10 AS decade, COUNT(*) AS films,\n"
+        "       ROUND(AVG(averageRating), 2) AS mean_rating\n"
         "FROM (SELECT explode(genres) AS genre, startYear, averageRating FROM movies_with_ratings\n"
         "      WHERE titleType = 'movie' AND startYear >= 1990)\n"
         "WHERE genre IN ('Comedy', 'Drama')\n"
@@ -71,7 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     source, lake = options.dir / "source", options.dir / "lake"
     steps = (
-        ("Invented data in IMDb's format", ["etl.cli", "sample", "--out", source, "--titles", options.titles, "--seed", 1]),
+        (
+            "Invented data in IMDb's format",
+            ["etl.cli", "sample", "--out", source, "--titles", options.titles, "--seed", 1],
+        ),
         ("Delta tables and pre-computed views", ["etl.cli", "load", "--source", source, "--lake", lake]),
     )
     for title, command in steps:

@@ -8,12 +8,8 @@ engine writes the table before it.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,10 +20,11 @@ from pathlib import Path
 from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, GoldView
 from etl.progress import Reporter
 from etl.quality import duplicate_keys, orphans
+from etl.safeguards import clear_storage_errors, exclusive, work_folder
 from etl.source import Inspection, check_header, find_source, inspect
-from etl.tables import TableDefinition, TableWriter, Written, remove_orphans
+from etl.tables import TableDefinition, TableWriter, Written
 from etl.transform import read_lines, rejected, typed
-from lakehouse.errors import LakeError, LakehouseError, SourceError, UsageError
+from lakehouse.errors import LakehouseError, SourceError, UsageError
 from lakehouse.manifest import (
     LOADING_NAME,
     Column,
@@ -41,9 +38,6 @@ from lakehouse.manifest import (
 from lakehouse.session import EngineSession, open_session
 from lakehouse.settings import EngineKind, Settings
 from lakehouse.storage import Lake, LakeKind
-
-LOCK_NAME = "_load.lock"
-WORK_NAME = "_work"
 
 _REJECT_COLUMNS = (
     Column(name="file", type="string", comment="The source file."),
@@ -115,16 +109,22 @@ def load(source: Path, lake: Lake, engine: EngineKind, settings: Settings, repor
         raise UsageError(f"--lake {lake}: a load writes to a directory or a storage URL, not to a catalogue.")
     if not source.is_dir():
         raise SourceError(f"{source} is not a folder. Give the folder with IMDb's .tsv.gz files as --source.")
-    with _locked(lake, settings), _work_folder(lake, settings) as work_dir, _clear_storage_errors(lake):
-        found = [(dataset, find_source(source, dataset)) for dataset in DATASETS]
-        files = [(dataset, path) for dataset, path in found if path is not None]
-        for dataset, path in files:
-            check_header(path, dataset)
-        size = sum(path.stat().st_size for _, path in files)
-        with open_session(engine, config=_engine_config(engine, settings, size), work_dir=str(work_dir)) as session:
-            run = _Load(session, lake, settings, report, work_dir)
-            run.summary.notes += [f"{d.file} is not there: no {d.table}." for d, path in found if path is None]
-            return run.run(files)
+    found = [(dataset, find_source(source, dataset)) for dataset in DATASETS]
+    files = [(dataset, path) for dataset, path in found if path is not None]
+    for dataset, path in files:
+        check_header(path, dataset)
+    config = _engine_config(engine, settings, sum(path.stat().st_size for _, path in files))
+    with (
+        exclusive(lake, settings),
+        work_folder(lake, settings) as work_dir,
+        clear_storage_errors(lake),
+        open_session(engine, config=config, work_dir=str(work_dir)) as session,
+    ):
+        run = _Load(session, lake, settings, report, work_dir)
+        run.summary.notes += [
+            f"{dataset.file} is not there: no {dataset.table}." for dataset, path in found if not path
+        ]
+        return run.run(files)
 
 
 class _Load:
@@ -299,63 +299,6 @@ class _Load:
             schema_name=self.settings.schema_name,
             tables={name: made.entry() for name, made in self.made.items()},
         )
-
-
-@contextlib.contextmanager
-def _locked(lake: Lake, settings: Settings) -> Iterator[None]:
-    """One load at a time. The system drops the lock when a process ends, however it ends."""
-    from filelock import FileLock, Timeout
-
-    if lake.directory is not None:
-        path = lake.directory / LOCK_NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-    else:
-        # Storage has no locks: loads of one machine exclude each other, those of two machines do not.
-        path = settings.state / f"load-{hashlib.sha256(lake.address.encode()).hexdigest()[:16]}.lock"
-    lock = FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise LakeError(f"Another load into {lake} is running. Wait for it to end, then try again.") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def _work_folder(lake: Lake, settings: Settings) -> Iterator[Path]:
-    """An empty folder for what only this run needs, after removing what a killed run left behind."""
-    if lake.directory is None:
-        folder = settings.state / WORK_NAME
-    else:
-        folder = lake.directory / WORK_NAME
-        for log in lake.directory.glob("*/_delta_log"):
-            remove_orphans(log.parent)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _clear_storage_errors(lake: Lake) -> Iterator[None]:
-    """A full disk or a lake that cannot be written, said in one sentence whichever library met it."""
-    try:
-        yield
-    except LakehouseError:
-        raise
-    except Exception as error:
-        text = str(error)
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text:
-            raise LakeError(
-                f"The disk of {lake} is full. Make room and load again; the lake before is unchanged."
-            ) from error
-        if isinstance(error, PermissionError) or "Permission denied" in text:
-            raise LakeError(f"{lake} cannot be written: permission denied. Choose another --lake.") from error
-        raise
 
 
 def _engine_config(engine: EngineKind, settings: Settings, source_bytes: int) -> dict[str, str]:
