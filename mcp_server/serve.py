@@ -25,6 +25,7 @@ Transport = Literal["stdio", "http", "sse"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATHS = {"http": "/mcp", "sse": "/sse"}
+_HIGHEST_PORT = 65_535
 _GRACE_SECONDS = 2
 """How long open calls may take to end after a signal. They are cancelled at once; this is for their last lines."""
 _CLOSE_SECONDS = 5
@@ -118,11 +119,11 @@ def _loopback(host: str) -> str:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise UsageError(f"--port {port} is not a port: use 0 to {_HIGHEST_PORT}; 0 lets the system choose.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except OverflowError as error:
-        raise UsageError(f"--port {port} is not a port: use 0 to 65535; 0 lets the system choose.") from error
     except OSError as error:
         raise PortError(
             f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port (0: any free one)."
