@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from etl.progress import Reporter
+from etl.progress import Reporter, Stage
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
@@ -36,13 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _sample(options: argparse.Namespace) -> None:
     from etl.sample import write_sample
 
-    report = Reporter()
+    report, rows = Reporter(), Counter[str]()
     with report.running(), report.stage(f"write {options.titles:,} invented titles") as stage:
-        rows = write_sample(
-            options.out, titles=options.titles, seed=options.seed, progress=lambda _, count: stage.advance(0, count)
-        )
-        stage.advance(0, sum(rows.values()))
-    print(f"{sum(rows.values()):,} rows in {len(rows)} files in {options.out}")
+
+        def count(file: str, so_far: int) -> None:
+            rows[file] = so_far
+            stage.advance(0, rows.total())
+
+        written = write_sample(options.out, titles=options.titles, seed=options.seed, progress=count)
+        stage.advance(0, sum(written.values()))
+    print(f"{sum(written.values()):,} rows in {len(written)} files in {options.out}")
 
 
 def _download(options: argparse.Namespace) -> None:
@@ -51,8 +56,16 @@ def _download(options: argparse.Namespace) -> None:
     settings = load_settings()
     print(TERMS, file=sys.stderr)
     report = Reporter()
-    with report.running(), report.stage("download") as stage:
-        files = download(options.out, url=settings.download_url, progress=lambda _, done, __: stage.advance(done, 0))
+    with report.running(), ExitStack() as stages:
+        under_way: dict[str, Stage] = {}
+
+        def show(file: str, done: int, total: int | None) -> None:
+            if file not in under_way:
+                stages.close()
+                under_way[file] = stages.enter_context(report.stage(f"download {file}", total_bytes=total))
+            under_way[file].advance(done, 0)
+
+        files = download(options.out, url=settings.download_url, progress=show)
     print(f"{len(files)} files in {options.out}")
 
 
