@@ -73,7 +73,18 @@ class Refused(QueryError):
 
 
 class QueryFailed(QueryError):
-    """The engine could not analyse or run the statement."""
+    """The engine could not analyse or run the statement.
+
+    `condition` and `sqlstate` are Spark's names of the error (`UNRESOLVED_COLUMN.WITH_SUGGESTION`,
+    `42703`), None where the engine gave none.
+    """
+
+    def __init__(
+        self, message: str, *, code: str | None = None, condition: str | None = None, sqlstate: str | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.condition = condition
+        self.sqlstate = sqlstate
 
 
 class QueryTimedOut(QueryError):

@@ -141,6 +141,12 @@ def variable_name(field: str) -> str:
     return alias if isinstance(alias, str) else PREFIX + field.upper()
 
 
+def child_environment() -> dict[str, str]:
+    """The environment for a child process: this one's without any setting of ours, secrets among them."""
+    known = {variable_name(field) for field in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name not in known and not name.startswith(PREFIX)}
+
+
 def settings_table() -> str:
     """README's table of settings, as Markdown."""
     lines = ["| variable | default | what it does |", "|---|---|---|"]

@@ -7,7 +7,7 @@ from typing import Protocol
 from lakehouse.session import Capabilities
 from mcp_server.models import CheckedQuery, ResultSet, TableInfo
 
-__all__ = ["Engine", "Capabilities"]
+__all__ = ["Capabilities", "Engine"]
 
 
 class Engine(Protocol):

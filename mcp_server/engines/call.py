@@ -1,0 +1,72 @@
+"""One query on its way through an engine, and the errors that it can end with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut, ResourceLimit
+from mcp_server.engines.process import Death
+from mcp_server.engines.wire import Frame
+
+STOP_SECONDS = 2.0
+"""How long an engine may take to let go of a query before its process is killed for it."""
+
+_NARROW = (
+    "Read less: name the columns, filter before joining or collecting, use an aggregate or a LIMIT in a "
+    "sub-query in the place of collecting rows into one value."
+)
+
+
+@dataclass
+class Call:
+    """A query under way: what is sent for it, and how many seconds it may take from now on."""
+
+    id: str
+    op: str
+    fields: Mapping[str, Any]
+    seconds: float
+    began: float = field(default_factory=time.monotonic)
+    cancelled: bool = False
+
+    @property
+    def remaining(self) -> float:
+        return max(0.0, self.began + self.seconds - time.monotonic())
+
+    def stopped(self, note: str) -> QueryCancelled | QueryTimedOut:
+        """The error of a call that was cancelled or whose time is over."""
+        if self.cancelled:
+            return QueryCancelled(f"The query was cancelled.{note}")
+        return QueryTimedOut(
+            f"The query did not end within {self.seconds:g} s and was stopped.{note} "
+            "Narrow it: filter by a key or a year, or read a pre-computed view in the place of a join."
+        )
+
+
+def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
+    """Raise what an engine's answer says, where it is an error."""
+    if frame.op != "error":
+        return
+    text, kind = frame.fields["text"], frame.fields["kind"]
+    if kind == "memory":
+        raise ResourceLimit(f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}")
+    if kind == "interrupted" and call.cancelled:
+        raise call.stopped("")
+    if kind == "lost":
+        raise EngineUnavailable(f"The engine ended while the query ran: {text} Ask again; it is started anew.")
+    raise QueryFailed(text, condition=frame.fields["condition"], sqlstate=frame.fields["sqlstate"])
+
+
+def raise_verdict(death: Death, memory_mb: int) -> NoReturn:
+    """Raise what to tell the query that an engine's process died under."""
+    if death.out_of_memory:
+        raise ResourceLimit(
+            f"The query needed more memory than the engine may use ({memory_mb} MiB), which ended the engine. "
+            f"It starts anew with the next query. {_NARROW}"
+        )
+    raise EngineUnavailable(
+        f"The engine's process is gone: {death.reason}. It starts anew with the next query. Ask again; "
+        "if it ends again, the machine may be short of memory."
+    )

@@ -1,0 +1,54 @@
+"""The embedded engine: Sail in a child process, under a memory ceiling and in a network of its own."""
+
+from __future__ import annotations
+
+import json
+
+from lakehouse.settings import Settings
+from lakehouse.storage import Lake
+from mcp_server.engines.local import EngineSpec, LocalEngine
+
+_POOL_SHARE = 0.4
+"""Share of the ceiling that sorts, joins and aggregates may use before they spill to disk.
+
+Measured under 2 GiB on 7 million rows (docs/engines.md): without a pool an aggregate ended the
+process; with 20 % in a `fair` pool all spilled and finished; a `greedy` pool failed a sort.
+"""
+_SPILL_CEILINGS = 4
+"""Temporary files may grow to this many times the memory ceiling."""
+
+
+class EmbeddedEngine(LocalEngine):
+    """Needs the `embedded` extra and no Java. Raises UsageError where the lake is a catalogue."""
+
+    def __init__(self, lake: Lake, settings: Settings) -> None:
+        ceiling = settings.engine_memory_mb << 20
+        schema = settings.schema_name
+        config = {
+            "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
+            "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(int(ceiling * _POOL_SHARE)),
+            "SAIL_RUNTIME__TEMPORARY_FILES__MAX_SIZE": str(ceiling * _SPILL_CEILINGS),
+            "SAIL_CATALOG__DEFAULT_DATABASE": json.dumps([schema]),
+            "SAIL_CATALOG__LIST": f'[{{name="sail", type="memory", initial_database=["{schema}"], '
+            'initial_database_comment=""}]',
+        }
+        super().__init__(
+            EngineSpec(
+                kind="embedded",
+                config=config,
+                # In KiB. By default the allocator reserves 1 GiB at once, all of which counts towards the ceiling.
+                environment={"MIMALLOC_ARENA_RESERVE": "65536"},
+                memory_mb=settings.engine_memory_mb,
+                isolation=_isolation(lake, settings),
+                start_seconds=60,
+            ),
+            lake,
+            settings,
+        )
+
+
+def _isolation(lake: Lake, settings: Settings) -> str:
+    """A lake in cloud storage is read over the network, so `auto` leaves the engine in it."""
+    if lake.directory is None and settings.engine_isolation == "auto":
+        return "off"
+    return settings.engine_isolation

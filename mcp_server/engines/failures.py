@@ -1,0 +1,96 @@
+"""From a driver's exception to one line that a model can act on.
+
+Works on texts and attributes, not on classes: no driver is imported. The words come from PySpark 4.2
+and Sail 0.7.2 as they were seen to answer (tests/engines/test_contract.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+Kind = Literal["failed", "memory", "interrupted", "lost"]
+
+# An engine that was told to stop, ran out of memory, or cannot be reached any more.
+_MARKS: Mapping[Kind, re.Pattern[str]] = {
+    "interrupted": re.compile(r"OPERATION_CANCELED|job \d+ cancelled|operation .*cancel", re.IGNORECASE),
+    "memory": re.compile(
+        r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError|MemoryError"
+        r"|UNABLE_TO_ACQUIRE_MEMORY|EXCEED_LIMIT_LENGTH|Cannot reserve|maxResultSize|larger than max"
+    ),
+    "lost": re.compile(
+        r"UNAVAILABLE|failed to connect|Connection refused|Py4JNetworkError|Answer from Java side is empty"
+    ),
+}
+
+_CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\]")
+_SQLSTATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
+# Where Spark's sentence ends and its dump of plans, positions and stacks begins.
+_DUMP = re.compile(
+    r"(?<=SQLSTATE: .....);? .*|;? *line \d+,? pos(?:ition)? \d+;?.*|\n\s*at [\w.$]+\(.*|\nJVM stacktrace:.*", re.DOTALL
+)
+_GRPC_DETAILS = re.compile(r'details = "(.*?)"\s*(?:debug_error_string|>|$)', re.DOTALL)
+_MAX_TEXT = 600
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a statement did not give a result. `condition` and `sqlstate` are Spark's names, where it gave them."""
+
+    kind: Kind
+    text: str
+    condition: str | None = None
+    sqlstate: str | None = None
+
+
+def explain_failure(error: BaseException, paths: Mapping[str, str]) -> Failure:
+    """Sort an exception of a driver and clean its text; `paths` says what to write for a location."""
+    raw = str(error) or type(error).__name__
+    condition = _ask(error, "getCondition") or _first(_CONDITION, raw)
+    sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw)
+    probe = f"{type(error).__name__}: {condition or ''} {raw}"
+    kind: Kind = next((kind for kind, mark in _MARKS.items() if mark.search(probe)), "failed")
+    return Failure(kind, hide_paths(one_line(raw), paths), condition, sqlstate)
+
+
+def one_line(raw: str) -> str:
+    """The engine's sentence, without its plan, its stack and the wire's wrapping."""
+    details = _GRPC_DETAILS.search(raw)
+    text = details.group(1).replace("\\n", "\n").replace('\\"', '"') if details else raw
+    text = " ".join(_DUMP.sub("", text).split())
+    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+
+
+def spellings(tables: Mapping[str, str], lake: str) -> dict[str, str]:
+    """Every way in which an engine writes a location, and the name to show for it."""
+    found: dict[str, str] = {}
+    for location, name in [*((location, name) for name, location in tables.items()), (lake, "<lake>")]:
+        plain = location.rstrip("/")
+        for spelling in {plain, quote(plain)}:
+            # DataFusion writes paths without their first slash, Spark as file: URLs.
+            for written in (f"file://{spelling}", f"file:{spelling}", spelling, spelling.lstrip("/")):
+                if "/" in written:  # the bare word of a lake like /data would be found in any sentence
+                    found[written] = name
+    return found
+
+
+def hide_paths(text: str, paths: Mapping[str, str]) -> str:
+    """Replace locations by names, the longest first, so that a table wins over its lake."""
+    for path in sorted(paths, key=len, reverse=True):
+        text = text.replace(path, paths[path])
+    return text
+
+
+def _ask(error: BaseException, method: str) -> str | None:
+    """What PySpark's own exceptions say of themselves; those of Sail and of gRPC often say nothing."""
+    ask: Any = getattr(error, method, None)
+    answer = ask() if callable(ask) else None
+    return answer if isinstance(answer, str) and answer else None
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str | None:
+    found = pattern.search(text)
+    return found.group(1) if found else None

@@ -1,0 +1,262 @@
+"""An engine in a child process: whom to let in, and what to do when a query is stopped or the process dies.
+
+`embedded.py` and `spark.py` say what to start; all behaviour is here, the same for both.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lakehouse.errors import EngineUnavailable
+from lakehouse.session import CAPABILITIES
+from lakehouse.settings import EngineKind, Settings, child_environment
+from lakehouse.storage import Lake
+from mcp_server.engines.call import STOP_SECONDS, Call, raise_failure, raise_verdict
+from mcp_server.engines.catalog import LakeCatalog
+from mcp_server.engines.process import Death, Launch, Process
+from mcp_server.engines.wire import Frame
+from mcp_server.models import CheckedQuery, ResultSet, TableInfo
+
+log = logging.getLogger(__name__)
+
+_INTERRUPT_EVERY = 0.2
+_ATTEMPTS = 3
+"""The first; once more for the victim of another query; once more alone, which leaves no doubt."""
+_HELD_SHARE = 0.5
+"""Share of the memory ceiling that a process may hold while nothing runs before it is replaced."""
+_EARLY_CANCELS = 256
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What to start. `memory_mb` is the ceiling of the child itself, None where the engine keeps its own.
+
+    `config` goes to `open_session`, `environment` to the child, `isolation` is the setting's value.
+    `start_seconds` is how long the start may take, a first download of jars included.
+    """
+
+    kind: EngineKind
+    config: Mapping[str, str]
+    environment: Mapping[str, str]
+    memory_mb: int | None
+    isolation: str
+    start_seconds: float
+
+
+class LocalEngine:
+    """Keeps the Engine contract with one child process at a time, started when it is first needed."""
+
+    def __init__(self, spec: EngineSpec, lake: Lake, settings: Settings) -> None:
+        self.name: str = spec.kind
+        self.capabilities = CAPABILITIES[spec.kind]
+        self._spec = spec
+        self._settings = settings
+        self._catalog = LakeCatalog(lake)
+        self._changed = threading.Condition()
+        # All that follows is read and written under `_changed`.
+        self._process: Process | None = None
+        self._closed = False
+        self._calls: dict[str, Call] = {}
+        self._early_cancels: OrderedDict[str, None] = OrderedDict()
+        self._inside = 0
+        self._wanting_alone = 0
+        self._someone_alone = False
+        self._warned: set[str] = set()
+
+    def start(self) -> None:
+        """Make the engine ready. Raises LakeError where there is no lake, EngineUnavailable with the reason."""
+        with self._changed:
+            process = self._current()
+            self._changed.wait_for(lambda: process.ready or process.death is not None)
+            self._greet(process)
+
+    def tables(self) -> tuple[TableInfo, ...]:
+        """All tables and views of the lake, read from the lake: the engine is not needed for it."""
+        return self._catalog.tables()
+
+    def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
+        """Run a checked query to its end, its deadline or its cancellation."""
+        fields = {"sql": query.sql, "fetch": query.limit.fetch, "tables": self._catalog.locations(query.tables)}
+        frame = self._perform(Call(query_id, "run", fields, query.deadline_seconds))
+        import pyarrow as pa
+
+        with pa.ipc.open_stream(pa.py_buffer(frame.payload)) as stream:
+            return ResultSet(stream.read_all(), tuple(frame.fields["types"]))
+
+    def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
+        """The engine's plan of a checked query, with names in the place of locations."""
+        fields = {"sql": query.sql, "mode": mode, "tables": self._catalog.locations(query.tables)}
+        return str(self._perform(Call(query_id, "explain", fields, query.deadline_seconds)).fields["text"])
+
+    def cancel(self, query_id: str) -> None:
+        """Stop a query, also one that is only about to come: its id is remembered for a while."""
+        with self._changed:
+            if query_id in self._calls:
+                self._calls[query_id].cancelled = True
+                self._changed.notify_all()
+                return
+            self._early_cancels[query_id] = None
+            while len(self._early_cancels) > _EARLY_CANCELS:
+                self._early_cancels.popitem(last=False)
+
+    def close(self) -> None:
+        """End the process and everything that it started. Calls under way raise EngineUnavailable."""
+        with self._changed:
+            self._closed = True
+            process = self._process
+            self._changed.notify_all()
+        if process is not None:
+            process.close()
+
+    def _perform(self, call: Call) -> Frame:
+        with self._known(call):
+            alone = False
+            for attempt in range(1, _ATTEMPTS + 1):
+                with self._turn(call, alone):
+                    process = self._ready(call)
+                    outcome = self._answer(process, call)
+                if isinstance(outcome, Frame):
+                    raise_failure(outcome, call, self._settings.engine_memory_mb)
+                    return outcome
+                alone = self._judge(call, outcome, alone=alone, last=attempt == _ATTEMPTS)
+        raise AssertionError  # the last attempt has a verdict
+
+    def _judge(self, call: Call, death: Death, *, alone: bool, last: bool) -> bool:
+        """Whether to try again alone, where the process died under a call; raises where that is settled.
+
+        Who was alone is to blame. Of several nobody can tell, so each is tried by itself: the ones that
+        were only near get their answer, and the one to blame ends nothing but itself.
+        """
+        with self._changed:
+            if self._closed:
+                raise EngineUnavailable("The engine was closed while the query ran.")
+        to_blame = death.killed_for is None and death.unanswered <= {call.id}
+        if to_blame or alone or last:
+            raise_verdict(death, self._settings.engine_memory_mb)
+        return death.killed_for is None
+
+    def _answer(self, process: Process, call: Call) -> Frame | Death:
+        """Send a call and wait for its answer, or for the end of the process."""
+        process.submit(call.id, call.op, call.fields)
+        with self._changed:
+            if self._wait(call, lambda: call.id in process.replies or process.death is not None):
+                return process.take(call.id)
+        raise call.stopped(self._stop(process, call))
+
+    def _stop(self, process: Process, call: Call) -> str:
+        """Interrupt until the engine has let go, or else end its process. Returns what to say of it."""
+        for _ in range(round(STOP_SECONDS / _INTERRUPT_EVERY)):
+            process.interrupt(call.id)
+            with self._changed:
+                if self._changed.wait_for(lambda: process.is_done(call.id), _INTERRUPT_EVERY):
+                    return ""
+        process.kill(call.id)
+        return f" The engine did not let go of it within {STOP_SECONDS:g} s and was restarted."
+
+    def _wait(self, call: Call, happened: Callable[[], bool]) -> bool:
+        """Wait, holding `_changed`; False where the call was cancelled or its time is over before."""
+        self._changed.wait_for(lambda: call.cancelled or happened(), call.remaining)
+        return happened()
+
+    @contextmanager
+    def _known(self, call: Call) -> Iterator[None]:
+        """Let a call be cancelled by its id, from before it begins."""
+        with self._changed:
+            if call.id in self._calls:
+                raise ValueError(f"The query id {call.id} is in use.")
+            if call.id in self._early_cancels:
+                del self._early_cancels[call.id]
+                call.cancelled = True
+            self._calls[call.id] = call
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._calls[call.id]
+                self._recycle()
+
+    @contextmanager
+    def _turn(self, call: Call, alone: bool) -> Iterator[None]:
+        """Wait for a place: one of `max_concurrent_queries`, or the engine to itself."""
+        with self._changed:
+            self._wanting_alone += alone
+            try:
+                if not self._wait(call, lambda: self._has_place(alone)):
+                    raise call.stopped(" It was still waiting for other queries.")
+                self._inside += 1
+                self._someone_alone = alone
+            finally:
+                self._wanting_alone -= alone
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._someone_alone = False
+                self._changed.notify_all()
+
+    def _has_place(self, alone: bool) -> bool:
+        if alone:
+            return self._inside == 0
+        blocked = self._someone_alone or self._wanting_alone
+        return not blocked and self._inside < self._settings.max_concurrent_queries
+
+    def _ready(self, call: Call) -> Process:
+        """The process, started if need be. Raises EngineUnavailable where it cannot be, or not in time."""
+        with self._changed:
+            process = self._current()
+            if self._wait(call, lambda: process.ready or process.death is not None):
+                self._greet(process)
+                return process
+        if call.cancelled:
+            raise call.stopped("")
+        raise EngineUnavailable(
+            f"The engine is still starting after {call.seconds:g} s. Ask again in half a minute; nothing is lost."
+        )
+
+    def _current(self) -> Process:
+        """The living process, or a new one in the place of a dead one."""
+        if self._closed:
+            raise EngineUnavailable("The engine is closed: the server is ending.")
+        if self._process is None or self._process.death is not None:
+            self._process = Process(self._plan(), self._changed)
+        return self._process
+
+    def _plan(self) -> Launch:
+        opening = {
+            "kind": self._spec.kind,
+            "config": dict(self._spec.config),
+            "memory_mb": self._spec.memory_mb,
+            "isolation": self._spec.isolation,
+            "schema": self._settings.schema_name,
+            "lake": self._catalog.lake.address,
+            "tables": self._catalog.locations(),
+            "threads": self._settings.max_concurrent_queries,
+        }
+        environment = child_environment() | {"TZ": "UTC"} | dict(self._spec.environment)
+        return Launch(environment, opening, self._settings.state, self._spec.start_seconds)
+
+    def _greet(self, process: Process) -> None:
+        """Raise where it never became ready; pass its warnings on, each of them once."""
+        if process.failure is not None:
+            raise EngineUnavailable(f"The {self.name} engine did not start: {process.failure}")
+        for warning in set(process.warnings) - self._warned:
+            log.warning(warning)
+            self._warned.add(warning)
+
+    def _recycle(self) -> None:
+        """Replace a process that holds much memory while nothing runs. Holds `_changed`."""
+        process, ceiling = self._process, self._spec.memory_mb
+        if process is None or ceiling is None or self._closed or self._calls:
+            return
+        if process.held > _HELD_SHARE * (ceiling << 20):
+            log.info("The engine holds %d MiB while it is idle: a new process takes over.", process.held >> 20)
+            process.retire()
+            self._process = None
+            self._current()

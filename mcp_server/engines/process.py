@@ -1,0 +1,266 @@
+"""The server's side of an engine's process: starts it, talks to it, sees it die, and leaves nothing behind.
+
+One thread lives as long as the process does: it starts it, reads what it says and buries it. It has to
+be one thread, because Linux ties "die with your parent" to the thread that started the child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from mcp_server.engines.wire import Frame, Wire
+
+log = logging.getLogger(__name__)
+
+_WORKER = "mcp_server.engines.worker"
+_TAIL_LINES = 40
+_LINE_CHARS = 500
+_SIGABRT_TEXT = "memory allocation of"
+_JVM_OUT_OF_MEMORY = 52  # SparkExitCode.OOM
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a process: its `environment`, what its first frame says, and how long that may take."""
+
+    environment: Mapping[str, str]
+    opening: Mapping[str, Any]
+    state: Path
+    start_seconds: float
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a process ended. `unanswered` are the calls that it left; `killed_for` the one it was killed for."""
+
+    reason: str
+    out_of_memory: bool
+    unanswered: frozenset[str]
+    killed_for: str | None
+
+
+class Process:
+    """One child from its start to its end. `changed` is notified whenever something below becomes different.
+
+    Read under `changed`: `ready`, `death`, `failure` (why it never became ready), `replies` by call,
+    `held` (bytes that it kept while nothing ran), `warnings`.
+    """
+
+    def __init__(self, launch: Launch, changed: threading.Condition) -> None:
+        self.ready = False
+        self.failure: str | None = None
+        self.death: Death | None = None
+        self.replies: dict[str, Frame] = {}
+        self.held = 0
+        self.warnings: tuple[str, ...] = ()
+        self._launch = launch
+        self._changed = changed
+        self._unanswered: set[str] = set()
+        self._killed_for: str | None = None
+        self._closing = False
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._wire: Wire | None = None
+        self._life = threading.Thread(target=self._live, name="engine", daemon=True)
+        self._life.start()
+
+    def submit(self, call: str, op: str, fields: Mapping[str, Any]) -> None:
+        """Hand over a call; its answer appears in `replies`, or the process's end in `death`."""
+        with self._changed:
+            if self.death is not None:
+                return  # the caller, who waits for either, sees it
+            self._unanswered.add(call)
+        self._tell(op, id=call, **fields)
+
+    def interrupt(self, call: str) -> None:
+        """Ask the engine to stop a call. May come to nothing, so ask until it has answered."""
+        self._tell("interrupt", id=call)
+
+    def take(self, call: str) -> Frame | Death:
+        """The answer to a call, or else the process's end. Only where there is one of them."""
+        answer = self.replies.pop(call, None) or self.death
+        if answer is None:
+            raise LookupError(call)
+        return answer
+
+    def is_done(self, call: str) -> bool:
+        """Whether a call that nobody waits for has ended; then all that was kept of it is dropped."""
+        return self.replies.pop(call, None) is not None or self.death is not None
+
+    def kill(self, call: str) -> None:
+        """End the process because `call` cannot be stopped otherwise."""
+        self._killed_for = call
+        self._signal_group()
+
+    def retire(self) -> None:
+        """End the process, which nobody needs any more, without waiting for it."""
+        self._closing = True
+        self._signal_group()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """End the process and wait until it and all that it started are gone."""
+        self.retire()
+        self._life.join(timeout)
+
+    def _tell(self, op: str, **fields: Any) -> None:
+        if self._wire is not None:
+            with contextlib.suppress(OSError):  # it has ended: `death` says so
+                self._wire.send(op, **fields)
+
+    def _signal_group(self) -> None:
+        child = self._child
+        # Not yet reaped, so its number cannot belong to another process.
+        if child is not None and child.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+
+    def _live(self) -> None:
+        try:
+            with _work_folder(self._launch.state) as (work, lock):
+                self._run(work, lock)
+        except OSError as error:
+            self.failure = self.failure or f"{error.strerror or error} ({error.filename or 'its process'})"
+        finally:
+            with self._changed:
+                self.death = self.death or self._autopsy(None)
+                self._changed.notify_all()
+
+    def _run(self, work: Path, lock: int) -> None:
+        ours, theirs = socket.socketpair()
+        descriptor = theirs.fileno()
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", _WORKER, str(descriptor), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(self._launch.environment),
+            pass_fds=(descriptor, lock),
+            start_new_session=True,  # Ctrl-C in the server's terminal is the server's to handle
+        )
+        theirs.close()
+        self._child, self._wire = child, Wire(ours)
+        drain = threading.Thread(target=self._drain, args=(child.stdout,), name="engine log", daemon=True)
+        drain.start()
+        try:
+            if self._closing:
+                self._signal_group()
+            self._converse(self._wire, work)
+        finally:
+            self._signal_group()
+            code = child.wait()
+            drain.join(2.0)  # what it said last tells why it ended
+            self._wire.close()
+            with self._changed:
+                self.death = self._autopsy(code)
+                if not self.ready:
+                    self.failure = self.failure or self.death.reason
+                self.ready = False
+                self._changed.notify_all()
+
+    def _converse(self, wire: Wire, work: Path) -> None:
+        """Open the engine, then take in answers until the connection ends."""
+        wire.send("open", **self._launch.opening, work_dir=str(work))
+        try:
+            first = wire.receive(self._launch.start_seconds)
+        except TimeoutError:
+            self.failure = f"it was not ready after {self._launch.start_seconds:g} s"
+            return
+        if first is None or first.op != "ready":
+            self.failure = first.fields["text"] if first is not None else None
+            return
+        with self._changed:
+            self.warnings = tuple(first.fields["warnings"])
+            self.ready = True
+            self._changed.notify_all()
+        while (frame := wire.receive()) is not None:
+            with self._changed:
+                self._take(frame)
+                self._changed.notify_all()
+
+    def _take(self, frame: Frame) -> None:
+        call = frame.fields["id"]
+        if frame.op == "ended":
+            self.held = frame.fields["held"]
+        elif call in self._unanswered:
+            self._unanswered.discard(call)
+            self.replies[call] = frame
+
+    def _autopsy(self, code: int | None) -> Death:
+        last_words = "\n".join(self._tail)
+        out_of_memory = _SIGABRT_TEXT in last_words or code in (-signal.SIGABRT, _JVM_OUT_OF_MEMORY)
+        if code is None:
+            reason = "it was not started"
+        elif code < 0:
+            reason = f"it was ended by signal {-code} ({signal.strsignal(-code)})"
+        else:
+            reason = f"it ended with code {code}"
+        if not self._closing and self._killed_for is None:
+            log.warning("The engine's process is gone: %s. Its last words: %s", reason, last_words or "none")
+        return Death(reason, out_of_memory, frozenset(self._unanswered), self._killed_for)
+
+    def _drain(self, output: IO[bytes]) -> None:
+        """Keep the last lines of what the child prints, whose pipe would otherwise fill and stop it."""
+        with output:
+            while line := output.readline(_LINE_CHARS):
+                text = line.decode("utf-8", "replace").rstrip()
+                self._tail.append(text)
+                log.debug("engine: %s", text)
+
+
+@contextlib.contextmanager
+def _work_folder(state: Path) -> Iterator[tuple[Path, int]]:
+    """A folder for the engine's temporary files, and the lock that says that it is in use.
+
+    The child holds the lock too. The system lets go of it when the last of both has ended, however they
+    ended, so that a folder whose lock is free belongs to nobody and is taken away.
+    """
+    parent = state / "engine"
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in parent.iterdir():
+        with _locked(left) as lock:
+            if lock is not None:
+                shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+    try:
+        with _locked(work) as lock:
+            if lock is None:
+                raise BlockingIOError(errno.EAGAIN, "in use by another process", str(work))
+            yield work, lock
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[int | None]:
+    """The descriptor that holds a folder's lock, None where somebody else holds it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield None
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

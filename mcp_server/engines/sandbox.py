@@ -1,0 +1,87 @@
+"""What a child process gives up before it opens an engine: memory without bound, the network, outliving its parent.
+
+Used in the child only, before its first thread starts and before any driver is imported. All of it is
+Linux; elsewhere each function says so in a warning, and the process's end with its parent rests on
+the connection alone, whose end it reads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+
+_LINUX = sys.platform == "linux"
+
+# <linux/prctl.h>, <linux/sched.h>, <linux/sockios.h>, <linux/if.h>
+_PR_SET_PDEATHSIG = 1
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWNET = 0x40000000
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP_RUNNING = 0x1 | 0x40
+
+
+class IsolationError(Exception):
+    """This process cannot have a network of its own; the text says why."""
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when `parent` (its process id, or rather its thread that started this process) ends."""
+    if not _LINUX:
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the line above
+        os._exit(1)
+
+
+def limit_memory(mebibytes: int) -> str | None:
+    """Let an allocation beyond the ceiling fail, which ends the engine. Returns a warning where it cannot be set.
+
+    RLIMIT_DATA counts private writable memory, thread stacks included, and not mapped files.
+    """
+    if not _LINUX:
+        return f"The memory ceiling of {mebibytes} MiB is not enforced on {sys.platform}: watch the engine's memory."
+    ceiling = mebibytes << 20
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        ceiling = min(ceiling, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+    return None
+
+
+def isolate_network() -> None:
+    """Move this process into a network that holds nothing but its own loopback.
+
+    The engine's TCP port can then be reached by nobody else, and the engine reaches nobody.
+    Raises IsolationError where the system does not allow it.
+    """
+    if not _LINUX:
+        raise IsolationError(f"{sys.platform} has no network namespaces")
+    libc = ctypes.CDLL(None, use_errno=True)
+    user, group = os.geteuid(), os.getegid()
+    # Who may do it directly keeps all rights on files; others need a user namespace around it.
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
+            raise IsolationError(f"the system does not allow it ({os.strerror(ctypes.get_errno())})")
+        _keep_identity(user, group)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            request = struct.pack("16sh22x", b"lo", _IFF_UP_RUNNING)
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
+    except OSError as error:
+        raise IsolationError(f"its loopback cannot be started ({error.strerror})") from error
+
+
+def _keep_identity(user: int, group: int) -> None:
+    """Be the same user inside the namespace as outside, so that files look and behave as before."""
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        try:
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
+        except OSError:
+            return  # an unmapped process reads the same files; only its user's name is unknown

@@ -1,0 +1,236 @@
+"""The child process: holds a driver and its session, and runs what the server sends it.
+
+    python -P -m mcp_server.engines.worker <socket's descriptor> <parent's process id>
+
+Started by `process.py` and by nobody else. The first frame says which engine to open; everything that
+this process gives up, it gives up before a driver is imported and before its first thread starts.
+Whatever ends the connection ends this process and all that it started.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.session import EngineSession, open_session
+from mcp_server.engines import sandbox
+from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
+from mcp_server.engines.wire import Frame, Wire
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+    from pyspark.sql import DataFrame, SparkSession
+
+MAX_RESULT_BYTES = 128 << 20
+"""What one answer may weigh in Arrow. Larger than any that the settings allow to be shown (100,000 rows)."""
+
+_EXPLAIN = {"simple": "", "extended": "EXTENDED ", "codegen": "CODEGEN ", "cost": "COST ", "formatted": "FORMATTED "}
+
+
+@dataclass
+class Running:
+    """A statement under way. `stopped` was asked for; `session` is where it can be interrupted, once it has one."""
+
+    stopped: threading.Event = field(default_factory=threading.Event)
+    session: SparkSession | None = None
+
+
+class Worker:
+    """Runs statements side by side, each in a fresh session, and answers each under its id."""
+
+    def __init__(self, wire: Wire, engine: EngineSession, settings: Mapping[str, Any]) -> None:
+        self._wire = wire
+        self._engine = engine
+        self._schema: str = settings["schema"]
+        self._lake: str = settings["lake"]
+        self._threads = ThreadPoolExecutor(settings["threads"], thread_name_prefix="query")
+        self._interrupts: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._running: dict[str, Running] = {}
+        self._registered: dict[str, str] = {}
+        self._registering = threading.Lock()
+
+    def warm_up(self, tables: Mapping[str, str]) -> None:
+        """Prove that the engine answers, and pay for what the first statement would have to wait for."""
+        with self._engine.fresh() as session:
+            self._enter_schema(session, tables if self._engine.shared_catalog else {})
+            session.sql("SELECT 1").limit(1).toArrow()
+        threading.Thread(target=self._interrupt_all, name="interrupts", daemon=True).start()
+
+    def serve(self) -> None:
+        """Take orders until the connection ends."""
+        orders: Mapping[str, Callable[[Frame], None]] = {
+            "run": lambda frame: self._begin(frame, self._run),
+            "explain": lambda frame: self._begin(frame, self._explain),
+            "interrupt": lambda frame: self._interrupts.put(frame.fields["id"]),
+        }
+        while (frame := self._wire.receive()) is not None:
+            orders[frame.op](frame)
+
+    def _begin(self, frame: Frame, work: Callable[[Frame, SparkSession], None]) -> None:
+        running = Running()
+        self._running[frame.fields["id"]] = running
+        # Memory held although nothing runs is what the engine does not give back.
+        held = _resident_bytes() if len(self._running) == 1 else 0
+        self._threads.submit(self._perform, frame, running, work, held)
+
+    def _perform(
+        self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], None], held: int
+    ) -> None:
+        call, tables = frame.fields["id"], frame.fields["tables"]
+        try:
+            with self._engine.fresh() as session:
+                session.addTag(call)
+                running.session = session
+                if running.stopped.is_set():
+                    self._fail(call, Failure("interrupted", "stopped before it began"))
+                    return
+                self._enter_schema(session, tables)
+                work(frame, session)
+        except Exception as error:  # noqa: BLE001  (every failure is an answer; the server raises it)
+            self._fail(call, explain_failure(error, spellings(tables, self._lake)))
+        finally:
+            del self._running[call]
+            self._wire.send("ended", id=call, held=held)
+
+    def _fail(self, call: str, failure: Failure) -> None:
+        self._wire.send("error", id=call, **vars(failure))
+
+    def _run(self, frame: Frame, session: SparkSession) -> None:
+        import pyarrow as pa
+
+        rows: DataFrame = session.sql(frame.fields["sql"]).limit(frame.fields["fetch"])
+        types = [column.dataType.simpleString() for column in rows.schema]
+        table = rows.toArrow()
+        if table.nbytes > MAX_RESULT_BYTES:
+            text = f"The answer has {table.nbytes >> 20} MiB and may have {MAX_RESULT_BYTES >> 20} MiB."
+            self._fail(frame.fields["id"], Failure("memory", text))
+            return
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        self._wire.send("result", sink.getvalue(), id=frame.fields["id"], types=types)
+
+    def _explain(self, frame: Frame, session: SparkSession) -> None:
+        mode = _EXPLAIN[frame.fields["mode"]]
+        plan = "\n".join(str(row[0]) for row in session.sql(f"EXPLAIN {mode}{frame.fields['sql']}").collect())
+        shown = hide_paths(plan, spellings(frame.fields["tables"], self._lake))
+        self._wire.send("plan", id=frame.fields["id"], text=shown)
+
+    def _enter_schema(self, session: SparkSession, tables: Mapping[str, str]) -> None:
+        """Register the tables that a statement reads and make their schema the current one."""
+        with self._registering:
+            known = self._registered if self._engine.shared_catalog else {}
+            if not known:
+                session.sql(f"CREATE SCHEMA IF NOT EXISTS `{self._schema}`")
+            for name, location in tables.items():
+                if known.get(name) == location:
+                    continue
+                if name in known:
+                    session.sql(f"DROP TABLE IF EXISTS `{self._schema}`.`{name}`")
+                quoted = location.replace("\\", "\\\\").replace("'", "\\'")
+                session.sql(f"CREATE TABLE `{self._schema}`.`{name}` USING delta LOCATION '{quoted}'")
+                known[name] = location
+        session.catalog.setCurrentDatabase(self._schema)
+
+    def _interrupt_all(self) -> None:
+        """Interrupt in a thread of its own: an engine that is slow to answer must not delay the orders."""
+        while True:
+            call = self._interrupts.get()
+            running = self._running.get(call)
+            if running is None:
+                continue
+            running.stopped.set()
+            if running.session is not None:
+                try:
+                    running.session.interruptTag(call)
+                except Exception as error:  # noqa: BLE001  (the server asks again, and in the end kills)
+                    print(f"interrupt failed: {type(error).__name__}", file=sys.stderr)
+
+
+def _resident_bytes() -> int:
+    """Memory in use, in bytes; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _restrict(settings: Mapping[str, Any]) -> list[str]:
+    """Give up what the settings say, and return what could not be given up as warnings."""
+    warnings = []
+    if settings["memory_mb"] is not None:
+        warnings.append(sandbox.limit_memory(settings["memory_mb"]))
+    if settings["isolation"] != "off":
+        try:
+            sandbox.isolate_network()
+        except sandbox.IsolationError as error:
+            if settings["isolation"] == "required":
+                raise UsageError(
+                    f"The engine cannot have a network of its own: {error}. "
+                    "Allow user namespaces, or set IMDB_ENGINE_ISOLATION=auto to run without."
+                ) from error
+            warnings.append(
+                f"The engine shares the machine's network: {error}. Other users of this machine could reach it; "
+                "IMDB_ENGINE_ISOLATION=off silences this."
+            )
+    return [warning for warning in warnings if warning]
+
+
+def _follow(engine: Popen[bytes]) -> None:
+    """End as the engine's own process ended."""
+
+    def watch() -> None:
+        os._exit(engine.wait() or 1)
+
+    threading.Thread(target=watch, name="engine watch", daemon=True).start()
+
+
+def _end_all() -> NoReturn:
+    """End this process and everything that it started: they are one process group."""
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+    os._exit(0)
+
+
+def main(descriptor: int, parent: int) -> None:
+    sandbox.die_with_parent(parent)
+    wire = Wire(socket.socket(fileno=descriptor))
+    opening = wire.receive()
+    if opening is None:
+        _end_all()
+    settings = opening.fields
+    try:
+        warnings = _restrict(settings)
+        # PySpark logs every failed statement with its whole stack; the server gets the sentence.
+        logging.getLogger("SQLQueryContextLogger").disabled = True
+        logging.getLogger("DataFrameQueryContextLogger").disabled = True
+        with open_session(settings["kind"], config=settings["config"], work_dir=settings["work_dir"]) as engine:
+            if engine.process is not None:
+                _follow(engine.process)
+            worker = Worker(wire, engine, settings)
+            worker.warm_up(settings["tables"])
+            wire.send("ready", warnings=warnings)
+            worker.serve()
+            _end_all()
+    except LakehouseError as error:
+        wire.send("failed", text=str(error))
+    except Exception as error:  # noqa: BLE001  (the server must know why the engine did not start)
+        text = explain_failure(error, spellings(settings["tables"], settings["lake"])).text
+        wire.send("failed", text=f"{type(error).__name__}: {text}")
+    wire.receive()  # the server reads the reason, then closes
+    _end_all()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
