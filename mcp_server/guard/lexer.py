@@ -1,0 +1,208 @@
+"""The guard's own reading of characters: one linear pass, comments left out, anything doubtful refused.
+
+The tokens are those of Spark 4.2's `SqlBaseLexer.g4` and of Sail 0.7's `lexer.rs`, where both agree.
+Where they would cut the text at different places (a letter before a string, `#`, `$$ … $$`, digits that
+start a name, `!<`), the statement is refused, because no two readers of it could be compared.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import NamedTuple
+
+from lakehouse.errors import Refused
+from mcp_server.guard.refusal import refused, shown
+
+
+class Kind(Enum):
+    WORD = "word"
+    QUOTED = "quoted"
+    STRING = "string"
+    NUMBER = "number"
+    SYMBOL = "symbol"
+
+
+class Token(NamedTuple):
+    """One piece of the sender's text. `start` is its offset; `glued` says that nothing stood before it.
+
+    `key` is what keywords and symbols are compared by: a word in upper case, a symbol as it is, and
+    nothing for names in back-quotes, strings and numbers, which are never keywords.
+    """
+
+    kind: Kind
+    text: str
+    start: int
+    glued: bool
+    key: str
+
+    @property
+    def is_name(self) -> bool:
+        return self.kind is Kind.WORD or self.kind is Kind.QUOTED
+
+    @property
+    def name(self) -> str:
+        """The name as engines compare it: without back-quotes, lower case."""
+        bare = self.text[1:-1].replace("``", "`") if self.kind is Kind.QUOTED else self.text
+        return bare.lower()
+
+
+_PIECE = re.compile(
+    r"""
+      (?P<gap>[ \t\r\n]++)
+    | (?P<line>--[^\r\n]*+)
+    | (?P<block>/\*)
+    | (?P<string>[rR](?:'[^']*+'|"[^"]*+")|[xX]'[0-9a-fA-F]*+'|'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+")
+    | (?P<quoted>`(?:[^`]++|``)++`)
+    | (?P<number>(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?(?:[bB][dD]|[lLsSyYdDfF])?(?![A-Za-z0-9_]))
+    | (?P<word>[A-Za-z_][A-Za-z0-9_]*+)
+    | (?P<symbol><=>|\|>|\|\||->|=>|==|!=|<>|<=|>=|::|<<|[()\[\],.;+\-*/%~&|^=<>!:])
+    """,
+    re.VERBOSE | re.DOTALL | re.ASCII,
+)
+_FENCE = re.compile(r"/\*|\*/")
+_HINT = re.compile(
+    r"\+\s*(?:(?:BROADCAST|BROADCASTJOIN|MAPJOIN|MERGE|MERGEJOIN|SHUFFLE_MERGE|SHUFFLE_HASH)"
+    r"\s*(?:\([\w\s.,`]*\))?\s*,?\s*)+",
+    re.IGNORECASE | re.ASCII,
+)
+_ODD_NAME_CHARACTER = re.compile(r"[^\w .,:;!?()\[\]{}<>=+\-*/%&|^~'\"#@]")
+
+
+def scan(text: str, max_tokens: int) -> tuple[Token, ...]:
+    """All tokens of `text`, comments left out.
+
+    Errors: Refused, with the code `unterminated`, `comment`, `hint`, `parameter`, `substitution`,
+    `odd_character`, `odd_name` or `too_long`.
+    """
+    tokens: list[Token] = []
+    at, glued, end = 0, False, len(text)
+    while at < end:
+        match = _PIECE.match(text, at)
+        if match is None:
+            raise _odd_character(text, at)
+        kind, piece, start = match.lastgroup, match[0], at
+        at = match.end()
+        if kind == "block":
+            at = _end_of_comment(text, start)
+        elif kind == "line":
+            if piece.endswith("\\"):
+                raise refused(
+                    "comment",
+                    "A comment ends with a backslash, which joins the next line to it in Spark and not elsewhere: "
+                    "leave the comment out.",
+                    text=text,
+                    at=start,
+                )
+        elif kind != "gap":
+            token = _token(kind or "", piece, start, glued and bool(tokens))
+            _check_neighbour(text, tokens, token)
+            tokens.append(token)
+            if len(tokens) > max_tokens:
+                raise refused(
+                    "too_long",
+                    f"The statement has more than {max_tokens:,} words and signs. Shorten it: put long lists into a "
+                    "condition or a join.",
+                )
+            glued = True
+            continue
+        glued = False
+    return tuple(tokens)
+
+
+def _token(kind: str, piece: str, start: int, glued: bool) -> Token:
+    key = piece.upper() if kind == "word" else piece if kind == "symbol" else ""
+    return Token(Kind(kind), piece, start, glued, key)
+
+
+def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
+    """Refuses what engines cut differently because of the token before."""
+    if token.kind is Kind.QUOTED and _ODD_NAME_CHARACTER.search(token.text[1:-1]):
+        raise refused(
+            "odd_name",
+            f"The name {shown(token.text)} has a character that no name here has. Names are letters, digits and _.",
+            text=text,
+            at=token.start,
+        )
+    if not tokens:
+        return
+    before = tokens[-1]
+    if token.kind is Kind.STRING:
+        prefixed = before.kind is Kind.WORD and len(before.text) == 1
+        unicode = token.glued and before.key == "&" and len(tokens) > 1 and tokens[-2].key == "U"
+        if prefixed or unicode:
+            raise refused(
+                "odd_character",
+                f"The letter {before.text} before a string means different things to different engines. "
+                "Write the string alone, or r'…' and X'…' without a space.",
+                text=text,
+                at=before.start,
+            )
+    elif token.glued and (
+        (before.kind is Kind.NUMBER and (token.text[0] == "." or token.is_name))
+        or (token.kind is Kind.NUMBER and token.text[0] == "." and (before.is_name or before.key in {")", "]", "."}))
+        or (before.key == "!" and token.key in {"<", ">", "<=", ">=", "=", "=="})
+        or (before.key == ":" and token.key == "/")
+    ):
+        raise refused(
+            "odd_name",
+            f"{shown(before.text + token.text)} is neither a name nor a number. Put spaces around operators, and "
+            "back-quotes around a name that starts with a digit.",
+            text=text,
+            at=before.start,
+        )
+
+
+def _end_of_comment(text: str, start: int) -> int:
+    """Where the comment that opens at `start` ends; comments nest, as in both engines."""
+    depth = 0
+    for fence in _FENCE.finditer(text, start):
+        depth += 1 if fence[0] == "/*" else -1
+        if depth == 0:
+            content = text[start + 2 : fence.start()]
+            if content.startswith("+") and not _HINT.fullmatch(content):
+                raise refused(
+                    "hint",
+                    f"The hint /*{shown(content)}*/ is not allowed: it changes how work is spread. Leave the hint out.",
+                    text=text,
+                    at=start,
+                )
+            return fence.end()
+    raise refused("unterminated", "A comment /* is never closed with */.", text=text, at=start)
+
+
+_CHARACTERS = {
+    "'": ("unterminated", "A string is never closed: add the missing '."),
+    '"': ("unterminated", 'A string is never closed: add the missing ".'),
+    "`": ("unterminated", "A name in back-quotes is empty or never closed: add the missing `."),
+    "?": ("parameter", "Parameter markers are not filled in here: write the value itself."),
+    "{": ("parameter", "Braces are for templates, which are not filled in here: write the value itself."),
+    "}": ("parameter", "Braces are for templates, which are not filled in here: write the value itself."),
+    "$": ("substitution", "$ outside a string is for variables, which are not filled in here: write the value itself."),
+    "@": ("substitution", "@ is for variables and versions. Write the value, or VERSION AS OF 3 after a table."),
+    "\\": ("odd_character", "A backslash has a meaning only inside a string."),
+    "#": ("odd_character", "# means nothing in Spark SQL. Comments start with --."),
+}
+
+
+def _odd_character(text: str, at: int) -> Refused:
+    character = text[at]
+    if character.isdigit() and character.isascii():
+        return refused(
+            "odd_name",
+            f"{shown(text[at : at + 20].split(maxsplit=1)[0])} is neither a number nor a name. Numbers are written "
+            "like 10, 2.5 or 1e6; a name that starts with a digit needs back-quotes.",
+            text=text,
+            at=at,
+        )
+    code, message = _CHARACTERS.get(
+        character,
+        (
+            "odd_character",
+            (
+                f"The character U+{ord(character):04X} may stand only inside a string, or, if it is a letter, "
+                "in a name in back-quotes."
+            ),
+        ),
+    )
+    return refused(code, message, text=text, at=at)

@@ -1,0 +1,176 @@
+"""Which names may be read and called: tables of the lake, WITH names in their scope, functions of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.clauses import Reading, TableRef
+from mcp_server.guard.functions import functions
+from mcp_server.guard.lexer import Token
+from mcp_server.guard.refusal import nearest, refused, shown
+from mcp_server.guard.source import Source
+from mcp_server.guard.tree import Tree
+from mcp_server.models import TableInfo
+
+MAX_READS = 48
+"""How many tables a statement may read once every WITH name is put in its place. A name that joins
+itself, forty times over, reads 2^40."""
+
+_FORMATS = frozenset(
+    {
+        "avro", "binaryfile", "csv", "delta", "hudi", "iceberg", "image", "jdbc", "json", "kafka", "libsvm", "orc",
+        "parquet", "rate", "socket", "text", "xml",
+    }
+)  # fmt: skip
+"""What Spark reads a path with, as in parquet.`/etc`; only for the words of the refusal."""
+
+_HIDDEN_COLUMNS = frozenset({"_metadata"})
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the tables of a tree are, by the node's id: a table of the lake, or a WITH name."""
+
+    tables: Mapping[int, TableInfo]
+    ctes: Mapping[int, exp.CTE]
+    refs: tuple[tuple[TableRef, TableInfo], ...]
+
+
+def check_calls(source: Source, reading: Reading) -> None:
+    """Every called name is an allowed function, and no name is a function or a hidden column without looking so.
+
+    Errors: Refused, with the code `ai_function_in_sql`, `function_not_allowed`, `unknown_function` or
+    `hidden_column`.
+    """
+    for index, name in reading.calls.items():
+        _check_call(source, index, name)
+    for index, token in enumerate(source.tokens):
+        if token.is_name and index not in reading.calls:
+            _check_name(source, index, token)
+
+
+def _check_call(source: Source, index: int, name: str) -> None:
+    known = functions()
+    written = shown(source.tokens[index].text)
+    if known.is_ai(name):
+        raise source.refused_at(
+            "ai_function_in_sql",
+            f"{written} cannot be called in SQL: each row would be a paid call. Call the tool ai_movie_summary with a "
+            "title, and use SQL to find the titles.",
+            index,
+        )
+    if name in known.refused:
+        raise source.refused_at("function_not_allowed", f"{written} is not allowed: {known.refused[name]}.", index)
+    if name not in known.allowed or not source.tokens[index].text.isascii():
+        near = known.nearest(name)
+        hint = f"Did you mean {near}?" if near else "Spark's built-in functions for text, dates, arrays and maps are."
+        raise source.refused_at("unknown_function", f"{written} is no function that is allowed here. {hint}", index)
+    if source.key(index - 1) == ".":
+        raise source.refused_at(
+            "unknown_function", f"Functions are called without a schema: write {name}(…) and no name before it.", index
+        )
+
+
+def _check_name(source: Source, index: int, token: Token) -> None:
+    name, known = token.name, functions()
+    if name in _HIDDEN_COLUMNS:
+        raise source.refused_at(
+            "hidden_column", f"{shown(token.text)} tells where rows are stored. Read the table's own columns.", index
+        )
+    before, after = source.key(index - 1), source.key(index + 1)
+    bare = name in known.bare and before not in {".", "AS"} and after != "."
+    if bare:
+        raise source.refused_at(
+            "function_not_allowed",
+            f"{shown(token.text)} is a function, with brackets or without, and not allowed: "
+            f"{known.refused[name]}. A column of that name needs its table before it: t.{name}.",
+            index,
+        )
+
+
+def resolve(tree: Tree, catalog: Catalog) -> Names:
+    """Every table of the tree, found in the lake or in the WITH names that reach it.
+
+    A WITH name reaches the names after it and the query below, never what stands before it: a table read
+    there is a table of the lake. Errors: Refused, with the code `unknown_table`, `other_schema`,
+    `path_as_table` or `too_many_reads`.
+    """
+    tables: dict[int, TableInfo] = {}
+    ctes: dict[int, exp.CTE] = {}
+    refs: list[tuple[TableRef, TableInfo]] = []
+    owners: dict[int, list[int]] = {}
+    for node, scope, owner in _tables(tree.root):
+        ref = tree.tables[id(node)]
+        cte = scope.get(ref.parts[0]) if len(ref.parts) == 1 else None
+        if cte is not None:
+            ctes[id(node)] = cte
+            owners.setdefault(owner, []).append(id(cte))
+        else:
+            info = _find(tree.source, ref, catalog)
+            tables[id(node)] = info
+            refs.append((ref, info))
+            owners.setdefault(owner, []).append(0)
+    if _reads(0, owners, {}) > MAX_READS:
+        raise refused(
+            "too_many_reads",
+            f"With every WITH name put in its place the statement reads more than {MAX_READS} tables. "
+            "Join each name once.",
+        )
+    return Names(tables, ctes, tuple(refs))
+
+
+def _tables(root: exp.Expr) -> Iterator[tuple[exp.Table, Mapping[str, exp.CTE], int]]:
+    """Every table node with the WITH names that reach it, and the WITH name (by id) that it stands in."""
+    stack: list[tuple[exp.Expr, dict[str, exp.CTE], int]] = [(root, {}, 0)]
+    while stack:
+        node, scope, owner = stack.pop()
+        if isinstance(node, exp.Table) and not isinstance(node.this, exp.Func):
+            yield node, scope, owner
+        clause = node.args.get("with_")
+        if isinstance(clause, exp.With):
+            for cte in clause.expressions:
+                own = {**scope, cte.alias.lower(): cte}
+                stack.append((cte.this, own if clause.recursive else scope, id(cte)))
+                scope = own
+        stack.extend((child, scope, owner) for child in node.iter_expressions() if child is not clause)
+
+
+def _reads(owner: int, owners: Mapping[int, list[int]], counted: dict[int, int]) -> int:
+    """How many tables a WITH name reads (0 stands for the query itself, and for a table of the lake)."""
+    if owner not in counted:
+        counted[owner] = 1
+        counted[owner] = sum(1 if used == 0 else _reads(used, owners, counted) for used in owners.get(owner, []))
+    return counted[owner]
+
+
+def _find(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:
+    """The table of the lake that `ref` names."""
+    written = ".".join(ref.parts)
+    ascii_only = all(source.tokens[i].text.isascii() for i in range(ref.first, ref.last + 1))
+    *schema, name = ref.parts
+    info = catalog.by_name.get(name) if ascii_only else None
+    if info is not None and schema in ([], [catalog.schema.lower()]):
+        return info
+    if len(ref.parts) == 2 and (schema[0] in _FORMATS or "/" in name):
+        raise source.refused_at(
+            "path_as_table",
+            f"{shown(written)} is a path, and only tables of {catalog.schema} can be read, such as {catalog.example}.",
+            ref.first,
+        )
+    if schema and schema != [catalog.schema.lower()]:
+        raise source.refused_at(
+            "other_schema",
+            f"{shown(written)} is outside the schema {catalog.schema}. Its tables are {_listed(catalog)}.",
+            ref.first,
+        )
+    near = nearest(name, catalog.by_name)
+    hint = f"Did you mean {near}?" if near else f"There are {_listed(catalog)}."
+    raise source.refused_at("unknown_table", f"There is no table {shown(written)}. {hint}", ref.first)
+
+
+def _listed(catalog: Catalog) -> str:
+    return ", ".join(sorted(catalog.by_name)) or "none"

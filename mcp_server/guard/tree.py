@@ -1,0 +1,183 @@
+"""The statement as sqlglot's tree: every kind of node on a list, every table and call where the tokens have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.dialects.databricks import Databricks
+from sqlglot.errors import ErrorLevel, SqlglotError
+from sqlglot.parsers.databricks import DatabricksParser
+
+from lakehouse.errors import Refused
+from mcp_server.guard.clauses import Reading, TableRef
+from mcp_server.guard.nodes import ALLOWED_KINDS, REFUSED_KINDS
+from mcp_server.guard.refusal import refused, shown
+from mcp_server.guard.rewrite import Copy
+from mcp_server.guard.source import Source
+from mcp_server.guard.words import NO_ALIAS
+
+WORK_PER_TOKEN = 60
+"""How often sqlglot may step over each token. It tries alternatives and goes back; honest statements need
+fewer than ten steps a token, nested ones with many alternatives would need exponentially many."""
+
+
+class _OutOfWork(Exception):  # noqa: N818  (a signal between the parser and its caller, never seen outside)
+    """sqlglot went back and forth more often than any honest statement makes it."""
+
+
+class _Parser(DatabricksParser):
+    """Databricks' SQL is Spark's with `j:path`; the number of steps is bounded."""
+
+    work = 0
+
+    def _advance(self, times: int = 1) -> None:
+        self.work -= 1
+        if self.work < 0:
+            raise _OutOfWork
+        super()._advance(times)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What the rules look at. `tables` and `calls` map the nodes (by id) to the sender's tokens."""
+
+    source: Source
+    reading: Reading
+    root: exp.Expr
+    tables: dict[int, TableRef]
+    calls: dict[int, int]
+    copy: Copy
+
+    def called(self, node: exp.Expr) -> str:
+        """The name of the function that a node calls, lower case; empty where it is no call."""
+        index = self.calls.get(id(node))
+        return "" if index is None else self.reading.calls[index]
+
+    def index(self, node: exp.Expr) -> int | None:
+        """The sender's token of a node, or of the first node in it that has a place."""
+        return _token(self.copy, node)
+
+    def refused_at(self, code: str, message: str, node: exp.Expr) -> Refused:
+        """A refusal that points at a node."""
+        index = self.index(node)
+        return refused(
+            code, message, text=self.source.text, at=self.source.tokens[index].start if index is not None else None
+        )
+
+
+def read_tree(source: Source, reading: Reading, copy: Copy) -> Tree:
+    """The tree of a query.
+
+    Errors: Refused, with the code `syntax`, `too_deep`, `not_a_query` or `ambiguous`.
+    """
+    try:
+        root = _parse(copy.text, len(copy.origin))
+        nodes = list(root.walk())
+    except RecursionError:
+        raise refused("too_deep", "The statement nests too deep. Use WITH to name the inner steps.") from None
+    except _OutOfWork:
+        raise refused(
+            "too_deep", "The statement is too involved to be checked. Use WITH to name the inner steps."
+        ) from None
+    except SqlglotError as error:
+        raise refused("syntax", f"This is not a query in Spark SQL{_near(error)}.") from error
+    _check_kinds(source, copy, nodes)
+    _check_complete(nodes)
+    tables, calls = _match(source, reading, copy, nodes)
+    return Tree(source, reading, root, tables, calls, copy)
+
+
+def _parse(text: str, words: int) -> exp.Expr:
+    dialect = Databricks()
+    tokens = dialect.tokenize(text)
+    parser = _Parser(error_level=ErrorLevel.IMMEDIATE, dialect=dialect)
+    parser.work = WORK_PER_TOKEN * (words + 20)
+    statements = parser.parse(tokens, text)
+    root = statements[0] if len(statements) == 1 else None
+    if root is None:
+        raise SqlglotError("not one statement")
+    return root
+
+
+def _near(error: SqlglotError) -> str:
+    """The sender's words at which sqlglot gave up."""
+    details: list[dict[str, Any]] = getattr(error, "errors", [])
+    piece = details[0].get("highlight") if details else None
+    return f": it cannot be read at or before {shown(str(piece))}" if piece else ""
+
+
+def _check_kinds(source: Source, copy: Copy, nodes: list[exp.Expr]) -> None:
+    for node in nodes:
+        kind = type(node).__name__
+        if kind not in ALLOWED_KINDS:
+            at = _token(copy, node)
+            why = REFUSED_KINDS.get(kind, f"{kind} is not part of what queries may use here")
+            raise refused(
+                "not_a_query" if kind in REFUSED_KINDS else "syntax_not_allowed",
+                f"{why}. This server answers one query at a time.",
+                text=source.text,
+                at=None if at is None else source.tokens[at].start,
+            )
+
+
+def _check_complete(nodes: list[exp.Expr]) -> None:
+    """Refuses what sqlglot reads and Spark does not."""
+    if any(isinstance(node, exp.Select) and not node.expressions for node in nodes):
+        raise refused("syntax", "SELECT needs something to select: columns, or * for all of them.")
+    for node in nodes:
+        alias = node.this if isinstance(node, exp.TableAlias) else None
+        if isinstance(alias, exp.Identifier) and not alias.args.get("quoted") and alias.name.upper() in NO_ALIAS:
+            raise refused(
+                "syntax", f"{alias.name} begins a clause that is not finished, or is an alias that needs back-quotes."
+            )
+
+
+def _token(copy: Copy, node: exp.Expr) -> int | None:
+    """The sender's token of a node or of the first node in it that has a place."""
+    for each in node.walk():
+        found = copy.origin.get(each.meta.get("start", -1))
+        if found is not None:
+            return found
+    return None
+
+
+def _match(
+    source: Source, reading: Reading, copy: Copy, nodes: list[exp.Expr]
+) -> tuple[dict[int, TableRef], dict[int, int]]:
+    """The tables and calls of the tree and their tokens; both readers must have found the same ones."""
+    refs = {ref.first: ref for ref in reading.tables}
+    tables: dict[int, TableRef] = {}
+    calls: dict[int, int] = {}
+    for node in nodes:
+        if isinstance(node, exp.Table) and not isinstance(node.this, exp.Func):
+            first = copy.origin.get(node.parts[0].meta.get("start", -1)) if node.parts else None
+            ref = refs.pop(first, None) if first is not None else None
+            if ref is None or tuple(part.name.lower() for part in node.parts) != ref.parts:
+                raise _ambiguous(source, first)
+            tables[id(node)] = ref
+        elif isinstance(node, exp.Anonymous):
+            index = copy.origin.get(node.meta.get("start", -1))
+            if index not in reading.calls or node.name != f"f{index}" or index in calls.values():
+                raise _ambiguous(source, index)
+            calls[id(node)] = index
+    renamed = {i for i in reading.calls if f"f{i}" in _names(copy)}
+    missing = renamed - set(calls.values())
+    if refs or missing:
+        raise _ambiguous(source, min([*refs, *missing]))
+    return tables, calls
+
+
+def _names(copy: Copy) -> set[str]:
+    return set(copy.text.split())
+
+
+def _ambiguous(source: Source, index: int | None) -> Refused:
+    return refused(
+        "ambiguous",
+        "This can be read in more than one way. Write AS before aliases, qualify names, and put brackets around "
+        "sub-queries.",
+        text=source.text,
+        at=None if index is None else source.tokens[index].start,
+    )

@@ -1,0 +1,58 @@
+"""The catalogue that the statements of the corpora are written against. No engine, no lake."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import pytest
+
+from lakehouse.manifest import Column
+from mcp_server import guard
+from mcp_server.models import CheckedQuery, Principal, TableInfo
+
+MAX_ROWS = 1_000
+COLUMNS = {
+    "movies_delta": "tconst titleType primaryTitle originalTitle isAdult startYear endYear runtimeMinutes genres",
+    "ratings_delta": "tconst averageRating numVotes",
+    "principals_delta": "tconst ordering nconst category job characters",
+    "persons_delta": "nconst primaryName birthYear deathYear primaryProfession knownForTitles",
+    "crew_delta": "tconst directors writers",
+    "akas_delta": "titleId ordering title region language types attributes isOriginalTitle",
+    "episodes_delta": "tconst parentTconst seasonNumber episodeNumber",
+    "movies_with_ratings": (
+        "tconst titleType primaryTitle originalTitle isAdult startYear endYear runtimeMinutes genres "
+        "averageRating numVotes"
+    ),
+    "movie_cast": "tconst primaryTitle titleType startYear nconst primaryName category job characters ordering",
+}
+PINS = {name: number for number, name in enumerate(COLUMNS, 3)}
+"""Another version for each table, so that a pin put to the wrong table shows."""
+
+TABLES = tuple(
+    TableInfo(
+        name=name,
+        kind="table" if name.endswith("_delta") else "view",
+        comment="",
+        columns=tuple(Column(name=column, type="string") for column in columns.split()),
+    )
+    for name, columns in COLUMNS.items()
+)
+SETTINGS = {
+    "catalog": guard.Catalog("imdb", TABLES, PINS),
+    "limits": guard.Limits(MAX_ROWS, 32_768, 30.0),
+    "principal": Principal("ann"),
+}
+
+Verdict = Callable[..., guard.Verdict]
+Check = Callable[..., CheckedQuery]
+
+
+@pytest.fixture
+def verdict() -> Verdict:
+    return functools.partial(guard.verdict, **SETTINGS)
+
+
+@pytest.fixture
+def check() -> Check:
+    return functools.partial(guard.check, **SETTINGS)
