@@ -10,6 +10,7 @@ A call whose line cannot be written is not answered: an audit that fails silentl
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 import uuid
@@ -20,12 +21,16 @@ from typing import Any
 
 from lakehouse.errors import LakehouseError
 
+log = logging.getLogger(__name__)
+
 MAX_TEXT_CHARS = 65_536
 """Longest text that a line holds: more than any statement that the guard lets through."""
 
 
 class AuditUnwritableError(LakehouseError):
-    """The audit line of a call could not be written. The call is refused, and only the operator can mend it."""
+    """The audit line of a call could not be written, so the call is not answered."""
+
+    mendable = True  # not by the caller, but the caller must know why every call fails
 
 
 @dataclass
@@ -103,8 +108,10 @@ class AuditLog:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> AuditUnwritableError:
+        log.error("The audit log %s cannot be written: %s. No call is answered until it can.", self._path, error)
         return AuditUnwritableError(
-            f"The audit log {self._path} cannot be written: {error.strerror}. No call is answered until it can."
+            f"This call is not answered, because its audit record cannot be written ({error.strerror}). "
+            "Only whoever runs the server can mend that; its log names the file."
         )
 
 

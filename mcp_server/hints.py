@@ -27,7 +27,7 @@ def teach(error: QueryFailed, query: CheckedQuery, tables: Sequence[TableInfo]) 
     if read:
         names = ", ".join(column.name for column in read[0].columns[:3])
         lines.append(f"For example: SELECT {names} FROM {read[0].name} LIMIT 5")  # noqa: S608  (text)
-    return QueryFailed("\n".join(lines), code=error.code)
+    return QueryFailed("\n".join(lines), code=error.code, condition=error.condition, sqlstate=error.sqlstate)
 
 
 def _unknown_columns(message: str, sql: str, read: Sequence[TableInfo]) -> list[str]:

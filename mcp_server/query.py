@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import anyio.to_thread
 
-from lakehouse.errors import LakehouseError, QueryFailed, ResourceLimit
+from lakehouse.errors import QueryFailed, ResourceLimit
 from lakehouse.settings import Settings
 from mcp_server import results
 from mcp_server.audit import AuditEvent
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Tables = tuple[TableInfo, ...]
-
-_CANCEL_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,9 @@ class QueryService:
         return await self._govern(call, check)
 
     async def fill(
-        self, call: Call, template: str, arguments: Mapping[str, str | int | None] | None = None, rows: int = 50
+        self, call: Call, template: str, arguments: Mapping[str, guard.Argument] | None = None, rows: int = 50
     ) -> results.Answer:
-        """Run a statement of the server's own, with `arguments` put in as escaped literals. Raises as `ask` does."""
+        """Run a statement of the server's own, its `:name` markers filled in. Raises as `ask` does."""
 
         def check(tables: Tables) -> Checked:
             from mcp_server import guard
@@ -154,28 +152,12 @@ class QueryService:
             await self._in_thread(self.warm_up)
         await call.report("running in the engine")
         call.event.sql_run.append(query.sql)
-        ended = threading.Event()
-
-        def run() -> T:
-            try:
-                return work(query, query_id)
-            finally:
-                ended.set()
-
         try:
-            return await self._in_thread(run)
+            return await self._in_thread(lambda: work(query, query_id))
         except anyio.get_cancelled_exc_class():
-            stop = threading.Thread(target=self._stop, args=(query_id, ended, query.deadline_seconds), daemon=True)
-            stop.start()
+            # In a thread, because the engine may be busy; it remembers a cancellation that comes too early.
+            threading.Thread(target=self._engine.cancel, args=[query_id], daemon=True).start()
             raise
-
-    def _stop(self, query_id: str, ended: threading.Event, most_seconds: float) -> None:
-        """Cancel until the statement has ended: a cancellation that comes before the engine took it is lost."""
-        give_up = time.monotonic() + most_seconds
-        while not ended.is_set() and time.monotonic() < give_up:
-            with suppress(LakehouseError):  # an engine that has ended runs nothing
-                self._engine.cancel(query_id)
-            ended.wait(_CANCEL_EVERY_SECONDS)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)

@@ -6,6 +6,8 @@ for only in columns that have few different ones in the first `LOOK_ROWS` stored
 the first `COUNT_ROWS`; all of it stops after `MOST_SECONDS`, and what is missing then is said.
 """
 
+# ruff: noqa: S608  (names are markers that the guard fills in, numbers are constants of this module)
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -74,7 +76,7 @@ class Profiles:
 
     async def _make(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
         profile = Profile()
-        work = _Work(self._service, call, _quoted(table.name), profile)
+        work = _Work(self._service, call, table.name, profile)
         with anyio.move_on_after(MOST_SECONDS) as time_box:
             try:
                 await work.sample(columns)
@@ -89,7 +91,7 @@ class Profiles:
 
 @dataclass(frozen=True)
 class _Work:
-    """The statements of one profile. `table` is already quoted."""
+    """The statements of one profile."""
 
     service: QueryService
     call: Call
@@ -97,39 +99,44 @@ class _Work:
     profile: Profile
 
     async def sample(self, columns: tuple[Column, ...]) -> None:
-        names = ", ".join(_quoted(column.name) for column in columns)
-        sql = f"SELECT {names} FROM {self.table} LIMIT {SAMPLE_ROWS}"  # noqa: S608  (names of the catalogue, quoted)
-        self.profile.sample = await self.service.fill(self.call, sql)
+        names = {f"c{i}": column.name for i, column in enumerate(columns)}
+        self.profile.sample = await self._run(f"SELECT {_markers(names)} FROM :t LIMIT {SAMPLE_ROWS}", names)
 
-    async def ranges(self, names: list[str]) -> None:
-        if not names:
+    async def ranges(self, wanted: list[str]) -> None:
+        if not wanted:
             return
-        ends = ", ".join(f"min({_quoted(name)}), max({_quoted(name)})" for name in names)
-        sql = f"SELECT {ends} FROM {self.table}"  # noqa: S608
-        row = (await self.service.fill(self.call, sql)).rows[0]
-        for name, low, high in zip(names, row[0::2], row[1::2], strict=True):
+        names = {f"c{i}": name for i, name in enumerate(wanted)}
+        (row,) = (await self._run(f"SELECT {', '.join(f'min(:{c}), max(:{c})' for c in names)} FROM :t", names)).rows
+        for name, low, high in zip(wanted, row[0::2], row[1::2], strict=True):
             self.profile.values[name] = Range(low, high)
 
     async def frequent(self, columns: list[Column]) -> None:
         for column in columns:
-            look = f"SELECT count(DISTINCT v) FROM {self._values(column, LOOK_ROWS)}"  # noqa: S608
-            if (await self.service.fill(self.call, look)).rows[0][0] > FEW_VALUES:
+            names = {"c": column.name}
+            look = await self._run(f"SELECT count(DISTINCT v) FROM {_values(column, LOOK_ROWS)}", names)
+            if look.rows[0][0] > FEW_VALUES:
                 continue
             count = (
-                f"SELECT v, count(*) AS n FROM {self._values(column, COUNT_ROWS)} "  # noqa: S608
+                f"SELECT v, count(*) AS n FROM {_values(column, COUNT_ROWS)} "
                 f"WHERE v IS NOT NULL GROUP BY v ORDER BY n DESC, v LIMIT {SHOWN_VALUES}"
             )
-            found = await self.service.fill(self.call, count)
+            found = await self._run(count, names)
             self.profile.values[column.name] = Frequent(tuple((value, times) for value, times in found.rows))
 
-    def _values(self, column: Column, most_rows: int) -> str:
-        """A sub-query with the single column `v`: the values, or the elements of the lists, of the first rows."""
-        name = _quoted(column.name)
-        part = f"(SELECT {name} AS v FROM {self.table} LIMIT {most_rows}) AS part"  # noqa: S608
-        if column.type.startswith("array"):
-            return f"(SELECT explode(v) AS v FROM {part}) AS items"  # noqa: S608
-        return part
+    async def _run(self, template: str, names: dict[str, str]) -> Answer:
+        from mcp_server.guard import Identifier
+
+        arguments = {marker: Identifier(name) for marker, name in {**names, "t": self.table}.items()}
+        return await self.service.fill(self.call, template, arguments)
 
 
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+def _markers(names: dict[str, str]) -> str:
+    return ", ".join(f":{marker}" for marker in names)
+
+
+def _values(column: Column, most_rows: int) -> str:
+    """A sub-query with the single column `v`: the values, or the elements of the lists, of the first rows."""
+    part = f"(SELECT :c AS v FROM :t LIMIT {most_rows}) AS part"
+    if column.type.startswith("array"):
+        return f"(SELECT explode(v) AS v FROM {part}) AS items"
+    return part

@@ -150,7 +150,7 @@ async def test_one_table_is_described_with_values_and_samples(serve: Serve, conn
         result = await client.call_tool("describe_schema", {"table": "imdb.Movies_With_Ratings"})
         again = await client.call_tool("describe_schema", {"table": "movies_with_ratings"})
     columns = {column["name"]: column for column in result.structured_content["columns"]}
-    assert columns["startYear"]["values"] == "1950 … 2019"
+    assert columns["startYear"]["values"] == "1951 … 2019"
     assert columns["titleType"]["values"].startswith("movie (")
     assert columns["genres"]["values"].startswith("Drama (")
     assert columns["primaryTitle"]["values"] == ""
