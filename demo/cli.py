@@ -135,16 +135,17 @@ def _print_rows(console: Console, content: dict[str, Any]) -> None:
     for column in content["columns"]:
         right = str(column["type"]).startswith(numeric)
         table.add_column(escape(column["name"]), justify="right" if right else "left")
+    # Separators help in counts and are wrong in years.
+    large = [
+        any(isinstance(cell, int) and cell >= 10_000 for cell in column)
+        for column in zip(*content["rows"], strict=True)
+    ]
     for row in content["rows"]:
-        table.add_row(*("" if cell is None else escape(f"{cell:,}" if _counts(cell) else str(cell)) for cell in row))
+        cells = (f"{cell:,}" if wide and isinstance(cell, int) else cell for cell, wide in zip(row, large, strict=True))
+        table.add_row(*("" if cell is None else escape(str(cell)) for cell in cells))
     console.print(table)
     for warning in content["warnings"]:
         console.print(warning, style="yellow", markup=False)
-
-
-def _counts(cell: object) -> bool:
-    """Whether a number is big enough to want separators, and is not a year."""
-    return isinstance(cell, int) and not isinstance(cell, bool) and cell >= 10_000
 
 
 def _text(result: CallToolResult) -> str:

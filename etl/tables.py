@@ -7,6 +7,7 @@ belong together. Nothing here removes a version that a reader could still be pin
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,7 +116,10 @@ class TableWriter:
         from pyspark.sql import Window
         from pyspark.sql import functions as F  # noqa: N812
 
-        numbered = rows.withColumn("_position", F.row_number().over(Window.orderBy(*by)))
+        with warnings.catch_warnings():
+            # PySpark warns of a window without partitions; this engine sorts it on all cores and on disk.
+            warnings.filterwarnings("ignore", "WARN WindowExpression")
+            numbered = rows.withColumn("_position", F.row_number().over(Window.orderBy(*by)))
         return numbered.where(F.col("_position") > 0).drop("_position")
 
 
