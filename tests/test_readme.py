@@ -123,6 +123,18 @@ def test_the_server_starts_over_http(clone: Path) -> None:
         process.stderr.close()
 
 
+@pytest.mark.usefixtures("demo")
+def test_the_bench_prints_its_ratios(clone: Path) -> None:
+    command = (
+        COMMANDS["bench"]
+        .replace(".venv-test/bin/python", sys.executable)
+        .replace("--lake lake", "--lake demo-lake/lake")
+    )
+    done = run(command, clone)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "spawn → first SQL answer" in done.stdout
+
+
 @pytest.fixture
 def published(clone: Path) -> Iterator[str]:
     """A stand-in for the address where IMDb publishes its files, with the demonstration's invented ones."""
