@@ -57,7 +57,10 @@ class TableWriter:
         name = f"{self._schema}.{definition.name}"
         self._define(name, definition)
         ordered = rows if in_order or not definition.clustered_by else self._sorted(rows, definition.clustered_by)
-        ordered.write.mode("overwrite").insertInto(name)
+        with warnings.catch_warnings():
+            # PySpark warns of a window without partitions; the embedded engine sorts it on all cores and on disk.
+            warnings.filterwarnings("ignore", "WARN WindowExpression")
+            ordered.write.mode("overwrite").insertInto(name)
         return self.measure(definition.name)
 
     def optimize(self, definition: TableDefinition) -> Written:
@@ -116,10 +119,7 @@ class TableWriter:
         from pyspark.sql import Window
         from pyspark.sql import functions as F  # noqa: N812
 
-        with warnings.catch_warnings():
-            # PySpark warns of a window without partitions; this engine sorts it on all cores and on disk.
-            warnings.filterwarnings("ignore", "WARN WindowExpression")
-            numbered = rows.withColumn("_position", F.row_number().over(Window.orderBy(*by)))
+        numbered = rows.withColumn("_position", F.row_number().over(Window.orderBy(*by)))
         return numbered.where(F.col("_position") > 0).drop("_position")
 
 
