@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -34,6 +34,15 @@ def descendants(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def busy(processes: list[psutil.Process]) -> bool:
+    """Whether any of them computes right now, and does not only wait. Looks for a tenth of a second."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.cpu_percent(0.1) > 20:
+                return True
+    return False
 
 
 def gone(processes: list[psutil.Process]) -> bool:
