@@ -39,9 +39,8 @@ def _unknown_columns(message: str, sql: str, read: Sequence[TableInfo]) -> list[
     unknown = [name for name in blamed if name.casefold() in words and name.casefold() not in known]
     lines = []
     for name in unknown:
-        near = [f"{match} (in {columns[match]})" for match in nearest(name, columns)]
-        if near:
-            lines.append(f"There is no column {name}. Nearest: {', '.join(near)}.")
+        near = ", ".join(f"{match} (in {columns[match]})" for match in nearest(name, columns))
+        lines.append(f"There is no column {name}." + (f" Nearest: {near}." if near else ""))
     return lines
 
 

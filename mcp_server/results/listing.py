@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mcp_server.models import ShowColumns, ShowTables, TableInfo
@@ -12,14 +12,15 @@ from mcp_server.results.cells import Json
 
 @dataclass(frozen=True)
 class Listing:
-    """Rows of text columns."""
+    """Rows and the names and types of their columns."""
 
     names: tuple[str, ...]
+    types: tuple[str, ...]
     rows: tuple[tuple[Json, ...], ...]
 
-    @property
-    def types(self) -> tuple[str, ...]:
-        return ("string",) * len(self.names)
+
+def _texts(*names: str, rows: Iterable[tuple[str, ...]]) -> Listing:
+    return Listing(names, ("string",) * len(names), tuple(rows))
 
 
 def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[TableInfo]) -> Listing:
@@ -27,14 +28,13 @@ def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[T
     match statement:
         case ShowTables(views_only=only, pattern=pattern):
             chosen = [t for t in tables if (t.kind == "view" or not only) and _matches(pattern, t.name)]
-            name = "viewName" if only else "tableName"
-            return Listing(("namespace", name, "comment"), tuple((schema, t.name, t.comment) for t in chosen))
+            names = ("namespace", "viewName" if only else "tableName", "isTemporary")
+            return Listing(names, ("string", "string", "boolean"), tuple((schema, t.name, False) for t in chosen))
         case ShowColumns(table=wanted, describe=describe):
             columns = next(t.columns for t in tables if t.name.lower() == wanted.lower())
             if describe:
-                names = ("col_name", "data_type", "comment")
-                return Listing(names, tuple((c.name, c.type, c.comment) for c in columns))
-            return Listing(("col_name",), tuple((c.name,) for c in columns))
+                return _texts("col_name", "data_type", "comment", rows=((c.name, c.type, c.comment) for c in columns))
+            return _texts("col_name", rows=((c.name,) for c in columns))
 
 
 def _matches(pattern: str | None, name: str) -> bool:

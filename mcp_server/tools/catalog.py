@@ -19,14 +19,14 @@ PAGE = 40
 
 
 class TableFacts(BaseModel):
-    """A table or view. `rows` is null where nobody counted them; `fast_by` names the look-ups that read little."""
+    """A table or view. `rows` is null where nobody counted them; the rows are stored in order of `clustered_by`."""
 
     name: str
     kind: str
     purpose: str
     rows: int | None
     key: list[str]
-    fast_by: list[str]
+    clustered_by: list[str]
 
 
 class ColumnFacts(BaseModel):
@@ -121,7 +121,8 @@ def _table_text(table: TableInfo, described: Described, sample: Answer | None) -
     if table.key:
         lines.append(f"Key: {', '.join(table.key)}")
     if table.clustered_by:
-        lines.append(f"Look-ups by {', '.join(table.clustered_by)} are fast: the rows are stored in that order.")
+        first, order = table.clustered_by[0], ", ".join(table.clustered_by)
+        lines.append(f"Stored in order of {order}: a filter on {first} reads little.")
     lines.append("Columns:")
     for column in described.columns:
         parts = [part for part in (column.comment, column.values) if part]
@@ -163,7 +164,7 @@ def _facts(table: TableInfo, purpose: str) -> TableFacts:
         purpose=purpose,
         rows=table.rows,
         key=list(table.key),
-        fast_by=list(table.clustered_by),
+        clustered_by=list(table.clustered_by),
     )
 
 
@@ -182,7 +183,8 @@ def _values(found: Range | Frequent | None) -> str:
         case Range(low=low, high=high):
             return f"{low} … {high}"
         case Frequent(values=values):
-            return ", ".join(f"{value} ({times:,})" for value, times in values)
+            shown = ((str(value).lower() if isinstance(value, bool) else value, times) for value, times in values)
+            return ", ".join(f"{value} ({times:,})" for value, times in shown)
         case None:
             return ""
 

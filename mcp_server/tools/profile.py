@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from lakehouse.errors import QueryError
+from lakehouse.errors import EngineUnavailable, QueryError
 from lakehouse.manifest import Column
 from mcp_server.models import TableInfo
 from mcp_server.query import Call, QueryService
@@ -82,7 +82,7 @@ class Profiles:
                 await work.sample(columns)
                 await work.ranges([column.name for column in columns if column.type.startswith(_RANGED)])
                 await work.frequent([column for column in columns if column.type in _COUNTED])
-            except QueryError as error:
+            except (QueryError, EngineUnavailable) as error:
                 profile.notes.append(f"Ranges and frequent values are incomplete: {str(error).splitlines()[0]}")
         if time_box.cancelled_caught:
             profile.notes.append(f"Ranges and frequent values are incomplete: they took over {MOST_SECONDS} s.")

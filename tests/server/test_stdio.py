@@ -160,6 +160,26 @@ async def test_two_servers_on_one_lake_both_answer_and_share_one_audit(lake: Pat
     assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == 2
 
 
+async def test_an_engine_that_cannot_start_is_a_clear_answer_and_the_schema_is_still_told(
+    lake: Path, tmp_path: Path
+) -> None:
+    without_java = environment(tmp_path, IMDB_ENGINE="spark", PATH="/nowhere")
+    without_java.pop("JAVA_HOME", None)
+    arguments = [*COMMAND[1:], "serve", "--lake", str(lake)]
+    server = StdioServerParameters(command=COMMAND[0], args=arguments, env=without_java)
+    async with Client(server) as session:
+        failed = await ask(session, "SELECT 1")
+        again = await ask(session, "SELECT 1")
+        shown = await ask(session, "SHOW TABLES")
+        described = await session.call_tool("describe_schema", {"table": "movies_delta"})
+    assert failed.is_error
+    assert again.is_error
+    assert "Java" in failed.content[0].text
+    assert shown.structured_content["row_count"] == 6
+    assert "incomplete" in described.structured_content["notes"][0]
+    assert described.structured_content["columns"][0]["name"] == "tconst"
+
+
 @pytest.mark.parametrize("state", ["absent", "empty", "half made"])
 async def test_a_lake_that_comes_late_is_served_without_a_restart(tmp_path: Path, state: str) -> None:
     folder = tmp_path / "lake"

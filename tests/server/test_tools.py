@@ -139,7 +139,7 @@ async def test_all_tables_are_listed_with_purpose_and_size(serve: Serve, connect
     tables = {table["name"]: table for table in result.structured_content["tables"]}
     assert tables["movies_delta"] == {
         "name": "movies_delta", "kind": "table", "purpose": "All titles.", "rows": 300,
-        "key": ["tconst"], "fast_by": ["tconst"],
+        "key": ["tconst"], "clustered_by": ["tconst"],
     }  # fmt: skip
     assert "movies_with_ratings (view, 270 rows): Titles that have a rating." in text_of(result)
 
