@@ -21,7 +21,7 @@ from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
 import prompts
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 
@@ -145,8 +145,15 @@ class LakehouseServer(MCPServer[Any]):
 def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
     """A server for a lake. Nothing is started and no driver is imported.
 
-    Raises UsageError where the engine cannot serve such a lake.
+    Raises UsageError where the engine cannot serve such a lake or the state folder cannot be made.
     """
+    try:
+        folder = settings.audit_path.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename} cannot be made for the audit log: {error.strerror}. Set IMDB_STATE_DIR."
+        ) from error
     return LakehouseServer(settings, _engine(settings, lake))
 
 

@@ -93,3 +93,12 @@ def test_a_setting_that_does_not_exist_is_wrong_usage(
 def test_help_is_printed_and_ends_with_0(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
     assert run(*arguments) == 0
     assert "imdb-mcp" in capsys.readouterr().out
+
+
+def test_a_state_folder_that_cannot_be_made_is_said_before_the_handshake(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path / "file" / "state"))
+    assert run("serve", "--lake", str(lake)) == 2
+    assert "IMDB_STATE_DIR" in capsys.readouterr().err

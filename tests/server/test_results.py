@@ -121,18 +121,31 @@ def rows_of(text: str) -> list[str]:
 
 
 def test_the_text_says_once_what_every_row_shares() -> None:
-    table = pa.table({"id": list(range(6)), "kind": ["movie"] * 6, "end": pa.array([None] * 6, pa.int32())})
+    table = pa.table({"id": list(range(10)), "kind": ["movie"] * 10, "end": pa.array([None] * 10, pa.int32())})
     shared, head, *rows = rows_of(shaped(table, ("int", "string", "int")).text)
     assert shared == "Same in every row: kind:string movie; end:int null"
     assert head == "id:int"
-    assert rows == ["0", "1", "2", "3", "4", "5"]
+    assert rows == list("0123456789")
+
+
+def test_the_text_says_once_what_most_rows_of_a_column_have() -> None:
+    table = pa.table({"id": list(range(10)), "adult": [False] * 9 + [True], "end": [None] * 9 + [1999]})
+    said, _head, *rows = rows_of(shaped(table, ("int", "boolean", "int")).text)
+    assert said == "Empty means: adult false; in other columns null"
+    assert rows == [f"{i}\t\t" for i in range(9)] + ["9\ttrue\t1999"]
+
+
+def test_an_empty_cell_means_one_thing_only() -> None:
+    table = pa.table({"id": list(range(10)), "kind": ["movie"] * 9 + [None]})
+    _head, *rows = rows_of(shaped(table, ("int", "string")).text)
+    assert rows == [f"{i}\tmovie" for i in range(9)] + ["9\t"]
 
 
 def test_the_text_marks_a_cell_that_repeats_its_left_neighbour() -> None:
-    table = pa.table({"title": list("abcdef"), "original": ["a", "b", "c", "d", "e", "="]})
+    table = pa.table({"title": list("abcdefghij"), "original": [*"abcdefghi", "="]})
     said, _head, *rows = rows_of(shaped(table, ("string", "string")).text)
     assert said == "= in original: same as title"
-    assert rows == ["a\t=", "b\t=", "c\t=", "d\t=", "e\t=", 'f\t"="']
+    assert rows == [f"{letter}\t=" for letter in "abcdefghi"] + ['j\t"="']
 
 
 def test_the_text_tells_null_from_empty_and_keeps_every_row_on_its_line() -> None:
