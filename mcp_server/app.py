@@ -58,7 +58,7 @@ class LakehouseServer(MCPServer[Any]):
         super().__init__(
             NAME,
             version=version(PACKAGE),
-            instructions=prompts.read("instructions").text,
+            instructions=prompts.read("instructions").text.replace("{schema}", settings.schema_name),
             log_level=settings.log_level,
             middleware=[self._watch],
         )
@@ -68,7 +68,7 @@ class LakehouseServer(MCPServer[Any]):
         self._assembly = threading.Lock()
         self._warming = False
         self._in_flight = 0
-        self._idle = anyio.Event()
+        self._idle: anyio.Event | None = None
 
     @property
     def toolbox(self) -> Toolbox:
@@ -104,11 +104,11 @@ class LakehouseServer(MCPServer[Any]):
             )
         finally:
             self._in_flight -= 1
-            if not self._in_flight:
+            if self._idle is not None and not self._in_flight:
                 self._idle.set()
 
     async def idle(self) -> None:
-        """Wait until no call is under way. For the end of the process: nothing wakes it a second time."""
+        """Wait until no call is under way."""
         if self._in_flight:
             self._idle = anyio.Event()
             await self._idle.wait()

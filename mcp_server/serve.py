@@ -71,7 +71,9 @@ async def _stdio(server: LakehouseServer) -> None:
 
 async def _end_on_signal(server: LakehouseServer, everything: anyio.CancelScope) -> None:
     """The SDK's stdio transport ends only when stdin does, so a signal has to end the process itself."""
-    with anyio.open_signal_receiver(*_SIGNALS) as signals:
+    # What whoever started this chose to ignore (nohup, a shell's background job) stays ignored.
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    with anyio.open_signal_receiver(*heeded) as signals:
         async for _ in signals:
             everything.cancel()
             with anyio.CancelScope(shield=True):
@@ -86,11 +88,18 @@ async def _http(app: Starlette, listener: socket.socket) -> None:
     # uvicorn raises a signal again once it has shut down, for whoever handled it before: that ends here.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    # Streams that are open at the end are cancelled, which uvicorn would report as an error with its trace.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_cancellation(record))
     config = uvicorn.Config(
         app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
     )
     await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _is_cancellation(record: logging.LogRecord) -> bool:
+    return record.exc_info is not None and isinstance(record.exc_info[1], anyio.get_cancelled_exc_class())
 
 
 def _web_app(server: LakehouseServer, transport: Transport) -> Starlette:

@@ -60,19 +60,19 @@ class Profiles:
 
     def __init__(self, service: QueryService) -> None:
         self._service = service
-        self._kept: dict[tuple[object, ...], Profile] = {}
+        self._kept: dict[tuple[str, tuple[Column, ...]], tuple[object, Profile]] = {}
         self._turn = anyio.Lock()
 
     async def of(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
         """The profile of some columns of a table. What could not be found out in time is a note, not an error."""
-        key = (table.name, table.version, table.rows, columns)
+        key, published = (table.name, columns), (table.version, table.rows)
         async with self._turn:
-            if key not in self._kept:
+            kept, profile = self._kept.get(key, (None, Profile()))
+            if kept != published:
                 profile = await self._make(call, table, columns)
-                if profile.notes:
-                    return profile  # not whole: the next caller tries again
-                self._kept[key] = profile
-        return self._kept[key]
+                if not profile.notes:  # one that is not whole is tried again by the next caller
+                    self._kept[key] = (published, profile)
+        return profile
 
     async def _make(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
         profile = Profile()

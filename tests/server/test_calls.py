@@ -12,6 +12,7 @@ import pytest
 
 from mcp_server.query import QueryService
 from tests.server.conftest import Connect, Serve, audit_lines
+from tests.server.test_stdio import SLOW_SQL
 
 pytestmark = pytest.mark.anyio
 
@@ -127,6 +128,31 @@ async def test_a_lone_surrogate_in_a_statement_does_not_break_the_answer(serve: 
     assert result.is_error
     json.dumps(text_of(result)).encode("utf-8")
     assert len(audit_lines(server)) == 1
+
+
+async def test_a_statement_that_takes_too_long_is_stopped_and_says_what_to_do(serve: Serve, connect: Connect) -> None:
+    server = serve(query_timeout_seconds=0.5)
+    async with connect(server) as client:
+        result = await client.call_tool("execute_spark_sql", {"sql_query": SLOW_SQL, "reasoning": "x"})
+    (line,) = audit_lines(server)
+    assert result.is_error
+    assert "0.5 s" in text_of(result)
+    assert (line["verdict"], line["code"]) == ("failed", "timed_out")
+
+
+async def test_while_all_slots_are_taken_the_server_still_answers(serve: Serve, connect: Connect) -> None:
+    server = serve(max_concurrent_queries=1)
+    asked = ("execute_spark_sql", {"sql_query": SLOW_SQL, "reasoning": "x"})
+    async with connect(server) as client, anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(client.call_tool, *asked)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(5):
+            listed = await client.list_tools(cache_mode="bypass")
+            described = await client.call_tool("describe_schema", {})
+        tasks.cancel_scope.cancel()
+    assert len(listed.tools) == 4
+    assert not described.is_error
 
 
 async def test_more_statements_than_slots_are_all_answered(serve: Serve, connect: Connect) -> None:
