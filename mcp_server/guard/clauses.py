@@ -13,7 +13,20 @@ from dataclasses import dataclass, field
 from mcp_server.guard.lexer import Kind, Token
 from mcp_server.guard.refusal import shown
 from mcp_server.guard.source import Source, is_plain_integer
-from mcp_server.guard.words import BEFORE_BRACKET, CLAUSES, FROM_ARGUMENT, KEYWORDS, QUERY_STARTS, TRAVEL, WRITING
+from mcp_server.guard.words import (
+    AFTER_OPERAND,
+    BEFORE_BRACKET,
+    CLAUSES,
+    FROM_ARGUMENT,
+    KEYWORDS,
+    OPERAND_NEXT,
+    QUERY_STARTS,
+    TRAVEL,
+    WRITING,
+)
+
+MAX_RELATIONS = 128
+"""Relations that one text may name, sub-queries included."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,7 @@ class _Reader:
     tables: list[TableRef] = field(default_factory=list)
     calls: dict[int, str] = field(default_factory=dict)
     levels: list[_Level] = field(default_factory=lambda: [_Level()])
+    relations: int = 0
 
     def run(self) -> Reading:
         tokens, index = self.source.tokens, 0
@@ -75,10 +89,10 @@ class _Reader:
             raise self.source.refused_at(
                 "syntax", f"{token.text} is not allowed here. Read a table by its name.", index
             )
+        elif level.expects and key not in {"LATERAL", "VALUES"}:
+            return self.relation(index)
         elif self.is_keyword(index, key):
             self.keyword(index, key)
-        elif level.expects:
-            return self.relation(index)
         elif token.is_name and self.source.key(index + 1) == "(":
             self.call(index)
         elif token.is_name and level.listing:
@@ -107,9 +121,10 @@ class _Reader:
             distinct = before == "DISTINCT" and source.key(index - 2) in {"IS", "NOT"}
             if key == "JOIN" or not (distinct or level.called in FROM_ARGUMENT):
                 level.clause, level.expects, level.listing = "FROM", True, False
-        elif key == "LATERAL" and after == "VIEW":
-            level.clause, level.expects = "VIEW", False
+        elif key == "LATERAL" and after == "VIEW" and not level.expects:
+            level.clause = "VIEW"
         elif key == "VALUES":
+            self.values(index)
             level.listing, level.clause, level.expects = level.expects, "FROM" if level.expects else key, False
         elif key == "USING" and after != "(":
             raise source.refused_at("not_a_query", "USING with a program or a format is not allowed here.", index)
@@ -121,6 +136,21 @@ class _Reader:
             self.call(index)
         else:
             self.levels[-1].clause, self.levels[-1].expects = key, False
+
+    def values(self, index: int) -> None:
+        """Rows follow VALUES; where a bare name does, Spark takes `VALUES` itself for the name of a table."""
+        tokens, following = self.source.tokens, self.source.key(index + 2)
+        after = tokens[index + 1] if index + 1 < len(tokens) else None
+        typed = index + 2 < len(tokens) and tokens[index + 2].kind is Kind.STRING
+        row = after is not None and (
+            after.kind in {Kind.NUMBER, Kind.STRING}
+            or after.key in {"(", "-", "+", "NULL", "TRUE", "FALSE"}
+            or (after.is_name and (following == "(" or typed))
+        )
+        if not row:
+            raise self.source.refused_at(
+                "syntax", "VALUES is followed by rows, as in VALUES (1, 'a'), (2, 'b').", index
+            )
 
     def options(self, index: int, after: str) -> None:
         """WITH: names for queries, WITH ROLLUP, or options of a table, which could name a path."""
@@ -143,6 +173,9 @@ class _Reader:
         """The relation that must begin at `index`: a table by its name, or a function that gives one."""
         source, tokens = self.source, self.source.tokens
         token = tokens[index]
+        self.relations += 1
+        if self.relations > MAX_RELATIONS:
+            raise source.refused_at("too_many_reads", f"The statement names more than {MAX_RELATIONS} tables.", index)
         if not token.is_name or token.key in KEYWORDS:
             if token.kind is Kind.STRING:
                 raise source.refused_at(
@@ -181,12 +214,19 @@ class _Reader:
     def call(self, index: int) -> None:
         """Notes the call of the name at `index`, unless it is the name of a table or CTE with its columns."""
         key = self.source.key(index)
-        if key in BEFORE_BRACKET and self.source.key(index - 1) != ".":
+        if key in BEFORE_BRACKET and self.source.key(index - 1) != "." and not self.is_misplaced(index, key):
             return
         if self.names_columns(index):
             self.levels[-1].listing = False
         else:
             self.calls[index] = self.source.tokens[index].name
+
+    def is_misplaced(self, index: int, key: str) -> bool:
+        """Whether a keyword stands where only a name can: then Spark reads the call of a function of that name."""
+        before = self.source.key(index - 1)
+        if key in {"CUBE", "ROLLUP"}:
+            return self.source.key(index + 2) == ")"
+        return before in OPERAND_NEXT and (key in AFTER_OPERAND or (key == "ALL" and before == "BY"))
 
     def names_columns(self, index: int) -> bool:
         """Whether `name (a, b)` gives names to columns: `WITH t (a)`, `AS t (a, b)`, `(…) t (a)`."""
@@ -199,7 +239,11 @@ class _Reader:
         tokens = source.tokens[index + 2 : source.closing[index + 1]]
         if not tokens or any(not t.is_name and t.key != "," for t in tokens):
             return False
-        named = before.key in {"AS", ")"} or (before.is_name and before.key not in KEYWORDS)
+        named = (
+            before.key in {"AS", ")", "]"}
+            or before.kind in {Kind.STRING, Kind.NUMBER}
+            or (before.is_name and before.key not in KEYWORDS)
+        )
         return clause in {"FROM", "VALUES"} and named
 
 

@@ -9,24 +9,24 @@ from __future__ import annotations
 from sqlglot import exp
 
 from mcp_server.guard.functions import functions
-from mcp_server.guard.joins import Joins
+from mcp_server.guard.relations import Relations
 from mcp_server.guard.tree import Tree
 
 _WRAPPERS = (exp.WithinGroup, exp.Filter, exp.IgnoreNulls, exp.RespectNulls)
 _SMALL = 10_000
 
 
-def check_collecting(tree: Tree, joins: Joins) -> None:
+def check_collecting(tree: Tree, relations: Relations) -> None:
     """Whole rows are collected per group or from a bounded source only; windows have partitions.
 
     Errors: Refused, with the code `unbounded_value`.
     """
     for call in tree.root.find_all(exp.Anonymous):
         if functions().allowed.get(tree.called(call)) == "collecting":
-            _check(tree, joins, call)
+            _check(tree, relations, call)
 
 
-def _check(tree: Tree, joins: Joins, call: exp.Anonymous) -> None:
+def _check(tree: Tree, relations: Relations, call: exp.Anonymous) -> None:
     name = tree.called(call)
     outer = call.parent
     filtered = False
@@ -47,7 +47,7 @@ def _check(tree: Tree, joins: Joins, call: exp.Anonymous) -> None:
         return
     if _is_grouped(select) or _has_column(select.args.get("where")):
         return
-    sizes = [relation.rows for relation in joins.relations(select)]
+    sizes = [relation.rows for relation in relations.of(select)]
     if all(size is not None and size <= _SMALL for size in sizes):
         return
     raise tree.refused_at(

@@ -27,7 +27,12 @@ MAX_RANGE_ROWS = 10_000_000
 MAX_POSITION = 10_000
 """Digits, positions and buckets: arguments for which engines reserve room before they look at data."""
 
+MAX_OVERLAP = 100
+"""Windows that one row may fall into. Engines make a copy of the row for each."""
+
 COLUMN_WIDTH = 64
+_SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_DURATION = re.compile(r"\s*([0-9]{1,6})\s+(second|minute|hour|day|week)s?\s*", re.IGNORECASE)
 _LONG_NUMBER = re.compile(r"[0-9]{5,}")
 _OWN_STRING = re.compile(r"s([0-9]+)")
 _MULTIPLYING = frozenset({"replace", "regexp_replace", "translate", "transform", "flatten", "zip_with", "array_join"})
@@ -51,15 +56,18 @@ def check_growth(tree: Tree) -> None:
 def _check(tree: Tree, node: exp.Anonymous, name: str, kind: str, argument: int) -> None:
     arguments = node.expressions
     if kind == "sliding":
-        if len(arguments) > argument:
+        if len(arguments) > argument and not _slides_little(tree, arguments[argument - 1 : argument + 1]):
             raise _at(
-                tree, node, "function_not_allowed", f"{name} with overlapping windows is not allowed: give one length."
+                tree,
+                node,
+                "too_large",
+                f"Each row would fall into many windows. Slide {name} by at least a hundredth of its length.",
             )
     elif kind == "format":
         _check_format(tree, node, name, arguments[argument : argument + 1])
     elif kind == "span":
         _check_span(tree, node, name)
-    elif len(arguments) > argument:
+    elif len(arguments) > argument and not _is_pattern(tree, name, arguments[argument]):
         value = constant(tree, arguments[argument])
         bound = MAX_POSITION if kind == "position" else MAX_WIDTH
         if value is None and not _has_column(arguments[argument]):
@@ -68,6 +76,21 @@ def _check(tree: Tree, node: exp.Anonymous, name: str, kind: str, argument: int)
             raise _too_large(tree, node, name, bound)
         if kind == "times" and width(tree, node) > MAX_WIDTH:
             raise _too_large(tree, node, name, MAX_WIDTH)
+
+
+def _slides_little(tree: Tree, lengths: list[exp.Expr]) -> bool:
+    """Whether a window slides by a hundredth of its length or more; the lengths must be plain."""
+    seconds = []
+    for length in lengths:
+        found = _DURATION.fullmatch(_string(tree, length) or "")
+        seconds.append(float(found[1]) * _SECONDS[found[2].lower()] if found else 0.0)
+    return seconds[1] > 0 and seconds[0] / seconds[1] <= MAX_OVERLAP
+
+
+def _is_pattern(tree: Tree, name: str, argument: exp.Expr) -> bool:
+    """Whether format_number has a pattern such as '#,###.##', which is as long as its text."""
+    text = _string(tree, argument) if name == "format_number" else None
+    return text is not None and _number(text) is None
 
 
 def _check_format(tree: Tree, node: exp.Anonymous, name: str, formats: list[exp.Expr]) -> None:
@@ -111,13 +134,20 @@ def _days(tree: Tree, arguments: list[exp.Expr]) -> float | None:
     step = arguments[2].find(exp.Interval) if len(arguments) > 2 else None
     if len(arguments) > 2 and step is None:
         return None
-    unit = step.text("unit").upper().rstrip("S") if step is not None else "DAY"
+    unit = _unit(step) if step is not None else "DAY"
     if unit not in _DAYS:
         return None
     dates = [_date(argument) for argument in arguments[:2]]
     if dates[0] is None or dates[1] is None:
         return 36_525.0
     return abs((dates[1] - dates[0]).days) / _DAYS[unit] + 1
+
+
+def _unit(step: exp.Interval) -> str:
+    """The smallest unit of an interval: DAY, or MONTH of `YEAR TO MONTH`."""
+    unit = step.args.get("unit")
+    last = unit.expression if isinstance(unit, exp.IntervalSpan) else unit
+    return last.name.upper().rstrip("S") if last is not None else ""
 
 
 def _is_temporal(tree: Tree, node: exp.Expr) -> bool:

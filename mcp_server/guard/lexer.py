@@ -128,7 +128,7 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
         return
     before = tokens[-1]
     if token.kind is Kind.STRING:
-        prefixed = before.kind is Kind.WORD and len(before.text) == 1
+        prefixed = before.kind is Kind.WORD and len(before.text) == 1 and not _is_hex(before, token)
         unicode = token.glued and before.key == "&" and len(tokens) > 1 and tokens[-2].key == "U"
         if prefixed or unicode:
             raise refused(
@@ -151,6 +151,11 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
             text=text,
             at=before.start,
         )
+
+
+def _is_hex(letter: Token, string: Token) -> bool:
+    """Whether two tokens are `X 'FF'`, which engines cut alike."""
+    return letter.key == "X" and string.text.startswith("'") and not string.text.strip("'0123456789abcdefABCDEF")
 
 
 def _end_of_comment(text: str, start: int) -> int:

@@ -74,10 +74,22 @@ def read_show(source: Source, catalog: Catalog) -> ShowTables | ShowColumns:
 
 
 def read_describe(source: Source, catalog: Catalog) -> ShowColumns:
-    """`DESCRIBE|DESC [TABLE] table`, and nothing more: the longer forms tell paths and owners."""
+    """`DESCRIBE|DESC [TABLE] table [column]`, and nothing more: the longer forms tell paths and owners.
+
+    One column is answered with all of them.
+    """
     cursor = _Cursor(source)
     cursor.take("TABLE")
+    word = source.key(cursor.at)
+    longer = cursor.at + 1 < len(source.tokens) and source.key(cursor.at + 1) != "."
+    if word and word.lower() not in catalog.by_name and longer:
+        raise cursor.no()  # DESCRIBE EXTENDED t, DESCRIBE FUNCTION f, …
     table = _table(cursor, catalog)
+    if cursor.at < len(source.tokens):
+        column = cursor.name().name
+        known = {each.name.lower() for each in catalog.by_name[table.lower()].columns}
+        if column not in known:
+            raise cursor.no()
     cursor.end()
     return ShowColumns(table, describe=True)
 

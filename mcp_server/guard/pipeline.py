@@ -19,12 +19,13 @@ from mcp_server.guard.characters import TEXT_RULES
 from mcp_server.guard.clauses import read_clauses
 from mcp_server.guard.collecting import check_collecting
 from mcp_server.guard.growth import check_growth
-from mcp_server.guard.joins import Joins
+from mcp_server.guard.joins import check_joins
 from mcp_server.guard.lexer import Kind, Token, scan
 from mcp_server.guard.limits import check_groupings, check_recursion, check_row_limits, top_limit
 from mcp_server.guard.metadata import read_describe, read_explain, read_show
 from mcp_server.guard.names import Names, check_calls, resolve
 from mcp_server.guard.refusal import refused, shown
+from mcp_server.guard.relations import Relations
 from mcp_server.guard.rewrite import copy_for_analysis
 from mcp_server.guard.source import MAX_TOKENS, Source, read_source
 from mcp_server.guard.splice import splice
@@ -49,7 +50,7 @@ class Case:
 
     tree: Tree
     names: Names
-    joins: Joins
+    relations: Relations
 
 
 Rule = Callable[[Case], None]
@@ -58,8 +59,8 @@ RULES: tuple[Rule, ...] = (
     lambda case: check_recursion(case.tree),
     lambda case: check_groupings(case.tree),
     lambda case: check_growth(case.tree),
-    lambda case: case.joins.check(),
-    lambda case: check_collecting(case.tree, case.joins),
+    lambda case: check_joins(case.tree, case.relations),
+    lambda case: check_collecting(case.tree, case.relations),
 )
 
 
@@ -121,12 +122,10 @@ def _check_query(source: Source, catalog: Catalog, limits: Limits, principal: Pr
     reading = read_clauses(source)
     check_calls(source, reading)
     check_row_limits(source)
-    tree = read_tree(source, reading, copy_for_analysis(source, reading))
-    names = resolve(tree, catalog)
-    case = Case(tree, names, Joins(tree, names))
-    for rule in RULES:
-        rule(case)
-    asked = top_limit(tree)
+    try:
+        names, asked = _check_tree(read_tree(source, reading, copy_for_analysis(source, reading)), catalog)
+    except RecursionError:
+        raise refused("too_deep", "The statement nests too deep. Name fewer steps, or join fewer tables.") from None
     return CheckedQuery(
         sent=source.text,
         sql=splice(source, names.refs, catalog),
@@ -138,6 +137,15 @@ def _check_query(source: Source, catalog: Catalog, limits: Limits, principal: Pr
         pins={i.name: catalog.pins[i.name] for r, i in names.refs if i.name in catalog.pins and not r.travels},
         seal=GUARD_SEAL,
     )
+
+
+def _check_tree(tree: Tree, catalog: Catalog) -> tuple[Names, int | None]:
+    """What the tree's tables are, and the LIMIT of the whole query."""
+    names = resolve(tree, catalog)
+    case = Case(tree, names, Relations(tree, names))
+    for rule in RULES:
+        rule(case)
+    return names, top_limit(tree)
 
 
 def _spell_out_table(tokens: tuple[Token, ...]) -> tuple[Token, ...]:

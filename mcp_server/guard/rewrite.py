@@ -5,6 +5,7 @@ Nothing of this copy ever runs. In it
 - every called function has a name made from its place (`f12`), so that sqlglot gives each call the same
   plain node with all arguments, and the tree can be compared with the tokens call by call,
 - strings hold a number instead of their text, unless the text is plain,
+- columns of a LATERAL VIEW have their AS,
 - `MAX RECURSION LEVEL n` and `VERSION AS OF n`, which the tokens have told, are left out, and
 - pipes (`FROM t |> WHERE c`) are nested sub-queries (`SELECT * FROM (SELECT * FROM t) WHERE c`).
 """
@@ -12,14 +13,14 @@ Nothing of this copy ever runs. In it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mcp_server.guard.clauses import Reading
 from mcp_server.guard.lexer import Kind
 from mcp_server.guard.source import Source, is_plain_integer
-from mcp_server.guard.words import QUERY_NAMES, QUERY_STARTS, SET_OPERATORS
+from mcp_server.guard.words import KEYWORDS, QUERY_NAMES, QUERY_STARTS, SET_OPERATORS
 
 _PLAIN_STRING = re.compile(r"'[A-Za-z0-9 _.:,/+-]{0,64}'", re.ASCII)
 _TYPES_ONLY = frozenset({"DECIMAL", "DEC", "NUMERIC", "VARCHAR"})
@@ -73,6 +74,7 @@ def copy_for_analysis(source: Source, reading: Reading) -> Copy:
 def _pieces(source: Source, reading: Reading) -> list[Item]:
     """All tokens as items of the outermost level."""
     ends = {ref.last: ref.end for ref in reading.tables}
+    bare_columns = set(_columns_without_as(source, reading.calls))
     stack: list[list[Item]] = [[]]
     index, tokens = 0, source.tokens
     while index < len(tokens):
@@ -80,6 +82,8 @@ def _pieces(source: Source, reading: Reading) -> list[Item]:
         if token.key == "MAX" and source.key(index + 1) == "RECURSION":
             index = _after_level(source, index)
             continue
+        if index in bare_columns:
+            stack[-1] += _words("AS")
         piece = Piece(_spelling(source, index, reading.calls), index, token.key)
         if token.key == "(":
             stack.append([piece])
@@ -90,6 +94,17 @@ def _pieces(source: Source, reading: Reading) -> list[Item]:
             stack[-1].append(piece)
         index = ends.get(index, index) + 1
     return stack[0]
+
+
+def _columns_without_as(source: Source, calls: Mapping[int, str]) -> Iterator[int]:
+    """Where sqlglot needs an AS that Spark does not: `LATERAL VIEW explode(x) t col`."""
+    tokens = source.tokens
+    for index in calls:
+        before = source.key(index - 1), source.key(index - 2)
+        if before in {("VIEW", "LATERAL"), ("OUTER", "VIEW")}:
+            at = source.closing[index + 1] + 2
+            if at < len(tokens) and tokens[at - 1].is_name and tokens[at].is_name and tokens[at].key not in KEYWORDS:
+                yield at
 
 
 def _after_level(source: Source, index: int) -> int:
@@ -104,6 +119,10 @@ def _spelling(source: Source, index: int, calls: Mapping[int, str]) -> str:
     """How one token is written in the copy."""
     token = source.tokens[index]
     key = token.key
+    if key == "X" and index + 1 < len(source.tokens) and source.tokens[index + 1].kind is Kind.STRING:
+        return ""
+    if key == "CLUSTER" and source.key(index - 1) == "(" and source.key(index - 2) == "OVER":
+        return "PARTITION"
     if token.kind is Kind.STRING:
         return token.text if _PLAIN_STRING.fullmatch(token.text) else f"'s{index}'"
     if index in calls and not _keeps_name(source, index, key):

@@ -9,7 +9,7 @@ from lakehouse.errors import Refused
 from mcp_server.guard.lexer import Kind, Token
 from mcp_server.guard.refusal import refused, shown
 
-MAX_TOKENS = 4_000
+MAX_TOKENS = 3_000
 """sqlglot needs about 20 µs a token: this keeps any statement within 250 ms of CPU (bench/guard.py)."""
 
 MAX_DEPTH = 40

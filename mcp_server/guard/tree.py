@@ -18,9 +18,9 @@ from mcp_server.guard.rewrite import Copy
 from mcp_server.guard.source import Source
 from mcp_server.guard.words import NO_ALIAS
 
-WORK_PER_TOKEN = 60
+WORK_PER_TOKEN = 10
 """How often sqlglot may step over each token. It tries alternatives and goes back; honest statements need
-fewer than ten steps a token, nested ones with many alternatives would need exponentially many."""
+fewer than two steps a token, a hostile one could make it take exponentially many."""
 
 
 class _OutOfWork(Exception):  # noqa: N818  (a signal between the parser and its caller, never seen outside)
@@ -70,13 +70,11 @@ class Tree:
 def read_tree(source: Source, reading: Reading, copy: Copy) -> Tree:
     """The tree of a query.
 
-    Errors: Refused, with the code `syntax`, `too_deep`, `not_a_query` or `ambiguous`.
+    Errors: Refused, with the code `syntax`, `too_deep`, `not_a_query` or `ambiguous`; RecursionError.
     """
     try:
         root = _parse(copy.text, len(copy.origin))
         nodes = list(root.walk())
-    except RecursionError:
-        raise refused("too_deep", "The statement nests too deep. Use WITH to name the inner steps.") from None
     except _OutOfWork:
         raise refused(
             "too_deep", "The statement is too involved to be checked. Use WITH to name the inner steps."
@@ -127,6 +125,8 @@ def _check_complete(nodes: list[exp.Expr]) -> None:
     if any(isinstance(node, exp.Select) and not node.expressions for node in nodes):
         raise refused("syntax", "SELECT needs something to select: columns, or * for all of them.")
     for node in nodes:
+        if isinstance(node, exp.Values) and isinstance(node.parent, exp.Anonymous):
+            raise refused("syntax", "VALUES stands where a table does; inside a call use array(…) or a sub-query.")
         alias = node.this if isinstance(node, exp.TableAlias) else None
         if isinstance(alias, exp.Identifier) and not alias.args.get("quoted") and alias.name.upper() in NO_ALIAS:
             raise refused(

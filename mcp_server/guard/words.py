@@ -21,11 +21,27 @@ BEFORE_BRACKET: Final = (CLAUSES - {"WINDOW"}) | frozenset(
     {
         "AND", "OR", "NOT", "IN", "ON", "AS", "USING", "OVER", "FROM", "JOIN", "BY", "DISTINCT", "ALL", "VALUES",
         "WHEN", "THEN", "ELSE", "CASE", "BETWEEN", "LATERAL", "VIEW", "OUTER", "PIVOT", "UNPIVOT", "FOR",
-        "TABLESAMPLE", "REPEATABLE", "CUBE", "ROLLUP", "SETS", "NULLS", "DIV", "INTERVAL", "SET", "EXTEND", "IS",
+        "TABLESAMPLE", "REPEATABLE", "CUBE", "ROLLUP", "SETS", "NULLS", "DIV", "SET", "EXTEND", "IS",
         "RECURSIVE", "ESCAPE", "PLACING", "BOTH", "LEADING", "TRAILING", "RETURN",
     }
 )  # fmt: skip
 """Words that stand before a bracket without calling anything. None is the name of a function."""
+
+AFTER_OPERAND: Final = SET_OPERATORS | frozenset(
+    {
+        "AND", "OR", "IN", "ON", "AS", "USING", "OVER", "BETWEEN", "WHERE", "GROUP", "HAVING", "ORDER", "SORT",
+        "CLUSTER", "DISTRIBUTE", "QUALIFY", "THEN", "ELSE", "IS", "ESCAPE", "PLACING", "DIV",
+    }
+)  # fmt: skip
+"""Those of them that need something to their left."""
+
+OPERAND_NEXT: Final = frozenset(
+    {
+        ",", "(", "[", "=", "==", "<>", "!=", "<", ">", "<=", ">=", "<=>", "+", "-", "/", "%", "||", "&", "|", "^",
+        "~", "->", "=>", "SELECT", "BY", "WHEN", "THEN", "ELSE", "WHERE", "HAVING", "AND", "OR", "BETWEEN", "LIKE",
+    }
+)  # fmt: skip
+"""Where an operand must follow."""
 
 KEYWORDS: Final = BEFORE_BRACKET | frozenset(
     {

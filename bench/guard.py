@@ -1,0 +1,59 @@
+"""CPU time of a check: the honest and the hostile corpus, and statements made to be slow.
+
+    python -m bench.guard
+
+To reach: p95 of statements up to 2 KB at most 15 ms; anything at all at most 250 ms and 200 MiB.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from mcp_server import guard
+from tests.guard.conftest import SETTINGS
+from tests.guard.giants import giants
+
+DATA = Path(__file__).resolve().parent.parent / "tests" / "data" / "guard"
+REPEATS = 5
+
+
+def milliseconds(sql: str) -> float:
+    """The median CPU time of a check."""
+    times = []
+    for _ in range(REPEATS):
+        started = time.process_time()
+        guard.verdict(sql, **SETTINGS)
+        times.append(time.process_time() - started)
+    return statistics.median(times) * 1_000
+
+
+def show(name: str, statements: list[str]) -> None:
+    """One line: how many, p50, p95 and the slowest."""
+    times = sorted(milliseconds(sql) for sql in statements)
+    p95 = times[int(len(times) * 0.95)]
+    print(
+        f"{name:24} {len(times):4} statements   p50 {statistics.median(times):6.2f} ms   p95 {p95:6.2f} ms   ", end=""
+    )
+    print(f"slowest {times[-1]:6.2f} ms")
+
+
+def main() -> None:
+    guard.verdict("SELECT 1", **SETTINGS)
+    for name in ("honest-open", "own-honest", "hostile-open", "own-hostile"):
+        lines = [json.loads(line)["sql"] for line in (DATA / f"{name}.jsonl").read_text("utf-8").splitlines()]
+        show(name, [sql for sql in lines if len(sql) <= 2_048])
+    slow = {name: milliseconds(sql) for name, sql in giants().items()}
+    show("giants", list(giants().values()))
+    print("slowest giants:", ", ".join(f"{n} {slow[n]:.0f} ms" for n in sorted(slow, key=slow.__getitem__)[:-6:-1]))
+    unit = 1 if sys.platform == "darwin" else 1_024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    print(f"peak memory of the process {peak:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Any text at all is answered soon. The bounds are those of the issue, with the machine's noise beside them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.guard.conftest import Verdict
+from tests.guard.giants import giants
+
+CPU_SECONDS = 0.25
+
+
+@pytest.mark.parametrize(("name", "sql"), list(giants().items()), ids=list(giants()))
+def test_the_largest_statements_are_answered_within_a_quarter_of_a_second(
+    name: str, sql: str, verdict: Verdict
+) -> None:
+    verdict("SELECT 1")
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        verdict(sql)
+        times.append(time.process_time() - started)
+
+    assert min(times) < CPU_SECONDS, name
+
+
+def test_parsing_is_bounded_by_steps_and_not_by_luck(verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_server.guard.tree.WORK_PER_TOKEN", 0)
+
+    said = verdict("SELECT upper('a') FROM movies_delta WHERE tconst = 'tt1'")
+
+    assert said.code == "too_deep"
