@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ class Toolbox:
 class LakehouseServer(MCPServer[Any]):
     """The SDK's server with one wrapper around every tool call, and a warm-up behind the handshake."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, make_engine: Callable[[], Engine]) -> None:
         super().__init__(
             NAME,
             version=version(PACKAGE),
@@ -63,7 +64,7 @@ class LakehouseServer(MCPServer[Any]):
             middleware=[self._watch],
         )
         self._lake_settings = settings
-        self._engine = engine
+        self._make_engine = make_engine
         self._toolbox: Toolbox | None = None
         self._assembly = threading.Lock()
         self._warming = False
@@ -75,7 +76,7 @@ class LakehouseServer(MCPServer[Any]):
         """Put together when it is first asked for; afterwards the same."""
         with self._assembly:
             if self._toolbox is None:
-                self._toolbox = _assemble(self._lake_settings, self._engine)
+                self._toolbox = _assemble(self._lake_settings, self._make_engine())
             return self._toolbox
 
     async def list_tools(self) -> list[ListedTool]:
@@ -114,8 +115,9 @@ class LakehouseServer(MCPServer[Any]):
             await self._idle.wait()
 
     def close(self) -> None:
-        """End the engine. Statements that still run fail."""
-        self._engine.close()
+        """End the engine, where there is one yet. Statements that still run fail."""
+        if self._toolbox is not None:
+            self._toolbox.app.service.close()
 
     async def _watch(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Start the warm-up behind the first answer, and audit a tool call too malformed to become one."""
@@ -154,7 +156,10 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
         raise UsageError(
             f"{error.filename} cannot be made for the audit log: {error.strerror}. Set IMDB_STATE_DIR."
         ) from error
-    return LakehouseServer(settings, _engine(settings, lake))
+    if lake.directory is None:
+        engine = _engine(settings, lake)  # now, because it may refuse such a lake
+        return LakehouseServer(settings, lambda: engine)
+    return LakehouseServer(settings, lambda: _engine(settings, lake))
 
 
 def _engine(settings: Settings, lake: Lake) -> Engine:

@@ -60,6 +60,10 @@ class QueryService:
         self._engine.start()
         self._ready = True
 
+    def close(self) -> None:
+        """End the engine. Statements that still run fail."""
+        self._engine.close()
+
     async def tables(self) -> Tables:
         """What the lake holds now. Raises LakeError where there is none."""
         return await self._in_thread(self._engine.tables)

@@ -71,6 +71,7 @@ finally:
     [
         (("check", "SELECT 1"), "Which lake?"),
         (("check", "--lake", "/nowhere/at/all", "SELECT 1"), "no lake"),
+        (("serve", "--lake", "some.catalogue"), "names a catalogue"),
         (("serve", "--lake", "lake", "--transport", "http", "--port", "99999"), "--port 99999"),
     ],
 )
