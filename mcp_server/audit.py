@@ -14,6 +14,7 @@ import logging
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,9 +38,9 @@ class AuditUnwritableError(LakehouseError):
 class AuditEvent:
     """What is known of one tool call. It fills as the call goes on and is written when it ends.
 
-    `sql_sent` is the caller's statement, `sql_run` what ran in the engine, statement by statement.
-    `verdict` is `ok`, `refused` (by the guard), `failed`, `cancelled`, `bad_request` or `error` (a defect);
-    `code` says more. `result_bytes` is the size of the answer's rows.
+    `sql_sent` is the caller's statement, `arguments` what else was given, `sql_run` what ran in the
+    engine, statement by statement. `verdict` is `ok`, `refused` (by the guard), `failed`, `cancelled`,
+    `bad_request` or `error` (a defect); `code` says more. `result_bytes` is the size of the answer's rows.
     """
 
     tool: str
@@ -47,6 +48,7 @@ class AuditEvent:
     engine: str
     correlation_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     sql_sent: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     sql_run: list[str] = field(default_factory=list)
     query_ids: list[str] = field(default_factory=list)
     reasoning: str | None = None
@@ -67,6 +69,7 @@ class AuditEvent:
             "verdict": self.verdict,
             "code": self.code,
             "sql_sent": _cut(self.sql_sent),
+            "arguments": _cut(json.dumps(self.arguments, default=str)),
             "sql_run": [_cut(text) for text in self.sql_run],
             "reasoning": _cut(self.reasoning),
             "query_ids": self.query_ids,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import uuid
 from importlib.metadata import version
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         settings = load_settings(lake=options.lake, engine=options.engine)
         logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
         sys.exit(options.run(options, settings))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except LakehouseError as error:
         print(f"imdb-mcp: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Tables = tuple[TableInfo, ...]
 
+_OWN_BYTES = 1_000_000
+_OWN_CELL_CHARS = 500
+"""Caps on the server's own statements: they have few rows, which must all come, and need no long cells."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -50,6 +54,7 @@ class QueryService:
         self._engine = engine
         self._settings = settings
         self._caps = results.Caps(settings.max_result_bytes, settings.max_cell_chars)
+        self._own_caps = results.Caps(_OWN_BYTES, min(settings.max_cell_chars, _OWN_CELL_CHARS))
         self._slots = anyio.Semaphore(settings.max_concurrent_queries)
         # Larger than the slots: a cancelled call leaves its thread behind until the engine has stopped.
         self._threads = anyio.CapacityLimiter(4 * settings.max_concurrent_queries)
@@ -85,35 +90,37 @@ class QueryService:
                 row_limit=row_limit,
             )
 
-        return await self._govern(call, check)
+        return await self._govern(call, check, self._caps)
 
     async def fill(
-        self, call: Call, template: str, arguments: Mapping[str, guard.Argument] | None = None, rows: int = 50
+        self, call: Call, template: str, arguments: Mapping[str, guard.Argument], rows: int
     ) -> results.Answer:
-        """Run a statement of the server's own, its `:name` markers filled in. Raises as `ask` does."""
+        """Run a statement of the server's own, its `:name` markers filled in, for at most `rows` rows.
+
+        The limits on callers' answers do not apply to it. Raises as `ask` does.
+        """
 
         def check(tables: Tables) -> Checked:
             from mcp_server import guard
 
             return guard.template(
                 template,
-                arguments or {},
+                arguments,
                 catalog=catalog_of(self._settings, tables),
-                limits=limits_of(self._settings),
+                limits=replace(limits_of(self._settings), max_rows=rows),
                 principal=call.principal,
-                row_limit=rows,
             )
 
-        return await self._govern(call, check)
+        return await self._govern(call, check, self._own_caps)
 
-    async def _govern(self, call: Call, check: Callable[[Tables], Checked]) -> results.Answer:
+    async def _govern(self, call: Call, check: Callable[[Tables], Checked], caps: results.Caps) -> results.Answer:
         started = time.monotonic()
         query_id = uuid.uuid4().hex[:12]
         call.event.query_ids.append(query_id)
         async with self._slot(call):
             tables = await self.tables()
             checked = await self._in_thread(lambda: check(tables))
-            shape = await self._perform(call, checked, query_id, tables)
+            shape = await self._perform(call, checked, query_id, tables, caps)
             await call.report("reading the rows")
             answer = await self._in_thread(
                 lambda: shape(query_id=query_id, elapsed_ms=round((time.monotonic() - started) * 1000))
@@ -123,7 +130,7 @@ class QueryService:
         return answer
 
     async def _perform(
-        self, call: Call, checked: Checked, query_id: str, tables: Tables
+        self, call: Call, checked: Checked, query_id: str, tables: Tables, caps: results.Caps
     ) -> Callable[..., results.Answer]:
         """Do what the statement asks for; what comes back only needs to be shaped."""
         match checked:
@@ -132,16 +139,16 @@ class QueryService:
                     found = await self._in_engine(call, checked, query_id, self._engine.execute)
                 except QueryFailed as error:
                     raise teach(error, checked, tables) from error
-                return partial(results.shape, found, checked.limit, self._caps)
+                return partial(results.shape, found, checked.limit, caps)
             case Explain(query=query, mode=mode):
                 plan = await self._in_engine(
                     call, query, query_id, lambda query, query_id: self._engine.explain(query, mode, query_id)
                 )
-                whole = replace(self._caps, cell_chars=self._caps.payload_bytes // 2)
+                whole = replace(caps, cell_chars=caps.payload_bytes // 2)
                 return partial(results.answer, ("plan",), ("string",), [(plan,)], whole)
             case ShowTables() | ShowColumns():
                 rows = listing(checked, self._settings.schema_name, tables)
-                return partial(results.answer, rows.names, rows.types, rows.rows, self._caps)
+                return partial(results.answer, rows.names, rows.types, rows.rows, caps)
 
     async def _in_engine(
         self, call: Call, query: CheckedQuery, query_id: str, work: Callable[[CheckedQuery, str], T]

@@ -80,6 +80,7 @@ async def call(
         engine=app.settings.engine,
         sql_sent=_text(arguments.get("sql_query")),
         reasoning=_text(arguments.get("reasoning")),
+        arguments={name: value for name, value in arguments.items() if name not in {"sql_query", "reasoning"}},
     )
     # Every call is a task of its own, so neither has to be set back.
     _APP.set(app)

@@ -127,7 +127,7 @@ class _Work:
         from mcp_server.guard import Identifier
 
         arguments = {marker: Identifier(name) for marker, name in {**names, "t": self.table}.items()}
-        return await self.service.fill(self.call, template, arguments)
+        return await self.service.fill(self.call, template, arguments, SHOWN_VALUES)
 
 
 def _markers(names: dict[str, str]) -> str:

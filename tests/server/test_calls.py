@@ -72,6 +72,7 @@ async def test_bad_arguments_are_taught_and_audited(
     assert "pydantic" not in text_of(result)
     (line,) = audit_lines(server)
     assert (line["tool"], line["verdict"]) == (tool, "bad_request")
+    assert all(repr(value)[1:-1] in str(line) for value in arguments.values() if isinstance(value, str))
 
 
 async def test_a_call_without_an_object_of_arguments_is_audited_too(serve: Serve) -> None:

@@ -208,6 +208,16 @@ async def test_several_titles_of_one_name_are_listed_and_none_is_guessed(serve: 
     assert sorted(candidate["tconst"] for candidate in content["candidates"]) == ["tt0007919", "tt0015838"]
 
 
+async def test_small_limits_on_answers_do_not_make_the_server_guess_or_fail(serve: Serve, connect: Connect) -> None:
+    async with connect(serve(max_rows=1, max_result_bytes=1_000, max_cell_chars=50)) as client:
+        title = await client.call_tool("ai_movie_summary", {"title": "The Twin Bridges"})
+        table = await client.call_tool("describe_schema", {"table": "movies_with_ratings"})
+    assert title.structured_content["status"] == "ambiguous"
+    assert len(title.structured_content["candidates"]) == 2
+    assert len(table.structured_content["sample_rows"]) == 3
+    assert table.structured_content["notes"] == []
+
+
 async def test_an_unknown_title_is_answered_with_the_nearest(serve: Serve, connect: Connect) -> None:
     async with connect(serve()) as client:
         near = await client.call_tool("ai_movie_summary", {"title": "The Twin Bridge"})
