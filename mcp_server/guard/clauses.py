@@ -21,6 +21,7 @@ from mcp_server.guard.words import (
     KEYWORDS,
     OPERAND_NEXT,
     QUERY_STARTS,
+    STAR_NEXT,
     TRAVEL,
     WRITING,
 )
@@ -225,7 +226,10 @@ class _Reader:
         """Whether a keyword stands where only a name can: then Spark reads the call of a function of that name."""
         before = self.source.key(index - 1)
         if key in {"CUBE", "ROLLUP"}:
-            return self.source.key(index + 2) == ")"
+            grouping = any(level.clause == "GROUP" for level in self.levels)
+            return not grouping or self.source.key(index + 2) == ")"
+        if key == "EXCEPT" and before == "*":
+            return self.source.key(index - 2) not in STAR_NEXT
         return before in OPERAND_NEXT and (key in AFTER_OPERAND or (key == "ALL" and before == "BY"))
 
     def names_columns(self, index: int) -> bool:

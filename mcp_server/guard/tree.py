@@ -125,7 +125,7 @@ def _check_complete(nodes: list[exp.Expr]) -> None:
     if any(isinstance(node, exp.Select) and not node.expressions for node in nodes):
         raise refused("syntax", "SELECT needs something to select: columns, or * for all of them.")
     for node in nodes:
-        if isinstance(node, exp.Values) and isinstance(node.parent, exp.Anonymous):
+        if isinstance(node, exp.Values) and isinstance(node.parent, (exp.Anonymous, exp.Tuple, exp.Paren)):
             raise refused("syntax", "VALUES stands where a table does; inside a call use array(…) or a sub-query.")
         alias = node.this if isinstance(node, exp.TableAlias) else None
         if isinstance(alias, exp.Identifier) and not alias.args.get("quoted") and alias.name.upper() in NO_ALIAS:

@@ -30,7 +30,8 @@ BEFORE_BRACKET: Final = (CLAUSES - {"WINDOW"}) | frozenset(
 AFTER_OPERAND: Final = SET_OPERATORS | frozenset(
     {
         "AND", "OR", "IN", "ON", "AS", "USING", "OVER", "BETWEEN", "WHERE", "GROUP", "HAVING", "ORDER", "SORT",
-        "CLUSTER", "DISTRIBUTE", "QUALIFY", "THEN", "ELSE", "IS", "ESCAPE", "PLACING", "DIV",
+        "CLUSTER", "DISTRIBUTE", "QUALIFY", "THEN", "ELSE", "IS", "ESCAPE", "PLACING", "DIV", "VIEW", "OUTER", "PIVOT",
+        "UNPIVOT", "TABLESAMPLE", "REPEATABLE", "SETS", "NULLS", "FOR", "JOIN",
     }
 )  # fmt: skip
 """Those of them that need something to their left."""
@@ -42,6 +43,9 @@ OPERAND_NEXT: Final = frozenset(
     }
 )  # fmt: skip
 """Where an operand must follow."""
+
+STAR_NEXT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ",", ".", "("})
+"""Where `*` means all columns and no product."""
 
 KEYWORDS: Final = BEFORE_BRACKET | frozenset(
     {
