@@ -45,7 +45,8 @@ class Answer:
     def text(self) -> str:
         """All of it for a reader who sees only text."""
         state = "truncated: there are more rows" if self.truncated else "complete"
-        head = f"done, {len(self.rows)} rows, {state}, {self.elapsed_ms} ms, query {self.query_id}"
+        rows = "1 row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
+        head = f"done, {rows}, {state}, {self.elapsed_ms} ms, query {self.query_id}"
         notes = [f"Warning: {warning}" for warning in self.warnings]
         return "\n".join([head, *notes, self.table_text])
 
