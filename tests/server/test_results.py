@@ -128,14 +128,7 @@ def test_the_text_says_once_what_every_row_shares() -> None:
     assert rows == list("0123456789")
 
 
-def test_the_text_says_once_what_most_rows_of_a_column_have() -> None:
-    table = pa.table({"id": list(range(10)), "adult": [False] * 9 + [True], "end": [None] * 9 + [1999]})
-    said, _head, *rows = rows_of(shaped(table, ("int", "boolean", "int")).text)
-    assert said == "Empty means: adult false; in other columns null"
-    assert rows == [f"{i}\t\t" for i in range(9)] + ["9\ttrue\t1999"]
-
-
-def test_an_empty_cell_means_one_thing_only() -> None:
+def test_an_empty_cell_means_null_and_nothing_else() -> None:
     table = pa.table({"id": list(range(10)), "kind": ["movie"] * 9 + [None]})
     _head, *rows = rows_of(shaped(table, ("int", "string")).text)
     assert rows == [f"{i}\tmovie" for i in range(9)] + ["9\t"]
