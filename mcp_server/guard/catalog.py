@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mcp_server.models import TableInfo
 
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
 
 @dataclass(frozen=True)
 class Catalog:
-    """The one schema that may be read. `pins` maps a table to the Delta version that is read; others are the latest."""
+    """The one schema that may be read: `imdb`, or `main.imdb` where the engine has catalogues.
+
+    `pins` maps a table to the Delta version that is read; others are the latest.
+    """
 
     schema: str
     tables: tuple[TableInfo, ...]
@@ -21,6 +27,16 @@ class Catalog:
     def by_name(self) -> Mapping[str, TableInfo]:
         """The tables by lower-case name: names are compared as Spark does, whatever their case."""
         return {table.name.lower(): table for table in self.tables}
+
+    def serves(self, prefix: Sequence[str]) -> bool:
+        """Whether a table may be written with this before its name, lower case: nothing, the schema, all of it."""
+        parts = self.schema.lower().split(".")
+        return list(prefix) in ([], parts[-1:], parts)
+
+    def spelled(self, table: TableInfo) -> list[str]:
+        """The parts of the name that engines get, in back-quotes where they are no plain words."""
+        parts = (*self.schema.split("."), table.name)
+        return [part if _WORD.fullmatch(part) else "`" + part.replace("`", "``") + "`" for part in parts]
 
     @property
     def example(self) -> str:

@@ -103,7 +103,7 @@ def read_explain(source: Source) -> tuple[str, int]:
 def _schema(cursor: _Cursor, catalog: Catalog) -> None:
     if cursor.take("FROM", "IN"):
         token = cursor.name()
-        if token.name != catalog.schema.lower():
+        if not catalog.serves([token.name]):
             raise cursor.source.refused_at(
                 "other_schema",
                 f"{shown(token.text)} is not served here: the schema is {catalog.schema}.",
@@ -116,7 +116,7 @@ def _table(cursor: _Cursor, catalog: Catalog) -> str:
     first = cursor.at
     token = cursor.name()
     if cursor.take("."):
-        if token.name != catalog.schema.lower():
+        if not catalog.serves([token.name]):
             raise cursor.source.refused_at(
                 "other_schema", f"{shown(token.text)} is not served here: the schema is {catalog.schema}.", first
             )

@@ -153,7 +153,7 @@ def _find(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:
     ascii_only = all(source.tokens[i].text.isascii() for i in range(ref.first, ref.last + 1))
     *schema, name = ref.parts
     info = catalog.by_name.get(name) if ascii_only else None
-    if info is not None and schema in ([], [catalog.schema.lower()]):
+    if info is not None and catalog.serves(schema):
         return info
     if len(ref.parts) == 2 and (schema[0] in _FORMATS or "/" in name):
         raise source.refused_at(
@@ -161,7 +161,7 @@ def _find(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:
             f"{shown(written)} is a path, and only tables of {catalog.schema} can be read, such as {catalog.example}.",
             ref.first,
         )
-    if schema and schema != [catalog.schema.lower()]:
+    if not catalog.serves(schema):
         raise source.refused_at(
             "other_schema",
             f"{shown(written)} is outside the schema {catalog.schema}. Its tables are {_listed(catalog)}.",

@@ -10,7 +10,7 @@ import pytest
 from lakehouse.errors import Refused
 from mcp_server import guard
 from mcp_server.guard.lexer import scan
-from mcp_server.models import CheckedQuery, Explain, Principal, RowLimit, ShowColumns, ShowTables
+from mcp_server.models import CheckedQuery, Explain, Principal, RowLimit, ShowColumns, ShowTables, TableInfo
 from tests.guard.conftest import PINS, SETTINGS, TABLES, Check, Verdict
 from tests.guard.test_corpora import HONEST
 
@@ -121,6 +121,18 @@ def test_without_pins_the_latest_version_is_read() -> None:
     assert isinstance(checked, CheckedQuery)
     assert checked.sql == "SELECT * FROM imdb.movies_delta"
     assert checked.pins == {}
+
+
+def test_a_catalogue_stands_before_the_schema_and_odd_names_in_back_quotes() -> None:
+    odd = TableInfo(name="Top-250", kind="table", comment="", columns=())
+    settings = {**SETTINGS, "catalog": guard.Catalog("main.imdb", (*TABLES, odd))}
+
+    for sent in ("SELECT * FROM `top-250`", "SELECT * FROM imdb.`Top-250`", "SELECT * FROM main.IMDB.`TOP-250`"):
+        checked = guard.check(sent, **settings)
+        assert isinstance(checked, CheckedQuery)
+        assert checked.sql == "SELECT * FROM main.imdb.`Top-250`"
+    assert not guard.verdict("SELECT * FROM main.hr.movies_delta", **settings).allow
+    assert not guard.verdict("SELECT * FROM main.movies_delta", **settings).allow
 
 
 @pytest.mark.parametrize(
