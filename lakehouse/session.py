@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from lakehouse.errors import EngineUnavailable, UsageError
 if TYPE_CHECKING:
     from subprocess import Popen
 
-    from pyspark.sql import SparkSession
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.settings import EngineKind
 
@@ -77,6 +79,7 @@ _SPARK_CONFIG = {
     "spark.sql.catalogImplementation": "in-memory",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.shuffle.partitions": "4",
+    "spark.scheduler.mode": "FAIR",
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -93,15 +96,17 @@ _SPARK_CONFIG = {
 class EngineSession:
     """An open session: `spark` speaks the PySpark API, `capabilities` says what this engine can do.
 
-    `fresh()` lends another session of the same engine in which nothing was set, created or tagged;
-    where `shared_catalog`, it sees the tables that others registered. `process` is the process that
-    the engine runs in, None where it is this one.
+    `fresh(tag)` lends another session of the same engine in which nothing was set or created; what the
+    calling thread runs in it bears the tag, and `interrupt(session, tag)`, from any thread, stops it.
+    An interrupt that comes too early is lost: repeat it. Where `shared_catalog`, sessions see the tables
+    that others registered. `process` is the process that the engine runs in, None where it is this one.
     """
 
     kind: EngineKind
     spark: SparkSession
     capabilities: Capabilities
-    fresh: Callable[[], AbstractContextManager[SparkSession]]
+    fresh: Callable[[str], AbstractContextManager[SparkSession]]
+    interrupt: Callable[[SparkSession, str], None]
     shared_catalog: bool
     process: Popen[bytes] | None = None
 
@@ -139,16 +144,20 @@ def _open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Eng
         raise EngineUnavailable("The embedded engine did not start listening. Try again; its log is on stderr.")
 
     @contextmanager
-    def connect() -> Iterator[SparkSession]:
+    def connect(tag: str) -> Iterator[SparkSession]:
         spark = SparkSession.builder.remote(f"sc://{address[0]}:{address[1]}").create()
+        spark.addTag(tag)
         try:
             yield spark
         finally:
             spark.stop()
 
+    def interrupt(spark: SparkSession, tag: str) -> None:
+        spark.interruptTag(tag)
+
     try:
-        with connect() as spark:
-            yield EngineSession("embedded", spark, CAPABILITIES["embedded"], fresh=connect, shared_catalog=False)
+        with connect("main") as spark:
+            yield EngineSession("embedded", spark, CAPABILITIES["embedded"], connect, interrupt, shared_catalog=False)
     finally:
         server.stop()
 
@@ -181,15 +190,66 @@ def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[Engine
         ) from error
     spark.sparkContext.setLogLevel("ERROR")
 
-    @contextmanager
-    def share() -> Iterator[SparkSession]:
-        yield spark.newSession()  # stopping it would stop the SparkContext of all
+    context = spark.sparkContext
 
-    process = spark.sparkContext._gateway.proc  # noqa: SLF001  (how PySpark keeps its JVM; nothing public has it)
+    # Tags of jobs: those of sessions (`addTag`, `interruptTag`) do not reach what `toArrow` runs.
+    @contextmanager
+    def share(tag: str) -> Iterator[SparkSession]:
+        context.addJobTag(tag)
+        # A pool for each thread: within one pool, a query would wait until the one before it has no task left.
+        context.setLocalProperty("spark.scheduler.pool", threading.current_thread().name)
+        try:
+            yield spark.newSession()  # stopping it would stop the SparkContext of all
+        finally:
+            context.removeJobTag(tag)
+
+    def interrupt(_: SparkSession, tag: str) -> None:
+        context.cancelJobsWithTag(tag)
+
+    process = context._gateway.proc  # noqa: SLF001  (the JVM; nothing public has it)
     try:
-        yield EngineSession("spark", spark, CAPABILITIES["spark"], fresh=share, shared_catalog=True, process=process)
+        yield EngineSession(
+            "spark",
+            spark,
+            CAPABILITIES["spark"],
+            share,
+            interrupt,
+            shared_catalog=True,
+            process=process,
+        )
     finally:
         spark.stop()
+
+
+def fetch(rows: DataFrame) -> pa.Table:
+    """`rows.toArrow()`, but for its last step: casting to a schema that may deny nulls.
+
+    There PyArrow fails on `array(struct(1 AS a), NULL)`: a null struct within a list "cannot be viewed
+    as non-nullable" because of its field. What is fetched is what both of PySpark's toArrow fetch.
+    """
+    import pyarrow as pa
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    if hasattr(rows, "_to_table"):  # over Connect
+        table, _ = rows._to_table()  # noqa: SLF001  (nothing public gives it; PySpark is pinned, a test looks)
+    else:
+        batches = rows._collect_as_arrow(empty_list_if_zero_records=False)  # noqa: SLF001  (the same)
+        table = pa.Table.from_batches(batches)
+    schema = to_arrow_schema(rows.schema, error_on_duplicated_field_names_in_struct=True, timezone="UTC")
+    return table.cast(pa.schema([_nullable(field) for field in schema]))
+
+
+def _nullable(field: pa.Field) -> pa.Field:
+    import pyarrow as pa
+
+    kind = field.type
+    if pa.types.is_list(kind):
+        kind = pa.list_(_nullable(kind.value_field))
+    elif pa.types.is_map(kind):
+        kind = pa.map_(kind.key_field, _nullable(kind.item_field))  # a key is never null
+    elif pa.types.is_struct(kind):
+        kind = pa.struct([_nullable(kind.field(i)) for i in range(kind.num_fields)])
+    return pa.field(field.name, kind)
 
 
 def _missing(extra: str, error: ImportError) -> str:

@@ -11,9 +11,6 @@ from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, Que
 from mcp_server.engines.process import Death
 from mcp_server.engines.wire import Frame
 
-STOP_SECONDS = 2.0
-"""How long an engine may take to let go of a query before its process is killed for it."""
-
 _NARROW = (
     "Read less: name the columns, filter before joining or collecting, use an aggregate or a LIMIT in a "
     "sub-query in the place of collecting rows into one value."

@@ -41,6 +41,8 @@ class EmbeddedEngine(LocalEngine):
                 memory_mb=settings.engine_memory_mb,
                 isolation=_isolation(lake, settings),
                 start_seconds=60,
+                stop_seconds=2,
+                plain_paths=True,
             ),
             lake,
             settings,

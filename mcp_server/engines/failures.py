@@ -7,7 +7,7 @@ and Sail 0.7.2 as they were seen to answer (tests/engines/test_contract.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
@@ -16,7 +16,9 @@ Kind = Literal["failed", "memory", "interrupted", "lost"]
 
 # An engine that was told to stop, ran out of memory, or cannot be reached any more.
 _MARKS: Mapping[Kind, re.Pattern[str]] = {
-    "interrupted": re.compile(r"OPERATION_CANCELED|job \d+ cancelled|operation .*cancel", re.IGNORECASE),
+    "interrupted": re.compile(
+        r"OPERATION_CANCELED|SPARK_JOB_CANCELLED|job \d+ cancelled|operation .*cancel", re.IGNORECASE
+    ),
     "memory": re.compile(
         r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError|MemoryError"
         r"|UNABLE_TO_ACQUIRE_MEMORY|EXCEED_LIMIT_LENGTH|Cannot reserve|maxResultSize|larger than max"
@@ -29,10 +31,16 @@ _MARKS: Mapping[Kind, re.Pattern[str]] = {
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\]")
 _SQLSTATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
 # Where Spark's sentence ends and its dump of plans, positions and stacks begins.
-_DUMP = re.compile(
-    r"(?<=SQLSTATE: .....);? .*|;? *line \d+,? pos(?:ition)? \d+;?.*|\n\s*at [\w.$]+\(.*|\nJVM stacktrace:.*", re.DOTALL
-)
+_DUMP = re.compile(r"(?<=SQLSTATE: .....)[; ].*|;? *line \d+,? pos(?:ition)? \d+;?.*")
+_NOT_FOR_CALLERS = re.compile(r' If necessary set "spark\.[^.]*\.[^.]*\.enabled" to "false" to bypass this error\.')
+_CAUSE = re.compile(r"^Caused by: [\w.$]+: (.*)$", re.MULTILINE)
 _GRPC_DETAILS = re.compile(r'details = "(.*?)"\s*(?:debug_error_string|>|$)', re.DOTALL)
+# What Sail writes as it comes out of its parser and planner, and how to say it.
+_REWORDED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"ObjectName\(\[(.*?)\]\)"), lambda m: ".".join(f"`{n}`" for n in re.findall(r'"(.*?)"', m[1]))),
+    (re.compile(r'No field named \S*"#\d+".*'), "A selected column is neither in GROUP BY nor in an aggregate."),
+    (re.compile(r"(found .{1,40} at \d+:\d+) expected .{80,}"), r"\1, which this engine does not expect there"),
+)
 _MAX_TEXT = 600
 
 
@@ -48,26 +56,33 @@ class Failure:
 
 def explain_failure(error: BaseException, paths: Mapping[str, str]) -> Failure:
     """Sort an exception of a driver and clean its text; `paths` says what to write for a location."""
-    raw = str(error) or type(error).__name__
+    raw = _cause(str(error) or type(error).__name__)
     condition = _ask(error, "getCondition") or _first(_CONDITION, raw)
     sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw)
     probe = f"{type(error).__name__}: {condition or ''} {raw}"
     kind: Kind = next((kind for kind, mark in _MARKS.items() if mark.search(probe)), "failed")
-    return Failure(kind, hide_paths(one_line(raw), paths), condition, sqlstate)
+    text = hide_paths(one_line(raw), paths)
+    if sqlstate is not None and sqlstate not in text:
+        text = f"{text} SQLSTATE: {sqlstate}"
+    return Failure(kind, text, condition, sqlstate)
 
 
 def one_line(raw: str) -> str:
     """The engine's sentence, without its plan, its stack and the wire's wrapping."""
     details = _GRPC_DETAILS.search(raw)
     text = details.group(1).replace("\\n", "\n").replace('\\"', '"') if details else raw
-    text = " ".join(_DUMP.sub("", text).split())
+    if text.startswith("["):  # Spark's: one line that says it, then what it was looking at
+        text = text.splitlines()[0]
+    text = _NOT_FOR_CALLERS.sub("", _DUMP.sub("", " ".join(text.split())))
+    for pattern, wording in _REWORDED:
+        text = pattern.sub(wording, text)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
 
 
-def spellings(tables: Mapping[str, str], lake: str) -> dict[str, str]:
-    """Every way in which an engine writes a location, and the name to show for it."""
+def spellings(places: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Every way in which an engine writes a location, and the name to show for it; `places` are pairs of both."""
     found: dict[str, str] = {}
-    for location, name in [*((location, name) for name, location in tables.items()), (lake, "<lake>")]:
+    for location, name in places:
         plain = location.rstrip("/")
         for spelling in {plain, quote(plain)}:
             # DataFusion writes paths without their first slash, Spark as file: URLs.
@@ -82,6 +97,12 @@ def hide_paths(text: str, paths: Mapping[str, str]) -> str:
     for path in sorted(paths, key=len, reverse=True):
         text = text.replace(path, paths[path])
     return text
+
+
+def _cause(raw: str) -> str:
+    """What lies below a Java stack: the exception that Spark gave a name, else the deepest."""
+    causes = _CAUSE.findall(raw)
+    return next((cause for cause in causes if cause.startswith("[")), causes[-1] if causes else raw)
 
 
 def _ask(error: BaseException, method: str) -> str | None:

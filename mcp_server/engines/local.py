@@ -16,7 +16,7 @@ from lakehouse.errors import EngineUnavailable
 from lakehouse.session import CAPABILITIES
 from lakehouse.settings import EngineKind, Settings, child_environment
 from lakehouse.storage import Lake
-from mcp_server.engines.call import STOP_SECONDS, Call, raise_failure, raise_verdict
+from mcp_server.engines.call import Call, raise_failure, raise_verdict
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.process import Death, Launch, Process
 from mcp_server.engines.wire import Frame
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _INTERRUPT_EVERY = 0.2
 _ATTEMPTS = 3
 """The first; once more for the victim of another query; once more alone, which leaves no doubt."""
-_HELD_SHARE = 0.5
+_HELD_SHARE = 0.7
 """Share of the memory ceiling that a process may hold while nothing runs before it is replaced."""
 _EARLY_CANCELS = 256
 
@@ -37,7 +37,9 @@ class EngineSpec:
     """What to start. `memory_mb` is the ceiling of the child itself, None where the engine keeps its own.
 
     `config` goes to `open_session`, `environment` to the child, `isolation` is the setting's value.
-    `start_seconds` is how long the start may take, a first download of jars included.
+    `start_seconds` is how long the start may take, a first download of jars included; `stop_seconds` how
+    long the engine may take to let go of a query before its process is killed for it. `plain_paths` is
+    for an engine that does not find paths with blanks or letters beyond ASCII.
     """
 
     kind: EngineKind
@@ -46,6 +48,8 @@ class EngineSpec:
     memory_mb: int | None
     isolation: str
     start_seconds: float
+    stop_seconds: float
+    plain_paths: bool
 
 
 class LocalEngine:
@@ -55,7 +59,7 @@ class LocalEngine:
         self.name: str = spec.kind
         self.capabilities = CAPABILITIES[spec.kind]
         self._spec = spec
-        self._settings = settings
+        self.settings = settings
         self._catalog = LakeCatalog(lake)
         self._changed = threading.Condition()
         # All that follows is read and written under `_changed`.
@@ -74,6 +78,16 @@ class LocalEngine:
             process = self._current()
             self._changed.wait_for(lambda: process.ready or process.death is not None)
             self._greet(process)
+
+    @property
+    def lake(self) -> Lake:
+        return self._catalog.lake
+
+    @property
+    def process_id(self) -> int | None:
+        """The process that the engine runs in, None while there is none."""
+        with self._changed:
+            return self._process.pid if self._process is not None and not self._process.doomed else None
 
     def tables(self) -> tuple[TableInfo, ...]:
         """All tables and views of the lake, read from the lake: the engine is not needed for it."""
@@ -121,7 +135,7 @@ class LocalEngine:
                     process = self._ready(call)
                     outcome = self._answer(process, call)
                 if isinstance(outcome, Frame):
-                    raise_failure(outcome, call, self._settings.engine_memory_mb)
+                    raise_failure(outcome, call, self.settings.engine_memory_mb)
                     return outcome
                 alone = self._judge(call, outcome, alone=alone, last=attempt == _ATTEMPTS)
         raise AssertionError  # the last attempt has a verdict
@@ -137,7 +151,7 @@ class LocalEngine:
                 raise EngineUnavailable("The engine was closed while the query ran.")
         to_blame = death.killed_for is None and death.unanswered <= {call.id}
         if to_blame or alone or last:
-            raise_verdict(death, self._settings.engine_memory_mb)
+            raise_verdict(death, self.settings.engine_memory_mb)
         return death.killed_for is None
 
     def _answer(self, process: Process, call: Call) -> Frame | Death:
@@ -150,13 +164,13 @@ class LocalEngine:
 
     def _stop(self, process: Process, call: Call) -> str:
         """Interrupt until the engine has let go, or else end its process. Returns what to say of it."""
-        for _ in range(round(STOP_SECONDS / _INTERRUPT_EVERY)):
+        for _ in range(round(self._spec.stop_seconds / _INTERRUPT_EVERY)):
             process.interrupt(call.id)
             with self._changed:
                 if self._changed.wait_for(lambda: process.is_done(call.id), _INTERRUPT_EVERY):
                     return ""
         process.kill(call.id)
-        return f" The engine did not let go of it within {STOP_SECONDS:g} s and was restarted."
+        return f" The engine did not let go of it within {self._spec.stop_seconds:g} s and was restarted."
 
     def _wait(self, call: Call, happened: Callable[[], bool]) -> bool:
         """Wait, holding `_changed`; False where the call was cancelled or its time is over before."""
@@ -205,7 +219,7 @@ class LocalEngine:
         if alone:
             return self._inside == 0
         blocked = self._someone_alone or self._wanting_alone
-        return not blocked and self._inside < self._settings.max_concurrent_queries
+        return not blocked and self._inside < self.settings.max_concurrent_queries
 
     def _ready(self, call: Call) -> Process:
         """The process, started if need be. Raises EngineUnavailable where it cannot be, or not in time."""
@@ -224,7 +238,7 @@ class LocalEngine:
         """The living process, or a new one in the place of a dead one."""
         if self._closed:
             raise EngineUnavailable("The engine is closed: the server is ending.")
-        if self._process is None or self._process.death is not None:
+        if self._process is None or self._process.doomed:
             self._process = Process(self._plan(), self._changed)
         return self._process
 
@@ -234,13 +248,14 @@ class LocalEngine:
             "config": dict(self._spec.config),
             "memory_mb": self._spec.memory_mb,
             "isolation": self._spec.isolation,
-            "schema": self._settings.schema_name,
-            "lake": self._catalog.lake.address,
+            "schema": self.settings.schema_name,
+            "plain_paths": self._spec.plain_paths,
+            "lake": self.lake.address,
             "tables": self._catalog.locations(),
-            "threads": self._settings.max_concurrent_queries,
+            "threads": self.settings.max_concurrent_queries,
         }
         environment = child_environment() | {"TZ": "UTC"} | dict(self._spec.environment)
-        return Launch(environment, opening, self._settings.state, self._spec.start_seconds)
+        return Launch(environment, opening, self.settings.state, self._spec.start_seconds)
 
     def _greet(self, process: Process) -> None:
         """Raise where it never became ready; pass its warnings on, each of them once."""
@@ -258,5 +273,4 @@ class LocalEngine:
         if process.held > _HELD_SHARE * (ceiling << 20):
             log.info("The engine holds %d MiB while it is idle: a new process takes over.", process.held >> 20)
             process.retire()
-            self._process = None
             self._current()

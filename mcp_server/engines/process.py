@@ -11,6 +11,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ from mcp_server.engines.wire import Frame, Wire
 log = logging.getLogger(__name__)
 
 _WORKER = "mcp_server.engines.worker"
+_WORK_PREFIX = "imdb-engine-"
 _TAIL_LINES = 40
 _LINE_CHARS = 500
 _SIGABRT_TEXT = "memory allocation of"
@@ -79,6 +81,15 @@ class Process:
         self._wire: Wire | None = None
         self._life = threading.Thread(target=self._live, name="engine", daemon=True)
         self._life.start()
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child is not None else None
+
+    @property
+    def doomed(self) -> bool:
+        """Whether it has ended or was told to: no call should go there any more."""
+        return self._closing or self._killed_for is not None or self.death is not None
 
     def submit(self, call: str, op: str, fields: Mapping[str, Any]) -> None:
         """Hand over a call; its answer appears in `replies`, or the process's end in `death`."""
@@ -230,13 +241,13 @@ def _work_folder(state: Path) -> Iterator[tuple[Path, int]]:
     The child holds the lock too. The system lets go of it when the last of both has ended, however they
     ended, so that a folder whose lock is free belongs to nobody and is taken away.
     """
-    parent = state / "engine"
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in parent.iterdir():
+    # In the state folder of macOS ("Application Support") the embedded engine would not find its links.
+    parent = state if re.fullmatch(r"[\w/.-]+", str(state), re.ASCII) else Path(tempfile.gettempdir())
+    for left in parent.glob(f"{_WORK_PREFIX}*"):
         with _locked(left) as lock:
             if lock is not None:
                 shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+    work = Path(tempfile.mkdtemp(prefix=_WORK_PREFIX, dir=parent))
     try:
         with _locked(work) as lock:
             if lock is None:

@@ -24,6 +24,8 @@ class SparkEngine(LocalEngine):
                 memory_mb=None,
                 isolation="off",
                 start_seconds=300,
+                stop_seconds=5,  # a new JVM takes fifteen, so it may take a little longer
+                plain_paths=False,
             ),
             lake,
             settings,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import signal
 import socket
 import sys
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.session import EngineSession, open_session
+from lakehouse.session import EngineSession, fetch, open_session
 from mcp_server.engines import sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
 from mcp_server.engines.wire import Frame, Wire
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 MAX_RESULT_BYTES = 128 << 20
 """What one answer may weigh in Arrow. Larger than any that the settings allow to be shown (100,000 rows)."""
+
+_PLAIN = re.compile(r"[\w/.,:;=@+!$&()'-]+", re.ASCII)
+"""Paths that Sail finds; it encodes any other letter twice (each one tried: docs/engines.md)."""
 
 _EXPLAIN = {"simple": "", "extended": "EXTENDED ", "codegen": "CODEGEN ", "cost": "COST ", "formatted": "FORMATTED "}
 
@@ -53,7 +57,7 @@ class Worker:
         self._wire = wire
         self._engine = engine
         self._schema: str = settings["schema"]
-        self._lake: str = settings["lake"]
+        self._places = Places(settings["lake"], settings["work_dir"], plain=settings["plain_paths"])
         self._threads = ThreadPoolExecutor(settings["threads"], thread_name_prefix="query")
         self._interrupts: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._running: dict[str, Running] = {}
@@ -62,9 +66,9 @@ class Worker:
 
     def warm_up(self, tables: Mapping[str, str]) -> None:
         """Prove that the engine answers, and pay for what the first statement would have to wait for."""
-        with self._engine.fresh() as session:
+        with self._engine.fresh("warm-up") as session:
             self._enter_schema(session, tables if self._engine.shared_catalog else {})
-            session.sql("SELECT 1").limit(1).toArrow()
+            fetch(session.sql("SELECT 1").limit(1))
         threading.Thread(target=self._interrupt_all, name="interrupts", daemon=True).start()
 
     def serve(self) -> None:
@@ -84,13 +88,10 @@ class Worker:
         held = _resident_bytes() if len(self._running) == 1 else 0
         self._threads.submit(self._perform, frame, running, work, held)
 
-    def _perform(
-        self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], None], held: int
-    ) -> None:
+    def _perform(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], None], held: int) -> None:
         call, tables = frame.fields["id"], frame.fields["tables"]
         try:
-            with self._engine.fresh() as session:
-                session.addTag(call)
+            with self._engine.fresh(call) as session:
                 running.session = session
                 if running.stopped.is_set():
                     self._fail(call, Failure("interrupted", "stopped before it began"))
@@ -98,7 +99,7 @@ class Worker:
                 self._enter_schema(session, tables)
                 work(frame, session)
         except Exception as error:  # noqa: BLE001  (every failure is an answer; the server raises it)
-            self._fail(call, explain_failure(error, spellings(tables, self._lake)))
+            self._fail(call, explain_failure(error, self._places.names(tables)))
         finally:
             del self._running[call]
             self._wire.send("ended", id=call, held=held)
@@ -111,7 +112,7 @@ class Worker:
 
         rows: DataFrame = session.sql(frame.fields["sql"]).limit(frame.fields["fetch"])
         types = [column.dataType.simpleString() for column in rows.schema]
-        table = rows.toArrow()
+        table = fetch(rows)
         if table.nbytes > MAX_RESULT_BYTES:
             text = f"The answer has {table.nbytes >> 20} MiB and may have {MAX_RESULT_BYTES >> 20} MiB."
             self._fail(frame.fields["id"], Failure("memory", text))
@@ -124,7 +125,7 @@ class Worker:
     def _explain(self, frame: Frame, session: SparkSession) -> None:
         mode = _EXPLAIN[frame.fields["mode"]]
         plan = "\n".join(str(row[0]) for row in session.sql(f"EXPLAIN {mode}{frame.fields['sql']}").collect())
-        shown = hide_paths(plan, spellings(frame.fields["tables"], self._lake))
+        shown = hide_paths(plan, self._places.names(frame.fields["tables"]))
         self._wire.send("plan", id=frame.fields["id"], text=shown)
 
     def _enter_schema(self, session: SparkSession, tables: Mapping[str, str]) -> None:
@@ -138,7 +139,7 @@ class Worker:
                     continue
                 if name in known:
                     session.sql(f"DROP TABLE IF EXISTS `{self._schema}`.`{name}`")
-                quoted = location.replace("\\", "\\\\").replace("'", "\\'")
+                quoted = self._places.readable(location).replace("\\", "\\\\").replace("'", "\\'")
                 session.sql(f"CREATE TABLE `{self._schema}`.`{name}` USING delta LOCATION '{quoted}'")
                 known[name] = location
         session.catalog.setCurrentDatabase(self._schema)
@@ -153,9 +154,35 @@ class Worker:
             running.stopped.set()
             if running.session is not None:
                 try:
-                    running.session.interruptTag(call)
+                    self._engine.interrupt(running.session, call)
                 except Exception as error:  # noqa: BLE001  (the server asks again, and in the end kills)
                     print(f"interrupt failed: {type(error).__name__}", file=sys.stderr)
+
+
+class Places:
+    """Where tables are, for the engine to read and for nobody to see."""
+
+    def __init__(self, lake: str, work_dir: str, *, plain: bool) -> None:
+        self._lake = lake
+        self._work_dir = work_dir
+        self._plain = plain
+        self._aliases: dict[str, str] = {}
+
+    def readable(self, location: str) -> str:
+        """The location, or a link to it where the engine does not find paths of such letters."""
+        if not self._plain or "://" in location or _PLAIN.fullmatch(location):
+            return location
+        if location not in self._aliases:
+            alias = os.path.join(self._work_dir, f"table-{len(self._aliases)}")
+            os.symlink(location, alias)
+            self._aliases[location] = alias
+        return self._aliases[location]
+
+    def names(self, tables: Mapping[str, str]) -> dict[str, str]:
+        """What to write in the place of each location in a text."""
+        known = [(location, name) for name, location in tables.items()]
+        links = [(self._aliases[location], name) for location, name in known if location in self._aliases]
+        return spellings([*known, *links, (self._lake, "<lake>"), (self._work_dir, "<temporary>")])
 
 
 def _resident_bytes() -> int:
@@ -226,7 +253,7 @@ def main(descriptor: int, parent: int) -> None:
     except LakehouseError as error:
         wire.send("failed", text=str(error))
     except Exception as error:  # noqa: BLE001  (the server must know why the engine did not start)
-        text = explain_failure(error, spellings(settings["tables"], settings["lake"])).text
+        text = explain_failure(error, spellings([(settings["lake"], "<lake>")])).text
         wire.send("failed", text=f"{type(error).__name__}: {text}")
     wire.receive()  # the server reads the reason, then closes
     _end_all()

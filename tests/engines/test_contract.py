@@ -1,0 +1,325 @@
+"""What every engine does alike. A difference is declared at its test, with the error or value that it gives."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pytest
+
+from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut
+from mcp_server.engines.local import LocalEngine
+from tests.engines.conftest import FILMS, FILMS_AT_FIRST, KIND_TYPES, KINDS, Query
+
+ENDLESS = "SELECT sum(id % 7) AS s FROM range(0, 100000000000, 1, 1000)"
+
+
+def rows(engine: LocalEngine, query: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = engine.execute(query, os.urandom(6).hex()).table.to_pylist()
+    return found
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something holds, or fail."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it never came true"
+        threading.Event().wait(0.05)
+
+
+def children() -> list[psutil.Process]:
+    """What this process started and what that started, the dead who wait for burial left out."""
+    found = psutil.Process().children(recursive=True)
+    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def worker_of(engine: LocalEngine) -> psutil.Process:
+    engine.start()
+    assert engine.process_id is not None
+    return psutil.Process(engine.process_id)
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    family = [process, *process.children(recursive=True)]
+    return sum(sum(member.cpu_times()[:2]) for member in family)
+
+
+def test_every_type_arrives_with_its_value_and_its_sql_name(engine: LocalEngine, query: Query) -> None:
+    found = engine.execute(query("SELECT * FROM kinds ORDER BY whole NULLS LAST", "kinds"), "types")
+
+    assert found.types == KIND_TYPES
+    first, second = found.table.to_pylist()
+    wanted = KINDS.to_pylist()[0]
+    assert math.isnan(first.pop("number"))
+    assert math.isnan(wanted.pop("number"))
+    assert first == wanted
+    assert set(second.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("sql", "sql_type", "value"),
+    [
+        ("NULL", "void", None),
+        ("CAST('Infinity' AS double)", "double", math.inf),
+        ("INTERVAL '3' DAY", "interval day", timedelta(days=3)),
+        ("CAST('abc' AS varchar(5))", "string", "abc"),
+        ("timestamp'2024-06-30 12:00:00' = to_timestamp('2024-06-30T12:00:00Z')", "boolean", True),
+        ("array(struct(1 AS a), NULL)", "array<struct<a:int>>", [{"a": 1}, None]),
+        ("1.10", "decimal(3,2)", Decimal("1.10")),
+        ("''", "string", ""),
+        ("X'00ff'", "binary", b"\x00\xff"),
+    ],
+)
+def test_an_expression_arrives_with_its_value(
+    engine: LocalEngine, query: Query, sql: str, sql_type: str, value: object
+) -> None:
+    found = engine.execute(query(f"SELECT {sql} AS x"), "expression")
+
+    assert (found.types, found.table.to_pylist()) == ((sql_type,), [{"x": value}])
+
+
+def test_columns_of_one_name_all_arrive(engine: LocalEngine, query: Query) -> None:
+    found = engine.execute(query("SELECT id, id, title AS id FROM films WHERE id = 1", "films"), "same")
+
+    assert found.table.column_names == ["id", "id", "id"]
+    assert [column.to_pylist() for column in found.table.columns] == [[1], [1], ["Alpha"]]
+
+
+def test_an_answer_without_rows_keeps_its_columns(engine: LocalEngine, query: Query) -> None:
+    found = engine.execute(query("SELECT id, genres FROM films WHERE id < 0", "films"), "none")
+
+    assert (found.table.num_rows, found.types) == (0, ("int", "array<string>"))
+    assert found.table.schema.names == ["id", "genres"]
+
+
+def test_one_row_more_than_the_limit_arrives_and_no_other(engine: LocalEngine, query: Query) -> None:
+    assert len(rows(engine, query("SELECT * FROM many", "many", limit=7))) == 8
+    assert len(rows(engine, query("SELECT * FROM many LIMIT 3", "many", limit=7))) == 3
+    assert len(rows(engine, query("SELECT id FROM films", "films", limit=5))) == 5
+
+
+def test_the_order_of_a_statement_survives_the_limit(engine: LocalEngine, query: Query) -> None:
+    found = rows(engine, query("SELECT id FROM many ORDER BY id DESC", "many", limit=2))
+
+    assert [row["id"] for row in found] == [299_999, 299_998, 299_997]
+
+
+def test_tables_are_found_with_and_without_their_schema(engine: LocalEngine, query: Query) -> None:
+    sql = "SELECT count(*) AS n FROM imdb.films f JOIN films g ON f.id = g.id"
+
+    assert rows(engine, query(sql, "films")) == [{"n": 5}]
+
+
+def test_text_that_looks_like_quoting_stays_as_it_is(engine: LocalEngine, query: Query) -> None:
+    assert rows(engine, query("SELECT title FROM films WHERE id = 3", "films")) == [{"title": 'A "quoted" one'}]
+
+
+def test_an_old_version_is_read_where_the_statement_pins_it(engine: LocalEngine, query: Query) -> None:
+    now = rows(engine, query("SELECT * FROM films VERSION AS OF 1 ORDER BY id", "films"))
+    before = rows(engine, query("SELECT * FROM imdb.films VERSION AS OF 0 ORDER BY id", "films"))
+    both = "SELECT count(*) AS n FROM films VERSION AS OF 0 a JOIN films VERSION AS OF 1 AS b ON a.id = b.id"
+
+    assert now == FILMS.to_pylist()
+    assert before == FILMS_AT_FIRST.to_pylist()
+    assert rows(engine, query(both, "films")) == [{"n": 3}]
+
+
+def test_a_version_that_does_not_exist_is_said(engine: LocalEngine, query: Query) -> None:
+    with pytest.raises(QueryFailed, match="77"):
+        engine.execute(query("SELECT * FROM films VERSION AS OF 77", "films"), "future")
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("SELECT titel FROM films", "`titel`"),
+        ("SELECT f.titel FROM films f", "`titel`"),
+        ("SELECT title FROM films GROUP BY id", "GROUP BY"),
+        ("SELECT * FROM no_such_table", "no_such_table"),
+        ("SELECT no_such_function(1)", "no_such_function"),
+        ("SELEC 1", "(?i)selec"),
+        ("SELECT 1 / (id - id) FROM films", "(?i)divi"),
+        ("SELECT CAST(title AS int) FROM films WHERE id = 1", "Alpha"),
+        ("SELECT explode(title) FROM films", "explode"),
+    ],
+)
+def test_a_failure_is_one_line_that_names_the_cause(engine: LocalEngine, query: Query, sql: str, says: str) -> None:
+    with pytest.raises(QueryFailed, match=says) as failure:
+        engine.execute(query(sql, "films"), "failing")
+
+    text = str(failure.value)
+    assert "\n" not in text
+    assert len(text) < 800
+    assert not any(
+        dump in text for dump in ("Relation", "org.apache", "== SQL", "ObjectName", "grpc", "l%C3%A4ke", "läke")
+    )
+
+
+def test_spark_names_its_errors_and_what_was_meant(engine: LocalEngine, query: Query) -> None:
+    with pytest.raises(QueryFailed) as failure:
+        engine.execute(query("SELECT titel FROM films", "films"), "named")
+
+    if engine.name == "embedded":  # Sail names no condition for it and suggests nothing
+        assert (failure.value.condition, failure.value.sqlstate) == (None, None)
+    else:
+        assert failure.value.condition == "UNRESOLVED_COLUMN.WITH_SUGGESTION"
+        assert failure.value.sqlstate == "42703"
+        assert "Did you mean one of the following? [`title`" in str(failure.value)
+
+
+def test_an_integer_that_overflows_fails(engine: LocalEngine, query: Query) -> None:
+    overflowing = query("SELECT max(long) + 1 AS x FROM kinds", "kinds")
+
+    if engine.name == "embedded":  # Sail wraps around
+        assert rows(engine, overflowing) == [{"x": -(2**63)}]
+    else:
+        with pytest.raises(QueryFailed, match="ARITHMETIC_OVERFLOW"):
+            rows(engine, overflowing)
+
+
+@pytest.mark.parametrize("path", ["delta.`{lake}/films`", "parquet.`{lake}/films`", "text.`/etc/hostname`"])
+def test_a_path_is_no_table_in_spark(engine: LocalEngine, query: Query, path: str) -> None:
+    if engine.name == "embedded":
+        pytest.skip("Sail reads any path: the guard and the process's rights are the fence")
+    sql = query(f"SELECT count(*) FROM {path.format(lake=engine.lake.address)}")
+
+    with pytest.raises(QueryFailed, match=r"TABLE_OR_VIEW_NOT_FOUND|UNSUPPORTED_DATASOURCE"):
+        rows(engine, sql)
+
+
+@pytest.mark.parametrize("mode", ["simple", "extended", "formatted", "cost"])
+def test_a_plan_names_tables_and_no_paths(engine: LocalEngine, query: Query, mode: str) -> None:
+    plan = engine.explain(query("SELECT count(*) FROM films WHERE id > 2", "films"), mode, "plan")
+
+    assert "films" in plan
+    assert engine.lake.address.strip("/").split("/")[0] + "/" not in plan
+    assert "läke" not in plan
+    assert "l%C3%A4ke" not in plan
+
+
+def test_what_a_statement_sets_is_gone_with_the_next(engine: LocalEngine, query: Query) -> None:
+    # No guard would let these through; if one did, they would not outlive their statement.
+    setting = query("SET spark.sql.caseSensitive = true")
+    if engine.name == "embedded":  # Sail's SQL knows none of Spark's settings
+        with pytest.raises(QueryFailed, match="config namespace"):
+            engine.execute(setting, "set")
+    else:
+        engine.execute(setting, "set")
+    engine.execute(query("CREATE OR REPLACE TEMPORARY VIEW films AS SELECT 'hidden' AS id"), "hide")
+
+    assert rows(engine, query("SELECT max(ID) AS id FROM films", "films")) == [{"id": 5}]
+
+
+def test_a_query_beyond_its_time_is_stopped_in_the_engine(engine: LocalEngine, query: Query) -> None:
+    worker = worker_of(engine)
+
+    with pytest.raises(QueryTimedOut, match=r"within 1\.5 s"):
+        engine.execute(query(ENDLESS, deadline=1.5), "endless")
+
+    idles(worker)
+    assert worker_of(engine).pid == worker.pid
+    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+
+
+def test_a_cancelled_query_is_stopped_in_the_engine(engine: LocalEngine, query: Query) -> None:
+    worker = worker_of(engine)
+    before = cpu_seconds(worker)
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(engine.execute, query(ENDLESS), "to cancel")
+        eventually(lambda: cpu_seconds(worker) - before > 0.5)
+        engine.cancel("to cancel")
+
+        with pytest.raises(QueryCancelled):
+            running.result(timeout=30)
+
+    idles(worker)
+    assert worker_of(engine).pid == worker.pid
+
+
+def test_a_query_cancelled_before_it_begins_does_not_run(engine: LocalEngine, query: Query) -> None:
+    engine.cancel("early")
+
+    with pytest.raises(QueryCancelled):
+        engine.execute(query(ENDLESS), "early")
+    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+
+
+def test_cancelling_what_does_not_run_does_nothing(engine: LocalEngine, query: Query) -> None:
+    assert engine.execute(query("SELECT 1 AS x"), "over").table.num_rows == 1
+
+    engine.cancel("over")
+
+    assert rows(engine, query("SELECT 2 AS x")) == [{"x": 2}]
+
+
+def test_a_slow_query_does_not_hold_up_a_quick_one(engine: LocalEngine, query: Query) -> None:
+    engine.start()
+    with ThreadPoolExecutor() as threads:
+        slow = threads.submit(engine.execute, query(ENDLESS), "slow")
+        quick = threads.submit(rows, engine, query("SELECT count(*) AS n FROM films", "films"))
+        assert quick.result(timeout=60) == [{"n": 5}]
+        assert not slow.done()
+        engine.cancel("slow")
+        with pytest.raises(QueryCancelled):
+            slow.result(timeout=30)
+
+
+def test_a_query_whose_process_was_killed_says_so_and_the_next_is_answered(engine: LocalEngine, query: Query) -> None:
+    worker = worker_of(engine)
+    family = [worker, *worker.children(recursive=True)]
+    before = cpu_seconds(worker)
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(engine.execute, query(ENDLESS), "bereft")
+        eventually(lambda: cpu_seconds(worker) - before > 0.5)
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(EngineUnavailable, match="signal 9"):
+            running.result(timeout=30)
+
+    eventually(lambda: not any(is_alive(process) for process in family))
+    assert rows(engine, query("SELECT count(*) AS n FROM films", "films")) == [{"n": 5}]
+
+
+def test_many_at_once_all_get_their_own_answer(engine: LocalEngine, query: Query) -> None:
+    threads, each = (16, 20) if engine.name == "embedded" else (4, 3)
+
+    def ask(number: int) -> None:
+        for turn in range(each):
+            wanted = number * 1000 + turn
+            sql = f"SELECT id, word FROM many WHERE id = {wanted}"
+            found = engine.execute(query(sql, "many"), f"{number}-{turn}").table
+            assert found.equals(pa.table({"id": [wanted], "word": [f"word number {wanted}"]}, schema=found.schema))
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(ask, range(threads)))
+
+
+def test_tables_and_comments_are_known_without_the_engine(engine: LocalEngine) -> None:
+    films = next(table for table in engine.tables() if table.name == "films")
+
+    assert (films.version, films.rows, films.kind) == (1, 5, "table")
+    assert films.columns[0].comment == "Number of the film."
+
+
+def idles(process: psutil.Process) -> None:
+    """Wait until a process and its children use less than a tenth of a processor."""
+
+    def still() -> bool:
+        before = cpu_seconds(process)
+        threading.Event().wait(0.5)
+        return cpu_seconds(process) - before < 0.05
+
+    eventually(still)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -1,0 +1,135 @@
+"""Which tables an engine serves, as a lake comes, goes and changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from lakehouse.errors import LakeError, UsageError
+from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME
+from lakehouse.settings import Settings
+from lakehouse.storage import Lake
+from mcp_server.engines.local import LocalEngine
+from tests.engines.conftest import ENGINES, FILMS, FILMS_AT_FIRST, KIND_TYPES, Query, publish, write_lake
+from tests.engines.test_contract import rows
+
+Embedded = Callable[..., LocalEngine]
+
+
+def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded, query: Query, tmp_path: Path) -> None:
+    lake = write_lake(tmp_path / "lake")
+    publish(lake, 1, films=0)
+    engine = embedded(lake)
+    assert {table.name: table.version for table in engine.tables()}["films"] == 0
+    assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 0", "films")) == [{"m": 3}]
+
+    publish(lake, 2, films=1)
+
+    assert {table.name: table.version for table in engine.tables()}["films"] == 1
+    assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 1", "films")) == [{"m": 5}]
+    # A query that was checked before the change still reads what it was pinned to.
+    assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 0", "films")) == [{"m": 3}]
+
+
+def test_someone_elses_lake_is_served_at_its_latest_versions(engine: LocalEngine, query: Query, tmp_path: Path) -> None:
+    write_lake(tmp_path)
+    (tmp_path / MANIFEST_NAME).unlink()
+    (tmp_path / "notes").mkdir()
+    own = type(engine)(Lake.parse(str(tmp_path)), engine.settings)
+    try:
+        tables = {table.name: table for table in own.tables()}
+        assert list(tables) == ["films", "kinds", "many"]
+        assert tables["films"].version == 1
+        assert tables["films"].rows is None
+        assert tuple(column.type for column in tables["kinds"].columns) == KIND_TYPES
+        assert rows(own, query("SELECT * FROM films ORDER BY id", "films")) == FILMS.to_pylist()
+
+        write_deltalake(str(tmp_path / "films"), FILMS_AT_FIRST, mode="overwrite", schema_mode="overwrite")
+        write_deltalake(str(tmp_path / "later"), pa.table({"x": [1]}))
+
+        assert {table.name: table.version for table in own.tables()} == {"films": 2, "kinds": 0, "later": 0, "many": 0}
+        assert rows(own, query("SELECT x FROM later", "later")) == [{"x": 1}]
+    finally:
+        own.close()
+
+
+def test_comments_are_read_from_a_delta_log(embedded: Embedded, tmp_path: Path) -> None:
+    commented = pa.schema([pa.field("id", pa.int32(), nullable=False, metadata={"comment": "The key."})])
+    data = pa.table({"id": pa.array([1], pa.int32())}, schema=commented)
+    write_deltalake(str(tmp_path / "t"), data, description="What it is.")
+
+    (table,) = embedded(Lake.parse(str(tmp_path))).tables()
+
+    assert table.comment == "What it is."
+    assert (table.columns[0].comment, table.columns[0].nullable) == ("The key.", False)
+
+
+def _absent(folder: Path) -> None: ...
+
+
+def _empty(folder: Path) -> None:
+    folder.mkdir()
+
+
+def _other_files(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "title.basics.tsv.gz").write_bytes(b"")
+
+
+def _half_made(folder: Path) -> None:
+    write_deltalake(str(folder / "movies"), pa.table({"x": [1]}))
+    (folder / LOADING_NAME).write_text("{}")
+
+
+def _a_file(folder: Path) -> None:
+    folder.write_text("")
+
+
+def _damaged_manifest(folder: Path) -> None:
+    folder.mkdir()
+    (folder / MANIFEST_NAME).write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (_absent, "There is no lake at .*imdb-etl load"),
+        (_empty, "is empty.*imdb-etl load"),
+        (_other_files, "no finished lake.*imdb-etl load"),
+        (_half_made, "no finished lake.*imdb-etl load"),
+        (_a_file, "is a file, not a lake"),
+        (_damaged_manifest, "cannot be read.*Load the lake again"),
+    ],
+)
+def test_a_lake_that_cannot_be_served_says_what_to_do(
+    embedded: Embedded, query: Query, tmp_path: Path, state: Callable[[Path], None], says: str
+) -> None:
+    state(tmp_path / "lake")
+    engine = embedded(Lake.parse(str(tmp_path / "lake")))
+
+    for ask in (engine.tables, engine.start, lambda: engine.execute(query("SELECT 1"), "none")):
+        with pytest.raises(LakeError, match=says):
+            ask()
+    assert engine.process_id is None
+
+
+def test_a_lake_that_is_loaded_while_the_server_waits_is_served(
+    embedded: Embedded, query: Query, tmp_path: Path
+) -> None:
+    engine = embedded(Lake.parse(str(tmp_path / "lake")))
+    with pytest.raises(LakeError):
+        engine.start()
+
+    write_lake(tmp_path / "lake")
+
+    assert rows(engine, query("SELECT count(*) AS n FROM films", "films")) == [{"n": 5}]
+
+
+@pytest.mark.parametrize("name", list(ENGINES))
+def test_a_catalogue_is_not_a_lake_for_these_engines(name: str, settings_of: Callable[..., Settings]) -> None:
+    with pytest.raises(UsageError, match="names a catalogue"):
+        ENGINES[name](Lake.parse("main.imdb"), settings_of())
