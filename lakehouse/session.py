@@ -146,6 +146,8 @@ def _open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Eng
     @contextmanager
     def connect(tag: str) -> Iterator[SparkSession]:
         spark = SparkSession.builder.remote(f"sc://{address[0]}:{address[1]}").create()
+        # A server in the same process does not come back: by default the client would try for ten minutes.
+        spark.client.set_retry_policies([])
         spark.addTag(tag)
         try:
             yield spark
@@ -177,7 +179,12 @@ def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[Engine
     os.environ["PYSPARK_PYTHON"] = sys.executable
     settings = dict(_SPARK_CONFIG)
     if work_dir is not None:
-        settings |= {"spark.local.dir": work_dir, "spark.sql.warehouse.dir": os.path.join(work_dir, "warehouse")}
+        settings |= {
+            "spark.local.dir": work_dir,
+            "spark.sql.warehouse.dir": os.path.join(work_dir, "warehouse"),
+            # A JVM that is killed leaves what it put there, and what it put into /tmp nobody takes away.
+            "spark.driver.extraJavaOptions": f'-Djava.io.tmpdir="{work_dir}" -XX:-UsePerfData',
+        }
     builder = SparkSession.builder.master("local[*]").appName("imdb-lakehouse")
     for name, value in (settings | config).items():
         builder = builder.config(name, value)

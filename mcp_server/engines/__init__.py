@@ -14,26 +14,27 @@ class Engine(Protocol):
     """A place where SQL runs. Synchronous and safe for several threads at once.
 
     Errors: QueryFailed (with the engine's own reason, in one line), QueryTimedOut, QueryCancelled,
-    ResourceLimit, EngineUnavailable. Any other exception is a defect.
+    ResourceLimit, EngineUnavailable, and LakeError where the lake cannot be served. Any other exception
+    is a defect.
     """
 
     name: str
     capabilities: Capabilities
 
     def start(self) -> None:
-        """Make the engine ready. Idempotent; several callers wait for the same start."""
+        """Make the engine ready. Idempotent: callers wait for the same start, and try again after a failed one."""
 
     def tables(self) -> tuple[TableInfo, ...]:
         """All tables and views that this lake serves."""
 
     def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
-        """Run a checked query to its end, its deadline or its cancellation."""
+        """Run a checked query to its end, its deadline or its cancellation. `query_id` is not used twice."""
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
         """The engine's plan of a checked query, without running it and without naming a path."""
 
     def cancel(self, query_id: str) -> None:
-        """Stop a running query in the engine. Does nothing where it is not running."""
+        """Stop a query in the engine, also one that is only about to come. Does nothing where it has ended."""
 
     def close(self) -> None:
         """End the engine and everything that it started. Idempotent."""

@@ -51,8 +51,6 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
         raise ResourceLimit(f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}")
     if kind == "interrupted" and call.cancelled:
         raise call.stopped("")
-    if kind == "lost":
-        raise EngineUnavailable(f"The engine ended while the query ran: {text} Ask again; it is started anew.")
     raise QueryFailed(text, condition=frame.fields["condition"], sqlstate=frame.fields["sqlstate"])
 
 

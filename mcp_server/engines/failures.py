@@ -14,8 +14,12 @@ from urllib.parse import quote
 
 Kind = Literal["failed", "memory", "interrupted", "lost"]
 
-# An engine that was told to stop, ran out of memory, or cannot be reached any more.
+# An engine that was told to stop, ran out of memory, or is going down.
 _MARKS: Mapping[Kind, re.Pattern[str]] = {
+    "lost": re.compile(
+        r"StatusCode\.UNAVAILABLE|Py4JNetworkError|ConnectionRefusedError|Answer from Java side is empty"
+        r"|SparkContext was shut down|stopped SparkContext|dagScheduler\(\)"
+    ),
     "interrupted": re.compile(
         r"OPERATION_CANCELED|SPARK_JOB_CANCELLED|job \d+ cancelled|operation .*cancel", re.IGNORECASE
     ),
@@ -23,12 +27,9 @@ _MARKS: Mapping[Kind, re.Pattern[str]] = {
         r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError|MemoryError"
         r"|UNABLE_TO_ACQUIRE_MEMORY|EXCEED_LIMIT_LENGTH|Cannot reserve|maxResultSize|larger than max"
     ),
-    "lost": re.compile(
-        r"UNAVAILABLE|failed to connect|Connection refused|Py4JNetworkError|Answer from Java side is empty"
-    ),
 }
 
-_CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\]")
+_CONDITION = re.compile(r"(?:^|: )\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\] ")
 _SQLSTATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
 # Where Spark's sentence ends and its dump of plans, positions and stacks begins.
 _DUMP = re.compile(r"(?<=SQLSTATE: .....)[; ].*|;? *line \d+,? pos(?:ition)? \d+;?.*")
@@ -59,7 +60,8 @@ def explain_failure(error: BaseException, paths: Mapping[str, str]) -> Failure:
     raw = _cause(str(error) or type(error).__name__)
     condition = _ask(error, "getCondition") or _first(_CONDITION, raw)
     sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw)
-    probe = f"{type(error).__name__}: {condition or ''} {raw}"
+    # A text may quote the caller's own words, so where Spark names the condition, only that counts.
+    probe = condition or f"{type(error).__name__}: {raw}"
     kind: Kind = next((kind for kind, mark in _MARKS.items() if mark.search(probe)), "failed")
     text = hide_paths(one_line(raw), paths)
     if sqlstate is not None and sqlstate not in text:

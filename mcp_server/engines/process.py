@@ -222,7 +222,7 @@ class Process:
         else:
             reason = f"it ended with code {code}"
         if not self._closing and self._killed_for is None:
-            log.warning("The engine's process is gone: %s. Its last words: %s", reason, last_words or "none")
+            log.warning("The engine's process is gone: %s. Its last words: %s", reason, list(self._tail)[-3:])
         return Death(reason, out_of_memory, frozenset(self._unanswered), self._killed_for)
 
     def _drain(self, output: IO[bytes]) -> None:

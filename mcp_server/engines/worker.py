@@ -9,6 +9,7 @@ Whatever ends the connection ends this process and all that it started.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -20,6 +21,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lakehouse.errors import LakehouseError, UsageError
@@ -38,6 +40,9 @@ MAX_RESULT_BYTES = 128 << 20
 
 _PLAIN = re.compile(r"[\w/.,:;=@+!$&()'-]+", re.ASCII)
 """Paths that Sail finds; it encodes any other letter twice (each one tried: docs/engines.md)."""
+
+_LAST_MOMENTS = 20.0
+"""How long a JVM that is going down may take, in seconds; its hooks delete files."""
 
 _EXPLAIN = {"simple": "", "extended": "EXTENDED ", "codegen": "CODEGEN ", "cost": "COST ", "formatted": "FORMATTED "}
 
@@ -67,7 +72,9 @@ class Worker:
     def warm_up(self, tables: Mapping[str, str]) -> None:
         """Prove that the engine answers, and pay for what the first statement would have to wait for."""
         with self._engine.fresh("warm-up") as session:
-            self._enter_schema(session, tables if self._engine.shared_catalog else {})
+            if self._engine.shared_catalog:
+                session.sql(f"CREATE SCHEMA IF NOT EXISTS `{self._schema}`")
+                self._enter_schema(session, tables)
             fetch(session.sql("SELECT 1").limit(1))
         threading.Thread(target=self._interrupt_all, name="interrupts", daemon=True).start()
 
@@ -99,10 +106,21 @@ class Worker:
                 self._enter_schema(session, tables)
                 work(frame, session)
         except Exception as error:  # noqa: BLE001  (every failure is an answer; the server raises it)
-            self._fail(call, explain_failure(error, self._places.names(tables)))
+            failure = explain_failure(error, self._places.names(tables))
+            if failure.kind == "lost":
+                self._end_with_engine()
+            self._fail(call, failure)
         finally:
             del self._running[call]
             self._wire.send("ended", id=call, held=held)
+
+    def _end_with_engine(self) -> NoReturn:
+        """End because the engine does: how it ended tells the server more than what it said meanwhile."""
+        if self._engine.process is not None:
+            with contextlib.suppress(TimeoutExpired):
+                self._engine.process.wait(_LAST_MOMENTS)
+                threading.Event().wait(1)  # `_follow` ends this process with the engine's code
+        _end_all()
 
     def _fail(self, call: str, failure: Failure) -> None:
         self._wire.send("error", id=call, **vars(failure))
@@ -132,8 +150,6 @@ class Worker:
         """Register the tables that a statement reads and make their schema the current one."""
         with self._registering:
             known = self._registered if self._engine.shared_catalog else {}
-            if not known:
-                session.sql(f"CREATE SCHEMA IF NOT EXISTS `{self._schema}`")
             for name, location in tables.items():
                 if known.get(name) == location:
                     continue
@@ -142,7 +158,8 @@ class Worker:
                 quoted = self._places.readable(location).replace("\\", "\\\\").replace("'", "\\'")
                 session.sql(f"CREATE TABLE `{self._schema}`.`{name}` USING delta LOCATION '{quoted}'")
                 known[name] = location
-        session.catalog.setCurrentDatabase(self._schema)
+        if self._engine.shared_catalog:  # any other begins with the schema, current already: its settings say so
+            session.catalog.setCurrentDatabase(self._schema)
 
     def _interrupt_all(self) -> None:
         """Interrupt in a thread of its own: an engine that is slow to answer must not delay the orders."""

@@ -187,14 +187,13 @@ def test_an_integer_that_overflows_fails(engine: LocalEngine, query: Query) -> N
             rows(engine, overflowing)
 
 
-@pytest.mark.parametrize("path", ["delta.`{lake}/films`", "parquet.`{lake}/films`", "text.`/etc/hostname`"])
-def test_a_path_is_no_table_in_spark(engine: LocalEngine, query: Query, path: str) -> None:
-    if engine.name == "embedded":
-        pytest.skip("Sail reads any path: the guard and the process's rights are the fence")
-    sql = query(f"SELECT count(*) FROM {path.format(lake=engine.lake.address)}")
-
-    with pytest.raises(QueryFailed, match=r"TABLE_OR_VIEW_NOT_FOUND|UNSUPPORTED_DATASOURCE"):
-        rows(engine, sql)
+def test_a_path_is_no_table_in_spark(engine: LocalEngine, query: Query) -> None:
+    if engine.name == "embedded":  # Sail reads any path: the guard and the process's rights are the fence
+        assert len(rows(engine, query("SELECT * FROM text.`/etc/hosts`"))) > 0
+        return
+    for path in (f"delta.`{engine.lake}/films`", f"parquet.`{engine.lake}/films`", "text.`/etc/hosts`"):
+        with pytest.raises(QueryFailed, match=r"TABLE_OR_VIEW_NOT_FOUND|UNSUPPORTED_DATASOURCE"):
+            rows(engine, query(f"SELECT * FROM {path}"))
 
 
 @pytest.mark.parametrize("mode", ["simple", "extended", "formatted", "cost"])

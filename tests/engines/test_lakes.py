@@ -35,26 +35,23 @@ def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded,
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 0", "films")) == [{"m": 3}]
 
 
-def test_someone_elses_lake_is_served_at_its_latest_versions(engine: LocalEngine, query: Query, tmp_path: Path) -> None:
+def test_someone_elses_lake_is_served_at_its_latest_versions(embedded: Embedded, query: Query, tmp_path: Path) -> None:
     write_lake(tmp_path)
     (tmp_path / MANIFEST_NAME).unlink()
     (tmp_path / "notes").mkdir()
-    own = type(engine)(Lake.parse(str(tmp_path)), engine.settings)
-    try:
-        tables = {table.name: table for table in own.tables()}
-        assert list(tables) == ["films", "kinds", "many"]
-        assert tables["films"].version == 1
-        assert tables["films"].rows is None
-        assert tuple(column.type for column in tables["kinds"].columns) == KIND_TYPES
-        assert rows(own, query("SELECT * FROM films ORDER BY id", "films")) == FILMS.to_pylist()
+    engine = embedded(Lake.parse(str(tmp_path)))
 
-        write_deltalake(str(tmp_path / "films"), FILMS_AT_FIRST, mode="overwrite", schema_mode="overwrite")
-        write_deltalake(str(tmp_path / "later"), pa.table({"x": [1]}))
+    tables = {table.name: table for table in engine.tables()}
+    assert list(tables) == ["films", "kinds", "many"]
+    assert (tables["films"].version, tables["films"].rows) == (1, None)
+    assert tuple(column.type for column in tables["kinds"].columns) == KIND_TYPES
+    assert rows(engine, query("SELECT * FROM films ORDER BY id", "films")) == FILMS.to_pylist()
 
-        assert {table.name: table.version for table in own.tables()} == {"films": 2, "kinds": 0, "later": 0, "many": 0}
-        assert rows(own, query("SELECT x FROM later", "later")) == [{"x": 1}]
-    finally:
-        own.close()
+    write_deltalake(str(tmp_path / "films"), FILMS_AT_FIRST, mode="overwrite", schema_mode="overwrite")
+    write_deltalake(str(tmp_path / "later"), pa.table({"x": [1]}))
+
+    assert {table.name: table.version for table in engine.tables()} == {"films": 2, "kinds": 0, "later": 0, "many": 0}
+    assert rows(engine, query("SELECT x FROM later", "later")) == [{"x": 1}]
 
 
 def test_comments_are_read_from_a_delta_log(embedded: Embedded, tmp_path: Path) -> None:

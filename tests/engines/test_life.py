@@ -17,9 +17,11 @@ import psutil
 import pytest
 
 from lakehouse.errors import EngineUnavailable, QueryTimedOut, ResourceLimit
+from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines import local
 from mcp_server.engines.local import LocalEngine
+from mcp_server.engines.spark import SparkEngine
 from tests.engines.conftest import Query
 from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
 
@@ -46,6 +48,17 @@ def test_a_query_that_blows_up_the_memory_ends_alone(embedded: Embedded, query: 
 
     assert rows(engine, query("SELECT count(*) AS n FROM films", "films")) == [{"n": 5}]
     assert worker_of(engine).pid != worker.pid
+
+
+def test_a_query_that_blows_up_sparks_heap_says_so(
+    java: None, lake: Lake, settings_of: Callable[..., Settings], query: Query
+) -> None:
+    engine = SparkEngine(lake, settings_of(engine="spark", engine_memory_mb=600))
+    try:
+        with pytest.raises(ResourceLimit, match=r"memory.*600 MiB.*Read less"):
+            rows(engine, query("SELECT length(repeat(concat_ws(',', collect_list(word)), 200)) FROM many", "many"))
+    finally:
+        engine.close()
 
 
 def test_a_query_that_cannot_be_stopped_takes_the_process_and_nobody_else(embedded: Embedded, query: Query) -> None:
@@ -163,15 +176,13 @@ def test_a_failed_start_gives_its_reason_and_is_tried_again(
 
 
 def test_spark_without_java_says_what_to_install(
-    engine: LocalEngine, lake: Lake, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, settings_of: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if engine.name != "spark":
-        pytest.skip("only Spark needs Java")
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("JAVA_HOME", raising=False)
 
     with pytest.raises(EngineUnavailable, match="needs Java 17 or newer"):
-        type(engine)(lake, engine.settings).start()
+        SparkEngine(lake, settings_of(engine="spark")).start()
 
 
 def test_callers_during_the_start_wait_for_the_same_start(embedded: Embedded, query: Query) -> None:
@@ -194,7 +205,8 @@ def test_no_process_outlives_a_server_that_was_killed(engine: LocalEngine, lake:
     server = textwrap.dedent(f"""
         import threading
         from lakehouse.settings import load_settings
-        from lakehouse.storage import Lake
+        from lakehouse.settings import Settings
+from lakehouse.storage import Lake
         from {type(engine).__module__} import {type(engine).__name__} as Engine
         from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
 
@@ -250,7 +262,8 @@ def test_where_the_system_allows_no_network_of_its_own_it_is_said(lake: Lake, is
         import logging, sys
         from lakehouse.errors import EngineUnavailable
         from lakehouse.settings import load_settings
-        from lakehouse.storage import Lake
+        from lakehouse.settings import Settings
+from lakehouse.storage import Lake
         from mcp_server.engines.embedded import EmbeddedEngine
 
         open("/proc/sys/user/max_net_namespaces", "w").write("0")
