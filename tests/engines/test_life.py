@@ -205,8 +205,7 @@ def test_no_process_outlives_a_server_that_was_killed(engine: LocalEngine, lake:
     server = textwrap.dedent(f"""
         import threading
         from lakehouse.settings import load_settings
-        from lakehouse.settings import Settings
-from lakehouse.storage import Lake
+        from lakehouse.storage import Lake
         from {type(engine).__module__} import {type(engine).__name__} as Engine
         from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
 
@@ -262,8 +261,7 @@ def test_where_the_system_allows_no_network_of_its_own_it_is_said(lake: Lake, is
         import logging, sys
         from lakehouse.errors import EngineUnavailable
         from lakehouse.settings import load_settings
-        from lakehouse.settings import Settings
-from lakehouse.storage import Lake
+        from lakehouse.storage import Lake
         from mcp_server.engines.embedded import EmbeddedEngine
 
         open("/proc/sys/user/max_net_namespaces", "w").write("0")
