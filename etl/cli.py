@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -18,12 +20,16 @@ from lakehouse.storage import Lake
 if TYPE_CHECKING:
     from etl.pipeline import Summary
 
-REFERENCE_TITLES = 5_000
+log = logging.getLogger(__name__)
+
+DEFAULT_TITLES = 5_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     options = _parser().parse_args(arguments)
+    # Whoever stops a service sends this: leave as for Ctrl-C, with the work folder removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options.run(options)
     except LakehouseError as error:
@@ -32,6 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("imdb-etl: interrupted. Nothing was published; run the same command again.", file=sys.stderr)
         return 130
+    except Exception as error:
+        log.debug("the failure in full", exc_info=error)
+        reason = str(error).strip().split("\n", 1)[0]
+        print(
+            f"imdb-etl: an unforeseen {type(error).__name__}: {reason} Nothing was published. "
+            "Set IMDB_LOG_LEVEL=DEBUG and run it again to see where.",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from error
     return 0
 
 
@@ -73,6 +88,7 @@ def _load(options: argparse.Namespace) -> None:
     from etl.pipeline import load
 
     settings = load_settings(engine=options.engine, lake=options.lake)
+    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     if settings.lake is None:
         raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
     lake = Lake.parse(settings.lake)
@@ -86,8 +102,9 @@ def print_summary(summary: Summary, lake: Lake) -> None:
     """The table at the end of a load, and what a person should know."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"Generation {summary.generation} of {lake}", title_justify="left")
+    table = Table(title=Text(f"Generation {summary.generation} of {lake}"), title_justify="left")
     table.add_column("table")
     table.add_column("from")
     for name in ("read", "written", "rejected", "files", "bytes", "seconds"):
@@ -101,18 +118,18 @@ def print_summary(summary: Summary, lake: Lake) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
     for note in summary.notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, markup=False)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="imdb-etl", description="IMDb's files → Delta tables and pre-computed views.")
+    parser = argparse.ArgumentParser(
+        prog="imdb-etl", description="IMDb's files become Delta tables and pre-computed views."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     sample = commands.add_parser("sample", help="write an invented data set in IMDb's format")
     sample.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
-    sample.add_argument(
-        "--titles", type=int, default=REFERENCE_TITLES, metavar="N", help="how many titles (%(default)s)"
-    )
+    sample.add_argument("--titles", type=int, default=DEFAULT_TITLES, metavar="N", help="how many titles (%(default)s)")
     sample.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same bytes (%(default)s)")
     sample.set_defaults(run=_sample)
 

@@ -98,6 +98,26 @@ CATEGORIES = (
 _TCONST = Field("tconst", Kind.TITLE_ID, "Title id, such as tt0111161. Text: ids have 7 or more digits.", required=True)
 _NCONST = Field("nconst", Kind.PERSON_ID, "Person id, such as nm0000151.", required=True)
 
+_TITLES = Dataset(
+    file="title.basics",
+    table="movies_delta",
+    comment="One row per title of any type (films, series, episodes, games). Despite the name not only films: "
+    "filter titleType = 'movie' for feature films.",
+    fields=(
+        _TCONST,
+        Field("titleType", Kind.TEXT, f"One of: {TITLE_TYPES}.", required=True),
+        Field("primaryTitle", Kind.TEXT, "The best-known title. Not unique.", required=True),
+        Field("originalTitle", Kind.TEXT, "The title in the original language."),
+        Field("isAdult", Kind.FLAG, "True for adult titles."),
+        Field("startYear", Kind.INTEGER, "Year of release (first year of a series). Null: unknown."),
+        Field("endYear", Kind.INTEGER, "Last year of a series. Null: still running, unknown, or no series."),
+        Field("runtimeMinutes", Kind.INTEGER, "Running time in minutes. Null: unknown."),
+        Field("genres", Kind.COMMA_LIST, "Up to three genres, such as ['Crime','Drama']. Null: unknown."),
+    ),
+    key=("tconst",),
+    clustered_by=("tconst",),
+)
+
 DATASETS: tuple[Dataset, ...] = (
     Dataset(
         file="title.ratings",
@@ -111,25 +131,7 @@ DATASETS: tuple[Dataset, ...] = (
         key=("tconst",),
         clustered_by=("tconst",),
     ),
-    Dataset(
-        file="title.basics",
-        table="movies_delta",
-        comment="One row per title of any type (films, series, episodes, games). Despite the name not only films: "
-        "filter titleType = 'movie' for feature films.",
-        fields=(
-            _TCONST,
-            Field("titleType", Kind.TEXT, f"One of: {TITLE_TYPES}.", required=True),
-            Field("primaryTitle", Kind.TEXT, "The best-known title. Not unique.", required=True),
-            Field("originalTitle", Kind.TEXT, "The title in the original language."),
-            Field("isAdult", Kind.FLAG, "True for adult titles."),
-            Field("startYear", Kind.INTEGER, "Year of release (first year of a series). Null: unknown."),
-            Field("endYear", Kind.INTEGER, "Last year of a series. Null: still running, unknown, or no series."),
-            Field("runtimeMinutes", Kind.INTEGER, "Running time in minutes. Null: unknown."),
-            Field("genres", Kind.COMMA_LIST, "Up to three genres, such as ['Crime','Drama']. Null: unknown."),
-        ),
-        key=("tconst",),
-        clustered_by=("tconst",),
-    ),
+    _TITLES,
     Dataset(
         file="name.basics",
         table="persons_delta",
@@ -217,7 +219,7 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         "instead of that join for anything about ratings, votes or 'best' titles. Unrated titles are not here.",
         sql=f"SELECT m.*, r.averageRating, r.numVotes FROM {_RATINGS} r JOIN {_MOVIES} m ON m.tconst = r.tconst",
         columns=(
-            *((field.column_name, _MOVIES) for field in DATASETS[1].fields),
+            *((field.column_name, _MOVIES) for field in _TITLES.fields),
             ("averageRating", _RATINGS),
             ("numVotes", _RATINGS),
         ),

@@ -8,11 +8,11 @@ engine writes the table before it.
 
 from __future__ import annotations
 
-import json
-import os
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from pathlib import Path
 from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, GoldView
 from etl.progress import Reporter
 from etl.quality import duplicate_keys, orphans
-from etl.safeguards import clear_storage_errors, exclusive, work_folder
+from etl.safeguards import clear_errors, exclusive, work_folder
 from etl.source import Inspection, check_header, find_source, inspect
 from etl.tables import TableDefinition, TableWriter, Written
 from etl.transform import read_lines, rejected, typed
@@ -32,12 +32,12 @@ from lakehouse.manifest import (
     SourceFile,
     TableEntry,
     TableKind,
+    last_generation,
     publish_manifest,
-    read_manifest,
 )
 from lakehouse.session import EngineSession, open_session
 from lakehouse.settings import EngineKind, Settings
-from lakehouse.storage import Lake, LakeKind
+from lakehouse.storage import Lake, LakeKind, is_plain
 
 _REJECT_COLUMNS = (
     Column(name="file", type="string", comment="The source file."),
@@ -45,6 +45,7 @@ _REJECT_COLUMNS = (
     Column(name="raw", type="string", comment="The line as it stands in the file; bytes that are not UTF-8 as \\xNN."),
     Column(name="reason", type="string", comment="Why it was not loaded."),
 )
+_TABLES = (*(dataset.table for dataset in DATASETS), *(view.name for view in GOLD_VIEWS), REJECTS_TABLE)
 _REJECTS = TableDefinition(
     REJECTS_TABLE, "Lines of the source files that were not loaded, and why.", _REJECT_COLUMNS, ()
 )
@@ -113,13 +114,14 @@ def load(source: Path, lake: Lake, engine: EngineKind, settings: Settings, repor
     files = [(dataset, path) for dataset, path in found if path is not None]
     for dataset, path in files:
         check_header(path, dataset)
-    config = _engine_config(engine, settings, sum(path.stat().st_size for _, path in files))
-    with (
-        exclusive(lake, settings),
-        work_folder(lake, settings) as work_dir,
-        clear_storage_errors(lake),
-        open_session(engine, config=config, work_dir=str(work_dir)) as session,
-    ):
+    config = _engine_config(engine, settings, sum(_packed_bytes(path) for _, path in files))
+    with clear_errors(lake), ExitStack() as stack:
+        folder, lake = lake.directory, lake.reachable(settings.links)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(exclusive(lake, settings))
+        work_dir = stack.enter_context(work_folder(lake, settings, _TABLES))
+        session = stack.enter_context(open_session(engine, config=config, work_dir=str(work_dir)))
         run = _Load(session, lake, settings, report, work_dir)
         run.summary.notes += [
             f"{dataset.file} is not there: no {dataset.table}." for dataset, path in found if not path
@@ -144,8 +146,9 @@ class _Load:
         self.reject_parts: list[str] = []
 
     def run(self, files: list[tuple[Dataset, Path]]) -> Summary:
-        previous = read_manifest(self.lake)
-        self.lake.replace_file(LOADING_NAME, json.dumps({"pid": os.getpid()}).encode())
+        last = last_generation(self.lake)
+        if not last:
+            self.lake.replace_file(LOADING_NAME, b"{}")
         for dataset, inspection in self._inspections(files):
             self._load_table(dataset, inspection)
         self._write_rejects()
@@ -154,7 +157,7 @@ class _Load:
             self._build_view(view)
         self._check_quality()
         self._optimize()
-        self.summary.generation = previous.generation + 1 if previous else 1
+        self.summary.generation = last + 1
         publish_manifest(self.lake, self._manifest())
         self.lake.remove_file(LOADING_NAME)
         return self.summary
@@ -162,9 +165,17 @@ class _Load:
     def _inspections(self, files: list[tuple[Dataset, Path]]) -> Iterator[tuple[Dataset, Inspection]]:
         """Each file's inspection, the next one already under way while the caller works on this one."""
 
+        given_up = threading.Event()
+
         def look(dataset: Dataset, path: Path) -> Inspection:
             with self.report.stage(f"inspect {path.name}", total_bytes=path.stat().st_size) as stage:
-                return inspect(path, dataset, self.work_dir, stage.advance)
+
+                def advance(done: int, lines: int) -> None:
+                    if given_up.is_set():
+                        raise CancelledError
+                    stage.advance(done, lines)
+
+                return inspect(path, dataset, self.work_dir, advance)
 
         with ThreadPoolExecutor(max_workers=1) as pool:
             waiting: list[tuple[Dataset, Future[Inspection]]] = [
@@ -174,54 +185,55 @@ class _Load:
                 for dataset, future in waiting:
                     yield dataset, future.result()
             finally:
+                given_up.set()
                 pool.shutdown(cancel_futures=True)
 
     def _load_table(self, dataset: Dataset, inspection: Inspection) -> None:
         started = time.monotonic()
         definition = _definition(dataset)
-        lines = read_lines(self.session.spark, str(inspection.readable), dataset)
+        readable = self._plain(inspection.readable)
+        lines = read_lines(self.session.spark, readable, dataset)
         with self.report.stage(f"load {dataset.table}") as stage:
             in_order = inspection.in_order and dataset.clustered_by == (dataset.fields[0].column_name,)
             written = self.writer.overwrite(definition, typed(lines, dataset), in_order=in_order)
             stage.advance(inspection.source.bytes, written.rows)
-        malformed = self._keep_rejects(dataset, inspection, written)
+        malformed = self._keep_rejects(dataset, inspection, readable, written)
         if written.rows + malformed != inspection.lines:
             raise LakehouseError(
                 f"{inspection.source.name}: {inspection.lines:,} lines were read, but {written.rows:,} written and "
                 f"{malformed:,} rejected. The load is given up; please report this with the file."
             )
-        self._record(definition, dataset.key, "table", written, inspection.source)
-        self.summary.tables.append(
-            Loaded(
-                table=dataset.table,
-                source=inspection.source.name,
-                read=inspection.lines,
-                written=written.rows,
-                rejected=malformed,
-                files=written.files,
-                bytes=written.bytes,
-                seconds=time.monotonic() - started,
-            )
+        self._record(
+            _Made(definition, dataset.key, "table", written, inspection.source),
+            started,
+            read=inspection.lines,
+            rejected=malformed,
         )
 
-    def _keep_rejects(self, dataset: Dataset, inspection: Inspection, written: Written) -> int:
+    def _plain(self, path: Path) -> str:
+        """The path of a file, or of a link to it, that an engine reads letter by letter."""
+        if is_plain(str(path)):
+            return str(path)
+        link = self.work_dir / path.name
+        link.symlink_to(path.absolute())
+        return str(link)
+
+    def _keep_rejects(self, dataset: Dataset, inspection: Inspection, readable: str, written: Written) -> int:
         """Put aside the lines that were not written, and count them. A clean file is not read again."""
         if inspection.rejects is not None:
             self.reject_parts.append(str(inspection.rejects))
         if written.rows == inspection.lines - inspection.malformed:
             return inspection.malformed
         part = str(self.work_dir / f"{dataset.file}.misfits.parquet")
-        lines = read_lines(self.session.spark, str(inspection.readable), dataset)
+        lines = read_lines(self.session.spark, readable, dataset)
         rejected(lines, dataset, inspection.source.name).write.mode("overwrite").parquet(part)
         self.reject_parts.append(part)
         return inspection.malformed + int(self.session.spark.read.parquet(part).count())
 
     def _write_rejects(self) -> None:
         spark = self.session.spark
-        rows = spark.sql(
-            "SELECT CAST(NULL AS STRING) AS file, CAST(NULL AS BIGINT) AS line, CAST(NULL AS STRING) AS raw, "
-            "CAST(NULL AS STRING) AS reason WHERE false"
-        )
+        columns = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in _REJECT_COLUMNS)
+        rows = spark.sql(f"SELECT {columns} WHERE false")
         for part in self.reject_parts:
             rows = rows.unionByName(spark.read.parquet(part))
         self.writer.overwrite(_REJECTS, rows, in_order=True)
@@ -233,8 +245,7 @@ class _Load:
                 raise SourceError(
                     f"{loaded.source}: {loaded.rejected:,} of {loaded.read:,} lines ({share:.2f} %) are malformed, "
                     f"more than the {self.settings.max_reject_percent:g} % allowed (IMDB_MAX_REJECT_PERCENT). They are "
-                    f"kept, with the reasons, in {self.writer.location(REJECTS_TABLE)}. The lake before this load is "
-                    "unchanged."
+                    f"kept, with the reasons, in {self.lake}/{REJECTS_TABLE}. The lake before this load is unchanged."
                 )
 
     def _build_view(self, view: GoldView) -> None:
@@ -253,29 +264,22 @@ class _Load:
         with self.report.stage(f"build {view.name}") as stage:
             written = self.writer.overwrite(definition, self.session.spark.sql(view.sql), in_order=False)
             stage.advance(0, written.rows)
-        self._record(definition, view.key, "view", written, None)
+        self._record(_Made(definition, view.key, "view", written, None), started)
+
+    def _record(self, made: _Made, started: float, *, read: int = 0, rejected: int = 0) -> None:
+        self.made[made.definition.name] = made
         self.summary.tables.append(
             Loaded(
-                table=view.name,
-                source="",
-                read=0,
-                written=written.rows,
-                rejected=0,
-                files=written.files,
-                bytes=written.bytes,
+                table=made.definition.name,
+                source=made.source.name if made.source else "",
+                read=read,
+                written=made.written.rows,
+                rejected=rejected,
+                files=made.written.files,
+                bytes=made.written.bytes,
                 seconds=time.monotonic() - started,
             )
         )
-
-    def _record(
-        self,
-        definition: TableDefinition,
-        key: tuple[str, ...],
-        kind: TableKind,
-        written: Written,
-        source: SourceFile | None,
-    ) -> None:
-        self.made[definition.name] = _Made(definition, key, kind, written, source)
 
     def _check_quality(self) -> None:
         with self.report.stage("count duplicate keys and orphans"):
@@ -299,6 +303,12 @@ class _Load:
             schema_name=self.settings.schema_name,
             tables={name: made.entry() for name, made in self.made.items()},
         )
+
+
+def _packed_bytes(path: Path) -> int:
+    """The size of a file as IMDb publishes it: packed, to about a quarter."""
+    size = path.stat().st_size
+    return size if path.suffix == ".gz" else size // 4
 
 
 def _engine_config(engine: EngineKind, settings: Settings, source_bytes: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What surrounds a load: one at a time, a folder to work in, and clear words for a full disk."""
+"""What surrounds a load: one at a time, a folder to work in, and clear words for what may go wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from etl.tables import remove_orphans
@@ -17,6 +17,31 @@ from lakehouse.storage import Lake
 LOCK_NAME = "_load.lock"
 WORK_NAME = "_work"
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_WORDS = ("No space left on device", "Disk quota exceeded")
+_CLOSED_WORDS = ("Permission denied", "Read-only file system")
+
+
+@contextlib.contextmanager
+def clear_errors(lake: Lake) -> Iterator[None]:
+    """What a person can mend about the lake's storage, said in one sentence whichever library met it."""
+    try:
+        yield
+    except LakehouseError:
+        raise
+    except Exception as error:
+        if _was_interrupted(error):
+            raise KeyboardInterrupt from error
+        text = str(error)
+        if getattr(error, "errno", None) in _FULL or any(words in text for words in _FULL_WORDS):
+            raise LakeError(
+                f"The disk of {lake} is full. Make room and load again; what was served before is unchanged."
+            ) from error
+        if isinstance(error, OSError) or any(words in text for words in _CLOSED_WORDS):
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "permission denied"
+            raise LakeError(f"{lake} cannot be written: {reason}. Choose another --lake.") from error
+        raise
+
 
 @contextlib.contextmanager
 def exclusive(lake: Lake, settings: Settings) -> Iterator[None]:
@@ -25,7 +50,6 @@ def exclusive(lake: Lake, settings: Settings) -> Iterator[None]:
 
     if lake.directory is not None:
         path = lake.directory / LOCK_NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
     else:
         # Storage has no locks: loads of one machine exclude each other, those of two machines do not.
         path = settings.state / f"load-{hashlib.sha256(lake.address.encode()).hexdigest()[:16]}.lock"
@@ -41,14 +65,14 @@ def exclusive(lake: Lake, settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def work_folder(lake: Lake, settings: Settings) -> Iterator[Path]:
+def work_folder(lake: Lake, settings: Settings, tables: Iterable[str]) -> Iterator[Path]:
     """An empty folder for what only this run needs, after removing what a killed run left behind."""
     if lake.directory is None:
         folder = settings.state / WORK_NAME
     else:
         folder = lake.directory / WORK_NAME
-        for log in lake.directory.glob("*/_delta_log"):
-            remove_orphans(log.parent)
+        for table in tables:
+            remove_orphans(lake.directory / table)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -57,19 +81,11 @@ def work_folder(lake: Lake, settings: Settings) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def clear_storage_errors(lake: Lake) -> Iterator[None]:
-    """A full disk or a lake that cannot be written, said in one sentence whichever library met it."""
-    try:
-        yield
-    except LakehouseError:
-        raise
-    except Exception as error:
-        text = str(error)
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text:
-            raise LakeError(
-                f"The disk of {lake} is full. Make room and load again; the lake before is unchanged."
-            ) from error
-        if isinstance(error, PermissionError) or "Permission denied" in text:
-            raise LakeError(f"{lake} cannot be written: permission denied. Choose another --lake.") from error
-        raise
+def _was_interrupted(error: BaseException) -> bool:
+    """Whether an error is only what a driver made of an interruption."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 4 << 20
 _NEWLINE, _TAB = 10, 9
 
-REJECT_COLUMNS = ("file", "line", "raw", "reason")
-
 OnProgress = Callable[[int, int], None]
 """Called with the compressed bytes and the lines read so far."""
 
@@ -81,6 +79,8 @@ def check_header(path: Path, dataset: Dataset) -> None:
         raise SourceError(f"{name} starts with a byte-order mark, which IMDb's files do not. Save it as plain UTF-8.")
     if line.endswith(b"\r\n"):
         raise SourceError(f"{name} has Windows line ends (CRLF); IMDb's files end lines with LF. Convert it first.")
+    if line.startswith(b"\x1f\x8b"):
+        raise SourceError(f"{name} is packed by gzip. Name it {name}.gz.")
     found = line.rstrip(b"\n").decode("utf-8", "backslashreplace")
     if found != expected:
         raise SourceError(
@@ -307,4 +307,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _show(header: str) -> str:
-    return header[:200].replace("\t", " | ")
+    """A header for a person: tabs as bars, and nothing that a terminal would obey."""
+    return "".join(
+        letter if letter.isprintable() else ascii(letter)[1:-1] for letter in header[:200].replace("\t", " | ")
+    )

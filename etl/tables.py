@@ -10,7 +10,7 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.manifest import Column
 from lakehouse.session import EngineSession
@@ -95,14 +95,14 @@ class TableWriter:
         found = self._found(definition.name)
         if found is None:
             spark.sql(f"CREATE TABLE {name} {body}")
-        elif found == (definition.comment, definition.columns):
-            spark.sql(f"CREATE TABLE {name} USING delta LOCATION {_literal(location)}")
-        else:
-            spark.sql(f"CREATE TABLE {name} USING delta LOCATION {_literal(location)}")
+            return
+        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {_literal(location)}")
+        wanted = [(column.name, column.type, column.comment) for column in definition.columns]
+        if found != (definition.comment, wanted):
             spark.sql(f"CREATE OR REPLACE TABLE {name} {body}")
 
-    def _found(self, table: str) -> tuple[str, tuple[Column, ...]] | None:
-        """Comment and columns of the table that is there, None where there is none."""
+    def _found(self, table: str) -> tuple[str, list[tuple[str, str, str]]] | None:
+        """Comment of the table that is there, and name, type and comment of its columns. None where there is none."""
         from deltalake import DeltaTable
 
         location = self.location(table)
@@ -110,7 +110,7 @@ class TableWriter:
             return None
         delta = DeltaTable(location)
         fields = json.loads(delta.schema().to_json())["fields"]
-        return delta.metadata().description or "", tuple(_column(field) for field in fields)
+        return delta.metadata().description or "", [_described(field) for field in fields]
 
     def _sorted(self, rows: DataFrame, by: tuple[str, ...]) -> DataFrame:
         if self._session.capabilities.ordered_write:
@@ -123,33 +123,34 @@ class TableWriter:
         return numbered.where(F.col("_position") > 0).drop("_position")
 
 
-def remove_orphans(folder: Path) -> int:
-    """Delete data files that no commit of a table ever named: what a killed load left behind.
+def remove_orphans(folder: Path) -> None:
+    """Delete data files of a table that no commit ever named: what a killed load left behind.
 
-    Files of old versions stay. Returns how many were deleted; none where the log no longer tells of all
-    versions, because then an old file cannot be told from an orphan. Local tables only.
+    Files of old versions stay. Nothing is deleted where the log does not tell of all versions, or cannot be
+    read: an old file cannot be told from an orphan then. Local tables only.
     """
     log = folder / "_delta_log"
     commits = sorted(log.glob("*.json"))
     if any(log.glob("*.checkpoint*.parquet")) and (not commits or int(commits[0].stem) != 0):
-        return 0
+        return
     named: set[str] = set()
     for commit in commits:
-        for line in commit.read_text(encoding="utf-8").splitlines():
-            action = json.loads(line)
+        for line in commit.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                action = json.loads(line)
+            except ValueError:
+                return
             named.update(action[kind]["path"] for kind in ("add", "remove") if kind in action)
-    orphans = [path for path in folder.glob("*.parquet") if path.name not in named]
-    for orphan in orphans:
-        orphan.unlink()
-    return len(orphans)
+    for path in folder.glob("*.parquet"):
+        if path.name not in named:
+            path.unlink()
 
 
-def _column(field: dict[str, object]) -> Column:
-    kind, metadata = field["type"], field["metadata"]
+def _described(field: dict[str, Any]) -> tuple[str, str, str]:
+    kind = field["type"]
     name = f"array<{kind['elementType']}>" if isinstance(kind, dict) else str(kind)
     spark_name = {"integer": "int", "long": "bigint"}.get(name, name)
-    comment = metadata.get("comment", "") if isinstance(metadata, dict) else ""
-    return Column(name=str(field["name"]), type=spark_name, comment=str(comment))
+    return field["name"], spark_name, field["metadata"].get("comment", "")
 
 
 def _literal(text: str) -> str:

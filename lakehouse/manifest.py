@@ -9,6 +9,7 @@ that file in its place.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, Literal
 
@@ -20,7 +21,7 @@ from lakehouse.storage import Lake
 MANIFEST_NAME = "_manifest.json"
 PREVIOUS_NAME = "_manifest.previous.json"
 LOADING_NAME = "_loading.json"
-"""Stands in the lake while a load runs. Beside no manifest it means that the first load never finished."""
+"""Stands in the lake during its first load. Beside no manifest it means that this load never finished."""
 FORMAT_VERSION: Final = 1
 
 
@@ -81,27 +82,42 @@ class Manifest(_Frozen):
     tables: dict[str, TableEntry]
 
 
-def read_manifest(lake: Lake) -> Manifest | None:
-    """The published manifest, or None where the lake has none.
+def read_manifest(lake: Lake, name: str = MANIFEST_NAME) -> Manifest | None:
+    """The published manifest (or the one before it, by its name), None where the lake has none.
 
     Raises LakeError where the file is there and cannot be understood.
     """
-    raw = lake.read_file(MANIFEST_NAME)
+    raw = lake.read_file(name)
     if raw is None:
         return None
     try:
         return Manifest.model_validate_json(raw)
     except ValidationError as error:
         raise LakeError(
-            f"{MANIFEST_NAME} in {lake} cannot be read ({error.error_count()} errors, the first: "
+            f"{name} in {lake} cannot be read ({error.error_count()} errors, the first: "
             f"{error.errors()[0]['msg']}). Load the lake again, or put {PREVIOUS_NAME} in its place."
         ) from error
 
 
 def publish_manifest(lake: Lake, manifest: Manifest) -> None:
-    """Make `manifest` the one that readers see, keeping the one before it. Atomic."""
-    current = lake.read_file(MANIFEST_NAME)
+    """Make `manifest` the one that readers see, keeping the one before it unless that is damaged. Atomic."""
+    current = None
+    with suppress(LakeError):
+        current = read_manifest(lake)
     if current is not None:
-        lake.replace_file(PREVIOUS_NAME, current)
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    lake.replace_file(MANIFEST_NAME, text.encode("utf-8"))
+        lake.replace_file(PREVIOUS_NAME, _encoded(current))
+    lake.replace_file(MANIFEST_NAME, _encoded(manifest))
+
+
+def last_generation(lake: Lake) -> int:
+    """The number of the last load that was published, 0 where there was none that can still be read."""
+    for name in (MANIFEST_NAME, PREVIOUS_NAME):
+        with suppress(LakeError):
+            manifest = read_manifest(lake, name)
+            if manifest is not None:
+                return manifest.generation
+    return 0
+
+
+def _encoded(manifest: Manifest) -> bytes:
+    return json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False).encode()

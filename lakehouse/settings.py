@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         "https://datasets.imdbws.com", description="Where `imdb-etl download` finds IMDb's published files."
     )
     load_memory_mb: int = Field(
-        768, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
+        768, ge=16, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
     )
 
     # services, under the names that they gave
@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         folder = self.state_dir or _default_state_dir()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
+
+    @property
+    def links(self) -> Path:
+        """Where lakes with unusual paths are linked from (`Lake.reachable`)."""
+        return self.state / "lakes"
 
     @property
     def audit_path(self) -> Path:

@@ -7,6 +7,7 @@ files beside them.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from contextlib import suppress
@@ -21,7 +22,14 @@ from lakehouse.errors import LakeError, UsageError
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
+# Engines take a path for a URL or a pattern: a blank, a letter beyond ASCII, `#`, `[` or `{` leads them elsewhere.
+_PLAIN = re.compile(r"[A-Za-z0-9_./+=@,~-]+")
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
+
+
+def is_plain(path: str) -> bool:
+    """Whether every engine reads a path letter by letter."""
+    return _PLAIN.fullmatch(path) is not None
 
 
 class LakeKind(Enum):
@@ -35,18 +43,19 @@ class Lake:
     """The address of a lake.
 
     `address` is an absolute path for a directory, the URL without a trailing slash for storage, and
-    `catalog.schema` for a catalogue.
+    `catalog.schema` for a catalogue. `shown` is what a person calls it, where that is something else.
     """
 
     kind: LakeKind
     address: str
+    shown: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Lake:
         """Read what a person wrote as `--lake`.
 
         `catalog.schema` is taken for a catalogue only where no such file or folder exists.
-        Raises UsageError where the text is empty or a URL has no scheme that is known here.
+        Raises UsageError where the text is empty.
         """
         if not text.strip():
             raise UsageError("--lake is empty. Give a directory, a storage URL, or catalog.schema.")
@@ -59,7 +68,26 @@ class Lake:
         return cls(LakeKind.DIRECTORY, os.path.abspath(os.path.expanduser(text)))
 
     def __str__(self) -> str:
-        return self.address
+        return self.shown or self.address
+
+    def reachable(self, links: Path) -> Lake:
+        """The same lake by an address that every engine reads letter by letter.
+
+        A folder whose path is not plain is reached through a symbolic link in the folder `links`.
+        Raises UsageError where that cannot help.
+        """
+        if self.kind is not LakeKind.DIRECTORY or is_plain(self.address):
+            return self
+        if "%" in self.address or "\\" in self.address:
+            raise UsageError(f"--lake {self}: no engine reads a path with % or \\ in it. Choose another folder.")
+        link = links / hashlib.sha256(os.fsencode(self.address)).hexdigest()[:16]
+        if not is_plain(str(link)):
+            raise UsageError(
+                f"--lake {self}: engines read only paths of plain letters and digits, and neither this one nor "
+                f"{links} is. Set IMDB_STATE_DIR to a folder with a plain path."
+            )
+        _link(link, self.address)
+        return Lake(self.kind, str(link), self.address)
 
     @property
     def directory(self) -> Path | None:
@@ -125,6 +153,13 @@ class Lake:
         except (ArrowInvalid, OSError) as error:
             raise UsageError(f"--lake {self.address}: this storage cannot be opened: {error}") from error
         return filesystem, root.rstrip("/")
+
+
+def _link(link: Path, target: str) -> None:
+    """Make a symbolic link, or leave the one that is there: its name is made of its target."""
+    link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        link.symlink_to(target)
 
 
 def _read_local(path: Path) -> bytes | None:

@@ -38,6 +38,8 @@ AWKWARD: dict[str, list[str]] = {
         'tt0000002\t2\tnm0000002\tactor\t\\N\t["The D\'Acoyne: Duke","The Banker, seated","Caf\\u00e9 [x]"]',
         'tt0000002\t3\tnm0000001\twriter\tnovels "A Wizard", "B" and "C"\t\\N',
         "tt0000003\t1\tnm10000003\tself\t\\N\t[]",
+        'tt0000003\t2\tnm10000003\tself\t\\N\t[ "\\ud83d\\ude00 \\\\" ,"", "b"]',
+        "tt0000003\t3\tnm10000003\tself\t\\N\t[" + ",".join(f'"\\"{i}\\""' for i in range(20_000)) + "]",
         "tt9999999\t1\tnm0000001\tdirector\t\\N\t\\N",
         "tt9999999\t2\tnm9999999\tdirector\t\\N\t\\N",
     ],

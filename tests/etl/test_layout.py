@@ -52,10 +52,15 @@ def test_a_source_in_another_order_is_sorted(make_source: MakeSource, tmp_path: 
 
 def test_joins_that_do_not_fit_in_memory_give_the_same_view(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    assert run_etl("sample", "--out", source, "--titles", 60_000, "--seed", 5).returncode == 0
-    for name, memory in (("hash", "4096"), ("merge", "256")):
-        done = run_etl("load", "--source", source, "--lake", tmp_path / name, IMDB_LOAD_MEMORY_MB=memory)
+    assert run_etl("sample", "--out", source, "--titles", 100_000, "--seed", 5).returncode == 0
+    settings = {"hash": load_settings(load_memory_mb=512), "merge": load_settings(load_memory_mb=MERGE_MEMORY_MB)}
+    size = sum(file.stat().st_size for file in source.iterdir())
+    for join, chosen in settings.items():
+        config = engine_config("embedded", chosen, size)
+        assert config["SAIL_OPTIMIZER__PREFER_HASH_JOIN"] == str(join == "hash").lower()
+        memory = str(chosen.load_memory_mb)
+        done = run_etl("load", "--source", source, "--lake", tmp_path / join, IMDB_LOAD_MEMORY_MB=memory)
         assert done.returncode == 0, done.stderr
-    ours, theirs = (pa.concat_tables(data_files(tmp_path / name, "movie_cast")) for name in ("hash", "merge"))
+    ours, theirs = (pa.concat_tables(data_files(tmp_path / name, "movie_cast")) for name in settings)
     order = [("tconst", "ascending"), ("ordering", "ascending")]
     assert ours.sort_by(order).equals(theirs.sort_by(order))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from filelock import FileLock
 
 from tests.etl.conftest import AWKWARD, HEADERS, MakeSource, manifest_of, rejects_of, rows_of, run_etl
@@ -53,6 +55,7 @@ MALFORMED: dict[str, list[tuple[str | bytes, str]]] = {
         ("tt0000100\tgood\t5", "averageRating is not a number"),
         ("tt0000100\t\\N\t5", "averageRating is missing"),
         ("tt0000100\t5.5\t-", "numVotes is not a whole number"),
+        ("tt0000100\t5.5\t9999999999", "numVotes is not a whole number of at most nine digits"),
     ],
     "title.principals": [
         ('tt0000100\t1\tnm1\tactor\t\\N\t["broken', "characters is not a JSON list"),
@@ -60,6 +63,12 @@ MALFORMED: dict[str, list[tuple[str | bytes, str]]] = {
         ('tt0000100\t3\tnm1\tactor\t\\N\t["a", 1]', "characters is not a JSON list"),
         ('tt0000100\t4\tnm1\tactor\t\\N\t["a"] tail', "characters is not a JSON list"),
         ('tt0000100\t5\tnm1\tactor\t\\N\t["a" "b"]', "characters is not a JSON list"),
+        ('tt0000100\t6\tnm1\tactor\t\\N\t["a", b]', "characters is not a JSON list"),
+        ('tt0000100\t7\tnm1\tactor\t\\N\t[\u00a0"a"]', "characters is not a JSON list"),
+        ('tt0000100\t8\tnm1\tactor\t\\N\t["\\ud800"]', "characters is not a JSON list"),
+        ('tt0000100\t9\tnm1\tactor\t\\N\t["a"]\u2028', "characters is not a JSON list"),
+        ('tt0000100\t10\tnm1\tactor\t\\N\t["a",]', "characters is not a JSON list"),
+        ("tt0000100\t1\u2028\tnm1\tactor\t\\N\t\\N", "ordering is not a whole number"),
     ],
 }
 
@@ -94,6 +103,8 @@ def test_characters_are_lists_with_their_escapes_resolved(awkward_lake: Path) ->
     assert found["tt0000002", 3]["characters"] is None
     assert found["tt0000002", 3]["job"] == 'novels "A Wizard", "B" and "C"'
     assert found["tt0000003", 1]["characters"] == []
+    assert found["tt0000003", 2]["characters"] == ["😀 \\", "", "b"]
+    assert found["tt0000003", 3]["characters"] == [f'"{i}"' for i in range(20_000)]
 
 
 def test_the_other_files_are_typed_too(awkward_lake: Path) -> None:
@@ -115,6 +126,8 @@ def test_the_gold_views_hold_the_rated_titles_and_the_known_credits(awkward_lake
         ("tt0000002", 2),
         ("tt0000002", 3),
         ("tt0000003", 1),
+        ("tt0000003", 2),
+        ("tt0000003", 3),
     }
     assert list(rows_of(awkward_lake, "movie_cast")[0]) == [
         "tconst", "primaryTitle", "titleType", "startYear", "nconst",
@@ -175,6 +188,24 @@ def test_the_summary_counts_what_was_read_written_and_rejected(make_source: Make
     assert cells[2:5] == ["6", "4", "2"]
     assert "principals_delta: 2 rows have a tconst that movies_delta lacks." in done.stdout
     assert "principals_delta: 1 rows have a nconst that persons_delta lacks." in done.stdout
+
+
+def test_a_reload_adds_one_version_to_each_table(make_source: MakeSource, tmp_path: Path) -> None:
+    source, lake = make_source(), tmp_path / "lake"
+    for _ in range(2):
+        assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    for name, entry in manifest_of(lake)["tables"].items():
+        assert entry["version"] == 2, name  # made, filled, filled again
+
+
+def test_a_table_of_another_shape_is_replaced_and_its_old_version_stays(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    write_deltalake(str(lake / "movies_delta"), pa.table({"tconst": ["tt1"], "title": ["x"]}))
+    assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
+    fields = {field.name: field.metadata for field in DeltaTable(str(lake / "movies_delta")).schema().fields}
+    assert fields["runtimeMinutes"]["comment"] == "Running time in minutes. Null: unknown."
+    assert len(rows_of(lake, "movies_delta")) == 6
+    assert DeltaTable(str(lake / "movies_delta"), version=0).to_pyarrow_table().column_names == ["tconst", "title"]
 
 
 def test_duplicate_keys_are_reported(make_source: MakeSource, tmp_path: Path) -> None:
@@ -241,12 +272,58 @@ def test_a_second_load_into_the_same_lake_is_turned_away(make_source: MakeSource
 def _assert_refused(source: Path, lake: Path, words: str) -> None:
     done = run_etl("load", "--source", source, "--lake", lake)
     assert done.returncode == 1
-    sentences = [line for line in done.stderr.splitlines() if line.startswith("imdb-etl: ")]
-    assert len(sentences) == 1
-    assert words in sentences[0]
-    assert "Traceback" not in done.stderr
+    progress = ("inspect ", "load ", "build ")
+    (sentence,) = (line for line in done.stderr.splitlines() if not line.startswith(progress))
+    assert sentence.startswith("imdb-etl: ")
+    assert words in sentence
     assert not (lake / "_manifest.json").exists()
     assert not (lake / "_work").exists()
+
+
+@pytest.mark.parametrize("name", ["with space", "ünï日本", "a[1]{b}*?", "hash#quote\"'$;"])
+def test_any_folder_name_can_be_source_and_lake(name: str, make_source: MakeSource, tmp_path: Path) -> None:
+    source, lake = make_source(name), tmp_path / f"{name} lake"
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    assert len(rows_of(lake, "movie_cast")) == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, lake.name])
+
+
+@pytest.mark.parametrize("name", ["a%20b", "back\\slash"])
+def test_a_folder_that_no_engine_can_read_is_refused(name: str, make_source: MakeSource, tmp_path: Path) -> None:
+    done = run_etl("load", "--source", make_source(), "--lake", tmp_path / name)
+    assert done.returncode == 2
+    assert "Choose another folder" in done.stderr
+    assert not (tmp_path / name).exists()
+
+
+def test_a_lake_that_is_a_file_is_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    (tmp_path / "file").write_text("x")
+    for lake in (tmp_path / "file", tmp_path / "file" / "lake"):
+        done = run_etl("load", "--source", source, "--lake", lake)
+        assert done.returncode == 1
+        assert "cannot be written" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_manifest_is_replaced_by_loading_again(make_source: MakeSource, tmp_path: Path) -> None:
+    source, lake = make_source(), tmp_path / "lake"
+    for _ in range(2):
+        assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    previous = (lake / "_manifest.previous.json").read_bytes()
+    (lake / "_manifest.json").write_text('{"broken')
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    assert manifest_of(lake)["generation"] == 2  # one above the one that could still be read
+    assert (lake / "_manifest.previous.json").read_bytes() == previous
+
+
+def test_files_of_other_tables_in_the_folder_are_left_alone(make_source: MakeSource, tmp_path: Path) -> None:
+    foreign = tmp_path / "lake" / "other"
+    (foreign / "_delta_log").mkdir(parents=True)
+    (foreign / "_delta_log" / f"{0:020}.json").write_text("{}")
+    (foreign / "in-flight.parquet").write_bytes(b"x")
+    assert run_etl("load", "--source", make_source(), "--lake", tmp_path / "lake").returncode == 0
+    assert (foreign / "in-flight.parquet").exists()
 
 
 def test_plain_files_are_read_like_packed_ones(make_source: MakeSource, tmp_path: Path) -> None:
@@ -320,13 +397,35 @@ def test_a_killed_load_leaves_the_old_lake_and_the_next_one_cleans_up(sample: Pa
     assert not (lake / "_loading.json").exists()
 
 
-def _kill_when_it_says(moment: str, source: Path, lake: Path) -> None:
+def test_a_first_load_that_is_killed_is_marked_and_the_next_one_finishes(sample: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    _kill_when_it_says("load principals_delta", sample, lake)
+    assert (lake / "_loading.json").exists()
+    assert not (lake / "_manifest.json").exists()
+    assert run_etl("load", "--source", sample, "--lake", lake).returncode == 0
+    assert not (lake / "_loading.json").exists()
+    assert manifest_of(lake)["generation"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_load_ends_soon_and_cleans_up(number: signal.Signals, sample: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    code, rest = _kill_when_it_says("load movies_delta", sample, lake, number)
+    assert code == 130
+    assert rest.splitlines()[-1].startswith("imdb-etl: interrupted.")
+    assert "Traceback" not in rest
+    assert not (lake / "_work").exists()
+
+
+def _kill_when_it_says(
+    moment: str, source: Path, lake: Path, number: signal.Signals = signal.SIGKILL
+) -> tuple[int, str]:
     command = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load", "--source", str(source), "--lake", str(lake)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith(moment):
-                process.kill()
-                break
-        else:
-            pytest.fail(f"the load ended without saying {moment!r}")
+                process.send_signal(number)
+                rest = process.stderr.read()
+                return process.wait(timeout=30), rest
+        raise AssertionError(f"the load ended without saying {moment!r}")
