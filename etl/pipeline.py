@@ -114,8 +114,8 @@ def load(source: Path, lake: Lake, engine: EngineKind, settings: Settings, repor
     files = [(dataset, path) for dataset, path in found if path is not None]
     for dataset, path in files:
         check_header(path, dataset)
-    config = _engine_config(engine, settings, sum(_packed_bytes(path) for _, path in files))
-    with clear_errors(lake), ExitStack() as stack:
+    config = engine_config(engine, settings, sum(_packed_bytes(path) for _, path in files))
+    with clear_errors(lake, settings), ExitStack() as stack:
         folder, lake = lake.directory, lake.reachable(settings.links)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -311,8 +311,11 @@ def _packed_bytes(path: Path) -> int:
     return size if path.suffix == ".gz" else size // 4
 
 
-def _engine_config(engine: EngineKind, settings: Settings, source_bytes: int) -> dict[str, str]:
-    """What a load asks of an engine beyond its defaults, above all to spill to disk in time."""
+def engine_config(engine: EngineKind, settings: Settings, source_bytes: int) -> dict[str, str]:
+    """What a load asks of an engine beyond its defaults, above all to spill to disk in time.
+
+    `source_bytes` is the size of the source files, packed.
+    """
     if engine == "spark":
         return {"spark.hadoop.parquet.block.size": str(16 << 20), "spark.driver.memory": "4g"}
     memory = settings.load_memory_mb << 20

@@ -23,8 +23,8 @@ _CLOSED_WORDS = ("Permission denied", "Read-only file system")
 
 
 @contextlib.contextmanager
-def clear_errors(lake: Lake) -> Iterator[None]:
-    """What a person can mend about the lake's storage, said in one sentence whichever library met it."""
+def clear_errors(lake: Lake, settings: Settings) -> Iterator[None]:
+    """What a person can mend about storage and memory, said in one sentence whichever library met it."""
     try:
         yield
     except LakehouseError:
@@ -36,6 +36,11 @@ def clear_errors(lake: Lake) -> Iterator[None]:
         if getattr(error, "errno", None) in _FULL or any(words in text for words in _FULL_WORDS):
             raise LakeError(
                 f"The disk of {lake} is full. Make room and load again; what was served before is unchanged."
+            ) from error
+        if "Resources exhausted" in text:
+            raise LakeError(
+                f"A step of the load needs more memory than IMDB_LOAD_MEMORY_MB={settings.load_memory_mb} allows, even "
+                "with what goes to disk. Set it higher and load again; what was served before is unchanged."
             ) from error
         if isinstance(error, OSError) or any(words in text for words in _CLOSED_WORDS):
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "permission denied"

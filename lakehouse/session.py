@@ -129,7 +129,8 @@ def open_session(
 @contextmanager
 def _open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[EngineSession]:
     # Sail reads its settings from the environment when its library is loaded.
-    os.environ.update(_SAIL_CONFIG | config)
+    for name, value in (_SAIL_CONFIG | config).items():
+        os.environ.setdefault(name, value)  # whoever runs the program has the last word
     if work_dir is not None:
         os.environ["SAIL_RUNTIME__TEMPORARY_FILES__PATHS"] = f'["{work_dir}"]'
     try:

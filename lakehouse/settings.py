@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         "https://datasets.imdbws.com", description="Where `imdb-etl download` finds IMDb's published files."
     )
     load_memory_mb: int = Field(
-        768, ge=16, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
+        768, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
     )
 
     # services, under the names that they gave

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, run_etl
+from etl.pipeline import engine_config
+from lakehouse.settings import load_settings
+from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, rows_of, run_etl
 
 
 @pytest.fixture(params=["embedded", "spark"])
@@ -50,17 +52,22 @@ def test_a_source_in_another_order_is_sorted(make_source: MakeSource, tmp_path: 
     assert_in_order(tmp_path / "lake", "ratings_delta")
 
 
-def test_joins_that_do_not_fit_in_memory_give_the_same_view(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    assert run_etl("sample", "--out", source, "--titles", 100_000, "--seed", 5).returncode == 0
-    settings = {"hash": load_settings(load_memory_mb=512), "merge": load_settings(load_memory_mb=MERGE_MEMORY_MB)}
-    size = sum(file.stat().st_size for file in source.iterdir())
-    for join, chosen in settings.items():
-        config = engine_config("embedded", chosen, size)
-        assert config["SAIL_OPTIMIZER__PREFER_HASH_JOIN"] == str(join == "hash").lower()
-        memory = str(chosen.load_memory_mb)
-        done = run_etl("load", "--source", source, "--lake", tmp_path / join, IMDB_LOAD_MEMORY_MB=memory)
-        assert done.returncode == 0, done.stderr
-    ours, theirs = (pa.concat_tables(data_files(tmp_path / name, "movie_cast")) for name in settings)
-    order = [("tconst", "ascending"), ("ordering", "ascending")]
-    assert ours.sort_by(order).equals(theirs.sort_by(order))
+@pytest.mark.parametrize(("packed_mb", "hashed"), [(160, True), (2_000, False)])
+def test_a_source_that_hash_joins_cannot_hold_is_joined_by_merging(packed_mb: int, hashed: bool) -> None:
+    config = engine_config("embedded", load_settings(), packed_mb << 20)
+    assert config["SAIL_OPTIMIZER__PREFER_HASH_JOIN"] == str(hashed).lower()
+
+
+def test_joining_by_merging_gives_the_same_views(sample: Path, embedded_sample_lake: Path, tmp_path: Path) -> None:
+    merge = {"SAIL_OPTIMIZER__PREFER_HASH_JOIN": "false"}
+    done = run_etl("load", "--source", sample, "--lake", tmp_path / "lake", **merge)
+    assert done.returncode == 0, done.stderr
+    for view in ("movies_with_ratings", "movie_cast"):
+        assert rows_of(tmp_path / "lake", view) == rows_of(embedded_sample_lake, view)
+
+
+def test_a_load_that_needs_more_memory_says_which_setting(sample: Path, tmp_path: Path) -> None:
+    little = {"SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(4 << 20)}
+    done = run_etl("load", "--source", sample, "--lake", tmp_path / "lake", **little)
+    assert done.returncode == 1
+    assert "IMDB_LOAD_MEMORY_MB" in done.stderr.splitlines()[-1]

@@ -198,7 +198,9 @@ def test_a_reload_adds_one_version_to_each_table(make_source: MakeSource, tmp_pa
         assert entry["version"] == 2, name  # made, filled, filled again
 
 
-def test_a_table_of_another_shape_is_replaced_and_its_old_version_stays(make_source: MakeSource, tmp_path: Path) -> None:
+def test_a_table_of_another_shape_is_replaced_and_its_old_version_stays(
+    make_source: MakeSource, tmp_path: Path
+) -> None:
     lake = tmp_path / "lake"
     write_deltalake(str(lake / "movies_delta"), pa.table({"tconst": ["tt1"], "title": ["x"]}))
     assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
