@@ -28,7 +28,7 @@ class Engine(Protocol):
         """All tables and views that this lake serves."""
 
     def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
-        """Run a checked query to its end, its deadline or its cancellation. `query_id` is not used twice."""
+        """Run a checked query to its end, its deadline or its cancellation. `query_id` has no comma and is used once."""
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
         """The engine's plan of a checked query, without running it and without naming a path."""

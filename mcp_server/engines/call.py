@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut, ResourceLimit
 from mcp_server.engines.process import Death
-from mcp_server.engines.wire import Frame
+from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame
 
 _NARROW = (
     "Read less: name the columns, filter before joining or collecting, use an aggregate or a LIMIT in a "
@@ -47,6 +47,8 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
     if frame.op != "error":
         return
     text, kind = frame.fields["text"], frame.fields["kind"]
+    if kind == "large":
+        raise ResourceLimit(f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. {_NARROW}")
     if kind == "memory":
         raise ResourceLimit(f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}")
     if kind == "interrupted" and call.cancelled:

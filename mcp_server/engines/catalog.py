@@ -102,7 +102,7 @@ class LakeCatalog:
             )
         logs = _delta_logs(directory)
         if not logs or (directory / LOADING_NAME).exists():
-            raise LakeError(_nothing_there(directory))
+            raise LakeError(_nothing_there(self._lake, directory))
         return [(_describe(log.parent), str(log.parent)) for log in logs]
 
 
@@ -110,18 +110,18 @@ def _delta_logs(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob(f"*/{_DELTA_LOG}") if not path.parent.name.startswith((".", "_")))
 
 
-def _nothing_there(directory: Path) -> str:
-    load = f"imdb-etl load --source DIR --lake {directory}"
+def _nothing_there(lake: Lake, directory: Path) -> str:
+    load = f"imdb-etl load --source DIR --lake {lake}"
     if not directory.exists():
-        return f"There is no lake at {directory}. Make one with: {load} (or try all of it with: imdb-demo)."
+        return f"There is no lake at {lake}. Make one with: {load} (or try all of it with: imdb-demo)."
     if not directory.is_dir():
-        return f"{directory} is a file, not a lake. Give the folder that imdb-etl load wrote."
+        return f"{lake} is a file, not a lake. Give the folder that imdb-etl load wrote."
     if any(directory.iterdir()):
         return (
-            f"{directory} holds no finished lake: its first load still runs or was broken off, "
+            f"{lake} holds no finished lake: its first load still runs or was broken off, "
             f"or it is not a lake. Wait for the load, or start it again: {load}"
         )
-    return f"The lake at {directory} is empty. Load it with: {load}"
+    return f"The lake at {lake} is empty. Load it with: {load}"
 
 
 def _describe(folder: Path) -> TableInfo:

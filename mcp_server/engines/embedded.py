@@ -36,8 +36,12 @@ class EmbeddedEngine(LocalEngine):
             EngineSpec(
                 kind="embedded",
                 config=config,
-                # In KiB. By default the allocator reserves 1 GiB at once, all of which counts towards the ceiling.
-                environment={"MIMALLOC_ARENA_RESERVE": "65536"},
+                environment={
+                    # In KiB. By default the allocator reserves 1 GiB at once, which counts towards the ceiling.
+                    "MIMALLOC_ARENA_RESERVE": "65536",
+                    # Set before the process begins: `open_session` is too late for some of Rust in it.
+                    "RUST_BACKTRACE": "0",
+                },
                 memory_mb=settings.engine_memory_mb,
                 isolation=_isolation(lake, settings),
                 start_seconds=60,

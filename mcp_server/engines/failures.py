@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-Kind = Literal["failed", "memory", "interrupted", "lost"]
+Kind = Literal["failed", "large", "memory", "interrupted", "lost"]
 
-# An engine that was told to stop, ran out of memory, or is going down.
+# An engine that was told to stop, ran out of memory, or is going down; an answer that is too large for its transport.
 _MARKS: Mapping[Kind, re.Pattern[str]] = {
     "lost": re.compile(
         r"StatusCode\.UNAVAILABLE|Py4JNetworkError|ConnectionRefusedError|Answer from Java side is empty"
@@ -23,9 +23,10 @@ _MARKS: Mapping[Kind, re.Pattern[str]] = {
     "interrupted": re.compile(
         r"OPERATION_CANCELED|SPARK_JOB_CANCELLED|job \d+ cancelled|operation .*cancel", re.IGNORECASE
     ),
+    "large": re.compile(r"message larger than max|maxResultSize|EXCEED_LIMIT_LENGTH"),
     "memory": re.compile(
         r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError|MemoryError"
-        r"|UNABLE_TO_ACQUIRE_MEMORY|EXCEED_LIMIT_LENGTH|Cannot reserve|maxResultSize|larger than max"
+        r"|UNABLE_TO_ACQUIRE_MEMORY|Cannot reserve"
     ),
 }
 

@@ -14,6 +14,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+MAX_RESULT_BYTES = 128 << 20
+"""What one answer may weigh in Arrow: 100,000 rows, the most that can be set, of 1,300 bytes each."""
+
 _LENGTHS = struct.Struct(">II")
 
 

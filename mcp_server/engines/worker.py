@@ -28,15 +28,12 @@ from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.session import EngineSession, fetch, open_session
 from mcp_server.engines import sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
-from mcp_server.engines.wire import Frame, Wire
+from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame, Wire
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
     from pyspark.sql import DataFrame, SparkSession
-
-MAX_RESULT_BYTES = 128 << 20
-"""What one answer may weigh in Arrow. Larger than any that the settings allow to be shown (100,000 rows)."""
 
 _PLAIN = re.compile(r"[\w/.,:;=@+!$&()'-]+", re.ASCII)
 """Paths that Sail finds; it encodes any other letter twice (each one tried: docs/engines.md)."""
@@ -132,8 +129,7 @@ class Worker:
         types = [column.dataType.simpleString() for column in rows.schema]
         table = fetch(rows)
         if table.nbytes > MAX_RESULT_BYTES:
-            text = f"The answer has {table.nbytes >> 20} MiB and may have {MAX_RESULT_BYTES >> 20} MiB."
-            self._fail(frame.fields["id"], Failure("memory", text))
+            self._fail(frame.fields["id"], Failure("large", f"{table.nbytes} bytes"))
             return
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
