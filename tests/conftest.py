@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -12,14 +13,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+JAVA = 17
 
 
 @pytest.fixture(scope="session")
 def java() -> None:
     """Skips the test where there is no Java 17 or newer."""
-    binary = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if "JAVA_HOME" in os.environ else shutil.which("java")
-    if binary is None or subprocess.run([binary, "-version"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs Java 17+")
+    home = os.environ.get("JAVA_HOME")
+    binary = shutil.which(os.path.join(home, "bin", "java") if home else "java")
+    said = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False).stderr if binary else ""
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < JAVA:
+        pytest.skip(f"needs Java {JAVA}+")
 
 
 @pytest.fixture(scope="session")

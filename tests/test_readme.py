@@ -28,6 +28,13 @@ def test_the_table_of_settings_is_generated_from_the_code() -> None:
     assert settings_table() in README
 
 
+def test_every_page_that_is_linked_exists() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
 def test_every_command_in_the_readme_is_run_by_a_test_or_by_ci() -> None:
     fenced = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
     assert sorted(fenced) == sorted(command for _, command in BLOCKS)
