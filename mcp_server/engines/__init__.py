@@ -28,13 +28,13 @@ class Engine(Protocol):
         """All tables and views that this lake serves."""
 
     def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
-        """Run a checked query to its end, its deadline or its cancellation. `query_id` has no comma and is used once."""
+        """Run a checked query to its end, deadline or cancellation. `query_id` has no comma and is used once."""
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
         """The engine's plan of a checked query, without running it and without naming a path."""
 
     def cancel(self, query_id: str) -> None:
-        """Stop a query in the engine, also one that is only about to come. Does nothing where it has ended."""
+        """Stop a query in the engine, also one that is only about to come. Nothing happens where it has ended."""
 
     def close(self) -> None:
         """End the engine and everything that it started. Idempotent."""
