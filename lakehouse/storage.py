@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 # Engines take a path for a URL or a pattern: a blank, a letter beyond ASCII, `#`, `[` or `{` leads them elsewhere.
-_PLAIN = re.compile(r"[A-Za-z0-9_./+=@,~-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_./+=@,-]+")
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 
 
