@@ -1,0 +1,188 @@
+"""What happens when something goes wrong: bad sources, odd folders, full disks, killed and interrupted loads."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from tests.etl.conftest import HEADERS, MakeSource, manifest_of, rows_of, run_etl
+
+HEADER = HEADERS["title.ratings"].encode()
+BAD_SOURCES: dict[str, tuple[dict[str, Any], str]] = {
+    "a byte-order mark": ({"title_ratings": b"\xef\xbb\xbf" + HEADER + b"\ntt1\t1.0\t1\n"}, "byte-order mark"),
+    "windows line ends": ({"title_ratings": HEADER + b"\r\ntt1\t1.0\t1\r\n"}, "CRLF"),
+    "a missing file": ({"title_ratings": None}, "title.ratings.tsv.gz is missing"),
+    "an empty file": ({"title_ratings": b""}, "is empty"),
+    "a header alone": ({"title_ratings": HEADER + b"\n"}, "no line below it"),
+    "another header": ({"title_ratings": b"tconst\trating\tvotes\ntt1\t1.0\t1\n"}, "another header"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SOURCES)
+def test_a_source_that_cannot_be_loaded_is_one_sentence(case: str, make_source: MakeSource, tmp_path: Path) -> None:
+    changes, words = BAD_SOURCES[case]
+    _assert_refused(make_source(**changes), tmp_path / "lake", words)
+
+
+def test_a_truncated_file_is_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    packed = source / "title.basics.tsv.gz"
+    packed.write_bytes(packed.read_bytes()[:-12])
+    _assert_refused(source, tmp_path / "lake", "title.basics.tsv.gz is truncated")
+
+
+def test_a_damaged_file_is_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    (source / "title.basics.tsv.gz").write_bytes(b"not gzip at all")
+    _assert_refused(source, tmp_path / "lake", "not a valid gzip file")
+
+
+def test_a_file_that_is_there_twice_is_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    (source / "title.basics.tsv").write_text("x")
+    _assert_refused(source, tmp_path / "lake", "Both title.basics.tsv.gz and title.basics.tsv")
+
+
+def test_a_second_load_into_the_same_lake_is_turned_away(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    with FileLock(lake / "_load.lock"):
+        _assert_refused(make_source(), lake, "Another load into")
+
+
+def _assert_refused(source: Path, lake: Path, words: str) -> None:
+    done = run_etl("load", "--source", source, "--lake", lake)
+    assert done.returncode == 1
+    progress = ("inspect ", "load ", "build ")
+    (sentence,) = (line for line in done.stderr.splitlines() if not line.startswith(progress))
+    assert sentence.startswith("imdb-etl: ")
+    assert words in sentence
+    assert not (lake / "_manifest.json").exists()
+    assert not (lake / "_work").exists()
+
+
+@pytest.mark.parametrize("name", ["with space", "ünï日本", "a[1]{b}*?", "hash#quote\"'$;"])
+def test_any_folder_name_can_be_source_and_lake(name: str, make_source: MakeSource, tmp_path: Path) -> None:
+    source, lake = make_source(name), tmp_path / f"{name} lake"
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    assert len(rows_of(lake, "movie_cast")) == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, lake.name])
+
+
+@pytest.mark.parametrize("name", ["a%20b", "back\\slash"])
+def test_a_folder_that_no_engine_can_read_is_refused(name: str, make_source: MakeSource, tmp_path: Path) -> None:
+    done = run_etl("load", "--source", make_source(), "--lake", tmp_path / name)
+    assert done.returncode == 2
+    assert "Choose another folder" in done.stderr
+    assert not (tmp_path / name).exists()
+
+
+def test_a_lake_that_is_a_file_is_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    (tmp_path / "file").write_text("x")
+    for lake in (tmp_path / "file", tmp_path / "file" / "lake"):
+        done = run_etl("load", "--source", source, "--lake", lake)
+        assert done.returncode == 1
+        assert "cannot be written" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_manifest_is_replaced_by_loading_again(make_source: MakeSource, tmp_path: Path) -> None:
+    source, lake = make_source(), tmp_path / "lake"
+    for _ in range(2):
+        assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    previous = (lake / "_manifest.previous.json").read_bytes()
+    (lake / "_manifest.json").write_text('{"broken')
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    assert manifest_of(lake)["generation"] == 2  # one above the one that could still be read
+    assert (lake / "_manifest.previous.json").read_bytes() == previous
+
+
+def test_files_of_other_tables_in_the_folder_are_left_alone(make_source: MakeSource, tmp_path: Path) -> None:
+    foreign = tmp_path / "lake" / "other"
+    (foreign / "_delta_log").mkdir(parents=True)
+    (foreign / "_delta_log" / f"{0:020}.json").write_text("{}")
+    (foreign / "in-flight.parquet").write_bytes(b"x")
+    assert run_etl("load", "--source", make_source(), "--lake", tmp_path / "lake").returncode == 0
+    assert (foreign / "in-flight.parquet").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_the_lake_is_as_before(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "small"
+    lake.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", lake], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
+        before = rows_of(lake, "movies_delta")
+        big = [
+            f"tt{i:07}\tmovie\t{i * 7919:x}{'é' * (i % 40)}\t{i * 104729:x}\t0\t1999\t\\N\t90\tDrama"
+            for i in range(40_000)
+        ]
+        done = run_etl("load", "--source", make_source("big", title_basics=big), "--lake", lake)
+        assert done.returncode == 1
+        assert "The disk of" in done.stderr
+        assert "is full" in done.stderr
+        assert rows_of(lake, "movies_delta") == before
+    finally:
+        subprocess.run(["umount", lake], check=True)
+
+
+def test_a_killed_load_leaves_the_old_lake_and_the_next_one_cleans_up(sample: Path, tmp_path: Path) -> None:
+    source, lake = sample, tmp_path / "lake"
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    before = (lake / "_manifest.json").read_bytes()
+    rows = {table: len(rows_of(lake, table)) for table in manifest_of(lake)["tables"]}
+    for moment in ("inspect title.ratings", "load movies_delta", "load principals_delta", "build movies_with_ratings"):
+        _kill_when_it_says(moment, source, lake)
+        assert (lake / "_manifest.json").read_bytes() == before, moment
+        assert {table: len(rows_of(lake, table)) for table in rows} == rows, moment
+    (lake / "movies_delta" / "part-orphan.parquet").write_bytes(b"left behind")
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    assert {table: len(rows_of(lake, table)) for table in rows} == rows
+    assert not (lake / "movies_delta" / "part-orphan.parquet").exists()
+    assert not (lake / "_work").exists()
+    assert not (lake / "_loading.json").exists()
+
+
+def test_a_first_load_that_is_killed_is_marked_and_the_next_one_finishes(sample: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    _kill_when_it_says("load principals_delta", sample, lake)
+    assert (lake / "_loading.json").exists()
+    assert not (lake / "_manifest.json").exists()
+    assert run_etl("load", "--source", sample, "--lake", lake).returncode == 0
+    assert not (lake / "_loading.json").exists()
+    assert manifest_of(lake)["generation"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_load_ends_soon_and_cleans_up(number: signal.Signals, sample: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    code, rest = _kill_when_it_says("load movies_delta", sample, lake, number)
+    assert code == 130
+    assert rest.splitlines()[-1].startswith("imdb-etl: interrupted.")
+    assert "Traceback" not in rest
+    assert not (lake / "_work").exists()
+
+
+def _kill_when_it_says(
+    moment: str, source: Path, lake: Path, number: signal.Signals = signal.SIGKILL
+) -> tuple[int, str]:
+    command = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load", "--source", str(source), "--lake", str(lake)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(moment):
+                process.send_signal(number)
+                rest = process.stderr.read()
+                return process.wait(timeout=30), rest
+        raise AssertionError(f"the load ended without saying {moment!r}")
