@@ -131,7 +131,8 @@ def remove_orphans(folder: Path) -> None:
     """
     log = folder / "_delta_log"
     commits = sorted(log.glob("*.json"))
-    if any(log.glob("*.checkpoint*.parquet")) and (not commits or int(commits[0].stem) != 0):
+    # A load commits the empty table before it writes a file: without a first commit no file is a load's.
+    if not commits or int(commits[0].stem) != 0:
         return
     named: set[str] = set()
     for commit in commits:

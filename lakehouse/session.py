@@ -42,20 +42,18 @@ class Capabilities:
     `cancel`          a running query can be interrupted by its tag
     `optimize`        `OPTIMIZE … ZORDER BY` exists
     `ordered_write`   a sorted DataFrame is written in its order
-    `own_process`     the engine ends with the process that opened it, and under its memory ceiling
     """
 
     time_travel: bool
     cancel: bool
     optimize: bool
     ordered_write: bool
-    own_process: bool
 
 
 CAPABILITIES: Mapping[EngineKind, Capabilities] = MappingProxyType(
     {
-        "embedded": Capabilities(time_travel=True, cancel=True, optimize=False, ordered_write=False, own_process=True),
-        "spark": Capabilities(time_travel=True, cancel=True, optimize=True, ordered_write=True, own_process=False),
+        "embedded": Capabilities(time_travel=True, cancel=True, optimize=False, ordered_write=False),
+        "spark": Capabilities(time_travel=True, cancel=True, optimize=True, ordered_write=True),
     }
 )
 

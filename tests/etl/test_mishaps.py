@@ -109,8 +109,12 @@ def test_files_of_other_tables_in_the_folder_are_left_alone(make_source: MakeSou
     (foreign / "_delta_log").mkdir(parents=True)
     (foreign / "_delta_log" / f"{0:020}.json").write_text("{}")
     (foreign / "in-flight.parquet").write_bytes(b"x")
+    ours = tmp_path / "lake" / "movies_delta"
+    ours.mkdir()
+    (ours / "somebody's.parquet").write_bytes(b"x")
     assert run_etl("load", "--source", make_source(), "--lake", tmp_path / "lake").returncode == 0
     assert (foreign / "in-flight.parquet").exists()
+    assert (ours / "somebody's.parquet").exists()
 
 
 def test_a_full_disk_is_one_sentence_and_the_lake_is_as_before(make_source: MakeSource, tmp_path: Path) -> None:
