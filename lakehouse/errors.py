@@ -7,6 +7,7 @@
     ├── EngineUnavailable           the engine cannot start or has ended          exit code 1
     └── QueryError                  the caller can mend it: the text says how     exit code 1
         ├── Refused                 the guard said no                             exit code 3
+        ├── EngineLacks             a harmless statement that this engine cannot run
         ├── QueryFailed             the engine could not run the statement
         ├── QueryTimedOut           the time limit was reached
         ├── QueryCancelled          the caller went away or asked to stop
@@ -70,6 +71,15 @@ class Refused(QueryError):
 
     code = "refused"
     exit_code = 3
+
+
+class EngineLacks(QueryError):
+    """The guard has nothing against the statement, and the engine at hand cannot run it as Spark does.
+
+    Another engine can. The text names what is lacking and a form that works here.
+    """
+
+    code = "engine_lacks"
 
 
 class QueryFailed(QueryError):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lakehouse.errors import EngineUnavailable, UsageError
 
@@ -34,16 +34,22 @@ log = logging.getLogger(__name__)
 DELTA_COORDINATES = "io.delta:delta-spark_4.2_2.13:4.4.0"
 
 
+Dialect = Literal["spark", "sail"]
+"""Whose SQL an engine runs: all of Spark's, or what Sail has of it."""
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What an engine can do, as data. Nothing else may ask which engine it is.
 
+    `dialect`         whose SQL it runs
     `time_travel`     SQL understands `VERSION AS OF`
     `cancel`          a running query can be interrupted by its tag
     `optimize`        `OPTIMIZE … ZORDER BY` exists
     `ordered_write`   a sorted DataFrame is written in its order
     """
 
+    dialect: Dialect
     time_travel: bool
     cancel: bool
     optimize: bool
@@ -52,8 +58,8 @@ class Capabilities:
 
 CAPABILITIES: Mapping[EngineKind, Capabilities] = MappingProxyType(
     {
-        "embedded": Capabilities(time_travel=True, cancel=True, optimize=False, ordered_write=False),
-        "spark": Capabilities(time_travel=True, cancel=True, optimize=True, ordered_write=True),
+        "embedded": Capabilities(dialect="sail", time_travel=True, cancel=True, optimize=False, ordered_write=False),
+        "spark": Capabilities(dialect="spark", time_travel=True, cancel=True, optimize=True, ordered_write=True),
     }
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lakehouse.errors import LakehouseError
+from lakehouse.session import CAPABILITIES
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server import guard
@@ -52,7 +53,7 @@ class _Checker:
     """The guard on one lake: the same catalogue and limits as the server's, read without an engine."""
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
-        self._catalog = catalog_of(settings, LakeCatalog(lake).tables())
+        self._catalog = catalog_of(settings, LakeCatalog(lake).tables(), CAPABILITIES[settings.engine].dialect)
         self._limits = limits_of(settings)
         self._principal = os_user()
 

@@ -40,7 +40,8 @@ class CheckedQuery:
     `sent` is the caller's text. `sql` is what runs: the caller's own tokens without comments, with
     nothing added but what the guard splices in (table version pins). `tables` and `functions` are
     those that it reads and calls, lower case, last part of the name. `pins` maps a table to the Delta
-    version that is read. `deadline_seconds` is the time that it may run.
+    version that is read. `deadline_seconds` is the time that it may run. `rewrites` names what the guard
+    wrote in other words because the engine lacks the sender's (mcp_server/guard/dialect); mostly nothing.
     """
 
     sent: str
@@ -51,11 +52,26 @@ class CheckedQuery:
     deadline_seconds: float
     principal: Principal
     pins: Mapping[str, int]
+    rewrites: tuple[str, ...]
     seal: InitVar[object]
 
     def __post_init__(self, seal: object) -> None:
         if seal is not GUARD_SEAL:
             raise TypeError("Only the guard makes a CheckedQuery: call guard.check, never this class.")
+
+
+@dataclass(frozen=True)
+class EngineReading:
+    """What an engine itself reads in a text, without having run anything of it.
+
+    `tables` are the names in it as the engine writes them, lower case, parts joined by dots. `functions` are
+    the called names, lower case. `kinds` are the kinds of nodes of its plan. An engine that resolves names
+    before it tells (Sail) has opened every view: its tables are the leaves.
+    """
+
+    tables: frozenset[str]
+    functions: frozenset[str]
+    kinds: frozenset[str]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import anyio
 import anyio.to_thread
 
 from lakehouse.errors import QueryFailed, ResourceLimit
+from lakehouse.session import Dialect
 from lakehouse.settings import Settings
 from mcp_server import results
 from mcp_server.audit import AuditEvent
@@ -84,7 +85,7 @@ class QueryService:
 
             return guard.check(
                 sql,
-                catalog=catalog_of(self._settings, tables),
+                catalog=self._catalog(tables),
                 limits=limits_of(self._settings),
                 principal=call.principal,
                 row_limit=row_limit,
@@ -106,12 +107,15 @@ class QueryService:
             return guard.template(
                 template,
                 arguments,
-                catalog=catalog_of(self._settings, tables),
+                catalog=self._catalog(tables),
                 limits=replace(limits_of(self._settings), max_rows=rows),
                 principal=call.principal,
             )
 
         return await self._govern(call, check, self._own_caps)
+
+    def _catalog(self, tables: Tables) -> guard.Catalog:
+        return catalog_of(self._settings, tables, self._engine.capabilities.dialect)
 
     async def _govern(self, call: Call, check: Callable[[Tables], Checked], caps: results.Caps) -> results.Answer:
         started = time.monotonic()
@@ -196,9 +200,9 @@ def limits_of(settings: Settings) -> guard.Limits:
     return guard.Limits(settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds)
 
 
-def catalog_of(settings: Settings, tables: Tables) -> guard.Catalog:
+def catalog_of(settings: Settings, tables: Tables, dialect: Dialect) -> guard.Catalog:
     """What statements are checked against: the lake's tables, at the versions that belong together."""
     from mcp_server import guard
 
     pins = {table.name: table.version for table in tables if table.version is not None}
-    return guard.Catalog(settings.schema_name, tables, pins)
+    return guard.Catalog(settings.schema_name, tables, pins, dialect)

@@ -49,7 +49,7 @@ from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
 
 engine = EmbeddedEngine(Lake.parse({str(tmp_path)!r}), load_settings())
 sql = "SELECT x FROM t"
-query = CheckedQuery(sql, sql, frozenset({{"t"}}), frozenset(), RowLimit(1), 60, Principal("x"), {{}}, GUARD_SEAL)
+query = CheckedQuery(sql, sql, frozenset({{"t"}}), frozenset(), RowLimit(1), 60, Principal("x"), {{}}, (), GUARD_SEAL)
 assert engine.execute(query, "one").table.num_rows == 1
 engine.close()
 """

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lakehouse.session import Dialect
 from mcp_server.models import TableInfo
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -16,12 +17,14 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Catalog:
     """The one schema that may be read: `imdb`, or `main.imdb` where the engine has catalogues.
 
-    `pins` maps a table to the Delta version that is read; others are the latest.
+    `pins` maps a table to the Delta version that is read; others are the latest. `dialect` is whose SQL the
+    engine runs: what it lacks of Spark's is rewritten or refused (see `dialect`).
     """
 
     schema: str
     tables: tuple[TableInfo, ...]
     pins: Mapping[str, int] = field(default_factory=dict)
+    dialect: Dialect = "spark"
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TableInfo]:

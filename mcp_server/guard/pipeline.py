@@ -4,8 +4,10 @@ text      characters.TEXT_RULES       bytes, control characters, substitution
 tokens    lexer.scan, source          one statement, comments dropped, brackets in pairs, nothing too deep
 clauses   clauses.read_clauses        tables and calls, from the tokens alone
 tree      tree.read_tree              sqlglot: kinds of nodes; the same tables and calls as the tokens
-rules     RULES                       names, limits, growth, joins
+rules     case.RULES                  names, limits, growth, joins
+dialect   dialect.translate           what the engine lacks, in other words; all layers above once more
 text      splice.splice               what runs, read again
+engine    confirm.confirm             the engine's own reading: the same tables and calls, kinds of its plan
 """
 
 from __future__ import annotations
@@ -13,139 +15,143 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lakehouse.errors import Refused
+from lakehouse.errors import EngineLacks, Refused
+from mcp_server.guard.case import read_case
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.characters import TEXT_RULES
-from mcp_server.guard.clauses import read_clauses
-from mcp_server.guard.collecting import check_collecting
-from mcp_server.guard.growth import check_growth
-from mcp_server.guard.joins import check_joins
+from mcp_server.guard.confirm import confirm
+from mcp_server.guard.dialect import translate
+from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.lexer import Kind, Token, scan
-from mcp_server.guard.limits import check_groupings, check_recursion, check_row_limits, top_limit
 from mcp_server.guard.metadata import read_describe, read_explain, read_show
-from mcp_server.guard.names import Names, check_calls, resolve
-from mcp_server.guard.refusal import refused, shown
-from mcp_server.guard.relations import Relations
-from mcp_server.guard.rewrite import copy_for_analysis
+from mcp_server.guard.refusal import refused
 from mcp_server.guard.source import MAX_TOKENS, Source, read_source
 from mcp_server.guard.splice import splice
-from mcp_server.guard.tree import Tree, read_tree
-from mcp_server.guard.words import QUERY_STARTS, SET_OPERATORS
-from mcp_server.models import GUARD_SEAL, Checked, CheckedQuery, Explain, Principal, RowLimit
+from mcp_server.guard.words import SET_OPERATORS
+from mcp_server.models import GUARD_SEAL, Checked, CheckedQuery, EngineReading, Explain, Principal, RowLimit
+
+Read = Callable[[str, frozenset[str]], EngineReading | None]
+"""How an engine reads a text that reads these tables, without running it; None where it does not tell."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `imdb-mcp check` says of a statement. `limit` is the row limit enforced, None where refused."""
+    """What `imdb-mcp check` says of a statement. `limit` is the row limit enforced, None where refused.
+
+    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`. `steps` are
+    the layers that were reached, in order.
+    """
 
     allow: bool
     code: str | None
     message: str
     limit: int | None
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
-class Case:
-    """A query whose names are known, as the last rules see it."""
+class _Terms:
+    """What one statement is checked against."""
 
-    tree: Tree
-    names: Names
-    relations: Relations
-
-
-Rule = Callable[[Case], None]
-
-RULES: tuple[Rule, ...] = (
-    lambda case: check_recursion(case.tree),
-    lambda case: check_groupings(case.tree),
-    lambda case: check_growth(case.tree),
-    lambda case: check_joins(case.tree, case.relations),
-    lambda case: check_collecting(case.tree, case.relations),
-)
+    catalog: Catalog
+    limits: Limits
+    principal: Principal
+    read: Read | None
+    journal: Journal
 
 
-def check(sql: str, *, catalog: Catalog, limits: Limits, principal: Principal, row_limit: int | None = None) -> Checked:
+def check(
+    sql: str,
+    *,
+    catalog: Catalog,
+    limits: Limits,
+    principal: Principal,
+    row_limit: int | None = None,
+    read: Read | None = None,
+    journal: Journal | None = None,
+) -> Checked:
     """Reads a statement and allows it, or says why not.
 
     `row_limit` is the caller's own wish for the number of rows; it lowers `limits.max_rows` and never raises it.
-    Errors: Refused, with a stable `code`; all codes are in docs/guard.md.
+    `read` is the engine's own reader, asked last, None where there is no engine. `journal` notes each layer.
+    Errors: Refused, with a stable `code`, and EngineLacks; all codes are in docs/guard.md. What `read` raises.
     """
-    if row_limit is not None and row_limit < 1:
-        raise refused(
-            "row_limit", f"The row limit must be at least 1, not {row_limit}. Leave it out for {limits.max_rows:,}."
-        )
-    for rule in TEXT_RULES:
-        rule(sql, limits)
-    rows = min(limits.max_rows, row_limit or limits.max_rows)
-    return _check_tokens(
-        sql, _spell_out_table(scan(sql, MAX_TOKENS)), catalog, replace(limits, max_rows=rows), principal
-    )
+    terms = _Terms(catalog, _lowered(limits, row_limit), principal, read, journal or Journal())
+    with terms.journal.layer("characters") as say:
+        for rule in TEXT_RULES:
+            rule(sql, limits)
+        say(f"{len(sql):,} characters")
+    with terms.journal.layer("tokens") as say:
+        source = read_source(sql, _spell_out_table(scan(sql, MAX_TOKENS)))
+        say(f"{len(source.tokens):,} tokens, one statement")
+    first = source.key(0)
+    if first in {"SHOW", "DESCRIBE", "DESC"}:
+        with terms.journal.layer("metadata"):
+            return (read_show if first == "SHOW" else read_describe)(source, catalog)
+    if first == "EXPLAIN":
+        with terms.journal.layer("explain"):
+            mode, start = read_explain(source)
+        return Explain(_check_query(read_source(sql, source.tokens[start:]), terms), mode)
+    return _check_query(source, terms)
 
 
 def verdict(
     sql: str, *, catalog: Catalog, limits: Limits, principal: Principal, row_limit: int | None = None
 ) -> Verdict:
-    """The same as a plain answer. The limit of a statement that is answered without a query is `max_rows`."""
+    """The same as a plain answer, without an engine.
+
+    The limit of a statement that is answered without a query is `max_rows`.
+    """
+    journal = Journal()
+    rows = min(limits.max_rows, row_limit or limits.max_rows)
     try:
-        checked = check(sql, catalog=catalog, limits=limits, principal=principal, row_limit=row_limit)
-    except Refused as refusal:
-        return Verdict(False, refusal.code, str(refusal), None)
-    query = checked.query if isinstance(checked, Explain) else checked
-    rows = query.limit.rows if isinstance(query, CheckedQuery) else min(limits.max_rows, row_limit or limits.max_rows)
-    return Verdict(True, None, "allowed", rows)
-
-
-def _check_tokens(
-    sql: str, tokens: tuple[Token, ...], catalog: Catalog, limits: Limits, principal: Principal
-) -> Checked:
-    source = read_source(sql, tokens)
-    first = source.key(0)
-    if first == "SHOW":
-        return read_show(source, catalog)
-    if first in {"DESCRIBE", "DESC"}:
-        return read_describe(source, catalog)
-    if first == "EXPLAIN":
-        mode, start = read_explain(source)
-        return Explain(_check_query(read_source(sql, source.tokens[start:]), catalog, limits, principal), mode)
-    return _check_query(source, catalog, limits, principal)
-
-
-def _check_query(source: Source, catalog: Catalog, limits: Limits, principal: Principal) -> CheckedQuery:
-    """One query, from its tokens to what runs."""
-    if source.key(0) not in QUERY_STARTS | {"("}:
-        raise source.refused_at(
-            "not_a_query",
-            f"{shown(source.tokens[0].text)} starts no query. This server answers SELECT, WITH, FROM, VALUES, SHOW, "
-            "DESCRIBE and EXPLAIN; it writes and changes nothing.",
-            0,
+        checked = check(
+            sql, catalog=catalog, limits=limits, principal=principal, row_limit=row_limit, journal=journal
         )
-    reading = read_clauses(source)
-    check_calls(source, reading)
-    check_row_limits(source)
-    try:
-        names, asked = _check_tree(read_tree(source, reading, copy_for_analysis(source, reading)), catalog)
-    except RecursionError:
-        raise refused("too_deep", "The statement nests too deep. Name fewer steps, or join fewer tables.") from None
+    except Refused as refusal:
+        return Verdict(False, refusal.code, str(refusal), None, tuple(journal.steps))
+    except EngineLacks as lack:
+        return Verdict(True, lack.code, str(lack), rows, tuple(journal.steps))
+    query = checked.query if isinstance(checked, Explain) else checked
+    rows = query.limit.rows if isinstance(query, CheckedQuery) else rows
+    return Verdict(True, None, "allowed", rows, tuple(journal.steps))
+
+
+def _lowered(limits: Limits, row_limit: int | None) -> Limits:
+    if row_limit is not None and row_limit < 1:
+        raise refused(
+            "row_limit", f"The row limit must be at least 1, not {row_limit}. Leave it out for {limits.max_rows:,}."
+        )
+    return replace(limits, max_rows=min(limits.max_rows, row_limit or limits.max_rows))
+
+
+def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
+    """One query, from its tokens to what runs."""
+    catalog, limits = terms.catalog, terms.limits
+    sent = read_case(source, catalog, terms.journal)
+    with terms.journal.layer("dialect") as say:
+        case, rewrites = translate(sent, catalog)
+        say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
+    with terms.journal.layer("splice"):
+        sql = splice(case.source, case.names.refs, catalog)
+    with terms.journal.layer("engine") as say:
+        reading = terms.read(sql, case.tables) if terms.read is not None else None
+        if reading is not None:
+            confirm(reading, case, catalog)
+        say("no reading at hand" if reading is None else f"reads {', '.join(sorted(reading.tables)) or 'no table'}")
+    refs = [(ref, info) for ref, info in case.names.refs if info.name in catalog.pins and not ref.travels]
     return CheckedQuery(
         sent=source.text,
-        sql=splice(source, names.refs, catalog),
-        tables=frozenset(info.name for _, info in names.refs),
-        functions=frozenset(reading.calls.values()),
-        limit=RowLimit(limits.max_rows if asked is None else min(asked, limits.max_rows)),
+        sql=sql,
+        tables=case.tables,
+        functions=sent.functions,
+        limit=RowLimit(limits.max_rows if sent.limit is None else min(sent.limit, limits.max_rows)),
         deadline_seconds=limits.deadline_seconds,
-        principal=principal,
-        pins={i.name: catalog.pins[i.name] for r, i in names.refs if i.name in catalog.pins and not r.travels},
+        principal=terms.principal,
+        pins={info.name: catalog.pins[info.name] for _, info in refs},
+        rewrites=rewrites,
         seal=GUARD_SEAL,
     )
-
-
-def _check_tree(tree: Tree, catalog: Catalog) -> tuple[Names, int | None]:
-    """What the tree's tables are, and the LIMIT of the whole query."""
-    names = resolve(tree, catalog)
-    case = Case(tree, names, Relations(tree, names))
-    for rule in RULES:
-        rule(case)
-    return names, top_limit(tree)
 
 
 def _spell_out_table(tokens: tuple[Token, ...]) -> tuple[Token, ...]:

@@ -215,7 +215,7 @@ def test_no_process_outlives_a_server_that_was_killed(engine: LocalEngine, lake:
         engine.start()
         print(engine.process_id, flush=True)
         none = frozenset()
-        engine.execute(CheckedQuery({ENDLESS!r}, {ENDLESS!r}, none, none, RowLimit(1), 600, Principal("x"), {{}},
+        engine.execute(CheckedQuery({ENDLESS!r}, {ENDLESS!r}, none, none, RowLimit(1), 600, Principal("x"), {{}}, (),
                                     GUARD_SEAL), "endless")
     """)
     with subprocess.Popen([sys.executable, "-c", server], stdout=subprocess.PIPE, text=True) as parent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_server.guard import pipeline
+from mcp_server.guard import case
 from mcp_server.guard.clauses import Reading, read_clauses
 from mcp_server.guard.source import Source
 from tests.guard.conftest import Verdict
@@ -27,7 +27,7 @@ def test_a_table_that_only_the_tree_sees_is_refused(
         reading = read_clauses(source)
         return Reading(reading.tables[:-1], reading.calls)
 
-    monkeypatch.setattr(pipeline, "read_clauses", forgetful)
+    monkeypatch.setattr(case, "read_clauses", forgetful)
     assert verdict(sql).code == "ambiguous"
 
 
@@ -39,7 +39,7 @@ def test_a_call_that_only_the_tree_sees_is_refused(sql: str, verdict: Verdict, m
         reading = read_clauses(source)
         return Reading(reading.tables, dict(list(reading.calls.items())[:-1]))
 
-    monkeypatch.setattr(pipeline, "read_clauses", forgetful)
+    monkeypatch.setattr(case, "read_clauses", forgetful)
     assert not verdict(sql).allow
 
 

@@ -190,7 +190,7 @@ def test_only_the_guard_makes_a_checked_query(check: Check) -> None:
     with pytest.raises(TypeError, match="Only the guard"):
         CheckedQuery(
             sent="", sql="", tables=frozenset(), functions=frozenset(), limit=checked.limit, deadline_seconds=1,
-            principal=Principal("x"), pins={}, seal=object(),
+            principal=Principal("x"), pins={}, rewrites=(), seal=object(),
         )  # fmt: skip
 
 

@@ -1,0 +1,68 @@
+"""What an engine's SQL lacks of Spark's: a statement in other words that gives the same answer, or EngineLacks.
+
+Each rewrite is a plain function from a checked case to the tokens that it changes. Its result is read from the
+first layer on like anything that a caller sends, so a rewrite can reach nothing that its sender could not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from lakehouse.errors import Refused
+from lakehouse.session import Dialect
+from mcp_server.guard.case import Case, read_case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, apply, lacking
+from mcp_server.guard.journal import Journal
+from mcp_server.guard.lexer import scan
+from mcp_server.guard.source import MAX_TOKENS, read_source
+
+Rewrite = Callable[[Case, Catalog], Sequence[Edit]]
+"""Gives the edits of one step, none where there is nothing (more) to do. Raises EngineLacks.
+
+It runs again on its own result until it gives none: with nested clauses, do the innermost first.
+"""
+
+REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
+    "spark": (),
+    "sail": (),
+}
+"""Name and function, in the order in which they run."""
+
+MAX_STEPS = 64
+"""Steps of all rewrites of a statement."""
+
+MAX_REREAD_TOKENS = 6_000
+"""Tokens that all steps together may read anew: it keeps the check within its CPU bound (bench/guard.py)."""
+
+
+def translate(case: Case, catalog: Catalog) -> tuple[Case, tuple[str, ...]]:
+    """The case in words that the catalog's engine has, and the names of the rewrites that it took.
+
+    Errors: EngineLacks.
+    """
+    done: list[str] = []
+    read = steps = 0
+    for name, rewrite in REWRITES[catalog.dialect]:
+        while edits := rewrite(case, catalog):
+            read += len(case.source.tokens)
+            steps += 1
+            if read > MAX_REREAD_TOKENS or steps > MAX_STEPS:
+                raise lacking(name, "so long a statement in the words of this engine", "Use WITH, or send it in parts.")
+            case = _again(name, case, catalog, edits)
+            if name not in done:
+                done.append(name)
+    return case, tuple(done)
+
+
+def _again(name: str, case: Case, catalog: Catalog, edits: Sequence[Edit]) -> Case:
+    """The edited statement, read like any other. It reads the same tables, or this is no rewrite of it."""
+    sql = apply(case.source, edits)
+    try:
+        again = read_case(read_source(sql, scan(sql, MAX_TOKENS)), catalog, Journal())
+    except Refused as refusal:
+        raise lacking(name, f"this in other words ({refusal})", "Write it with plain SELECT, WITH and JOIN.") from None
+    if not again.tables <= case.tables:
+        raise AssertionError(name)
+    return again

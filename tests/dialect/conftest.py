@@ -1,0 +1,80 @@
+"""A sample lake of 1,000 titles and both engines on it, to compare what they answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakehouse.settings import load_settings
+from lakehouse.storage import Lake
+from mcp_server import guard
+from mcp_server.engines.embedded import EmbeddedEngine
+from mcp_server.engines.local import LocalEngine
+from mcp_server.engines.spark import SparkEngine
+from mcp_server.models import CheckedQuery, Principal
+from mcp_server.query import catalog_of, limits_of
+from tests.etl.conftest import run_etl
+
+KINDS: Mapping[str, type[LocalEngine]] = {"embedded": EmbeddedEngine, "spark": SparkEngine}
+MAX_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an engine gave: names and types of the columns, and the rows in their order."""
+
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    @property
+    def sorted(self) -> list[str]:
+        """The rows as texts in an order of their own, for statements that ask for none."""
+        return sorted(map(repr, self.rows))
+
+
+Ask = Callable[[str], Answer]
+
+
+@pytest.fixture(scope="session")
+def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    folder = tmp_path_factory.mktemp("dialect")
+    for step in (
+        ("sample", "--titles", "1000", "--seed", "7", "--out", folder / "files"),
+        ("load", "--source", folder / "files", "--lake", folder / "lake"),
+    ):
+        done = run_etl(*step)
+        assert done.returncode == 0, done.stderr
+    return Lake.parse(str(folder / "lake"))
+
+
+def asker(kind: str, lake: Lake, state: Path) -> Iterator[Ask]:
+    """Checks a statement for an engine as the server does, third reading included, and runs it."""
+    settings = load_settings(engine=kind, state_dir=state, max_rows=MAX_ROWS)
+    engine = KINDS[kind](lake, settings)
+    catalog = catalog_of(settings, engine.tables(), engine.capabilities.dialect)
+
+    def ask(sql: str) -> Answer:
+        checked = guard.check(sql, catalog=catalog, limits=limits_of(settings), principal=Principal("tester"))
+        assert isinstance(checked, CheckedQuery)
+        found = engine.execute(checked, uuid.uuid4().hex)
+        columns = zip(found.table.column_names, found.types, strict=True)
+        rows = zip(*(column.to_pylist() for column in found.table.columns), strict=True)
+        return Answer(tuple(columns), tuple(rows))
+
+    yield ask
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def embedded(sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    yield from asker("embedded", sample_lake, tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(scope="session")
+def spark(java: None, sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    yield from asker("spark", sample_lake, tmp_path_factory.mktemp("state"))
