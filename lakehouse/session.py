@@ -38,11 +38,16 @@ Dialect = Literal["spark", "sail"]
 """Whose SQL an engine runs: all of Spark's, or what Sail has of it."""
 
 
+Stage = Literal["parsed", "resolved"]
+"""How far an engine reads a text before it tells: as it is written, or with every name looked up and view opened."""
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What an engine can do, as data. Nothing else may ask which engine it is.
 
     `dialect`         whose SQL it runs
+    `readings`        at which stages it tells what it reads in a text without running it
     `time_travel`     SQL understands `VERSION AS OF`
     `cancel`          a running query can be interrupted by its tag
     `optimize`        `OPTIMIZE … ZORDER BY` exists
@@ -50,6 +55,7 @@ class Capabilities:
     """
 
     dialect: Dialect
+    readings: tuple[Stage, ...]
     time_travel: bool
     cancel: bool
     optimize: bool
@@ -58,8 +64,22 @@ class Capabilities:
 
 CAPABILITIES: Mapping[EngineKind, Capabilities] = MappingProxyType(
     {
-        "embedded": Capabilities(dialect="sail", time_travel=True, cancel=True, optimize=False, ordered_write=False),
-        "spark": Capabilities(dialect="spark", time_travel=True, cancel=True, optimize=True, ordered_write=True),
+        "embedded": Capabilities(
+            dialect="sail",
+            readings=("resolved",),
+            time_travel=True,
+            cancel=True,
+            optimize=False,
+            ordered_write=False,
+        ),
+        "spark": Capabilities(
+            dialect="spark",
+            readings=("parsed", "resolved"),
+            time_travel=True,
+            cancel=True,
+            optimize=True,
+            ordered_write=True,
+        ),
     }
 )
 

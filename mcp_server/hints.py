@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from lakehouse.errors import QueryFailed
-from mcp_server.models import CheckedQuery, TableInfo
+from mcp_server.models import TableInfo
 
 # A name as engines quote it in their messages: Spark `x`, Sail Identifier("x"), DataFusion "x".
 _QUOTED_NAME = re.compile(r"""[`"]([A-Za-z_]\w*)[`"]""")
@@ -20,10 +20,10 @@ def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
     return [by_folded[name] for name in difflib.get_close_matches(word.casefold(), by_folded, n=most, cutoff=0.6)]
 
 
-def teach(error: QueryFailed, query: CheckedQuery, tables: Sequence[TableInfo]) -> QueryFailed:
-    """The same failure with what exists instead and a statement that works."""
-    read = [table for table in tables if table.name.lower() in query.tables]
-    lines = [str(error), *_unknown_columns(str(error), query.sql, read), *map(_columns_line, read)]
+def teach(error: QueryFailed, sql: str, names: Collection[str], tables: Sequence[TableInfo]) -> QueryFailed:
+    """The same failure with what exists instead and a statement that works; `names` are the tables that `sql` reads."""
+    read = [table for table in tables if table.name in names]
+    lines = [str(error), *_unknown_columns(str(error), sql, read), *map(_columns_line, read)]
     if read:
         names = ", ".join(column.name for column in read[0].columns[:3])
         lines.append(f"For example: SELECT {names} FROM {read[0].name} LIMIT 5")  # noqa: S608  (text)

@@ -7,6 +7,7 @@ from dataclasses import InitVar, dataclass
 from typing import TYPE_CHECKING, Final
 
 from lakehouse.manifest import Column
+from lakehouse.session import Stage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,11 +65,12 @@ class CheckedQuery:
 class EngineReading:
     """What an engine itself reads in a text, without having run anything of it.
 
-    `tables` are the names in it as the engine writes them, lower case, parts joined by dots. `functions` are
-    the called names, lower case. `kinds` are the kinds of nodes of its plan. An engine that resolves names
-    before it tells (Sail) has opened every view: its tables are the leaves.
+    `tables` are names, lower case, parts joined by dots: those in the text where it is `parsed`, and where it is
+    `resolved` the leaves, which every view is opened to. `functions` are the called names, lower case; `kinds` are
+    the kinds of nodes of the plan.
     """
 
+    stage: Stage
     tables: frozenset[str]
     functions: frozenset[str]
     kinds: frozenset[str]

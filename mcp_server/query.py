@@ -16,16 +16,17 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 
 from lakehouse.errors import QueryFailed, ResourceLimit
-from lakehouse.session import Dialect
+from lakehouse.session import Dialect, Stage
 from lakehouse.settings import Settings
 from mcp_server import results
 from mcp_server.audit import AuditEvent
 from mcp_server.engines import Engine
 from mcp_server.hints import teach
-from mcp_server.models import Checked, CheckedQuery, Explain, Principal, ShowColumns, ShowTables, TableInfo
+from mcp_server.models import Checked, CheckedQuery, EngineReading, Explain, Principal, ShowColumns, ShowTables, TableInfo
 from mcp_server.results.listing import listing
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Tables = tuple[TableInfo, ...]
+Check = Callable[[Tables, "guard.Read"], Checked]
 
 _OWN_BYTES = 1_000_000
 _OWN_CELL_CHARS = 500
@@ -80,7 +82,7 @@ class QueryService:
         Raises QueryError where the statement is refused or fails, LakeError and EngineUnavailable.
         """
 
-        def check(tables: Tables) -> Checked:
+        def check(tables: Tables, read: guard.Read) -> Checked:
             from mcp_server import guard
 
             return guard.check(
@@ -89,6 +91,7 @@ class QueryService:
                 limits=limits_of(self._settings),
                 principal=call.principal,
                 row_limit=row_limit,
+                read=read,
             )
 
         return await self._govern(call, check, self._caps)
@@ -101,7 +104,7 @@ class QueryService:
         The limits on callers' answers do not apply to it. Raises as `ask` does.
         """
 
-        def check(tables: Tables) -> Checked:
+        def check(tables: Tables, read: guard.Read) -> Checked:
             from mcp_server import guard
 
             return guard.template(
@@ -110,6 +113,7 @@ class QueryService:
                 catalog=self._catalog(tables),
                 limits=replace(limits_of(self._settings), max_rows=rows),
                 principal=call.principal,
+                read=read,
             )
 
         return await self._govern(call, check, self._own_caps)
@@ -117,13 +121,13 @@ class QueryService:
     def _catalog(self, tables: Tables) -> guard.Catalog:
         return catalog_of(self._settings, tables, self._engine.capabilities.dialect)
 
-    async def _govern(self, call: Call, check: Callable[[Tables], Checked], caps: results.Caps) -> results.Answer:
+    async def _govern(self, call: Call, check: Check, caps: results.Caps) -> results.Answer:
         started = time.monotonic()
         query_id = uuid.uuid4().hex[:12]
         call.event.query_ids.append(query_id)
         async with self._slot(call):
             tables = await self.tables()
-            checked = await self._in_thread(lambda: check(tables))
+            checked = await self._stoppable(lambda: check(tables, self._reader(call, query_id, tables)), query_id)
             shape = await self._perform(call, checked, query_id, tables, caps)
             await call.report("reading the rows")
             answer = await self._in_thread(
@@ -132,6 +136,22 @@ class QueryService:
         call.event.rows += len(answer.rows)
         call.event.result_bytes += answer.payload_bytes
         return answer
+
+    def _reader(self, call: Call, query_id: str, tables: Tables) -> guard.Read:
+        """The engine's own reader as the guard calls it, from the thread of the check."""
+
+        def read(sql: str, names: frozenset[str], stage: Stage) -> EngineReading | None:
+            if stage not in self._engine.capabilities.readings:
+                return None
+            if not self._ready:
+                anyio.from_thread.run(call.report, "waiting for the engine to start")
+                self.warm_up()
+            try:
+                return self._engine.read(sql, names, stage, query_id)
+            except QueryFailed as error:
+                raise teach(error, sql, names, tables) from error
+
+        return read
 
     async def _perform(
         self, call: Call, checked: Checked, query_id: str, tables: Tables, caps: results.Caps
@@ -142,7 +162,7 @@ class QueryService:
                 try:
                     found = await self._in_engine(call, checked, query_id, self._engine.execute)
                 except QueryFailed as error:
-                    raise teach(error, checked, tables) from error
+                    raise teach(error, checked.sql, checked.tables, tables) from error
                 return partial(results.shape, found, checked.limit, caps)
             case Explain(query=query, mode=mode):
                 plan = await self._in_engine(
@@ -157,14 +177,18 @@ class QueryService:
     async def _in_engine(
         self, call: Call, query: CheckedQuery, query_id: str, work: Callable[[CheckedQuery, str], T]
     ) -> T:
-        """Let the engine work in a thread, and stop it where the caller goes away meanwhile."""
+        """Let the engine, once it is there, do what is asked of it."""
         if not self._ready:
             await call.report("waiting for the engine to start")
             await self._in_thread(self.warm_up)
         await call.report("running in the engine")
         call.event.sql_run.append(query.sql)
+        return await self._stoppable(lambda: work(query, query_id), query_id)
+
+    async def _stoppable(self, work: Callable[[], T], query_id: str) -> T:
+        """Let the engine work in a thread, and stop it where the caller goes away meanwhile."""
         try:
-            return await self._in_thread(lambda: work(query, query_id))
+            return await self._in_thread(work)
         except anyio.get_cancelled_exc_class():
             # In a thread, because the engine may be busy; it remembers a cancellation that comes too early.
             threading.Thread(target=self._engine.cancel, args=[query_id], daemon=True).start()

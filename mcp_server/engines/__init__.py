@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lakehouse.session import Capabilities
-from mcp_server.models import CheckedQuery, ResultSet, TableInfo
+from lakehouse.session import Capabilities, Stage
+from mcp_server.models import CheckedQuery, EngineReading, ResultSet, TableInfo
 
 __all__ = ["Capabilities", "Engine"]
 
@@ -27,8 +27,17 @@ class Engine(Protocol):
     def tables(self) -> tuple[TableInfo, ...]:
         """All tables and views that this lake serves."""
 
+    def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:
+        """What the engine itself reads in a text that reads `tables`, without running it.
+
+        None where it does not tell at this stage (`capabilities.readings`).
+        """
+
     def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
-        """Run a checked query to its end, deadline or cancellation. `query_id` has no comma and is used once."""
+        """Run a checked query to its end, deadline or cancellation.
+
+        `query_id` has neither comma nor dot, and is used for one query only.
+        """
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
         """The engine's plan of a checked query, without running it and without naming a path."""

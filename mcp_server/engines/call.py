@@ -19,7 +19,10 @@ _NARROW = (
 
 @dataclass
 class Call:
-    """A query under way: what is sent for it, and how many seconds it may take from now on."""
+    """A query under way: what is sent for it, and how many seconds it may take from now on.
+
+    `id` is the query's own, or that and what else is asked about it: `7f3a.resolved`.
+    """
 
     id: str
     op: str
@@ -27,6 +30,10 @@ class Call:
     seconds: float
     began: float = field(default_factory=time.monotonic)
     cancelled: bool = False
+
+    @property
+    def query_id(self) -> str:
+        return self.id.partition(".")[0]
 
     @property
     def remaining(self) -> float:

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lakehouse.errors import EngineUnavailable
-from lakehouse.session import CAPABILITIES
+from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import EngineKind, Settings, child_environment
 from lakehouse.storage import Lake
 from mcp_server.engines.call import Call, raise_failure, raise_verdict
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.process import Death, Launch, Process
 from mcp_server.engines.wire import Frame
-from mcp_server.models import CheckedQuery, ResultSet, TableInfo
+from mcp_server.models import CheckedQuery, EngineReading, ResultSet, TableInfo
 
 log = logging.getLogger(__name__)
 
@@ -107,11 +107,22 @@ class LocalEngine:
         fields = {"sql": query.sql, "mode": mode, "tables": self._catalog.locations(query.tables)}
         return str(self._perform(Call(query_id, "explain", fields, query.deadline_seconds)).fields["text"])
 
+    def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:
+        """What the engine itself reads in a text, at one of the stages that it has."""
+        if stage not in self.capabilities.readings:
+            return None
+        fields = {"sql": sql, "stage": stage, "tables": self._catalog.locations(tables)}
+        call = Call(f"{query_id}.{stage}", "read", fields, self.settings.query_timeout_seconds)
+        found = self._perform(call).fields
+        return EngineReading(stage, *(frozenset(found[name]) for name in ("tables", "functions", "kinds")))
+
     def cancel(self, query_id: str) -> None:
         """Stop a query, also one that is only about to come: its id is remembered for a while."""
         with self._changed:
-            if query_id in self._calls:
-                self._calls[query_id].cancelled = True
+            running = [call for call in self._calls.values() if call.query_id == query_id]
+            for call in running:
+                call.cancelled = True
+            if running:
                 self._changed.notify_all()
                 return
             self._early_cancels[query_id] = None
@@ -183,8 +194,8 @@ class LocalEngine:
         with self._changed:
             if call.id in self._calls:
                 raise ValueError(f"The query id {call.id} is in use.")
-            if call.id in self._early_cancels:
-                del self._early_cancels[call.id]
+            if call.query_id in self._early_cancels:
+                del self._early_cancels[call.query_id]
                 call.cancelled = True
             self._calls[call.id] = call
         try:

@@ -28,6 +28,7 @@ from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.session import EngineSession, fetch, open_session
 from mcp_server.engines import sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
+from mcp_server.engines.readings import READERS
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame, Wire
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Worker:
         orders: Mapping[str, Callable[[Frame], None]] = {
             "run": lambda frame: self._begin(frame, self._run),
             "explain": lambda frame: self._begin(frame, self._explain),
+            "read": lambda frame: self._begin(frame, self._read),
             "interrupt": lambda frame: self._interrupts.put(frame.fields["id"]),
         }
         while (frame := self._wire.receive()) is not None:
@@ -141,6 +143,11 @@ class Worker:
         plan = "\n".join(str(row[0]) for row in session.sql(f"EXPLAIN {mode}{frame.fields['sql']}").collect())
         shown = hide_paths(plan, self._places.names(frame.fields["tables"]))
         self._wire.send("plan", id=frame.fields["id"], text=shown)
+
+    def _read(self, frame: Frame, session: SparkSession) -> None:
+        known = {self._places.readable(at): f"{self._schema}.{name}" for name, at in frame.fields["tables"].items()}
+        found = READERS[self._engine.kind][frame.fields["stage"]](session, frame.fields["sql"], known)
+        self._wire.send("reading", id=frame.fields["id"], **found.fields())
 
     def _enter_schema(self, session: SparkSession, tables: Mapping[str, str]) -> None:
         """Register the tables that a statement reads and make their schema the current one."""

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lakehouse.errors import EngineLacks, Refused
+from lakehouse.session import Stage
 from mcp_server.guard.case import read_case
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.characters import TEXT_RULES
@@ -30,8 +31,11 @@ from mcp_server.guard.splice import splice
 from mcp_server.guard.words import SET_OPERATORS
 from mcp_server.models import GUARD_SEAL, Checked, CheckedQuery, EngineReading, Explain, Principal, RowLimit
 
-Read = Callable[[str, frozenset[str]], EngineReading | None]
+Read = Callable[[str, frozenset[str], Stage], EngineReading | None]
 """How an engine reads a text that reads these tables, without running it; None where it does not tell."""
+
+STAGES: tuple[Stage, ...] = ("parsed", "resolved")
+"""What is allowed as it is written is resolved next: looking names up can already run something."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +138,12 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
         say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
     with terms.journal.layer("splice"):
         sql = splice(case.source, case.names.refs, catalog)
-    with terms.journal.layer("engine") as say:
-        reading = terms.read(sql, case.tables) if terms.read is not None else None
-        if reading is not None:
-            confirm(reading, case, catalog)
-        say("no reading at hand" if reading is None else f"reads {', '.join(sorted(reading.tables)) or 'no table'}")
+    for stage in STAGES:
+        with terms.journal.layer(f"engine, {stage}") as say:
+            reading = terms.read(sql, case.tables, stage) if terms.read is not None else None
+            if reading is not None:
+                confirm(reading, case, catalog)
+            say("not asked" if reading is None else f"reads {', '.join(sorted(reading.tables)) or 'no table'}")
     refs = [(ref, info) for ref, info in case.names.refs if info.name in catalog.pins and not ref.travels]
     return CheckedQuery(
         sent=source.text,

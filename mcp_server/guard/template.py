@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.lexer import scan
-from mcp_server.guard.pipeline import check
+from mcp_server.guard.pipeline import Read, check
 from mcp_server.guard.refusal import refused, shown
 from mcp_server.guard.source import MAX_TOKENS
 from mcp_server.models import CheckedQuery, Principal
@@ -64,6 +64,7 @@ def template(
     limits: Limits,
     principal: Principal,
     row_limit: int | None = None,
+    read: Read | None = None,
 ) -> CheckedQuery:
     """The checked query of a template: `SELECT * FROM :table WHERE tconst = :id`.
 
@@ -71,7 +72,12 @@ def template(
     catalog does not have; ValueError where template and arguments do not belong together, which is a defect.
     """
     checked = check(
-        _filled(sql, arguments, catalog), catalog=catalog, limits=limits, principal=principal, row_limit=row_limit
+        _filled(sql, arguments, catalog),
+        catalog=catalog,
+        limits=limits,
+        principal=principal,
+        row_limit=row_limit,
+        read=read,
     )
     if not isinstance(checked, CheckedQuery):
         raise ValueError("a template is a query, not SHOW, DESCRIBE or EXPLAIN")  # noqa: TRY004  (the text is wrong)

@@ -59,9 +59,16 @@ def asker(kind: str, lake: Lake, state: Path) -> Iterator[Ask]:
     catalog = catalog_of(settings, engine.tables(), engine.capabilities.dialect)
 
     def ask(sql: str) -> Answer:
-        checked = guard.check(sql, catalog=catalog, limits=limits_of(settings), principal=Principal("tester"))
+        query_id = uuid.uuid4().hex
+        checked = guard.check(
+            sql,
+            catalog=catalog,
+            limits=limits_of(settings),
+            principal=Principal("tester"),
+            read=lambda sql, tables, stage: engine.read(sql, tables, stage, query_id),
+        )
         assert isinstance(checked, CheckedQuery)
-        found = engine.execute(checked, uuid.uuid4().hex)
+        found = engine.execute(checked, query_id)
         columns = zip(found.table.column_names, found.types, strict=True)
         rows = zip(*(column.to_pylist() for column in found.table.columns), strict=True)
         return Answer(tuple(columns), tuple(rows))
