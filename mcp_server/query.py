@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -26,7 +26,16 @@ from mcp_server import results
 from mcp_server.audit import AuditEvent
 from mcp_server.engines import Engine
 from mcp_server.hints import teach
-from mcp_server.models import Checked, CheckedQuery, EngineReading, Explain, Principal, ShowColumns, ShowTables, TableInfo
+from mcp_server.models import (
+    Checked,
+    CheckedQuery,
+    EngineReading,
+    Explain,
+    Principal,
+    ShowColumns,
+    ShowTables,
+    TableInfo,
+)
 from mcp_server.results.listing import listing
 
 if TYPE_CHECKING:
@@ -47,7 +56,7 @@ class Call:
 
     principal: Principal
     event: AuditEvent
-    report: Callable[[str], Awaitable[None]]
+    report: Callable[[str], Coroutine[Any, Any, None]]
 
 
 class QueryService:

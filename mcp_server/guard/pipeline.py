@@ -109,9 +109,7 @@ def verdict(
     journal = Journal()
     rows = min(limits.max_rows, row_limit or limits.max_rows)
     try:
-        checked = check(
-            sql, catalog=catalog, limits=limits, principal=principal, row_limit=row_limit, journal=journal
-        )
+        checked = check(sql, catalog=catalog, limits=limits, principal=principal, row_limit=row_limit, journal=journal)
     except Refused as refusal:
         return Verdict(False, refusal.code, str(refusal), None, tuple(journal.steps))
     except EngineLacks as lack:

@@ -7,7 +7,7 @@ under which the whole of it stands in the log on stderr.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -156,7 +156,7 @@ def _argument_problem(detail: Any) -> str:
     return f"The argument {name} does not fit: {detail['msg']}; given: {shown}."
 
 
-def _reporter(context: Context[Any, Any]) -> Callable[[str], Awaitable[None]]:
+def _reporter(context: Context[Any, Any]) -> Callable[[str], Coroutine[Any, Any, None]]:
     stage = 0
 
     async def report(message: str) -> None:

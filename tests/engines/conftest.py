@@ -101,7 +101,8 @@ def query() -> Query:
     def make(sql: str, *tables: str, limit: int = 100, deadline: float = 120.0) -> CheckedQuery:
         # Spark on a busy machine takes its time, so only tests of the deadline set one.
         who = Principal("tester")
-        return CheckedQuery(sql, sql, frozenset(tables), frozenset(), RowLimit(limit), deadline, who, {}, (), GUARD_SEAL)
+        most = RowLimit(limit)
+        return CheckedQuery(sql, sql, frozenset(tables), frozenset(), most, deadline, who, {}, (), GUARD_SEAL)
 
     return make
 

@@ -1,0 +1,122 @@
+"""The engine's own reading: what it alone stops, and that a reading of another engine's version cannot slip through."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from lakehouse.errors import Refused
+from mcp_server import guard
+from mcp_server.guard.confirm import expected
+from mcp_server.models import CheckedQuery, EngineReading
+from tests.guard.conftest import PINS, SETTINGS, TABLES
+
+SPARK = guard.Catalog("imdb", TABLES, PINS)
+SAIL = guard.Catalog("imdb", TABLES, PINS, "sail")
+QUERY = "SELECT upper(primaryTitle) FROM movies_delta JOIN ratings_delta USING (tconst)"
+TREE = {"Project", "Join", "UnresolvedRelation", "RelationTimeTravel", "UnresolvedFunction", "UnresolvedAttribute"}
+BOTH = {"imdb.movies_delta", "imdb.ratings_delta"}
+
+
+def _parsed(
+    tables: set[str] = BOTH, functions: frozenset[str] = frozenset({"upper"}), kinds: frozenset[str] = frozenset()
+) -> EngineReading:
+    return EngineReading("parsed", frozenset(tables), functions, TREE | kinds)
+
+
+def _resolved(tables: set[str], kinds: set[str], functions: frozenset[str] = frozenset()) -> EngineReading:
+    return EngineReading("resolved", frozenset(tables), functions, frozenset(kinds))
+
+
+def _check(sql: str, catalog: guard.Catalog, *readings: EngineReading) -> guard.Checked:
+    said = {reading.stage: reading for reading in readings}
+    return guard.check(sql, **(SETTINGS | {"catalog": catalog}), read=lambda _sql, _tables, stage: said.get(stage))
+
+
+def test_a_query_that_the_engine_reads_alike_is_allowed() -> None:
+    leaves = _resolved(BOTH, {"LogicalRelation"})
+
+    assert isinstance(_check(QUERY, SPARK, _parsed(), leaves), CheckedQuery)
+
+
+@pytest.mark.parametrize(
+    ("catalog", "reading", "code"),
+    [
+        (SPARK, _parsed({"imdb.movies_delta"}), "engine_reads_otherwise"),
+        (SPARK, _parsed({*BOTH, "hr.salaries"}), "engine_reads_otherwise"),
+        (SPARK, _parsed(functions=frozenset()), "engine_reads_otherwise"),
+        (SPARK, _parsed(functions=frozenset({"upper", "lower"})), "engine_reads_otherwise"),
+        (SPARK, _parsed(functions=frozenset({"upper", "reflect"})), "function_not_allowed"),
+        (SPARK, _parsed(kinds=frozenset({"ScriptTransformation"})), "syntax_not_allowed"),
+        (SPARK, _parsed(kinds=frozenset({"A.kind.that.comes.with.the.next.version"})), "syntax_not_allowed"),
+        (SPARK, _resolved({*BOTH, "a table elsewhere"}, {"LogicalRelation"}), "other_schema"),
+        (SPARK, _resolved({"imdb.principals_delta"}, {"LogicalRelation"}), "other_schema"),
+        (SPARK, _resolved(BOTH, {"LogicalRelation", "LogicalRDD"}), "syntax_not_allowed"),
+        (SAIL, _resolved({"?table?"}, {"TableScan"}), "other_schema"),
+        (SAIL, _resolved({"imdb.crew_delta"}, {"TableScan"}), "other_schema"),
+        (SAIL, _resolved(BOTH, {"TableScan", "FileWrite"}), "syntax_not_allowed"),
+        (SAIL, _resolved(BOTH, {"TableScan"}, frozenset({"current_user"})), "function_not_allowed"),
+    ],
+)
+def test_whatever_the_engine_reads_otherwise_is_refused(
+    catalog: guard.Catalog, reading: EngineReading, code: str
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        _check(QUERY, catalog, reading)
+
+    assert refusal.value.code == code
+    assert len(str(refusal.value)) < 400
+
+
+def test_a_word_within_a_string_is_no_call_although_a_plan_shows_it_so() -> None:
+    reading = _resolved({"imdb.movies_delta"}, {"TableScan"}, frozenset({"current_user"}))
+
+    allowed = _check("SELECT * FROM movies_delta WHERE primaryTitle = 'the current_user()'", SAIL, reading)
+
+    assert isinstance(allowed, CheckedQuery)
+
+
+def test_names_of_windows_may_hold_calls_that_the_parser_does_not_show() -> None:
+    sql = "SELECT sum(numVotes) OVER w FROM ratings_delta WINDOW w AS (ORDER BY upper(tconst))"
+    reading = _parsed({"imdb.ratings_delta"}, frozenset({"sum"}), frozenset({"WithWindowDefinition"}))
+
+    assert isinstance(_check(sql, SPARK, reading), CheckedQuery)
+    with pytest.raises(Refused):
+        _check(
+            sql, SPARK, _parsed({"imdb.ratings_delta"}, frozenset({"sum", "min"}), frozenset({"WithWindowDefinition"}))
+        )
+
+
+def test_the_engine_is_asked_for_what_would_run_and_last() -> None:
+    asked: list[tuple[str, frozenset[str], str]] = []
+
+    def read(sql: str, tables: frozenset[str], stage: str) -> None:
+        asked.append((sql, tables, stage))
+
+    ask = functools.partial(guard.check, **SETTINGS, read=read)
+    with pytest.raises(Refused):
+        ask("SELECT reflect('a')")
+    assert asked == []
+    checked = ask("SELECT * FROM RATINGS_DELTA -- x")
+    assert isinstance(checked, CheckedQuery)
+    assert asked == [(checked.sql, frozenset({"ratings_delta"}), stage) for stage in ("parsed", "resolved")]
+
+
+def test_no_kind_that_writes_or_runs_a_program_is_on_a_list() -> None:
+    for dialect, stage in (("spark", "parsed"), ("spark", "resolved"), ("sail", "resolved")):
+        kinds = expected(dialect, stage).kinds  # type: ignore[arg-type]
+        assert len(kinds) > 5
+        words = (
+            "Command",
+            "Create",
+            "Drop",
+            "Insert",
+            "Delete",
+            "Write",
+            "Script",
+            "Identifier",
+            "Parameter",
+            "Execute",
+        )
+        assert [k for k in kinds if any(w in k for w in words) and k != "CreateNamedStruct"] == []
