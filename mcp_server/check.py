@@ -20,31 +20,44 @@ class CheckFileError(LakehouseError):
     """The file of statements, or a line of it, cannot be read."""
 
 
-def check_one(settings: Settings, lake: Lake, sql: str) -> int:
-    """Print the verdict as a sentence. The exit code is 0 where the statement is allowed, else 3."""
+def check_one(settings: Settings, lake: Lake, sql: str, *, explain: bool) -> int:
+    """Print the verdict as a sentence, and before it with `explain` what each layer said.
+
+    The exit code is 0 where the statement is allowed, else 3.
+    """
     verdict = _Checker(settings, lake).verdict(sql)
-    if verdict.allow:
+    if explain:
+        width = max(len(step.layer) for step in verdict.steps)
+        for step in verdict.steps:
+            print(f"{step.layer:{width}}  {'pass' if step.passed else 'STOP'}  {step.said}")
+    if not verdict.allow:
+        print(f"Refused ({verdict.code}): {verdict.message}")
+        return 3
+    if verdict.code is not None:
+        print(f"Allowed, but not on the {settings.engine} engine ({verdict.code}): {verdict.message}")
+    else:
         print(f"Allowed; answers with at most {verdict.limit} rows.")
-        return 0
-    print(f"Refused ({verdict.code}): {verdict.message}")
-    return 3
+    return 0
 
 
-def check_file(settings: Settings, lake: Lake, path: Path) -> int:
+def check_file(settings: Settings, lake: Lake, path: Path, *, explain: bool) -> int:
     """Print a verdict for every line of a file of `{"id", "sql"}`, as JSON lines. The exit code is 0.
 
-    Raises CheckFileError at the first line that is not such an object, after the verdicts of those before it.
+    With `explain` each has its `steps`. A harmless statement that the engine lacks is allowed, with the code
+    `engine_lacks`. Raises CheckFileError at the first line that is not such an object, after the verdicts of those before it.
     """
     checker = _Checker(settings, lake)
     for identifier, sql in _statements(path):
         verdict = checker.verdict(sql)
-        line = {
+        line: dict[str, object] = {
             "id": identifier,
             "verdict": "allow" if verdict.allow else "refuse",
             "code": verdict.code,
             "message": verdict.message,
             "limit": verdict.limit,
         }
+        if explain:
+            line["steps"] = [vars(step) for step in verdict.steps]
         print(json.dumps(line))
     return 0
 

@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--file", type=Path, metavar="X.jsonl", help='lines {"id", "sql"}; prints a verdict for each as a JSON line'
     )
+    check.add_argument("--explain", action="store_true", help="show what each layer of the guard says")
     check.set_defaults(run=_check)
     return parser
 
@@ -92,5 +93,5 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
 
     lake = _lake(settings)
     if options.file is None:
-        return check_one(settings, lake, options.sql)
-    return check_file(settings, lake, options.file)
+        return check_one(settings, lake, options.sql, explain=options.explain)
+    return check_file(settings, lake, options.file, explain=options.explain)

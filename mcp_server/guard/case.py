@@ -54,13 +54,18 @@ class Case:
 
 Rule = Callable[[Case], None]
 
-RULES: tuple[tuple[str, Rule], ...] = (
-    ("recursion", lambda case: check_recursion(case.tree)),
-    ("groupings", lambda case: check_groupings(case.tree)),
-    ("growth", lambda case: check_growth(case.tree)),
-    ("joins", lambda case: check_joins(case.tree, case.relations)),
-    ("collecting", lambda case: check_collecting(case.tree, case.relations)),
+RULES: tuple[tuple[str, str, Rule], ...] = (
+    ("recursion", "every recursion has a bound", lambda case: check_recursion(case.tree)),
+    ("groupings", "few grouping sets", lambda case: check_groupings(case.tree)),
+    ("growth", "no call makes much out of constants", lambda case: check_growth(case.tree)),
+    (
+        "joins",
+        "relations are tied by equalities, or few rows meet",
+        lambda case: check_joins(case.tree, case.relations),
+    ),
+    ("collecting", "no table ends in one value", lambda case: check_collecting(case.tree, case.relations)),
 )
+"""Name, what holds where it passes, and the rule."""
 
 
 def read_case(source: Source, catalog: Catalog, journal: Journal) -> Case:
@@ -88,8 +93,9 @@ def _read(source: Source, catalog: Catalog, journal: Journal) -> Case:
     with journal.layer("functions") as say:
         check_calls(source, reading)
         say(f"calls: {_listed(set(reading.calls.values()))}")
-    with journal.layer("limits"):
+    with journal.layer("limits") as say:
         check_row_limits(source)
+        say("LIMIT and OFFSET are plain integers, if any")
     with journal.layer("tree") as say:
         tree = read_tree(source, reading, copy_for_analysis(source, reading))
         say("the parser finds the same relations and calls in the same places")
@@ -97,9 +103,10 @@ def _read(source: Source, catalog: Catalog, journal: Journal) -> Case:
         names = resolve(tree, catalog)
         say(f"tables: {_listed({info.name for _, info in names.refs})}")
     case = Case(tree, names, Relations(tree, names))
-    for name, rule in RULES:
-        with journal.layer(name):
+    for name, holds, rule in RULES:
+        with journal.layer(name) as say:
             rule(case)
+            say(holds)
     return case
 
 

@@ -1,17 +1,20 @@
 """Joins that can be carried out: every relation is tied to the others by an equality, or is known to be small.
 
 Relations are nodes of a graph and equalities its edges. What is not connected is multiplied row by row, so
-at most one part may be of unknown size, and the known sizes of the others must multiply to little. How many
-rows an equality on a poor key makes is not known here: the engine's limits end it.
+at most one part may be large, and what the text says of the others must multiply to little; the lake's row
+counts say how many rows that makes. How many an equality on a poor key makes is not known here: the engine's
+limits end it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
 from sqlglot import exp
 
+from lakehouse.errors import Refused
 from mcp_server.guard.relations import Relation, Relations, equalities, is_bracket, qualifiers
 from mcp_server.guard.tree import Tree
 
@@ -20,6 +23,12 @@ MAX_FACTOR = 1_000
 
 MAX_PRODUCT = 10_000_000
 """Rows that small relations may make among themselves."""
+
+MAX_PAIRS = 1_000_000_000
+"""Rows that a join without an equality may make, by the lake's row counts: a minute's work of two cores."""
+
+FEW_PAIRS = 250_000
+"""Rows that it may make whatever it joins: 500 by 500, which is done in a blink."""
 
 MAX_RELATIONS = 32
 """Relations of one FROM. Engines search the order of joins; people write ten."""
@@ -66,30 +75,60 @@ def _connect(select: exp.Select, relations: list[Relation]) -> None:
 
 def _measure(tree: Tree, relations: list[Relation], generated: list[float | None]) -> None:
     """Refuses where the parts multiply to too much."""
-    parts: dict[int, float | None] = {}
+    parts: dict[int, list[Relation]] = {}
     for relation in relations:
-        size = parts.get(relation.part, 1.0)
-        parts[relation.part] = None if size is None or relation.rows is None else size * relation.rows
-    product = 1.0
-    for size in [*parts.values(), *generated]:
-        product *= 1.0 if size is None else max(size, 1.0)
-    unknown = sum(1 for size in parts.values() if size is None)
-    if unknown <= 1 and product <= (MAX_FACTOR if unknown else MAX_PRODUCT):
+        parts.setdefault(relation.part, []).append(relation)
+    factor = math.prod(max(size, 1.0) for size in generated if size is not None)
+    large = []
+    for part in parts.values():
+        if any(relation.rows is None for relation in part):
+            large.append(part)
+        else:
+            factor *= max(math.prod(relation.rows or 0.0 for relation in part), 1.0)
+    pairs = _pairs(large, factor)
+    bounded = len(large) <= 1 and factor <= (MAX_FACTOR if large else MAX_PRODUCT)
+    if bounded and (factor == 1 or pairs is None or pairs <= MAX_PAIRS):
         return
+    if pairs is not None and pairs <= FEW_PAIRS:
+        return
+    raise _too_many(tree, relations, pairs, factor)
+
+
+def _pairs(large: list[list[Relation]], factor: float) -> float | None:
+    """About how many rows the parts make, None where nobody counted.
+
+    Tables weigh what the lake's row counts say, and what equalities tie as much as its largest table.
+    """
+    sizes = [[r.rows if r.rows is not None else r.counted for r in part] for part in large]
+    if any(size is None for part in sizes for size in part):
+        return None
+    return math.prod((max(size or 1.0 for size in part) for part in sizes), start=factor)
+
+
+def _too_many(tree: Tree, relations: list[Relation], pairs: float | None, factor: float) -> Refused:
+    about = "" if pairs is None else f", about {pairs:,.0f} rows"
     apart = [relation for relation in relations if relation.part != relations[0].part]
     if not apart:
-        raise tree.refused_at(
+        return tree.refused_at(
             "too_large",
-            f"Every row would become {product:,.0f}, and at most {MAX_FACTOR:,} are allowed. Make the list shorter.",
+            f"Every row would become {factor:,.0f}{about}. At most {MAX_FACTOR:,} for each row and {MAX_PAIRS:,} in all "
+            "are allowed. Make the list shorter.",
             relations[0].node if relations else tree.root,
         )
     one, other = relations[0].alias or "a", apart[-1].alias or "b"
-    raise tree.refused_at(
+    return tree.refused_at(
         "cross_join",
-        f"{other} is joined without an equality, so every row would meet every row. Add a condition such as "
-        f"ON {one}.tconst = {other}.tconst, or make one side small with an aggregate or LIMIT.",
+        f"{other} is joined without an equality, so every row would meet every row{about}. Add a condition such as "
+        f"ON {_common(relations[0], apart[-1], one, other)}, or make one side small with an aggregate or LIMIT.",
         apart[-1].node,
     )
+
+
+def _common(left: Relation, right: Relation, one: str, other: str) -> str:
+    """An equality of a column that both have, the key of one of them if it may be."""
+    shared = sorted((left.columns or frozenset()) & (right.columns or frozenset()))
+    name = next((column for column in shared if column.endswith("const")), shared[0] if shared else None)
+    return f"{one}.a = {other}.b" if name is None else f"{one}.{name} = {other}.{name}"
 
 
 def _check_correlation(tree: Tree, select: exp.Select, relations: list[Relation], all_of: Relations) -> None:

@@ -90,11 +90,13 @@ def check(
         say(f"{len(source.tokens):,} tokens, one statement")
     first = source.key(0)
     if first in {"SHOW", "DESCRIBE", "DESC"}:
-        with terms.journal.layer("metadata"):
+        with terms.journal.layer("metadata") as say:
+            say("answered from the lake's own description, without an engine")
             return (read_show if first == "SHOW" else read_describe)(source, catalog)
     if first == "EXPLAIN":
-        with terms.journal.layer("explain"):
+        with terms.journal.layer("explain") as say:
             mode, start = read_explain(source)
+            say(f"the plan ({mode}) of what follows")
         return Explain(_check_query(read_source(sql, source.tokens[start:]), terms), mode)
     return _check_query(source, terms)
 
@@ -134,14 +136,19 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
     with terms.journal.layer("dialect") as say:
         case, rewrites = translate(sent, catalog)
         say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
-    with terms.journal.layer("splice"):
+    with terms.journal.layer("splice") as say:
         sql = splice(case.source, case.names.refs, catalog)
+        say(f"runs: {sql}")
     for stage in STAGES:
         with terms.journal.layer(f"engine, {stage}") as say:
             reading = terms.read(sql, case.tables, stage) if terms.read is not None else None
             if reading is not None:
                 confirm(reading, case, catalog)
-            say("not asked" if reading is None else f"reads {', '.join(sorted(reading.tables)) or 'no table'}")
+            say(
+                "no engine to ask, or it does not tell"
+                if reading is None
+                else f"reads {', '.join(sorted(reading.tables)) or 'no table'}"
+            )
     refs = [(ref, info) for ref, info in case.names.refs if info.name in catalog.pins and not ref.travels]
     return CheckedQuery(
         sent=source.text,

@@ -1,7 +1,7 @@
 """What FROM and JOIN name: each relation with its alias, its columns and at most how many rows it has.
 
-A size is known from the text alone: VALUES, range(), LIMIT, an aggregate without groups. Rows of tables are
-never taken for small, whatever the lake holds today.
+`rows` is known from the text alone: VALUES, range(), LIMIT, an aggregate without groups. What the lake holds today
+is told apart from it, as `counted`: a bound in the text holds tomorrow too.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ SET_OPERATIONS = (exp.Union, exp.Except, exp.Intersect)
 
 @dataclass
 class Relation:
-    """One relation of a FROM. `rows` and `columns` are None where they are not known.
+    """One relation of a FROM. `rows`, `counted` and `columns` are None where they are not known.
 
-    `per_row` says that it is made anew for each row before it, from that row's values. `part` is the number of
-    the group of relations that equalities tie together.
+    `counted` is the lake's row count of a table. `per_row` says that the relation is made anew for each row before it,
+    from that row's values. `part` is the number of the group of relations that equalities tie together.
     """
 
     node: exp.Expr
     alias: str
     rows: float | None
+    counted: float | None
     columns: frozenset[str] | None
     per_row: bool
     part: int
@@ -48,9 +49,15 @@ class Relations:
         from_ = select.args.get("from_")
         nodes = _unfold([from_.this] if from_ is not None else [], select.args.get("joins") or [])
         return [
-            Relation(n, n.alias_or_name.lower(), self.rows(n), self.columns(n), self._per_row(n), part)
+            Relation(
+                n, n.alias_or_name.lower(), self.rows(n), self._counted(n), self.columns(n), self._per_row(n), part
+            )
             for part, n in enumerate(nodes)
         ]
+
+    def _counted(self, node: exp.Expr) -> float | None:
+        info = self.names.tables.get(id(node))
+        return None if info is None or info.rows is None else float(info.rows)
 
     def _per_row(self, node: exp.Expr) -> bool:
         if isinstance(node, exp.Lateral) and isinstance(node.this, exp.Subquery):

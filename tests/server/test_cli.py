@@ -28,6 +28,33 @@ def test_a_refused_statement_ends_with_3_and_a_sentence(lake: Path, capsys: pyte
     assert capsys.readouterr().out.startswith("Refused (")
 
 
+def test_explain_shows_what_each_layer_says_up_to_the_one_that_stops(
+    lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = "SELECT count(*) FROM movies_delta m, hr.salaries s"
+    assert run("check", "--lake", str(lake), "--explain", refused) == 3
+    *steps, verdict = capsys.readouterr().out.splitlines()
+    names = "characters tokens clauses functions limits tree names"
+    assert [line.split()[0] for line in steps] == names.split()
+    assert [line.split()[1] for line in steps] == ["pass"] * (len(steps) - 1) + ["STOP"]
+    assert "other_schema" in steps[-1]
+    assert verdict.startswith("Refused (other_schema)")
+
+    assert run("check", "--lake", str(lake), "--explain", "SELECT * FROM Movies_Delta LIMIT 2") == 0
+    out = capsys.readouterr().out
+    assert "STOP" not in out
+    assert "runs: SELECT * FROM imdb.movies_delta VERSION AS OF" in out
+
+
+def test_a_file_is_explained_step_by_step(lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "statements.jsonl"
+    file.write_text('{"id": 1, "sql": "SELECT reflect(1)"}\n')
+    assert run("check", "--lake", str(lake), "--explain", "--file", str(file)) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert steps[0] == {"layer": "characters", "passed": True, "said": "17 characters"}
+    assert (steps[-1]["layer"], steps[-1]["passed"]) == ("functions", False)
+
+
 def test_a_file_of_statements_gives_a_verdict_for_each(
     lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
