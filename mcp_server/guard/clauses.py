@@ -192,6 +192,12 @@ class _Reader:
             self.call(last)
             return last + 1
         end = self.travel(last)
+        if not self.may_follow(end + 1):
+            raise source.refused_at(
+                "syntax",
+                f"{shown(tokens[end + 1].text)} cannot follow a table: write AS and a name, or a clause.",
+                end + 1,
+            )
         self.tables.append(TableRef(index, last, end, tuple(parts)))
         return end + 1
 
@@ -205,12 +211,16 @@ class _Reader:
         value = tokens[at + 3] if at + 3 < len(tokens) else None
         versioned = "VERSION" in word
         plain = value is not None and (is_plain_integer(value) if versioned else value.kind is Kind.STRING)
-        after = tokens[at + 4] if at + 4 < len(tokens) else None
-        ended = after is None or after.is_name or after.key in {")", ",", "|>"}
+        ended = self.may_follow(at + 4)
         if source.key(at + 1) != "AS" or source.key(at + 2) != "OF" or not plain or not ended:
             form = "VERSION AS OF 3" if versioned else "TIMESTAMP AS OF '2026-01-01'"
             raise source.refused_at("time_travel", f"An old version is asked for by a plain value, as in {form}.", at)
         return at + 3
+
+    def may_follow(self, index: int) -> bool:
+        """Whether a table may end before the token at `index`: an alias, a clause, a comma or nothing follows."""
+        after = self.source.tokens[index] if index < len(self.source.tokens) else None
+        return after is None or after.is_name or after.key in {")", ",", "|>"}
 
     def call(self, index: int) -> None:
         """Notes the call of the name at `index`, unless it is the name of a table or CTE with its columns."""

@@ -12,16 +12,16 @@ ALLOWED_KINDS: Final = frozenset(
     {
         "Select", "From", "Where", "Group", "Having", "Qualify", "Order", "Ordered", "Sort", "Cluster", "Distribute",
         "Limit", "Offset", "Distinct", "Star", "With", "CTE", "Subquery", "Union", "Intersect", "Except", "Values",
-        "Tuple", "Paren", "Table", "TableAlias", "TableSample", "Version", "Alias", "Aliases", "Join", "Lateral",
-        "Pivot", "PivotAlias", "PivotAny", "Cube", "Rollup", "GroupingSets", "Window", "WindowSpec", "WithinGroup",
+        "Tuple", "Paren", "Table", "TableAlias", "TableSample", "Alias", "Aliases", "Join", "Lateral",
+        "Pivot", "PivotAlias", "Cube", "Rollup", "GroupingSets", "Window", "WindowSpec", "WithinGroup",
         "Filter", "IgnoreNulls", "RespectNulls", "Identifier", "Column", "Dot", "Bracket", "Literal", "Boolean",
         "Null", "Var", "Interval", "IntervalSpan", "DataType", "DataTypeParam", "ColumnDef", "Cast", "TryCast",
-        "Collate", "Lambda", "Kwarg", "Anonymous", "And", "Or", "Not", "Xor", "EQ", "NEQ", "NullSafeEQ",
+        "Collate", "Lambda", "Kwarg", "Anonymous", "And", "Or", "Not", "EQ", "NEQ", "NullSafeEQ",
         "NullSafeNEQ", "GT", "GTE", "LT", "LTE", "Is", "In", "Between", "Like", "ILike", "RegexpLike", "Escape",
         "Any", "All", "Exists", "Add", "Sub", "Mul", "Div", "IntDiv", "Mod", "Neg", "DPipe", "Concat", "BitwiseAnd",
         "BitwiseOr", "BitwiseXor", "BitwiseNot", "BitwiseLeftShift", "BitwiseRightShift", "Case", "If", "Extract",
         "Trim", "Substring", "Overlay", "StrPosition", "JSONExtract", "JSONPath", "JSONPathRoot", "JSONPathKey",
-        "JSONPathSubscript", "CurrentDate", "CurrentTimestamp", "CurrentTime", "Localtimestamp",
+        "JSONPathSubscript", "CurrentDate", "CurrentTimestamp",
     }
 )  # fmt: skip
 

@@ -1,0 +1,47 @@
+"""A lake of 1,000 titles among canaries, an embedded engine on it, and the seed of this run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcp_server.engines.embedded import EmbeddedEngine
+from tests.etl.conftest import run_etl
+from tests.fuzz.canaries import Canaries, engine_among, guarded
+
+MAX_ROWS = 50
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """Another one in every run; a failure names it, and FUZZ_SEED sets it."""
+    return int(os.environ.get("FUZZ_SEED") or secrets.randbelow(10**9))
+
+
+@pytest.fixture(scope="session")
+def canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canaries]:
+    folder = tmp_path_factory.mktemp("fuzz")
+    lake = folder / "around" / "lake"
+    make_lake(folder / "files", lake)
+    with guarded(lake) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def engine(canaries: Canaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
+    with engine_among(canaries, tmp_path_factory.mktemp("state"), MAX_ROWS) as found:
+        yield found
+
+
+def make_lake(files: Path, lake: Path) -> None:
+    """A loaded lake of 1,000 invented titles."""
+    for step in (
+        ("sample", "--titles", "1000", "--seed", "7", "--out", files),
+        ("load", "--source", files, "--lake", lake),
+    ):
+        done = run_etl(*step)
+        assert done.returncode == 0, done.stderr

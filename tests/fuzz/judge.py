@@ -1,0 +1,113 @@
+"""What must hold of any statement at all: it is refused, or what would run is harmless by a reading of its own."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import sqlglot
+from sqlglot import exp
+
+from lakehouse.errors import EngineLacks, Refused
+from mcp_server import guard
+from mcp_server.guard import pipeline
+from mcp_server.guard.case import Case, read_case
+from mcp_server.guard.functions import functions
+from mcp_server.guard.journal import Journal
+from mcp_server.guard.lexer import scan
+from mcp_server.guard.metadata import read_explain
+from mcp_server.guard.source import MAX_TOKENS, read_source
+from mcp_server.models import Checked, CheckedQuery, Explain, Principal
+
+CPU_SECONDS: Final = 0.25
+"""The issue's bound on any check."""
+
+LONGEST_TEXT: Final = 900
+"""Characters of a refusal; those of rewrites quote the one that their result met."""
+
+_TEXTS = re.compile(r"[rR]'[^']*'|[rR]\"[^\"]*\"|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`]|``)*`", re.DOTALL)
+_CALLED = re.compile(r"([\w)`]*)\s*(\b\w+)\s*\(")
+_NAMED_BEFORE = re.compile(
+    r"(?i)(?!FROM|JOIN|SELECT|WHERE|AND|OR|BY|ON|VIEW|OUTER|THEN|ELSE|WHEN|HAVING|DISTINCT|NOT|IN)[\w)`]+$"
+)
+
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it says aloud what it cannot read
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a statement. `checked` is None where it was refused; `seconds` are of CPU."""
+
+    sql: str
+    code: str
+    checked: Checked | None
+    seconds: float
+
+
+def judge(sql: str, catalog: guard.Catalog, limits: guard.Limits) -> Judged:
+    """Checks a statement and asserts what must hold. Whatever the check raises but its own two errors is a defect."""
+    settings = {"catalog": catalog, "limits": limits, "principal": Principal("fuzz")}
+    started = time.process_time()
+    refusal: Refused | EngineLacks | None = None
+    checked: Checked | None = None
+    try:
+        checked = guard.check(sql, **settings)
+    except (Refused, EngineLacks) as said:
+        refusal = said
+    spent = time.process_time() - started
+    if refusal is not None:
+        assert refusal.code
+        assert len(str(refusal)) < LONGEST_TEXT
+        return Judged(sql, refusal.code, None, spent)
+    query = checked.query if isinstance(checked, Explain) else checked
+    if isinstance(query, CheckedQuery):
+        _check_again(query, settings)
+        _read_otherwise(query, catalog)
+    return Judged(sql, "", checked, spent)
+
+
+def _check_again(query: CheckedQuery, settings: Mapping[str, object]) -> None:
+    """What would run is allowed as it is, reads the same tables and calls the same functions."""
+    again = guard.check(query.sql, **settings)
+    assert isinstance(again, CheckedQuery)
+    assert again.sql == query.sql
+    assert again.tables == query.tables
+    assert not again.rewrites
+    assert query.rewrites or again.functions == query.functions
+    assert again.functions <= functions().allowed.keys()
+
+
+def _read_otherwise(query: CheckedQuery, catalog: guard.Catalog) -> None:
+    """No comment, second statement, forbidden table or refused function, by simpler readers than the guard's."""
+    bare = _TEXTS.sub(lambda text: "``" if text[0][0] == "`" else "''", query.sql)
+    assert not re.search(r"--|/\*|;|[@?#$\\]", bare), query.sql
+    assert "${" not in query.sql
+    assert not [name for name in _called(bare) if name in functions().refused], query.sql
+    try:
+        root = sqlglot.parse_one(query.sql, dialect="databricks")
+    except Exception:  # noqa: BLE001  (what sqlglot cannot read as it stands; the guard's copy is written for it)
+        return
+    names = {cte.alias.lower() for cte in root.find_all(exp.CTE)}
+    for table in root.find_all(exp.Table):
+        if isinstance(table.this, exp.Identifier):
+            known = table.name.lower() in catalog.by_name and table.db.lower() == "imdb" and not table.catalog
+            assert known or (not table.db and table.name.lower() in names), query.sql
+
+
+def _called(bare: str) -> list[str]:
+    """Names before a bracket that are no alias with its columns, such as `(SELECT 1) version (a)`."""
+    calls = (found for found in _CALLED.finditer(bare) if not _NAMED_BEFORE.match(found[1]))
+    return [found[2].lower() for found in calls]
+
+
+def case_of(sql: str, catalog: guard.Catalog) -> Case:
+    """An allowed query, or the one that is to be explained, as the guard's rules see it."""
+    source = read_source(sql, pipeline._spell_out_table(scan(sql, MAX_TOKENS)))
+    if source.key(0) == "EXPLAIN":
+        _, start = read_explain(source)
+        source = read_source(sql, source.tokens[start:])
+    return read_case(source, catalog, Journal())

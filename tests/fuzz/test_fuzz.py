@@ -1,0 +1,74 @@
+"""Every run makes new statements: 5,000 through the checks, 300 of the allowed on an engine among canaries."""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+
+import pytest
+
+from mcp_server.engines.embedded import EmbeddedEngine
+from mcp_server.guard.functions import functions
+from mcp_server.guard.nodes import ALLOWED_KINDS
+from tests.fuzz.canaries import Canaries
+from tests.fuzz.generate import Generator, Targets
+from tests.fuzz.run import Found, by_turns, check_many, execute
+from tests.fuzz.templates import TEMPLATES, UNANSWERED
+
+CHECKED = 5_000
+EXECUTED = 300
+CLASSES = {f"class:{kind}" for kind in functions().allowed.values()}
+CPU_SECONDS_EACH = 0.02
+"""On average; a single one may take longer (`judge.CPU_SECONDS`)."""
+
+
+def test_any_statement_is_refused_or_harmless_by_a_reading_of_its_own(seed: int) -> None:
+    found = Found()
+
+    allowed = sum(1 for _ in check_many(seed, CHECKED, Targets(), found))
+
+    assert found.codes.total() == CHECKED
+    assert found.cpu_seconds < CHECKED * CPU_SECONDS_EACH
+    assert CHECKED / 10 < allowed < CHECKED * 9 / 10, f"seed {seed}: {found.codes}"
+    assert len(found.codes) > 20, f"seed {seed}: {found.codes}"
+
+
+def test_the_same_seed_gives_the_same_statements(seed: int) -> None:
+    first, second = (list(islice(Generator(seed).stream(), 300)) for _ in range(2))
+
+    assert first == second
+    assert first != list(islice(Generator(seed + 1).stream(), 300))
+
+
+@pytest.fixture(scope="module")
+def executed(seed: int, engine: EmbeddedEngine, canaries: Canaries) -> Found:
+    """What 300 allowed statements did, those of the templates first."""
+    found, checks = Found(), Found()
+    hostile, honest = (
+        check_many(seed, CHECKED, canaries.targets, checks, attacks=is_hostile) for is_hostile in (True, False)
+    )
+    execute(engine, chain(TEMPLATES, by_turns(hostile, honest)), EXECUTED, found)
+    return found
+
+
+def test_what_is_allowed_touches_nothing_and_leaks_nothing(executed: Found, canaries: Canaries, seed: int) -> None:
+    assert executed.ends.total() == EXECUTED
+    assert canaries.disturbed() == [], f"seed {seed}"
+
+
+def test_most_of_what_is_allowed_is_answered(executed: Found, seed: int) -> None:
+    assert executed.ends["ok"] > EXECUTED / 3, f"seed {seed}: {executed.ends}"
+
+
+def test_the_server_answers_after_all_that(executed: Found, engine: EmbeddedEngine) -> None:
+    after = Found()
+
+    execute(engine, ["SELECT count(*) FROM movies_delta"], 1, after)
+
+    assert after.ends == {"ok": 1}
+
+
+def test_every_kind_of_node_and_every_class_of_function_was_answered(executed: Found) -> None:
+    wanted = ALLOWED_KINDS | CLASSES
+
+    assert wanted - executed.covered - executed.tried == set()
+    assert wanted - executed.covered == set(UNANSWERED)
