@@ -122,8 +122,10 @@ class EngineSession:
 
     `fresh(tag)` lends another session of the same engine in which nothing was set or created; what the
     calling thread runs in it bears the tag, and `interrupt(session, tag)`, from any thread, stops it.
-    An interrupt that comes too early is lost: repeat it. Where `shared_catalog`, sessions see the tables
-    that others registered. `process` is the process that the engine runs in, None where it is this one.
+    An interrupt that comes too early is lost: repeat it. `lingers()` tells whether work goes on whose query has
+    ended: Java cannot stop a thread that looks for nothing, such as one within a regular expression. Where
+    `shared_catalog`, sessions see the tables that others registered. `process` is the process that the engine runs
+    in, None where it is this one.
     """
 
     kind: EngineKind
@@ -131,6 +133,7 @@ class EngineSession:
     capabilities: Capabilities
     fresh: Callable[[str], AbstractContextManager[SparkSession]]
     interrupt: Callable[[SparkSession, str], None]
+    lingers: Callable[[], bool]
     shared_catalog: bool
     process: Popen[bytes] | None = None
 
@@ -184,7 +187,15 @@ def _open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Eng
 
     try:
         with connect("main") as spark:
-            yield EngineSession("embedded", spark, CAPABILITIES["embedded"], connect, interrupt, shared_catalog=False)
+            yield EngineSession(
+                "embedded",
+                spark,
+                CAPABILITIES["embedded"],
+                connect,
+                interrupt,
+                lingers=lambda: False,
+                shared_catalog=False,
+            )
     finally:
         server.stop()
 
@@ -207,8 +218,11 @@ def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[Engine
         settings |= {
             "spark.local.dir": work_dir,
             "spark.sql.warehouse.dir": os.path.join(work_dir, "warehouse"),
-            # A JVM that is killed leaves what it put there, and what it put into /tmp nobody takes away.
-            "spark.driver.extraJavaOptions": f'-Djava.io.tmpdir="{work_dir}" -XX:-UsePerfData',
+            # A JVM that is killed leaves what it put there, and what it put into /tmp nobody takes away. One that
+            # is out of memory answers nobody for minutes while it collects garbage: it ends instead.
+            "spark.driver.extraJavaOptions": (
+                f'-Djava.io.tmpdir="{work_dir}" -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError'
+            ),
         }
     builder = SparkSession.builder.master("local[*]").appName("imdb-lakehouse")
     for name, value in (settings | config).items():
@@ -238,6 +252,12 @@ def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[Engine
     def interrupt(_: SparkSession, tag: str) -> None:
         context.cancelJobsWithTag(tag)
 
+    def lingers() -> bool:
+        executors = context._jsc.sc().statusTracker().getExecutorInfos()  # noqa: SLF001  (Python's tracker lacks it)
+        tracker = context.statusTracker()
+        stages = (tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds())
+        return sum(e.numRunningTasks() for e in executors) > sum(stage.numActiveTasks for stage in stages if stage)
+
     process = context._gateway.proc  # noqa: SLF001  (the JVM; nothing public has it)
     try:
         yield EngineSession(
@@ -246,6 +266,7 @@ def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[Engine
             CAPABILITIES["spark"],
             share,
             interrupt,
+            lingers,
             shared_catalog=True,
             process=process,
         )

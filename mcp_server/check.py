@@ -44,7 +44,8 @@ def check_file(settings: Settings, lake: Lake, path: Path, *, explain: bool) -> 
     """Print a verdict for every line of a file of `{"id", "sql"}`, as JSON lines. The exit code is 0.
 
     With `explain` each has its `steps`. A harmless statement that the engine lacks is allowed, with the code
-    `engine_lacks`. Raises CheckFileError at the first line that is not such an object, after the verdicts of those before it.
+    `engine_lacks`. Raises CheckFileError at the first line that is not such an object, after the verdicts of those
+    before it.
     """
     checker = _Checker(settings, lake)
     for identifier, sql in _statements(path):

@@ -26,7 +26,7 @@ _MARKS: Mapping[Kind, re.Pattern[str]] = {
     "large": re.compile(r"message larger than max|maxResultSize|EXCEED_LIMIT_LENGTH"),
     "memory": re.compile(
         r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError|MemoryError"
-        r"|UNABLE_TO_ACQUIRE_MEMORY|Cannot reserve"
+        r"|Java heap space|UNABLE_TO_ACQUIRE_MEMORY|Cannot reserve"
     ),
 }
 

@@ -34,7 +34,7 @@ _WORK_PREFIX = "imdb-engine-"
 _TAIL_LINES = 40
 _LINE_CHARS = 500
 _SIGABRT_TEXT = "memory allocation of"
-_JVM_OUT_OF_MEMORY = 52  # SparkExitCode.OOM
+_JVM_OUT_OF_MEMORY = frozenset({3, 52})  # -XX:+ExitOnOutOfMemoryError, SparkExitCode.OOM
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class Process:
 
     def _autopsy(self, code: int | None) -> Death:
         last_words = "\n".join(self._tail)
-        out_of_memory = _SIGABRT_TEXT in last_words or code in (-signal.SIGABRT, _JVM_OUT_OF_MEMORY)
+        out_of_memory = _SIGABRT_TEXT in last_words or code in {-signal.SIGABRT, *_JVM_OUT_OF_MEMORY}
         if code is None:
             reason = "it was not started"
         elif code < 0:

@@ -42,6 +42,9 @@ _PLAIN = re.compile(r"[\w/.,:;=@+!$&()'-]+", re.ASCII)
 _LAST_MOMENTS = 20.0
 """How long a JVM that is going down may take, in seconds; its hooks delete files."""
 
+_LOOK_EVERY = 0.1
+"""How often to look, in seconds, whether a query that was stopped has let go of its threads."""
+
 _EXPLAIN = {"simple": "", "extended": "EXTENDED ", "codegen": "CODEGEN ", "cost": "COST ", "formatted": "FORMATTED "}
 
 
@@ -106,6 +109,8 @@ class Worker:
                 work(frame, session)
         except Exception as error:  # noqa: BLE001  (every failure is an answer; the server raises it)
             failure = explain_failure(error, self._places.names(tables))
+            while running.stopped.is_set() and self._engine.lingers():
+                threading.Event().wait(_LOOK_EVERY)  # in the end the server kills this process for it
             if failure.kind == "lost":
                 self._end_with_engine()
             self._fail(call, failure)

@@ -111,8 +111,8 @@ def _too_many(tree: Tree, relations: list[Relation], pairs: float | None, factor
     if not apart:
         return tree.refused_at(
             "too_large",
-            f"Every row would become {factor:,.0f}{about}. At most {MAX_FACTOR:,} for each row and {MAX_PAIRS:,} in all "
-            "are allowed. Make the list shorter.",
+            f"Every row would become {factor:,.0f}{about}. At most {MAX_FACTOR:,} for each row and {MAX_PAIRS:,} in "
+            "all are allowed. Make the list shorter.",
             relations[0].node if relations else tree.root,
         )
     one, other = relations[0].alias or "a", apart[-1].alias or "b"
