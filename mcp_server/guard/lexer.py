@@ -60,6 +60,9 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+_LONG_EXPONENT = re.compile(r"[eE][+-]?[0-9]{4,}")
+"""No number has an exponent beyond 400, and Spark works 1e99999999BD out digit by digit while it parses."""
+
 _FENCE = re.compile(r"/\*|\*/")
 _HINT = re.compile(
     r"\+\s*(?:(?:BROADCAST|BROADCASTJOIN|MAPJOIN|MERGE|MERGEJOIN|SHUFFLE_MERGE|SHUFFLE_HASH)"
@@ -73,7 +76,7 @@ def scan(text: str, max_tokens: int) -> tuple[Token, ...]:
     """All tokens of `text`, comments left out.
 
     Errors: Refused, with the code `unterminated`, `comment`, `hint`, `parameter`, `substitution`,
-    `odd_character`, `odd_name` or `too_long`.
+    `odd_character`, `odd_name`, `too_large` or `too_long`.
     """
     tokens: list[Token] = []
     at, glued, end = 0, False, len(text)
@@ -123,6 +126,10 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
             f"The name {shown(token.text)} has a character that no name here has. Names are letters, digits and _.",
             text=text,
             at=token.start,
+        )
+    if token.kind is Kind.NUMBER and _LONG_EXPONENT.search(token.text):
+        raise refused(
+            "too_large", f"The number {shown(token.text)} is too large for any type.", text=text, at=token.start
         )
     if not tokens:
         return

@@ -97,7 +97,7 @@ def resolve(tree: Tree, catalog: Catalog) -> Names:
 
     A WITH name reaches the names after it and the query below, never what stands before it: a table read
     there is a table of the lake. Errors: Refused, with the code `unknown_table`, `other_schema`,
-    `path_as_table` or `too_many_reads`.
+    `path_as_table`, `time_travel` or `too_many_reads`.
     """
     tables: dict[int, TableInfo] = {}
     ctes: dict[int, exp.CTE] = {}
@@ -107,6 +107,12 @@ def resolve(tree: Tree, catalog: Catalog) -> Names:
         ref = tree.tables[id(node)]
         cte = scope.get(ref.parts[0]) if len(ref.parts) == 1 else None
         if cte is not None:
+            if ref.travels:
+                raise tree.source.refused_at(
+                    "time_travel",
+                    f"{shown(ref.parts[0])} is a name of WITH and has no versions: ask for one of its table.",
+                    ref.first,
+                )
             ctes[id(node)] = cte
             owners.setdefault(owner, []).append(id(cte))
         else:

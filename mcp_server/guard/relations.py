@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
+from mcp_server.guard.constants import span, width
 from mcp_server.guard.functions import functions
-from mcp_server.guard.growth import span, width
 from mcp_server.guard.names import Names
 from mcp_server.guard.tree import Tree
 

@@ -12,6 +12,7 @@ from sqlglot.parsers.databricks import DatabricksParser
 
 from lakehouse.errors import Refused
 from mcp_server.guard.clauses import Reading, TableRef
+from mcp_server.guard.depth import check_depth
 from mcp_server.guard.nodes import ALLOWED_KINDS, REFUSED_KINDS
 from mcp_server.guard.refusal import refused, shown
 from mcp_server.guard.rewrite import Copy
@@ -37,6 +38,9 @@ class _Parser(DatabricksParser):
         if self.work < 0:
             raise _OutOfWork
         super()._advance(times)
+
+    def _warn_unsupported(self) -> None:
+        """Says nothing: what it reads as a command is refused, and the log must not repeat a caller's text."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ def read_tree(source: Source, reading: Reading, copy: Copy) -> Tree:
     _check_kinds(source, copy, nodes)
     _check_complete(nodes)
     tables, calls = _match(source, reading, copy, nodes)
-    return Tree(source, reading, root, tables, calls, copy)
+    tree = Tree(source, reading, root, tables, calls, copy)
+    check_depth(tree)
+    return tree
 
 
 def _parse(text: str, words: int) -> exp.Expr:
