@@ -1,0 +1,74 @@
+"""Aggregates in words that the embedded engine has: quantiles, joined texts, a FILTER within a window."""
+
+from __future__ import annotations
+
+from mcp_server.guard.dialect.edits import lacking
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.types import INTEGERS, Decimal
+from mcp_server.guard.dialect.writing import Writing
+
+_IGNORE_NULLS = frozenset(
+    {
+        "array_agg", "avg", "bool_and", "bool_or", "collect_list", "collect_set", "count", "count_if", "every", "max",
+        "mean", "median", "min", "some", "std", "stddev", "stddev_pop", "stddev_samp", "sum", "var_pop", "var_samp",
+        "variance",
+    }
+)  # fmt: skip
+"""Aggregates to which a null is as good as no row."""
+
+
+def filtered(node: Expr, write: Writing) -> str:
+    """`sum(x) FILTER (WHERE c) OVER w` as `sum(CASE WHEN c THEN x END) OVER w`."""
+    condition, over = node.has("filter"), node.has("over")
+    if condition is None or over is None or node.word not in _IGNORE_NULLS or node.has("distinct") is not None:
+        raise lacking(f"{node.word} FILTER OVER", "a FILTER in a window", "Write sum(CASE WHEN c THEN x END) OVER (…).")
+    first = node.parts[0]
+    value = "1" if first.kind == "star" else write.text(first)
+    kept = f"CASE WHEN {write.text(condition.parts[0])} THEN {value} END"
+    return f"{node.word}({', '.join([kept, *map(write.text, node.parts[1:])])}) {write.text(over)}"
+
+
+def quantile(node: Expr, write: Writing) -> str | None:
+    """approx_percentile(x, p) is one of the values: exactly so it is percentile_disc, in the type of x."""
+    kind = write.types.of(node.parts[0]) if len(node.parts) > 1 else None
+    plain = kind in {*INTEGERS, "float", "double"} or isinstance(kind, Decimal)
+    if not plain or node.has("distinct") is not None or node.has("over") is not None:
+        raise lacking(
+            node.word, "this estimate as Spark does", "Write percentile(x, 0.5), which is exact, or cast x to DOUBLE."
+        )
+    condition = node.has("filter")
+    tail = "" if condition is None else " " + write.text(condition)
+    column = write.text(node.parts[0])
+    shares = _shares(node.parts[1])
+    found = [
+        f"CAST(percentile_disc({write.text(share)}) WITHIN GROUP (ORDER BY {column}){tail} AS {kind})"
+        for share in shares
+    ]
+    return found[0] if shares == [node.parts[1]] else f"array({', '.join(found)})"
+
+
+def quantiles(node: Expr, write: Writing) -> str | None:
+    """Several shares at once, one call for each."""
+    shares = _shares(node.parts[0]) if node.parts else []
+    if not shares or shares == [node.parts[0]]:
+        return None
+    tail = " ".join(map(write.text, node.rest))
+    return f"array({', '.join(f'{node.word}({write.text(share)}) {tail}' for share in shares)})"
+
+
+def _shares(node: Expr) -> list[Expr]:
+    return list(node.parts) if node.kind == "call" and node.word == "array" else [node]
+
+
+def joined(node: Expr, write: Writing) -> str | None:
+    """listagg(DISTINCT x, d) WITHIN GROUP (ORDER BY x), whose order Sail does not keep."""
+    within, condition = node.has("within"), node.has("filter")
+    if node.has("distinct") is None or within is None or not node.parts:
+        return None
+    if len(within.parts) != 1 or node.has("over") is not None:
+        raise lacking(node.word, "DISTINCT in this order", "Write array_join(sort_array(collect_set(x)), ', ').")
+    column, tail = write.text(node.parts[0]), "" if condition is None else " " + write.text(condition)
+    delimiter = write.text(node.parts[1]) if len(node.parts) > 1 else "''"
+    upward = "true" if within.parts[0].word.startswith("ASC") else "false"
+    values = f"transform(sort_array(collect_set({column}){tail}, {upward}), value_ -> CAST(value_ AS STRING))"
+    return f"CASE WHEN count({column}){tail} > 0 THEN array_join({values}, {delimiter}) END"

@@ -1,0 +1,108 @@
+"""Arrays and maps in words that the embedded engine has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcp_server.guard.dialect.edits import lacking
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.writing import Writing
+
+_NO_NULLS = frozenset(
+    {"split", "collect_list", "collect_set", "array_agg", "regexp_extract_all", "map_keys", "sequence"}
+)
+"""Functions whose arrays hold no nulls."""
+
+
+def element(node: Expr, write: Writing) -> str | None:
+    """`a[i]`, where Sail takes no index but a number: element_at counts from one."""
+    base, index = node.parts
+    if index.kind in {"number", "string"} or not str(write.types.of(base)).startswith("array<"):
+        return None
+    return f"element_at({write.text(base)}, ({write.text(index)}) + 1)"
+
+
+def contains(node: Expr, write: Writing) -> str | None:
+    """array_contains is null, and not false, where a null may be what is looked for. Columns here hold no nulls."""
+    if len(node.parts) != 2 or node.parts[0].kind == "name":
+        return None
+    base = node.parts[0]
+    written_out = base.word == "array" and all(part.kind in {"string", "number"} for part in base.parts)
+    if base.kind == "call" and (written_out or base.word in _NO_NULLS):
+        return None
+    return f"exists({write.text(base)}, item_ -> item_ = {write.text(node.parts[1])})"
+
+
+def explode(node: Expr, write: Writing) -> str | None:
+    """explode of a map, on which Sail's process panics."""
+    if len(node.parts) != 1 or not _is_map(node, write, 2):
+        return None
+    return f"{'inline_outer' if node.word.endswith('outer') else 'inline'}(map_entries({write.text(node.parts[0])}))"
+
+
+def posexplode(node: Expr, write: Writing) -> str | None:
+    if len(node.parts) == 1 and _is_map(node, write, 3):
+        raise lacking(node.word, "the places of a map's entries", "Write posexplode(map_entries(m)).")
+    return None
+
+
+def _is_map(node: Expr, write: Writing, names: int) -> bool:
+    """Whether it is a map by its type, or by the number of names that a LATERAL VIEW gives to its columns."""
+    kind, source = write.types.of(node.parts[0]), write.source
+    if kind == "map" or node.parts[0].kind in {"cast", "try_cast"}:
+        return kind == "map" or node.parts[0].word.startswith("MAP")
+    if source.key(node.first - 1) not in {"VIEW", "OUTER"}:
+        return False
+    at = node.end
+    while source.key(at) != "AS" and at < len(source.tokens) and source.tokens[at].is_name and at < node.end + 2:
+        at += 1
+    at += source.key(at) == "AS"
+    return all(source.key(at + 2 * place - 1) == "," for place in range(1, names))
+
+
+def zip_with(node: Expr, write: Writing) -> str | None:
+    """zip_with(a, b, (x, y) -> e) as a transform of arrays_zip, which pads with nulls too."""
+    if len(node.parts) != 3:
+        return None
+    left, right, function = node.parts
+    # A column would give its name to its field: coalesce has none, and the fields are numbers.
+    zipped = f"arrays_zip(coalesce({write.text(left)}), coalesce({write.text(right)}))"
+    pairs, body = _of_pairs(node.word, function, write, zipped, ("`0`", "`1`"))
+    return f"transform({pairs}, pair_ -> {body})"
+
+
+def transform_map(node: Expr, write: Writing) -> str | None:
+    """transform_values(m, (k, v) -> e) and transform_keys as a transform of the map's entries."""
+    if len(node.parts) != 2:
+        return None
+    entries, function = node.parts
+    pairs, body = _of_pairs(node.word, function, write, f"map_entries({write.text(entries)})", ("key", "value"))
+    names = [name.word for name in function.parts[:-1]]
+    pair = [f"pair_.{names[0]}", body] if node.word == "transform_values" else [body, f"pair_.{names[1]}"]
+    return f"map_from_entries(transform({pairs}, pair_ -> struct({', '.join(pair)})))"
+
+
+def _of_pairs(word: str, function: Expr, write: Writing, pairs: str, fields: tuple[str, str]) -> tuple[str, str]:
+    """An array of pairs whose fields bear the names of a lambda's parameters, and its body about such a `pair_`.
+
+    What the body holds is rewritten in the next step. Errors: EngineLacks.
+    """
+    *names, body = function.parts if function.kind == "lambda" else (function,)
+    taken = {name.word for node in body.walk() if node.kind == "lambda" for name in node.parts[:-1]}
+    if len(names) != 2 or taken & {name.word for name in names}:
+        raise lacking(word, "this function of two values", f"Write {word}(…, (x, y) -> …), each name once.")
+    first, second = (name.word for name in names)
+    named = f"named_struct('{first}', pair_.{fields[0]}, '{second}', pair_.{fields[1]})"
+    replaced = _replaced(body, write, {first: f"pair_.{first}", second: f"pair_.{second}"})
+    return f"transform({pairs}, pair_ -> {named})", replaced
+
+
+def _replaced(body: Expr, write: Writing, values: Mapping[str, str]) -> str:
+    source = write.source
+    pieces: list[str] = []
+    for index in range(body.first, body.end):
+        token = source.tokens[index]
+        gap = "" if token.glued or index == body.first else " "
+        bare = token.is_name and source.key(index - 1) != "." and source.key(index + 1) != "("
+        pieces.append(gap + (values.get(token.name, token.text) if bare else token.text))
+    return "".join(pieces)

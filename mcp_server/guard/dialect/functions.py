@@ -1,0 +1,142 @@
+"""Functions that the embedded engine lacks or answers otherwise: other words for the call, or EngineLacks.
+
+Most of it is data (`sail.toml`); here are the calls whose other words depend on more than their arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect import aggregates, collections
+from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.sail import Form, sail
+from mcp_server.guard.dialect.writing import Writing, written
+
+Maker = Callable[[Expr, Writing], str | None]
+
+
+def rewrite_functions(case: Case, catalog: Catalog) -> Sequence[Edit]:
+    """Calls in words that Sail has. Errors: EngineLacks, with what to write instead."""
+    for name in case.functions & sail().lacks.keys():
+        raise _lacking(name, name)
+    if not (case.functions & _known() or any(token.key in {"[", "FILTER"} for token in case.source.tokens)):
+        return ()
+    return written(case, catalog, _written)
+
+
+@functools.cache
+def _known() -> frozenset[str]:
+    """Names of functions of which some calls are rewritten or refused."""
+    tables = sail()
+    keyed = (key.partition("/")[0] for table in (tables.lacks, tables.forms, tables.lengths) for key in table)
+    return frozenset(keyed) | MAKERS.keys()
+
+
+def _lacking(key: str, name: str) -> Exception:
+    lack = sail().lacks[key]
+    return lacking(name, lack.why.format(name=name), lack.instead)
+
+
+def _written(node: Expr, write: Writing) -> str | None:
+    if node.kind == "index":
+        return collections.element(node, write)
+    if node.kind != "call":
+        return None
+    tables, key = sail(), f"{node.word}/{len(node.parts)}"
+    if key in tables.lacks:
+        raise _lacking(key, node.word)
+    if node.has("filter") is not None and node.has("over") is not None:
+        return aggregates.filtered(node, write)
+    maker = MAKERS.get(node.word)
+    found = maker(node, write) if maker is not None else None
+    if found is None and key in tables.forms:
+        return _formed(node, write, tables.forms[key])
+    if found is None and key in tables.lengths and not write.types.text(node.parts[1]):
+        return _formed(node, write, tables.lengths[key])
+    return found
+
+
+def _formed(node: Expr, write: Writing, form: Form) -> str | None:
+    """The call in the words of a form, unless it is what the form has written."""
+    for which, kind in form.casts.items():
+        cast = write.parent(node) if which == "call" else node.parts[int(which)]
+        if cast is not None and cast.kind == "cast" and cast.word == kind.upper():
+            return None
+    if node.has("distinct") is not None:
+        return None
+    if "{call}" in form.text:
+        return form.text.format(call=write.kept(node))
+    return " ".join([form.text.format(*map(write.text, node.parts)), *map(write.text, node.rest)])
+
+
+def _fields(node: Expr, write: Writing) -> str | None:
+    """extract(f FROM x) and date_part('f', x): some fields, and the parts of an interval."""
+    if len(node.parts) != 2:
+        return None
+    if write.types.of(node.parts[1]) == "interval":
+        raise lacking(node.word, "the parts of an interval as Spark does", "Take the parts of dates and times.")
+    form = sail().fields.get(write.sent(node.parts[0]).strip("'\"").lower())
+    return None if form is None else _formed(node, write, form)
+
+
+def _decode(node: Expr, write: Writing) -> str | None:
+    """decode(x, a, b, …, otherwise), where nulls are equal."""
+    if len(node.parts) < 3:
+        return None
+    value, *rest = map(write.text, node.parts)
+    pairs = " ".join(f"WHEN {value} <=> {a} THEN {b}" for a, b in zip(rest[::2], rest[1::2], strict=False))
+    otherwise = f" ELSE {rest[-1]}" if len(rest) % 2 else ""
+    return f"CASE {pairs}{otherwise} END"
+
+
+def _json_path(node: Expr, write: Writing) -> str | None:
+    if len(node.parts) == 2 and node.parts[1].kind == "string" and "*" in write.sent(node.parts[1]):
+        raise lacking(
+            "get_json_object", "a path with *", "Write from_json(j, 'b ARRAY<STRUCT<c: INT>>').b and transform it."
+        )
+    return None
+
+
+def _variant_text(node: Expr, write: Writing) -> str | None:
+    if len(node.parts) == 3 and write.sent(node.parts[2]).strip("'\"").lower() == "string":
+        raise lacking(node.word, "a value of another type as a string", "Write get_json_object(j, '$.a').")
+    return None
+
+
+def _date_pattern(node: Expr, write: Writing) -> str | None:
+    """The session is in UTC, which Sail calls Etc/UTC."""
+    pattern = write.sent(node.parts[1]) if len(node.parts) == 2 and node.parts[1].kind == "string" else ""
+    if set(pattern[1:-1].replace("\\'", "'").split("'")[0]) & {"z", "V"}:
+        raise lacking("date_format", "the name of a time zone", "All times here are UTC: write 'UTC' as text.")
+    return None
+
+
+MAKERS: Final[Mapping[str, Maker]] = {
+    "approx_percentile": aggregates.quantile,
+    "array_contains": collections.contains,
+    "date_format": _date_pattern,
+    "date_part": _fields,
+    "datepart": _fields,
+    "decode": _decode,
+    "explode": collections.explode,
+    "explode_outer": collections.explode,
+    "extract": _fields,
+    "get_json_object": _json_path,
+    "listagg": aggregates.joined,
+    "percentile_approx": aggregates.quantile,
+    "percentile_cont": aggregates.quantiles,
+    "percentile_disc": aggregates.quantiles,
+    "posexplode": collections.posexplode,
+    "posexplode_outer": collections.posexplode,
+    "string_agg": aggregates.joined,
+    "transform_keys": collections.transform_map,
+    "transform_values": collections.transform_map,
+    "try_variant_get": _variant_text,
+    "variant_get": _variant_text,
+    "zip_with": collections.zip_with,
+}

@@ -1,0 +1,72 @@
+"""Literals that the embedded engine reads otherwise than Spark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit
+from mcp_server.guard.lexer import Kind, Token
+from mcp_server.guard.words import OPERAND_NEXT
+
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[01][0-7]{2}|.)", re.DOTALL)
+_MEANINGS: Final = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
+_WRITTEN: Final = {"\\": "\\\\", "'": "\\'", "\0": "\\0", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+_SMALLEST: Final = {
+    "2147483648": "INT",
+    "9223372036854775808": "BIGINT",
+    "9223372036854775808L": "BIGINT",
+    "32768S": "SMALLINT",
+    "128Y": "TINYINT",
+}
+"""Numbers that fit only with their sign, which Sail reads apart from them."""
+
+
+def rewrite_literals(case: Case, _: Catalog) -> Sequence[Edit]:
+    """Doubled quotes as escaped ones: `'it''s'` is `its` to Sail. The smallest integers as casts."""
+    tokens, edits, index = case.source.tokens, list[Edit](), 0
+    while index < len(tokens):
+        end = index + 1
+        if tokens[index].kind is Kind.STRING:
+            while end < len(tokens) and _goes_on(tokens[end - 1], tokens[end]):
+                end += 1
+            if end > index + 1:
+                quote = tokens[index].text[0]
+                inner = f"\\{quote}".join(token.text[1:-1] for token in tokens[index:end])
+                edits.append(Edit(index, end, quote + inner + quote))
+        elif tokens[index].key == "-" and end < len(tokens) and (index == 0 or tokens[index - 1].key in OPERAND_NEXT):
+            number = tokens[end].text.upper()
+            if number in _SMALLEST:
+                end += 1
+                edits.append(Edit(index, end, f"CAST('-{number.rstrip('LSY')}' AS {_SMALLEST[number]})"))
+        index = end
+    return edits
+
+
+def _goes_on(before: Token, token: Token) -> bool:
+    """Whether the quote that ends one token is doubled by the one that begins the next."""
+    return token.kind is Kind.STRING and token.glued and token.text[0] == before.text[0] and token.text[0] in "'\""
+
+
+def value_of(text: str) -> str:
+    """What a string literal says, as Spark reads it: `\\%` and `\\_` keep their backslash, for LIKE."""
+    if text[0] in "rR":
+        return text[2:-1]
+    inner = text[1:-1].replace(text[0] * 2, text[0])
+    return _ESCAPE.sub(_meaning, inner)
+
+
+def _meaning(match: re.Match[str]) -> str:
+    said = match[1]
+    if len(said) > 1:
+        return chr(int(said[1:], 16)) if said[0] in "uU" else chr(int(said, 8))
+    return _MEANINGS.get(said, said)
+
+
+def literal(value: str) -> str:
+    """A string literal that says `value` to both engines."""
+    return "'" + "".join(_WRITTEN.get(character, character) for character in value) + "'"

@@ -1,0 +1,163 @@
+"""Arithmetic that the embedded engine does otherwise than Spark: decimals, and rounding of doubles.
+
+Sail divides decimals to four digits more than the dividend has and cuts the rest off; Spark gives at least six,
+rounds, and takes the digits of a number that is written out into account. `runtimeMinutes / 60.0` is 1.6666 in
+one and 1.666667 in the other. Where all types are known, the type that Spark has is written into the statement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.inference import results
+from mcp_server.guard.dialect.types import INTEGERS, MAX_PRECISION, Decimal, bounded, named
+from mcp_server.guard.dialect.writing import Rule, Writing, written
+
+EXACT = Decimal(MAX_PRECISION, 15)
+"""As many digits after the point as a double has at all: rounding it as a decimal is what Spark does
+(`BigDecimal(x).setScale(n, HALF_UP)`), where Sail multiplies by 10 to the n and meets 28.499999999999996."""
+
+_CALLS = frozenset({"round", "avg", "mean", "format_string", "printf", "if"})
+_KEYS = frozenset({"/", "-", "+", "CASE"})
+_NUMBERS = frozenset({*INTEGERS, "float", "double"})
+_PLACEHOLDER = re.compile(r"%(?:(\d+)\$)?[-#+ 0,(]*\d*(?:\.(\d+))?([a-zA-Z%])")
+
+
+def rewrite_numbers(case: Case, catalog: Catalog) -> Sequence[Edit]:
+    """Decimals divided, averaged and rounded as Spark does; doubles rounded as it does; dates with hours added.
+
+    Errors: EngineLacks, for a difference of two dates.
+    """
+    source = case.source
+    if not (any(token.key in _KEYS for token in source.tokens) or _CALLS & case.functions):
+        return ()
+    return written(case, catalog, _written)
+
+
+def _written(node: Expr, write: Writing) -> str | None:
+    rule = _RULES.get((node.kind, node.word)) or _RULES.get((node.kind, ""))
+    return rule(node, write) if rule is not None else None
+
+
+def _is_cast(node: Expr | None, *kinds: str) -> bool:
+    return node is not None and node.kind == "cast" and (not kinds or node.word in kinds)
+
+
+def _divided(node: Expr, write: Writing) -> str | None:
+    kind = write.types.of(node)
+    if not isinstance(kind, Decimal):
+        return None
+    left, right = node.parts
+    parent = write.parent(node)
+    meant = named(parent.word) if parent is not None and parent.kind == "cast" else None
+    if isinstance(meant, Decimal) and _is_cast(left, str(_widened(meant))):
+        return None
+    wide = _widened(kind)
+    return f"CAST(CAST({write.text(left)} AS {wide}) / {write.text(right)} AS {kind})"
+
+
+def _widened(kind: Decimal) -> Decimal:
+    """Sail adds four digits and cuts: one digit more than are wanted is what rounding needs."""
+    return Decimal(MAX_PRECISION, max(kind.scale - 3, 0))
+
+
+def _combined(node: Expr, write: Writing) -> str | None:
+    """A whole number beside a decimal counts with its own digits: 2BD is what Spark takes 2 for."""
+    kinds = [write.types.of(part) for part in node.parts]
+    if kinds == ["date", "date"] and node.word == "-" and not _is_cast(write.parent(node), "INT", "BIGINT"):
+        raise lacking("date - date", "it as an interval", "Write datediff(a, b) for the days between them.")
+    if "date" in kinds and any(part.kind == "interval" and write.types.is_of_day(part) for part in node.parts):
+        return write.kept(
+            node, lambda part: f"CAST({write.text(part)} AS TIMESTAMP)" if write.types.of(part) == "date" else None
+        )
+    if not any(isinstance(kind, Decimal) for kind in kinds) or not any(write.types.text(part) for part in node.parts):
+        return None
+    return write.kept(node, lambda part: f"{write.sent(part)}BD" if write.types.text(part) else None)
+
+
+def _averaged(node: Expr, write: Writing) -> str | None:
+    kind = write.types.of(node)
+    inner = write.types.of(node.parts[0]) if node.parts else None
+    if not isinstance(kind, Decimal) or not isinstance(inner, Decimal):
+        return None
+    if _is_cast(node.parts[0]) and _is_cast(write.parent(node)):
+        return None
+    wide = bounded(inner.precision + 1, inner.scale + 1)
+    call = write.kept(node, lambda part: f"CAST({write.text(part)} AS {wide})" if part is node.parts[0] else None)
+    return f"CAST({call} AS {kind})"
+
+
+def _rounded(node: Expr, write: Writing) -> str | None:
+    digits = write.types.digits(node)
+    if digits is None or digits > EXACT.scale or not node.parts:
+        return None
+    parent, kind = write.parent(node), write.types.of(node)
+    if isinstance(kind, Decimal):
+        return None if _is_cast(parent) else f"CAST({write.kept(node)} AS {kind})"
+    if kind != "double" or (parent is not None and parent.word == "coalesce" and _is_cast(parent.parts[0], "DOUBLE")):
+        return None
+    return _exactly(write.text(node.parts[0]), digits)
+
+
+def _exactly(value: str, digits: int) -> str:
+    """A double rounded by its decimal digits; NaN and what is too large for them as the engine does."""
+    return f"coalesce(CAST(round(try_cast({value} AS {EXACT}), {digits}) AS DOUBLE), round({value}, {digits}))"
+
+
+def _formatted(node: Expr, write: Writing) -> str | None:
+    """`%.1f` of 2.25 is 2.3 in Spark and 2.2 in Sail."""
+    if not node.parts or node.parts[0].kind != "string" or node.parts[0].end - node.parts[0].first > 1:
+        return None
+    precise = dict[Expr, int]()
+    index = 0
+    for place, digits, conversion in _PLACEHOLDER.findall(write.sent(node.parts[0])):
+        if conversion in "%n":
+            continue
+        index += not place
+        at = int(place) if place else index
+        if conversion == "f" and at < len(node.parts):
+            precise[node.parts[at]] = int(digits or 6)
+    wanted = {part: digits for part, digits in precise.items() if part.word != "coalesce" and digits <= EXACT.scale}
+    if not wanted:
+        return None
+    return write.kept(node, lambda part: _exactly(write.text(part), wanted[part]) if part in wanted else None)
+
+
+def _branches(node: Expr, write: Writing) -> str | None:
+    """Sail takes the type of the first branch, into which the others may not fit: each is cast to what fits all."""
+    kind = write.types.of(node)
+    given = results(node) if node.kind == "case" else node.parts[1:]
+    kinds = {write.types.of(part) for part in given} - {"void"}
+    if kind is None or len(kinds) < 2 or any(each not in _NUMBERS and not isinstance(each, Decimal) for each in kinds):
+        return None
+    text = str(kind).upper()
+    return write.kept(
+        node,
+        lambda part: (
+            f"CAST({write.text(part)} AS {text})"
+            if part in given and write.types.of(part) not in {kind, "void"}
+            else None
+        ),
+    )
+
+
+_RULES: Final[Mapping[tuple[str, str], Rule]] = {
+    ("binary", "/"): _divided,
+    ("binary", "+"): _combined,
+    ("binary", "-"): _combined,
+    ("binary", "*"): _combined,
+    ("binary", "%"): _combined,
+    ("call", "avg"): _averaged,
+    ("call", "mean"): _averaged,
+    ("call", "round"): _rounded,
+    ("call", "format_string"): _formatted,
+    ("call", "printf"): _formatted,
+    ("call", "if"): _branches,
+    ("case", ""): _branches,
+}

@@ -1,0 +1,70 @@
+"""Operators that the embedded engine lacks or reads otherwise: LIKE ANY, paths into JSON, COLLATE, named arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.writing import Writing, written
+from mcp_server.guard.source import Source
+
+_KEYS: Final = frozenset({"LIKE", "ILIKE", "=>", "RANGE"})
+_ONE_PARAMETER: Final = frozenset(
+    {"explode", "explode_outer", "posexplode", "posexplode_outer", "inline", "inline_outer", "variant_explode"}
+)
+"""Functions whose one argument may have a name: there is nothing to confuse."""
+
+
+def rewrite_operators(case: Case, catalog: Catalog) -> Sequence[Edit]:
+    """LIKE ANY and LIKE ALL as conditions for each pattern. Errors: EngineLacks, for the others."""
+    source = case.source
+    for index, token in enumerate(source.tokens):
+        if token.key == ":" and not _in_type(source, index):
+            raise lacking("the path after :", "paths into JSON", "Write get_json_object(j, '$.a.b').")
+        if token.key == "COLLATE" and index not in case.reading.calls and source.key(index - 1) != ".":
+            raise lacking("COLLATE", "collations", "Compare lower(x) with lower(y).")
+    if not any(token.key in _KEYS for token in source.tokens):
+        return ()
+    return written(case, catalog, _written)
+
+
+def _in_type(source: Source, index: int) -> bool:
+    """Whether a colon stands between the name and the type of a field, as in struct<a: int>."""
+    opened = [at for at in source.types if at < index and source.key(at) == "<"]
+    closed = [at for at in source.types if at < index and source.key(at) == ">"]
+    return len(opened) > len(closed)
+
+
+def _written(node: Expr, write: Writing) -> str | None:
+    if node.kind == "like" and node.word.endswith((" any", " all")):
+        return _each(node, write)
+    if node.kind == "call" and node.word not in _ONE_PARAMETER:
+        _check_arguments(node, write)
+    return None
+
+
+def _each(node: Expr, write: Writing) -> str:
+    if any(part.kind == "query" for part in node.parts):
+        raise lacking("LIKE ANY", "LIKE ANY over a sub-query", "Join with LIKE, or write the patterns out.")
+    word, _, which = node.word.rpartition(" ")
+    value, *patterns = map(write.text, node.parts)
+    joint = " AND " if which == "all" else " OR "
+    return f"({joint.join(f'{value} {word.upper()} {pattern}' for pattern in patterns)})"
+
+
+def _check_arguments(node: Expr, write: Writing) -> None:
+    if any(part.kind == "named" for part in node.parts):
+        raise lacking(f"{node.word}(name => value)", "arguments by name", "Give the arguments in their order.")
+    over = node.has("over")
+    if over is None or not over.word.upper().startswith("RANGE") or "INTERVAL" not in over.word.upper():
+        return
+    if not over.rest or write.types.of(over.rest[0].parts[0]) != "timestamp":
+        raise lacking(
+            "RANGE with INTERVAL",
+            "ranges of days over dates as Spark does",
+            "Order by unix_date(d) and give the days as a number: RANGE BETWEEN 2 PRECEDING AND CURRENT ROW.",
+        )

@@ -1,0 +1,158 @@
+"""Regular expressions: Spark's are Java's, Sail's are those of Rust's regex crate.
+
+In Java `\\w`, `\\d`, `\\s` and `\\b` mean ASCII only, in Rust all of Unicode: `[^\\w ]` takes É away in one and not in
+the other. Where a pattern is written out it gets the classes that both read alike. What Rust has no words for
+is refused: looking around, references back, possessive repetition.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.literals import literal, value_of
+from mcp_server.guard.dialect.sail import sail
+from mcp_server.guard.dialect.writing import Writing, written
+
+_INSIDE: Final = {
+    "d": "0-9",
+    "D": "[^0-9]",
+    "w": "0-9A-Za-z_",
+    "W": "[^0-9A-Za-z_]",
+    "s": r"\t\n\x0B\f\r ",
+    "S": r"[^\t\n\x0B\f\r ]",
+}
+"""Java's classes as Rust writes them within brackets."""
+
+_POSIX: Final = frozenset(
+    {"Alpha", "Digit", "Alnum", "Upper", "Lower", "Punct", "Graph", "Print", "Blank", "Cntrl", "XDigit", "Space"}
+)
+_PIECE = re.compile(
+    r"""
+      (?P<quoted>\\Q.*?(?:\\E|$))
+    | (?P<done>\(\?-u:\\[bB]\))
+    | (?P<posix>\\p\{(\w+)\})
+    | (?P<refused>\(\?(?:[=!>]|<[=!])|(?<![\\(|^])[*+?}]\+|\\[1-9GkRXhHvVZNceC0])
+    | (?P<escape>\\.)
+    | (?P<open>\[)
+    | (?P<close>\])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_REPLACED = re.compile(r"\$\$|\$\{\w+\}|\$(\d+)|\\(.)", re.DOTALL)
+_GROUP = re.compile(r"(?<!\\)\((?!\?)|\(\?<\w")
+
+
+def rewrite_patterns(case: Case, catalog: Catalog) -> Sequence[Edit]:
+    """Patterns and replacements that are written out, in words that mean the same to Rust.
+
+    Errors: EngineLacks, for what Rust's regular expressions lack.
+    """
+    called = case.functions & sail().patterns.keys()
+    if not called and not any(token.key in {"RLIKE", "REGEXP"} for token in case.source.tokens):
+        return ()
+    return written(case, catalog, _written)
+
+
+def _written(node: Expr, write: Writing) -> str | None:
+    place = sail().patterns.get(node.word.removeprefix("not "), -1)
+    if node.kind not in {"call", "like"} or not 0 < place < len(node.parts):
+        return None
+    pattern = _said(node.parts[place], write)
+    if pattern is None:
+        return None
+    if pattern == "" and node.word == "split":
+        raise lacking("split", "split by nothing as Spark does", "Write regexp_extract_all(s, '(.)', 1).")
+    changed = {node.parts[place]: translated(pattern)}
+    if node.word == "regexp_replace" and len(node.parts) > 2:
+        replacement = _said(node.parts[2], write)
+        if replacement is not None:
+            changed[node.parts[2]] = _replacing(replacement, len(_GROUP.findall(pattern)))
+    changed = {part: text for part, text in changed.items() if text != _said(part, write)}
+    if not changed:
+        return None
+    return write.kept(node, lambda part: literal(changed[part]) if part in changed else None)
+
+
+def _said(node: Expr, write: Writing) -> str | None:
+    """What a literal says, None for anything else."""
+    if node.kind != "string":
+        return None
+    return "".join(value_of(token.text) for token in write.source.tokens[node.first : node.end])
+
+
+def translated(pattern: str) -> str:
+    """A pattern of Java in words that Rust reads alike; it is unchanged where they agree already.
+
+    Errors: EngineLacks.
+    """
+    pieces, at, depth = list[str](), 0, 0
+    for match in _PIECE.finditer(pattern):
+        pieces.append(pattern[at : match.start()])
+        at = match.end()
+        kind, text = match.lastgroup or "", match[0]
+        if kind == "refused" and not depth:
+            raise lacking(
+                f"the pattern {pattern[:40]}",
+                f"{text} in a regular expression",
+                "It has no looking around, no references back and no possessive repetition: write it without, "
+                "or with two conditions.",
+            )
+        if kind in {"open", "close"}:
+            depth = max(depth + (1 if kind == "open" else -1), 0)
+        writer = _PIECES.get(kind)
+        pieces.append(text if writer is None else writer(match, depth > 0))
+    pieces.append(pattern[at:])
+    return "".join(pieces)
+
+
+def _quoted(match: re.Match[str], _: bool) -> str:
+    return re.sub(r"([^\w\s])", r"\\\1", match[0].removeprefix("\\Q").removesuffix("\\E"), flags=re.ASCII)
+
+
+def _posix(match: re.Match[str], inside: bool) -> str:
+    name = match[4]
+    if name not in _POSIX:
+        return match[0]
+    return f"[:{name.lower()}:]" if inside else f"[[:{name.lower()}:]]"
+
+
+def _escape(match: re.Match[str], inside: bool) -> str:
+    letter = match[0][1]
+    if letter in {"b", "B"} and not inside:
+        return f"(?-u:{match[0]})"
+    words = _INSIDE.get(letter)
+    if words is None:
+        return match[0]
+    return words if inside or words.startswith("[") else f"[{words}]"
+
+
+_PIECES: Final[dict[str, Callable[[re.Match[str], bool], str]]] = {
+    "quoted": _quoted,
+    "posix": _posix,
+    "escape": _escape,
+}
+
+
+def _replacing(replacement: str, groups: int) -> str:
+    """`$1x` is group 1 and an x in Java; in Rust it is a group called 1x, which is empty."""
+
+    def one(match: re.Match[str]) -> str:
+        if match[2] is not None:
+            if match[2] == "\\":
+                raise lacking("regexp_replace", "a backslash as a replacement", "Write replace(…) for it.")
+            return "$$" if match[2] == "$" else match[2]
+        if match[1] is None:
+            return match[0]
+        digits = next(
+            (match[1][:length] for length in range(len(match[1]), 1, -1) if int(match[1][:length]) <= groups),
+            match[1][0],
+        )
+        return f"${{{digits}}}{match[1][len(digits) :]}"
+
+    return _REPLACED.sub(one, replacement)

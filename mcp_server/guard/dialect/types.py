@@ -1,0 +1,127 @@
+"""Spark's types of expressions, as far as they can be told from the text and the lake's columns.
+
+None means unknown, and then nothing is rewritten for its type. Sources of the rules are Spark 4.2's
+`DecimalPrecisionTypeCoercion` and `arithmetic.scala`; tests compare them with what Spark answers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+INTEGERS = ("tinyint", "smallint", "int", "bigint")
+_DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 20}
+_FRACTIONS = ("float", "double")
+_SUFFIXES = {"L": "bigint", "S": "smallint", "Y": "tinyint", "D": "double", "F": "float"}
+_ALIASES = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint", "real": "float"}
+_DECIMAL = re.compile(r"(?:decimal|dec|numeric)(?:\((\d+)(?:,(\d+))?\))?")
+MAX_PRECISION = 38
+MIN_SCALE = 6
+
+
+class Decimal(NamedTuple):
+    """`decimal(precision, scale)`."""
+
+    precision: int
+    scale: int
+
+    def __str__(self) -> str:
+        return f"DECIMAL({self.precision},{self.scale})"
+
+
+Type = str | Decimal
+
+
+def adjusted(precision: int, scale: int) -> Decimal:
+    """The type that Spark makes of a result, of more than 38 digits too: digits before the point come first."""
+    if precision <= MAX_PRECISION:
+        return Decimal(precision, scale)
+    return Decimal(MAX_PRECISION, max(MAX_PRECISION - (precision - scale), min(scale, MIN_SCALE)))
+
+
+def bounded(precision: int, scale: int) -> Decimal:
+    return Decimal(min(precision, MAX_PRECISION), min(scale, MAX_PRECISION))
+
+
+def named(text: str) -> Type | None:
+    """The type of that name, in any case."""
+    text = text.lower().replace(" ", "")
+    if found := _DECIMAL.fullmatch(text):
+        return Decimal(int(found[1] or 10), int(found[2] or 0))
+    text = _ALIASES.get(text, text)
+    return text if re.fullmatch(r"\w+|array<\w+>", text) else None
+
+
+def of_number(text: str) -> Type | None:
+    """The type of a number as it is written, without a sign."""
+    upper = text.upper()
+    if not upper.endswith("BD"):
+        if upper[-1] in _SUFFIXES:
+            return _SUFFIXES[upper[-1]]
+        if "E" in upper:
+            return "double"
+        if upper.isdigit() and int(upper) < 2**63:
+            return "int" if int(upper) < 2**31 else "bigint"
+    upper = upper.removesuffix("BD")
+    if "E" in upper:
+        return None
+    whole, _, fraction = upper.partition(".")
+    digits = len((whole + fraction).lstrip("0")) or 1
+    return Decimal(max(digits, len(fraction)), len(fraction))
+
+
+def as_decimal(kind: Type | None, text: str = "") -> Decimal | None:
+    """A number as a decimal; `text` is the number itself where it is written out, which takes fewer digits."""
+    if isinstance(kind, Decimal):
+        return kind
+    if kind in INTEGERS:
+        return Decimal(len(text) if text.isdigit() else _DIGITS[kind], 0)
+    return None
+
+
+def divided(left: Decimal, right: Decimal) -> Decimal:
+    scale = max(MIN_SCALE, left.scale + right.precision + 1)
+    return adjusted(left.precision - left.scale + right.scale + scale, scale)
+
+
+def combined(operator: str, left: Decimal, right: Decimal) -> Decimal:
+    """The type of `+`, `-`, `*`, `/` and `%` of two decimals."""
+    whole = left.precision - left.scale, right.precision - right.scale
+    scale = max(left.scale, right.scale)
+    if operator == "/":
+        return divided(left, right)
+    if operator == "*":
+        return adjusted(left.precision + right.precision + 1, left.scale + right.scale)
+    if operator == "%":
+        return adjusted(min(whole) + scale, scale)
+    return adjusted(max(whole) + scale + 1, scale)
+
+
+def common(kinds: list[Type | None]) -> Type | None:
+    """The type that values of all these become, as in CASE and coalesce."""
+    found: Type | None = "void"
+    for kind in kinds:
+        found = _both(found, kind)
+    return found
+
+
+def _both(left: Type | None, right: Type | None) -> Type | None:
+    if "void" in {left, right} or left == right:
+        return left if right == "void" else right
+    if left in INTEGERS and right in INTEGERS:
+        return max(left, right, key=lambda kind: INTEGERS.index(str(kind)))
+    one, other = as_decimal(left), as_decimal(right)
+    if one is None or other is None:
+        numbers = {kind in _FRACTIONS or as_decimal(kind) is not None for kind in (left, right)}
+        return "double" if numbers == {True} else None
+    scale = max(one.scale, other.scale)
+    return bounded(max(one.precision - one.scale, other.precision - other.scale) + scale, scale)
+
+
+def rounded(kind: Decimal, digits: int) -> Decimal:
+    """The type of `round(x, digits)`."""
+    whole = kind.precision - kind.scale + 1
+    if digits < 0:
+        return Decimal(min(max(whole, 1 - digits), MAX_PRECISION), 0)
+    scale = min(kind.scale, digits)
+    return Decimal(min(whole + scale, MAX_PRECISION), scale)
