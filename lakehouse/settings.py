@@ -47,8 +47,9 @@ class Settings(BaseSettings):
     )
     engine_isolation: Literal["auto", "required", "off"] = Field(
         "auto",
-        description="Run the embedded engine in a network of its own (Linux, local lake), so that no other user "
-        "of the machine reaches it. `required` refuses to start where that cannot be done.",
+        description="Fence the engine in (Linux, local lake): it writes nothing but temporary files; the embedded one "
+        "reads nothing but the lake and has a network of its own. `required` refuses to start where that cannot be "
+        "done.",
     )
 
     # limits of one query

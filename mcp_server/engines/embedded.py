@@ -47,6 +47,8 @@ class EmbeddedEngine(LocalEngine):
                 start_seconds=60,
                 stop_seconds=2,
                 plain_paths=True,
+                reads_lake_only=True,
+                caches=(),
             ),
             lake,
             settings,

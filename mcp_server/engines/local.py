@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from lakehouse.errors import EngineUnavailable
 from lakehouse.session import CAPABILITIES, Stage
@@ -39,7 +40,9 @@ class EngineSpec:
     `config` goes to `open_session`, `environment` to the child, `isolation` is the setting's value.
     `start_seconds` is how long the start may take, a first download of jars included; `stop_seconds` how
     long the engine may take to let go of a query before its process is killed for it. `plain_paths` is
-    for an engine that does not find paths with blanks or letters beyond ASCII.
+    for an engine that does not find paths with blanks or letters beyond ASCII. `reads_lake_only` is for
+    an engine that needs no file but its lake's and its libraries'; `caches` are the folders that it may write besides
+    its temporary one.
     """
 
     kind: EngineKind
@@ -50,6 +53,8 @@ class EngineSpec:
     start_seconds: float
     stop_seconds: float
     plain_paths: bool
+    reads_lake_only: bool
+    caches: tuple[str, ...]
 
 
 class LocalEngine:
@@ -261,12 +266,24 @@ class LocalEngine:
             "isolation": self._spec.isolation,
             "schema": self.settings.schema_name,
             "plain_paths": self._spec.plain_paths,
+            "files": self._fence(),
             "lake": self.lake.address,
             "tables": self._catalog.locations(),
             "threads": self.settings.max_concurrent_queries,
         }
         environment = child_environment() | {"TZ": "UTC"} | dict(self._spec.environment)
         return Launch(environment, opening, self.settings.state, self._spec.start_seconds)
+
+    def _fence(self) -> dict[str, Any] | None:
+        """What the process may read (None: anything) and write besides temporary files; None where it has no fence."""
+        folder = self.lake.directory
+        if self.settings.engine_isolation == "off" or folder is None:
+            return None
+        return {
+            "readable": [str(folder.resolve())] if self._spec.reads_lake_only else None,
+            "writable": list(self._spec.caches),
+            "required": self.settings.engine_isolation == "required",
+        }
 
     def _greet(self, process: Process) -> None:
         """Raise where it never became ready; pass its warnings on, each of them once."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.local import EngineSpec, LocalEngine
@@ -26,6 +28,8 @@ class SparkEngine(LocalEngine):
                 start_seconds=300,
                 stop_seconds=5,  # a new JVM takes fifteen, so it may take a little longer
                 plain_paths=False,
+                reads_lake_only=False,
+                caches=(str(Path.home() / ".ivy2.5.2"),),  # of Ivy, which fetches Delta's jars
             ),
             lake,
             settings,

@@ -17,6 +17,7 @@ import re
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.session import EngineSession, fetch, open_session
-from mcp_server.engines import sandbox
+from mcp_server.engines import fence, sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
 from mcp_server.engines.readings import READERS
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame, Wire
@@ -221,7 +222,7 @@ def _resident_bytes() -> int:
 
 def _restrict(settings: Mapping[str, Any]) -> list[str]:
     """Give up what the settings say, and return what could not be given up as warnings."""
-    warnings = []
+    warnings: list[str | None] = []
     if settings["memory_mb"] is not None:
         warnings.append(sandbox.limit_memory(settings["memory_mb"]))
     if settings["isolation"] != "off":
@@ -237,6 +238,13 @@ def _restrict(settings: Mapping[str, Any]) -> list[str]:
                 f"The engine shares the machine's network: {error}. Other users of this machine could reach it; "
                 "IMDB_ENGINE_ISOLATION=off silences this."
             )
+    if settings["files"] is not None:
+        tempfile.tempdir = settings["work_dir"]  # what libraries write must have a place within the fence
+        files = settings["files"]
+        warning = fence.limit_files(files["readable"], [settings["work_dir"], *files["writable"]])
+        if warning and files["required"]:
+            raise UsageError(warning)
+        warnings.append(warning)
     return [warning for warning in warnings if warning]
 
 
