@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from pathlib import Path
 
 import pytest
 
 from lakehouse.errors import QueryError
+from lakehouse.settings import Settings
+from mcp_server import guard
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
+from mcp_server.query import limits_of
 from tests.fuzz.canaries import MARKER, VARIABLE, Canaries, guarded
 from tests.fuzz.run import Broken, Found, execute
 
@@ -54,7 +58,17 @@ def test_a_file_that_was_written_is_noticed(tmp_path: Path) -> None:
         assert canaries.disturbed() == ["lake/new", "secret.txt"]
 
 
-def test_a_marker_in_an_answer_or_an_error_is_noticed(engine: EmbeddedEngine) -> None:
-    for sql in (f"SELECT '{MARKER[:4]}' || '{MARKER[4:]}'", f"SELECT no_such_column AS {MARKER}"):
-        with pytest.raises(Broken, match="a marker came out"):
-            execute(engine, [sql], 1, Found())
+@pytest.mark.parametrize("sql", ["SELECT {}", "SELECT CAST({} AS INT)"], ids=["answer", "error"])
+def test_a_marker_in_an_answer_or_an_error_is_noticed(sql: str, engine: EmbeddedEngine) -> None:
+    with pytest.raises(Broken, match="a marker came out"):
+        execute(engine, [sql.format(f"concat('{MARKER[:4]}', '{MARKER[4:]}')")], 1, Found())
+
+
+def test_a_marker_in_the_log_is_noticed(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def talkative(_: Settings) -> guard.Limits:
+        logging.getLogger("mcp_server").debug("%s", MARKER)
+        return limits_of(engine.settings)
+
+    monkeypatch.setattr("mcp_server.query.limits_of", talkative)
+    with pytest.raises(Broken, match="a marker came out"):
+        execute(engine, ["SELECT 1"], 1, Found())
