@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mcp_server.guard.blocks import Blocks, read_blocks
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.clauses import Reading, read_clauses
 from mcp_server.guard.collecting import check_collecting
@@ -36,6 +38,11 @@ class Case:
     @property
     def reading(self) -> Reading:
         return self.tree.reading
+
+    @functools.cached_property
+    def blocks(self) -> Blocks:
+        """Its SELECTs and their clauses, for rewrites; the rules need none."""
+        return read_blocks(self.tree)
 
     @property
     def tables(self) -> frozenset[str]:

@@ -14,6 +14,18 @@ from lakehouse.session import Dialect
 from mcp_server.guard.case import Case, read_case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, apply, lacking
+from mcp_server.guard.dialect.functions import rewrite_functions
+from mcp_server.guard.dialect.having import having
+from mcp_server.guard.dialect.lists import group_by_all, grouped_stars, lateral_aliases, order_by_all, star_except
+from mcp_server.guard.dialect.literals import rewrite_literals
+from mcp_server.guard.dialect.naming import rewrite_names
+from mcp_server.guard.dialect.numbers import rewrite_numbers
+from mcp_server.guard.dialect.operators import rewrite_operators
+from mcp_server.guard.dialect.patterns import rewrite_patterns
+from mcp_server.guard.dialect.pipes import unpipe
+from mcp_server.guard.dialect.spelling import pivots, samples, spreading, stars, views, with_names
+from mcp_server.guard.dialect.usings import usings
+from mcp_server.guard.dialect.wrapping import having_grouping, order_by_aggregate, qualify
 from mcp_server.guard.journal import Journal
 from mcp_server.guard.lexer import scan
 from mcp_server.guard.source import MAX_TOKENS, read_source
@@ -26,7 +38,31 @@ It runs again on its own result until it gives none: with nested clauses, do the
 
 REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
     "spark": (),
-    "sail": (),
+    "sail": (
+        ("column names", rewrite_names),
+        ("pipes", unpipe),
+        ("with names", with_names),
+        ("lateral view", views),
+        ("distribute by", spreading),
+        ("tablesample", samples),
+        ("pivot", pivots),
+        ("using", usings),
+        ("star except", star_except),
+        ("lateral aliases", lateral_aliases),
+        ("group by all", group_by_all),
+        ("order by all", order_by_all),
+        ("grouped stars", grouped_stars),
+        ("having", having),
+        ("having grouping", having_grouping),
+        ("qualify", qualify),
+        ("order by aggregate", order_by_aggregate),
+        ("qualified stars", stars),
+        ("literals", rewrite_literals),
+        ("operators", rewrite_operators),
+        ("patterns", rewrite_patterns),
+        ("functions", rewrite_functions),
+        ("numbers", rewrite_numbers),
+    ),
 }
 """Name and function, in the order in which they run."""
 

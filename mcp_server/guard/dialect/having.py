@@ -1,0 +1,36 @@
+"""HAVING, where a name that AS gives hides a column: an aggregate in it means the column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mcp_server.guard.blocks import Block, skip
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit
+from mcp_server.guard.dialect.names import Names
+
+
+def having(case: Case, _: Catalog) -> Sequence[Edit]:
+    """The relation before such a column: Sail would take the alias and nest one aggregate in another."""
+    if not any(token.key == "HAVING" for token in case.source.tokens):
+        return ()
+    names = Names(case)
+    return [edit for block in case.blocks.selects if "HAVING" in block.clauses for edit in _qualified(names, block)]
+
+
+def _qualified(names: Names, block: Block) -> Iterator[Edit]:
+    source, clause = names.source, block.clauses["HAVING"]
+    given = {
+        source.tokens[item.names[0]].name
+        for item in block.items
+        if len(item.names) == 1
+        and (item.stop - item.first != 1 or source.tokens[item.first].name != source.tokens[item.names[0]].name)
+    }
+    for call in names.aggregates(clause.body, clause.end):
+        for use in names.uses(call + 1, skip(source, call + 1)):
+            if use.parts[0] in given and len(use.parts) == 1:
+                owners = names.owners(block, use)
+                owner = names.written(owners[0]) if len(owners) == 1 else ""
+                if owner:
+                    yield Edit(use.at, use.at, owner + ".")

@@ -1,0 +1,110 @@
+"""Small differences of grammar: the same clause in the words that Sail has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mcp_server.guard.blocks import Block
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, text_of
+from mcp_server.guard.dialect.sources import Relation, Sources, bare, flat, names, quoted
+
+
+def with_names(case: Case, _: Catalog) -> Sequence[Edit]:
+    """WITH names in the case in which they were given: Sail tells `films` from `Films`."""
+    edits = []
+    refs = case.tree.tables
+    for node, cte in case.names.ctes.items():
+        at = refs[node].first
+        if bare(case.source.tokens[at]) != cte.alias:
+            edits.append(Edit(at, at + 1, quoted(cte.alias)))
+    return edits
+
+
+def views(case: Case, _: Catalog) -> Sequence[Edit]:
+    """`LATERAL VIEW explode(x) t c` with the AS that Sail needs before the columns."""
+    if not any(token.key == "VIEW" for token in case.source.tokens):
+        return ()
+    sources = Sources(case)
+    found = (r for block in case.blocks.selects for r in sources.relations(block) if "VIEW" in r.join and r.listed)
+    return [Edit(r.listed[0], r.listed[0], "AS") for r in found if case.source.key(r.listed[0] - 1) != "AS"]
+
+
+def spreading(case: Case, _: Catalog) -> Sequence[Edit]:
+    """DISTRIBUTE BY and CLUSTER BY say where rows go, which no answer shows; CLUSTER BY also sorts within each place."""
+    if not any(token.key in {"DISTRIBUTE", "CLUSTER"} for token in case.source.tokens):
+        return ()
+    blocks = case.blocks
+    clauses = [block.clauses for block in blocks.selects] + [query.tail for query in blocks.queries]
+    edits = [Edit(c["DISTRIBUTE"].first, c["DISTRIBUTE"].end, "") for c in clauses if "DISTRIBUTE" in c]
+    return edits + [Edit(c["CLUSTER"].first, c["CLUSTER"].body, "SORT BY") for c in clauses if "CLUSTER" in c]
+
+
+def samples(case: Case, _: Catalog) -> Sequence[Edit]:
+    """`TABLESAMPLE (n ROWS)`, which in Spark is a LIMIT."""
+    if not any(token.key == "TABLESAMPLE" for token in case.source.tokens):
+        return ()
+    sources, source = Sources(case), case.source
+    edits = []
+    for relation in (r for block in case.blocks.selects for r in flat(sources.relations(block))):
+        sample = relation.sampled
+        if sample is not None and source.key(sample.body + 2) == "ROWS":
+            rows = source.tokens[sample.body + 1].text
+            name = "" if relation.named is not None or not relation.path else f" AS {quoted(_name(case, relation))}"
+            text = f"(SELECT * FROM {text_of(source, relation.first, relation.core)} LIMIT {rows}){name}"
+            edits.append(Edit(relation.first, sample.end, text))
+    return edits
+
+
+def _name(case: Case, relation: Relation) -> str:
+    """The last name of a table as it is written."""
+    at = relation.first + 2 * (len(relation.path) - 1)
+    return bare(case.source.tokens[at])
+
+
+def pivots(case: Case, _: Catalog) -> Sequence[Edit]:
+    """Brackets around the column behind FOR of a PIVOT."""
+    source, edits = case.source, list[Edit]()
+    if not any(token.key == "PIVOT" for token in source.tokens):
+        return ()
+    for index, token in enumerate(source.tokens):
+        if token.key == "PIVOT" and source.key(index + 1) == "(":
+            closing = source.closing[index + 1]
+            at = next((at for at in range(index, closing) if source.key(at) == "FOR"), closing)
+            end = next((at for at in range(at, closing) if source.key(at) == "IN"), closing)
+            if end < closing and source.key(at + 1) != "(":
+                edits.append(Edit(at + 1, end, f"({text_of(source, at + 1, end)})"))
+    return edits
+
+
+def stars(case: Case, catalog: Catalog) -> Sequence[Edit]:
+    """`m.*` in the very words of the alias, or with the schema: Sail gives no columns where they differ."""
+    source = case.source
+    found = [at for at, token in enumerate(source.tokens) if token.key == "*" and source.key(at - 1) == "."]
+    return [edit for at in found for edit in _star(case, catalog, at)]
+
+
+def _star(case: Case, catalog: Catalog, at: int) -> Iterator[Edit]:
+    source, first = case.source, at - 2
+    while source.key(first - 1) == ".":
+        first -= 2
+    block = innermost(case, at)
+    path = tuple(source.tokens[index].name for index in range(first, at, 2))
+    for relation in flat(Sources(case).relations(block)) if block is not None else ():
+        if names(relation, path):
+            node = Sources(case).tables.get(relation.first)
+            info = case.names.tables.get(node[0]) if node and not relation.alias else None
+            named = (
+                source.tokens[relation.named].text if relation.named is not None else source.tokens[relation.first].text
+            )
+            meant = ".".join(catalog.spelled(info)) if info is not None else named
+            if meant != text_of(source, first, at - 1):
+                yield Edit(first, at - 1, meant)
+            return
+
+
+def innermost(case: Case, at: int) -> Block | None:
+    """The SELECT that a token stands in, and in none within it."""
+    found = [block for block in case.blocks.selects if block.first <= at < block.end]
+    return found[-1] if found else None

@@ -1,0 +1,192 @@
+"""A SELECT within a SELECT, where a clause needs what the list of columns does not show.
+
+QUALIFY, ORDER BY an aggregate that nobody selects, HAVING with grouping(): the inner SELECT gives what the clause
+needs as columns of its own, the outer one filters and sorts by them and shows the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from mcp_server.guard.blocks import TAIL, Block, Clause, Item, commas
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.names import Aliases, Names, Use
+from mcp_server.guard.dialect.sources import quoted
+
+_DIRECTIONS = frozenset({"ASC", "DESC", "NULLS"})
+
+Needed = Callable[[Names, Block], bool]
+
+
+def qualify(case: Case, _: Catalog) -> Sequence[Edit]:
+    """QUALIFY, a WHERE on windows: the condition becomes a column, and the SELECT around it filters by it."""
+    return _wrapped(case, "QUALIFY", lambda names, block: "QUALIFY" in block.clauses)
+
+
+def having_grouping(case: Case, _: Catalog) -> Sequence[Edit]:
+    """HAVING with grouping(), which Sail knows in the list of columns only."""
+    return _wrapped(case, "HAVING", lambda names, block: _groups(names, block.clauses.get("HAVING")))
+
+
+def order_by_aggregate(case: Case, _: Catalog) -> Sequence[Edit]:
+    """ORDER BY an aggregate that is no column of the result."""
+    return _wrapped(case, "ORDER", _orders)
+
+
+def _wrapped(case: Case, word: str, needed: Needed) -> Sequence[Edit]:
+    if not any(token.key == word for token in case.source.tokens):
+        return ()
+    names = Names(case)
+    found = [block for block in case.blocks.selects if word in block.clauses and needed(names, block)]
+    inner = [b for b in found if not any(b.first < other.first < b.end for other in found)]
+    return [Edit(block.first, block.end, _Wrap(names, block, word).text()) for block in inner]
+
+
+def _groups(names: Names, clause: Clause | None) -> bool:
+    calls = names.case.reading.calls
+    return clause is not None and any(
+        calls.get(at) in {"grouping", "grouping_id"} for at in range(clause.body, clause.end)
+    )
+
+
+def _orders(names: Names, block: Block) -> bool:
+    """Whether a key of ORDER BY has an aggregate and is no column of the list."""
+    shown = {text_of(names.source, item.first, item.stop).upper() for item in block.items}
+    return (
+        any(
+            any(names.aggregates(first, end)) and text_of(names.source, first, end).upper() not in shown
+            for first, end, _ in _keys(names, block.clauses["ORDER"])
+        )
+        and not block.distinct
+    )
+
+
+def _keys(names: Names, clause: Clause) -> Iterator[tuple[int, int, str]]:
+    """The keys of an ORDER BY, each with the words for its direction."""
+    for first, end in commas(names.source, clause.body, clause.end):
+        stop = end
+        for at in range(max(first, end - 4), end):
+            if names.source.key(at) in _DIRECTIONS and at > first:
+                stop = at
+                break
+        yield first, stop, text_of(names.source, stop, end)
+
+
+class _Wrap:
+    """Writes one SELECT as two."""
+
+    def __init__(self, names: Names, block: Block, word: str) -> None:
+        self.names = names
+        self.source = names.source
+        self.block = block
+        self.word = word
+        self.known = names.known(block)
+        self.aliases = Aliases(names, block)
+        for item in block.items:
+            self.aliases.add(item)
+        self.hidden: list[str] = []
+        if self.known is not None and any(self.is_outer(use) for use in names.uses(block.first, block.end)):
+            raise lacking(
+                word, f"{word} in a sub-query that reads the row around it", "Join with the sub-query instead."
+            )
+
+    def text(self) -> str:
+        block, clauses = self.block, self.block.clauses
+        shown, inner = self.columns()
+        keep = ""
+        if self.word != "ORDER":
+            clause = clauses[self.word]
+            condition = self.names.substituted(clause.body, clause.end, self.aliases.hidden)
+            self.hidden.append(f"({condition}) AS __keep")
+            keep = "WHERE __keep"
+        order = self.order(shown) if "ORDER" in clauses else ""
+        listed = ", ".join([*inner, *self.hidden])
+        kept = [
+            text_of(self.source, c.first, c.end)
+            for name, c in clauses.items()
+            if name not in {"SELECT", self.word, *TAIL}
+        ]
+        tail = [text_of(self.source, clauses[name].first, clauses[name].end) for name in TAIL[1:] if name in clauses]
+        select = "SELECT DISTINCT" if block.distinct else "SELECT"
+        outer = ", ".join(self.shown(shown, inner))
+        return " ".join(
+            piece
+            for piece in (
+                select,
+                outer,
+                f"FROM (SELECT {listed}",
+                " ".join(kept) + ") AS __wrapped",
+                keep,
+                order,
+                *tail,
+            )
+            if piece
+        )
+
+    def is_outer(self, use: Use) -> bool:
+        """Whether a column is one of the row around a sub-query."""
+        return use.parts[0] not in (self.known or ()) and use.parts[0] not in self.aliases.texts and len(use.parts) > 1
+
+    def columns(self) -> tuple[list[str], list[str]]:
+        """The names of the columns, and the items of the inner list; with names of their own where two are alike."""
+        pairs = [pair for item in self.block.items for pair in self.pairs(item)]
+        shown = [name for name, _ in pairs]
+        if len({name.lower() for name in shown}) == len(shown):
+            plain = [text_of(self.source, item.first, item.end) for item in self.block.items]
+            unnamed = [not item.names and not self.is_plain(item) for item in self.block.items]
+            return shown, [
+                f"{text} AS {quoted(pair[0])}" if bare else text
+                for text, bare, pair in zip(plain, unnamed, [self.pairs(i)[0] for i in self.block.items], strict=True)
+            ]
+        return shown, [f"{text} AS __c{number}" for number, (_, text) in enumerate(pairs, 1)]
+
+    def is_plain(self, item: Item) -> bool:
+        sources = self.names.sources
+        return sources.is_star(item) or sources.plain_name(item.first, item.stop) is not None
+
+    def pairs(self, item: Item) -> list[tuple[str, str]]:
+        """The names and expressions of one item; of several, where it is a star."""
+        sources = self.names.sources
+        if sources.is_star(item):
+            columns = sources.starred(sources.relations(self.block), item)
+            if columns is None:
+                raise lacking(self.word, "SELECT * with columns that cannot be told", "Write the columns out.")
+            return [
+                (
+                    column.name,
+                    f"{self.names.written(column.owner)}.{quoted(column.name)}" if column.owner else column.name,
+                )
+                for column in columns
+            ]
+        name = self.names.name(item)
+        if name is None:
+            piece = text_of(self.source, item.first, item.stop)
+            raise lacking(self.word, f"it with the column {piece}, which has no name", "Give it a name with AS.")
+        return [(name, text_of(self.source, item.first, item.stop))]
+
+    def shown(self, names: list[str], inner: list[str]) -> list[str]:
+        if inner and inner[0].endswith(" AS __c1"):
+            return [f"__c{number} AS {quoted(name)}" for number, name in enumerate(names, 1)]
+        return [quoted(name) for name in names]
+
+    def order(self, shown: list[str]) -> str:
+        """ORDER BY of the outer SELECT: names and numbers of its columns stay, all else becomes a column."""
+        clause, keys = self.block.clauses["ORDER"], list[str]()
+        lower = {name.lower() for name in shown}
+        for first, end, how in _keys(self.names, clause):
+            token = self.source.tokens[first]
+            alone = end == first + 1 and (token.name in lower or token.text.isdigit())
+            if alone or self.block.distinct:
+                key = text_of(self.source, first, end)
+            else:
+                text = self.names.substituted(first, end, self.named_first)
+                key = f"__key{len(keys) + 1}"
+                self.hidden.append(f"{text} AS {key}")
+            keys.append(f"{key} {how}".strip())
+        return "ORDER BY " + ", ".join(keys)
+
+    def named_first(self, use: Use) -> str | None:
+        """ORDER BY takes a name for a column of the result before one of the FROM."""
+        return self.aliases.meaning(use) if use.parts[0] in self.aliases.texts else None
