@@ -163,7 +163,7 @@ class _Namer:
     def string(self, node: Expr) -> str:
         tokens = self.source.tokens[node.first : node.end]
         if tokens[0].text[0] in "xX":
-            raise Unnamed
+            return tokens[0].text.upper()
         return "".join(value_of(token.text) for token in tokens)
 
     def typed(self, node: Expr) -> str:
