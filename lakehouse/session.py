@@ -256,7 +256,9 @@ def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[Engine
         executors = context._jsc.sc().statusTracker().getExecutorInfos()  # noqa: SLF001  (Python's tracker lacks it)
         tracker = context.statusTracker()
         stages = (tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds())
-        return sum(e.numRunningTasks() for e in executors) > sum(stage.numActiveTasks for stage in stages if stage)
+        at_work: int = sum(executor.numRunningTasks() for executor in executors)
+        known: int = sum(stage.numActiveTasks for stage in stages if stage)
+        return at_work > known
 
     process = context._gateway.proc  # noqa: SLF001  (the JVM; nothing public has it)
     try:
