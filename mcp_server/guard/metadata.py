@@ -9,8 +9,8 @@ from mcp_server.guard.refusal import nearest, shown
 from mcp_server.guard.source import Source
 from mcp_server.models import ShowColumns, ShowTables
 
-EXPLAIN_MODES = frozenset({"EXTENDED", "CODEGEN", "COST", "FORMATTED", "LOGICAL"})
-"""Spark's, from its grammar. Without one the mode is `simple`."""
+EXPLAIN_MODES = frozenset({"EXTENDED", "CODEGEN", "COST", "FORMATTED"})
+"""Spark's; LOGICAL is in its grammar and refused by it. Without one the mode is `simple`."""
 
 _FORMS = (
     "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, DESCRIBE a table, EXPLAIN SELECT …, "

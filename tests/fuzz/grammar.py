@@ -53,7 +53,7 @@ _QUERIES: Final[Grammar] = {
     "from": (
         "movies_delta m", "movies_delta m", "movies_delta AS m JOIN ratings_delta r ON m.tconst = r.tconst",
         "movies_with_ratings m", "movies_delta m LEFT JOIN ratings_delta r USING (tconst)", "imdb.movies_delta m",
-        "movies_delta m {sample}", "movies_delta m JOIN {relation} x ON x.tconst = m.tconst",
+        "movies_delta {sample} m", "movies_delta m JOIN {relation} x ON x.tconst = m.tconst",
         "movies_delta VERSION AS OF 0 m", "movies_delta m, LATERAL (SELECT max(numVotes) v FROM ratings_delta q WHERE q.tconst = m.tconst) l",
         "(movies_delta m JOIN crew_delta c USING (tconst))", "movies_delta m NATURAL JOIN ratings_delta r",
         "movies_delta m LEFT SEMI JOIN ratings_delta r ON m.tconst = r.tconst", "movies_delta m, {relation} x",

@@ -104,9 +104,11 @@ def _called(bare: str) -> list[str]:
     return [found[2].lower() for found in calls]
 
 
-def case_of(sql: str, catalog: guard.Catalog) -> Case:
-    """An allowed query, or the one that is to be explained, as the guard's rules see it."""
+def case_of(sql: str, catalog: guard.Catalog) -> Case | None:
+    """An allowed query, or the one that is to be explained, as the guard's rules see it; None of SHOW and DESCRIBE."""
     source = read_source(sql, pipeline._spell_out_table(scan(sql, MAX_TOKENS)))
+    if source.key(0) in {"SHOW", "DESCRIBE", "DESC"}:
+        return None
     if source.key(0) == "EXPLAIN":
         _, start = read_explain(source)
         source = read_source(sql, source.tokens[start:])

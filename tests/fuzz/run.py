@@ -133,8 +133,10 @@ async def _ask(service: QueryService, event: AuditEvent, sql: str) -> tuple[str,
 
 
 def parts_of(sql: str) -> set[str]:
-    """The kinds of nodes of a query, its functions as `f()`, and the classes of those as `class:c`."""
+    """The kinds of nodes of a query, its functions as `f()`, and the classes of those as `class:c`; nothing of SHOW."""
     case = case_of(sql, CATALOGS["spark"])
+    if case is None:
+        return set()
     kinds = {type(node).__name__ for node in case.tree.root.walk()}
     classes = {f"class:{functions().allowed[name]}" for name in case.functions}
     return kinds | classes | {f"{name}()" for name in case.functions}

@@ -64,6 +64,8 @@ TEMPLATES: Final = (
 
 UNANSWERED: Final = {
     "class:geography": "Sail has no geography",
+    "Collate": "Sail has no collations",
+    "Kwarg": "Sail has no arguments by name",
     "JSONExtract": "Sail has no path into a variant: j:a",
     "JSONPath": "the same",
     "JSONPathRoot": "the same",
