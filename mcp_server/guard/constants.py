@@ -19,7 +19,7 @@ from mcp_server.guard.tree import Tree
 
 COLUMN_WIDTH = 64
 _OWN_STRING = re.compile(r"s([0-9]+)")
-_MULTIPLYING = frozenset({"replace", "regexp_replace", "translate", "transform", "flatten", "zip_with", "array_join"})
+_MULTIPLYING = frozenset({"replace", "regexp_replace", "transform", "flatten", "zip_with", "array_join"})
 _TEMPORAL = (exp.CurrentDate, exp.CurrentTimestamp)
 _DAYS = {"YEAR": 365, "QUARTER": 90, "MONTH": 28, "WEEK": 7, "DAY": 1}
 
