@@ -5,7 +5,7 @@ Nothing of this copy ever runs. In it
 - every called function has a name made from its place (`f12`), so that sqlglot gives each call the same
   plain node with all arguments, and the tree can be compared with the tokens call by call,
 - strings hold a number instead of their text, unless the text is plain,
-- columns of a LATERAL VIEW have their AS,
+- a LATERAL VIEW has its name and the AS before its columns,
 - `MAX RECURSION LEVEL n` and `VERSION AS OF n`, which the tokens have told, are left out, and
 - pipes (`FROM t |> WHERE c`) are nested sub-queries (`SELECT * FROM (SELECT * FROM t) WHERE c`).
 """
@@ -74,7 +74,7 @@ def copy_for_analysis(source: Source, reading: Reading) -> Copy:
 def _pieces(source: Source, reading: Reading) -> list[Item]:
     """All tokens as items of the outermost level."""
     ends = {ref.last: ref.end for ref in reading.tables}
-    bare_columns = set(_columns_without_as(source, reading.calls))
+    added = dict(_words_of_views(source, reading.calls))
     stack: list[list[Item]] = [[]]
     index, tokens = 0, source.tokens
     while index < len(tokens):
@@ -82,8 +82,8 @@ def _pieces(source: Source, reading: Reading) -> list[Item]:
         if token.key == "MAX" and source.key(index + 1) == "RECURSION":
             index = _after_level(source, index)
             continue
-        if index in bare_columns:
-            stack[-1] += _words("AS")
+        if index in added:
+            stack[-1] += _words(added[index])
         piece = Piece(_spelling(source, index, reading.calls), index, token.key)
         if token.key == "(":
             stack.append([piece])
@@ -96,15 +96,15 @@ def _pieces(source: Source, reading: Reading) -> list[Item]:
     return stack[0]
 
 
-def _columns_without_as(source: Source, calls: Mapping[int, str]) -> Iterator[int]:
-    """Where sqlglot needs an AS that Spark does not: `LATERAL VIEW explode(x) t col`."""
+def _words_of_views(source: Source, calls: Mapping[int, str]) -> Iterator[tuple[int, str]]:
+    """What sqlglot needs and Spark does not: the AS of `LATERAL VIEW explode(x) t col`, the t of `… AS col`."""
     tokens = source.tokens
     for index in calls:
         before = source.key(index - 1), source.key(index - 2)
         if before in {("VIEW", "LATERAL"), ("OUTER", "VIEW")}:
             at = source.closing[index + 1] + 2
             if at < len(tokens) and tokens[at - 1].is_name and tokens[at].is_name and tokens[at].key not in KEYWORDS:
-                yield at
+                yield (at - 1, f"view{index}") if tokens[at - 1].key == "AS" else (at, "AS")
 
 
 def _after_level(source: Source, index: int) -> int:
@@ -171,8 +171,8 @@ def _unpipe(source: Source, items: list[Item]) -> list[Piece]:
         return _flat(items)
     head = _after_with(segments[0])
     query = _flat(segments[0][head:])
-    if query and query[0].key == "FROM":
-        query = _words("SELECT *") + query
+    if query and query[0].key in {"FROM", "VALUES"}:
+        query = _words("SELECT *" if query[0].key == "FROM" else "SELECT * FROM") + query
     for segment in segments[1:]:
         query = _fold(source, query, segment)
     return _flat(segments[0][:head]) + query

@@ -13,8 +13,11 @@ from lakehouse.errors import Refused
 from lakehouse.session import Dialect
 from mcp_server.guard.case import Case, read_case
 from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.correlated import laterals
 from mcp_server.guard.dialect.edits import Edit, apply, lacking
 from mcp_server.guard.dialect.functions import rewrite_functions
+from mcp_server.guard.dialect.generators import generators
+from mcp_server.guard.dialect.grouping import groupings
 from mcp_server.guard.dialect.having import having
 from mcp_server.guard.dialect.lists import group_by_all, grouped_stars, lateral_aliases, order_by_all, star_except
 from mcp_server.guard.dialect.literals import rewrite_literals
@@ -23,7 +26,11 @@ from mcp_server.guard.dialect.numbers import rewrite_numbers
 from mcp_server.guard.dialect.operators import rewrite_operators
 from mcp_server.guard.dialect.patterns import rewrite_patterns
 from mcp_server.guard.dialect.pipes import unpipe
+from mcp_server.guard.dialect.recursion import recursion
 from mcp_server.guard.dialect.spelling import pivots, samples, spreading, stars, views, with_names
+from mcp_server.guard.dialect.subqueries import subqueries
+from mcp_server.guard.dialect.unions import unions
+from mcp_server.guard.dialect.unpivot import unpivot
 from mcp_server.guard.dialect.usings import usings
 from mcp_server.guard.dialect.wrapping import having_grouping, order_by_aggregate, qualify
 from mcp_server.guard.journal import Journal
@@ -42,7 +49,11 @@ REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
         ("column names", rewrite_names),
         ("pipes", unpipe),
         ("with names", with_names),
+        ("recursion", recursion),
         ("lateral view", views),
+        ("unpivot", unpivot),
+        ("lateral", laterals),
+        ("generators", generators),
         ("distribute by", spreading),
         ("tablesample", samples),
         ("pivot", pivots),
@@ -50,12 +61,15 @@ REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
         ("star except", star_except),
         ("lateral aliases", lateral_aliases),
         ("group by all", group_by_all),
+        ("grouping sets", groupings),
         ("order by all", order_by_all),
         ("grouped stars", grouped_stars),
         ("having", having),
         ("having grouping", having_grouping),
         ("qualify", qualify),
         ("order by aggregate", order_by_aggregate),
+        ("sub-queries", subqueries),
+        ("set operations", unions),
         ("qualified stars", stars),
         ("literals", rewrite_literals),
         ("operators", rewrite_operators),

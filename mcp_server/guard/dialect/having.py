@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from mcp_server.guard.blocks import Block, skip
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit
+from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.names import Names
 
 
@@ -19,8 +19,17 @@ def having(case: Case, _: Catalog) -> Sequence[Edit]:
     return [edit for block in case.blocks.selects if "HAVING" in block.clauses for edit in _qualified(names, block)]
 
 
+def _check_groups(names: Names, block: Block) -> None:
+    """HAVING is a condition on groups."""
+    clause = block.clauses["HAVING"]
+    spans = [(clause.body, clause.end), *((item.first, item.stop) for item in block.items)]
+    if "GROUP" not in block.clauses and not any(at for span in spans for at in names.aggregates(*span)):
+        raise lacking("HAVING", "HAVING without GROUP BY and without an aggregate", "Write WHERE.")
+
+
 def _qualified(names: Names, block: Block) -> Iterator[Edit]:
     source, clause = names.source, block.clauses["HAVING"]
+    _check_groups(names, block)
     given = {
         source.tokens[item.names[0]].name
         for item in block.items

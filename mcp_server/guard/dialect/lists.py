@@ -9,7 +9,7 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.names import Aliases, Names
-from mcp_server.guard.dialect.sources import Columns, quoted
+from mcp_server.guard.dialect.relation import Columns, quoted
 
 
 def star_except(case: Case, _: Catalog) -> Sequence[Edit]:

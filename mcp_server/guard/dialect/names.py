@@ -14,7 +14,8 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.naming import name_of
-from mcp_server.guard.dialect.sources import Relation, Sources, bare, flat
+from mcp_server.guard.dialect.relation import Relation, bare, flat
+from mcp_server.guard.dialect.sources import Sources
 from mcp_server.guard.functions import functions
 from mcp_server.guard.source import MAX_TOKENS
 
@@ -93,9 +94,9 @@ class Names:
         """The calls between two tokens that make one value of many rows, without OVER."""
         known = functions().allowed
         for at, name in self.case.reading.calls.items():
-            if first <= at < end and known.get(name) in _AGGREGATES and not self.is_nested(at, first):
-                if not self.is_windowed(at):
-                    yield at
+            found = first <= at < end and known.get(name) in _AGGREGATES and not self.is_nested(at, first)
+            if found and not self.is_windowed(at):
+                yield at
 
     def is_windowed(self, at: int) -> bool:
         """Whether OVER follows a call."""
@@ -112,9 +113,14 @@ class Names:
             return source.tokens[relation.named].text
         return source.tokens[relation.first + 2 * (len(relation.path) - 1)].text if relation.path else ""
 
-    def substituted(self, first: int, end: int, meaning: Callable[[Use], str | None]) -> str:
-        """The words between two tokens, with what `meaning` gives in the place of columns."""
-        edits = [Edit(use.at, use.at + 1, text) for use in self.uses(first, end) if (text := meaning(use)) is not None]
+    def substituted(self, first: int, end: int, meaning: Callable[[Use], str | None], *, whole: bool = False) -> str:
+        """The words between two tokens, with what `meaning` gives in the place of columns: of their first names, as
+        the next ones can be fields, or of all of them where `whole`."""
+        edits = [
+            Edit(use.at, use.end if whole else use.at + 1, text)
+            for use in self.uses(first, end)
+            if (text := meaning(use)) is not None
+        ]
         pieces, at = list[str](), first
         for edit in edits:
             pieces += [text_of(self.source, at, edit.first), edit.text]

@@ -8,7 +8,7 @@ called, and not to answer alike, because names of relations end at a sub-query a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from sqlglot import exp
@@ -17,7 +17,9 @@ from mcp_server.guard.blocks import Block, Query, Rows, commas, skip
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
-from mcp_server.guard.dialect.sources import Column, Columns, Relation, Sources, flat, quoted
+from mcp_server.guard.dialect.relation import Column, Columns, Relation, flat, quoted
+from mcp_server.guard.dialect.sources import Sources
+from mcp_server.guard.dialect.stage import Stage
 from mcp_server.guard.functions import functions
 from mcp_server.guard.words import SET_OPERATORS
 
@@ -31,6 +33,7 @@ _TAILS = {
     "CLUSTER": "sort",
     "DISTRIBUTE": "sort",
 }
+_HOW = frozenset({"ASC", "DESC", "NULLS"})
 _OF_ROWS = frozenset({"aggregate", "collecting", "window", "generator"})
 
 
@@ -57,39 +60,6 @@ def _turned(case: Case, block: Block) -> Iterator[Edit]:
     yield Edit(listed.first, end, "")
 
 
-@dataclass
-class _Stage:
-    """The SELECT at hand. Each part is None or empty while no step has asked for it."""
-
-    relations: list[Relation]
-    source: str
-    columns: Columns | None
-    where: list[str] = field(default_factory=list)
-    listed: str | None = None
-    behind: str = ""
-    order: str | None = None
-    order_names: frozenset[str] = frozenset()
-    limit: str | None = None
-
-    @property
-    def bare(self) -> bool:
-        """Whether it is a FROM and nothing more."""
-        return not self.where and self.listed is None and self.order is None and self.limit is None
-
-    @property
-    def text(self) -> str:
-        where = " AND ".join(self.where if len(self.where) == 1 else [f"({each})" for each in self.where])
-        parts = [
-            self.listed or "SELECT *",
-            f"FROM {self.source}",
-            f"WHERE {where}" if where else "",
-            self.behind,
-            self.order or "",
-            self.limit or "",
-        ]
-        return " ".join(part for part in parts if part)
-
-
 class _Fold:
     """Folds the pipes of one query, from its first step to its last."""
 
@@ -104,21 +74,21 @@ class _Fold:
 
     def run(self) -> str:
         pipes = (*self.query.pipes, self.query.end)
-        for pipe, end in zip(pipes, pipes[1:], strict=False):
+        for pipe, end in pairwise(pipes):
             self.step(pipe + 1, end)
         return self.stage.text
 
-    def start(self) -> _Stage:
+    def start(self) -> Stage:
         """What stands before the first pipe."""
         query, term = self.query, self.query.terms[0]
         if query.block and self.source.key(query.head) == "FROM" and set(query.block.clauses) == {"FROM"}:
             clause = query.block.clauses["FROM"]
             relations = list(self.sources.relations(query.block))
             columns = self.sources.visible(relations)
-            return _Stage(relations, text_of(self.source, clause.body, clause.end), columns)
+            return Stage(relations, text_of(self.source, clause.body, clause.end), columns)
         if isinstance(term, Rows) and len(query.terms) == 1:
             relations = list(self.sources.joined(query.head, query.pipes[0]))
-            return _Stage(relations, text_of(self.source, query.head, query.pipes[0]), relations[0].columns)
+            return Stage(relations, text_of(self.source, query.head, query.pipes[0]), relations[0].columns)
         text = text_of(self.source, query.head, query.pipes[0])
         turned = isinstance(term, Block) and self.source.key(term.first) == "FROM"
         inner = (
@@ -134,14 +104,14 @@ class _Fold:
         found = {relation.alias or (relation.path or ("",))[-1] for relation in flat(self.sources.relations(block))}
         return found.pop() if len(found) == 1 else ""
 
-    def around(self, text: str, columns: Columns | None, name: str = "") -> _Stage:
+    def around(self, text: str, columns: Columns | None, name: str = "") -> Stage:
         """A SELECT around a query in brackets."""
         self.wrapped += 1
         alias = name or f"__pipe_{self.wrapped}"
         relation = Relation(0, 0, 0, alias=alias, columns=columns)
-        return _Stage([relation], f"{text} AS {quoted(alias)}", columns)
+        return Stage([relation], f"{text} AS {quoted(alias)}", columns)
 
-    def wrap(self, *, ordered: bool = True) -> _Stage:
+    def wrap(self, *, ordered: bool = True) -> Stage:
         """The stage as a sub-query of the next. `ordered` says that the next step keeps the order of rows."""
         stage, around = self.stage, ""
         relations = list(flat(tuple(stage.relations)))
@@ -229,13 +199,12 @@ class _Fold:
             self.stage.limit = self.words(first, end)
             return
         self.stage.order = self.words(first, end)
-        tokens = self.source.tokens
-        plain = [a for a, b in commas(self.source, first + 2, end) if tokens[a].is_name and self.source.key(a + 1) != "."
-                 and (b == a + 1 or self.source.key(a + 1) in {"ASC", "DESC", "NULLS"})]  # fmt: skip
-        whole = len(plain) == len(list(commas(self.source, first + 2, end)))
-        self.stage.order_names = frozenset(tokens[a].name for a in plain) if whole else frozenset()
+        keys = list(commas(self.source, first + 2, end))
+        plain = [a for a, b in keys if self.source.tokens[a].is_name and (b == a + 1 or self.source.key(a + 1) in _HOW)]
+        named = frozenset(self.source.tokens[a].name for a in plain)
+        self.stage.order_names = named if len(plain) == len(keys) else frozenset()
 
-    def fresh(self, first: int, end: int) -> _Stage:
+    def fresh(self, first: int, end: int) -> Stage:
         """A stage that takes a SELECT list: no other one yet, and no LIMIT where the list makes or sees other rows."""
         stage, known = self.stage, functions().allowed
         calls = {known.get(name, "") for at, name in self.case.reading.calls.items() if first <= at < end}
@@ -282,7 +251,7 @@ class _Fold:
         """A column by its name, with its relation where others have the same name."""
         same = sum(other.key == column.key for other in columns) > 1
         owner = column.owner.alias or (column.owner.path or ("",))[-1] if column.owner else ""
-        if same and (not owner or owner in self.lost) or not column.name:
+        if (same and (not owner or owner in self.lost)) or not column.name:
             raise lacking("pipes", f"SET beside two columns {column.name}", "Name the columns in SELECT instead.")
         return f"{quoted(owner)}.{quoted(column.name)}" if same else quoted(column.name)
 

@@ -8,7 +8,8 @@ from mcp_server.guard.blocks import Block
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, text_of
-from mcp_server.guard.dialect.sources import Relation, Sources, bare, flat, names, quoted
+from mcp_server.guard.dialect.relation import Relation, bare, flat, names, quoted
+from mcp_server.guard.dialect.sources import Sources
 
 
 def with_names(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -32,12 +33,16 @@ def views(case: Case, _: Catalog) -> Sequence[Edit]:
 
 
 def spreading(case: Case, _: Catalog) -> Sequence[Edit]:
-    """DISTRIBUTE BY and CLUSTER BY say where rows go, which no answer shows; CLUSTER BY also sorts within each place."""
+    """DISTRIBUTE BY and CLUSTER BY say where rows go, which no answer shows."""
     if not any(token.key in {"DISTRIBUTE", "CLUSTER"} for token in case.source.tokens):
         return ()
     blocks = case.blocks
     clauses = [block.clauses for block in blocks.selects] + [query.tail for query in blocks.queries]
     edits = [Edit(c["DISTRIBUTE"].first, c["DISTRIBUTE"].end, "") for c in clauses if "DISTRIBUTE" in c]
+    windows = [
+        at for at, token in enumerate(case.source.tokens) if token.key == "CLUSTER" and case.source.key(at - 1) == "("
+    ]
+    edits += [Edit(at, at + 1, "PARTITION") for at in windows]
     return edits + [Edit(c["CLUSTER"].first, c["CLUSTER"].body, "SORT BY") for c in clauses if "CLUSTER" in c]
 
 
@@ -52,7 +57,7 @@ def samples(case: Case, _: Catalog) -> Sequence[Edit]:
         if sample is not None and source.key(sample.body + 2) == "ROWS":
             rows = source.tokens[sample.body + 1].text
             name = "" if relation.named is not None or not relation.path else f" AS {quoted(_name(case, relation))}"
-            text = f"(SELECT * FROM {text_of(source, relation.first, relation.core)} LIMIT {rows}){name}"
+            text = f"(SELECT * FROM {text_of(source, relation.first, relation.core)} LIMIT {rows}){name}"  # noqa: S608  (the sender's own words, read again by every layer)
             edits.append(Edit(relation.first, sample.end, text))
     return edits
 

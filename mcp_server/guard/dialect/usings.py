@@ -13,7 +13,7 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.names import Names, Use
-from mcp_server.guard.dialect.sources import Column, Relation, flat, names, quoted
+from mcp_server.guard.dialect.relation import Column, Relation, flat, names, quoted
 
 
 def usings(case: Case, _: Catalog) -> Sequence[Edit]:

@@ -13,7 +13,7 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.names import Aliases, Names, Use
-from mcp_server.guard.dialect.sources import quoted
+from mcp_server.guard.dialect.relation import quoted
 
 _DIRECTIONS = frozenset({"ASC", "DESC", "NULLS"})
 
@@ -22,7 +22,7 @@ Needed = Callable[[Names, Block], bool]
 
 def qualify(case: Case, _: Catalog) -> Sequence[Edit]:
     """QUALIFY, a WHERE on windows: the condition becomes a column, and the SELECT around it filters by it."""
-    return _wrapped(case, "QUALIFY", lambda names, block: "QUALIFY" in block.clauses)
+    return _wrapped(case, "QUALIFY", lambda *_: True)
 
 
 def having_grouping(case: Case, _: Catalog) -> Sequence[Edit]:

@@ -1,0 +1,148 @@
+"""LATERAL VIEW and LATERAL with functions that give rows, such as explode.
+
+Sail filters by WHERE before a LATERAL VIEW gives its columns, and its `LATERAL explode(x)` keeps the rows whose x is
+empty. So a view that WHERE reads becomes a LATERAL, and a LATERAL that must lose rows gets a condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mcp_server.guard.blocks import Block, commas
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.lists import columns_of
+from mcp_server.guard.dialect.names import Names
+from mcp_server.guard.dialect.relation import Relation, quoted
+from mcp_server.guard.functions import functions
+
+_KEEPS_ROWS = frozenset({"stack", "json_tuple"})
+_BY_PLACE = frozenset({"explode", "posexplode"})
+
+
+def generators(case: Case, _: Catalog) -> Sequence[Edit]:
+    """The generators of every SELECT in the form of a LATERAL that answers as Spark's does."""
+    if not any(token.key == "LATERAL" for token in case.source.tokens):
+        return ()
+    names = Names(case)
+    return [edit for block in case.blocks.selects for edit in _Generators(names, block).edits()]
+
+
+class _Generators:
+    """The generators of one SELECT; `conditions` go to its WHERE."""
+
+    def __init__(self, names: Names, block: Block) -> None:
+        self.names = names
+        self.source = names.source
+        self.block = block
+        self.conditions: list[str] = []
+        self.placed = False
+
+    def edits(self) -> Sequence[Edit]:
+        relations = self.names.sources.relations(self.block)
+        called = [(before, r) for before, r in zip((None, *relations), relations, strict=False) if self.generates(r)]
+        views = [r for _, r in called if "VIEW" in r.join]
+        if not any(self.is_filtered(view) for view in views):
+            called = [(before, r) for before, r in called if "VIEW" not in r.join]
+        edits = [edit for before, relation in called for edit in self.lateral(relation, before)]
+        return [*edits, *self.where(), *(self.stars() if self.placed else ())]
+
+    def generates(self, relation: Relation) -> bool:
+        known = functions().allowed.get(relation.call) == "generator"
+        return known and (relation.lateral or "VIEW" in relation.join)
+
+    def is_filtered(self, view: Relation) -> bool:
+        """Whether WHERE reads a column of a LATERAL VIEW."""
+        where = self.block.clauses.get("WHERE")
+        uses = self.names.uses(where.body, where.end, nested=True) if where is not None else ()
+        columns = {column.key for column in view.columns or ()}
+        return any(use.parts[0] == view.alias or use.parts[0] in columns for use in uses)
+
+    def lateral(self, relation: Relation, before: Relation | None) -> Iterator[Edit]:
+        """The edits that make one generator a LATERAL that gives Spark's rows."""
+        outer = "OUTER" in relation.join if "VIEW" in relation.join else "LEFT" in relation.join
+        if relation.using or "NATURAL" in relation.join or (outer and not self.is_true(relation)):
+            raise lacking("LATERAL", "a generator joined by a condition", "Put the condition into WHERE.")
+        written = self.written(relation, outer=outer)
+        if written is None and not self.changes(relation):
+            return
+        words = "JOIN" if self.is_followed(relation) else ","
+        if words == "JOIN" and relation.join == (",",) and before is not None and before.join == (",",):
+            raise lacking("LATERAL", "a generator between relations with commas", "Write JOIN in place of commas.")
+        call = written or text_of(self.source, relation.first, relation.end)
+        yield Edit(relation.words, relation.end, f"{words} LATERAL {call}")
+        if relation.on is not None:
+            if not self.is_true(relation):
+                self.conditions.append(text_of(self.source, relation.on.body, relation.on.end))
+            yield Edit(relation.on.first, relation.on.end, "")
+
+    def changes(self, relation: Relation) -> bool:
+        """Whether the words around the call must change, where the call itself need not."""
+        relations = list(self.names.sources.relations(self.block))
+        apart = any(other.join == (",",) for other in relations[: relations.index(relation)])
+        if relation.join == (",",):
+            return self.is_followed(relation)
+        return "VIEW" in relation.join or relation.on is not None or apart
+
+    def is_true(self, relation: Relation) -> bool:
+        return relation.on is None or text_of(self.source, relation.on.body, relation.on.end).upper() == "TRUE"
+
+    def is_followed(self, relation: Relation) -> bool:
+        """Whether a JOIN comes behind."""
+        relations = list(self.names.sources.relations(self.block))
+        return any("JOIN" in other.join for other in relations[relations.index(relation) + 1 :])
+
+    def written(self, relation: Relation, *, outer: bool) -> str | None:
+        """The call with its alias, or None where it may stay as it is; conditions are noted."""
+        call, base = relation.call, relation.call.removesuffix("_outer")
+        alias, listed = self.alias(relation), [column.name for column in relation.columns or ()]
+        first = relation.first + 1
+        argument = text_of(self.source, first + 1, self.source.closing[first])
+        view = "VIEW" in relation.join
+        if base in _KEEPS_ROWS or (call != base and not view) or (call != base and view):
+            return f"{call}({argument}) AS {alias}" if view else None
+        if outer:
+            return f"{base}_outer({argument}) AS {alias}"
+        parts = list(commas(self.source, first + 1, self.source.closing[first]))
+        simple = len(parts) == 1 and self.names.sources.plain_name(*parts[0]) is not None
+        if simple:
+            self.conditions.append(f"size({argument}) > 0")
+            return f"{base}_outer({argument}) AS {alias}"
+        if base not in _BY_PLACE or not listed or len(listed) > (2 if base == "posexplode" else 1):
+            raise lacking("LATERAL", f"{call} of what is no column", "Name its argument in a sub-query first.")
+        return self.by_place(relation, argument, listed)
+
+    def by_place(self, relation: Relation, argument: str, listed: list[str]) -> str:
+        """explode by its sister that tells the place too, which is null where there was nothing to give."""
+        name = self.name(relation)
+        if len(listed) == 1:
+            listed = [f"__place{relation.first}", *listed]
+            self.placed = True
+        self.conditions.append(f"{name}.{quoted(listed[0])} IS NOT NULL")
+        return f"posexplode_outer({argument}) AS {name}({', '.join(quoted(each) for each in listed)})"
+
+    def name(self, relation: Relation) -> str:
+        return self.source.tokens[relation.named].text if relation.named is not None else f"__view{relation.first}"
+
+    def alias(self, relation: Relation) -> str:
+        columns = ", ".join(self.source.tokens[token].text for token in relation.listed)
+        return self.name(relation) + (f"({columns})" if columns else "")
+
+    def where(self) -> Iterator[Edit]:
+        """The conditions in the WHERE of the SELECT."""
+        if not self.conditions:
+            return
+        condition, clause = " AND ".join(self.conditions), self.block.clauses.get("WHERE")
+        if clause is None:
+            end = self.block.clauses["FROM"].end
+            yield Edit(end, end, f"WHERE {condition}")
+        else:
+            old = text_of(self.source, clause.body, clause.end)
+            yield Edit(clause.body, clause.end, f"({old}) AND {condition}")
+
+    def stars(self) -> Iterator[Edit]:
+        """Stars written out, so that they do not show the place."""
+        for item in self.block.items:
+            if self.names.sources.is_star(item):
+                yield Edit(item.first, item.stop, ", ".join(columns_of(self.names, self.block, item)))

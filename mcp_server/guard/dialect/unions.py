@@ -1,0 +1,88 @@
+"""Set operations over columns of different types: Sail takes the type of the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mcp_server.guard.blocks import Block, Item, Query, Rows
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.expressions import expression, expressions
+from mcp_server.guard.dialect.inference import Types
+from mcp_server.guard.dialect.names import Names
+from mcp_server.guard.dialect.relation import quoted
+from mcp_server.guard.dialect.types import Type, common, named
+from mcp_server.guard.words import SET_OPERATORS
+
+Cell = tuple[Type | None, Block, Item | None]
+
+
+def unions(case: Case, catalog: Catalog) -> Sequence[Edit]:
+    """Columns of set operations, cast to the type that Spark gives them."""
+    if not any(token.key in SET_OPERATORS for token in case.source.tokens):
+        return ()
+    several = [query for query in case.blocks.queries if len(query.terms) > 1]
+    if not several:
+        return ()
+    return list(_Casts(case, catalog).edits(several))
+
+
+class _Casts:
+    def __init__(self, case: Case, catalog: Catalog) -> None:
+        self.case = case
+        self.names = Names(case)
+        self.types = Types(case, catalog, expressions(case))
+
+    def edits(self, queries: Sequence[Query]) -> Iterator[Edit]:
+        done: set[int] = set()
+        for query in queries:
+            rows = [self.cells(term) for term in query.terms]
+            if any(row is None for row in rows) or len({len(row or ()) for row in rows}) != 1:
+                continue
+            for column in zip(*(row for row in rows if row is not None), strict=True):
+                for edit in self.column(column):
+                    if edit.first not in done:
+                        done.add(edit.first)
+                        yield edit
+
+    def cells(self, term: Block | Rows | Query) -> list[Cell] | None:
+        """The columns of one term with their types; None where they are not known."""
+        if isinstance(term, Query):
+            return self.cells(term.terms[0]) if len(term.terms) == 1 else None
+        if isinstance(term, Rows):
+            return None
+        found: list[Cell] = []
+        for item in term.items:
+            if self.names.sources.is_star(item):
+                columns = self.names.sources.starred(self.names.sources.relations(term), item)
+                if columns is None:
+                    return None
+                found += [(named(column.kind) if column.kind else None, term, None) for column in columns]
+            else:
+                found += [(self.kind(term, item), term, item)] * max(1, len(item.names))
+        return found
+
+    def kind(self, block: Block, item: Item) -> Type | None:
+        """The type of a column: the lake's, where it is one, else what its expression gives."""
+        sources = self.names.sources
+        kind = sources.kind(sources.relations(block), item)
+        if kind is not None:
+            return named(kind)
+        read = expression(self.case, item.first)
+        return self.types.of(read) if read is not None and read.end == item.stop else None
+
+    def column(self, cells: Sequence[Cell]) -> Iterator[Edit]:
+        """The casts of one column."""
+        kinds = [kind for kind, _, _ in cells]
+        one = common(kinds) if None not in kinds else None
+        if one is None or len(set(kinds)) == 1:
+            return
+        for kind, _, item in cells:
+            if kind == one:
+                continue
+            if item is None or len(item.names) > 1:
+                raise lacking("UNION", "stars over columns of different types", "Write the columns out, with CAST.")
+            name = self.names.name(item)
+            text = text_of(self.case.source, item.first, item.stop)
+            yield Edit(item.first, item.end, f"CAST({text} AS {one})" + (f" AS {quoted(name)}" if name else ""))

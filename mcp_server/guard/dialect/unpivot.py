@@ -1,0 +1,109 @@
+"""UNPIVOT as rows that stack() makes: Sail's own mixes up names and fails for several columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mcp_server.guard.blocks import Block, commas
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.relation import Column, Relation, bare, quoted
+from mcp_server.guard.dialect.sources import Sources
+from mcp_server.guard.dialect.types import common, named
+from mcp_server.guard.source import Source
+
+
+def unpivot(case: Case, _: Catalog) -> Sequence[Edit]:
+    """`t UNPIVOT (v FOR k IN (a, b))` as a sub-query over `t, LATERAL stack(2, 'a', a, 'b', b)`."""
+    if not any(token.key == "UNPIVOT" for token in case.source.tokens):
+        return ()
+    sources = Sources(case)
+    for block in reversed(case.blocks.selects):
+        for relation in sources.relations(block):
+            if relation.pivot is not None and case.source.key(relation.pivot.first) == "UNPIVOT":
+                if sources.relations(block)[0] is not relation:
+                    raise lacking(
+                        "UNPIVOT", "UNPIVOT of a join", "Put the join into a sub-query, (SELECT …) UNPIVOT (…)."
+                    )
+                return [Edit(relation.first, relation.end, _Unpivot(sources, block, relation).text())]
+    return ()
+
+
+class _Unpivot:
+    """One UNPIVOT; `groups` are the columns that become one row, each group with the name of that row."""
+
+    def __init__(self, sources: Sources, block: Block, relation: Relation) -> None:
+        self.sources = sources
+        self.source: Source = sources.source
+        self.relation = relation
+        self.block = block
+        pivot = relation.pivot
+        assert pivot is not None  # noqa: S101  (its caller looked)
+        self.pivot = pivot
+        closing = self.source.closing[pivot.body]
+        self.for_ = next(at for at in range(pivot.body, closing) if self.source.key(at) == "FOR")
+        self.values = self.names(pivot.body + 1, self.for_)
+        self.label = self.source.tokens[self.for_ + 1].text
+        opening = self.for_ + 3
+        self.groups = [self.group(a, b) for a, b in commas(self.source, opening + 1, self.source.closing[opening])]
+
+    def names(self, first: int, end: int) -> list[str]:
+        """The names of `a` or `(a, b)`, as they are written."""
+        if self.source.key(first) == "(":
+            first, end = first + 1, self.source.closing[first]
+        return [self.source.tokens[b - 1].text for _, b in commas(self.source, first, end)]
+
+    def group(self, first: int, end: int) -> tuple[list[str], str]:
+        """The columns of `a`, `a AS x` or `(a, b) AS x`, and the name of their row."""
+        stop = self.source.closing[first] + 1 if self.source.key(first) == "(" else first + 1
+        while self.source.key(stop) == ".":
+            stop += 2
+        columns = self.names(first, stop)
+        if stop < end:
+            return columns, bare(self.source.tokens[end - 1])
+        return columns, "_".join(self.spelled(name) for name in columns)
+
+    def spelled(self, name: str) -> str:
+        """A column's name as its relation has it."""
+        key = name.strip("`").lower()
+        return next((column.name for column in self.columns() if column.key == key), name.strip("`"))
+
+    def columns(self) -> Sequence[Column]:
+        found = self.relation.before
+        if found is None:
+            raise lacking(
+                "UNPIVOT", "UNPIVOT of columns that cannot be told", "Name them: (SELECT a, b FROM …) UNPIVOT (…)."
+            )
+        return found
+
+    def text(self) -> str:
+        used = {name.strip("`").lower() for columns, _ in self.groups for name in columns}
+        kept = [quoted(column.name) for column in self.columns() if column.key not in used]
+        casts = [self.cast([columns[place] for columns, _ in self.groups]) for place in range(len(self.values))]
+        rows = []
+        for columns, name in self.groups:
+            cells = [f"CAST({c} AS {kind})" if kind else c for c, kind in zip(columns, casts, strict=True)]
+            rows.append(", ".join(["'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'", *cells]))
+        made = [self.label, *self.values]
+        source = text_of(self.source, self.relation.first, self.pivot.first)
+        mark = f"__u{self.relation.first}"
+        call = f"LATERAL stack({len(rows)}, {', '.join(rows)}) AS {mark}({', '.join(made)})"
+        words = [self.source.key(at) for at in range(self.pivot.first, self.pivot.body)]
+        present = " OR ".join(f"{mark}.{value} IS NOT NULL" for value in self.values)
+        where = "" if "INCLUDE" in words else f" WHERE {present}"
+        alias = f" AS {self.source.tokens[self.relation.named].text}" if self.relation.named is not None else ""
+        return f"(SELECT {', '.join([*kept, *made])} FROM {source}, {call}{where}){alias}"  # noqa: S608  (the sender's own words, read again by every layer)
+
+    def cast(self, names: list[str]) -> str:
+        """The type that cells of one column become, where they are not of one type already."""
+        kinds = {column.key: column.kind for column in self.columns()}
+        found = [kinds.get(name.strip("`").lower()) for name in names]
+        if len(set(found)) == 1:
+            return ""
+        one = common([named(kind) if kind is not None else None for kind in found])
+        if one is None:
+            raise lacking(
+                "UNPIVOT", "UNPIVOT of columns of different types", "CAST them to one type in a sub-query first."
+            )
+        return str(one)
