@@ -122,8 +122,8 @@ class _Reader:
             distinct = before == "DISTINCT" and source.key(index - 2) in {"IS", "NOT"}
             if key == "JOIN" or not (distinct or level.called in FROM_ARGUMENT):
                 level.clause, level.expects, level.listing = "FROM", True, False
-        elif key == "LATERAL" and after == "VIEW" and not level.expects:
-            level.clause = "VIEW"
+        elif key == "LATERAL":
+            self.lateral(index, after)
         elif key == "VALUES":
             self.values(index)
             level.listing, level.clause, level.expects = level.expects, "FROM" if level.expects else key, False
@@ -131,6 +131,16 @@ class _Reader:
             raise source.refused_at("not_a_query", "USING with a program or a format is not allowed here.", index)
         elif key in WRITING:
             self.writing(index, key)
+
+    def lateral(self, index: int, after: str) -> None:
+        """A view, a sub-query in brackets or a function; sqlglot takes a bare SELECT too, which no engine reads."""
+        level = self.levels[-1]
+        if after == "VIEW" and not level.expects:
+            level.clause = "VIEW"
+        elif level.clause in {"FROM", "VIEW"} and after != "(" and self.source.key(index + 2) != "(":
+            raise self.source.refused_at(
+                "syntax", "LATERAL is followed by VIEW, by a sub-query in brackets, or by a function.", index
+            )
 
     def clause(self, index: int, key: str, after: str) -> None:
         if key == "WINDOW" and after == "(":
