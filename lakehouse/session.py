@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # delta-spark 4.4.1's jar is not on Maven Central; 4.4.0's is (docs/facts.md).
-DELTA_COORDINATES = "io.delta:delta-spark_4.2_2.13:4.4.0"
+_DELTA_VERSION = "4.4.0"
+_DELTA_JARS = ("delta-spark_4.2_2.13", "delta-storage")
+
+IVY_FOLDER = Path.home() / ".ivy2.5.2"
+"""Where Spark 4.2 keeps the jars that it fetches."""
 
 
 Dialect = Literal["spark", "sail"]
@@ -93,11 +98,6 @@ _SAIL_CONFIG = {
 # Tuned for tables of a laptop: Delta reads its log with 50 tasks and Spark shuffles into 200 by default,
 # which costs more than the query (docs/facts.md: 5.4 s against 1.8 s for a top five).
 _SPARK_CONFIG = {
-    "spark.jars.packages": DELTA_COORDINATES,
-    # Of the 33 jars that these coordinates pull in, Spark brings all but two itself: 9 MB instead of 87.
-    "spark.jars.excludes": (
-        "org.*:*,com.*:*,commons-*:*,javax.*:*,io.airlift:*,io.unitycatalog:*,io.delta:delta-kernel*"
-    ),
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.catalogImplementation": "in-memory",
@@ -114,6 +114,21 @@ _SPARK_CONFIG = {
     # `SELECT * FROM parquet.`path`` would read any file.
     "spark.sql.runSQLOnFiles": "false",
 }
+
+
+_FETCHING = {
+    "spark.jars.packages": f"io.delta:{_DELTA_JARS[0]}:{_DELTA_VERSION}",
+    # Of the 33 jars that these coordinates pull in, Spark brings all but two itself: 9 MB instead of 87.
+    "spark.jars.excludes": (
+        "org.*:*,com.*:*,commons-*:*,javax.*:*,io.airlift:*,io.unitycatalog:*,io.delta:delta-kernel*"
+    ),
+}
+
+
+def delta_jars() -> list[Path]:
+    """Delta's jars where an earlier start has fetched them, so that this one needs no network; else nothing."""
+    jars = [IVY_FOLDER / "jars" / f"io.delta_{name}-{_DELTA_VERSION}.jar" for name in _DELTA_JARS]
+    return jars if all(jar.is_file() for jar in jars) else []
 
 
 @dataclass(frozen=True)
@@ -213,7 +228,8 @@ def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[Engine
         raise UsageError(_missing("spark", error)) from error
     # Python of this process, so that workers never meet another version.
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    settings = dict(_SPARK_CONFIG)
+    jars = delta_jars()
+    settings = _SPARK_CONFIG | ({"spark.jars": ",".join(map(str, jars))} if jars else _FETCHING)
     if work_dir is not None:
         settings |= {
             "spark.local.dir": work_dir,

@@ -6,7 +6,7 @@ import json
 
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
-from mcp_server.engines.local import EngineSpec, LocalEngine
+from mcp_server.engines.local import EngineSpec, LocalEngine, isolation
 
 _POOL_SHARE = 0.4
 """Share of the ceiling that sorts, joins and aggregates may use before they spill to disk.
@@ -43,7 +43,7 @@ class EmbeddedEngine(LocalEngine):
                     "RUST_BACKTRACE": "0",
                 },
                 memory_mb=settings.engine_memory_mb,
-                isolation=_isolation(lake, settings),
+                isolation=isolation(lake, settings),
                 start_seconds=60,
                 stop_seconds=2,
                 plain_paths=True,
@@ -53,10 +53,3 @@ class EmbeddedEngine(LocalEngine):
             lake,
             settings,
         )
-
-
-def _isolation(lake: Lake, settings: Settings) -> str:
-    """A lake in cloud storage is read over the network, so `auto` leaves the engine in it."""
-    if lake.directory is None and settings.engine_isolation == "auto":
-        return "off"
-    return settings.engine_isolation

@@ -302,3 +302,10 @@ class LocalEngine:
             log.info("The engine holds %d MiB while it is idle: a new process takes over.", process.held >> 20)
             process.retire()
             self._current()
+
+
+def isolation(lake: Lake, settings: Settings) -> str:
+    """A lake in cloud storage is read over the network, so `auto` leaves the engine in it."""
+    if lake.directory is None and settings.engine_isolation == "auto":
+        return "off"
+    return settings.engine_isolation

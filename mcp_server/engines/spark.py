@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from lakehouse.session import IVY_FOLDER, delta_jars
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
-from mcp_server.engines.local import EngineSpec, LocalEngine
+from mcp_server.engines.local import EngineSpec, LocalEngine, isolation
 
 
 class SparkEngine(LocalEngine):
     """Needs the `spark` extra and Java 17. Raises UsageError where the lake is a catalogue.
 
     The memory ceiling is the JVM's heap: what is above it fails the query, or ends the JVM and its
-    process. The JVM stays in the machine's network, because its first start fetches Delta's two jars;
-    what it listens on is loopback and asks for a secret.
+    process. Its first start fetches Delta's two jars, so only later ones have a network of their own.
     """
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
@@ -24,13 +22,18 @@ class SparkEngine(LocalEngine):
                 config={"spark.driver.memory": f"{settings.engine_memory_mb}m"},
                 environment={},
                 memory_mb=None,
-                isolation="off",
+                isolation=_isolation(lake, settings),
                 start_seconds=300,
                 stop_seconds=5,  # a new JVM takes fifteen, so it may take a little longer
                 plain_paths=False,
                 reads_lake_only=False,
-                caches=(str(Path.home() / ".ivy2.5.2"),),  # of Ivy, which fetches Delta's jars
+                caches=(str(IVY_FOLDER),),
             ),
             lake,
             settings,
         )
+
+
+def _isolation(lake: Lake, settings: Settings) -> str:
+    """The first start needs the network, once, for Delta's jars: `auto` leaves it there."""
+    return isolation(lake, settings) if delta_jars() or settings.engine_isolation == "required" else "off"

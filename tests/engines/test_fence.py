@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import QueryError
+from lakehouse.session import delta_jars
 from lakehouse.storage import Lake
 from mcp_server.engines import fence
 from mcp_server.engines.local import LocalEngine
@@ -75,6 +76,15 @@ def test_the_embedded_engine_reads_no_file_outside_its_lake(embedded: Embedded, 
         assert "denied" in said, path
         assert "marker" not in said
     assert _try(free, query, f"SELECT * FROM text.`{secret}`") == ""  # it is the fence that stops it
+
+
+def test_an_engine_has_a_network_of_its_own(engine: LocalEngine, query: Query) -> None:
+    fetched = bool(delta_jars())
+    assert _try(engine, query, "SELECT 1") == ""
+    if engine.name == "spark" and not fetched:
+        pytest.skip("this was Spark's first start, which fetches its jars")
+
+    assert os.readlink(f"/proc/{engine.process_id}/ns/net") != os.readlink("/proc/self/ns/net")
 
 
 def test_a_lake_reached_by_a_link_is_read(embedded: Embedded, query: Query, tmp_path: Path) -> None:
