@@ -1,4 +1,4 @@
-"""CPU time of a check: the honest and the hostile corpus, and statements made to be slow.
+"""CPU time of a check: the honest and the hostile corpus, and statements made to be slow, for each engine's SQL.
 
     python -m bench.guard
 
@@ -8,12 +8,15 @@ To reach: p95 of statements up to 2 KB at most 15 ms; anything at all at most 25
 from __future__ import annotations
 
 import json
+import os
 import resource
 import statistics
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from lakehouse.session import Dialect
 from mcp_server import guard
 from tests.guard.conftest import SETTINGS
 from tests.guard.giants import giants
@@ -22,19 +25,20 @@ DATA = Path(__file__).resolve().parent.parent / "tests" / "data" / "guard"
 REPEATS = 5
 
 
-def milliseconds(sql: str) -> float:
+def milliseconds(sql: str, dialect: Dialect) -> float:
     """The median CPU time of a check."""
+    settings = SETTINGS | {"catalog": replace(SETTINGS["catalog"], dialect=dialect)}
     times = []
     for _ in range(REPEATS):
         started = time.process_time()
-        guard.verdict(sql, **SETTINGS)
+        guard.verdict(sql, **settings)
         times.append(time.process_time() - started)
     return statistics.median(times) * 1_000
 
 
-def show(name: str, statements: list[str]) -> None:
+def show(name: str, statements: list[str], dialect: Dialect) -> None:
     """One line: how many, p50, p95 and the slowest."""
-    times = sorted(milliseconds(sql) for sql in statements)
+    times = sorted(milliseconds(sql, dialect) for sql in statements)
     p95 = times[int(len(times) * 0.95)]
     print(
         f"{name:24} {len(times):4} statements   p50 {statistics.median(times):6.2f} ms   p95 {p95:6.2f} ms   ", end=""
@@ -42,14 +46,22 @@ def show(name: str, statements: list[str]) -> None:
     print(f"slowest {times[-1]:6.2f} ms")
 
 
-def main() -> None:
-    guard.verdict("SELECT 1", **SETTINGS)
+def show_all(dialect: Dialect) -> None:
+    """A line for each corpus, the giants, and the slowest of them by name."""
+    print(dialect)
     for name in ("honest-open", "own-honest", "hostile-open", "own-hostile"):
         lines = [json.loads(line)["sql"] for line in (DATA / f"{name}.jsonl").read_text("utf-8").splitlines()]
-        show(name, [sql for sql in lines if len(sql) <= 2_048])
-    slow = {name: milliseconds(sql) for name, sql in giants().items()}
-    show("giants", list(giants().values()))
+        show(name, [sql for sql in lines if len(sql) <= 2_048], dialect)
+    slow = {name: milliseconds(sql, dialect) for name, sql in giants().items()}
+    show("giants", list(giants().values()), dialect)
     print("slowest giants:", ", ".join(f"{n} {slow[n]:.0f} ms" for n in sorted(slow, key=slow.__getitem__)[:-6:-1]))
+
+
+def main() -> None:
+    guard.verdict("SELECT 1", **SETTINGS)
+    print(f"load average {os.getloadavg()[0]:.2f}")
+    show_all("spark")
+    show_all("sail")
     unit = 1 if sys.platform == "darwin" else 1_024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
     print(f"peak memory of the process {peak:.0f} MiB")
