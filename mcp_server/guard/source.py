@@ -24,6 +24,8 @@ MAX_SEMICOLONS = 8
 
 _OPENING = {")": "(", "]": "["}
 _TYPE_WORDS = frozenset({"ARRAY", "MAP", "STRUCT"})
+_BEFORE_LIST = frozenset({"(", "[", ",", "SELECT", "BY"})
+_AFTER_LIST = frozenset({")", "]", ",", "|>", "FROM"})
 _UNARY = frozenset({"-", "+", "~", "!", "NOT"})
 
 
@@ -71,6 +73,8 @@ def read_source(text: str, tokens: tuple[Token, ...]) -> Source:
             types.add(index)
         elif key == ":" and not angles:
             _check_colon(text, tokens, index)
+        elif key == ",":
+            _check_comma(text, tokens, index)
         if len(opened) + max(cases, 0) + angles > MAX_DEPTH or unary > MAX_UNARY:
             raise refused(
                 "too_deep",
@@ -116,6 +120,16 @@ def _check_colon(text: str, tokens: tuple[Token, ...], index: int) -> None:
             f"{shown(piece)} looks like a parameter; they are not filled in here. Write the value itself.",
             text=text,
             at=tokens[index].start,
+        )
+
+
+def _check_comma(text: str, tokens: tuple[Token, ...], index: int) -> None:
+    """A comma stands between two things; sqlglot reads past one too many, and no engine does."""
+    before = tokens[index - 1].key if index else "("
+    after = tokens[index + 1].key if index + 1 < len(tokens) else ")"
+    if before in _BEFORE_LIST or after in _AFTER_LIST:
+        raise refused(
+            "syntax", "There is a comma too many, or something is missing beside it.", text=text, at=tokens[index].start
         )
 
 

@@ -88,6 +88,7 @@ LAYERS: Final = (
     Layer("tokens: depth", _without(source, "MAX_DEPTH", 10**6), "SELECT " + "(" * 41 + "1" + ")" * 41, "too_deep"),
     Layer("tokens: signs", _without(source, "MAX_UNARY", 10**6), "SELECT " + "- " * 20 + "1", "too_deep"),
     Layer("tokens: colons", _without(source, "_check_colon"), "SELECT a : b FROM movies_delta", "parameter"),
+    Layer("tokens: commas", _without(source, "_check_comma"), "SELECT tconst, FROM movies_delta", "syntax"),
     Layer("clauses: options", _reader_without("options"), "SELECT 1 FROM movies_delta WITH (a)", "syntax", BY_KINDS),
     Layer("clauses: versions", _reader_without("travel", lambda _, last: last), "TABLE movies_delta VERSION AS OF f", "time_travel", BY_KINDS),
     Layer("clauses: after a table", _reader_without("may_follow", lambda *_: True), "SELECT * FROM movies_delta 'a'", "syntax"),
