@@ -44,16 +44,24 @@ def quantile(node: Expr, write: Writing) -> str | None:
         f"CAST(percentile_disc({write.text(share)}) WITHIN GROUP (ORDER BY {column}){tail} AS {kind})"
         for share in shares
     ]
-    return found[0] if shares == [node.parts[1]] else f"array({', '.join(found)})"
+    return found[0] if shares == [node.parts[1]] else _several(column, tail, found)
 
 
 def quantiles(node: Expr, write: Writing) -> str | None:
     """Several shares at once, one call for each."""
     shares = _shares(node.parts[0]) if node.parts else []
-    if not shares or shares == [node.parts[0]]:
+    within, condition = node.has("within"), node.has("filter")
+    if not shares or shares == [node.parts[0]] or within is None:
         return None
     tail = " ".join(map(write.text, node.rest))
-    return f"array({', '.join(f'{node.word}({write.text(share)}) {tail}' for share in shares)})"
+    column = write.text(within.parts[0].parts[0])
+    found = [f"{node.word}({write.text(share)}) {tail}" for share in shares]
+    return _several(column, "" if condition is None else " " + write.text(condition), found)
+
+
+def _several(column: str, tail: str, found: list[str]) -> str:
+    """An array, which is null where there are no values."""
+    return f"CASE WHEN count({column}){tail} > 0 THEN array({', '.join(found)}) END"
 
 
 def _shares(node: Expr) -> list[Expr]:

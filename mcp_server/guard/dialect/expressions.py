@@ -166,6 +166,15 @@ class _Reader(Operands):
             key, at = key + ">", at + 1
         return key
 
+    def path(self) -> str:
+        """`a.b[0]` behind a colon, as the `$.a.b[0]` that functions take."""
+        first = self.at
+        while self.token.is_name or self.key == "[":
+            self.at = self.source.closing[self.at] + 1 if self.key == "[" else self.at + 1
+            if self.at >= len(self.source.tokens) or (self.key != "[" and not self.take(".")):
+                break
+        return "$." + "".join(token.text for token in self.source.tokens[first : self.at])
+
     def signed(self) -> Expr:
         first = self.at
         if self.key in {"-", "+", "~"}:
@@ -193,7 +202,8 @@ class _Reader(Operands):
             elif self.take("::"):
                 word = self.type()
                 base = Expr("cast", base.first, self.at, word, (base,))
-            elif self.key == ":":
-                raise Unread
+            elif self.take(":"):
+                word = self.path()
+                base = Expr("path", base.first, self.at, word, (base,))
             else:
                 return base

@@ -56,7 +56,7 @@ def _written(node: Expr, write: Writing) -> str | None:
     found = maker(node, write) if maker is not None else None
     if found is None and key in tables.forms:
         return _formed(node, write, tables.forms[key])
-    if found is None and key in tables.lengths and not write.types.text(node.parts[1]):
+    if found is None and key in tables.lengths and (node.parts[1].kind, node.parts[1].word) != ("number", ""):
         return _formed(node, write, tables.lengths[key])
     return found
 

@@ -117,6 +117,8 @@ def _is_alike(node: Expr) -> bool:
 
 def name_of(node: Expr, source: Source) -> str | None:
     """What Spark calls the column of an expression, None where that is not known."""
+    if node.kind == "cast" and node.parts[0].kind == "path" and node.parts[0].word[-1] != "]":
+        return node.parts[0].word.rpartition(".")[2]  # parse_json(j):a.b::int is b
     if node.kind in {"cast", "try_cast"} and node.parts[0].kind == "name":
         node = node.parts[0]  # a column that is cast keeps its name
     try:
@@ -211,6 +213,8 @@ class _Namer:
 
     def among(self, node: Expr) -> str:
         first, *rest = node.parts
+        if any(part.kind == "query" for part in rest):
+            raise Unnamed
         found = f"({self.of(first)} IN ({self.all(rest)}))"
         return f"(NOT {found})" if node.word.startswith("not") else found
 
@@ -253,8 +257,18 @@ class _Namer:
             return f"(NOT {found})" if negated else found
         return f"({value} IS {'NOT ' if negated else ''}NULL)"
 
+    def interval(self, node: Expr) -> str:
+        """One number of years, months or days."""
+        unit = node.word.removesuffix("s")
+        count = self.source.tokens[node.first + 1].text.strip("'")
+        if node.end - node.first != 3 or unit not in {"year", "month", "day"} or not count.isdigit():
+            raise Unnamed
+        return f"INTERVAL '{int(count)}' {unit.upper()}"
+
     def cast(self, node: Expr) -> str:
         kind = named(node.word)
+        if node.parts[0].word == "null":
+            return "NULL"
         if kind is None:
             raise Unnamed
         return f"{node.kind.upper()}({self.inner(node)} AS {str(kind).upper()})"
@@ -281,6 +295,12 @@ class _Namer:
         found = f"lambdafunction({self.of(body)}{', namedlambdavariable()' * len(parameters)})"
         del self.parameters[len(self.parameters) - len(parameters) :]
         return found
+
+    def scalar(self, _: Expr) -> str:
+        return "scalarsubquery()"
+
+    def exists(self, _: Expr) -> str:
+        return "exists()"
 
     def call(self, node: Expr) -> str:
         form = self.form(node)
@@ -339,10 +359,13 @@ class _Namer:
         "is": check,
         "cast": cast,
         "try_cast": cast,
+        "interval": interval,
         "case": case,
         "alias": alias,
         "tuple": structure,
         "index": index,
         "lambda": function,
+        "query": scalar,
+        "exists": exists,
         "call": call,
     }

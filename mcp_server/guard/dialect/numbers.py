@@ -16,14 +16,14 @@ from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.inference import results
-from mcp_server.guard.dialect.types import INTEGERS, MAX_PRECISION, Decimal, bounded, named
+from mcp_server.guard.dialect.types import INTEGERS, MAX_PRECISION, Decimal, bounded, named, rounded
 from mcp_server.guard.dialect.writing import Rule, Writing, written
 
 EXACT = Decimal(MAX_PRECISION, 15)
 """As many digits after the point as a double has at all: rounding it as a decimal is what Spark does
 (`BigDecimal(x).setScale(n, HALF_UP)`), where Sail multiplies by 10 to the n and meets 28.499999999999996."""
 
-_CALLS = frozenset({"round", "avg", "mean", "format_string", "printf", "if"})
+_CALLS = frozenset({"round", "bround", "rint", "avg", "mean", "format_string", "printf", "if"})
 _KEYS = frozenset({"/", "-", "+", "CASE"})
 _NUMBERS = frozenset({*INTEGERS, "float", "double"})
 _PLACEHOLDER = re.compile(r"%(?:(\d+)\$)?[-#+ 0,(]*\d*(?:\.(\d+))?([a-zA-Z%])")
@@ -105,6 +105,24 @@ def _rounded(node: Expr, write: Writing) -> str | None:
     return _exactly(write.text(node.parts[0]), digits)
 
 
+def _half_even(node: Expr, write: Writing) -> str | None:
+    """bround and rint: halves go to the even neighbour, which Sail does for some doubles alone."""
+    digits = 0 if node.word == "rint" else write.types.digits(node)
+    inner = write.types.of(node.parts[0]) if node.parts else None
+    if inner in INTEGERS and node.word == "bround":
+        return None
+    if digits is None or not 0 <= digits <= EXACT.scale or (inner not in _NUMBERS and not isinstance(inner, Decimal)):
+        raise lacking(node.word, "half-even rounding of this", "Write round(x, n).")
+    kind = "DOUBLE" if node.word == "rint" or not isinstance(inner, Decimal) else str(rounded(inner, digits))
+    sent = write.text(node.parts[0])
+    value = f"try_cast({sent} AS {EXACT})" if kind == "DOUBLE" else f"({sent})"
+    scaled, unit = f"abs({value} * 1{'0' * digits}BD)", f"1E-{digits}BD" if digits else "1BD"
+    is_odd_half = f"{scaled} % 1BD = 0.5BD AND floor({scaled}) % 2BD = 0BD"
+    step = f"CASE WHEN {is_odd_half} THEN sign({value}) * {unit} ELSE 0BD END"
+    found = f"CAST(round({value}, {digits}) - {step} AS {kind})"
+    return f"coalesce({found}, CAST({sent} AS DOUBLE))" if kind == "DOUBLE" else found
+
+
 def _exactly(value: str, digits: int) -> str:
     """A double rounded by its decimal digits; NaN and what is too large for them as the engine does."""
     return f"coalesce(CAST(round(try_cast({value} AS {EXACT}), {digits}) AS DOUBLE), round({value}, {digits}))"
@@ -156,6 +174,8 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("call", "avg"): _averaged,
     ("call", "mean"): _averaged,
     ("call", "round"): _rounded,
+    ("call", "bround"): _half_even,
+    ("call", "rint"): _half_even,
     ("call", "format_string"): _formatted,
     ("call", "printf"): _formatted,
     ("call", "if"): _branches,

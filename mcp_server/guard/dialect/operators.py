@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from lakehouse.errors import EngineLacks
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
@@ -12,7 +13,7 @@ from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.writing import Writing, written
 from mcp_server.guard.source import Source
 
-_KEYS: Final = frozenset({"LIKE", "ILIKE", "=>", "RANGE"})
+_KEYS: Final = frozenset({"LIKE", "ILIKE", "=>", "RANGE", ":"})
 _ONE_PARAMETER: Final = frozenset(
     {"explode", "explode_outer", "posexplode", "posexplode_outer", "inline", "inline_outer", "variant_explode"}
 )
@@ -23,13 +24,19 @@ def rewrite_operators(case: Case, catalog: Catalog) -> Sequence[Edit]:
     """LIKE ANY and LIKE ALL as conditions for each pattern. Errors: EngineLacks, for the others."""
     source = case.source
     for index, token in enumerate(source.tokens):
-        if token.key == ":" and not _in_type(source, index):
-            raise lacking("the path after :", "paths into JSON", "Write get_json_object(j, '$.a.b').")
         if token.key == "COLLATE" and index not in case.reading.calls and source.key(index - 1) != ".":
             raise lacking("COLLATE", "collations", "Compare lower(x) with lower(y).")
     if not any(token.key in _KEYS for token in source.tokens):
         return ()
-    return written(case, catalog, _written)
+    edits = written(case, catalog, _written)
+    for index, token in enumerate(source.tokens):
+        if token.key == ":" and not _in_type(source, index) and not any(e.first < index < e.end for e in edits):
+            raise _no_path()
+    return edits
+
+
+def _no_path() -> EngineLacks:
+    return lacking("a path after a colon", "paths into JSON", "Write get_json_object(j, '$.a.b').")
 
 
 def _in_type(source: Source, index: int) -> bool:
@@ -42,6 +49,10 @@ def _in_type(source: Source, index: int) -> bool:
 def _written(node: Expr, write: Writing) -> str | None:
     if node.kind == "like" and node.word.endswith((" any", " all")):
         return _each(node, write)
+    if node.kind == "cast" and node.parts[0].kind == "path":
+        return _path(node.parts[0], node.word, write)
+    if node.kind == "path":
+        return _path(node, "", write)
     if node.kind == "call" and node.word not in _ONE_PARAMETER:
         _check_arguments(node, write)
     return None
@@ -54,6 +65,16 @@ def _each(node: Expr, write: Writing) -> str:
     value, *patterns = map(write.text, node.parts)
     joint = " AND " if which == "all" else " OR "
     return f"({joint.join(f'{value} {word.upper()} {pattern}' for pattern in patterns)})"
+
+
+def _path(node: Expr, kind: str, write: Writing) -> str:
+    """`parse_json(j):a.b::int`, the value at a path. Only of parse_json, whose argument is JSON to both engines."""
+    base = node.parts[0]
+    if base.kind != "call" or base.word != "parse_json" or len(base.parts) != 1 or "'" in node.word or not kind:
+        raise _no_path()
+    if kind == "STRING":
+        return f"get_json_object({write.text(base.parts[0])}, '{node.word}')"
+    return f"variant_get({write.text(base)}, '{node.word}', '{kind.lower()}')"
 
 
 def _check_arguments(node: Expr, write: Writing) -> None:

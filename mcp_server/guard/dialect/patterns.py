@@ -1,8 +1,9 @@
 """Regular expressions: Spark's are Java's, Sail's are those of Rust's regex crate.
 
-In Java `\\w`, `\\d`, `\\s` and `\\b` mean ASCII only, in Rust all of Unicode: `[^\\w ]` takes É away in one and not in
-the other. Where a pattern is written out it gets the classes that both read alike. What Rust has no words for
-is refused: looking around, references back, possessive repetition.
+In Java `\\w`, `\\d` and `\\s` mean ASCII only, in Rust all of Unicode: `[^\\w ]` takes É away in one and not in the
+other. (`\\b` is that of Java 17; from Java 19 on it is ASCII there.) Where a pattern is written out it gets the
+classes that both read alike. What Rust has no words for is refused: looking around, references back, possessive
+repetition.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ _POSIX: Final = frozenset(
 _PIECE = re.compile(
     r"""
       (?P<quoted>\\Q.*?(?:\\E|$))
-    | (?P<done>\(\?-u:\\[bB]\))
     | (?P<posix>\\p\{(\w+)\})
     | (?P<refused>\(\?(?:[=!>]|<[=!])|(?<![\\(|^])[*+?}]\+|\\[1-9GkRXhHvVZNceC0])
     | (?P<escape>\\.)
@@ -44,7 +44,7 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_REPLACED = re.compile(r"\$\$|\$\{\w+\}|\$(\d+)|\\(.)", re.DOTALL)
+_REPLACED = re.compile(r"\$\$|\\\d|\$(\d+)|\\(.)", re.DOTALL)
 _GROUP = re.compile(r"(?<!\\)\((?!\?)|\(\?<\w")
 
 
@@ -116,7 +116,7 @@ def _quoted(match: re.Match[str], _: bool) -> str:
 
 
 def _posix(match: re.Match[str], inside: bool) -> str:
-    name = match[4]
+    name = match[3]
     if name not in _POSIX:
         return match[0]
     return f"[:{name.lower()}:]" if inside else f"[[:{name.lower()}:]]"
@@ -124,8 +124,6 @@ def _posix(match: re.Match[str], inside: bool) -> str:
 
 def _escape(match: re.Match[str], inside: bool) -> str:
     letter = match[0][1]
-    if letter in {"b", "B"} and not inside:
-        return f"(?-u:{match[0]})"
     words = _INSIDE.get(letter)
     if words is None:
         return match[0]
@@ -140,7 +138,7 @@ _PIECES: Final[dict[str, Callable[[re.Match[str], bool], str]]] = {
 
 
 def _replacing(replacement: str, groups: int) -> str:
-    """`$1x` is group 1 and an x in Java; in Rust it is a group called 1x, which is empty."""
+    """`$1x` is group 1 and an x in Java; in Rust it is a group called 1x, which is empty: Sail also takes `\\1`."""
 
     def one(match: re.Match[str]) -> str:
         if match[2] is not None:
@@ -153,6 +151,7 @@ def _replacing(replacement: str, groups: int) -> str:
             (match[1][:length] for length in range(len(match[1]), 1, -1) if int(match[1][:length]) <= groups),
             match[1][0],
         )
-        return f"${{{digits}}}{match[1][len(digits) :]}"
+        after = replacement[match.start() + 1 + len(digits) :][:1]
+        return ("\\" if after.isalnum() or after == "_" else "$") + digits + match[1][len(digits) :]
 
     return _REPLACED.sub(one, replacement)

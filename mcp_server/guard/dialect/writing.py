@@ -11,6 +11,9 @@ from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expressions
 from mcp_server.guard.dialect.inference import Types
 
+MAX_TEXT = 32_000
+"""Characters of an expression in other words: more than 3,000 tokens (`source.MAX_TOKENS`) ever have."""
+
 Rule = Callable[[Expr, "Writing"], str | None]
 """Other words for a node, or None to keep the sender's. It must not match what it has written itself."""
 
@@ -38,7 +41,7 @@ class Writing:
         """What is written for a node, its parts written anew."""
         if node not in self._texts:
             found = self._rule(node, self)
-            self._texts[node] = self.kept(node) if found is None else found
+            self._texts[node] = _bounded(self.kept(node) if found is None else found)
         return self._texts[node]
 
     def kept(self, node: Expr, instead: Callable[[Expr], str | None] = lambda _: None) -> str:
@@ -59,9 +62,16 @@ class Writing:
         for node in nodes:
             found = self._rule(node, self)
             if found is not None:
-                yield Edit(node.first, node.end, found)
+                yield Edit(node.first, node.end, _bounded(found))
             else:
                 yield from self._changes(node.children)
+
+
+def _bounded(text: str) -> str:
+    """Other words may say an operand twice, and within each other twice as often."""
+    if len(text) > MAX_TEXT:
+        raise lacking("length", "so long an expression in other words", "Name its inner steps with WITH.")
+    return text
 
 
 def written(case: Case, catalog: Catalog, rule: Rule) -> Sequence[Edit]:

@@ -1,0 +1,195 @@
+"""Literals, patterns, types and column names as Spark has them, told from the text alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from lakehouse.errors import EngineLacks
+from lakehouse.manifest import Column
+from mcp_server import guard
+from mcp_server.guard.case import Case, read_case
+from mcp_server.guard.catalog import Catalog, Limits
+from mcp_server.guard.dialect.expressions import expression
+from mcp_server.guard.dialect.inference import Types
+from mcp_server.guard.dialect.literals import literal, value_of
+from mcp_server.guard.dialect.naming import name_of
+from mcp_server.guard.dialect.patterns import translated
+from mcp_server.guard.dialect.types import Decimal
+from mcp_server.guard.dialect.writing import expressions
+from mcp_server.guard.journal import Journal
+from mcp_server.guard.lexer import scan
+from mcp_server.guard.source import MAX_TOKENS, read_source
+from mcp_server.models import CheckedQuery, Principal, TableInfo
+
+COLUMNS = {"tconst": "string", "startYear": "int", "rating": "double", "votes": "bigint", "genres": "array<string>"}
+CATALOG = Catalog(
+    "imdb",
+    (TableInfo("movies", "table", "", tuple(Column(name=n, type=t) for n, t in COLUMNS.items()), rows=1_000),),
+    dialect="sail",
+)
+LIMITS = Limits(max_rows=100, max_sql_bytes=100_000, deadline_seconds=10)
+
+
+def read(sql: str) -> Case:
+    return read_case(read_source(sql, scan(sql, MAX_TOKENS)), CATALOG, Journal())
+
+
+def run(sql: str) -> CheckedQuery:
+    checked = guard.check(sql, catalog=CATALOG, limits=LIMITS, principal=Principal("tester"))
+    assert isinstance(checked, CheckedQuery)
+    return checked
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"'a\'b'", "a'b"),
+        (r"'\u0041\U00000042\103'", "ABC"),
+        (r"'\n\t\0\Z\\'", "\n\t\0\x1a\\"),
+        (r"'100\%\_'", r"100\%\_"),
+        (r"'\q'", "q"),
+        (r"r'\d+'", r"\d+"),
+        ('"say \\"x\\""', 'say "x"'),
+    ],
+)
+def test_a_literal_says_what_it_says_in_spark(text: str, value: str) -> None:
+    assert value_of(text) == value
+
+
+@pytest.mark.parametrize("value", ["it's", "a\\b", "\n\t", "é☃", '"', "\\%"])
+def test_a_literal_that_is_written_anew_says_the_same(value: str) -> None:
+    assert value_of(literal(value)).replace("\\%", "%") == value.replace("\\%", "%")
+
+
+@pytest.mark.parametrize(
+    ("sent", "ran"),
+    [
+        ("SELECT 'it''s' AS a", "'it\\'s' AS a"),
+        ('SELECT "a""b" AS a', '"a\\"b" AS a'),
+        ("SELECT 'a''''b' AS a", "'a\\'\\'b' AS a"),
+        ("SELECT 'a' 'b' AS a", "'a' 'b' AS a"),
+        ("SELECT -128Y AS a", "CAST('-128' AS TINYINT) AS a"),
+        ("SELECT 5 - 128 AS a", "5 - 128 AS a"),
+    ],
+)
+def test_only_what_the_engine_reads_otherwise_is_written_anew(sent: str, ran: str) -> None:
+    assert ran in run(sent).sql
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        (r"^\d+$", "^[0-9]+$"),
+        (r"[\w.-]+@\S", r"[0-9A-Za-z_.-]+@[^\t\n\x0B\f\r ]"),
+        (r"[^\W_]", "[^[^0-9A-Za-z_]_]"),
+        (r"\p{Alpha}[\p{Digit}x]", "[[:alpha:]][[:digit:]x]"),
+        (r"\Qa+b\E\.", r"a\+b\."),
+        (r"\p{Lu}\bx\b\\d", r"\p{Lu}\bx\b\\d"),
+        (r"a++b"[:1] + r"\+\+", r"a\+\+"),
+    ],
+)
+def test_a_pattern_means_the_same_to_the_engine(pattern: str, words: str) -> None:
+    assert translated(pattern) == words
+    assert translated(words) == words
+
+
+@pytest.mark.parametrize("pattern", ["a(?=b)", "(?<!a)b", r"(a)\1", "a*+", "a++", r"\h", "(?>a)"[:2] + "!a)"])
+def test_a_pattern_without_words_for_it_is_refused(pattern: str) -> None:
+    with pytest.raises(EngineLacks):
+        translated(pattern)
+
+
+@pytest.mark.parametrize(
+    ("expression_", "kind"),
+    [
+        ("startYear / 60.0", Decimal(17, 6)),
+        ("count(*) * 100.0 / sum(count(*)) OVER ()", Decimal(38, 14)),
+        ("1.0 / 3", Decimal(7, 6)),
+        ("startYear / 3", "double"),
+        ("sum(startYear)", "bigint"),
+        ("avg(rating)", "double"),
+        ("avg(startYear / 60.0)", Decimal(21, 10)),
+        ("round(startYear / 60.0, 2)", Decimal(14, 2)),
+        ("CASE WHEN startYear > 1 THEN 1.0 ELSE 0 END", Decimal(11, 1)),
+        ("coalesce(startYear, votes)", "bigint"),
+        ("rating * 1.5", "double"),
+        ("genres", "array<string>"),
+        ("DATE '2020-01-01' + INTERVAL 1 HOUR", "timestamp"),
+        ("unheard_of / 2.0", None),
+        ("concat(startYear, 'x') / 2.0", None),
+    ],
+)
+def test_the_type_of_an_expression_is_sparks(expression_: str, kind: object) -> None:
+    case = read(f"SELECT {expression_} AS x, unheard_of FROM movies")
+    node = expression(case, 1)
+
+    assert node is not None
+    assert Types(case, CATALOG, expressions(case)).of(node) == kind
+
+
+def test_a_name_of_two_meanings_has_no_type() -> None:
+    case = read("SELECT y / 2.0 FROM (SELECT rating AS y FROM movies UNION ALL SELECT startYear AS y FROM movies)")
+
+    node = expression(case, 1)
+    assert node is not None
+    assert Types(case, CATALOG, expressions(case)).of(node) is None
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        ("-startYear", "(- startYear)"),
+        ("-1", "-1"),
+        ("startYear IS NOT NULL AND NOT rating > 5", "((startYear IS NOT NULL) AND (NOT (rating > 5)))"),
+        ("count(*) FILTER (WHERE votes > 1)", "count(1) FILTER (WHERE (votes > 1))"),
+        (
+            "lag(votes) OVER (PARTITION BY startYear ORDER BY rating DESC)",
+            ("lag(votes, 1, NULL) OVER (PARTITION BY startYear ORDER BY rating DESC NULLS LAST "
+            "ROWS BETWEEN -1 FOLLOWING AND -1 FOLLOWING)"),
+        ),
+        ("transform(genres, g -> upper(g))", ("transform(genres, lambdafunction(upper(namedlambdavariable()), "
+         "namedlambdavariable()))")),
+        ("CAST(m.votes AS STRING)", "votes"),
+        ("startYear BETWEEN 1 AND 2", "between(startYear, 1, 2)"),
+        ("tconst LIKE ANY ('a%', 'b%')", "likeany(tconst)"),
+    ],
+)  # fmt: skip
+def test_a_column_without_a_name_is_named_as_spark_names_it(item: str, name: str) -> None:
+    case = read(f"SELECT {item} FROM movies m")
+    node = expression(case, 1)
+
+    assert node is not None
+    assert name_of(node, case.source) == name
+
+
+def test_only_columns_of_the_outermost_query_get_names() -> None:
+    ran = run("SELECT -n AS m, count(*) FROM (SELECT -startYear AS n, -votes FROM movies) GROUP BY -n").sql
+
+    assert "`" not in ran
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT round(avg(rating), 2), 100.0 * count(*) / sum(count(*)) OVER () FROM movies GROUP BY startYear",
+        "SELECT initcap(tconst), datediff('2020-01-02', '2020-01-01'), bround(rating, 1) FROM movies",
+        "SELECT regexp_replace(tconst, '\\\\w(\\\\d)', '$1x'), avg(startYear / 60.0) FROM movies GROUP BY tconst",
+    ],
+)
+def test_other_words_are_not_rewritten_again(sql: str) -> None:
+    once = run(sql).sql
+
+    assert run(once.replace("imdb.", "")).sql == once
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "round(" * 30 + "rating" + ", 1)" * 30,
+        "array_except(" * 14 + "genres" + ", genres)" * 14,
+        "bround(" * 14 + "rating" + ", 1)" * 14,
+    ],
+)
+def test_words_that_would_grow_without_bound_are_refused(item: str) -> None:
+    with pytest.raises(EngineLacks, match="WITH"):
+        run(f"SELECT {item} FROM movies")
