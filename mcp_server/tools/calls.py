@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 from pydantic import ValidationError
 
-from lakehouse.errors import LakehouseError, QueryError, Refused
+from lakehouse.errors import EngineLacks, LakehouseError, QueryError, Refused
 from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
 from mcp_server.hints import nearest
@@ -53,6 +53,12 @@ class BadRequestError(QueryError):
 
     code = "bad_request"
 
+
+_PREFIXES: Mapping[type[LakehouseError], str] = {
+    Refused: "Refused ({code}): ",
+    EngineLacks: "Not on this engine ({code}): ",
+}
+"""What stands before a text, so that a program can act on the code; elsewhere the engine's own words tell it."""
 
 _VERDICTS: Mapping[type[LakehouseError], str] = {Refused: "refused", BadRequestError: "bad_request"}
 
@@ -121,7 +127,7 @@ def _translate(error: Exception, event: AuditEvent) -> str:
         event.verdict = _VERDICTS.get(type(cause), "failed")
         event.code = cause.code if isinstance(cause, QueryError) else type(cause).__name__
         if cause.mendable:
-            return _sendable(str(cause))
+            return _sendable(_PREFIXES.get(type(cause), "").format(code=event.code) + str(cause))
     else:
         event.verdict, event.code = "error", type(cause).__name__
     log.error("Tool %r failed, correlation id %s", event.tool, event.correlation_id, exc_info=cause)

@@ -106,6 +106,33 @@ async def test_a_write_is_refused_with_a_reason(serve: Serve, connect: Connect) 
     assert (line["verdict"], line["sql_sent"], line["sql_run"]) == ("refused", "DROP TABLE movies_delta", [])
 
 
+async def test_a_refusal_and_a_lack_begin_with_their_codes(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        refused = await run(client, "SELECT count(*) FROM movies_delta m JOIN principals_delta p ON true")
+        lacking = await run(client, "SELECT primaryTitle COLLATE UNICODE_CI FROM movies_delta")
+    assert refused.is_error
+    assert text_of(refused).startswith("Refused (cross_join): ")
+    assert "ON m.tconst = p.tconst" in text_of(refused)
+    assert lacking.is_error
+    assert text_of(lacking).startswith("Not on this engine (engine_lacks): ")
+    assert "lower(x)" in text_of(lacking)
+
+
+async def test_a_rewritten_statement_is_answered_like_any_other(serve: Serve, connect: Connect) -> None:
+    sql = (
+        "FROM movies_with_ratings |> WHERE numVotes > 10 |> AGGREGATE count(*) AS n GROUP BY titleType "
+        "|> ORDER BY n DESC, titleType |> LIMIT 2"
+    )
+    plain = (
+        "SELECT titleType, count(*) AS n FROM movies_with_ratings WHERE numVotes > 10 GROUP BY titleType "
+        "ORDER BY n DESC, titleType LIMIT 2"
+    )
+    async with connect(serve()) as client:
+        rewritten, expected = [(await run(client, each)).structured_content for each in (sql, plain)]
+    assert rewritten["rows"] == expected["rows"] != []
+    assert rewritten["columns"] == expected["columns"]
+
+
 async def test_a_misspelt_column_is_answered_with_the_nearest_and_an_example_that_works(
     serve: Serve, connect: Connect
 ) -> None:
