@@ -66,10 +66,5 @@ UNANSWERED: Final = {
     "class:geography": "Sail has no geography",
     "Collate": "Sail has no collations",
     "Kwarg": "Sail has no arguments by name",
-    "JSONExtract": "Sail has no path into a variant: j:a",
-    "JSONPath": "the same",
-    "JSONPathRoot": "the same",
-    "JSONPathKey": "the same",
-    "JSONPathSubscript": "the same",
 }
 """What the embedded engine answers in no form, and why: each run tries it, and says so once it is answered."""
