@@ -19,9 +19,10 @@ from mcp_server.guard.dialect.inference import results
 from mcp_server.guard.dialect.types import INTEGERS, MAX_PRECISION, Decimal, bounded, named, rounded
 from mcp_server.guard.dialect.writing import Rule, Writing, written
 
-EXACT = Decimal(MAX_PRECISION, 15)
-"""As many digits after the point as a double has at all: rounding it as a decimal is what Spark does
-(`BigDecimal(x).setScale(n, HALF_UP)`), where Sail multiplies by 10 to the n and meets 28.499999999999996."""
+EXACT = Decimal(MAX_PRECISION, 18)
+"""Digits enough for a double as it is written out: rounding those is what Spark does (`BigDecimal(x).setScale(n,
+HALF_UP)`), where Sail multiplies by 10 to the n and meets 28.499999999999996. Casting the double itself to a decimal
+multiplies too, so it goes by way of its text."""
 
 _CALLS = frozenset({"round", "bround", "rint", "avg", "mean", "format_string", "printf", "if"})
 _KEYS = frozenset({"/", "-", "+", "CASE"})
@@ -100,7 +101,8 @@ def _rounded(node: Expr, write: Writing) -> str | None:
     parent, kind = write.parent(node), write.types.of(node)
     if isinstance(kind, Decimal):
         return None if _is_cast(parent) else f"CAST({write.kept(node)} AS {kind})"
-    if kind != "double" or (parent is not None and parent.word == "coalesce" and _is_cast(parent.parts[0], "DOUBLE")):
+    outer = write.parent(parent) if parent is not None and parent.kind == "binary" else None
+    if kind != "double" or (outer is not None and outer.word == "coalesce" and _is_cast(outer.parts[0], "DOUBLE")):
         return None
     return _exactly(write.text(node.parts[0]), digits)
 
@@ -115,7 +117,7 @@ def _half_even(node: Expr, write: Writing) -> str | None:
         raise lacking(node.word, "half-even rounding of this", "Write round(x, n).")
     kind = "DOUBLE" if node.word == "rint" or not isinstance(inner, Decimal) else str(rounded(inner, digits))
     sent = write.text(node.parts[0])
-    value = f"try_cast({sent} AS {EXACT})" if kind == "DOUBLE" else f"({sent})"
+    value = _digits_of(sent) if kind == "DOUBLE" else f"({sent})"
     scaled, unit = f"abs({value} * 1{'0' * digits}BD)", f"1E-{digits}BD" if digits else "1BD"
     is_odd_half = f"{scaled} % 1BD = 0.5BD AND floor({scaled}) % 2BD = 0BD"
     step = f"CASE WHEN {is_odd_half} THEN sign({value}) * {unit} ELSE 0BD END"
@@ -124,8 +126,12 @@ def _half_even(node: Expr, write: Writing) -> str | None:
 
 
 def _exactly(value: str, digits: int) -> str:
-    """A double rounded by its decimal digits; NaN and what is too large for them as the engine does."""
-    return f"coalesce(CAST(round(try_cast({value} AS {EXACT}), {digits}) AS DOUBLE), round({value}, {digits}))"
+    """A double rounded by its decimal digits; NaN and what is too large for them as the engine does, without -0.0."""
+    return f"coalesce(CAST(round({_digits_of(value)}, {digits}) AS DOUBLE), 0D + round({value}, {digits}))"
+
+
+def _digits_of(value: str) -> str:
+    return f"try_cast(CAST({value} AS STRING) AS {EXACT})"
 
 
 def _formatted(node: Expr, write: Writing) -> str | None:
