@@ -27,7 +27,7 @@ from mcp_server.guard.dialect.operators import rewrite_operators
 from mcp_server.guard.dialect.patterns import rewrite_patterns
 from mcp_server.guard.dialect.pipes import unpipe
 from mcp_server.guard.dialect.recursion import recursion
-from mcp_server.guard.dialect.spelling import pivots, samples, spreading, stars, views, with_names
+from mcp_server.guard.dialect.spelling import pivots, reserved, samples, spreading, stars, views, with_names
 from mcp_server.guard.dialect.subqueries import subqueries
 from mcp_server.guard.dialect.unions import unions
 from mcp_server.guard.dialect.unpivot import unpivot
@@ -49,6 +49,7 @@ REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
         ("column names", rewrite_names),
         ("pipes", unpipe),
         ("with names", with_names),
+        ("reserved words", reserved),
         ("recursion", recursion),
         ("lateral view", views),
         ("unpivot", unpivot),

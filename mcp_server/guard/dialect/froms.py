@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _JOINING: Final = frozenset(
     {"NATURAL", "INNER", "CROSS", "LEFT", "RIGHT", "FULL", "OUTER", "SEMI", "ANTI", "JOIN", "LATERAL", "ASOF"}
 )
-_GENERATED: Final = {
+GENERATED: Final = {
     "explode": ("col",),
     "explode_outer": ("col",),
     "posexplode": ("pos", "col"),
@@ -47,15 +47,13 @@ class From:
     def joining(self) -> tuple[str, ...]:
         """Moves behind the words of a join."""
         found: list[str] = []
-        while self.at < self.end and self.key(0) in _JOINING | {",", "VIEW"} and self.key(1) != "(":
-            if self.key(0) == "LATERAL" and self.key(1) != "VIEW":
+        while self.at < self.end and self.key(0) in _JOINING | {",", "VIEW"}:
+            called = self.key(1) == "(" and self.key(0) not in {"JOIN", ","}
+            if called or (self.key(0) == "LATERAL" and self.key(1) != "VIEW"):
                 break
             found.append(self.key(0))
             self.at += 1
-        if found or self.key(0) != "JOIN":
-            return tuple(found)
-        self.at += 1
-        return ("JOIN",)
+        return tuple(found)
 
     def key(self, offset: int) -> str:
         return self.source.key(self.at + offset) if self.at + offset < self.end else ""
@@ -176,19 +174,16 @@ class From:
 
     def ends(self) -> bool:
         """Whether the next relation begins here, behind a condition."""
-        if self.key(0) == ",":
+        if self.key(0) in {",", "JOIN"}:
             return True
-        return (
-            self.key(0) in _JOINING
-            and any(self.key(offset) in {"JOIN", "VIEW"} for offset in range(4))
-            and self.key(1) != "("
-        )
+        joins = any(self.key(offset) in {"JOIN", "VIEW"} for offset in range(1, 4))
+        return self.key(0) in _JOINING and joins and self.key(1) != "("
 
     def columns(self, found: Relation) -> None:
         """What columns the relation has."""
         sources, given = self.sources, None
         if found.call:
-            given = tuple(Column(name) for name in _GENERATED.get(found.call, ())) or None
+            given = tuple(Column(name) for name in GENERATED.get(found.call, ())) or None
         elif found.query is not None:
             given = sources.output(found.query)
         elif found.parts:

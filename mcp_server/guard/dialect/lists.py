@@ -10,6 +10,7 @@ from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.names import Aliases, Names
 from mcp_server.guard.dialect.relation import Columns, quoted
+from mcp_server.guard.functions import functions
 
 
 def star_except(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -80,12 +81,17 @@ def _is_all(case: Case, clause: Clause | None) -> bool:
 def _grouped(case: Case, block: Block) -> Iterator[Edit]:
     names, clause = Names(case), block.clauses["GROUP"]
     starred = any(names.sources.is_star(item) for item in block.items)
+    known, calls = functions().allowed, case.reading.calls
     keys: list[str] = []
     for number, item in enumerate(block.items, 1):
         if names.sources.is_star(item):
             written = columns_of(names, block, item)
             keys += written
             yield Edit(item.first, item.stop, ", ".join(written))
+        elif any(known.get(name) == "generator" for at, name in calls.items() if item.first <= at < item.stop):
+            raise lacking(
+                "GROUP BY ALL", "groups of what explode gives", "Put explode into a sub-query, and group around it."
+            )
         elif not any(names.aggregates(item.first, item.stop)):
             keys.append(text_of(case.source, item.first, item.stop) if starred else str(number))
     yield Edit(clause.body, clause.end, ", ".join(keys)) if keys else Edit(clause.first, clause.end, "")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mcp_server.guard.blocks import Block, Item, Query, Rows, commas, skip
 from mcp_server.guard.case import Case
-from mcp_server.guard.dialect.froms import From
+from mcp_server.guard.dialect.froms import GENERATED, From
 from mcp_server.guard.dialect.relation import Column, Columns, Relation, Relations, bare, flat, names
 
 
@@ -60,12 +60,19 @@ class Sources:
             elif item.names:
                 kind = self.kind(relations, item) if len(item.names) == 1 else None
                 found += [Column(bare(self.source.tokens[token]), kind) for token in item.names]
+            elif made := self.generated(item):
+                found += [Column(name) for name in made]
             else:
                 name = self.plain_name(item.first, item.stop)
                 if name is None and not unnamed:
                     return None
                 found.append(Column(name or "", self.kind(relations, item)))
         return tuple(found)
+
+    def generated(self, item: Item) -> tuple[str, ...]:
+        """The names that Spark gives to what a function such as explode makes, where it stands alone."""
+        alone = self.source.closing.get(item.first + 1, -1) + 1 == item.stop
+        return GENERATED.get(self.case.reading.calls.get(item.first, ""), ()) if alone else ()
 
     def is_star(self, item: Item) -> bool:
         """Whether an item stands for several columns: `*`, `m.*`, with or without EXCEPT."""
@@ -133,11 +140,13 @@ class Sources:
                 return None
             if {"SEMI", "ANTI"} & set(relation.join):
                 continue
-            own = tuple(Column(column.name, column.kind, column.owner or relation) for column in relation.columns)
+            inner = relation.parts and not relation.alias
+            own = tuple(Column(c.name, c.kind, c.owner if inner else relation) for c in relation.columns)
             keys = self.shared(relation, found, own)
-            kept = own if "RIGHT" in relation.join else found
-            merged = tuple(column for key in keys for column in kept if column.key == key)
-            found = (*merged, *(column for column in (*found, *own) if column.key not in keys))
+            left, right = ([first_of(columns, key) for key in keys] for columns in (found, own))
+            merged = right if "RIGHT" in relation.join else left
+            gone = [id(column) for column in (*left, *right)]
+            found = (*(c for c in merged if c), *(column for column in (*found, *own) if id(column) not in gone))
         return found
 
     def shared(self, relation: Relation, before: Columns, own: Columns) -> list[str]:
@@ -183,3 +192,8 @@ class Sources:
             return given
         kinds = [c.kind for c in given] if given is not None and len(given) == len(listed) else [None] * len(listed)
         return tuple(Column(each.name, kind) for each, kind in zip(listed, kinds, strict=True))
+
+
+def first_of(columns: Columns, key: str) -> Column | None:
+    """The first column of that name, which is the one that USING takes."""
+    return next((column for column in columns if column.key == key), None)

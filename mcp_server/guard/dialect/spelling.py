@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from mcp_server.guard.blocks import Block
 from mcp_server.guard.case import Case
@@ -10,6 +11,18 @@ from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, text_of
 from mcp_server.guard.dialect.relation import Relation, bare, flat, names, quoted
 from mcp_server.guard.dialect.sources import Sources
+
+
+_RESERVED: Final = frozenset(
+    {
+        "ANALYZE", "ANY", "AUTHORIZATION", "BOTH", "CAST", "CHECK", "COLLATE", "COLUMN", "CONSTRAINT", "CREATE",
+        "CURRENT_DATE", "CURRENT_TIME", "CURRENT_USER", "END", "ESCAPE", "EXPLAIN", "FETCH", "FILTER", "FOREIGN",
+        "FORMAT", "GLOBAL", "GRANT", "INTO", "LEADING", "ONLY", "OVERLAPS", "PARTITION", "PRIMARY", "REFERENCES",
+        "SAMPLE", "SESSION_USER", "SET", "SOME", "SORT", "START", "TABLE", "TIME", "TO", "TOP", "TRAILING", "UNIQUE",
+        "UNKNOWN", "USER", "VIEW", "WITHIN",
+    }
+)  # fmt: skip
+"""Words that Sail 0.7.2 does not take for an alias as they are, and Spark 4.2 does (each one tried)."""
 
 
 def with_names(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -20,6 +33,20 @@ def with_names(case: Case, _: Catalog) -> Sequence[Edit]:
         at = refs[node].first
         if bare(case.source.tokens[at]) != cte.alias:
             edits.append(Edit(at, at + 1, quoted(cte.alias)))
+    return edits
+
+
+def reserved(case: Case, _: Catalog) -> Sequence[Edit]:
+    """Names that are words of Sail's grammar and not of Spark's: in back-quotes, or behind AS."""
+    source = case.source
+    if not any(token.key in _RESERVED for token in source.tokens):
+        return ()
+    sources, edits = Sources(case), list[Edit]()
+    for block in case.blocks.selects:
+        named = [r.named for r in flat(sources.relations(block)) if r.named is not None]
+        edits += [Edit(at, at + 1, f"`{source.tokens[at].text}`") for at in named if source.key(at) in _RESERVED]
+        given = [item.names[0] for item in block.items if len(item.names) == 1]
+        edits += [Edit(at, at, "AS") for at in given if source.key(at) in _RESERVED and source.key(at - 1) != "AS"]
     return edits
 
 

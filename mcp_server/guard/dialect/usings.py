@@ -31,16 +31,24 @@ class _Using:
         self.places = places
         self.source = places.source
         self.block = block
-        self.relations = list(places.sources.relations(block))
+        first, *rest = places.sources.relations(block) or [None]
+        inner = [] if first is None else list(first.parts) if first.parts and not first.alias else [first]
+        self.relations: list[Relation] = [*inner, *(relation for relation in rest if relation is not None)]
         self.meant: dict[str, str] = {}
+        self.holders: dict[str, list[Relation]] = {}
+        self.leading: dict[int, list[str]] = {}
         self.conditions: list[Edit] = []
 
     def edits(self) -> Sequence[Edit]:
-        joined = [r for r in self.relations if r.using or "NATURAL" in r.join]
+        joined = [r for r in flat(self.relations) if r.using or "NATURAL" in r.join]
         if not joined or not self.is_needed():
             return ()
         before: list[Relation] = []
         for relation in self.relations:
+            if any(part.using or "NATURAL" in part.join for part in relation.parts):
+                raise lacking(
+                    "USING", "a join in brackets whose columns are written with their relation", "Join with ON."
+                )
             if relation in joined:
                 self.condition(relation, before)
             before.append(relation)
@@ -48,7 +56,9 @@ class _Using:
 
     def is_needed(self) -> bool:
         """Whether a column or a star is written with a relation whose columns may be shared."""
-        shared = {self.source.tokens[token].name for relation in self.relations for token in relation.using}
+        shared = {self.source.tokens[token].name for relation in flat(self.relations) for token in relation.using}
+        if any(self.is_twice(key) for key in shared):
+            return True
         shared |= {c.key for r in self.relations if "NATURAL" in r.join for c in r.columns or ()}
         qualified = (
             use for use in self.places.uses(self.block.first, self.block.end, nested=True) if len(use.parts) > 1
@@ -57,6 +67,14 @@ class _Using:
             return True
         starred = (at for at in range(self.block.first, self.block.end) if self.source.key(at) == "*")
         return any(self.source.key(at - 1) == "." and self.owns((self.source.tokens[at - 2].name,)) for at in starred)
+
+    def is_twice(self, key: str) -> bool:
+        """Whether relations before a join have its column more than once; Spark takes the first."""
+        held = sum(any(column.key == key for column in relation.columns or ()) for relation in flat(self.relations))
+        used = sum(
+            self.source.tokens[token].name == key for relation in flat(self.relations) for token in relation.using
+        )
+        return held > used + 1
 
     def owns(self, path: tuple[str, ...]) -> bool:
         return any(names(relation, path) for relation in flat(self.relations))
@@ -77,6 +95,7 @@ class _Using:
                 self.meant[key] = right
             elif "FULL" in relation.join:
                 self.meant[key] = f"coalesce({left}, {right})"
+        self.lead(keys, [*columns, *(Column(c.name, c.kind, relation) for c in relation.columns)])
         natural = [at for at in range(relation.words, relation.first) if self.source.key(at) == "NATURAL"]
         self.conditions += [Edit(at, at + 1, "") for at in natural]
         end = relation.end
@@ -84,12 +103,22 @@ class _Using:
             end = self.source.closing[relation.end + 1] + 1
         self.conditions.append(Edit(relation.end, end, "ON " + " AND ".join(pairs) if pairs else ""))
 
+    def lead(self, keys: Sequence[str], columns: Sequence[Column]) -> None:
+        """Notes that `m.*` begins with these columns, for every relation that shares them: those of the last join."""
+        for key in keys:
+            held = self.holders.setdefault(key, [])
+            held += [c.owner for c in columns if c.key == key and c.owner is not None and c.owner not in held]
+        for relation in {relation for key in keys for relation in self.holders[key]}:
+            own = [key for key in keys if relation in self.holders[key]]
+            before = self.leading.get(relation.first, [])
+            self.leading[relation.first] = [*own, *(key for key in before if key not in own)]
+
     def first(self, key: str, columns: Sequence[Column]) -> str:
-        found = [column for column in columns if column.key == key]
-        owner = self.written(found[0].owner) if len(found) == 1 and found[0].owner is not None else ""
-        if not owner:
+        found = next((column for column in columns if column.key == key), None)
+        owner = self.written(found.owner) if found is not None and found.owner is not None else ""
+        if found is None or not owner:
             raise lacking("USING", f"the shared column {key} here", "Join with ON.")
-        return f"{owner}.{quoted(found[0].name)}"
+        return f"{owner}.{quoted(found.name)}"
 
     def written(self, relation: Relation) -> str:
         return self.places.written(relation)
@@ -97,11 +126,14 @@ class _Using:
     def columns(self) -> Iterator[Edit]:
         """The shared columns that are written alone. A name that AS gives comes first behind the list."""
         items = {item.first: item for item in self.block.items}
+        stars = [item for item in self.block.items if self.places.sources.is_star(item)]
         given = {self.source.tokens[token].name for item in self.block.items for token in item.names}
         behind = min((self.block.clauses[name].first for name in ("ORDER", "HAVING") if name in self.block.clauses),
                      default=self.block.end)  # fmt: skip
         for use in self.places.uses(self.block.first, self.block.end):
             meant = self.meant.get(use.parts[0]) if len(use.parts) == 1 else None
+            if any(star.first <= use.at < star.end for star in stars):
+                continue
             if meant is None or (use.at >= behind and use.parts[0] in given) or self.is_using(use):
                 continue
             item = items.get(use.at)
@@ -112,22 +144,30 @@ class _Using:
         return any(use.at in relation.using for relation in self.relations)
 
     def stars(self) -> Iterator[Edit]:
-        """`*` written out: the shared columns first, then those of each relation."""
+        """`*` written out: the shared columns first, then those of each relation; `m.*` where its order changes."""
         for item in self.block.items:
-            if self.places.sources.is_star(item) and self.source.key(item.first) == "*":
+            if not self.places.sources.is_star(item):
+                continue
+            if self.source.key(item.first) == "*" or self.is_led(item):
                 yield Edit(item.first, item.stop, ", ".join(self.listed(item)))
+
+    def is_led(self, item: Item) -> bool:
+        """Whether the shared columns of `m.*` are not its first ones."""
+        columns = self.places.sources.starred(self.relations, item) or ()
+        owner = columns[0].owner if columns else None
+        led = self.leading.get(owner.first, []) if owner is not None else []
+        return [column.key for column in columns[: len(led)]] != led
 
     def listed(self, item: Item) -> Iterator[str]:
         columns = self.places.sources.starred(self.relations, item)
         if columns is None:
             raise lacking("USING", "SELECT * over this join", "Write the columns out.")
+        alone = self.source.key(item.first) == "*"
+        if not alone and columns and columns[0].owner is not None:
+            led = self.leading.get(columns[0].owner.first, [])
+            columns = tuple(sorted(columns, key=lambda c: led.index(c.key) if c.key in led else len(led)))
         for column in columns:
             owner = self.written(column.owner) if column.owner is not None else ""
-            meant = self.meant.get(column.key)
-            yield (
-                f"{meant} AS {quoted(column.name)}"
-                if meant
-                else f"{owner}.{quoted(column.name)}"
-                if owner
-                else quoted(column.name)
-            )
+            meant = self.meant.get(column.key) if alone else None
+            plain = f"{owner}.{quoted(column.name)}" if owner else quoted(column.name)
+            yield f"{meant} AS {quoted(column.name)}" if meant else plain
