@@ -50,7 +50,7 @@ def _parsed_by_spark(session: SparkSession, sql: str, _names: Names) -> Found:
     plan = _jvm_session(session).sessionState().sqlParser().parsePlan(sql)
     found = Found()
     for node in _nodes(json.loads(plan.toJSON())):
-        kind = _PACKAGES.sub("", node["class"]).rstrip("$")
+        kind = _PACKAGES.sub("", node["class"]).partition("$")[0]  # objects and anonymous classes have a tail
         found.kinds.add(kind)
         if kind == "UnresolvedRelation":
             found.tables.add(_unlisted(node["multipartIdentifier"]))
