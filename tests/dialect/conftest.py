@@ -32,9 +32,27 @@ class Answer:
     rows: tuple[tuple[Any, ...], ...]
 
     @property
+    def types(self) -> list[str]:
+        """The types of the columns, whatever they are called."""
+        return [kind for _, kind in self.columns]
+
+    @property
+    def written(self) -> list[str]:
+        """The rows as texts. Numbers with a fraction have twelve digits: engines add them up in any order."""
+        return [repr(_rounded(row)) for row in self.rows]
+
+    @property
     def sorted(self) -> list[str]:
-        """The rows as texts in an order of their own, for statements that ask for none."""
-        return sorted(map(repr, self.rows))
+        """The same in an order of their own, for statements that ask for none."""
+        return sorted(self.written)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 Ask = Callable[[str], Answer]

@@ -84,7 +84,7 @@ REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
 MAX_STEPS = 64
 """Steps of all rewrites of a statement."""
 
-MAX_REREAD_TOKENS = 6_000
+MAX_REREAD_TOKENS = 4_500
 """Tokens that all steps together may read anew: it keeps the check within its CPU bound (bench/guard.py)."""
 
 

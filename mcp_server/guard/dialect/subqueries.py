@@ -25,7 +25,11 @@ def subqueries(case: Case, _: Catalog) -> Sequence[Edit]:
     if not inner:
         return ()
     names = Names(case)
-    return [edit for query in reversed(inner) for edit in _Inner(names, query).edits()][:1]
+    edits: list[Edit] = []
+    for edit in (edit for query in reversed(inner) for edit in _Inner(names, query).edits()):
+        if not any(edit.first < other.end and other.first < edit.end for other in edits):  # the outer ones come next
+            edits.append(edit)
+    return edits
 
 
 class _Inner:

@@ -31,9 +31,8 @@ class _Using:
         self.places = places
         self.source = places.source
         self.block = block
-        first, *rest = places.sources.relations(block) or [None]
-        inner = [] if first is None else list(first.parts) if first.parts and not first.alias else [first]
-        self.relations: list[Relation] = [*inner, *(relation for relation in rest if relation is not None)]
+        found = list(places.sources.relations(block))
+        self.relations = [*flat(found[:1]), *found[1:]]  # brackets around the first join change nothing
         self.meant: dict[str, str] = {}
         self.holders: dict[str, list[Relation]] = {}
         self.leading: dict[int, list[str]] = {}
