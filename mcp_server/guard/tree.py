@@ -87,6 +87,10 @@ def read_tree(source: Source, reading: Reading, copy: Copy) -> Tree:
         raise refused("syntax", f"This is not a query in Spark SQL{_near(error)}.") from error
     _check_kinds(source, copy, nodes)
     _check_complete(nodes)
+    if not isinstance(root, (exp.Query, exp.Values)):
+        raise refused(
+            "syntax", "A query begins with SELECT, WITH, FROM or VALUES; this is only an expression in brackets."
+        )
     tables, calls = _match(source, reading, copy, nodes)
     tree = Tree(source, reading, root, tables, calls, copy)
     check_depth(tree)
