@@ -23,8 +23,7 @@ from mcp_server.guard.source import Source, is_plain_integer
 from mcp_server.guard.words import KEYWORDS, QUERY_NAMES, QUERY_STARTS, SET_OPERATORS
 
 _PLAIN_STRING = re.compile(r"'[A-Za-z0-9 _.:,/+-]{0,64}'", re.ASCII)
-_TYPES_ONLY = frozenset({"DECIMAL", "DEC", "NUMERIC", "VARCHAR"})
-_TYPES_TOO = frozenset({"CHAR", "TIME", "TIMESTAMP"})
+_TYPES = frozenset({"CHAR", "DEC", "DECIMAL", "NUMERIC", "TIME", "TIMESTAMP", "VARCHAR"})
 _COMPARISONS = frozenset({"=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>", "LIKE", "ILIKE"})
 _APPENDED = frozenset(
     {
@@ -138,10 +137,10 @@ def _spelling(source: Source, index: int, calls: Mapping[int, str]) -> str:
 def _keeps_name(source: Source, index: int, key: str) -> bool:
     """Whether a call has a grammar of its own, or is a type, so that its name must stay."""
     before, inside = source.key(index - 1), source.key(index + 2)
-    if key in QUERY_NAMES or key in _TYPES_ONLY:
+    if key in QUERY_NAMES:
         return True
-    if key in _TYPES_TOO:
-        return before in {"AS", "::", ":", "<"}
+    if key in _TYPES:
+        return before in {"AS", "::", ":", "<"} or _is_within_type(source, index)
     if key == "EXISTS":
         return inside in QUERY_STARTS
     if key in {"ANY", "SOME"}:
@@ -149,6 +148,12 @@ def _keeps_name(source: Source, index: int, key: str) -> bool:
     if key in {"LIKE", "ILIKE", "RLIKE", "REGEXP"}:
         return before not in {"", "SELECT", ",", "(", "WHERE", "AND", "OR", "ON", "WHEN", "THEN", "ELSE", "HAVING"}
     return key == "FILTER" and inside == "WHERE"
+
+
+def _is_within_type(source: Source, index: int) -> bool:
+    """Whether a token stands between the `<` and `>` of a type, as the second one in map<int, decimal(5, 2)>."""
+    opened = [at for at in source.types if at < index]
+    return sum(1 if source.key(at) == "<" else -1 for at in opened) > 0
 
 
 def _words(text: str) -> list[Piece]:

@@ -164,7 +164,7 @@ class Types:
 
     def digits(self, node: Expr) -> int | None:
         """The second argument of round where it is a plain number, 0 where there is none."""
-        if len(node.parts) == 1:
+        if len(node.parts) < 2:
             return 0
         last = node.parts[1]
         if last.kind != "number" or not is_plain_integer(self._source.tokens[last.end - 1]):
