@@ -19,7 +19,14 @@ from mcp_server.guard.dialect.functions import rewrite_functions
 from mcp_server.guard.dialect.generators import generators
 from mcp_server.guard.dialect.grouping import groupings
 from mcp_server.guard.dialect.having import having
-from mcp_server.guard.dialect.lists import group_by_all, grouped_stars, lateral_aliases, order_by_all, star_except
+from mcp_server.guard.dialect.lists import (
+    group_by_all,
+    group_keys,
+    grouped_stars,
+    lateral_aliases,
+    order_by_all,
+    star_except,
+)
 from mcp_server.guard.dialect.literals import rewrite_literals
 from mcp_server.guard.dialect.naming import rewrite_names
 from mcp_server.guard.dialect.numbers import rewrite_numbers
@@ -69,6 +76,7 @@ REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
         ("having grouping", having_grouping),
         ("qualify", qualify),
         ("order by aggregate", order_by_aggregate),
+        ("group keys", group_keys),
         ("sub-queries", subqueries),
         ("set operations", unions),
         ("qualified stars", stars),

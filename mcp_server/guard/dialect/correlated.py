@@ -155,7 +155,7 @@ class _Lateral:
         inner = self.derived(parts, keys, limited=limited)
         on = [f"{outer} = {self.inner_name()}.{name}" for name, _, outer in keys] + parts.across
         edits = [
-            Edit(item.first, item.stop, ", ".join(columns_of(self.names, self.outer, item)))
+            Edit(item.first, item.stop, ", ".join(columns_of(self.names, self.outer, item, owned=self.whole)))
             for item in self.outer.items
             if self.names.sources.is_star(item) and keys
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mcp_server.guard.blocks import Block, Clause, Item, Query
+from mcp_server.guard.blocks import Block, Clause, Item, Query, commas
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
@@ -27,8 +27,8 @@ def star_except(case: Case, _: Catalog) -> Sequence[Edit]:
     ]
 
 
-def columns_of(names: Names, block: Block, item: Item) -> list[str]:
-    """The columns of a star as they are written, with their relation where the name alone is not enough.
+def columns_of(names: Names, block: Block, item: Item, *, owned: bool = False) -> list[str]:
+    """The columns of a star as they are written, with their relation if `owned` or where the name is not enough.
 
     Errors: EngineLacks, where they are not known.
     """
@@ -39,7 +39,7 @@ def columns_of(names: Names, block: Block, item: Item) -> list[str]:
     seen = [column.key for column in names.sources.visible(relations) or ()]
     texts = []
     for column in columns:
-        once = seen.count(column.key) == 1
+        once = seen.count(column.key) == 1 and not owned
         owner = names.written(column.owner) if column.owner is not None and not once else ""
         texts.append(f"{owner}.{quoted(column.name)}" if owner else quoted(column.name))
     return texts
@@ -95,6 +95,36 @@ def _grouped(case: Case, block: Block) -> Iterator[Edit]:
         elif not any(names.aggregates(item.first, item.stop)):
             keys.append(text_of(case.source, item.first, item.stop) if starred else str(number))
     yield Edit(clause.body, clause.end, ", ".join(keys)) if keys else Edit(clause.first, clause.end, "")
+
+
+def group_keys(case: Case, _: Catalog) -> Sequence[Edit]:
+    """`GROUP BY d` and `GROUP BY 1` as the expression that they stand for, where it is written once more.
+
+    Sail groups by the column of the result, and does not know its expression again in a window or another column.
+    """
+    if not any(token.key == "GROUP" for token in case.source.tokens):
+        return ()
+    names = Names(case)
+    return [edit for block in case.blocks.selects if "GROUP" in block.clauses for edit in _keys(names, block)]
+
+
+def _keys(names: Names, block: Block) -> Iterator[Edit]:
+    source, clause = names.source, block.clauses["GROUP"]
+    given = {source.tokens[item.names[0]].name: item for item in block.items if len(item.names) == 1}
+    starred = any(names.sources.is_star(item) for item in block.items)
+    whole = text_of(source, block.first, block.end)
+    for first, end in commas(source, clause.body, clause.end):
+        token = source.tokens[first]
+        if end - first > 1 or not given:
+            continue
+        item = given.get(token.name)
+        if token.text.isdigit() and not starred and 1 <= int(token.text) <= len(block.items):
+            item = block.items[int(token.text) - 1]
+        if item is None or item.stop - item.first == 1 or token.name in (names.known(block) or {token.name}):
+            continue
+        text = text_of(source, item.first, item.stop)
+        if whole.count(text) > 1 and any(names.uses(item.first, item.stop)):
+            yield Edit(first, end, text)
 
 
 def order_by_all(case: Case, _: Catalog) -> Sequence[Edit]:
