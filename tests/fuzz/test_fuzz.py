@@ -1,4 +1,4 @@
-"""Every run makes new statements: 5,000 through the checks, 300 of the allowed on an engine among canaries."""
+"""Every run makes statements of its seed: 5,000 through the checks, 300 of the allowed on an engine among canaries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_statements(seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def executed(seed: int, engine: EmbeddedEngine, canaries: Canaries) -> Found:
-    """What 300 new statements did."""
+    """What 300 statements did that are in no corpus."""
     found, checks = Found(), Found()
     hostile, honest = (
         check_many(seed, CHECKED, canaries.targets, checks, attacks=is_hostile) for is_hostile in (True, False)
