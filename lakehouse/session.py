@@ -215,6 +215,21 @@ def _open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Eng
         server.stop()
 
 
+def _spark_settings(work_dir: str | None) -> dict[str, str]:
+    """Spark's properties, with what needs a folder in `work_dir`."""
+    jars = delta_jars()
+    settings = _SPARK_CONFIG | ({"spark.jars": ",".join(map(str, jars))} if jars else _FETCHING)
+    if work_dir is None:
+        return settings
+    return settings | {
+        "spark.local.dir": work_dir,
+        "spark.sql.warehouse.dir": os.path.join(work_dir, "warehouse"),
+        # A JVM that is killed leaves what it put there, and what it put into /tmp nobody takes away. One that is out
+        # of memory answers nobody for minutes while it collects garbage: it ends instead.
+        "spark.driver.extraJavaOptions": f'-Djava.io.tmpdir="{work_dir}" -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError',
+    }
+
+
 @contextmanager
 def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[EngineSession]:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
@@ -228,20 +243,8 @@ def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[Engine
         raise UsageError(_missing("spark", error)) from error
     # Python of this process, so that workers never meet another version.
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    jars = delta_jars()
-    settings = _SPARK_CONFIG | ({"spark.jars": ",".join(map(str, jars))} if jars else _FETCHING)
-    if work_dir is not None:
-        settings |= {
-            "spark.local.dir": work_dir,
-            "spark.sql.warehouse.dir": os.path.join(work_dir, "warehouse"),
-            # A JVM that is killed leaves what it put there, and what it put into /tmp nobody takes away. One that
-            # is out of memory answers nobody for minutes while it collects garbage: it ends instead.
-            "spark.driver.extraJavaOptions": (
-                f'-Djava.io.tmpdir="{work_dir}" -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError'
-            ),
-        }
     builder = SparkSession.builder.master("local[*]").appName("imdb-lakehouse")
-    for name, value in (settings | config).items():
+    for name, value in (_spark_settings(work_dir) | config).items():
         builder = builder.config(name, value)
     try:
         spark = builder.getOrCreate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from mcp_server.guard.dialect.expr import Expr, Unread
@@ -25,7 +26,7 @@ _BETWEEN_ARGUMENTS: Final = frozenset({",", "FROM", "FOR", "IN", "PLACING"})
 _FIRST_WORDS: Final = frozenset({"BOTH", "LEADING", "TRAILING"})
 
 
-class Operands:
+class Operands(ABC):
     """Reads from the token `at` on; each method returns what it read and moves `at` behind it."""
 
     def __init__(self, source: Source, calls: dict[int, str], first: int) -> None:
@@ -54,13 +55,13 @@ class Operands:
         if not self.take(*keys):
             raise Unread
 
+    @abstractmethod
     def anything(self) -> Expr:
         """A whole expression. Errors: Unread."""
-        raise NotImplementedError
 
+    @abstractmethod
     def operation(self) -> Expr:
         """An expression without NOT, AND, OR and predicates. Errors: Unread."""
-        raise NotImplementedError
 
     def type(self) -> str:
         """The words of a type, in upper case."""
