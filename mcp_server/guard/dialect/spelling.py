@@ -12,7 +12,6 @@ from mcp_server.guard.dialect.edits import Edit, text_of
 from mcp_server.guard.dialect.relation import Relation, bare, flat, names, quoted
 from mcp_server.guard.dialect.sources import Sources
 
-
 _RESERVED: Final = frozenset(
     {
         "ANALYZE", "ANY", "AUTHORIZATION", "BOTH", "CAST", "CHECK", "COLLATE", "COLUMN", "CONSTRAINT", "CREATE",

@@ -47,6 +47,8 @@ class _Unpivot:
         self.label = self.source.tokens[self.for_ + 1].text
         opening = self.for_ + 3
         self.groups = [self.group(a, b) for a, b in commas(self.source, opening + 1, self.source.closing[opening])]
+        if any(len(columns) != len(self.values) for columns, _ in self.groups) or not self.values:
+            raise lacking("UNPIVOT", "groups of columns of another width", "Name as many values as columns of a group.")
 
     def names(self, first: int, end: int) -> list[str]:
         """The names of `a` or `(a, b)`, as they are written."""
