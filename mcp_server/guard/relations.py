@@ -49,9 +49,7 @@ class Relations:
         from_ = select.args.get("from_")
         nodes = _unfold([from_.this] if from_ is not None else [], select.args.get("joins") or [])
         return [
-            Relation(
-                n, n.alias_or_name.lower(), self.rows(n), self._counted(n), self.columns(n), self._per_row(n), part
-            )
+            Relation(n, _alias(n), self.rows(n), self._counted(n), self.columns(n), self._per_row(n), part)
             for part, n in enumerate(nodes)
         ]
 
@@ -171,6 +169,12 @@ def qualifiers(node: exp.Expr) -> set[str]:
 def is_bracket(node: exp.Expr) -> bool:
     """Whether a node is brackets around relations and not around a query."""
     return isinstance(node, (exp.Subquery, exp.Paren)) and isinstance(node.this, (exp.Table, exp.Subquery, exp.Lateral))
+
+
+def _alias(node: exp.Expr) -> str:
+    """What columns of a relation are written with: the alias behind PIVOT or UNPIVOT hides the one before."""
+    pivots = [pivot.alias for pivot in node.args.get("pivots") or [] if pivot.alias]
+    return (pivots[-1] if pivots else node.alias_or_name).lower()
 
 
 def _unfold(sources: list[exp.Expr], joins: list[exp.Join]) -> Iterator[exp.Expr]:

@@ -102,7 +102,12 @@ def _parse(text: str, words: int) -> exp.Expr:
     tokens = dialect.tokenize(text)
     parser = _Parser(error_level=ErrorLevel.IMMEDIATE, dialect=dialect)
     parser.work = WORK_PER_TOKEN * (words + 20)
-    statements = parser.parse(tokens, text)
+    try:
+        statements = parser.parse(tokens, text)
+    except (SqlglotError, RecursionError, _OutOfWork):
+        raise
+    except Exception as error:  # over damaged text it also trips in ways of its own: a decimal, an index, an attribute
+        raise SqlglotError("not a statement") from error
     root = statements[0] if len(statements) == 1 else None
     if root is None:
         raise SqlglotError("not one statement")

@@ -20,7 +20,8 @@ _IGNORE_NULLS = frozenset(
 def filtered(node: Expr, write: Writing) -> str:
     """`sum(x) FILTER (WHERE c) OVER w` as `sum(CASE WHEN c THEN x END) OVER w`."""
     condition, over = node.has("filter"), node.has("over")
-    if condition is None or over is None or node.word not in _IGNORE_NULLS or node.has("distinct") is not None:
+    plain = node.word in _IGNORE_NULLS and node.parts and node.has("distinct") is None
+    if condition is None or over is None or not plain:
         raise lacking(f"{node.word} FILTER OVER", "a FILTER in a window", "Write sum(CASE WHEN c THEN x END) OVER (…).")
     first = node.parts[0]
     value = "1" if first.kind == "star" else write.text(first)

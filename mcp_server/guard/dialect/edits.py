@@ -38,6 +38,4 @@ def apply(source: Source, edits: Iterable[Edit]) -> str:
 
 def lacking(what: str, why: str, instead: str) -> EngineLacks:
     """The error to raise: what the engine lacks, and a form that works."""
-    return EngineLacks(
-        f"{what}: the embedded engine cannot run {why}. {instead} The spark engine runs it as it is."
-    )
+    return EngineLacks(f"{what}: the embedded engine cannot run {why}. {instead} The spark engine runs it as it is.")

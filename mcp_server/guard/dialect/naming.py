@@ -308,7 +308,10 @@ class _Namer:
             raise Unnamed
         values = ["1" if part.kind == "star" else self.of(part) for part in node.parts]
         everything = ("DISTINCT " if node.has("distinct") else "") + ", ".join(values)
-        found = form.format(*values, name=node.word, all=everything)
+        try:
+            found = form.format(*values, name=node.word, all=everything)
+        except IndexError:  # fewer arguments than every call of it has: the engine will say so
+            raise Unnamed from None
         return found + "".join(self.behind(node, each) for each in node.rest)
 
     def form(self, node: Expr) -> str:
