@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import EngineUnavailable
@@ -280,10 +281,15 @@ class LocalEngine:
         if self.settings.engine_isolation == "off" or folder is None:
             return None
         return {
-            "readable": [str(folder.resolve())] if self._spec.reads_lake_only else None,
+            "readable": self._places(folder) if self._spec.reads_lake_only else None,
             "writable": list(self._spec.caches),
             "required": self.settings.engine_isolation == "required",
         }
+
+    def _places(self, folder: Path) -> list[str]:
+        """Where the lake really is; a table in it may be a link to another disk."""
+        places = [str(folder), *self._catalog.locations().values()]
+        return sorted({str(Path(place).resolve()) for place in places})
 
     def _greet(self, process: Process) -> None:
         """Raise where it never became ready; pass its warnings on, each of them once."""

@@ -96,6 +96,16 @@ def test_a_lake_reached_by_a_link_is_read(embedded: Embedded, query: Query, tmp_
     assert _try(engine, query, "SELECT * FROM imdb.films", "films") == ""
 
 
+def test_a_table_on_another_disk_is_read_through_its_link(embedded: Embedded, query: Query, tmp_path: Path) -> None:
+    write_lake(tmp_path / "lake")
+    (tmp_path / "lake" / "films").rename(tmp_path / "elsewhere")
+    (tmp_path / "lake" / "films").symlink_to(tmp_path / "elsewhere")
+
+    engine = embedded(Lake.parse(str(tmp_path / "lake")))
+
+    assert _try(engine, query, "SELECT * FROM imdb.films", "films") == ""
+
+
 def test_where_there_is_no_landlock_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fence.sys, "platform", "darwin")
 
