@@ -21,7 +21,8 @@ def seed() -> int:
     return int(os.environ.get("FUZZ_SEED") or 1)
 
 
-@pytest.fixture(scope="session")
+# Of this folder only: the engine of these tests has a worker of its own, which others must not get.
+@pytest.fixture(scope="package")
 def canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canaries]:
     folder = tmp_path_factory.mktemp("fuzz")
     lake = folder / "around" / "lake"
@@ -30,7 +31,7 @@ def canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canaries]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engine(canaries: Canaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
     with engine_among(canaries, tmp_path_factory.mktemp("state"), MAX_ROWS) as found:
         yield found
