@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lakehouse.session import Dialect
+from mcp_server.guard.lexer import back_quoted
 from mcp_server.models import TableInfo
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -39,7 +40,7 @@ class Catalog:
     def spelled(self, table: TableInfo) -> list[str]:
         """The parts of the name that engines get, in back-quotes where they are no plain words."""
         parts = (*self.schema.split("."), table.name)
-        return [part if _WORD.fullmatch(part) else "`" + part.replace("`", "``") + "`" for part in parts]
+        return [part if _WORD.fullmatch(part) else back_quoted(part) for part in parts]
 
     @property
     def example(self) -> str:

@@ -41,10 +41,19 @@ class Token(NamedTuple):
         return self.kind is Kind.WORD or self.kind is Kind.QUOTED
 
     @property
+    def bare(self) -> str:
+        """The name as it is shown: without back-quotes, its case kept."""
+        return self.text[1:-1].replace("``", "`") if self.kind is Kind.QUOTED else self.text
+
+    @property
     def name(self) -> str:
         """The name as engines compare it: without back-quotes, lower case."""
-        bare = self.text[1:-1].replace("``", "`") if self.kind is Kind.QUOTED else self.text
-        return bare.lower()
+        return self.bare.lower()
+
+
+def back_quoted(name: str) -> str:
+    """A name as it is written where it is no plain word: the inverse of `Token.bare`."""
+    return "`" + name.replace("`", "``") + "`"
 
 
 _PIECE = re.compile(

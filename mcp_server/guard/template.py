@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcp_server.guard.catalog import Catalog, Limits
-from mcp_server.guard.lexer import scan
+from mcp_server.guard.lexer import back_quoted, scan
 from mcp_server.guard.pipeline import Read, check
 from mcp_server.guard.refusal import refused, shown
 from mcp_server.guard.source import MAX_TOKENS
@@ -113,4 +113,4 @@ def _quoted(identifier: Identifier, catalog: Catalog) -> str:
     columns = {column.name.lower() for table in catalog.tables for column in table.columns}
     if name not in catalog.by_name and name not in columns:
         raise refused("unknown_table", f"There is no table or column {shown(identifier.name)}.")
-    return "`" + identifier.name.replace("`", "``") + "`"
+    return back_quoted(identifier.name)

@@ -1,7 +1,7 @@
 """What an engine's SQL lacks of Spark's: a statement in other words that gives the same answer, or EngineLacks.
 
 Each rewrite is a plain function from a checked case to the tokens that it changes. Its result is read from the
-first layer on like anything that a caller sends, so a rewrite can reach nothing that its sender could not.
+tokens on like anything that a caller sends, so a rewrite can reach nothing that its sender could not.
 """
 
 from __future__ import annotations

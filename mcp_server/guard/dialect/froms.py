@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from mcp_server.guard.blocks import Clause, commas, skip
-from mcp_server.guard.dialect.relation import Column, Relation, bare
+from mcp_server.guard.dialect.relation import Column, Relation
 from mcp_server.guard.words import NO_ALIAS, TRAVEL
 
 if TYPE_CHECKING:
@@ -196,6 +196,6 @@ class From:
             given = sources.rows(found.first + 1)
         if found.listed:
             kinds = [c.kind for c in given] if given is not None and len(given) == len(found.listed) else None
-            told = [bare(self.source.tokens[token]) for token in found.listed]
+            told = [self.source.tokens[token].bare for token in found.listed]
             given = tuple(Column(name, kind) for name, kind in zip(told, kinds or [None] * len(told), strict=True))
         found.columns = given

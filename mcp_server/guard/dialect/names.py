@@ -14,7 +14,7 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.naming import name_of
-from mcp_server.guard.dialect.relation import Relation, bare, flat
+from mcp_server.guard.dialect.relation import Relation, flat
 from mcp_server.guard.dialect.sources import Sources
 from mcp_server.guard.functions import functions
 from mcp_server.guard.source import MAX_TOKENS
@@ -83,7 +83,7 @@ class Names:
     def name(self, item: Item) -> str | None:
         """What a column of the SELECT list is called in Spark, where that is known."""
         if item.names:
-            return bare(self.source.tokens[item.names[0]]) if len(item.names) == 1 else None
+            return self.source.tokens[item.names[0]].bare if len(item.names) == 1 else None
         plain = self.sources.plain_name(item.first, item.stop)
         if plain is not None:
             return plain

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mcp_server.guard.blocks import Clause, Query
-from mcp_server.guard.lexer import Token
+from mcp_server.guard.lexer import back_quoted
 from mcp_server.guard.words import KEYWORDS, NO_ALIAS
 
 
@@ -59,15 +59,10 @@ class Relation:
 Relations = Sequence[Relation]
 
 
-def bare(token: Token) -> str:
-    """A name as it is shown: without back-quotes, its case kept."""
-    return token.text[1:-1].replace("``", "`") if token.text.startswith("`") else token.text
-
-
 def quoted(name: str) -> str:
     """A name as it is written, in back-quotes where it is no plain word."""
     plain = name.isascii() and name.isidentifier() and name.upper() not in KEYWORDS | NO_ALIAS
-    return name if plain else "`" + name.replace("`", "``") + "`"
+    return name if plain else back_quoted(name)
 
 
 def names(relation: Relation, path: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mcp_server.guard.blocks import Block, Item, Query, Rows, commas, skip
 from mcp_server.guard.case import Case
 from mcp_server.guard.dialect.froms import GENERATED, From
-from mcp_server.guard.dialect.relation import Column, Columns, Relation, Relations, bare, flat, names
+from mcp_server.guard.dialect.relation import Column, Columns, Relation, Relations, flat, names
 
 
 class Sources:
@@ -59,7 +59,7 @@ class Sources:
                 found += columns
             elif item.names:
                 kind = self.kind(relations, item) if len(item.names) == 1 else None
-                found += [Column(bare(self.source.tokens[token]), kind) for token in item.names]
+                found += [Column(self.source.tokens[token].bare, kind) for token in item.names]
             elif made := self.generated(item):
                 found += [Column(name) for name in made]
             else:
@@ -85,7 +85,7 @@ class Sources:
         """The name of a column that is selected as it is: `a`, `m.a`."""
         tokens = self.source.tokens[first:stop]
         plain = all(token.is_name if at % 2 == 0 else token.key == "." for at, token in enumerate(tokens))
-        return bare(tokens[-1]) if len(tokens) % 2 and plain else None
+        return tokens[-1].bare if len(tokens) % 2 and plain else None
 
     def kind(self, relations: Relations, item: Item) -> str | None:
         """The type of a column that is selected as it is."""

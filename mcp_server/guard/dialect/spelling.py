@@ -9,7 +9,7 @@ from mcp_server.guard.blocks import Block
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, text_of
-from mcp_server.guard.dialect.relation import Relation, bare, flat, names, quoted
+from mcp_server.guard.dialect.relation import Relation, flat, names, quoted
 from mcp_server.guard.dialect.sources import Sources
 
 _RESERVED: Final = frozenset(
@@ -30,7 +30,7 @@ def with_names(case: Case, _: Catalog) -> Sequence[Edit]:
     refs = case.tree.tables
     for node, cte in case.names.ctes.items():
         at = refs[node].first
-        if bare(case.source.tokens[at]) != cte.alias:
+        if case.source.tokens[at].bare != cte.alias:
             edits.append(Edit(at, at + 1, quoted(cte.alias)))
     return edits
 
@@ -91,7 +91,7 @@ def samples(case: Case, _: Catalog) -> Sequence[Edit]:
 def _name(case: Case, relation: Relation) -> str:
     """The last name of a table as it is written."""
     at = relation.first + 2 * (len(relation.path) - 1)
-    return bare(case.source.tokens[at])
+    return case.source.tokens[at].bare
 
 
 def pivots(case: Case, _: Catalog) -> Sequence[Edit]:

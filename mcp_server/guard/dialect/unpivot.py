@@ -8,7 +8,7 @@ from mcp_server.guard.blocks import Block, commas
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
-from mcp_server.guard.dialect.relation import Column, Relation, bare, quoted
+from mcp_server.guard.dialect.relation import Column, Relation, quoted
 from mcp_server.guard.dialect.sources import Sources
 from mcp_server.guard.dialect.types import common, named
 from mcp_server.guard.source import Source
@@ -63,7 +63,7 @@ class _Unpivot:
             stop += 2
         columns = self.names(first, stop)
         if stop < end:
-            return columns, bare(self.source.tokens[end - 1])
+            return columns, self.source.tokens[end - 1].bare
         return columns, "_".join(self.spelled(name) for name in columns)
 
     def spelled(self, name: str) -> str:
