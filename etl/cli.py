@@ -94,7 +94,7 @@ def _load(options: argparse.Namespace) -> None:
     lake = Lake.parse(settings.lake)
     report = Reporter()
     with report.running():
-        summary = load(options.source, lake, settings.engine, settings, report)
+        summary = load(options.source, lake, settings.load_engine, settings, report)
     print_summary(summary, lake)
 
 

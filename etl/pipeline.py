@@ -36,7 +36,7 @@ from lakehouse.manifest import (
     publish_manifest,
 )
 from lakehouse.session import EngineSession, open_session
-from lakehouse.settings import EngineKind, Settings
+from lakehouse.settings import LoadEngine, Settings
 from lakehouse.storage import Lake, LakeKind, is_plain
 
 _REJECT_COLUMNS = (
@@ -100,7 +100,7 @@ class Summary:
     notes: list[str] = field(default_factory=list)
 
 
-def load(source: Path, lake: Lake, engine: EngineKind, settings: Settings, report: Reporter) -> Summary:
+def load(source: Path, lake: Lake, engine: LoadEngine, settings: Settings, report: Reporter) -> Summary:
     """Load IMDb's files from a folder into a lake and publish it.
 
     Raises SourceError for input that cannot be loaded, LakeError where the lake cannot be written, is
@@ -311,7 +311,7 @@ def _packed_bytes(path: Path) -> int:
     return size if path.suffix == ".gz" else size // 4
 
 
-def engine_config(engine: EngineKind, settings: Settings, source_bytes: int) -> dict[str, str]:
+def engine_config(engine: LoadEngine, settings: Settings, source_bytes: int) -> dict[str, str]:
     """What a load asks of an engine beyond its defaults, above all to spill to disk in time.
 
     `source_bytes` is the size of the source files, packed.

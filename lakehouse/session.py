@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakehouse.settings import EngineKind
+    from lakehouse.settings import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Capabilities:
     ordered_write: bool
 
 
-CAPABILITIES: Mapping[EngineKind, Capabilities] = MappingProxyType(
+CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
     {
         "embedded": Capabilities(
             dialect="sail",
@@ -143,7 +143,7 @@ class EngineSession:
     in, None where it is this one.
     """
 
-    kind: EngineKind
+    kind: Runtime
     spark: SparkSession
     capabilities: Capabilities
     fresh: Callable[[str], AbstractContextManager[SparkSession]]
@@ -155,7 +155,7 @@ class EngineSession:
 
 @contextmanager
 def open_session(
-    kind: EngineKind, *, config: Mapping[str, str] | None = None, work_dir: str | None = None
+    kind: Runtime, *, config: Mapping[str, str] | None = None, work_dir: str | None = None
 ) -> Iterator[EngineSession]:
     """Start an engine in this process and end it afterwards.
 

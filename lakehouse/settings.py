@@ -22,7 +22,14 @@ from lakehouse.errors import UsageError
 PREFIX = "IMDB_"
 CONFIG_VARIABLE = "IMDB_CONFIG"
 
-EngineKind = Literal["embedded", "spark"]
+EngineKind = Literal["embedded", "spark", "databricks", "auto"]
+"""What the setting `engine` may say."""
+
+LoadEngine = Literal["embedded", "spark"]
+"""What can load a lake."""
+
+Runtime = Literal["embedded", "spark", "connect", "databricks"]
+"""Where statements really run: `spark` is a session of this machine, `connect` somebody's Spark Connect server."""
 
 
 def _service(name: str, description: str) -> Any:
@@ -37,7 +44,11 @@ class Settings(BaseSettings):
 
     # the lake and its engine
     lake: str | None = Field(None, description="The lake, where `--lake` is not given.")
-    engine: EngineKind = Field("embedded", description="`embedded` (no Java) or `spark` (a local Spark session).")
+    engine: EngineKind = Field(
+        "embedded",
+        description="`embedded` (no Java), `spark` (a local Spark session, or the server that `SPARK_REMOTE` names), "
+        "`databricks` (a SQL warehouse), or `auto`: embedded, and a local Spark session for what that lacks.",
+    )
     schema_name: str = Field("imdb", pattern=r"^[A-Za-z_]\w*$", description="Schema that the tables are served in.")
     state_dir: Path | None = Field(
         None, description="Folder for what is not the lake: audit, locks, logs. Default: the user's state folder."
@@ -79,7 +90,9 @@ class Settings(BaseSettings):
     databricks_host: str | None = _service("DATABRICKS_HOST", "Databricks workspace. Not used yet.")
     databricks_http_path: str | None = _service("DATABRICKS_HTTP_PATH", "Databricks SQL warehouse. Not used yet.")
     databricks_token: SecretStr | None = _service("DATABRICKS_TOKEN", "Databricks access token. Not used yet.")
-    spark_remote: str | None = _service("SPARK_REMOTE", "URL of a Spark Connect server. Not used yet.")
+    spark_remote: SecretStr | None = _service(
+        "SPARK_REMOTE", "URL of a Spark Connect server (`sc://host:port`), for `IMDB_ENGINE=spark`."
+    )
     openai_api_key: SecretStr | None = _service("OPENAI_API_KEY", "OpenAI key for AI functions. Not used yet.")
     azure_openai_endpoint: str | None = _service("AZURE_OPENAI_ENDPOINT", "Azure OpenAI resource. Not used yet.")
     azure_openai_key: SecretStr | None = _service("AZURE_OPENAI_KEY", "Azure OpenAI key. Not used yet.")
@@ -117,6 +130,30 @@ class Settings(BaseSettings):
     def links(self) -> Path:
         """Where lakes with unusual paths are linked from (`Lake.reachable`)."""
         return self.state / "lakes"
+
+    @property
+    def runtimes(self) -> tuple[Runtime, ...]:
+        """Where statements run, in order of preference: the next is for what the one before it lacks."""
+        match self.engine:
+            case "auto":
+                return ("embedded", "spark")
+            case "spark" if self.spark_remote is not None:
+                return ("connect",)
+            case "embedded" | "spark" | "databricks" as runtime:
+                return (runtime,)
+
+    @property
+    def load_engine(self) -> LoadEngine:
+        """What loads a lake. Raises UsageError where the engine only answers."""
+        match self.engine:
+            case "auto" | "embedded":
+                return "embedded"
+            case "spark" if self.spark_remote is None:
+                return "spark"
+        raise UsageError(
+            "A lake is loaded on this machine, by the embedded engine or a Spark session of its own: use --engine "
+            "embedded or --engine spark, without SPARK_REMOTE."
+        )
 
     @property
     def audit_path(self) -> Path:

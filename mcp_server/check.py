@@ -67,7 +67,7 @@ class _Checker:
     """The guard on one lake: the same catalogue and limits as the server's, read without an engine."""
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
-        self._catalog = catalog_of(settings, LakeCatalog(lake).tables(), CAPABILITIES[settings.engine].dialect)
+        self._catalog = catalog_of(settings, LakeCatalog(lake).tables(), CAPABILITIES[settings.runtimes[0]].dialect)
         self._limits = limits_of(settings)
         self._principal = os_user()
 

@@ -9,10 +9,10 @@ import sys
 import uuid
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import EngineKind, Settings, load_settings
 from lakehouse.storage import Lake
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--lake", metavar="DIR", help="directory or storage URL of the lake, or catalog.schema")
-    common.add_argument("--engine", choices=("embedded", "spark"), help="what runs the SQL (default: embedded)")
+    common.add_argument("--engine", choices=get_args(EngineKind), help="what runs the SQL (default: embedded)")
 
     serve = commands.add_parser("serve", parents=[common], help="start the MCP server")
     serve.add_argument("--transport", choices=("stdio", "http", "sse"), default="stdio", help="default: stdio")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from lakehouse.manifest import Column
 from lakehouse.session import Stage
@@ -35,6 +35,63 @@ class RowLimit:
 
 
 @dataclass(frozen=True)
+class Filter:
+    """A condition on one column that every row of a scan must meet, as far as the guard can tell from the text.
+
+    `values` has one value for a comparison, any number for `in`, none for the null tests: int, float, str, bool,
+    Decimal, date or datetime (UTC).
+    """
+
+    column: str
+    op: Literal["=", "<", "<=", ">", ">=", "in", "is null", "is not null"]
+    values: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One reading of a table of the lake: columns that are needed and filters that hold for every row used.
+
+    `columns` is None where all are; a table that a statement names twice is two scans.
+    """
+
+    table: str
+    columns: frozenset[str] | None
+    filters: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScanEstimate:
+    """What reading one table takes after pruning by the file statistics of its Delta log.
+
+    `rows` are an upper bound; None where a file has no statistics.
+    """
+
+    table: str
+    version: int | None
+    files: int
+    files_total: int
+    bytes: int
+    bytes_total: int
+    rows: int | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a query would read, before it does. `exact` is False where the engine only knows whole tables."""
+
+    scans: tuple[ScanEstimate, ...]
+    exact: bool
+
+    @property
+    def bytes(self) -> int:
+        return sum(scan.bytes for scan in self.scans)
+
+    @property
+    def files(self) -> int:
+        return sum(scan.files for scan in self.scans)
+
+
+@dataclass(frozen=True)
 class CheckedQuery:
     """A statement that the guard has read and allowed. Only `guard` makes one; engines take nothing else.
 
@@ -43,6 +100,8 @@ class CheckedQuery:
     those that it reads and calls, lower case, last part of the name. `pins` maps a table to the Delta
     version that is read. `deadline_seconds` is the time that it may run. `rewrites` names what the guard
     wrote in other words because the engine lacks the sender's (mcp_server/guard/dialect); mostly nothing.
+    `scans` are its readings of tables. `caveats` say where this engine's answer may differ from Spark's, and
+    `advice` how the query could be better; both are sentences for the caller.
     """
 
     sent: str
@@ -55,6 +114,9 @@ class CheckedQuery:
     pins: Mapping[str, int]
     rewrites: tuple[str, ...]
     seal: InitVar[object]
+    scans: tuple[Scan, ...] = ()
+    caveats: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
 
     def __post_init__(self, seal: object) -> None:
         if seal is not GUARD_SEAL:

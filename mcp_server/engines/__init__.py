@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from lakehouse.session import Capabilities, Stage
-from mcp_server.models import CheckedQuery, EngineReading, ResultSet, TableInfo
+from mcp_server.models import CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
 
 __all__ = ["Capabilities", "Engine"]
 
@@ -20,6 +21,8 @@ class Engine(Protocol):
 
     name: str
     capabilities: Capabilities
+    schema: str
+    """Where the tables are: `imdb`, or `main.imdb` where the engine has catalogues."""
 
     def start(self) -> None:
         """Make the engine ready. Idempotent: callers wait for the same start, and try again after a failed one."""
@@ -41,6 +44,12 @@ class Engine(Protocol):
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
         """The engine's plan of a checked query, without running it and without naming a path."""
+
+    def estimate(self, query: CheckedQuery) -> Estimate:
+        """What a checked query would read, from file statistics; nothing of it is run."""
+
+    def bounds(self, table: str) -> Mapping[str, tuple[int, int]]:
+        """Least and greatest value of each integer column of a table, where statistics of all its files tell them."""
 
     def cancel(self, query_id: str) -> None:
         """Stop a query in the engine, also one that is only about to come. Nothing happens where it has ended."""

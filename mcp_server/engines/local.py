@@ -16,7 +16,7 @@ from typing import Any
 
 from lakehouse.errors import EngineUnavailable
 from lakehouse.session import CAPABILITIES, Stage
-from lakehouse.settings import EngineKind, Settings, child_environment
+from lakehouse.settings import Runtime, Settings, child_environment
 from lakehouse.storage import Lake
 from mcp_server.engines.call import Call, raise_failure, raise_verdict
 from mcp_server.engines.catalog import LakeCatalog
@@ -46,7 +46,7 @@ class EngineSpec:
     its temporary one.
     """
 
-    kind: EngineKind
+    kind: Runtime
     config: Mapping[str, str]
     environment: Mapping[str, str]
     memory_mb: int | None
@@ -63,6 +63,7 @@ class LocalEngine:
 
     def __init__(self, spec: EngineSpec, lake: Lake, settings: Settings) -> None:
         self.name: str = spec.kind
+        self.schema = settings.schema_name
         self.capabilities = CAPABILITIES[spec.kind]
         self._spec = spec
         self.settings = settings

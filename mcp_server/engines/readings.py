@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakehouse.session import Stage
-    from lakehouse.settings import EngineKind
+    from lakehouse.settings import Runtime
 
 _ELSEWHERE = "a table elsewhere"
 """What is said of a leaf that is none of the tables at hand; where it lies is nobody's business."""
@@ -112,7 +112,7 @@ def _resolved_by_sail(session: SparkSession, sql: str, _names: Names) -> Found:
     return found
 
 
-READERS: Mapping[EngineKind, Mapping[Stage, Reader]] = {
+READERS: Mapping[Runtime, Mapping[Stage, Reader]] = {
     "embedded": {"resolved": _resolved_by_sail},
     "spark": {"parsed": _parsed_by_spark, "resolved": _resolved_by_spark},
 }

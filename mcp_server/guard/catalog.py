@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lakehouse.session import Dialect
@@ -14,18 +14,24 @@ from mcp_server.models import TableInfo
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+Bounds = Mapping[str, tuple[int, int]]
+"""Least and greatest value of each integer column that is known to have them, by lower-case column name."""
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The one schema that may be read: `imdb`, or `main.imdb` where the engine has catalogues.
 
     `pins` maps a table to the Delta version that is read; others are the latest. `dialect` is whose SQL the
-    engine runs: what it lacks of Spark's is rewritten or refused (see `dialect`).
+    engine runs: what it lacks of Spark's is rewritten or refused (see `dialect`). `bounds` tells, for the name of a
+    table, what is known of its columns' values at the version that is read.
     """
 
     schema: str
     tables: tuple[TableInfo, ...]
     pins: Mapping[str, int] = field(default_factory=dict)
     dialect: Dialect = "spark"
+    bounds: Callable[[str], Bounds] = lambda _: {}
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TableInfo]:
