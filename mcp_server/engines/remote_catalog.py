@@ -1,0 +1,154 @@
+"""What a schema of a catalogue holds, read through SQL: for engines that have catalogues.
+
+Unity Catalog tells all of it in two statements (`information_schema`), and only what its reader may see. Any other
+catalogue, such as Spark's own `spark_catalog`, is asked table by table with DESCRIBE: its `AS JSON` would be the better
+form, but Spark 4.2 has it for views and not for Delta tables (NOT_SUPPORTED_COMMAND_FOR_V2_TABLE).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from lakehouse.errors import LakeError, QueryFailed
+from lakehouse.manifest import Column
+from mcp_server.models import TableInfo
+
+Row = Sequence[Any]
+Run = Callable[[str], Sequence[Row]]
+"""Runs one statement and gives its rows. Raises QueryFailed with Spark's condition where the statement fails."""
+
+# Databricks SQL, information_schema.tables: "Table types". A metric view answers no plain SELECT and is left out.
+_VIEWS = frozenset({"VIEW", "MATERIALIZED_VIEW"})
+_NO_RELATIONS = frozenset({"METRIC_VIEW"})
+
+_OUTDATED = frozenset({"TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "DELTA_SCHEMA_CHANGED", "UNRESOLVED_COLUMN"})
+"""Spark's conditions (the part before a dot) of a statement that was checked against tables as they no longer are."""
+
+_FORBIDDEN = "INSUFFICIENT_PERMISSIONS"
+_DETAILS = "# Detailed Table Information"
+
+
+def quoted(*parts: str) -> str:
+    """A name as SQL text, each part in back-quotes, whatever is in it."""
+    return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
+
+
+def is_outdated(error: QueryFailed) -> bool:
+    """Whether a failure says that a name is not there which the catalogue said was."""
+    return (error.condition or "").partition(".")[0] in _OUTDATED
+
+
+class RemoteCatalog:
+    """The tables of one `catalog.schema`. Safe for several threads.
+
+    Read when they are first asked for and kept until something says that they have changed: `forget` (a statement
+    failed because a name was not there) or `refresh` (somebody asked for the tables themselves).
+    """
+
+    def __init__(self, schema: str, run: Run) -> None:
+        self._schema = schema
+        self._path = tuple(schema.split("."))
+        self._run = run
+        self._reading = threading.Lock()
+        self._known: tuple[TableInfo, ...] | None = None
+        self._has_information_schema = True
+
+    def tables(self) -> tuple[TableInfo, ...]:
+        """All tables and views, by name. Raises LakeError where there are none, or what `run` raises."""
+        with self._reading:  # two who ask at once wait for the same answer
+            if self._known is None:
+                self._known = self._read()
+            return self._known
+
+    def refresh(self) -> tuple[TableInfo, ...]:
+        """The same, looked at anew."""
+        self.forget()
+        return self.tables()
+
+    def forget(self) -> None:
+        """Look again when the tables are next asked for."""
+        with self._reading:
+            self._known = None
+
+    def _read(self) -> tuple[TableInfo, ...]:
+        found = self._from_information_schema() if self._has_information_schema else None
+        if found is None:
+            found = self._one_by_one()
+            self._has_information_schema = False  # now known to be the catalogue's nature, not an accident
+        if not found:
+            raise LakeError(
+                f"The schema {self._schema} holds no table that this server may read. Create the tables, or grant "
+                f"USE CATALOG, USE SCHEMA and SELECT on {self._schema} to the user that it signs in as."
+            )
+        return tuple(sorted(found, key=lambda table: table.name))
+
+    def _from_information_schema(self) -> list[TableInfo] | None:
+        """All in two statements; None where the catalogue has no such schema."""
+        catalog, schema = self._path
+        at = f"FROM {quoted(catalog)}.information_schema."
+        where = f"WHERE table_schema = '{schema.lower()}'"  # a plain word (Lake.parse); Unity Catalog keeps lower case
+        try:
+            tables = self._run(f"SELECT table_name, table_type, comment {at}tables {where}")
+            columns = self._run(
+                "SELECT table_name, column_name, full_data_type, comment, is_nullable "
+                f"{at}columns {where} ORDER BY table_name, ordinal_position"
+            )
+        except QueryFailed:
+            return None  # each catalogue says in its own words that it has none
+        by_table: dict[str, list[Column]] = {}
+        for table, name, kind, comment, nullable in columns:
+            column = Column(name=name, type=_spelled(kind), comment=comment or "", nullable=nullable != "NO")
+            by_table.setdefault(table, []).append(column)
+        return [
+            TableInfo(name, _kind(kind), comment or "", tuple(by_table.get(name, ())))
+            for name, kind, comment in tables
+            if kind not in _NO_RELATIONS
+        ]
+
+    def _one_by_one(self) -> list[TableInfo]:
+        try:
+            shown = self._run(f"SHOW TABLES IN {quoted(*self._path)}")
+        except QueryFailed as error:
+            raise LakeError(
+                f"The tables of {self._schema} cannot be listed: {error} Check --lake (catalog.schema) and the grants "
+                "of the user that this server signs in as."
+            ) from error
+        # Each row is (schema, name, is temporary); temporary views belong to a session and to no schema.
+        return [info for _, name, temporary, *_ in shown if not temporary for info in self._described(name)]
+
+    def _described(self, name: str) -> Iterator[TableInfo]:
+        """One table; nothing where it was dropped since it was listed, or is not this server's to read."""
+        try:
+            report = self._run(f"DESCRIBE TABLE EXTENDED {quoted(*self._path, name)}")
+        except QueryFailed as error:
+            if is_outdated(error) or error.condition == _FORBIDDEN:
+                return
+            raise
+        columns, details = _parts(report)
+        yield TableInfo(name, _kind(details.get("Type", "")), details.get("Comment", ""), columns)
+
+
+def _parts(report: Iterable[Row]) -> tuple[tuple[Column, ...], dict[str, str]]:
+    """The report of DESCRIBE EXTENDED: columns up to the first empty row, then sections with headings."""
+    columns: list[Column] = []
+    details: dict[str, str] = {}
+    section = ""
+    for name, kind, comment, *_ in report:
+        if not name or name.startswith("# "):
+            section = name or "between"
+        elif not section:
+            columns.append(Column(name=name, type=kind, comment=comment or ""))
+        elif section == _DETAILS:
+            details.setdefault(name, kind)
+    return tuple(columns), details
+
+
+def _kind(table_type: str) -> str:
+    return "view" if table_type.upper() in _VIEWS else "table"
+
+
+def _spelled(kind: str) -> str:
+    """A type as Spark SQL spells it; names of fields within a struct keep their case."""
+    return kind if "<" in kind else kind.lower()
