@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from lakehouse.manifest import Column
@@ -34,6 +35,9 @@ class RowLimit:
         return self.rows + 1
 
 
+FilterOp = Literal["=", "<", "<=", ">", ">=", "in", "is null", "is not null"]
+
+
 @dataclass(frozen=True)
 class Filter:
     """A condition on one column that every row of a scan must meet, as far as the guard can tell from the text.
@@ -43,7 +47,7 @@ class Filter:
     """
 
     column: str
-    op: Literal["=", "<", "<=", ">", ">=", "in", "is null", "is not null"]
+    op: FilterOp
     values: tuple[object, ...] = ()
 
 
@@ -51,12 +55,14 @@ class Filter:
 class Scan:
     """One reading of a table of the lake: columns that are needed and filters that hold for every row used.
 
-    `columns` is None where all are; a table that a statement names twice is two scans.
+    `columns` is None where all are; a table that a statement names twice is two scans. `version` is the one that
+    the sender asks for, by number or time; None means the version that the query is pinned to.
     """
 
     table: str
     columns: frozenset[str] | None
     filters: tuple[Filter, ...] = ()
+    version: int | datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.lexer import Kind, Token, scan
 from mcp_server.guard.metadata import read_describe, read_explain, read_show
 from mcp_server.guard.refusal import refused
+from mcp_server.guard.scans import scans
 from mcp_server.guard.source import MAX_TOKENS, Source, read_source
 from mcp_server.guard.splice import splice
 from mcp_server.guard.words import SET_OPERATORS
@@ -161,6 +162,7 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
         pins={info.name: catalog.pins[info.name] for _, info in refs},
         rewrites=rewrites,
         seal=GUARD_SEAL,
+        scans=scans(sent),
     )
 
 
