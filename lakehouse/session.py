@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -215,8 +216,8 @@ def _open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Eng
         server.stop()
 
 
-def _spark_settings(work_dir: str | None) -> dict[str, str]:
-    """Spark's properties, with what needs a folder in `work_dir`."""
+def spark_properties(work_dir: str | None) -> dict[str, str]:
+    """The properties of a Spark with Delta, tuned for a laptop's tables; what needs a folder lies in `work_dir`."""
     jars = delta_jars()
     settings = _SPARK_CONFIG | ({"spark.jars": ",".join(map(str, jars))} if jars else _FETCHING)
     if work_dir is None:
@@ -244,7 +245,7 @@ def _open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[Engine
     # Python of this process, so that workers never meet another version.
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[*]").appName("imdb-lakehouse")
-    for name, value in (_spark_settings(work_dir) | config).items():
+    for name, value in (spark_properties(work_dir) | config).items():
         builder = builder.config(name, value)
     try:
         spark = builder.getOrCreate()
@@ -324,6 +325,16 @@ def _nullable(field: pa.Field) -> pa.Field:
     elif pa.types.is_struct(kind):
         kind = pa.struct([_nullable(kind.field(i)) for i in range(kind.num_fields)])
     return pa.field(field.name, kind)
+
+
+def can_run(runtime: Runtime) -> bool:
+    """Whether what a local engine needs is installed, as far as can be seen without importing it."""
+    if runtime == "spark":
+        package = find_spec("pyspark")
+        # The thin client is a package of the same name, without Spark's jars.
+        has_jars = package is not None and os.path.isdir(os.path.join(os.path.dirname(package.origin or ""), "jars"))
+        return has_jars and (shutil.which("java") is not None or "JAVA_HOME" in os.environ)
+    return runtime != "embedded" or find_spec("pysail") is not None
 
 
 def _missing(extra: str, error: ImportError) -> str:

@@ -7,9 +7,14 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.connect_server import ConnectServer
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -25,6 +30,17 @@ def java() -> None:
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < JAVA:
         pytest.skip(f"needs Java {JAVA}+")
+
+
+@pytest.fixture(scope="session")
+def connect_server(java: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConnectServer]:
+    """A Spark Connect server for all tests: its `url`, and what `running()` in it. Who kills it, restarts it."""
+    from tests.connect_server import ConnectServer
+
+    server = ConnectServer(tmp_path_factory.mktemp("connect"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="session")
