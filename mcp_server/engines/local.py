@@ -21,8 +21,9 @@ from lakehouse.storage import Lake
 from mcp_server.engines.call import Call, raise_failure, raise_verdict
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.process import Death, Launch, Process
+from mcp_server.engines.statistics import Statistics
 from mcp_server.engines.wire import Frame
-from mcp_server.models import CheckedQuery, EngineReading, ResultSet, TableInfo
+from mcp_server.models import CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class LocalEngine:
         self._spec = spec
         self.settings = settings
         self._catalog = LakeCatalog(lake)
+        self._statistics = Statistics()
         self._changed = threading.Condition()
         # All that follows is read and written under `_changed`.
         self._process: Process | None = None
@@ -122,6 +124,18 @@ class LocalEngine:
         call = Call(f"{query_id}.{stage}", "read", fields, self.settings.query_timeout_seconds)
         found = self._perform(call).fields
         return EngineReading(stage, *(frozenset(found[name]) for name in ("tables", "functions", "kinds")))
+
+    def estimate(self, query: CheckedQuery) -> Estimate:
+        """What a query would read, whole files after pruning. Raises LakeError where a table's log cannot be read."""
+        return self._statistics.estimate(query, self._catalog.locations(table.lower() for table in query.tables))
+
+    def bounds(self, table: str) -> Mapping[str, tuple[int, int]]:
+        """Least and greatest value of each integer column that all files of a table tell. Raises LakeError."""
+        info = next((each for each in self._catalog.tables() if each.name.lower() == table.lower()), None)
+        if info is None:
+            return {}
+        location = self._catalog.locations([table.lower()])[info.name]
+        return self._statistics.of(info.name, location, info.version).bounds()
 
     def cancel(self, query_id: str) -> None:
         """Stop a query, also one that is only about to come: its id is remembered for a while."""
