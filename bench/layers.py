@@ -52,7 +52,7 @@ def measure(address: str, runs: int, state: str) -> None:
     settings = load_settings(state_dir=state)
     engine = EmbeddedEngine(Lake.parse(address), settings)
     engine.start()
-    catalog = catalog_of(settings, engine.tables(), engine.capabilities.dialect)
+    catalog = catalog_of(engine, engine.tables())
 
     def check(sql: str, read: guard.Read | None = None) -> CheckedQuery:
         checked = guard.check(sql, catalog=catalog, limits=limits_of(settings), principal=Principal("bench"), read=read)

@@ -67,8 +67,23 @@ class Settings(BaseSettings):
     max_rows: int = Field(500, ge=1, le=100_000, description="Rows that one query may answer with.")
     max_result_bytes: int = Field(60_000, ge=1_000, description="Size of one answer's rows, as text.")
     max_cell_chars: int = Field(2_000, ge=50, description="Length of one cell, in characters.")
-    query_timeout_seconds: float = Field(50.0, gt=0, le=3_600, description="Time that one query may run.")
+    query_timeout_seconds: float = Field(
+        300.0, gt=0, le=86_400, description="Time that one query may run, waiting for its turn included."
+    )
+    wait_seconds: float = Field(
+        45.0,
+        gt=0,
+        le=3_600,
+        description="Time that a call waits for its query; then it is answered with a handle to ask again with. Set it "
+        "below your client's own limit.",
+    )
+    handle_minutes: float = Field(
+        60.0, gt=0, le=1_440, description="Time that the result of such a query is kept after its end."
+    )
     max_concurrent_queries: int = Field(8, ge=1, le=64, description="Queries that run at once; others wait.")
+    max_queries_per_caller: int = Field(
+        4, ge=1, le=64, description="Queries of one caller that run at once; others of the same caller wait."
+    )
     max_sql_bytes: int = Field(32_768, ge=100, description="Size of one statement, in bytes.")
 
     # the server
@@ -87,9 +102,31 @@ class Settings(BaseSettings):
     )
 
     # services, under the names that they gave
-    databricks_host: str | None = _service("DATABRICKS_HOST", "Databricks workspace. Not used yet.")
-    databricks_http_path: str | None = _service("DATABRICKS_HTTP_PATH", "Databricks SQL warehouse. Not used yet.")
-    databricks_token: SecretStr | None = _service("DATABRICKS_TOKEN", "Databricks access token. Not used yet.")
+    databricks_host: str | None = _service("DATABRICKS_HOST", "Databricks workspace: `https://….databricks.com`.")
+    databricks_http_path: str | None = _service(
+        "DATABRICKS_HTTP_PATH", "SQL warehouse that statements run on: `/sql/1.0/warehouses/…`."
+    )
+    databricks_auth_type: str | None = _service(
+        "DATABRICKS_AUTH_TYPE",
+        "Which sign-in counts where several are set: `pat`, `oauth-m2m`, `azure-client-secret` or `azure-msi`.",
+    )
+    databricks_token: SecretStr | None = _service("DATABRICKS_TOKEN", "Sign-in `pat`: a personal access token.")
+    databricks_client_id: str | None = _service(
+        "DATABRICKS_CLIENT_ID", "Sign-in `oauth-m2m`: the application ID of a Databricks service principal."
+    )
+    databricks_client_secret: SecretStr | None = _service(
+        "DATABRICKS_CLIENT_SECRET", "Sign-in `oauth-m2m`: its OAuth secret."
+    )
+    arm_tenant_id: str | None = _service("ARM_TENANT_ID", "Sign-in `azure-client-secret`: the Entra ID tenant.")
+    arm_client_id: str | None = _service(
+        "ARM_CLIENT_ID",
+        "Sign-in `azure-client-secret`: the application ID of an Entra ID service principal; `azure-msi`: of a "
+        "user-assigned identity.",
+    )
+    arm_client_secret: SecretStr | None = _service("ARM_CLIENT_SECRET", "Sign-in `azure-client-secret`: its secret.")
+    arm_use_msi: bool | None = _service(
+        "ARM_USE_MSI", "`true` for sign-in `azure-msi`: the managed identity of the Azure machine that this runs on."
+    )
     spark_remote: SecretStr | None = _service(
         "SPARK_REMOTE", "URL of a Spark Connect server (`sc://host:port`), for `IMDB_ENGINE=spark`."
     )

@@ -1,4 +1,4 @@
-"""The composition root: settings → engine, governed path, tools → an MCP server.
+"""The composition root: settings → engines, governed path, tools → an MCP server.
 
 `initialize` is answered before the tools are even imported: they are put together at the first request
 that needs them, or by the warm-up, which begins once the first answer is on the wire.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,8 @@ from pydantic import ValidationError
 
 import prompts
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.settings import Settings
+from lakehouse.session import can_run
+from lakehouse.settings import Runtime, Settings
 from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Toolbox:
 class LakehouseServer(MCPServer[Any]):
     """The SDK's server with one wrapper around every tool call, and a warm-up behind the handshake."""
 
-    def __init__(self, settings: Settings, make_engine: Callable[[], Engine]) -> None:
+    def __init__(self, settings: Settings, make_engines: Callable[[], Sequence[Engine]]) -> None:
         super().__init__(
             NAME,
             version=version(PACKAGE),
@@ -64,7 +65,7 @@ class LakehouseServer(MCPServer[Any]):
             middleware=[self._watch],
         )
         self._lake_settings = settings
-        self._make_engine = make_engine
+        self._make_engines = make_engines
         self._toolbox: Toolbox | None = None
         self._assembly = threading.Lock()
         self._warming = False
@@ -76,7 +77,7 @@ class LakehouseServer(MCPServer[Any]):
         """Put together when it is first asked for; afterwards the same."""
         with self._assembly:
             if self._toolbox is None:
-                self._toolbox = _assemble(self._lake_settings, self._make_engine())
+                self._toolbox = _assemble(self._lake_settings, self._make_engines())
             return self._toolbox
 
     async def list_tools(self) -> list[ListedTool]:
@@ -115,9 +116,10 @@ class LakehouseServer(MCPServer[Any]):
             await self._idle.wait()
 
     def close(self) -> None:
-        """End the engine, where there is one yet. Statements that still run fail."""
+        """End the engines, where there are any yet. Statements that still run fail."""
         if self._toolbox is not None:
             self._toolbox.app.service.close()
+            self._toolbox.app.background.close()
 
     async def _watch(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Start the warm-up behind the first answer, and audit a tool call too malformed to become one."""
@@ -157,13 +159,19 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
             f"{error.filename} cannot be made for the audit log: {error.strerror}. Set IMDB_STATE_DIR."
         ) from error
     if lake.directory is None:
-        engine = _engine(settings, lake)  # now, because it may refuse such a lake
-        return LakehouseServer(settings, lambda: engine)
-    return LakehouseServer(settings, lambda: _engine(settings, lake))
+        engines = _engines(settings, lake)  # now, because one may refuse such a lake
+        return LakehouseServer(settings, lambda: engines)
+    return LakehouseServer(settings, lambda: _engines(settings, lake))
 
 
-def _engine(settings: Settings, lake: Lake) -> Engine:
-    match settings.engine:
+def _engines(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
+    """The engines of the setting, in order of preference. One that `auto` would add is left out where it cannot run."""
+    first, *others = settings.runtimes
+    return (_engine(first, settings, lake), *(_engine(kind, settings, lake) for kind in others if can_run(kind)))
+
+
+def _engine(runtime: Runtime, settings: Settings, lake: Lake) -> Engine:
+    match runtime:
         case "embedded":
             from mcp_server.engines.embedded import EmbeddedEngine
 
@@ -172,17 +180,29 @@ def _engine(settings: Settings, lake: Lake) -> Engine:
             from mcp_server.engines.spark import SparkEngine
 
             return SparkEngine(lake, settings)
+        case "connect":
+            from mcp_server.engines.connect import ConnectEngine
+
+            return ConnectEngine(lake, settings)
+        case "databricks":
+            from mcp_server.engines.databricks import DatabricksEngine
+
+            return DatabricksEngine(lake, settings)
 
 
-def _assemble(settings: Settings, engine: Engine) -> Toolbox:
+def _assemble(settings: Settings, engines: Sequence[Engine]) -> Toolbox:
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user
+    from mcp_server.background import Background
+    from mcp_server.handles import Handles
     from mcp_server.query import QueryService
     from mcp_server.tools import TOOLS, AppContext, build
     from mcp_server.tools.profile import Profiles
 
-    service = QueryService(engine, settings)
-    app = AppContext(settings, service, Profiles(service), AuditLog(settings.audit_path), os_user())
+    service = QueryService(engines, settings)
+    background = Background(Handles(settings.state, settings.handle_minutes * 60))
+    audit = AuditLog(settings.audit_path)
+    app = AppContext(settings, service, background, Profiles(service), audit, os_user())
     return Toolbox(app, {spec.name: build(spec) for spec in TOOLS})
 
 

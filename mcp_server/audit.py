@@ -39,8 +39,9 @@ class AuditEvent:
     """What is known of one tool call. It fills as the call goes on and is written when it ends.
 
     `sql_sent` is the caller's statement, `arguments` what else was given, `sql_run` what ran in the
-    engine, statement by statement. `verdict` is `ok`, `refused` (by the guard), `failed`, `cancelled`,
-    `bad_request` or `error` (a defect); `code` says more. `result_bytes` is the size of the answer's rows.
+    engine, statement by statement. `verdict` is `ok`, `running` (answered with a handle; the end leaves a line of
+    its own), `refused` (by the guard), `failed`, `cancelled`, `bad_request` or `error` (a defect); `code` says more.
+    `result_bytes` is the size of the answer's rows.
     """
 
     tool: str

@@ -13,7 +13,7 @@ from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.auth import os_user
 from mcp_server.engines.catalog import LakeCatalog
-from mcp_server.query import catalog_of, limits_of
+from mcp_server.query import limits_of, pins_of
 
 
 class CheckFileError(LakehouseError):
@@ -67,7 +67,9 @@ class _Checker:
     """The guard on one lake: the same catalogue and limits as the server's, read without an engine."""
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
-        self._catalog = catalog_of(settings, LakeCatalog(lake).tables(), CAPABILITIES[settings.runtimes[0]].dialect)
+        tables = LakeCatalog(lake).tables()
+        dialect = CAPABILITIES[settings.runtimes[0]].dialect
+        self._catalog = guard.Catalog(settings.schema_name, tables, pins_of(tables), dialect)
         self._limits = limits_of(settings)
         self._principal = os_user()
 

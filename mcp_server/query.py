@@ -1,26 +1,23 @@
-"""The one governed path of a statement: check → run in the engine → shape the answer → note it for the audit.
+"""The one governed path of a statement: check → run in an engine → shape the answer → note it for the audit.
 
-Whatever reads the lake goes through here, the server's own statements too. The synchronous guard and
-engine run in threads of this module's own: the SDK's pool of 40 also reads stdio, and a ping would wait.
+Whatever reads the lake goes through here, the server's own statements too. All of it happens in the thread of
+the statement's run: the SDK's pool of 40 also reads stdio, and a ping would wait.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import anyio
-import anyio.from_thread
 import anyio.to_thread
 
-from lakehouse.errors import QueryFailed, ResourceLimit
-from lakehouse.session import Dialect, Stage
+from lakehouse.errors import EngineLacks, EngineUnavailable, QueryFailed
+from lakehouse.session import Stage
 from lakehouse.settings import Settings
 from mcp_server import results
 from mcp_server.audit import AuditEvent
@@ -37,13 +34,14 @@ from mcp_server.models import (
     TableInfo,
 )
 from mcp_server.results.listing import listing
+from mcp_server.runs import Places, Run, Runner
 
 if TYPE_CHECKING:
     from mcp_server import guard
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
+
 Tables = tuple[TableInfo, ...]
-Check = Callable[[Tables, "guard.Read"], Checked]
 
 _OWN_BYTES = 1_000_000
 _OWN_CELL_CHARS = 500
@@ -59,171 +57,200 @@ class Call:
     report: Callable[[str], Coroutine[Any, Any, None]]
 
 
-class QueryService:
-    """Runs statements on one engine, at most `max_concurrent_queries` at once; others wait their turn."""
+@dataclass(frozen=True)
+class Statement:
+    """What is to be run: how the guard is asked about it, and the caps on its answer."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self._engine = engine
+    check: Callable[[guard.Catalog, guard.Read], Checked]
+    caps: results.Caps
+
+
+class QueryService:
+    """Runs statements on the first engine that can, at most `max_concurrent_queries` at once; others wait their turn.
+
+    `engines` are in order of preference. A later one is for what the one before it lacks or would answer otherwise.
+    """
+
+    def __init__(self, engines: Sequence[Engine], settings: Settings) -> None:
+        self._engines = engines
         self._settings = settings
         self._caps = results.Caps(settings.max_result_bytes, settings.max_cell_chars)
         self._own_caps = results.Caps(_OWN_BYTES, min(settings.max_cell_chars, _OWN_CELL_CHARS))
-        self._slots = anyio.Semaphore(settings.max_concurrent_queries)
-        # Larger than the slots: a cancelled call leaves its thread behind until the engine has stopped.
-        self._threads = anyio.CapacityLimiter(4 * settings.max_concurrent_queries)
-        self._ready = False
+        self._runner = Runner(
+            Places(settings.max_concurrent_queries, settings.max_queries_per_caller, settings.query_timeout_seconds)
+        )
+        self._ready: set[str] = set()
+        self._starting = threading.Lock()
+
+    @property
+    def main_engine(self) -> Engine:
+        """The engine that most statements run on."""
+        return self._engines[0]
 
     def warm_up(self) -> None:
-        """Start the engine. Called again by the first statement where this failed; blocks until it is ready."""
-        self._engine.start()
-        self._ready = True
+        """Start the first engine. Called again by the first statement where this failed; blocks until it is ready."""
+        self._start(self.main_engine)
 
     def close(self) -> None:
-        """End the engine. Statements that still run fail."""
-        self._engine.close()
+        """End the engines. Statements that still run fail."""
+        self._runner.close()
+        for engine in self._engines:
+            engine.close()
 
     async def tables(self) -> Tables:
         """What the lake holds now. Raises LakeError where there is none."""
-        return await self._in_thread(self._engine.tables)
+        return await anyio.to_thread.run_sync(self.main_engine.tables, abandon_on_cancel=True)
 
     async def ask(self, call: Call, sql: str, row_limit: int | None = None) -> results.Answer:
-        """Run a caller's statement. `row_limit` may lower the limit of the settings, never raise it.
+        """Run a caller's statement to its end. Raises as its run does."""
+        run = self.start(call, sql, row_limit)
+        await run.follow(call.report)
+        return run.result()
 
-        Raises QueryError where the statement is refused or fails, LakeError and EngineUnavailable.
+    def start(self, call: Call, sql: str, row_limit: int | None = None) -> Run[results.Answer]:
+        """Begin a caller's statement. `row_limit` may lower the limit of the settings, never raise it.
+
+        Raises ResourceLimit where too many wait. The run raises QueryError where the statement is refused or fails,
+        LakeError and EngineUnavailable.
         """
 
-        def check(tables: Tables, read: guard.Read) -> Checked:
+        def check(catalog: guard.Catalog, read: guard.Read) -> Checked:
             from mcp_server import guard
 
             return guard.check(
                 sql,
-                catalog=self._catalog(tables),
+                catalog=catalog,
                 limits=limits_of(self._settings),
                 principal=call.principal,
                 row_limit=row_limit,
                 read=read,
             )
 
-        return await self._govern(call, check, self._caps)
+        return self._begin(call, Statement(check, self._caps))
 
     async def fill(
         self, call: Call, template: str, arguments: Mapping[str, guard.Argument], rows: int
     ) -> results.Answer:
         """Run a statement of the server's own, its `:name` markers filled in, for at most `rows` rows.
 
-        The limits on callers' answers do not apply to it. Raises as `ask` does.
+        The limits on callers' answers do not apply to it. Raises as a caller's statement does.
         """
 
-        def check(tables: Tables, read: guard.Read) -> Checked:
+        def check(catalog: guard.Catalog, read: guard.Read) -> Checked:
             from mcp_server import guard
 
             return guard.template(
                 template,
                 arguments,
-                catalog=self._catalog(tables),
+                catalog=catalog,
                 limits=replace(limits_of(self._settings), max_rows=rows),
                 principal=call.principal,
                 read=read,
             )
 
-        return await self._govern(call, check, self._own_caps)
+        run = self._begin(call, Statement(check, self._own_caps))
+        await run.follow(call.report)
+        return run.result()
 
-    def _catalog(self, tables: Tables) -> guard.Catalog:
-        return catalog_of(self._settings, tables, self._engine.capabilities.dialect)
+    def _begin(self, call: Call, statement: Statement) -> Run[results.Answer]:
+        run: Run[results.Answer] = Run(uuid.uuid4().hex[:12], call.principal.name)
+        call.event.query_ids.append(run.query_id)
+        self._runner.begin(run, lambda: self._govern(_Way(run, call.event, statement)))
+        return run
 
-    async def _govern(self, call: Call, check: Check, caps: results.Caps) -> results.Answer:
-        started = time.monotonic()
-        query_id = uuid.uuid4().hex[:12]
-        call.event.query_ids.append(query_id)
-        async with self._slot(call):
-            tables = await self.tables()
-            checked = await self._stoppable(lambda: check(tables, self._reader(call, query_id, tables)), query_id)
-            shape = await self._perform(call, checked, query_id, tables, caps)
-            await call.report("reading the rows")
-            answer = await self._in_thread(
-                lambda: shape(query_id=query_id, elapsed_ms=round((time.monotonic() - started) * 1000))
-            )
-        call.event.rows += len(answer.rows)
-        call.event.result_bytes += answer.payload_bytes
+    def _govern(self, way: _Way) -> results.Answer:
+        """The whole path, in the run's thread, on the first engine that gives the answer that Spark would give."""
+        first, *others = self._engines
+        if not others:
+            return self._answer(way, first)
+        try:
+            return self._answer(way, first, exact=True)
+        except EngineLacks:
+            try:
+                return self._answer(way, others[0])
+            except EngineUnavailable as gone:
+                return self._answer_alone(way, first, f"The {others[0].name} engine is not there to help: {gone}")
+
+    def _answer_alone(self, way: _Way, engine: Engine, note: str) -> results.Answer:
+        """The path on an engine that lacks something or answers with caveats, because there is no other."""
+        log.warning(note)
+        try:
+            answer = self._answer(way, engine)
+        except EngineLacks as lack:
+            raise EngineLacks(f"{lack} {note}", code=lack.code) from lack
+        return replace(answer, warnings=(*answer.warnings, note))
+
+    def _answer(self, way: _Way, engine: Engine, *, exact: bool = False) -> results.Answer:
+        """The path on one engine. With `exact`, EngineLacks also where the answer may differ from Spark's."""
+        tables = engine.tables()
+        checked = way.statement.check(catalog_of(engine, tables), self._reader(way.run, engine, tables))
+        if exact and isinstance(checked, CheckedQuery) and checked.caveats:
+            raise EngineLacks(" ".join(checked.caveats))
+        way.event.engine = engine.name
+        answer = self._perform(way, engine, checked, tables)
+        way.event.rows += len(answer.rows)
+        way.event.result_bytes += answer.payload_bytes
         return answer
 
-    def _reader(self, call: Call, query_id: str, tables: Tables) -> guard.Read:
-        """The engine's own reader as the guard calls it, from the thread of the check."""
+    def _perform(self, way: _Way, engine: Engine, checked: Checked, tables: Tables) -> results.Answer:
+        """Do what the statement asks for, and shape what comes back."""
+        run, caps = way.run, way.statement.caps
+        if isinstance(checked, ShowTables | ShowColumns):
+            shape = partial(results.answer, listing(checked, engine.schema, tables), caps)
+        elif isinstance(checked, Explain):
+            self._enter(way, engine, checked.query)
+            plan = engine.explain(checked.query, checked.mode, run.query_id)
+            whole = replace(caps, cell_chars=caps.payload_bytes // 2)
+            shape = partial(results.answer, results.Rows(("plan",), ("string",), ((plan,),)), whole)
+        else:
+            self._enter(way, engine, checked)
+            try:
+                found = engine.execute(checked, run.query_id)
+            except QueryFailed as error:
+                raise teach(error, checked.sql, checked.tables, tables) from error
+            found = replace(found, warnings=(*checked.caveats, *found.warnings))
+            shape = partial(results.shape, found, checked.limit, caps)
+        run.enter("reading the rows")
+        return shape(results.Origin(run.query_id, engine.name, round(run.elapsed_seconds * 1000)))
+
+    def _enter(self, way: _Way, engine: Engine, query: CheckedQuery) -> None:
+        """Have the engine ready, and say that it now runs the statement."""
+        self._await_engine(way.run, engine)
+        way.run.enter("running in the engine", engine.cancel)
+        way.event.sql_run.append(query.sql)
+
+    def _reader(self, run: Run[Any], engine: Engine, tables: Tables) -> guard.Read:
+        """The engine's own reader as the guard calls it."""
 
         def read(sql: str, names: frozenset[str], stage: Stage) -> EngineReading | None:
-            if stage not in self._engine.capabilities.readings:
+            if stage not in engine.capabilities.readings:
                 return None
-            if not self._ready:
-                anyio.from_thread.run(call.report, "waiting for the engine to start")
-                self.warm_up()
+            self._await_engine(run, engine)
+            run.raise_if_cancelled()
             try:
-                return self._engine.read(sql, names, stage, query_id)
+                return engine.read(sql, names, stage, run.query_id)
             except QueryFailed as error:
                 raise teach(error, sql, names, tables) from error
 
         return read
 
-    async def _perform(
-        self, call: Call, checked: Checked, query_id: str, tables: Tables, caps: results.Caps
-    ) -> Callable[..., results.Answer]:
-        """Do what the statement asks for; what comes back only needs to be shaped."""
-        match checked:
-            case CheckedQuery():
-                try:
-                    found = await self._in_engine(call, checked, query_id, self._engine.execute)
-                except QueryFailed as error:
-                    raise teach(error, checked.sql, checked.tables, tables) from error
-                return partial(results.shape, found, checked.limit, caps)
-            case Explain(query=query, mode=mode):
-                plan = await self._in_engine(
-                    call, query, query_id, lambda query, query_id: self._engine.explain(query, mode, query_id)
-                )
-                whole = replace(caps, cell_chars=caps.payload_bytes // 2)
-                return partial(results.answer, ("plan",), ("string",), [(plan,)], whole)
-            case ShowTables() | ShowColumns():
-                rows = listing(checked, self._settings.schema_name, tables)
-                return partial(results.answer, rows.names, rows.types, rows.rows, caps)
+    def _await_engine(self, run: Run[Any], engine: Engine) -> None:
+        if engine.name not in self._ready:
+            run.enter("waiting for the engine to start", engine.cancel)
+            self._start(engine)
 
-    async def _in_engine(
-        self, call: Call, query: CheckedQuery, query_id: str, work: Callable[[CheckedQuery, str], T]
-    ) -> T:
-        """Let the engine, once it is there, do what is asked of it."""
-        if not self._ready:
-            await call.report("waiting for the engine to start")
-            await self._in_thread(self.warm_up)
-        await call.report("running in the engine")
-        call.event.sql_run.append(query.sql)
-        return await self._stoppable(lambda: work(query, query_id), query_id)
+    def _start(self, engine: Engine) -> None:
+        engine.start()
+        self._ready.add(engine.name)
 
-    async def _stoppable(self, work: Callable[[], T], query_id: str) -> T:
-        """Let the engine work in a thread, and stop it where the caller goes away meanwhile."""
-        try:
-            return await self._in_thread(work)
-        except anyio.get_cancelled_exc_class():
-            # In a thread, because the engine may be busy; it remembers a cancellation that comes too early.
-            threading.Thread(target=self._engine.cancel, args=[query_id], daemon=True).start()
-            raise
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+@dataclass(frozen=True)
+class _Way:
+    """What one statement carries along the path."""
 
-    @asynccontextmanager
-    async def _slot(self, call: Call) -> AsyncIterator[None]:
-        """Wait for a turn, no longer than a statement may run."""
-        most = self._settings.max_concurrent_queries
-        if self._slots.value == 0:
-            await call.report(f"waiting: {most} statements are running")
-        try:
-            with anyio.fail_after(self._settings.query_timeout_seconds):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise ResourceLimit(
-                f"{most} statements were running for {self._settings.query_timeout_seconds:g} s and none ended. "
-                "Try again in a minute, with a cheaper statement if they are yours."
-            ) from error
-        try:
-            yield
-        finally:
-            self._slots.release()
+    run: Run[results.Answer]
+    event: AuditEvent
+    statement: Statement
 
 
 def limits_of(settings: Settings) -> guard.Limits:
@@ -233,9 +260,13 @@ def limits_of(settings: Settings) -> guard.Limits:
     return guard.Limits(settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds)
 
 
-def catalog_of(settings: Settings, tables: Tables, dialect: Dialect) -> guard.Catalog:
-    """What statements are checked against: the lake's tables, at the versions that belong together."""
+def catalog_of(engine: Engine, tables: Tables) -> guard.Catalog:
+    """What statements for an engine are checked against: its tables, at the versions that belong together."""
     from mcp_server import guard
 
-    pins = {table.name: table.version for table in tables if table.version is not None}
-    return guard.Catalog(settings.schema_name, tables, pins, dialect)
+    return guard.Catalog(engine.schema, tables, pins_of(tables), engine.capabilities.dialect, engine.bounds)
+
+
+def pins_of(tables: Tables) -> dict[str, int]:
+    """The Delta version that is read of each table that has one."""
+    return {table.name: table.version for table in tables if table.version is not None}

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from lakehouse.errors import ResourceLimit
 from mcp_server.models import ResultSet, RowLimit
-from mcp_server.results.cells import SAFE_INTEGER, Json, column_cells
+from mcp_server.results.cells import SAFE_INTEGER, Json, Rows, column_cells
 from mcp_server.results.text import table_text
 
-__all__ = ["Answer", "Caps", "Json", "answer", "shape"]
+__all__ = ["Answer", "Caps", "Json", "Origin", "Rows", "answer", "shape"]
 
 _SHOWN_NAMES = 5
 
@@ -29,6 +29,15 @@ class Caps:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where an answer comes from: the query's id, the engine that ran it, and the time that all of it took."""
+
+    query_id: str
+    engine: str
+    elapsed_ms: int
+
+
+@dataclass(frozen=True)
 class Answer:
     """A finished statement: JSON-safe rows in column order and what was cut from them."""
 
@@ -37,8 +46,7 @@ class Answer:
     rows: tuple[tuple[Json, ...], ...]
     truncated: bool
     payload_bytes: int
-    query_id: str
-    elapsed_ms: int
+    origin: Origin
     warnings: tuple[str, ...]
 
     @property
@@ -46,7 +54,8 @@ class Answer:
         """All of it for a reader who sees only text."""
         state = "truncated: there are more rows" if self.truncated else "complete"
         rows = "1 row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
-        head = f"done, {rows}, {state}, {self.elapsed_ms} ms, query {self.query_id}"
+        origin = self.origin
+        head = f"done, {rows}, {state}, {origin.elapsed_ms} ms on {origin.engine}, query {origin.query_id}"
         notes = [f"Warning: {warning}" for warning in self.warnings]
         return "\n".join([head, *notes, self.table_text])
 
@@ -60,7 +69,7 @@ class Answer:
         return [dict(zip(self.names, row, strict=True)) for row in self.rows]
 
 
-def shape(result: ResultSet, limit: RowLimit, caps: Caps, *, query_id: str, elapsed_ms: int) -> Answer:
+def shape(result: ResultSet, limit: RowLimit, caps: Caps, origin: Origin) -> Answer:
     """Turn an engine's result into an answer. Raises ResourceLimit where the column names alone are too large."""
     table = result.table.slice(0, limit.rows)
     warnings = list(result.warnings)
@@ -73,24 +82,12 @@ def shape(result: ResultSet, limit: RowLimit, caps: Caps, *, query_id: str, elap
     names = tuple(str(name) for name in result.table.column_names)
     warnings += _unsafe_warnings(names, result.types, columns)
     rows = zip(*columns, strict=True) if columns else ()
-    return answer(
-        names, result.types, list(rows), caps,
-        truncated=truncated, warnings=warnings, query_id=query_id, elapsed_ms=elapsed_ms,
-    )  # fmt: skip
+    return answer(Rows(names, result.types, tuple(rows)), caps, origin, truncated=truncated, warnings=warnings)
 
 
-def answer(
-    names: Sequence[str],
-    types: Sequence[str],
-    rows: Sequence[tuple[Json, ...]],
-    caps: Caps,
-    *,
-    query_id: str,
-    elapsed_ms: int,
-    truncated: bool = False,
-    warnings: Sequence[str] = (),
-) -> Answer:
+def answer(found: Rows, caps: Caps, origin: Origin, *, truncated: bool = False, warnings: Sequence[str] = ()) -> Answer:
     """Put JSON-safe rows under the caps on a cell and on the whole."""
+    names, types, rows = found.names, found.types, found.rows
     notes = list(warnings)
     head = _size([*names, *types])
     if head > caps.payload_bytes:
@@ -113,7 +110,7 @@ def answer(
             f"Only the first {len(fitting)} of {len(rows)} rows fit into {caps.payload_bytes:,} bytes. "
             "Select fewer columns, aggregate, or ask for the rest with ORDER BY and OFFSET."
         )
-    return Answer(tuple(names), tuple(types), tuple(fitting), truncated, used, query_id, elapsed_ms, tuple(notes))
+    return Answer(names, types, tuple(fitting), truncated, used, origin, tuple(notes))
 
 
 def _short(cell: Json, most: int) -> Json:

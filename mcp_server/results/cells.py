@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -29,6 +30,15 @@ SAFE_INTEGER = 2**53
 
 _SECONDS_PER_DAY = 86_400
 _PER_SECOND = {"D": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of JSON-safe cells, and the names and Spark SQL types of their columns."""
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: tuple[tuple[Json, ...], ...]
 
 
 def column_cells(column: Any) -> list[Json]:

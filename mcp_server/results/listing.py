@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from mcp_server.models import ShowColumns, ShowTables, TableInfo
-from mcp_server.results.cells import Json
+from mcp_server.results.cells import Rows
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Rows and the names and types of their columns."""
-
-    names: tuple[str, ...]
-    types: tuple[str, ...]
-    rows: tuple[tuple[Json, ...], ...]
+def _texts(*names: str, rows: Iterable[tuple[str, ...]]) -> Rows:
+    return Rows(names, ("string",) * len(names), tuple(rows))
 
 
-def _texts(*names: str, rows: Iterable[tuple[str, ...]]) -> Listing:
-    return Listing(names, ("string",) * len(names), tuple(rows))
-
-
-def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[TableInfo]) -> Listing:
+def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[TableInfo]) -> Rows:
     """What Spark answers to the statement."""
     match statement:
         case ShowTables(views_only=only, pattern=pattern):
             chosen = [t for t in tables if (t.kind == "view" or not only) and _matches(pattern, t.name)]
             names = ("namespace", "viewName" if only else "tableName", "isTemporary")
-            return Listing(names, ("string", "string", "boolean"), tuple((schema, t.name, False) for t in chosen))
+            return Rows(names, ("string", "string", "boolean"), tuple((schema, t.name, False) for t in chosen))
         case ShowColumns(table=wanted, describe=describe):
             columns = next(t.columns for t in tables if t.name.lower() == wanted.lower())
             if describe:

@@ -13,7 +13,7 @@ from mcp_server.tools.ai import ai_movie_summary
 from mcp_server.tools.calls import AppContext, call
 from mcp_server.tools.catalog import describe_schema, list_views
 from mcp_server.tools.schema import input_schema, output_schema
-from mcp_server.tools.sql import execute_spark_sql
+from mcp_server.tools.sql import cancel_query, execute_spark_sql, query_status
 
 __all__ = ["TOOLS", "AppContext", "ToolSpec", "build", "call"]
 
@@ -28,6 +28,8 @@ class ToolSpec:
 
 TOOLS = (
     ToolSpec("execute_spark_sql", execute_spark_sql),
+    ToolSpec("query_status", query_status),
+    ToolSpec("cancel_query", cancel_query),
     ToolSpec("describe_schema", describe_schema),
     ToolSpec("list_views", list_views),
     ToolSpec("ai_movie_summary", ai_movie_summary),

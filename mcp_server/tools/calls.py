@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -20,12 +20,15 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 from pydantic import ValidationError
 
-from lakehouse.errors import EngineLacks, LakehouseError, QueryError, Refused
+from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
 from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
+from mcp_server.background import Background
 from mcp_server.hints import nearest
 from mcp_server.models import Principal
 from mcp_server.query import Call, QueryService
+from mcp_server.results import Answer
+from mcp_server.runs import Run
 from mcp_server.tools.profile import Profiles
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ class AppContext:
 
     settings: Settings
     service: QueryService
+    background: Background
     profiles: Profiles
     audit: AuditLog
     principal: Principal
@@ -44,8 +48,17 @@ class AppContext:
     def audit_malformed(self, params: Mapping[str, Any] | None) -> None:
         """Leave the line of a call whose name is no text or whose arguments are no object."""
         name = str((params or {}).get("name"))
-        event = AuditEvent(name, self.principal.name, self.settings.engine, verdict="bad_request", code="malformed")
+        event = AuditEvent(
+            name, self.principal.name, self.service.main_engine.name, verdict="bad_request", code="malformed"
+        )
         self.audit.write(event)
+
+    def audit_end(self, event: AuditEvent, run: Run[Answer]) -> None:
+        """Leave the second line of a call that was answered with a handle: how its statement ended."""
+        last = replace(event, verdict="ok", code="")
+        if run.failure is not None:
+            _classify(run.failure, last)
+        self.audit.write(last)
 
 
 class BadRequestError(QueryError):
@@ -60,7 +73,11 @@ _PREFIXES: Mapping[type[LakehouseError], str] = {
 }
 """What stands before a text, so that a program can act on the code; elsewhere the engine's own words tell it."""
 
-_VERDICTS: Mapping[type[LakehouseError], str] = {Refused: "refused", BadRequestError: "bad_request"}
+_VERDICTS: Mapping[type[LakehouseError], str] = {
+    Refused: "refused",
+    BadRequestError: "bad_request",
+    QueryCancelled: "cancelled",
+}
 
 _APP: ContextVar[AppContext] = ContextVar("app")
 _CALL: ContextVar[Call] = ContextVar("call")
@@ -83,7 +100,7 @@ async def call(
     event = AuditEvent(
         tool=name,
         caller=app.principal.name,
-        engine=app.settings.engine,
+        engine=app.service.main_engine.name,
         sql_sent=_text(arguments.get("sql_query")),
         reasoning=_text(arguments.get("reasoning")),
         arguments={name: value for name, value in arguments.items() if name not in {"sql_query", "reasoning"}},
@@ -120,21 +137,29 @@ def _translate(error: Exception, event: AuditEvent) -> str:
     """The text for the model, with verdict and code noted for the audit."""
     # The SDK wraps what a tool raised in a ToolError of its own, and argument errors too.
     cause = error.__cause__ if isinstance(error, ToolError) and error.__cause__ is not None else error
+    _classify(cause, event)
     if isinstance(cause, ValidationError):
-        event.verdict, event.code = "bad_request", BadRequestError.code
         return _sendable("\n".join(_argument_problem(detail) for detail in cause.errors()))
-    if isinstance(cause, LakehouseError):
-        event.verdict = _VERDICTS.get(type(cause), "failed")
-        event.code = cause.code if isinstance(cause, QueryError) else type(cause).__name__
-        if cause.mendable:
-            return _sendable(_PREFIXES.get(type(cause), "").format(code=event.code) + str(cause))
-    else:
-        event.verdict, event.code = "error", type(cause).__name__
+    if isinstance(cause, LakehouseError) and cause.mendable:
+        return _sendable(_PREFIXES.get(type(cause), "").format(code=event.code) + str(cause))
     log.error("Tool %r failed, correlation id %s", event.tool, event.correlation_id, exc_info=cause)
     return (
         "The server failed at this and you cannot mend it. Tell whoever runs the server the correlation id "
         f"{event.correlation_id}: its log has the reason under it."
     )
+
+
+def _classify(cause: BaseException, event: AuditEvent) -> None:
+    """Note verdict and code of a failure for the audit."""
+    match cause:
+        case ValidationError():
+            event.verdict, event.code = "bad_request", BadRequestError.code
+        case QueryError():
+            event.verdict, event.code = _VERDICTS.get(type(cause), "failed"), cause.code
+        case LakehouseError():
+            event.verdict, event.code = "failed", type(cause).__name__
+        case _:
+            event.verdict, event.code = "error", type(cause).__name__
 
 
 def _require_known(name: str, arguments: Mapping[str, Any], tools: Mapping[str, Tool]) -> None:

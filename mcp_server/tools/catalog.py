@@ -89,7 +89,7 @@ async def list_views() -> Annotated[CallToolResult, Views]:
 
 def _all(tables: Sequence[TableInfo], page: int) -> tuple[Described, str]:
     shown, pages = _page(tables, page)
-    schema = app_context().settings.schema_name
+    schema = app_context().service.main_engine.schema
     lines = [f"Schema {schema}, {len(tables)} tables and views. describe_schema(table=…) tells more of one."]
     lines += [f"{_headline(table)}: {_first_sentence(table.comment)}" for table in shown]
     facts = [_facts(table, _first_sentence(table.comment)) for table in shown]
@@ -134,8 +134,10 @@ def _table_text(table: TableInfo, described: Described, sample: Answer | None) -
 
 def _find(tables: Sequence[TableInfo], wanted: str) -> TableInfo:
     """The table of that name, with or without the schema, whatever the case."""
-    schema = app_context().settings.schema_name
-    name = wanted.strip().replace("`", "").casefold().removeprefix(f"{schema}.".casefold())
+    schema = app_context().service.main_engine.schema.casefold()
+    name = wanted.strip().replace("`", "").casefold()
+    for prefix in (schema, schema.rpartition(".")[2]):
+        name = name.removeprefix(f"{prefix}.")
     for table in tables:
         if table.name.casefold() == name:
             return table

@@ -74,7 +74,7 @@ def asker(kind: str, lake: Lake, state: Path) -> Iterator[Ask]:
     """Checks a statement for an engine as the server does, third reading included, and runs it."""
     settings = load_settings(engine=kind, state_dir=state, max_rows=MAX_ROWS)
     engine = KINDS[kind](lake, settings)
-    catalog = catalog_of(settings, engine.tables(), engine.capabilities.dialect)
+    catalog = catalog_of(engine, engine.tables())
 
     def ask(sql: str) -> Answer:
         query_id = uuid.uuid4().hex

@@ -37,7 +37,7 @@ Run = Callable[..., object]
 def running(kind: str, lake: Lake, settings: Settings) -> Iterator[Run]:
     """An engine with little memory and time: the rows that a statement gave, allowed by the guard."""
     engine: LocalEngine = ENGINES[kind](lake, settings)
-    catalog = catalog_of(settings, engine.tables(), engine.capabilities.dialect)
+    catalog = catalog_of(engine, engine.tables())
 
     def run(sql: str, seconds: float = PATIENCE) -> object:
         limits = guard.Limits(100, 10_000, seconds)

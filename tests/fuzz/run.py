@@ -86,7 +86,7 @@ def execute(engine: EmbeddedEngine, statements: Iterable[str], count: int | None
     Raises Broken where an answer, an error or the log holds a marker, or where the server fails otherwise.
     """
     started = time.monotonic()
-    service = QueryService(engine, engine.settings)
+    service = QueryService([engine], engine.settings)
     with _overheard() as log:
         anyio.run(partial(_ask_all, service, statements, count, found, log))
     found.seconds += time.monotonic() - started

@@ -20,7 +20,7 @@ from tests.fuzz.conftest import MAX_ROWS
 
 def _checked(engine: EmbeddedEngine, sql: str) -> CheckedQuery:
     settings = engine.settings
-    catalog = catalog_of(settings, engine.tables(), engine.capabilities.dialect)
+    catalog = catalog_of(engine, engine.tables())
     found = guard.check(sql, catalog=catalog, limits=limits_of(settings), principal=Principal("fuzz"))
     assert isinstance(found, CheckedQuery)
     return found
@@ -51,7 +51,7 @@ def test_cells_and_answers_are_cut(engine: EmbeddedEngine) -> None:
     found = _run(engine, query)
 
     def size(caps: results.Caps) -> int:
-        return len(results.shape(found, query.limit, caps, query_id="q", elapsed_ms=1).text)
+        return len(results.shape(found, query.limit, caps, results.Origin("q", "embedded", 1)).text)
 
     assert size(results.Caps(payload_bytes=10**9, cell_chars=10**9)) > 4_000_000
     assert size(results.Caps(payload_bytes=10**9, cell_chars=100)) < 10_000

@@ -49,7 +49,7 @@ def serve(engine: Engine, lake: Path, tmp_path: Path) -> Serve:
     """Makes a server with settings of the test's own, on the engine of all tests."""
 
     def make(**flags: Any) -> LakehouseServer:
-        return LakehouseServer(load_settings(lake=str(lake), state_dir=tmp_path / "state", **flags), lambda: engine)
+        return LakehouseServer(load_settings(lake=str(lake), state_dir=tmp_path / "state", **flags), lambda: [engine])
 
     return make
 

@@ -91,10 +91,10 @@ async def test_a_call_without_an_object_of_arguments_is_audited_too(serve: Serve
 async def test_a_defect_reaches_the_caller_as_a_correlation_id_only(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: Any) -> None:
+    def broken(*_: Any) -> None:
         raise RuntimeError("the secret path /etc/shadow")
 
-    monkeypatch.setattr(QueryService, "ask", broken)
+    monkeypatch.setattr(QueryService, "start", broken)
     server = serve()
     async with connect(server) as client:
         result = await client.call_tool("execute_spark_sql", {"sql_query": "SELECT 1", "reasoning": "x"})
@@ -152,7 +152,7 @@ async def test_while_all_slots_are_taken_the_server_still_answers(serve: Serve, 
             listed = await client.list_tools(cache_mode="bypass")
             described = await client.call_tool("describe_schema", {})
         tasks.cancel_scope.cancel()
-    assert len(listed.tools) == 4
+    assert len(listed.tools) == 6
     assert not described.is_error
 
 

@@ -13,14 +13,14 @@ import pytest
 
 from lakehouse.errors import ResourceLimit
 from mcp_server.models import ResultSet, RowLimit
-from mcp_server.results import Answer, Caps, shape
+from mcp_server.results import Answer, Caps, Origin, shape
 
 CAPS = Caps(payload_bytes=60_000, cell_chars=2_000)
 
 
 def shaped(table: pa.Table, types: tuple[str, ...] | None = None, limit: int = 500, caps: Caps = CAPS) -> Answer:
     kinds = types or tuple(str(kind) for kind in table.schema.types)
-    return shape(ResultSet(table, kinds), RowLimit(limit), caps, query_id="q1", elapsed_ms=7)
+    return shape(ResultSet(table, kinds), RowLimit(limit), caps, Origin("q1", "embedded", 7))
 
 
 def cells(values: Any, kind: pa.DataType | None = None, sql_type: str = "x") -> list[Any]:
@@ -158,5 +158,5 @@ def test_the_text_tells_null_from_empty_and_keeps_every_row_on_its_line() -> Non
 
 def test_the_text_stands_alone() -> None:
     text = shaped(pa.table({"n": [1, 2, 3]}), ("int",), limit=2).text
-    assert text.startswith("done, 2 rows, truncated: there are more rows, 7 ms, query q1\nWarning: Cut at the row")
+    assert text.startswith("done, 2 rows, truncated: there are more rows, 7 ms on embedded, query q1\nWarning: Cut at the row")
     assert text.endswith("n:int\n1\n2")

@@ -11,7 +11,10 @@ from tests.server.tokens import count_tokens
 
 pytestmark = pytest.mark.anyio
 
-FIELDS = ["status", "columns", "rows", "row_count", "truncated", "elapsed_ms", "query_id", "warnings"]
+FIELDS = [
+    "status", "columns", "rows", "row_count", "truncated", "elapsed_ms", "query_id", "engine", "warnings", "handle",
+    "stage",
+]  # fmt: skip
 
 
 async def run(client: Any, sql: str, **more: Any) -> Any:

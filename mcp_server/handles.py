@@ -1,0 +1,188 @@
+"""Handles of statements that outlived the call that started them: whose they are, and where their result lies.
+
+SQLite keeps the id, the caller, the state and the server process; the result stays with that process. All
+servers of a state folder share the file, so that any of them can tell what became of a handle. A process
+holds a lock as long as it lives, so that a handle whose process has ended is known to be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lakehouse.errors import LakehouseError
+
+State = Literal["running", "done", "failed", "cancelled"]
+Whereabouts = Literal["here", "elsewhere", "lost"]
+
+MOST_KEPT = 200
+"""Handles that one caller may have at once; the oldest that have ended make room."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS handles (
+    id TEXT PRIMARY KEY, caller TEXT NOT NULL, state TEXT NOT NULL, server TEXT NOT NULL,
+    begun REAL NOT NULL, expires REAL
+) STRICT
+"""
+
+
+class HandlesUnusableError(LakehouseError):
+    """The file of handles cannot be read or written."""
+
+    mendable = True  # not by the caller, who must know why no handle is given
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a handle. `where` is this process, another living one, or one that has ended."""
+
+    state: State
+    where: Whereabouts
+
+
+class Handles:
+    """The handles of all servers of a state folder, as one of them sees them. Nothing is made before the first one."""
+
+    def __init__(self, folder: Path, keep_seconds: float, clock: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._file = folder / "handles.sqlite"
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self._server = secrets.token_hex(8)
+        self._lock: int | None = None
+        self._opening = threading.Lock()
+
+    def add(self, caller: str) -> str:
+        """A new handle for a running statement. Raises HandlesUnusableError."""
+        self._hold_lock()
+        handle = secrets.token_hex(8)
+        with self._database() as database:
+            database.execute("DELETE FROM handles WHERE expires < ?", [self._clock()])
+            database.execute(
+                "DELETE FROM handles WHERE id IN (SELECT id FROM handles WHERE caller = ? AND expires IS NOT NULL "
+                "ORDER BY begun DESC LIMIT -1 OFFSET ?)",
+                [caller, MOST_KEPT - 1],
+            )
+            database.execute(
+                "INSERT INTO handles VALUES (?, ?, 'running', ?, ?, NULL)",
+                [handle, caller, self._server, self._clock()],
+            )
+        return handle
+
+    def settle(self, handle: str, state: State) -> None:
+        """Note how a statement ended; from now on its time runs. Raises HandlesUnusableError."""
+        with self._database() as database:
+            database.execute(
+                "UPDATE handles SET state = ?, expires = ? WHERE id = ?",
+                [state, self._clock() + self._keep_seconds, handle],
+            )
+
+    def find(self, handle: str, caller: str) -> Entry | None:
+        """What became of a caller's handle; None for one that never was, has expired or is somebody else's.
+
+        Raises HandlesUnusableError.
+        """
+        if not self._file.exists():
+            return None
+        with self._database() as database:
+            row = database.execute(
+                "SELECT state, server FROM handles WHERE id = ? AND caller = ? AND (expires IS NULL OR expires >= ?)",
+                [handle, caller, self._clock()],
+            ).fetchone()
+        if row is None:
+            return None
+        state, server = row
+        return Entry(state, self._whereabouts(server))
+
+    def live(self, caller: str) -> frozenset[str]:
+        """The handles of a caller that have not expired."""
+        if not self._file.exists():
+            return frozenset()
+        with self._database() as database:
+            rows = database.execute(
+                "SELECT id FROM handles WHERE caller = ? AND server = ? AND (expires IS NULL OR expires >= ?)",
+                [caller, self._server, self._clock()],
+            ).fetchall()
+        return frozenset(row[0] for row in rows)
+
+    def close(self) -> None:
+        """Let go of the lock: what this process held is lost from now on."""
+        with self._opening:
+            if self._lock is not None:
+                with contextlib.suppress(OSError):
+                    self._lock_file(self._server).unlink()
+                os.close(self._lock)
+                self._lock = None
+
+    def _whereabouts(self, server: str) -> Whereabouts:
+        if server == self._server:
+            return "here"
+        try:
+            descriptor = os.open(self._lock_file(server), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return "lost"
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return "elsewhere"
+        finally:
+            os.close(descriptor)
+        return "lost"
+
+    def _hold_lock(self) -> None:
+        with self._opening:
+            if self._lock is not None:
+                return
+            path = self._lock_file(self._server)
+            try:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._sweep(path.parent)
+                while self._lock is None:
+                    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                    if path.exists():  # nobody swept it away before it was locked
+                        self._lock = descriptor
+                    else:
+                        os.close(descriptor)
+            except OSError as error:
+                raise self._unusable(error.strerror or str(error)) from error
+
+    def _sweep(self, folder: Path) -> None:
+        """Take away the locks of processes that have ended."""
+        for left in folder.glob("*.lock"):
+            if self._whereabouts(left.stem) == "lost":
+                with contextlib.suppress(OSError):  # somebody else was faster
+                    left.unlink()
+
+    def _lock_file(self, server: str) -> Path:
+        return self._folder / "servers" / f"{server}.lock"
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """One transaction on a connection of its own, so that any thread may ask."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute(_SCHEMA)
+                with database:
+                    yield database
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(str(error)) from error
+
+    def _unusable(self, why: str) -> HandlesUnusableError:
+        return HandlesUnusableError(
+            f"Handles of long queries cannot be kept ({why}). Only whoever runs the server can mend that: "
+            f"{self._file.name} in the state folder has to be readable and writable, or be taken away if it is damaged. "
+            "Meanwhile ask for less, so that the answer comes in time."
+        )

@@ -1,0 +1,266 @@
+"""A statement on its way: a thread of its own, its stage, whoever waits for it, and its turn among others.
+
+The caller's task only waits. It may stop waiting while the statement goes on, and somebody may wait again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from lakehouse.errors import QueryCancelled, ResourceLimit
+
+T = TypeVar("T")
+Report = Callable[[str], Coroutine[Any, Any, None]]
+
+BEAT_SECONDS = 5.0
+"""How often a waiting caller hears that its statement still runs; clients that count from the last news want that."""
+
+_QUEUED_PER_SLOT = 8
+"""How many statements may wait for each that may run: beyond it, whoever comes hears so at once."""
+
+
+class Run(Generic[T]):
+    """One statement from its submission to its outcome. Safe for several threads."""
+
+    def __init__(self, query_id: str, caller: str) -> None:
+        self.query_id = query_id
+        self.caller = caller
+        self.stages: list[str] = []
+        self._began = time.monotonic()
+        self._changed = threading.Condition()
+        self._listeners: list[Callable[[], None]] = []
+        self._stop: Callable[[str], None] | None = None
+        self._cancelled = False
+        self._outcome: tuple[T | None, BaseException | None] | None = None
+        self._at_end: list[Callable[[], None]] = []
+
+    @property
+    def done(self) -> bool:
+        return self._outcome is not None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was told to stop."""
+        return self._cancelled
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What it failed with, None while it runs and where it did not."""
+        return self._outcome[1] if self._outcome is not None else None
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def stage(self) -> str:
+        """What is being done for it now."""
+        return self.stages[-1] if self.stages else "beginning"
+
+    def enter(self, stage: str, stop: Callable[[str], None] | None = None) -> None:
+        """Begin a stage; `stop`, given the query id, ends what is done in it. Raises QueryCancelled once cancelled."""
+        with self._changed:
+            self._stop = stop or self._stop
+            self.raise_if_cancelled()
+            self.stages.append(stage)
+        self._tell()
+
+    def raise_if_cancelled(self) -> None:
+        if self._cancelled:
+            raise QueryCancelled("The query was cancelled.")
+
+    def cancel(self) -> None:
+        """Stop it wherever it is. Returns at once; nothing happens where it has ended."""
+        with self._changed:
+            self._cancelled = True
+            stop = self._stop
+            self._changed.notify_all()
+        self._tell()
+        if stop is not None and not self.done:
+            # In a thread, because the engine may be busy; it remembers a cancellation that comes too early.
+            threading.Thread(target=stop, args=[self.query_id], name="cancel", daemon=True).start()
+
+    def result(self) -> T:
+        """What came of it. Raises what it failed with, and LookupError while it still runs."""
+        if self._outcome is None:
+            raise LookupError(f"The query {self.query_id} still runs.")
+        found, error = self._outcome
+        if error is not None:
+            raise error
+        return found  # type: ignore[return-value]  # an outcome without error has a result
+
+    def settle(self, result: T | None, error: BaseException | None) -> None:
+        """Note the outcome, once."""
+        with self._changed:
+            self._outcome = (result, error)
+        for finish in self._at_end:
+            finish()
+        self._tell()
+
+    def at_end(self, finish: Callable[[], None]) -> None:
+        """Call `finish` once it has ended, in its thread; at once where it has."""
+        with self._changed:
+            if not self.done:
+                self._at_end.append(finish)
+                return
+        finish()
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Call `listener`, from any thread, whenever the run has changed."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    async def follow(self, report: Report, seconds: float | None = None, *, keep: bool = False) -> bool:
+        """Wait for the end, at most `seconds`, reporting each stage and a sign of life between. Whether it has ended.
+
+        A caller that goes away meanwhile takes the statement with it, unless it is one to `keep`.
+        """
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+                loop.call_soon_threadsafe(changed.set)
+
+        try:
+            with self.heard_by(wake), anyio.move_on_after(seconds):
+                told = 0
+                while not self.done:
+                    changed.clear()
+                    for stage in self.stages[told:]:
+                        told += 1
+                        await report(stage)
+                    if self.done:
+                        break
+                    with anyio.move_on_after(BEAT_SECONDS) as quiet:
+                        await changed.wait()
+                    if quiet.cancelled_caught:
+                        await report(f"{self.stage}, {self.elapsed_seconds:.0f} s so far")
+                for stage in self.stages[told:]:
+                    await report(stage)
+        except anyio.get_cancelled_exc_class():
+            if not keep:
+                self.cancel()
+            raise
+        return self.done
+
+    def _tell(self) -> None:
+        for listener in [*self._listeners]:
+            listener()
+
+
+@dataclass(frozen=True)
+class Places:
+    """How many statements may run at once, how many of one caller, and how long one may wait for its turn."""
+
+    most: int
+    each: int
+    patience_seconds: float
+
+    @property
+    def queue(self) -> int:
+        return self.most * _QUEUED_PER_SLOT
+
+
+class Runner:
+    """Runs statements in threads, in the order of their arrival, each caller within its share."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._pool = ThreadPoolExecutor(places.most + places.queue, thread_name_prefix="statement")
+        self._changed = threading.Condition()
+        self._waiting: list[Run[Any]] = []
+        self._running: Counter[str] = Counter()
+        self._open: set[Run[Any]] = set()
+
+    def begin(self, run: Run[T], work: Callable[[], T]) -> None:
+        """Start a statement's thread. Raises ResourceLimit where too many wait already."""
+        with self._changed:
+            if len(self._open) >= self._places.most + self._places.queue:
+                raise ResourceLimit(
+                    f"{len(self._open)} statements run or wait already, which is all that this server takes. "
+                    "Try again in a minute."
+                )
+            self._open.add(run)
+        self._pool.submit(self._perform, run, work)
+
+    def close(self) -> None:
+        """Cancel all statements and let their threads end."""
+        with self._changed:
+            left = [*self._open]
+        for run in left:
+            run.cancel()
+        with self._changed:
+            self._changed.notify_all()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _perform(self, run: Run[T], work: Callable[[], T]) -> None:
+        result: T | None = None
+        failure: BaseException | None = None
+        try:
+            with self._turn(run):
+                result = work()
+        except BaseException as error:  # noqa: BLE001  (whoever waits raises it)
+            failure = error
+        finally:
+            with self._changed:
+                self._open.discard(run)
+            run.settle(result, failure)
+
+    @contextmanager
+    def _turn(self, run: Run[Any]) -> Iterator[None]:
+        """Wait for a place, no longer than the patience of all, or until it is cancelled."""
+        with self._changed, run.heard_by(self._look_again):
+            self._waiting.append(run)
+            try:
+                if not self._may_run(run):
+                    run.enter(f"waiting: {self._running.total()} statements are running")
+                came = self._changed.wait_for(lambda: run.cancelled or self._may_run(run), self._patience(run))
+                run.raise_if_cancelled()
+                if not came:
+                    raise self._too_long(run)
+                self._running[run.caller] += 1
+            finally:
+                self._waiting.remove(run)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running[run.caller] -= 1
+                self._changed.notify_all()
+
+    def _may_run(self, run: Run[Any]) -> bool:
+        """Whether it is the first of those whose callers have a place left. Holds `_changed`."""
+        if self._running.total() >= self._places.most:
+            return False
+        able = (other for other in self._waiting if self._running[other.caller] < self._places.each)
+        return next(able, None) is run
+
+    def _look_again(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _patience(self, run: Run[Any]) -> float:
+        return max(0.0, self._places.patience_seconds - run.elapsed_seconds)
+
+    def _too_long(self, run: Run[Any]) -> ResourceLimit:
+        yours = self._running[run.caller]
+        return ResourceLimit(
+            f"{self._running.total()} statements were running ({yours} of them yours) for "
+            f"{self._places.patience_seconds:g} s and none ended. Try again in a minute, with a cheaper statement, or "
+            "end one of yours with cancel_query."
+        )
