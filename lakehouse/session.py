@@ -86,6 +86,14 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
             optimize=True,
             ordered_write=True,
         ),
+        "databricks": Capabilities(
+            dialect="spark",
+            readings=(),  # only EXPLAIN would tell, and that itself runs what some statements hide
+            time_travel=True,
+            cancel=True,
+            optimize=True,
+            ordered_write=True,
+        ),
     }
 )
 

@@ -7,6 +7,7 @@ form, but Spark 4.2 has it for views and not for Delta tables (NOT_SUPPORTED_COM
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -23,9 +24,8 @@ Run = Callable[[str], Sequence[Row]]
 _VIEWS = frozenset({"VIEW", "MATERIALIZED_VIEW"})
 _NO_RELATIONS = frozenset({"METRIC_VIEW"})
 
-_OUTDATED = frozenset({"TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "DELTA_SCHEMA_CHANGED", "UNRESOLVED_COLUMN"})
-"""Spark's conditions (the part before a dot) of a statement that was checked against tables as they no longer are."""
-
+_NOT_THERE = frozenset({"TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND"})
+_NO_COLUMN = re.compile(r"name `(?:[^`]*`\.`)*([^`]*)` cannot be resolved")
 _FORBIDDEN = "INSUFFICIENT_PERMISSIONS"
 _DETAILS = "# Detailed Table Information"
 
@@ -35,28 +35,26 @@ def quoted(*parts: str) -> str:
     return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
 
 
-def is_outdated(error: QueryFailed) -> bool:
-    """Whether a failure says that a name is not there which the catalogue said was."""
-    return (error.condition or "").partition(".")[0] in _OUTDATED
-
-
 class RemoteCatalog:
     """The tables of one `catalog.schema`. Safe for several threads.
 
-    Read when they are first asked for and kept until something says that they have changed: `forget` (a statement
-    failed because a name was not there) or `refresh` (somebody asked for the tables themselves).
+    Read when they are first asked for and kept until something says that they have changed: a failed statement
+    (`learn_from`), or somebody who wants to see the tables as they are now (`refresh`).
     """
 
     def __init__(self, schema: str, run: Run) -> None:
         self._schema = schema
         self._path = tuple(schema.split("."))
         self._run = run
+        self._has_information_schema = True
         self._reading = threading.Lock()
         self._known: tuple[TableInfo, ...] | None = None
-        self._has_information_schema = True
 
     def tables(self) -> tuple[TableInfo, ...]:
         """All tables and views, by name. Raises LakeError where there are none, or what `run` raises."""
+        known = self._known
+        if known is not None:
+            return known
         with self._reading:  # two who ask at once wait for the same answer
             if self._known is None:
                 self._known = self._read()
@@ -64,13 +62,21 @@ class RemoteCatalog:
 
     def refresh(self) -> tuple[TableInfo, ...]:
         """The same, looked at anew."""
-        self.forget()
-        return self.tables()
-
-    def forget(self) -> None:
-        """Look again when the tables are next asked for."""
         with self._reading:
+            self._known = self._read()
+            return self._known
+
+    def learn_from(self, error: QueryFailed) -> None:
+        """Look again for the next who asks, where a checked statement failed because a known name is not there."""
+        if self._is_contradicted_by(error):
             self._known = None
+
+    def _is_contradicted_by(self, error: QueryFailed) -> bool:
+        kind = (error.condition or "").partition(".")[0]
+        if kind == "UNRESOLVED_COLUMN" and (found := _NO_COLUMN.search(str(error))):
+            name = found[1].lower()
+            return any(column.name.lower() == name for table in self._known or () for column in table.columns)
+        return kind in _NOT_THERE
 
     def _read(self) -> tuple[TableInfo, ...]:
         found = self._from_information_schema() if self._has_information_schema else None
@@ -123,7 +129,7 @@ class RemoteCatalog:
         try:
             report = self._run(f"DESCRIBE TABLE EXTENDED {quoted(*self._path, name)}")
         except QueryFailed as error:
-            if is_outdated(error) or error.condition == _FORBIDDEN:
+            if error.condition in _NOT_THERE or error.condition == _FORBIDDEN:
                 return
             raise
         columns, details = _parts(report)

@@ -1,0 +1,85 @@
+"""A circuit breaker: where a service cannot be reached, callers are told so at once instead of waiting each.
+
+After some failures in a row it is open for a while and every attempt fails fast. Then one attempt, the probe, is let
+through: it closes the breaker where it succeeds and opens it again where it does not.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from lakehouse.errors import EngineUnavailable
+
+
+class Breaker:
+    """Counts the failures to reach one service. Safe for several threads.
+
+    `service` is what callers are told of it. `failures` in a row open it for `pause_seconds`; `clock` gives
+    seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        failures: int = 5,
+        pause_seconds: float = 15.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service = service
+        self._most = failures
+        self._pause = pause_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        # All that follows is read and written under `_lock`.
+        self._failed = 0
+        self._open_until: float | None = None
+        self._probing = False
+
+    @contextmanager
+    def attempt(self, unreachable: type[Exception]) -> Iterator[None]:
+        """Do something with the service: `unreachable` counts as a failure, any other exception as neither.
+
+        Raises EngineUnavailable where the breaker is open.
+        """
+        probe = self._enter()
+        try:
+            yield
+        except unreachable:
+            self._fail()
+            raise
+        else:
+            self._succeed()
+        finally:
+            if probe:
+                with self._lock:
+                    self._probing = False
+
+    def _enter(self) -> bool:
+        """Let an attempt in, and tell whether it is the probe."""
+        with self._lock:
+            if self._open_until is None:
+                return False
+            left = self._open_until - self._clock()
+            if left > 0 or self._probing:
+                again = f"Its next try is in {math.ceil(left)} s" if left > 0 else "It is being tried right now"
+                raise EngineUnavailable(
+                    f"{self._service} could not be reached {self._failed} times in a row. {again}: ask again then."
+                )
+            self._probing = True
+            return True
+
+    def _fail(self) -> None:
+        with self._lock:
+            self._failed += 1
+            if self._failed >= self._most:
+                self._open_until = self._clock() + self._pause
+
+    def _succeed(self) -> None:
+        with self._lock:
+            self._failed = 0
+            self._open_until = None

@@ -1,0 +1,189 @@
+"""How the server proves to a Databricks workspace who it is.
+
+Four ways, under the names that Databricks' unified authentication gave them. A token is handed to the connector as it
+is; for the others `databricks-sdk` gets tokens and renews them. Nothing connects before the first query.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from lakehouse.errors import EngineUnavailable, UsageError
+from lakehouse.settings import Settings, variable_name
+
+log = logging.getLogger(__name__)
+
+Headers = Callable[[], dict[str, str]]
+"""Gives the headers that prove who asks, renewed where they were about to expire."""
+
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "pat": ("databricks_token",),
+    "oauth-m2m": ("databricks_client_id", "databricks_client_secret"),
+    "azure-client-secret": ("arm_tenant_id", "arm_client_id", "arm_client_secret"),
+    "azure-msi": ("arm_use_msi",),
+}
+"""The settings that each way needs."""
+
+_SHOWS: Final[Mapping[str, tuple[str, ...]]] = {**_NEEDS, "azure-client-secret": ("arm_client_secret",)}
+"""Those that show that it is wanted: a managed identity has a client ID and a tenant too."""
+
+# Azure Databricks' application in every tenant (databricks.sdk.environments.ARM_DATABRICKS_RESOURCE_ID).
+_AZURE_DATABRICKS = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"
+IDENTITY_SERVICE = "http://169.254.169.254/metadata/identity/oauth2/token"
+"""Azure's instance metadata service, which machines ask for tokens of their managed identity."""
+
+_SIGN_IN_SECONDS = 20
+
+
+class SignIn:
+    """One way to sign in, chosen from the settings.
+
+    Raises UsageError where none is set, several are, or one is incomplete; its text names the variables.
+    """
+
+    def __init__(self, settings: Settings, *, identity_service: str = IDENTITY_SERVICE) -> None:
+        self.way = _chosen(settings)
+        self._settings = settings
+        self._identity_service = identity_service
+        self._lock = threading.Lock()
+        self._headers: Headers | None = None
+
+    @property
+    def variables(self) -> str:
+        """The variables that it was made of, for messages."""
+        return ", ".join(variable_name(field) for field in _NEEDS[self.way])
+
+    def arguments(self) -> dict[str, Any]:
+        """What `databricks.sql.connect` takes for it."""
+        if self.way == "pat":
+            return {"access_token": _secret(self._settings, "databricks_token")}
+        return {"credentials_provider": lambda: self._proof}
+
+    def renew(self) -> bool:
+        """Sign in anew with the next request. False where that changes nothing: a token is what it is."""
+        with self._lock:
+            self._headers = None
+        return self.way != "pat"
+
+    def _proof(self) -> dict[str, str]:
+        """The headers of one request.
+
+        The name of the first is in lower case on purpose. The connector wraps every provider in one for token
+        federation that acts on `Authorization` alone: it would keep a token for an hour whatever the SDK renews, drop
+        the second header that Azure needs, and send foreign tokens away for an exchange. Headers have no case.
+        """
+        try:
+            with self._lock:
+                if self._headers is None:
+                    self._headers = self._open()
+                headers = self._headers()
+        except (ValueError, OSError, NotImplementedError, KeyError) as error:  # what the SDK and `requests` raise
+            log.warning("Signing in to Databricks failed: %s", type(error).__name__)
+            raise EngineUnavailable(
+                f"Signing in to Databricks with {self.variables} failed: {_reason(error)} Check these settings, "
+                "and that the identity may use the workspace."
+            ) from error
+        return {"authorization" if name == "Authorization" else name: value for name, value in headers.items()}
+
+    def _open(self) -> Headers:
+        if self.way == "azure-msi":
+            return _managed_identity(self._identity_service, self._settings.arm_client_id)
+        from databricks.sdk.config import Config
+
+        host = workspace(self._settings.databricks_host)
+        of_way: dict[str, Mapping[str, Any]] = {
+            "oauth-m2m": {
+                "client_id": self._settings.databricks_client_id,
+                "client_secret": _secret(self._settings, "databricks_client_secret"),
+                # By default the SDK asks the host for this address, and older hosts do not tell.
+                "discovery_url": f"{host}/oidc/.well-known/oauth-authorization-server",
+            },
+            "azure-client-secret": {
+                "azure_tenant_id": self._settings.arm_tenant_id,
+                "azure_client_id": self._settings.arm_client_id,
+                "azure_client_secret": _secret(self._settings, "arm_client_secret"),
+            },
+        }
+        config = Config(
+            host=host,
+            auth_type=self.way,
+            http_timeout_seconds=_SIGN_IN_SECONDS,
+            retry_timeout_seconds=_SIGN_IN_SECONDS,
+            disable_async_token_refresh=True,  # its threads would outlive the engine
+            **of_way[self.way],
+        )
+        return config.authenticate
+
+
+def workspace(host: str | None) -> str:
+    """The URL of a workspace, however its name was given. Raises UsageError where it would be reached without TLS."""
+    if not host:
+        raise UsageError("The databricks engine needs DATABRICKS_HOST: the URL of the workspace.")
+    parts = urlsplit(host if "://" in host else f"https://{host}")
+    if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "localhost"}:
+        raise UsageError("DATABRICKS_HOST must begin with https://: a token is sent there.")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _chosen(settings: Settings) -> str:
+    """The way that the settings say."""
+    given = settings.databricks_auth_type
+    if given is not None and given not in _NEEDS:
+        raise UsageError(f"DATABRICKS_AUTH_TYPE is {given!r}; this server knows {', '.join(_NEEDS)}.")
+    wanted = [given] if given else [way for way, shows in _SHOWS.items() if any(getattr(settings, f) for f in shows)]
+    if not wanted:
+        ways = "; ".join(f"{_variables(needs)} ({way})" for way, needs in _NEEDS.items())
+        raise UsageError(f"The databricks engine needs a way to sign in. Set one of: {ways}.")
+    if len(wanted) > 1:
+        raise UsageError(
+            f"Several ways to sign in to Databricks are set: {', '.join(wanted)}. Unset all but one, or say which "
+            "counts with DATABRICKS_AUTH_TYPE."
+        )
+    missing = [field for field in _NEEDS[wanted[0]] if not getattr(settings, field)]
+    if missing:
+        raise UsageError(f"Signing in to Databricks with {wanted[0]} also needs {_variables(missing)}.")
+    return wanted[0]
+
+
+def _variables(fields: tuple[str, ...] | list[str]) -> str:
+    return " and ".join(variable_name(field) for field in fields)
+
+
+def _secret(settings: Settings, field: str) -> str:
+    value = getattr(settings, field)
+    assert value is not None, "checked when the way was chosen"  # noqa: S101  (for the type checker)
+    return str(value.get_secret_value())
+
+
+def _managed_identity(service: str, client_id: str | None) -> Headers:
+    """Tokens of the machine's own identity. The SDK for Python has no such way (0.156)."""
+    import requests
+    from databricks.sdk.oauth import Refreshable, Token
+
+    asked = {"api-version": "2018-02-01", "resource": _AZURE_DATABRICKS}
+    if client_id:
+        asked["client_id"] = client_id
+
+    class Identity(Refreshable):
+        def refresh(self) -> Token:
+            answer = requests.get(service, params=asked, headers={"Metadata": "true"}, timeout=_SIGN_IN_SECONDS)
+            answer.raise_for_status()
+            found = answer.json()
+            # The service keeps a token for most of its life, so asking again a little early costs nothing.
+            expiry = datetime.now() + timedelta(seconds=int(found["expires_in"]))  # noqa: DTZ005  (as the SDK counts)
+            return Token(access_token=found["access_token"], token_type="Bearer", expiry=expiry)  # noqa: S106
+
+    identity = Identity()
+    return lambda: {"Authorization": f"Bearer {identity.token().access_token}"}
+
+
+def _reason(error: Exception) -> str:
+    """Why it failed, where that is the service's own short code (`invalid_client: …`); else only what kind it was."""
+    text = str(error).splitlines()[0][:200] if str(error) else ""
+    code = text.partition(":")[0]
+    return f"{text}." if "_" in code and code.replace("_", "").isalpha() else f"{type(error).__name__}."

@@ -1,0 +1,134 @@
+"""What the connector's exceptions mean: who is to blame, and whether the same may be tried again.
+
+The connector is told never to try again by itself (`databricks_session.open_session`): it would send a statement
+twice where a connection breaks, and sleeps where nobody can wake it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from lakehouse.errors import LakehouseError, QueryFailed, ResourceLimit
+from mcp_server.engines.failures import explain_failure
+
+_LOCATION = re.compile(r"\[(?:s3a?|abfss?|gs|r2|wasbs?|adl|dbfs|file|hdfs|https?):/[^\]]*\]")
+_ADDRESS = re.compile(r"\b(?:s3a?|abfss?|gs|r2|wasbs?|adl|dbfs|file|hdfs|https?):/[^\s,;\]})'\"]+")
+_GONE = re.compile(
+    r"Invalid (?:Session|Operation)Handle|INVALID_HANDLE|RESOURCE_DOES_NOT_EXIST|unexpectedly closed", re.IGNORECASE
+)
+# Java's class names and the thrift server's own words before Spark's sentence.
+_PREAMBLE = re.compile(r"\A(?:[\w.$]+(?:Exception|Error)?: |Error running query: )+(?=\[[A-Z])")
+
+
+class UnreachableError(Exception):
+    """The warehouse did not answer. `sent` tells whether the request may have arrived all the same."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.sent = sent
+
+
+class BusyError(Exception):
+    """It answered that it has no time (HTTP 429), or is not up yet (503). `seconds` is what it asks to wait."""
+
+    def __init__(self, code: int, seconds: float) -> None:
+        super().__init__(f"HTTP {code}")
+        self.code = code
+        self.seconds = seconds
+
+
+class DeniedError(Exception):
+    """It did not accept who asks (HTTP 401 or 403)."""
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(f"HTTP {code}{': ' if said else ''}{said}")
+
+
+class GoneError(Exception):
+    """It does not know the session or the operation any more, so it did nothing of what was asked."""
+
+
+def hide_addresses(text: str) -> str:
+    """A text without storage locations and URLs, which are nobody's business."""
+    return _ADDRESS.sub("<storage>", _LOCATION.sub("[<storage>]", text))
+
+
+@contextmanager
+def sorted_out(names: Mapping[str, str]) -> Iterator[None]:
+    """Turn what the connector raises into one of this module's exceptions, or into a LakehouseError.
+
+    `names` says what to write for the host and the path of the warehouse.
+    """
+    from databricks.sql import exc
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except HTTPError as error:
+        raise _unreached(error) from error
+    except exc.RequestError as error:
+        raise _answered(error, names) from error
+    except exc.Error as error:
+        raise _failed(error, names) from error
+
+
+def _unreached(error: Exception) -> UnreachableError:
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    cause: Any = getattr(error, "reason", None) or error  # of MaxRetryError, which holds what it gave up on
+    return UnreachableError(_plainly(cause), sent=not isinstance(cause, NewConnectionError | ConnectTimeoutError))
+
+
+def _plainly(cause: BaseException) -> str:
+    """What happened on the wire, without the address."""
+    words = {
+        "NewConnectionError": "nothing accepts connections at its address",
+        "NameResolutionError": "its host name is not known",
+        "ConnectTimeoutError": "it did not accept a connection in time",
+        "ReadTimeoutError": "it did not answer in time",
+        "ProtocolError": "the connection broke",
+        "SSLError": "its TLS certificate was not accepted",
+        "ProxyError": "the proxy did not let the connection through",
+    }
+    name = type(cause).__name__
+    return words.get(name, name)
+
+
+def _answered(error: Any, names: Mapping[str, str]) -> Exception:
+    """An answer that is no Thrift message, or none at all."""
+    context: Mapping[str, Any] = error.context
+    origin = next((arg for arg in error.args[1:] if isinstance(arg, BaseException)), None)
+    if isinstance(origin, LakehouseError):  # of our own sign-in, on its way through the connector
+        return origin
+    said = _clean(str(context.get("error-message") or "").strip(" :"), names)
+    match context.get("http-code") if origin is not None else None:  # without a cause the code is the last request's
+        case 401 | 403 as code:
+            return DeniedError(code, said)
+        case 429 | 503 as code:
+            return BusyError(code, float(context.get("bounded-retry-delay") or 0))
+        case 404:
+            return GoneError(said or "HTTP 404")
+        case int() as code if code >= 400:
+            return UnreachableError(f"it answered HTTP {code}{': ' if said else ''}{said}", sent=True)
+    return UnreachableError("the connection broke", sent=True)
+
+
+def _failed(error: Any, names: Mapping[str, str]) -> Exception:
+    """An error of the statement, in Spark's words."""
+    raw = str(error.message or type(error).__name__)
+    if _GONE.search(raw):
+        return GoneError(_clean(raw.splitlines()[0], names))
+    failure = explain_failure(RuntimeError(_PREAMBLE.sub("", raw)), names)
+    text = hide_addresses(failure.text)
+    if failure.kind in {"memory", "large"}:
+        return ResourceLimit(f"The warehouse could not hold what the query needs: {text} Read less: filter, aggregate.")
+    return QueryFailed(text, condition=failure.condition, sqlstate=failure.sqlstate)
+
+
+def _clean(text: str, names: Mapping[str, str]) -> str:
+    for place in sorted(names, key=len, reverse=True):
+        text = text.replace(place, names[place])
+    return hide_addresses(text)[:300]

@@ -1,0 +1,175 @@
+"""One session of a SQL warehouse and one statement in it, through databricks-sql-connector 4.9.
+
+The connector is imported when the first session is opened: that takes 3.5 s.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.errors import QueryFailed, ResourceLimit, UsageError
+from mcp_server.engines.databricks_errors import sorted_out
+from mcp_server.engines.databricks_types import arrow_table, in_utc, spark_types
+from mcp_server.engines.wire import MAX_RESULT_BYTES
+from mcp_server.models import ResultSet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mcp_server.engines.databricks_auth import SignIn
+
+_QUERY = re.compile(r"\s*(?:\(\s*)*(?:SELECT|WITH|FROM|VALUES|TABLE|SHOW|DESCRIBE|DESC|EXPLAIN)\b", re.IGNORECASE)
+_BATCH_ROWS = 500
+"""Rows asked for at a time, after each of which the size of all is looked at."""
+_BATCH_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """Where statements run. `uri` stands in the place of host and path, for a warehouse without TLS in tests."""
+
+    host: str
+    http_path: str
+    catalog: str
+    schema: str
+    statement_seconds: int
+    """When the warehouse itself stops a statement: beyond every deadline, for the case that nobody is left to do so."""
+    socket_seconds: float = 60.0
+    uri: str | None = None
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What to write for its addresses in texts for callers."""
+        identifier = self.http_path.rstrip("/").rpartition("/")[2]
+        shown = {self.host: "<workspace>", self.http_path: "<warehouse>", identifier: "<warehouse>"}
+        return {name: word for name, word in shown.items() if name}
+
+
+def load_connector() -> None:
+    """Import the connector. Raises UsageError, with the command, where it is not installed."""
+    try:
+        from databricks import sql  # noqa: F401  (loaded early, used later)
+    except ImportError as error:
+        raise UsageError(
+            f"The databricks engine is not installed ({error.name} is missing). "
+            "Run: pip install 'imdb-lakehouse-mcp[databricks]'"
+        ) from error
+    # What goes wrong is raised to us and said once; the connector logs it too, with host names and stacks.
+    logging.getLogger("databricks.sql").setLevel(logging.CRITICAL)
+
+
+class Session:
+    """An open session, for one statement at a time. Raises as `sorted_out` says."""
+
+    def __init__(self, warehouse: Warehouse, sign_in: SignIn) -> None:
+        from databricks import sql
+
+        self._warehouse = warehouse
+        self.used_by_queries_only = True
+        uri = {} if warehouse.uri is None else {"_connection_uri": warehouse.uri}
+        with sorted_out(warehouse.names):
+            self._connection: Any = sql.connect(
+                server_hostname=warehouse.host,
+                http_path=warehouse.http_path,
+                catalog=warehouse.catalog,
+                schema=warehouse.schema,
+                session_configuration={
+                    "ANSI_MODE": "true",
+                    "TIMEZONE": "UTC",
+                    "STATEMENT_TIMEOUT": str(warehouse.statement_seconds),
+                },
+                user_agent_entry="imdb-lakehouse-mcp",
+                enable_telemetry=False,  # where that is blocked, opening would take half a minute longer
+                use_cloud_fetch=False,  # answers are small; links to storage would need a way there
+                _socket_timeout=warehouse.socket_seconds,
+                # One attempt and no more, which only the older of its two ways to try again can promise.
+                _enable_v3_retries=False,
+                _retry_stop_after_attempts_count=1,
+                _retry_delay_max=60,  # where Retry-After is cut, in `bounded-retry-delay`
+                **uri,
+                **sign_in.arguments(),
+            )
+
+    def submit(self, sql: str, most_rows: int) -> Statement:
+        """Hand a statement to the warehouse, which runs it and keeps at most so many rows of its answer."""
+        self.used_by_queries_only &= _QUERY.match(sql) is not None
+        cursor = self._connection.cursor(
+            arraysize=min(most_rows, 10_000), buffer_size_bytes=_BATCH_BYTES, row_limit=most_rows
+        )
+        with sorted_out(self._warehouse.names):
+            cursor.execute_async(sql)
+        return Statement(cursor, self._warehouse.names, most_rows)
+
+    def close(self) -> None:
+        """End it, and with it whatever still runs in it. Never raises: the connector swallows what goes wrong."""
+        self._connection.close()
+
+
+@dataclass
+class Statement:
+    """A statement that the warehouse has accepted."""
+
+    cursor: Any
+    names: Mapping[str, str]
+    most_rows: int
+    _command: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._command = self.cursor.active_command_id
+
+    def is_pending(self) -> bool:
+        """Whether it waits or runs. Raises QueryFailed where it has failed."""
+        from databricks.sql.backend.types import CommandState
+
+        with sorted_out(self.names):
+            state = self.cursor.get_query_state()
+        if state is CommandState.FAILED:  # without an error: the warehouse's own time limit
+            raise QueryFailed("The warehouse stopped the statement: it ran longer than STATEMENT_TIMEOUT allows.")
+        return state in {CommandState.PENDING, CommandState.RUNNING}
+
+    def was_cancelled(self) -> bool:
+        """Whether it was stopped before its end."""
+        from databricks.sql.backend.types import CommandState
+
+        with sorted_out(self.names):
+            return self.cursor.get_query_state() is CommandState.CANCELLED
+
+    def cancel(self) -> None:
+        """Ask the warehouse to stop it. That may be too early to do anything: ask until it has ended."""
+        with sorted_out(self.names):
+            self.cursor.cancel()
+
+    def fetch(self) -> ResultSet:
+        """The rows of a statement that has ended. Raises ResourceLimit where they are too large."""
+        with sorted_out(self.names):
+            self.cursor.get_async_execution_result()
+            batches: list[pa.Table] = []
+            rows = size = 0
+            while rows < self.most_rows:
+                batch = arrow_table(self.cursor.fetchmany_arrow(min(_BATCH_ROWS, self.most_rows - rows)))
+                if batch.num_rows or not batches:
+                    batches.append(batch)
+                if not batch.num_rows:
+                    break
+                rows, size = rows + batch.num_rows, size + batch.nbytes
+                if size > MAX_RESULT_BYTES:
+                    raise ResourceLimit(
+                        f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. Name the columns that you need, or "
+                        "aggregate."
+                    )
+        import pyarrow as pa
+
+        table = pa.concat_tables(batches)
+        return ResultSet(in_utc(table), spark_types(table.schema))
+
+    def close(self) -> None:
+        """Let the warehouse forget it. A cursor does so only where rows were fetched from it."""
+        with sorted_out(self.names):
+            if self.cursor.active_result_set is not None:
+                self.cursor.close()
+            else:
+                self.cursor.backend.close_command(self._command)

@@ -1,0 +1,120 @@
+"""The warehouse's Arrow tables: their Spark SQL types, and timestamps in UTC.
+
+The server writes each column's type beside it, in the field's metadata (`Spark:DataType:JsonType`: the JSON of Spark's
+DataType). Where it does not, Arrow's type tells all but intervals, which arrive as text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_JSON_TYPE = b"Spark:DataType:JsonType"
+
+# Names in the JSON of Spark's DataType (`typeName`) where those of SQL (`simpleString`) are others.
+_SQL_NAMES: Mapping[str, str] = {
+    "byte": "tinyint",
+    "short": "smallint",
+    "integer": "int",
+    "long": "bigint",
+    "null": "void",
+}
+
+
+def spark_types(schema: pa.Schema) -> tuple[str, ...]:
+    """Spark SQL's names of the columns' types."""
+    return tuple(_type_of(field) for field in schema)
+
+
+def in_utc(table: pa.Table) -> pa.Table:
+    """The same moments with their zone written as UTC, in whatever zone the session was (`Etc/UTC`)."""
+    import pyarrow as pa
+
+    wanted = pa.schema([pa.field(field.name, _utc(field.type)) for field in table.schema])
+    return table.cast(wanted)
+
+
+def arrow_table(found: Any) -> pa.Table:
+    """What the connector fetched, as Arrow: statements such as SHOW may answer in columns of plain values."""
+    import pyarrow as pa
+
+    if isinstance(found, pa.Table):
+        return found
+    return pa.Table.from_arrays([pa.array(column) for column in found.column_table], names=list(found.column_names))
+
+
+def _type_of(field: pa.Field) -> str:
+    written = (field.metadata or {}).get(_JSON_TYPE)
+    return _from_json(json.loads(written)) if written else _from_arrow(field.type)
+
+
+def _from_json(kind: Any) -> str:
+    """Spark's `DataType.simpleString`, given its JSON (org.apache.spark.sql.types.DataType.fromJson reads the same)."""
+    if isinstance(kind, str):
+        return _SQL_NAMES.get(kind, kind)
+    match kind["type"]:
+        case "array":
+            return f"array<{_from_json(kind['elementType'])}>"
+        case "map":
+            return f"map<{_from_json(kind['keyType'])},{_from_json(kind['valueType'])}>"
+        case "struct":
+            return "struct<" + ",".join(f"{f['name']}:{_from_json(f['type'])}" for f in kind["fields"]) + ">"
+        case "udt":
+            return _from_json(kind["sqlType"])
+        case other:
+            return _from_json(str(other))
+
+
+def _from_arrow(kind: pa.DataType) -> str:
+    import pyarrow as pa
+
+    is_a = pa.types
+    if is_a.is_list(kind) or is_a.is_large_list(kind):
+        return f"array<{_from_arrow(kind.value_type)}>"
+    if is_a.is_map(kind):
+        return f"map<{_from_arrow(kind.key_type)},{_from_arrow(kind.item_type)}>"
+    if is_a.is_struct(kind):
+        fields = (kind.field(i) for i in range(kind.num_fields))
+        return "struct<" + ",".join(f"{f.name}:{_from_arrow(f.type)}" for f in fields) + ">"
+    if is_a.is_decimal(kind):
+        return f"decimal({kind.precision},{kind.scale})"
+    if is_a.is_timestamp(kind):
+        return "timestamp" if kind.tz else "timestamp_ntz"
+    return _PLAIN.get(str(kind), str(kind))
+
+
+_PLAIN: Mapping[str, str] = {
+    "bool": "boolean",
+    "int8": "tinyint",
+    "int16": "smallint",
+    "int32": "int",
+    "int64": "bigint",
+    "float": "float",
+    "double": "double",
+    "string": "string",
+    "large_string": "string",
+    "binary": "binary",
+    "large_binary": "binary",
+    "date32[day]": "date",
+    "duration[us]": "interval day to second",
+    "null": "void",
+}
+
+
+def _utc(kind: pa.DataType) -> pa.DataType:
+    """The type as it is, zones within replaced; fields may be null, as PyArrow's casts demand."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", "UTC" if kind.tz else None)
+    if pa.types.is_list(kind):
+        return pa.list_(_utc(kind.value_type))
+    if pa.types.is_map(kind):
+        return pa.map_(_utc(kind.key_type), _utc(kind.item_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(kind.field(i).name, _utc(kind.field(i).type)) for i in range(kind.num_fields)])
+    return kind
