@@ -1,0 +1,168 @@
+"""What a query would cost, for those who decide before it runs: a text, a structure, and the budget that may refuse it.
+
+Sizes are those of whole files after pruning. Engines read only the columns they need of them, so a query reads less
+than is said here; it never needs a file that is not counted (docs/estimates.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import BaseModel
+
+from lakehouse.errors import ResourceLimit
+from mcp_server.models import CheckedQuery, Estimate, Filter, Scan, ScanEstimate, TableInfo
+
+_SHOWN_VALUES = 3
+_SHOWN_FILTERS = 4
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+class TableCost(BaseModel):
+    """One reading of a table: what is left after pruning, and what there is. `rows` is null where it is not known."""
+
+    table: str
+    version: int | None
+    files: int
+    files_total: int
+    bytes: int
+    bytes_total: int
+    rows: int | None
+
+
+class DryRun(BaseModel):
+    """What a statement would do; nothing of it has run. `refused` says why it would not be run, by the scan budget.
+
+    `upper_bound` is true where the engine knows whole tables only, and pruning is not in the numbers.
+    """
+
+    status: Literal["dry_run"]
+    engine: str
+    sql: str
+    rewrites: list[str]
+    tables: list[TableCost]
+    files: int
+    bytes: int
+    upper_bound: bool
+    row_limit: int
+    refused: str | None
+    warnings: list[str]
+    advice: list[str]
+
+
+def dry_run(query: CheckedQuery, estimate: Estimate, *, engine: str, refused: str | None = None) -> tuple[str, DryRun]:
+    """The text for a model and the structure for a program. `refused` is the text of what `check_budget` raised."""
+    found = DryRun(
+        status="dry_run",
+        engine=engine,
+        sql=query.sql,
+        rewrites=list(query.rewrites),
+        tables=[TableCost(**vars(scan)) for scan in estimate.scans],
+        files=estimate.files,
+        bytes=estimate.bytes,
+        upper_bound=not estimate.exact,
+        row_limit=query.limit.rows,
+        refused=refused,
+        warnings=list(query.caveats),
+        advice=list(query.advice),
+    )
+    return _text(query, estimate, found), found
+
+
+def check_budget(query: CheckedQuery, estimate: Estimate, tables: Iterable[TableInfo], max_scan_mb: int | None) -> None:
+    """Raises ResourceLimit, with the code `scan_budget`, where a query would read more than `max_scan_mb` MiB."""
+    budget = (max_scan_mb or 0) << 20
+    if max_scan_mb is None or estimate.bytes <= budget:
+        return
+    largest = max(estimate.scans, key=lambda scan: scan.bytes)
+    info = next((table for table in tables if table.name == largest.table), None)
+    room = budget - (estimate.bytes - largest.bytes)
+    raise ResourceLimit(
+        f"The query would read {_size(estimate.bytes)} in {estimate.files:,} files, and one query may read "
+        f"{_size(budget)} (IMDB_MAX_SCAN_MB). {largest.table} takes {_size(largest.bytes)} of it. "
+        f"{_way_out(query, largest, info, room)}",
+        code="scan_budget",
+    )
+
+
+def _way_out(query: CheckedQuery, largest: ScanEstimate, info: TableInfo | None, room: int) -> str:
+    """Which condition would bring a query below its budget, as far as the layout of the largest table tells."""
+    filtered = {each.column for scan in query.scans if scan.table == largest.table for each in scan.filters}
+    ordered = list(info.clustered_by) if info is not None else []
+    fitting = room * largest.files // largest.bytes if largest.bytes else 0
+    if fitting < 1 or not ordered:
+        return (
+            "No condition on one column is known to bring it below: read a smaller table or view, or ask whoever runs "
+            "the server for a larger budget."
+        )
+    column = next((name for name in ordered if name not in filtered), ordered[0])
+    what = "a narrower condition on" if column in filtered else "a condition on"
+    return (
+        f"Its files are ordered by {', '.join(ordered)}: {what} {column}, such as = or BETWEEN, that leaves at most "
+        f"{fitting:,} of its {largest.files_total:,} files brings the query below."
+    )
+
+
+def _text(query: CheckedQuery, estimate: Estimate, found: DryRun) -> str:
+    verdict = "would be refused" if found.refused else "allowed"
+    head = f"dry run, {verdict}, nothing was run; engine {found.engine}, at most {found.row_limit:,} rows"
+    rewritten = f" (rewritten: {', '.join(found.rewrites)})" if found.rewrites else ""
+    lines = [head, *([found.refused] if found.refused else []), _total(estimate)]
+    filters = _filters(query, estimate)
+    lines += [f"- {_line(scan)}{shown}" for scan, shown in zip(estimate.scans, filters, strict=True)]
+    lines.append(f"Runs{rewritten}: {found.sql}")
+    lines += [f"Warning: {each}" for each in found.warnings]
+    lines += [f"Better: {each}" for each in found.advice]
+    return "\n".join(lines)
+
+
+def _total(estimate: Estimate) -> str:
+    if not estimate.scans:
+        return "Reads no table."
+    bound = "" if estimate.exact else " (upper bound: whole tables; the engine does not tell what it leaves out)"
+    return f"Reads at most {_size(estimate.bytes)} in {_count(estimate.files, 'file')}{bound}:"
+
+
+def _line(scan: ScanEstimate) -> str:
+    version = "" if scan.version is None else f" version {scan.version}"
+    files = f"{scan.files:,} of {_count(scan.files_total, 'file')}, {_size(scan.bytes)} of {_size(scan.bytes_total)}"
+    rows = "rows not known" if scan.rows is None else f"at most {_count(scan.rows, 'row')}"
+    return f"{scan.table}{version}: {files}, {rows}"
+
+
+def _filters(query: CheckedQuery, estimate: Estimate) -> list[str]:
+    """What each reading was pruned by, where the engine's readings are those of the guard."""
+    same = [scan.table for scan in query.scans] == [scan.table for scan in estimate.scans]
+    if not same or not estimate.exact:
+        return [""] * len(estimate.scans)
+    return [_where(scan) for scan in query.scans]
+
+
+def _where(scan: Scan) -> str:
+    if not scan.filters:
+        return ", no condition"
+    more = f" and {len(scan.filters) - _SHOWN_FILTERS} more" if len(scan.filters) > _SHOWN_FILTERS else ""
+    return ", by " + " and ".join(_condition(each) for each in scan.filters[:_SHOWN_FILTERS]) + more
+
+
+def _condition(each: Filter) -> str:
+    values = [repr(value) if isinstance(value, str) else str(value) for value in each.values]
+    if each.op != "in":
+        return " ".join([each.column, each.op, *values])
+    more = ", …" if len(values) > _SHOWN_VALUES else ""
+    return f"{each.column} in ({', '.join(values[:_SHOWN_VALUES])}{more})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _size(number: int) -> str:
+    """Bytes as people read them: `3.1 MiB`."""
+    size, unit = float(number), "bytes"
+    for larger in _UNITS:
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:,.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:,.1f} {unit}"
