@@ -118,7 +118,7 @@ def _answered(error: Any, names: Mapping[str, str]) -> Exception:
 
 def _failed(error: Any, names: Mapping[str, str]) -> Exception:
     """An error of the statement, in Spark's words."""
-    raw = str(error.message or type(error).__name__)
+    raw = str(error.message or type(error).__name__).strip()
     if _GONE.search(raw):
         return GoneError(_clean(raw.splitlines()[0], names))
     failure = explain_failure(RuntimeError(_PREAMBLE.sub("", raw)), names)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
@@ -14,10 +15,15 @@ from deltalake import write_deltalake
 from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
 from lakehouse.settings import Settings, load_settings
 from lakehouse.storage import Lake
+from mcp_server.engines import Engine
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
+
+if TYPE_CHECKING:
+    from tests.connect_server import ConnectServer
+    from tests.engines.warehouse import WarehouseEngine
 
 Query = Callable[..., CheckedQuery]
 ENGINES: Mapping[str, type[LocalEngine]] = {"embedded": EmbeddedEngine, "spark": SparkEngine}
@@ -118,12 +124,30 @@ def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Setti
     return make
 
 
-@pytest.fixture(scope="session", params=list(ENGINES))
-def engine(request: pytest.FixtureRequest, lake: Lake, settings_of: Callable[..., Settings]) -> Iterator[LocalEngine]:
+@pytest.fixture(scope="session", params=[*ENGINES, "databricks"])
+def engine(request: pytest.FixtureRequest, lake: Lake, settings_of: Callable[..., Settings]) -> Iterator[Engine]:
     """Each engine in turn, started once for all tests; Spark's only where there is Java."""
+    if request.param == "databricks":
+        yield request.getfixturevalue("warehouse_engine")
+        return
     if request.param == "spark":
         request.getfixturevalue("java")
     made = ENGINES[request.param](lake, settings_of(engine=request.param))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def warehouse_engine(
+    connect_server: ConnectServer, tmp_path_factory: pytest.TempPathFactory, settings_of: Callable[..., Settings]
+) -> Iterator[WarehouseEngine]:
+    """The databricks engine over the local warehouse, which has a lake of its own."""
+    from tests.engines.warehouse import WarehouseEngine, make_tables
+
+    folder = tmp_path_factory.mktemp("warehouse") / "films' läke"
+    write_lake(folder)
+    make_tables(connect_server, folder)
+    made = WarehouseEngine(connect_server, settings_of)
     yield made
     made.close()
 
