@@ -183,6 +183,6 @@ class Handles:
     def _unusable(self, why: str) -> HandlesUnusableError:
         return HandlesUnusableError(
             f"Handles of long queries cannot be kept ({why}). Only whoever runs the server can mend that: "
-            f"{self._file.name} in the state folder has to be readable and writable, or be taken away if it is damaged. "
-            "Meanwhile ask for less, so that the answer comes in time."
+            f"{self._file.name} in the state folder has to be readable and writable, or to be taken away where it is "
+            "damaged. Meanwhile ask for less, so that the answer comes in time."
         )

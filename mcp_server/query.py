@@ -39,6 +39,10 @@ from mcp_server.runs import Places, Run, Runner
 if TYPE_CHECKING:
     from mcp_server import guard
 
+_CHECKING = "checking the statement"
+_LAST_SECONDS = 2.0
+"""How long the end of the server waits for what statements that it cancelled have to note."""
+
 log = logging.getLogger(__name__)
 
 Tables = tuple[TableInfo, ...]
@@ -92,10 +96,11 @@ class QueryService:
         self._start(self.main_engine)
 
     def close(self) -> None:
-        """End the engines. Statements that still run fail."""
-        self._runner.close()
+        """Cancel what still runs and end the engines."""
+        self._runner.cancel_all()
         for engine in self._engines:
             engine.close()
+        self._runner.close(_LAST_SECONDS)  # what went on after its call has its last line to write
 
     async def tables(self) -> Tables:
         """What the lake holds now. Raises LakeError where there is none."""
@@ -182,6 +187,7 @@ class QueryService:
 
     def _answer(self, way: _Way, engine: Engine, *, exact: bool = False) -> results.Answer:
         """The path on one engine. With `exact`, EngineLacks also where the answer may differ from Spark's."""
+        way.run.enter(_CHECKING)
         tables = engine.tables()
         checked = way.statement.check(catalog_of(engine, tables), self._reader(way.run, engine, tables))
         if exact and isinstance(checked, CheckedQuery) and checked.caveats:
@@ -238,6 +244,7 @@ class QueryService:
         if engine.name not in self._ready:
             run.enter("waiting for the engine to start", engine.cancel)
             self._start(engine)
+            run.enter(_CHECKING)
 
     def _start(self, engine: Engine) -> None:
         engine.start()

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
-from lakehouse.errors import QueryCancelled, ResourceLimit
+from lakehouse.errors import LakehouseError, QueryCancelled, ResourceLimit
 
 T = TypeVar("T")
 Report = Callable[[str], Coroutine[Any, Any, None]]
@@ -197,15 +197,18 @@ class Runner:
             self._open.add(run)
         self._pool.submit(self._perform, run, work)
 
-    def close(self) -> None:
-        """Cancel all statements and let their threads end."""
+    def cancel_all(self) -> None:
+        """Cancel all statements."""
         with self._changed:
             left = [*self._open]
         for run in left:
             run.cancel()
+
+    def close(self, seconds: float) -> None:
+        """Wait until all statements have ended, at most `seconds`; none begins any more."""
+        self._pool.shutdown(wait=False)
         with self._changed:
-            self._changed.notify_all()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            self._changed.wait_for(lambda: not self._open, seconds)
 
     def _perform(self, run: Run[T], work: Callable[[], T]) -> None:
         result: T | None = None
@@ -213,12 +216,16 @@ class Runner:
         try:
             with self._turn(run):
                 result = work()
+        except LakehouseError as error:
+            # An engine that is ended under a statement says that it is gone; the statement was cancelled.
+            failure = QueryCancelled("The query was cancelled.") if run.cancelled else error
         except BaseException as error:  # noqa: BLE001  (whoever waits raises it)
             failure = error
         finally:
+            run.settle(result, failure)
             with self._changed:
                 self._open.discard(run)
-            run.settle(result, failure)
+                self._changed.notify_all()
 
     @contextmanager
     def _turn(self, run: Run[Any]) -> Iterator[None]:

@@ -158,5 +158,7 @@ def test_the_text_tells_null_from_empty_and_keeps_every_row_on_its_line() -> Non
 
 def test_the_text_stands_alone() -> None:
     text = shaped(pa.table({"n": [1, 2, 3]}), ("int",), limit=2).text
-    assert text.startswith("done, 2 rows, truncated: there are more rows, 7 ms on embedded, query q1\nWarning: Cut at the row")
+    assert text.startswith(
+        "done, 2 rows, truncated: there are more rows, 7 ms on embedded, query q1\nWarning: Cut at the row"
+    )
     assert text.endswith("n:int\n1\n2")
