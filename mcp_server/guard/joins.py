@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 from sqlglot import exp
 
@@ -52,6 +53,28 @@ def check_joins(tree: Tree, relations: Relations) -> None:
         _connect(select, found)
         _measure(tree, found, generated)
         _check_correlation(tree, select, found, relations)
+
+
+class Untied(NamedTuple):
+    """Two relations that no equality ties, how many rows meet, and a condition that would tie them."""
+
+    one: str
+    other: str
+    pairs: float
+    condition: str
+
+
+def untied(select: exp.Select, relations: Relations) -> Untied | None:
+    """What is multiplied row by row in one FROM; None where all is tied, or nobody counted."""
+    found = relations.of(select)
+    _connect(select, found)
+    apart = [relation for relation in found if relation.part != found[0].part]
+    if not apart:
+        return None
+    parts = {relation.part: [each for each in found if each.part == relation.part] for relation in found}
+    pairs = _pairs(list(parts.values()), 1.0)
+    one, other = found[0].alias or "a", apart[-1].alias or "b"
+    return None if pairs is None else Untied(one, other, pairs, _common(found[0], apart[-1], one, other))
 
 
 def _connect(select: exp.Select, relations: list[Relation]) -> None:

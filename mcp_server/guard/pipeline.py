@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from lakehouse.errors import EngineLacks, Refused
 from lakehouse.session import Stage
+from mcp_server.guard.advice import advise
 from mcp_server.guard.case import read_case
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.characters import TEXT_RULES
@@ -150,6 +151,7 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
                 if reading is None
                 else f"reads {', '.join(sorted(reading.tables)) or 'no table'}"
             )
+    read = scans(sent)
     refs = [(ref, info) for ref, info in case.names.refs if info.name in catalog.pins and not ref.travels]
     return CheckedQuery(
         sent=source.text,
@@ -162,7 +164,8 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
         pins={info.name: catalog.pins[info.name] for _, info in refs},
         rewrites=rewrites,
         seal=GUARD_SEAL,
-        scans=scans(sent),
+        scans=read,
+        advice=advise(sent, catalog, read),
     )
 
 

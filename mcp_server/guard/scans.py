@@ -35,7 +35,7 @@ _INNER = frozenset({"", "INNER", "CROSS"})
 
 
 @dataclass
-class _Relation:
+class FromItem:
     """One relation of a FROM. `named`: conditions can name its columns; `firm`: those that do hold for all its rows."""
 
     node: exp.Expr
@@ -46,17 +46,17 @@ class _Relation:
 
 
 @dataclass
-class _From:
+class From:
     """The FROM of one SELECT: relations, the conditions that its rows meet, and columns that USING joins by."""
 
-    relations: list[_Relation] = field(default_factory=list)
+    relations: list[FromItem] = field(default_factory=list)
     conditions: list[exp.Expr] = field(default_factory=list)
     using: set[str] = field(default_factory=set)
     natural: bool = False
     turned: bool = False
     """Whether a RIGHT or FULL JOIN may fill what stands before it with nulls."""
 
-    def owners(self, column: exp.Column) -> list[_Relation]:
+    def owners(self, column: exp.Column) -> list[FromItem]:
         """The relations that a column certainly is of: several only where USING makes one column of theirs."""
         table, name = column.table.lower(), column.name.lower()
         known = [relation for relation in self.relations if relation.named]
@@ -125,7 +125,7 @@ class _Scans:
                     _version(self._tree, relation.node),
                 )
 
-    def _filters(self, condition: exp.Expr, found: _From) -> Iterator[tuple[_Relation, list[Filter]]]:
+    def _filters(self, condition: exp.Expr, found: From) -> Iterator[tuple[FromItem, list[Filter]]]:
         for column, test in _tests(self._tree, condition):
             for relation in found.owners(column):
                 info = self._names.tables.get(id(relation.node))
@@ -134,9 +134,9 @@ class _Scans:
                 yield relation, [each for each in made if each is not None]
 
 
-def read_from(select: exp.Select, relations: Relations) -> _From:
+def read_from(select: exp.Select, relations: Relations) -> From:
     """What one SELECT reads from, and the AND-parts of its conditions."""
-    found = _From()
+    found = From()
     from_, where = select.args.get("from_"), select.args.get("where")
     if from_ is not None:
         _unfold(found, relations, from_.this, firm=True, named=True)
@@ -146,19 +146,19 @@ def read_from(select: exp.Select, relations: Relations) -> _From:
         alias = lateral.args.get("alias")
         names = alias.columns if isinstance(alias, exp.TableAlias) else []
         columns = frozenset(name.name.lower() for name in names) or None
-        found.relations.append(_Relation(lateral, lateral.alias.lower(), columns, firm=False))
+        found.relations.append(FromItem(lateral, lateral.alias.lower(), columns, firm=False))
     if where is not None:
         found.conditions += conjuncts(where.this)
     return found
 
 
-def _unfold(found: _From, relations: Relations, node: exp.Expr, *, firm: bool, named: bool) -> None:
+def _unfold(found: From, relations: Relations, node: exp.Expr, *, firm: bool, named: bool) -> None:
     nested = node.args.get("joins") or []
     changed = bool(node.args.get("pivots") or node.args.get("sample"))
     if is_bracket(node):
         hidden = changed or bool(node.args.get("alias"))
         if hidden:
-            found.relations.append(_Relation(node, node.alias.lower(), None, named=named, firm=False))
+            found.relations.append(FromItem(node, node.alias.lower(), None, named=named, firm=False))
         firm, named = firm and not hidden, named and not hidden
         _unfold(found, relations, node.this, firm=firm, named=named)
     else:
@@ -166,12 +166,12 @@ def _unfold(found: _From, relations: Relations, node: exp.Expr, *, firm: bool, n
         renamed = isinstance(node, exp.Table) and isinstance(alias, exp.TableAlias) and bool(alias.columns)
         columns = None if changed or renamed else relations.columns(node)
         plain = firm and columns is not None
-        found.relations.append(_Relation(node, node.alias_or_name.lower(), columns, named=named, firm=plain))
+        found.relations.append(FromItem(node, node.alias_or_name.lower(), columns, named=named, firm=plain))
     for join in nested:
         _join(found, relations, join, firm=firm, named=named)
 
 
-def _join(found: _From, relations: Relations, join: exp.Join, *, firm: bool, named: bool) -> None:
+def _join(found: From, relations: Relations, join: exp.Join, *, firm: bool, named: bool) -> None:
     side, kind = (str(join.args.get(name) or "").upper() for name in ("side", "kind"))
     inner = not side and kind in _INNER
     found.turned |= side in {"RIGHT", "FULL"}
@@ -246,7 +246,7 @@ def _version(tree: Tree, node: exp.Expr) -> int | datetime | None:
 class _Columns:
     """The columns that one SELECT names, sub-queries included: more than it needs, never fewer."""
 
-    def __init__(self, tree: Tree, select: exp.Select, found: _From) -> None:
+    def __init__(self, tree: Tree, select: exp.Select, found: From) -> None:
         self._all = found.natural
         self._stars: set[str] = set()
         self._names: set[tuple[str, str]] = {("", name) for name in found.using}
@@ -264,7 +264,7 @@ class _Columns:
             # `a.b` may be a field of the column a.
             self._names |= {(column.table.lower(), parts[-1]), *(("", part) for part in parts[:-1])}
 
-    def of(self, relation: _Relation, info: TableInfo) -> frozenset[str] | None:
+    def of(self, relation: FromItem, info: TableInfo) -> frozenset[str] | None:
         """The columns of a table, in the catalogue's spelling; None where all may be needed."""
         if self._all or relation.columns is None or not self._stars.isdisjoint({relation.alias}):
             return None
