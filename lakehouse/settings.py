@@ -85,9 +85,9 @@ class Settings(BaseSettings):
         4, ge=1, le=64, description="Queries of one caller that run at once; others of the same caller wait."
     )
     max_sql_bytes: int = Field(32_768, ge=100, description="Size of one statement, in bytes.")
-    max_scan_mb: int | None = Field(
+    max_scan_mb: float | None = Field(
         None,
-        ge=1,
+        gt=0,
         description="Size of the files that one query may need, in MiB, by the statistics of its tables. Default: any.",
     )
 

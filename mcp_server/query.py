@@ -12,11 +12,11 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
-from lakehouse.errors import EngineLacks, EngineUnavailable, QueryFailed
+from lakehouse.errors import EngineLacks, EngineUnavailable, QueryFailed, Refused, ResourceLimit
 from lakehouse.session import Stage
 from lakehouse.settings import Settings
 from mcp_server import results
@@ -27,12 +27,14 @@ from mcp_server.models import (
     Checked,
     CheckedQuery,
     EngineReading,
+    Estimate,
     Explain,
     Principal,
     ShowColumns,
     ShowTables,
     TableInfo,
 )
+from mcp_server.results.estimate import check_budget
 from mcp_server.results.listing import listing
 from mcp_server.runs import Places, Run, Runner
 
@@ -45,6 +47,7 @@ _LAST_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Tables = tuple[TableInfo, ...]
 
 _OWN_BYTES = 1_000_000
@@ -61,12 +64,21 @@ class Call:
     report: Callable[[str], Coroutine[Any, Any, None]]
 
 
-@dataclass(frozen=True)
-class Statement:
-    """What is to be run: how the guard is asked about it, and the caps on its answer."""
+Check = Callable[["guard.Catalog", "guard.Read"], Checked]
+"""Asks the guard about a statement, on a catalogue and with an engine's own reader."""
 
-    check: Callable[[guard.Catalog, guard.Read], Checked]
-    caps: results.Caps
+
+@dataclass(frozen=True)
+class Plan:
+    """What a statement would do on an engine. `refused` says why its scan budget would stop it.
+
+    `query` and `estimate` are None for one that is answered without a query.
+    """
+
+    engine: str
+    query: CheckedQuery | None = None
+    estimate: Estimate | None = None
+    refused: str | None = None
 
 
 class QueryService:
@@ -103,8 +115,8 @@ class QueryService:
         self._runner.close(_LAST_SECONDS)  # what went on after its call has its last line to write
 
     async def tables(self) -> Tables:
-        """What the lake holds now. Raises LakeError where there is none."""
-        return await anyio.to_thread.run_sync(self.main_engine.tables, abandon_on_cancel=True)
+        """What the lake holds now, looked at anew. Raises LakeError where there is none."""
+        return await anyio.to_thread.run_sync(self.main_engine.refresh, abandon_on_cancel=True)
 
     async def ask(self, call: Call, sql: str, row_limit: int | None = None) -> results.Answer:
         """Run a caller's statement to its end. Raises as its run does."""
@@ -118,7 +130,15 @@ class QueryService:
         Raises ResourceLimit where too many wait. The run raises QueryError where the statement is refused or fails,
         LakeError and EngineUnavailable.
         """
+        return self._begin(call, self._callers(call, sql, row_limit), partial(self._perform, self._caps))
 
+    async def plan(self, call: Call, sql: str, row_limit: int | None = None) -> Plan:
+        """Everything up to the point where the statement would run. Raises as its run would until there."""
+        run = self._begin(call, self._callers(call, sql, row_limit), self._plan)
+        await run.follow(call.report)
+        return run.result()
+
+    def _callers(self, call: Call, sql: str, row_limit: int | None) -> Check:
         def check(catalog: guard.Catalog, read: guard.Read) -> Checked:
             from mcp_server import guard
 
@@ -131,7 +151,7 @@ class QueryService:
                 read=read,
             )
 
-        return self._begin(call, Statement(check, self._caps))
+        return check
 
     async def fill(
         self, call: Call, template: str, arguments: Mapping[str, guard.Argument], rows: int
@@ -153,63 +173,83 @@ class QueryService:
                 read=read,
             )
 
-        run = self._begin(call, Statement(check, self._own_caps))
+        run = self._begin(call, check, partial(self._perform, self._own_caps))
         await run.follow(call.report)
         return run.result()
 
-    def _begin(self, call: Call, statement: Statement) -> Run[results.Answer]:
-        run: Run[results.Answer] = Run(uuid.uuid4().hex[:12], call.principal.name)
+    def _begin(self, call: Call, check: Check, act: Act[T]) -> Run[T]:
+        run: Run[T] = Run(uuid.uuid4().hex[:12], call.principal.name)
         call.event.query_ids.append(run.query_id)
-        self._runner.begin(run, lambda: self._govern(_Way(run, call.event, statement)))
+        self._runner.begin(run, lambda: self._govern(run, call.event, check, act))
         return run
 
-    def _govern(self, way: _Way) -> results.Answer:
+    def _govern(self, run: Run[T], event: AuditEvent, check: Check, act: Act[T]) -> T:
         """The whole path, in the run's thread, on the first engine that gives the answer that Spark would give."""
         first, *others = self._engines
-        if not others:
-            return self._answer(way, first)
         try:
-            return self._answer(way, first, exact=True)
-        except EngineLacks:
-            try:
-                return self._answer(way, others[0])
-            except EngineUnavailable as gone:
-                return self._answer_alone(way, first, f"The {others[0].name} engine is not there to help: {gone}")
-
-    def _answer_alone(self, way: _Way, engine: Engine, note: str) -> results.Answer:
-        """The path on an engine that lacks something or answers with caveats, because there is no other."""
-        log.warning(note)
-        try:
-            answer = self._answer(way, engine)
+            way = self._check(run, event, check, first)
+            if not others or not _caveats(way.checked):
+                return act(way)
         except EngineLacks as lack:
-            raise EngineLacks(f"{lack} {note}", code=lack.code) from lack
-        return replace(answer, warnings=(*answer.warnings, note))
+            if not others:
+                raise
+            return self._hand_over(run, event, check, act, others[0], lack)
+        try:
+            return act(self._check(run, event, check, others[0]))
+        except EngineUnavailable as gone:
+            log.warning("The %s engine is not there to help: %s", others[0].name, gone)
+            return act(way)  # its caveats go with the answer
 
-    def _answer(self, way: _Way, engine: Engine, *, exact: bool = False) -> results.Answer:
-        """The path on one engine. With `exact`, EngineLacks also where the answer may differ from Spark's."""
-        way.run.enter(_CHECKING)
+    def _hand_over(
+        self, run: Run[T], event: AuditEvent, check: Check, act: Act[T], engine: Engine, lack: EngineLacks
+    ) -> T:
+        """The path on the engine that has what the first lacks."""
+        try:
+            return act(self._check(run, event, check, engine))
+        except EngineUnavailable as gone:
+            raise EngineLacks(f"{lack} The {engine.name} engine could, and is not there: {gone}") from gone
+
+    def _check(self, run: Run[Any], event: AuditEvent, check: Check, engine: Engine) -> _Way:
+        """Ask the guard, on one engine, and where it knows no such table the engine, whether there is one by now."""
+        run.enter(_CHECKING)
         tables = engine.tables()
-        checked = way.statement.check(catalog_of(engine, tables), self._reader(way.run, engine, tables))
-        if exact and isinstance(checked, CheckedQuery) and checked.caveats:
-            raise EngineLacks(" ".join(checked.caveats))
-        way.event.engine = engine.name
-        answer = self._perform(way, engine, checked, tables)
-        way.event.rows += len(answer.rows)
-        way.event.result_bytes += answer.payload_bytes
-        return answer
+        try:
+            checked = check(catalog_of(engine, tables), self._reader(run, engine, tables))
+        except Refused as refusal:
+            if refusal.code != "unknown_table" or (now := engine.refresh()) == tables:
+                raise
+            tables = now
+            checked = check(catalog_of(engine, tables), self._reader(run, engine, tables))
+        event.engine = engine.name
+        return _Way(run, event, engine, tables, checked)
 
-    def _perform(self, way: _Way, engine: Engine, checked: Checked, tables: Tables) -> results.Answer:
+    def _plan(self, way: _Way) -> Plan:
+        """What the statement would read. Nothing of it is run."""
+        engine, query = way.engine, way.checked
+        if not isinstance(query, CheckedQuery):
+            return Plan(engine.name)
+        way.run.enter("estimating", engine.cancel)
+        estimate = engine.estimate(query)
+        try:
+            check_budget(query, estimate, way.tables, self._settings.max_scan_mb)
+        except ResourceLimit as limit:
+            return Plan(engine.name, query, estimate, str(limit))
+        return Plan(engine.name, query, estimate)
+
+    def _perform(self, caps: results.Caps, way: _Way) -> results.Answer:
         """Do what the statement asks for, and shape what comes back."""
-        run, caps = way.run, way.statement.caps
+        run, engine, tables, checked = way.run, way.engine, way.tables, way.checked
         if isinstance(checked, ShowTables | ShowColumns):
             shape = partial(results.answer, listing(checked, engine.schema, tables), caps)
         elif isinstance(checked, Explain):
-            self._enter(way, engine, checked.query)
+            self._enter(way, checked.query)
             plan = engine.explain(checked.query, checked.mode, run.query_id)
             whole = replace(caps, cell_chars=caps.payload_bytes // 2)
             shape = partial(results.answer, results.Rows(("plan",), ("string",), ((plan,),)), whole)
         else:
-            self._enter(way, engine, checked)
+            if self._settings.max_scan_mb is not None:
+                check_budget(checked, engine.estimate(checked), tables, self._settings.max_scan_mb)
+            self._enter(way, checked)
             try:
                 found = engine.execute(checked, run.query_id)
             except QueryFailed as error:
@@ -217,12 +257,15 @@ class QueryService:
             found = replace(found, warnings=(*checked.caveats, *found.warnings))
             shape = partial(results.shape, found, checked.limit, caps)
         run.enter("reading the rows")
-        return shape(results.Origin(run.query_id, engine.name, round(run.elapsed_seconds * 1000)))
+        answer = shape(results.Origin(run.query_id, engine.name, round(run.elapsed_seconds * 1000)))
+        way.event.rows += len(answer.rows)
+        way.event.result_bytes += answer.payload_bytes
+        return answer
 
-    def _enter(self, way: _Way, engine: Engine, query: CheckedQuery) -> None:
+    def _enter(self, way: _Way, query: CheckedQuery) -> None:
         """Have the engine ready, and say that it now runs the statement."""
-        self._await_engine(way.run, engine)
-        way.run.enter("running in the engine", engine.cancel)
+        self._await_engine(way.run, way.engine)
+        way.run.enter("running in the engine", way.engine.cancel)
         way.event.sql_run.append(query.sql)
 
     def _reader(self, run: Run[Any], engine: Engine, tables: Tables) -> guard.Read:
@@ -253,11 +296,21 @@ class QueryService:
 
 @dataclass(frozen=True)
 class _Way:
-    """What one statement carries along the path."""
+    """A statement that the guard has allowed on an engine, and what it carries along the path."""
 
-    run: Run[results.Answer]
+    run: Run[Any]
     event: AuditEvent
-    statement: Statement
+    engine: Engine
+    tables: Tables
+    checked: Checked
+
+
+Act = Callable[[_Way], T]
+"""What is done with an allowed statement."""
+
+
+def _caveats(checked: Checked) -> tuple[str, ...]:
+    return checked.caveats if isinstance(checked, CheckedQuery) else ()
 
 
 def limits_of(settings: Settings) -> guard.Limits:

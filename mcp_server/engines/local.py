@@ -102,6 +102,10 @@ class LocalEngine:
         """All tables and views of the lake, read from the lake: the engine is not needed for it."""
         return self._catalog.tables()
 
+    def refresh(self) -> tuple[TableInfo, ...]:
+        """The same: a look at the lake tells whether it has changed, so nothing old is ever kept."""
+        return self.tables()
+
     def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
         """Run a checked query to its end, its deadline or its cancellation."""
         fields = {"sql": query.sql, "fetch": query.limit.fetch, "tables": self._catalog.locations(query.tables)}

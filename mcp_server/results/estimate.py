@@ -70,9 +70,9 @@ def dry_run(query: CheckedQuery, estimate: Estimate, *, engine: str, refused: st
     return _text(query, estimate, found), found
 
 
-def check_budget(query: CheckedQuery, estimate: Estimate, tables: Iterable[TableInfo], max_scan_mb: int | None) -> None:
+def check_budget(query: CheckedQuery, estimate: Estimate, tables: Iterable[TableInfo], max_scan_mb: float | None) -> None:
     """Raises ResourceLimit, with the code `scan_budget`, where a query would read more than `max_scan_mb` MiB."""
-    budget = (max_scan_mb or 0) << 20
+    budget = int((max_scan_mb or 0) * 2**20)
     if max_scan_mb is None or estimate.bytes <= budget:
         return
     largest = max(estimate.scans, key=lambda scan: scan.bytes)

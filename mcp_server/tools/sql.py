@@ -1,4 +1,4 @@
-"""`execute_spark_sql`, and what to ask of a statement that takes longer than a call should: a statement in, rows out."""
+"""`execute_spark_sql`: a statement in, rows out; and what to ask of one that takes longer than a call should."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
 from mcp_server.handles import Entry
+from mcp_server.query import Plan
 from mcp_server.results import Answer
+from mcp_server.results.estimate import dry_run as dry_run_text
 from mcp_server.runs import Run
 from mcp_server.tools.calls import BadRequestError, app_context, current_call
 
@@ -25,9 +27,12 @@ class ResultColumn(BaseModel):
 
 
 class SqlResult(BaseModel):
-    """All fields are always there; rows are lists in column order. `handle` and `stage` are for `running`."""
+    """All fields are always there; rows are lists in column order. `handle` and `stage` are for `running`.
 
-    status: Literal["done", "running"]
+    `dry_run` is what `results.estimate.DryRun` describes, null for a statement that has run.
+    """
+
+    status: Literal["done", "running", "dry_run"]
     columns: list[ResultColumn]
     rows: list[list[Any]]
     row_count: int
@@ -38,6 +43,7 @@ class SqlResult(BaseModel):
     warnings: list[str]
     handle: str | None
     stage: str | None
+    dry_run: dict[str, Any] | None
 
 
 class Cancelled(BaseModel):
@@ -50,9 +56,12 @@ async def execute_spark_sql(
     sql_query: str,
     reasoning: str,  # noqa: ARG001  (the wrapper around every call puts it into the audit)
     row_limit: Annotated[int, Field(ge=1)] | None = None,
+    dry_run: bool = False,
 ) -> Annotated[CallToolResult, SqlResult]:
-    """Run a statement that the guard allows."""
+    """Run a statement that the guard allows, or tell what it would read."""
     app, call = app_context(), current_call()
+    if dry_run:
+        return _planned(await app.service.plan(call, sql_query, row_limit))
     run = app.service.start(call, sql_query, row_limit)
     if await run.follow(call.report, app.settings.wait_seconds):
         return _done(run.result())
@@ -115,8 +124,8 @@ async def _find(handle: str) -> Run[Answer]:
                 "Run the statement again."
             )
     raise BadRequestError(
-        f"There is no query with the handle {handle!r}: a handle comes from execute_spark_sql, belongs to whoever asked, "
-        f"and is forgotten {app.settings.handle_minutes:g} minutes after its query has ended. Run the statement again."
+        f"There is no query with the handle {handle!r}: a handle comes from execute_spark_sql, belongs to whoever "
+        f"asked, and is forgotten {app.settings.handle_minutes:g} minutes after its query has ended. Run the statement again."
     )
 
 
@@ -133,8 +142,20 @@ def _done(answer: Answer) -> CallToolResult:
         warnings=list(answer.warnings),
         handle=None,
         stage=None,
+        dry_run=None,
     )
     return _answer(answer.text, result)
+
+
+def _planned(plan: Plan) -> CallToolResult:
+    (query_id,) = current_call().event.query_ids
+    if plan.query is None or plan.estimate is None:
+        text, facts = "dry run, allowed: answered from the lake's own description, no table is read", None
+    else:
+        text, found = dry_run_text(plan.query, plan.estimate, engine=plan.engine, refused=plan.refused)
+        facts = found.model_dump(exclude={"status"})
+    nothing = _without_rows("dry_run", query_id, plan.engine)
+    return _answer(text, nothing.model_copy(update={"dry_run": facts}))
 
 
 def _running(run: Run[Answer], handle: str) -> CallToolResult:
@@ -144,20 +165,26 @@ def _running(run: Run[Answer], handle: str) -> CallToolResult:
         f"Call query_status(handle='{handle}') now: it waits up to {settings.wait_seconds:g} s for the result. "
         f"The query is stopped after {settings.query_timeout_seconds:g} s; cancel_query ends it sooner."
     )
-    result = SqlResult(
-        status="running",
+    nothing = _without_rows("running", run.query_id, current_call().event.engine)
+    so_far = {"handle": handle, "stage": run.stage, "elapsed_ms": round(run.elapsed_seconds * 1000)}
+    return _answer(text, nothing.model_copy(update=so_far))
+
+
+def _without_rows(status: Literal["running", "dry_run"], query_id: str, engine: str) -> SqlResult:
+    return SqlResult(
+        status=status,
         columns=[],
         rows=[],
         row_count=0,
         truncated=False,
-        elapsed_ms=round(run.elapsed_seconds * 1000),
-        query_id=run.query_id,
-        engine=current_call().event.engine,
+        elapsed_ms=0,
+        query_id=query_id,
+        engine=engine,
         warnings=[],
-        handle=handle,
-        stage=run.stage,
+        handle=None,
+        stage=None,
+        dry_run=None,
     )
-    return _answer(text, result)
 
 
 def _answer(text: str, structured: BaseModel) -> CallToolResult:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 FIELDS = [
     "status", "columns", "rows", "row_count", "truncated", "elapsed_ms", "query_id", "engine", "warnings", "handle",
-    "stage",
+    "stage", "dry_run",
 ]  # fmt: skip
 
 
@@ -261,3 +261,40 @@ async def test_a_quote_in_a_title_is_a_letter(serve: Serve, connect: Connect) ->
     async with connect(serve()) as client:
         result = await client.call_tool("ai_movie_summary", {"title": "x' OR '1'='1"})
     assert result.structured_content["status"] == "not_found"
+
+
+async def test_a_dry_run_tells_what_would_be_read_and_runs_nothing(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    async with connect(server) as client:
+        result = await run(client, "SELECT primaryTitle FROM movies_delta WHERE tconst = 'tt0007919'", dry_run=True)
+    (line,) = audit_lines(server)
+    content = result.structured_content
+    assert (content["status"], content["rows"]) == ("dry_run", [])
+    (table,) = content["dry_run"]["tables"]
+    assert (table["table"], table["files"]) == ("movies_delta", 1)
+    assert 0 < table["bytes"] <= table["bytes_total"]
+    assert content["dry_run"]["sql"] in text_of(result)
+    assert "nothing was run" in text_of(result)
+    assert (line["sql_run"], line["verdict"]) == ([], "ok")
+
+
+async def test_a_dry_run_of_a_write_is_refused_like_the_write(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await run(client, "DELETE FROM movies_delta", dry_run=True)
+    assert result.is_error
+    assert text_of(result).startswith("Refused (")
+
+
+async def test_a_scan_budget_stops_what_would_read_more_and_the_dry_run_says_so_before(
+    serve: Serve, connect: Connect
+) -> None:
+    server = serve(max_scan_mb=0.001)
+    async with connect(server) as client:
+        planned = await run(client, "SELECT count(*) FROM movies_delta", dry_run=True)
+        refused = await run(client, "SELECT count(*) FROM movies_delta")
+        free = await run(client, "SELECT 1 AS x")
+    assert planned.structured_content["dry_run"]["refused"] in text_of(planned)
+    assert refused.is_error
+    assert "IMDB_MAX_SCAN_MB" in text_of(refused)
+    assert [line["code"] for line in audit_lines(server)] == ["", "scan_budget", ""]
+    assert free.structured_content["rows"] == [[1]]
