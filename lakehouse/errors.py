@@ -86,13 +86,21 @@ class QueryFailed(QueryError):
     """The engine could not analyse or run the statement.
 
     `condition` and `sqlstate` are Spark's names of the error (`UNRESOLVED_COLUMN.WITH_SUGGESTION`,
-    `42703`), None where the engine gave none.
+    `42703`), None where the engine gave none. `lacking` is true where the engine rather than the statement may be
+    at fault, so that another engine is worth a try.
     """
 
     def __init__(
-        self, message: str, *, code: str | None = None, condition: str | None = None, sqlstate: str | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        condition: str | None = None,
+        sqlstate: str | None = None,
+        lacking: bool = False,
     ) -> None:
         super().__init__(message, code=code)
+        self.lacking = lacking
         self.condition = condition
         self.sqlstate = sqlstate
 

@@ -27,7 +27,13 @@ def teach(error: QueryFailed, sql: str, names: Collection[str], tables: Sequence
     if read:
         names = ", ".join(column.name for column in read[0].columns[:3])
         lines.append(f"For example: SELECT {names} FROM {read[0].name} LIMIT 5")  # noqa: S608  (text)
-    return QueryFailed("\n".join(lines), code=error.code, condition=error.condition, sqlstate=error.sqlstate)
+    return QueryFailed(
+        "\n".join(lines),
+        code=error.code,
+        condition=error.condition,
+        sqlstate=error.sqlstate,
+        lacking=error.lacking,
+    )
 
 
 def _unknown_columns(message: str, sql: str, read: Sequence[TableInfo]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
-from lakehouse.errors import EngineLacks, EngineUnavailable, QueryFailed, Refused, ResourceLimit
+from lakehouse.errors import EngineLacks, EngineUnavailable, QueryError, QueryFailed, Refused, ResourceLimit
 from lakehouse.session import Stage
 from lakehouse.settings import Settings
 from mcp_server import results
@@ -190,8 +190,8 @@ class QueryService:
             way = self._check(run, event, check, first)
             if not others or not _caveats(way.checked):
                 return act(way)
-        except EngineLacks as lack:
-            if not others:
+        except (EngineLacks, QueryFailed) as lack:
+            if not others or not (isinstance(lack, EngineLacks) or lack.lacking):
                 raise
             return self._hand_over(run, event, check, act, others[0], lack)
         try:
@@ -201,7 +201,7 @@ class QueryService:
             return act(way)  # its caveats go with the answer
 
     def _hand_over(
-        self, run: Run[T], event: AuditEvent, check: Check, act: Act[T], engine: Engine, lack: EngineLacks
+        self, run: Run[T], event: AuditEvent, check: Check, act: Act[T], engine: Engine, lack: QueryError
     ) -> T:
         """The path on the engine that has what the first lacks."""
         try:

@@ -31,7 +31,7 @@ class Engine(Protocol):
         """All tables and views that this lake serves."""
 
     def refresh(self) -> tuple[TableInfo, ...]:
-        """The same, looked at anew: an engine with a catalogue keeps what it was told until something contradicts it."""
+        """The same, looked at anew: an engine with a catalogue keeps what it was told until that is contradicted."""
 
     def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:
         """What the engine itself reads in a text that reads `tables`, without running it.

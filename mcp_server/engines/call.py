@@ -60,7 +60,8 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
         raise ResourceLimit(f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}")
     if kind == "interrupted" and call.cancelled:
         raise call.stopped("")
-    raise QueryFailed(text, condition=frame.fields["condition"], sqlstate=frame.fields["sqlstate"])
+    about = {name: frame.fields[name] for name in ("condition", "sqlstate", "lacking")}
+    raise QueryFailed(text, **about)
 
 
 def raise_verdict(death: Death, memory_mb: int) -> NoReturn:

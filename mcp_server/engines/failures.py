@@ -30,6 +30,12 @@ _MARKS: Mapping[Kind, re.Pattern[str]] = {
     ),
 }
 
+# What Sail says where it has not what a statement needs; Spark, which gives every error a name, never says it so.
+_LACKING = re.compile(
+    r"UnsupportedOperationException|IllegalArgumentException: invalid argument"
+    r"|(?i:unsupported|not (?:yet )?(?:supported|implemented)|internal error)|No field named"
+)
+
 _CONDITION = re.compile(r"(?:^|: )\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\] ")
 _SQLSTATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
 # Where Spark's sentence ends and its dump of plans, positions and stacks begins.
@@ -48,12 +54,16 @@ _MAX_TEXT = 600
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a statement did not give a result. `condition` and `sqlstate` are Spark's names, where it gave them."""
+    """Why a statement did not give a result. `condition` and `sqlstate` are Spark's names, where it gave them.
+
+    `lacking` is true where the engine rather than the statement may be at fault.
+    """
 
     kind: Kind
     text: str
     condition: str | None = None
     sqlstate: str | None = None
+    lacking: bool = False
 
 
 def explain_failure(error: BaseException, paths: Mapping[str, str]) -> Failure:
@@ -67,7 +77,8 @@ def explain_failure(error: BaseException, paths: Mapping[str, str]) -> Failure:
     text = hide_paths(one_line(raw), paths)
     if sqlstate is not None and sqlstate not in text:
         text = f"{text} SQLSTATE: {sqlstate}"
-    return Failure(kind, text, condition, sqlstate)
+    lacking = kind == "failed" and condition is None and _LACKING.search(probe) is not None
+    return Failure(kind, text, condition, sqlstate, lacking)
 
 
 def one_line(raw: str) -> str:

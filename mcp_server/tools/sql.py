@@ -125,7 +125,8 @@ async def _find(handle: str) -> Run[Answer]:
             )
     raise BadRequestError(
         f"There is no query with the handle {handle!r}: a handle comes from execute_spark_sql, belongs to whoever "
-        f"asked, and is forgotten {app.settings.handle_minutes:g} minutes after its query has ended. Run the statement again."
+        f"asked, and is forgotten {app.settings.handle_minutes:g} minutes after its query has ended. Run the statement "
+        "again."
     )
 
 

@@ -1,0 +1,97 @@
+"""`auto`: the embedded engine answers, and Spark what that lacks or would answer otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client import Client
+
+from lakehouse.settings import load_settings
+from lakehouse.storage import Lake
+from mcp_server.app import LakehouseServer, build_server
+from mcp_server.engines import Engine
+from mcp_server.engines.spark import SparkEngine
+from tests.server.conftest import audit_lines
+from tests.server.test_tools import run, text_of
+
+pytestmark = pytest.mark.anyio
+
+Both = Callable[[], LakehouseServer]
+
+LACKING = "SELECT count(*) AS n FROM movies_delta WHERE primaryTitle COLLATE UTF8_LCASE = 'x'"
+
+
+@pytest.fixture(scope="module")
+def spark(java: None, lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A local Spark engine that is started by the first statement that needs it."""
+    settings = load_settings(lake=str(lake), engine="spark", state_dir=tmp_path_factory.mktemp("spark-state"))
+    made = SparkEngine(Lake.parse(str(lake)), settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def both(engine: Engine, spark: Engine, lake: Path, tmp_path: Path) -> Both:
+    settings = load_settings(lake=str(lake), engine="auto", state_dir=tmp_path / "state")
+    return lambda: LakehouseServer(settings, lambda: [engine, spark])
+
+
+async def test_what_the_embedded_engine_lacks_is_answered_by_spark(both: Both) -> None:
+    server = both()
+    async with Client(server) as client:
+        quick = await run(client, "SELECT count(*) AS n FROM movies_delta")
+        lacking = await run(client, LACKING)
+    assert (quick.structured_content["engine"], quick.structured_content["rows"]) == ("embedded", [[300]])
+    assert (lacking.structured_content["engine"], lacking.structured_content["rows"]) == ("spark", [[0]])
+    assert [line["engine"] for line in audit_lines(server)] == ["embedded", "spark"]
+    assert "on spark" in text_of(lacking)
+
+
+async def test_what_the_embedded_engine_only_fails_at_is_answered_by_spark(both: Both) -> None:
+    async with Client(both()) as client:
+        found = await run(client, "SELECT count(hash(genres)) AS n FROM movies_delta WHERE tconst = 'tt0007919'")
+    assert (found.structured_content["engine"], found.structured_content["rows"]) == ("spark", [[1]])
+
+
+async def test_a_mistake_is_told_by_the_embedded_engine(both: Both) -> None:
+    async with Client(both()) as client:
+        found = await run(client, "SELECT primaryTitel FROM movies_delta")
+    assert found.is_error
+    assert "Nearest: primaryTitle" in text_of(found)
+
+
+async def test_a_dry_run_says_which_engine_would_answer(both: Both) -> None:
+    async with Client(both()) as client:
+        quick = await run(client, "SELECT count(*) AS n FROM movies_delta", dry_run=True)
+        lacking = await run(client, LACKING, dry_run=True)
+    assert [found.structured_content["engine"] for found in (quick, lacking)] == ["embedded", "spark"]
+
+
+async def test_where_spark_does_not_start_the_lack_is_said_with_the_reason(
+    engine: Engine, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "no java"))
+    settings = load_settings(lake=str(lake), engine="auto", state_dir=tmp_path / "state")
+    broken = SparkEngine(Lake.parse(str(lake)), settings)
+    async with Client(LakehouseServer(settings, lambda: [engine, broken])) as client:
+        lacking = await run(client, LACKING)
+        quick = await run(client, "SELECT count(*) AS n FROM movies_delta")
+    broken.close()
+    assert lacking.is_error
+    assert "engine_lacks" in text_of(lacking)
+    assert "The spark engine could, and is not there" in text_of(lacking)
+    assert quick.structured_content["rows"] == [[300]]
+
+
+async def test_without_spark_auto_is_the_embedded_engine(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = load_settings(lake=str(lake), engine="auto", state_dir=tmp_path / "state")
+    server = build_server(settings, Lake.parse(str(lake)))
+    engines: Any = server.toolbox.app.service._engines
+    assert [engine.name for engine in engines] == ["embedded"]
