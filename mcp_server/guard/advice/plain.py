@@ -13,10 +13,10 @@ from datetime import date, timedelta
 from sqlglot import exp
 
 from lakehouse.manifest import Column
-from mcp_server.guard.advice.suggestion import Suggestion
+from mcp_server.guard.advice.suggestion import Suggestion, edited
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, apply
+from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expressions
 from mcp_server.guard.scans import From, read_from
@@ -79,8 +79,7 @@ def _plain(case: Case, side: exp.Expr, sign: str, value: Value, node: exp.Column
     name = _name(case, node)
     if isinstance(side, exp.Cast) and side.this is node and not isinstance(side, exp.TryCast):
         return _uncast(name, side.to.this.name, sign, value, column)
-    called = case.tree.called(side)
-    arguments = side.expressions if isinstance(side, exp.Anonymous) else []
+    called, arguments = _call(case, side)
     if not arguments or arguments[0] is not node:
         return None
     if called == "year" and column.type in _TIMES and type(value) is int and 1 <= value < 9999:
@@ -88,6 +87,13 @@ def _plain(case: Case, side: exp.Expr, sign: str, value: Value, node: exp.Column
     length = _prefix_length(case, called, arguments)
     plain = sign == "=" and column.type == "string" and isinstance(value, str) and _PREFIX.fullmatch(value)
     return f"{name} LIKE '{value}%'" if plain and isinstance(value, str) and length == len(value) else None
+
+
+def _call(case: Case, node: exp.Expr) -> tuple[str, list[exp.Expr]]:
+    """The name and the arguments of a call."""
+    if isinstance(node, exp.Substring):
+        return "substring", [part for name in ("this", "start", "length") if (part := node.args.get(name)) is not None]
+    return case.tree.called(node), node.expressions if isinstance(node, exp.Anonymous) else []
 
 
 def _uncast(name: str, kind: str, sign: str, value: Value, column: Column) -> str | None:
@@ -102,7 +108,7 @@ def _uncast(name: str, kind: str, sign: str, value: Value, column: Column) -> st
 def _prefix_length(case: Case, called: str, arguments: list[exp.Expr]) -> int | None:
     """How many characters from the beginning a call takes."""
     numbers = [literal(case.tree, argument) for argument in arguments[1:]]
-    wanted = {"left": 1, "substring": 2, "substr": 2}.get(called)
+    wanted = {"left": 1, "substring": 2}.get(called)
     if wanted != len(numbers) or (wanted == 2 and numbers[0] != 1):
         return None
     return numbers[-1] if type(numbers[-1]) is int else None
@@ -133,7 +139,7 @@ def _written(case: Case, node: exp.Column, better: str) -> str | None:
     if not around:
         return None
     old = min(around, key=lambda each: each.end - each.first)
-    return apply(case.source, [Edit(old.first, old.end, better)])
+    return edited(case.source, [Edit(old.first, old.end, better)])
 
 
 def _comparisons(case: Case) -> Iterator[Expr]:

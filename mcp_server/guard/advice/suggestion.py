@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
+
+from mcp_server.guard.dialect.edits import Edit
+from mcp_server.guard.source import Source
 
 LARGE_ROWS: Final = 1_000_000
 """Rows from which reading a table whole takes seconds."""
+
+
+_WORD = re.compile(r"\w")
 
 
 class Suggestion(NamedTuple):
@@ -13,3 +21,17 @@ class Suggestion(NamedTuple):
 
     text: str
     sql: str | None = None
+
+
+def edited(source: Source, edits: Iterable[Edit]) -> str:
+    """The statement with all edits made, spaced as its sender did; they do not overlap."""
+    changes = {edit.first: edit for edit in edits}
+    text, at = "", 0
+    while at < len(source.tokens):
+        token, change = source.tokens[at], changes.get(at)
+        piece = token.text if change is None else change.text
+        apart = not token.glued or (_WORD.search(text[-1:]) and _WORD.search(piece[:1]))
+        if piece:
+            text += (" " if text and apart else "") + piece
+        at = at + 1 if change is None else change.end
+    return text

@@ -12,11 +12,11 @@ from itertools import pairwise
 
 from sqlglot import exp
 
-from mcp_server.guard.advice.suggestion import Suggestion
+from mcp_server.guard.advice.suggestion import Suggestion, edited
 from mcp_server.guard.blocks import Block
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, apply
+from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.lexer import back_quoted
@@ -38,12 +38,10 @@ def views_for_joins(case: Case, catalog: Catalog, scans: Iterable[Scan]) -> Iter
         if not select.args.get("joins"):
             continue
         found = read_from(select, case.relations)
-        tables = [case.names.tables.get(id(item.node)) for item in found.relations]
-        known = [table for table in tables if table is not None]
-        travels = any(
-            case.tree.tables[id(item.node)].travels for item in found.relations if id(item.node) in case.tree.tables
-        )
-        if len(known) < len(tables) or found.turned or travels or not all(item.firm for item in found.relations):
+        items = [item for item in found.relations if not isinstance(item.node, exp.Lateral)]
+        known = [case.names.tables[id(item.node)] for item in items if id(item.node) in case.names.tables]
+        firm = all(item.firm for item in items) and not found.turned
+        if len(known) < len(items) or not firm or any(case.tree.tables[id(item.node)].travels for item in items):
             continue
         for view in views:
             if _holds(view, known, columns, _ties(select, found), catalog):
@@ -106,10 +104,11 @@ def _is_tie(part: exp.Expr) -> bool:
 
 def _written(case: Case, select: exp.Select, found: From, view: TableInfo) -> str | None:
     """The statement with the view in the place of the join; None where more than names would have to change."""
-    block = _block(case, found.relations)
+    lateral = any(isinstance(item.node, exp.Lateral) for item in found.relations)
+    block = None if lateral else _block(case, found.relations)
     joins: list[exp.Join] = select.args.get("joins") or []
     plain = all(_is_tie(part) for join in joins if join.args.get("on") for part in conjuncts(join.args["on"]))
-    if block is None or not plain or select.args.get("laterals") or any(q.pipes for q in case.blocks.queries):
+    if block is None or not plain or any(query.pipes for query in case.blocks.queries):
         return None
     aliases = {item.alias for item in found.relations}
     inner = [each for each in select.find_all(exp.Select) if each is not select]
@@ -130,7 +129,7 @@ def _written(case: Case, select: exp.Select, found: From, view: TableInfo) -> st
                 return None
             if not any(edit.first <= at < edit.end for edit in edits):
                 edits.append(Edit(at, at + 1, alias))
-    return _tight(apply(case.source, edits))
+    return edited(case.source, edits)
 
 
 def _without_ties(case: Case, block: Block, aliases: set[str]) -> list[Edit]:
@@ -168,8 +167,3 @@ def _block(case: Case, items: list[FromItem]) -> Block | None:
         and all(block.clauses["FROM"].first < index < block.clauses["FROM"].end for index in at)
     ]
     return min(around, key=lambda block: block.end - block.first) if around else None
-
-
-def _tight(sql: str) -> str:
-    """Without a blank before the point behind a name that was put in."""
-    return re.sub(r"(?<=[\w`]) \.(?=[\w`])", ".", sql)
