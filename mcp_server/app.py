@@ -23,9 +23,9 @@ from pydantic import ValidationError
 
 import prompts
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.session import can_run
-from lakehouse.settings import Runtime, Settings
+from lakehouse.settings import Settings
 from lakehouse.storage import Lake
+from mcp_server.engines.choice import engines_of
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver.tools import Tool
@@ -159,35 +159,9 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
             f"{error.filename} cannot be made for the audit log: {error.strerror}. Set IMDB_STATE_DIR."
         ) from error
     if lake.directory is None:
-        engines = _engines(settings, lake)  # now, because one may refuse such a lake
+        engines = engines_of(settings, lake)  # now, because one may refuse such a lake
         return LakehouseServer(settings, lambda: engines)
-    return LakehouseServer(settings, lambda: _engines(settings, lake))
-
-
-def _engines(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
-    """The engines of the setting, in order of preference. One that `auto` would add is left out where it cannot run."""
-    first, *others = settings.runtimes
-    return (_engine(first, settings, lake), *(_engine(kind, settings, lake) for kind in others if can_run(kind)))
-
-
-def _engine(runtime: Runtime, settings: Settings, lake: Lake) -> Engine:
-    match runtime:
-        case "embedded":
-            from mcp_server.engines.embedded import EmbeddedEngine
-
-            return EmbeddedEngine(lake, settings)
-        case "spark":
-            from mcp_server.engines.spark import SparkEngine
-
-            return SparkEngine(lake, settings)
-        case "connect":
-            from mcp_server.engines.connect import ConnectEngine
-
-            return ConnectEngine(lake, settings)
-        case "databricks":
-            from mcp_server.engines.databricks import DatabricksEngine
-
-            return DatabricksEngine(lake, settings)
+    return LakehouseServer(settings, lambda: engines_of(settings, lake))
 
 
 def _assemble(settings: Settings, engines: Sequence[Engine]) -> Toolbox:

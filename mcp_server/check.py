@@ -1,4 +1,7 @@
-"""`imdb-mcp check`: the guard's verdict on statements, without an engine."""
+"""`imdb-mcp check`: the guard's verdict on statements.
+
+No engine is started for it; where the tables are a catalogue's, that has to be asked for them.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from lakehouse.errors import LakehouseError
-from lakehouse.session import CAPABILITIES
+from lakehouse.errors import EngineLacks, LakehouseError
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.auth import os_user
-from mcp_server.engines.catalog import LakeCatalog
-from mcp_server.query import limits_of, pins_of
+from mcp_server.engines.choice import engines_of
+from mcp_server.query import catalog_of, limits_of
 
 
 class CheckFileError(LakehouseError):
@@ -25,7 +27,7 @@ def check_one(settings: Settings, lake: Lake, sql: str, *, explain: bool) -> int
 
     The exit code is 0 where the statement is allowed, else 3.
     """
-    verdict = _Checker(settings, lake).verdict(sql)
+    engine, verdict = _Checker(settings, lake).verdict(sql)
     if explain:
         width = max(len(step.layer) for step in verdict.steps)
         for step in verdict.steps:
@@ -34,9 +36,9 @@ def check_one(settings: Settings, lake: Lake, sql: str, *, explain: bool) -> int
         print(f"Refused ({verdict.code}): {verdict.message}")
         return 3
     if verdict.code is not None:
-        print(f"Allowed, but not on the {settings.engine} engine ({verdict.code}): {verdict.message}")
+        print(f"Allowed, but not on the {engine} engine ({verdict.code}): {verdict.message}")
     else:
-        print(f"Allowed; answers with at most {verdict.limit} rows.")
+        print(f"Allowed on the {engine} engine; answers with at most {verdict.limit} rows.")
     return 0
 
 
@@ -49,7 +51,7 @@ def check_file(settings: Settings, lake: Lake, path: Path, *, explain: bool) -> 
     """
     checker = _Checker(settings, lake)
     for identifier, sql in _statements(path):
-        verdict = checker.verdict(sql)
+        _, verdict = checker.verdict(sql)
         line: dict[str, object] = {
             "id": identifier,
             "verdict": "allow" if verdict.allow else "refuse",
@@ -64,17 +66,26 @@ def check_file(settings: Settings, lake: Lake, path: Path, *, explain: bool) -> 
 
 
 class _Checker:
-    """The guard on one lake: the same catalogue and limits as the server's, read without an engine."""
+    """The guard on one lake: the same catalogues and limits as the server's."""
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
-        tables = LakeCatalog(lake).tables()
-        dialect = CAPABILITIES[settings.runtimes[0]].dialect
-        self._catalog = guard.Catalog(settings.schema_name, tables, pins_of(tables), dialect)
+        engines = engines_of(settings, lake)
+        self._catalogs = {engine.name: catalog_of(engine, engine.tables()) for engine in engines}
         self._limits = limits_of(settings)
         self._principal = os_user()
 
-    def verdict(self, sql: str) -> guard.Verdict:
-        return guard.verdict(sql, catalog=self._catalog, limits=self._limits, principal=self._principal)
+    def verdict(self, sql: str) -> tuple[str, guard.Verdict]:
+        """The engine that would answer, and the verdict on it: the first that lacks nothing, else the last."""
+        (name, verdict), *others = self._verdicts(sql)
+        while others and verdict.code == EngineLacks.code:
+            name, verdict = others.pop(0)
+        return name, verdict
+
+    def _verdicts(self, sql: str) -> list[tuple[str, guard.Verdict]]:
+        return [
+            (name, guard.verdict(sql, catalog=catalog, limits=self._limits, principal=self._principal))
+            for name, catalog in self._catalogs.items()
+        ]
 
 
 def _statements(path: Path) -> Iterator[tuple[object, str]]:

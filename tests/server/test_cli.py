@@ -20,7 +20,7 @@ def run(*arguments: str) -> int | str | None:
 
 def test_an_allowed_statement_ends_with_0(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check", "--lake", str(lake), "SELECT count(*) FROM movies_delta") == 0
-    assert capsys.readouterr().out == "Allowed; answers with at most 500 rows.\n"
+    assert capsys.readouterr().out == "Allowed on the embedded engine; answers with at most 500 rows.\n"
 
 
 def test_a_refused_statement_ends_with_3_and_a_sentence(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,3 +130,17 @@ def test_a_state_folder_that_cannot_be_made_is_said_before_the_handshake(
     monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path / "file" / "state"))
     assert run("serve", "--lake", str(lake)) == 2
     assert "IMDB_STATE_DIR" in capsys.readouterr().err
+
+
+def test_with_auto_a_statement_is_judged_for_the_engine_that_would_answer(
+    java: None, lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = "SELECT count(*) FROM movies_delta"
+    lacking = "SELECT count(*) FROM movies_delta WHERE primaryTitle COLLATE UTF8_LCASE = 'x'"
+    assert run("check", "--lake", str(lake), "--engine", "auto", quick) == 0
+    assert run("check", "--lake", str(lake), "--engine", "auto", lacking) == 0
+    assert run("check", "--lake", str(lake), lacking) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("Allowed on the embedded engine")
+    assert said[1].startswith("Allowed on the spark engine")
+    assert said[2].startswith("Allowed, but not on the embedded engine (engine_lacks)")

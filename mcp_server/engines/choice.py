@@ -1,0 +1,34 @@
+"""From settings to engines: the only place that knows which class is which. Each is imported when it is chosen."""
+
+from __future__ import annotations
+
+from lakehouse.session import can_run
+from lakehouse.settings import Runtime, Settings
+from lakehouse.storage import Lake
+from mcp_server.engines import Engine
+
+
+def engines_of(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
+    """The engines of the setting, in order of preference. One that `auto` would add is left out where it cannot run."""
+    first, *others = settings.runtimes
+    return (_engine(first, settings, lake), *(_engine(kind, settings, lake) for kind in others if can_run(kind)))
+
+
+def _engine(runtime: Runtime, settings: Settings, lake: Lake) -> Engine:
+    match runtime:
+        case "embedded":
+            from mcp_server.engines.embedded import EmbeddedEngine
+
+            return EmbeddedEngine(lake, settings)
+        case "spark":
+            from mcp_server.engines.spark import SparkEngine
+
+            return SparkEngine(lake, settings)
+        case "connect":
+            from mcp_server.engines.connect import ConnectEngine
+
+            return ConnectEngine(lake, settings)
+        case "databricks":
+            from mcp_server.engines.databricks import DatabricksEngine
+
+            return DatabricksEngine(lake, settings)
