@@ -85,37 +85,48 @@ class SignIn:
         except (ValueError, OSError, NotImplementedError, KeyError) as error:  # what the SDK and `requests` raise
             log.warning("Signing in to Databricks failed: %s", type(error).__name__)
             raise EngineUnavailable(
-                f"Signing in to Databricks with {self.variables} failed: {_reason(error)} Check these settings, "
+                f"Signing in to Databricks with {self.variables} failed: {self._reason(error)} Check these settings, "
                 "and that the identity may use the workspace."
             ) from error
         return {"authorization" if name == "Authorization" else name: value for name, value in headers.items()}
+
+    def _reason(self, error: Exception) -> str:
+        """Why it failed, where that is the service's own code and sentence; else what kind it was. No secret in it."""
+        text = str(error).splitlines()[0][:300] if str(error) else ""
+        for field in ("databricks_client_secret", "arm_client_secret"):
+            if getattr(self._settings, field):
+                text = text.replace(_secret(self._settings, field), "***")
+        code = text.partition(":")[0]
+        return f"{text}." if "_" in code and code.replace("_", "").isalpha() else f"{type(error).__name__}."
 
     def _open(self) -> Headers:
         if self.way == "azure-msi":
             return _managed_identity(self._identity_service, self._settings.arm_client_id)
         from databricks.sdk.config import Config
 
-        host = workspace(self._settings.databricks_host)
-        of_way: dict[str, Mapping[str, Any]] = {
-            "oauth-m2m": {
-                "client_id": self._settings.databricks_client_id,
-                "client_secret": _secret(self._settings, "databricks_client_secret"),
+        settings = self._settings
+        host = workspace(settings.databricks_host)
+        of_way: Mapping[str, Any]
+        if self.way == "oauth-m2m":
+            of_way = {
+                "client_id": settings.databricks_client_id,
+                "client_secret": _secret(settings, "databricks_client_secret"),
                 # By default the SDK asks the host for this address, and older hosts do not tell.
                 "discovery_url": f"{host}/oidc/.well-known/oauth-authorization-server",
-            },
-            "azure-client-secret": {
-                "azure_tenant_id": self._settings.arm_tenant_id,
-                "azure_client_id": self._settings.arm_client_id,
-                "azure_client_secret": _secret(self._settings, "arm_client_secret"),
-            },
-        }
+            }
+        else:
+            of_way = {
+                "azure_tenant_id": settings.arm_tenant_id,
+                "azure_client_id": settings.arm_client_id,
+                "azure_client_secret": _secret(settings, "arm_client_secret"),
+            }
         config = Config(
             host=host,
             auth_type=self.way,
             http_timeout_seconds=_SIGN_IN_SECONDS,
             retry_timeout_seconds=_SIGN_IN_SECONDS,
             disable_async_token_refresh=True,  # its threads would outlive the engine
-            **of_way[self.way],
+            **of_way,
         )
         return config.authenticate
 
@@ -180,10 +191,3 @@ def _managed_identity(service: str, client_id: str | None) -> Headers:
 
     identity = Identity()
     return lambda: {"Authorization": f"Bearer {identity.token().access_token}"}
-
-
-def _reason(error: Exception) -> str:
-    """Why it failed, where that is the service's own short code (`invalid_client: …`); else only what kind it was."""
-    text = str(error).splitlines()[0][:200] if str(error) else ""
-    code = text.partition(":")[0]
-    return f"{text}." if "_" in code and code.replace("_", "").isalpha() else f"{type(error).__name__}."

@@ -113,7 +113,7 @@ def _answered(error: Any, names: Mapping[str, str]) -> Exception:
             return GoneError(said or "HTTP 404")
         case int() as code if code >= 400:
             return UnreachableError(f"it answered HTTP {code}{': ' if said else ''}{said}", sent=True)
-    return UnreachableError("the connection broke", sent=True)
+    return UnreachableError(f"the connection broke ({type(origin or error).__name__})", sent=True)
 
 
 def _failed(error: Any, names: Mapping[str, str]) -> Exception:

@@ -138,15 +138,21 @@ def engine(request: pytest.FixtureRequest, lake: Lake, settings_of: Callable[...
 
 
 @pytest.fixture(scope="session")
-def warehouse_engine(
-    connect_server: ConnectServer, tmp_path_factory: pytest.TempPathFactory, settings_of: Callable[..., Settings]
-) -> Iterator[WarehouseEngine]:
-    """The databricks engine over the local warehouse, which has a lake of its own."""
-    from tests.engines.warehouse import WarehouseEngine, make_tables
-
+def warehouse_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the local warehouse's tables: a lake of its own, because its tables get comments."""
     folder = tmp_path_factory.mktemp("warehouse") / "films' läke"
     write_lake(folder)
-    make_tables(connect_server, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def warehouse_engine(
+    connect_server: ConnectServer, warehouse_folder: Path, settings_of: Callable[..., Settings]
+) -> Iterator[WarehouseEngine]:
+    """The databricks engine over the local warehouse."""
+    from tests.engines.warehouse import WarehouseEngine, make_tables
+
+    make_tables(connect_server, warehouse_folder)
     made = WarehouseEngine(connect_server, settings_of)
     yield made
     made.close()

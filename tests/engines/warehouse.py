@@ -14,6 +14,8 @@ from tests.warehouse.lake import SCHEMA, register
 from tests.warehouse.server import HTTP_PATH, WarehouseServer
 
 HOST = "adb-1234567890123456.7.azuredatabricks.net"
+BEST = """CREATE VIEW best (id COMMENT 'Number.', title) COMMENT 'The best of them.'
+          AS SELECT id, title FROM films WHERE rating > 7"""
 TOKEN = "dapi0123456789abcdef"
 
 
@@ -27,8 +29,7 @@ def make_tables(server: ConnectServer, folder: Path) -> None:
         "many",
         then=(
             "ALTER TABLE films ALTER COLUMN id COMMENT 'Number of the film.'",
-            "CREATE VIEW best (id COMMENT 'Number.', title) COMMENT 'The best of them.' "
-            "AS SELECT id, title FROM films WHERE rating > 7",
+            BEST,
         ),
     )
 
