@@ -23,6 +23,7 @@ from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.characters import TEXT_RULES
 from mcp_server.guard.confirm import confirm
 from mcp_server.guard.dialect import translate
+from mcp_server.guard.dialect.caveats import caveats
 from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.lexer import Kind, Token, scan
 from mcp_server.guard.metadata import read_describe, read_explain, read_show
@@ -163,6 +164,7 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
         principal=terms.principal,
         pins={info.name: catalog.pins[info.name] for _, info in refs},
         rewrites=rewrites,
+        caveats=caveats(case, catalog),
         seal=GUARD_SEAL,
         scans=read,
         advice=advise(sent, catalog, read),

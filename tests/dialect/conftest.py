@@ -26,10 +26,11 @@ MAX_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Answer:
-    """What an engine gave: names and types of the columns, and the rows in their order."""
+    """What an engine gave: names and types of the columns, the rows in their order, and what it warns of."""
 
     columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[Any, ...], ...]
+    caveats: tuple[str, ...] = ()
 
     @property
     def types(self) -> list[str]:
@@ -89,7 +90,7 @@ def asker(kind: str, lake: Lake, state: Path) -> Iterator[Ask]:
         found = engine.execute(checked, query_id)
         columns = zip(found.table.column_names, found.types, strict=True)
         rows = zip(*(column.to_pylist() for column in found.table.columns), strict=True)
-        return Answer(tuple(columns), tuple(rows))
+        return Answer(tuple(columns), tuple(rows), checked.caveats)
 
     yield ask
     engine.close()

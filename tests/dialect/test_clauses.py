@@ -25,6 +25,8 @@ TYPES: Mapping[str, str] = {
     "characters": "array<string>", "directors": "array<string>", "writers": "array<string>",
 }  # fmt: skip
 
+BOUNDS = {"startyear": (1874, 2031), "endyear": (1927, 2031), "numvotes": (5, 3_000_000)}
+
 LACKING: Mapping[str, tuple[str, str]] = {
     "SELECT explode(genres) AS g, count(*) AS n FROM movies_delta GROUP BY ALL": ("GROUP BY ALL", "into a sub-query"),
     "WITH RECURSIVE t(n, f) AS (SELECT 1, 1 UNION ALL SELECT n + 1, f * 2 FROM t WHERE n < 3) SELECT * FROM t": (
@@ -128,7 +130,9 @@ def check() -> Check:
         replace(table, columns=tuple(Column(name=c.name, type=TYPES.get(c.name, "string")) for c in table.columns))
         for table in TABLES
     )
-    return functools.partial(guard.check, **{**SETTINGS, "catalog": guard.Catalog("imdb", typed, {}, "sail")})
+    return functools.partial(
+        guard.check, **{**SETTINGS, "catalog": guard.Catalog("imdb", typed, {}, "sail", lambda _: BOUNDS)}
+    )
 
 
 def ends_with_order(sql: str) -> bool:

@@ -116,7 +116,12 @@ def test_a_pattern_without_words_for_it_is_refused(pattern: str) -> None:
         ("genres", "array<string>"),
         ("DATE '2020-01-01' + INTERVAL 1 HOUR", "timestamp"),
         ("unheard_of / 2.0", None),
-        ("concat(startYear, 'x') / 2.0", None),
+        ("concat(startYear, 'x') / 2.0", "double"),
+        ("startYear + '1'", "bigint"),
+        ("transform(sequence(1, 3), n -> n + 1L)", "array<bigint>"),
+        ("element_at(array(1, 2.5), 1)", Decimal(11, 1)),
+        ("(SELECT max(votes) FROM movies)", "bigint"),
+        ("aggregate(array(1), 0L, (a, n) -> a + n)", "bigint"),
     ],
 )
 def test_the_type_of_an_expression_is_sparks(expression_: str, kind: object) -> None:

@@ -21,7 +21,7 @@ from sqlglot import exp
 
 from mcp_server.guard.functions import functions
 from tests.fuzz.changes import CHANGES, HARMLESS
-from tests.fuzz.grammar import ARGUMENTS, GRAMMAR
+from tests.fuzz.grammar import ARGUMENTS, GRAMMAR, Grammar
 
 _DATA: Final = Path(__file__).parent.parent / "data"
 _FORM = re.compile(r"\{\{|\}\}|\{([a-z_]+)(?::([a-z_]+))?\}")
@@ -61,10 +61,13 @@ def _lines(*names: str) -> tuple[str, ...]:
 class Generator:
     """An endless stream of statements. The same seed and the same targets give the same statements."""
 
-    def __init__(self, seed: int, targets: Targets | None = None, *, attacks: bool = True) -> None:
+    def __init__(
+        self, seed: int, targets: Targets | None = None, *, attacks: bool = True, grammar: Grammar = GRAMMAR
+    ) -> None:
         self.random = Random(seed)
         self._targets = targets or Targets()
         self._attacks = attacks
+        self._grammar = grammar
 
     def stream(self) -> Iterator[str]:
         """Half of the statements come from the grammar, half from the corpora; most of both are damaged."""
@@ -91,7 +94,7 @@ class Generator:
                 return self.random.choice(sorted(functions().refused))
             if name == "call":
                 return self._call(kind, depth)
-            forms = [f for f in GRAMMAR[name] if self._attacks or not _ATTACK.search(f)] or [""]
+            forms = [f for f in self._grammar[name] if self._attacks or not _ATTACK.search(f)] or [""]
             chosen = forms[0] if depth <= 0 else self.random.choice(forms)
             return self.expand(chosen, depth - 1)
 

@@ -13,6 +13,7 @@ from lakehouse.errors import Refused
 from lakehouse.session import Dialect
 from mcp_server.guard.case import Case, read_case
 from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.coercion import rewrite_coercion
 from mcp_server.guard.dialect.correlated import laterals
 from mcp_server.guard.dialect.edits import Edit, apply, lacking
 from mcp_server.guard.dialect.functions import rewrite_functions
@@ -31,11 +32,14 @@ from mcp_server.guard.dialect.literals import rewrite_literals
 from mcp_server.guard.dialect.naming import rewrite_names
 from mcp_server.guard.dialect.numbers import rewrite_numbers
 from mcp_server.guard.dialect.operators import rewrite_operators
+from mcp_server.guard.dialect.overflow import rewrite_overflow
 from mcp_server.guard.dialect.patterns import rewrite_patterns
 from mcp_server.guard.dialect.pipes import unpipe
+from mcp_server.guard.dialect.pushed import rewrite_pushed
 from mcp_server.guard.dialect.recursion import recursion
 from mcp_server.guard.dialect.spelling import pivots, reserved, samples, spreading, stars, views, with_names
 from mcp_server.guard.dialect.subqueries import subqueries
+from mcp_server.guard.dialect.texts import rewrite_texts
 from mcp_server.guard.dialect.unions import unions
 from mcp_server.guard.dialect.unpivot import unpivot
 from mcp_server.guard.dialect.usings import usings
@@ -84,7 +88,11 @@ REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
         ("operators", rewrite_operators),
         ("patterns", rewrite_patterns),
         ("functions", rewrite_functions),
+        ("coercion", rewrite_coercion),
+        ("texts", rewrite_texts),
         ("numbers", rewrite_numbers),
+        ("overflow", rewrite_overflow),
+        ("conditions with lambdas", rewrite_pushed),
     ),
 }
 """Name and function, in the order in which they run."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mcp_server.guard.dialect.edits import lacking
 from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, element
 from mcp_server.guard.dialect.writing import Writing
 
 _NO_NULLS = frozenset(
@@ -14,7 +15,7 @@ _NO_NULLS = frozenset(
 """Functions whose arrays hold no nulls."""
 
 
-def element(node: Expr, write: Writing) -> str | None:
+def indexed(node: Expr, write: Writing) -> str | None:
     """`a[i]`, where Sail takes no index but a number: element_at counts from one."""
     base, index = node.parts
     if index.kind in {"number", "string"} or not str(write.types.of(base)).startswith("array<"):
@@ -67,7 +68,8 @@ def zip_with(node: Expr, write: Writing) -> str | None:
     left, right, function = node.parts
     # A column would give its name to its field: coalesce has none, and the fields are numbers.
     zipped = f"arrays_zip(coalesce({write.text(left)}), coalesce({write.text(right)}))"
-    pairs, body = _of_pairs(node.word, function, write, zipped, ("`0`", "`1`"))
+    kinds = [element(write.types.of(part)) for part in (left, right)]
+    pairs, body = _of_pairs(node.word, function, write, zipped, ("`0`", "`1`"), kinds)
     return f"transform({pairs}, pair_ -> {body})"
 
 
@@ -82,8 +84,17 @@ def transform_map(node: Expr, write: Writing) -> str | None:
     return f"map_from_entries(transform({pairs}, pair_ -> struct({', '.join(pair)})))"
 
 
-def _of_pairs(word: str, function: Expr, write: Writing, pairs: str, fields: tuple[str, str]) -> tuple[str, str]:
+def _of_pairs(
+    word: str,
+    function: Expr,
+    write: Writing,
+    pairs: str,
+    fields: tuple[str, str],
+    kinds: Sequence[Type | None] = (None, None),
+) -> tuple[str, str]:
     """An array of pairs whose fields bear the names of a lambda's parameters, and its body about such a `pair_`.
+
+    The fields are cast to their types where these are known, which tells them to whoever reads the result.
 
     What the body holds is rewritten in the next step. Errors: EngineLacks.
     """
@@ -92,9 +103,17 @@ def _of_pairs(word: str, function: Expr, write: Writing, pairs: str, fields: tup
     if len(names) != 2 or taken & {name.word for name in names}:
         raise lacking(word, "this function of two values", f"Write {word}(…, (x, y) -> …), each name once.")
     first, second = (name.word for name in names)
-    named = f"named_struct('{first}', pair_.{fields[0]}, '{second}', pair_.{fields[1]})"
+    values = [_as(f"pair_.{field}", kind) for field, kind in zip(fields, kinds, strict=True)]
+    named = f"named_struct('{first}', {values[0]}, '{second}', {values[1]})"
     replaced = _replaced(body, write, {first: f"pair_.{first}", second: f"pair_.{second}"})
     return f"transform({pairs}, pair_ -> {named})", replaced
+
+
+def _as(text: str, kind: Type | None) -> str:
+    if kind == "string":
+        return f"CAST({text} AS VARCHAR(65535))"
+    plain = isinstance(kind, Decimal) or kind in {*INTEGERS, *FRACTIONS}
+    return f"CAST({text} AS {str(kind).upper()})" if plain else text
 
 
 def _replaced(body: Expr, write: Writing, values: Mapping[str, str]) -> str:
@@ -106,3 +125,11 @@ def _replaced(body: Expr, write: Writing, values: Mapping[str, str]) -> str:
         bare = token.is_name and source.key(index - 1) != "." and source.key(index + 1) != "("
         pieces.append(gap + (values.get(token.name, token.text) if bare else token.text))
     return "".join(pieces)
+
+
+def split(node: Expr, write: Writing) -> str | None:
+    """split of what another function gives, whose texts Sail keeps in a form that its split cannot read."""
+    first = node.parts[0] if node.parts else None
+    if first is None or first.kind in {"name", "string", "cast"}:
+        return None
+    return write.kept(node, lambda part: f"CAST({write.text(part)} AS STRING)" if part is first else None)

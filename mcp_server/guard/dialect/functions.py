@@ -15,6 +15,7 @@ from mcp_server.guard.dialect import aggregates, collections
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.sail import Form, sail
+from mcp_server.guard.dialect.types import FRACTIONS, Decimal
 from mcp_server.guard.dialect.writing import Writing, written
 
 Maker = Callable[[Expr, Writing], str | None]
@@ -44,7 +45,7 @@ def _lacking(key: str, name: str) -> Exception:
 
 def _written(node: Expr, write: Writing) -> str | None:
     if node.kind == "index":
-        return collections.element(node, write)
+        return collections.indexed(node, write)
     if node.kind != "call":
         return None
     tables, key = sail(), f"{node.word}/{len(node.parts)}"
@@ -116,16 +117,69 @@ def _date_pattern(node: Expr, write: Writing) -> str | None:
     return None
 
 
+def _not_below_zero(node: Expr, write: Writing) -> str | None:
+    """A number of letters or times: below zero it is none in Spark, and an error in Sail."""
+    if len(node.parts) != (2 if node.word == "repeat" else 3) or node.parts[-1].word == "if":
+        return None
+    *before, last = node.parts
+    count = write.text(last)
+    if node.word != "repeat" and _may_be_negative(before[1]):
+        # What is counted from the end, and begins before the text does, ends where it would all the same.
+        start = f"({write.text(before[1])}) + length({write.text(before[0])})"
+        count = f"(if({start} < 0, {start}, 0) + {count})"
+    elif not _may_be_negative(last):
+        return None
+    return write.kept(node, lambda part: f"if({count} < 0, 0, {count})" if part is last else None)
+
+
+def _may_be_negative(node: Expr) -> bool:
+    return node.kind != "number" or node.word == "-"
+
+
+def _factorial(node: Expr, write: Writing) -> str | None:
+    if len(node.parts) != 1 or node.parts[0].word == "if":
+        return None
+    number = write.text(node.parts[0])
+    return f"factorial(if({number} BETWEEN 0 AND 20, {number}, NULL))"
+
+
+def _truncated(node: Expr, write: Writing) -> str | None:
+    """A unit that there is none of gives null."""
+    if len(node.parts) != 2:
+        return None
+    of_date = node.word == "trunc"
+    unit = node.parts[1] if of_date else node.parts[0]
+    units = _DATE_UNITS if of_date else _DATE_UNITS | _TIME_UNITS
+    if unit.kind != "string" or write.sent(unit)[1:-1].upper() in units:
+        return None
+    return f"CAST(NULL AS {'DATE' if of_date else 'TIMESTAMP'})"
+
+
+def _try_divide(node: Expr, write: Writing) -> str | None:
+    """Of numbers with a fraction, which Sail's own does not take."""
+    kinds = [write.types.of(part) for part in node.parts]
+    if len(kinds) != 2 or not any(kind in FRACTIONS or isinstance(kind, Decimal) for kind in kinds):
+        return None
+    left, right = map(write.text, node.parts)
+    digits = write.types.text(node.parts[1])
+    return f"(({left}) / {right})" if digits and int(digits) else f"(({left}) / nullif({right}, 0))"
+
+
+_DATE_UNITS: Final = frozenset({"YEAR", "YYYY", "YY", "QUARTER", "MONTH", "MM", "MON", "WEEK"})
+_TIME_UNITS: Final = frozenset({"DAY", "DD", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
+
 MAKERS: Final[Mapping[str, Maker]] = {
     "approx_percentile": aggregates.quantile,
     "array_contains": collections.contains,
     "date_format": _date_pattern,
+    "date_trunc": _truncated,
     "date_part": _fields,
     "datepart": _fields,
     "decode": _decode,
     "explode": collections.explode,
     "explode_outer": collections.explode,
     "extract": _fields,
+    "factorial": _factorial,
     "get_json_object": _json_path,
     "listagg": aggregates.joined,
     "percentile_approx": aggregates.quantile,
@@ -133,9 +187,15 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "percentile_disc": aggregates.quantiles,
     "posexplode": collections.posexplode,
     "posexplode_outer": collections.posexplode,
+    "repeat": _not_below_zero,
+    "split": collections.split,
     "string_agg": aggregates.joined,
+    "substr": _not_below_zero,
+    "substring": _not_below_zero,
     "transform_keys": collections.transform_map,
     "transform_values": collections.transform_map,
+    "trunc": _truncated,
+    "try_divide": _try_divide,
     "try_variant_get": _variant_text,
     "variant_get": _variant_text,
     "zip_with": collections.zip_with,

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.given import first_item, names_given
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.dialect.types import (
+    FRACTIONS,
     INTEGERS,
     Decimal,
     Type,
+    array_of,
     as_decimal,
     bounded,
     combined,
     common,
+    element,
     named,
     of_number,
     rounded,
 )
-from mcp_server.guard.source import Source, is_plain_integer
-from mcp_server.guard.words import BEFORE_BRACKET
+from mcp_server.guard.source import is_plain_integer
 
 _TIMES = re.compile(r"hour|minute|second|\d:\d", re.IGNORECASE)
 _YES_OR_NO = frozenset({"logic", "in", "between", "like", "is", "exists"})
@@ -37,27 +41,57 @@ _LITERALS: Mapping[tuple[str, str], Type] = {
     ("constant", "null"): "void",
     ("constant", ""): "boolean",
     ("interval", ""): "interval",
+    ("place", ""): "int",
+    ("zero", ""): "int",
 }
 
 
 def _sum(kind: Type | None) -> Type | None:
     if isinstance(kind, Decimal):
         return bounded(kind.precision + 10, kind.scale)
-    return "bigint" if kind in INTEGERS else "double" if kind in {"float", "double"} else None
+    return "bigint" if kind in INTEGERS else "double" if kind in {*FRACTIONS, "string"} else None
 
 
 def _average(kind: Type | None) -> Type | None:
     if isinstance(kind, Decimal):
         return bounded(kind.precision + 4, kind.scale + 4)
-    return "double" if kind in {*INTEGERS, "float", "double"} else None
+    return "double" if kind in {*INTEGERS, *FRACTIONS, "string"} else None
 
 
-_SUMS: Mapping[str, Callable[[Type | None], Type | None]] = {"sum": _sum, "avg": _average}
+def _whole(kind: Type | None) -> Type | None:
+    """The type of ceil and floor."""
+    return bounded(kind.precision - kind.scale + 1, 0) if isinstance(kind, Decimal) else "bigint" if kind else None
+
+
+Kinds = list[Type | None]
+
+_OF_KINDS: Final[Mapping[str, Callable[[Kinds], Type | None]]] = {
+    "common": common,
+    "branches": lambda kinds: common(kinds[1:]),
+    "quotient": lambda kinds: "double" if {*kinds} <= {*INTEGERS, *FRACTIONS} else None,
+    "sum": lambda kinds: _sum(kinds[0]) if kinds else None,
+    "avg": lambda kinds: _average(kinds[0]) if kinds else None,
+    "whole": lambda kinds: _whole(kinds[0]) if len(kinds) == 1 else None,
+    "elements": lambda kinds: array_of(common(kinds)),
+    "array of first": lambda kinds: array_of(kinds[0] if kinds else None),
+    "array of last": lambda kinds: array_of(kinds[-1] if kinds else None),
+    "element": lambda kinds: element(kinds[0]) if kinds else None,
+    "inner": lambda kinds: element(kinds[0]) if kinds else None,
+    "second or last": lambda kinds: kinds[1] if len(kinds) == 3 else kinds[-1] if kinds else None,
+}
+"""Rules of `[types]` in sail.toml that look at the types of the arguments."""
+
+_PLAIN: Final = frozenset({*INTEGERS, *FRACTIONS, "string", "boolean", "date", "timestamp", "void"})
+"""Types of which text can be made."""
 
 
 def results(case: Expr) -> list[Expr]:
     """What a CASE may give."""
     return [part for part, word in zip(case.parts, case.word.split(), strict=True) if word in {"then", "else"}]
+
+
+def _is_named(node: Expr, name: str) -> bool:
+    return node.kind == "name" and node.word.rpartition(".")[2] == name
 
 
 class Types:
@@ -66,21 +100,28 @@ class Types:
     def __init__(self, case: Case, catalog: Catalog, roots: Sequence[Expr]) -> None:
         self._source = case.source
         self._known: dict[Expr, Type | None] = {}
-        self._open: set[str] = set()
+        self._assumed: dict[Expr, Type | None] = {}
+        self._running: set[Expr] = set()
+        self._open: dict[str, set[Type | None]] = {}
         self._columns: dict[str, set[Type | None]] = {}
         self._aliases: dict[str, list[Expr | None]] = {}
         for table in case.tables:
             for column in catalog.by_name[table.lower()].columns:
                 self._columns.setdefault(column.name.lower(), set()).add(named(column.type))
-        for name, node in _names_given(case, roots):
+        for name, node in names_given(case, roots):
             self._aliases.setdefault(name, []).append(node)
 
     def of(self, node: Expr) -> Type | None:
         """Spark's type of a node, where it can be told."""
-        if node not in self._known:
-            self._known[node] = None  # a name may be defined by itself
-            self._known[node] = self._told(node)
-        return self._known[node]
+        if node in self._known:
+            return self._known[node]
+        known = self._assumed if self._open else self._known
+        if node not in known:
+            known[node] = None  # a name may be defined by itself
+            self._running.add(node)
+            known[node] = self._told(node)
+            self._running.discard(node)
+        return known[node]
 
     def text(self, node: Expr) -> str:
         """The digits of a node that is a plain number without a sign, else nothing."""
@@ -98,7 +139,15 @@ class Types:
             return self.of(node.parts[0])
         if node.kind in {"cast", "try_cast"}:
             return named(node.word)
+        if node.kind == "query":
+            item = first_item(node, self._source)
+            return self.of(item) if item is not None else None
+        if node.kind in {"element", "index"}:
+            return element(self.of(node.parts[0]))
         reader = {
+            "folded": lambda: self.of(node.parts[0]),
+            "field": lambda: self._named(node.word),
+            "lambda": lambda: self.of(node.parts[-1]),
             "number": lambda: of_number(self._source.tokens[node.end - 1].text),
             "name": lambda: self._named(node.word.rpartition(".")[2]),
             "binary": lambda: self._operated(node),
@@ -108,16 +157,25 @@ class Types:
         return reader() if reader is not None else _LITERALS.get((node.kind, node.word), _LITERALS.get((node.kind, "")))
 
     def _named(self, name: str) -> Type | None:
-        found = set(self._columns.get(name, ()))
+        """The one type of all that has this name. `x + 1 AS x` has the type that x has otherwise, if that is so."""
         if name in self._open:
-            return found.pop() if len(found) == 1 else None
-        self._open.add(name)
+            found = self._open[name]
+            return next(iter(found)) if len(found) == 1 else None
+        found = self._open[name] = set(self._columns.get(name, ()))
+        own: list[Expr] = []
         for node in self._aliases.get(name, ()):
-            # `round(x, 1) AS x`: the name within its own definition is the column.
-            if node is None or node.kind != "name" or node.word.rpartition(".")[2] != name:
-                found.add(None if node is None else self.of(node))
-        self._open.discard(name)
-        return found.pop() if len(found) == 1 else None
+            if node is None:
+                found.add(None)
+            elif not any(_is_named(each, name) for each in node.walk()):
+                found.add(self.of(node))
+            elif not _is_named(node, name) and node not in self._running:  # `x AS x` says nothing
+                own.append(node)
+        for node in own:
+            found.add(self.of(node))
+        del self._open[name]
+        if not self._open:
+            self._assumed.clear()
+        return next(iter(found)) if len(found) == 1 else None
 
     def _operated(self, node: Expr) -> Type | None:
         left, right = node.parts
@@ -125,7 +183,7 @@ class Types:
         if node.word in _COMPARISONS:
             return "boolean"
         if node.word in {"||", "div"}:
-            return "bigint" if node.word == "div" else "string" if {one, other} <= {"string"} else None
+            return "bigint" if node.word == "div" else self._joined([one, other])
         if one in {"date", "timestamp"} or other in {"date", "timestamp"}:
             return self._moved(node, one, other)
         if isinstance(one, Decimal) or isinstance(other, Decimal):
@@ -133,7 +191,12 @@ class Types:
             if first is not None and second is not None:
                 return combined(node.word, first, second)
         kind = common([one, other])
-        return "double" if node.word == "/" and kind in INTEGERS else kind
+        return "double" if node.word == "/" and kind in INTEGERS else None if kind == "string" else kind
+
+    def _joined(self, kinds: Sequence[Type | None]) -> Type | None:
+        """The type of `a || b` and concat: text, unless they are arrays or bytes."""
+        plain = all(kind in _PLAIN or isinstance(kind, Decimal) for kind in kinds)
+        return "string" if plain else kinds[0] if len(set(kinds)) == 1 else None
 
     def _moved(self, node: Expr, one: Type | None, other: Type | None) -> Type | None:
         """The type of a date or time with something added or taken away."""
@@ -147,15 +210,24 @@ class Types:
     def _called(self, node: Expr) -> Type | None:
         rule = sail().types.get(node.word, "")
         kinds = [self.of(part) for part in node.parts]
-        first = kinds[0] if kinds else None
-        if rule in {"common", "branches"}:
-            return common(kinds if rule == "common" else kinds[1:])
-        if rule in {"sum", "avg"}:
-            return _SUMS[rule](first)
-        digits = self.digits(node) if rule == "round" else None
-        if isinstance(first, Decimal) and digits is not None:
-            return rounded(first, digits)
-        return first if rule in {"first", "round"} else named(rule)
+        if rule in _OF_KINDS:
+            return _OF_KINDS[rule](kinds)
+        told: dict[str, Callable[[], Type | None]] = {
+            "joined": lambda: self._joined(kinds),
+            "part": lambda: self._part(node),
+            "first": lambda: kinds[0] if kinds else None,
+            "round": lambda: self._rounded(node, kinds[0] if kinds else None),
+        }
+        return told[rule]() if rule in told else named(rule)
+
+    def _part(self, node: Expr) -> Type | None:
+        """The type of a field of a date or time: seconds have a fraction."""
+        field = self._source.tokens[node.parts[0].first].text.strip("'\"").lower() if node.parts else ""
+        return Decimal(8, 6) if field.startswith("sec") or field == "s" else "int"
+
+    def _rounded(self, node: Expr, kind: Type | None) -> Type | None:
+        digits = self.digits(node)
+        return rounded(kind, digits) if isinstance(kind, Decimal) and digits is not None else kind
 
     def is_of_day(self, interval: Expr) -> bool:
         """Whether an interval has hours or less, which make a timestamp of a date."""
@@ -170,54 +242,3 @@ class Types:
         if last.kind != "number" or not is_plain_integer(self._source.tokens[last.end - 1]):
             return None
         return -int(self._source.tokens[last.end - 1].text) if last.word == "-" else int(self.text(last))
-
-
-def _names_given(case: Case, roots: Sequence[Expr]) -> list[tuple[str, Expr | None]]:
-    """Names that stand for an expression, and None with those of which only the name is seen."""
-    source = case.source
-    given: list[tuple[str, Expr | None]] = []
-    for root in roots:
-        for node in root.walk():
-            if node.kind == "lambda":
-                given += [(name.word, None) for name in node.parts[:-1]]
-            elif node.kind == "query":
-                given += _names_given(case, node.parts)
-        at = root.end + (source.key(root.end) == "AS")
-        if at < len(source.tokens) and source.tokens[at].is_name and source.key(at) not in BEFORE_BRACKET:
-            given.append((source.tokens[at].name, root))
-    return [*given, *_columns_given(source, case.reading.calls, roots)]
-
-
-def _columns_given(source: Source, calls: Mapping[int, str], roots: Sequence[Expr]) -> list[tuple[str, Expr | None]]:
-    """The names in `t (a, b)` behind a relation, which may be VALUES, or of a WITH."""
-    given: list[tuple[str, Expr | None]] = []
-    for index, token in enumerate(source.tokens[1:], start=1):
-        before = source.tokens[index - 1]
-        if token.key == "(" and before.is_name and index - 1 not in calls and before.key not in BEFORE_BRACKET:
-            inside = source.tokens[index + 1 : source.closing[index]]
-            if all(each.is_name or each.key == "," for each in inside):
-                names = [each.name for each in inside if each.is_name]
-                rows = _rows(source, roots, index - 1 - (source.key(index - 2) == "AS"))
-                columns = [_values(rows, place) for place in range(len(names))]
-                given += zip(names, columns, strict=True)
-    return given
-
-
-def _rows(source: Source, roots: Sequence[Expr], end: int) -> list[Expr]:
-    """The rows of the VALUES that end before a token."""
-    ends = {root.end: root for root in roots if root.kind in {"tuple", "brackets"}}
-    rows: list[Expr] = []
-    while (row := ends.get(end)) is not None:
-        rows.append(row)
-        if source.key(row.first - 1) == "VALUES":
-            return rows
-        end = row.first - 1
-    return []
-
-
-def _values(rows: list[Expr], place: int) -> Expr | None:
-    """The values of one column, as branches of which any may be the one."""
-    if not rows or any(len(row.parts) <= place for row in rows):
-        return None
-    values = tuple(row.parts[place] for row in rows)
-    return Expr("case", rows[0].first, rows[0].end, " ".join(["then"] * len(values)), values)

@@ -13,6 +13,7 @@ from typing import Final
 
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.coercion import rewrite_coercion
 from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expression
@@ -20,15 +21,26 @@ from mcp_server.guard.dialect.functions import rewrite_functions
 from mcp_server.guard.dialect.literals import rewrite_literals, value_of
 from mcp_server.guard.dialect.numbers import rewrite_numbers
 from mcp_server.guard.dialect.operators import rewrite_operators
+from mcp_server.guard.dialect.overflow import rewrite_overflow
 from mcp_server.guard.dialect.patterns import rewrite_patterns
 from mcp_server.guard.dialect.sail import sail
+from mcp_server.guard.dialect.texts import rewrite_texts
 from mcp_server.guard.dialect.types import named, of_number
 from mcp_server.guard.dialect.windows import over_name
 from mcp_server.guard.functions import functions
 from mcp_server.guard.source import Source
 from mcp_server.guard.words import KEYWORDS
 
-_OTHERS: Final = (rewrite_literals, rewrite_operators, rewrite_patterns, rewrite_functions, rewrite_numbers)
+_OTHERS: Final = (
+    rewrite_literals,
+    rewrite_operators,
+    rewrite_patterns,
+    rewrite_functions,
+    rewrite_coercion,
+    rewrite_texts,
+    rewrite_numbers,
+    rewrite_overflow,
+)
 
 MAX_NAME = 255
 """Characters of a name that is given; longer ones help nobody."""

@@ -16,6 +16,7 @@ from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.inference import results
+from mcp_server.guard.dialect.texts import RAW
 from mcp_server.guard.dialect.types import INTEGERS, MAX_PRECISION, Decimal, bounded, named, rounded
 from mcp_server.guard.dialect.writing import Rule, Writing, written
 
@@ -131,7 +132,7 @@ def _exactly(value: str, digits: int) -> str:
 
 
 def _digits_of(value: str) -> str:
-    return f"try_cast(CAST({value} AS STRING) AS {EXACT})"
+    return f"try_cast(CAST({value} AS {RAW}) AS {EXACT})"
 
 
 def _formatted(node: Expr, write: Writing) -> str | None:

@@ -39,6 +39,10 @@ class Sail:
     patterns: Mapping[str, int]
     types: Mapping[str, str]
     names: Mapping[str, str]
+    ranges: Mapping[str, tuple[int, int]]
+    counts: frozenset[str]
+    caveats: Mapping[str, frozenset[str]]
+    texts: frozenset[str]
 
 
 @functools.cache
@@ -58,6 +62,10 @@ def sail() -> Sail:
         patterns=data["patterns"],
         types=_by_name(data["types"]),
         names=_spelled(data["spelling"]) | data["names"],
+        ranges={name: (low, high) for low, high, names in data["ranges"] for name in names.split()},
+        counts=frozenset(data["counts"].split()),
+        caveats={each["says"]: frozenset(each["names"].split()) for each in data["caveats"].values()},
+        texts=frozenset(data["texts"].split()),
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 INTEGERS = ("tinyint", "smallint", "int", "bigint")
 _DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 20}
-_FRACTIONS = ("float", "double")
+FRACTIONS = ("float", "double")
 _SUFFIXES = {"L": "bigint", "S": "smallint", "Y": "tinyint", "D": "double", "F": "float"}
 _ALIASES = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint", "real": "float"}
 _DECIMAL = re.compile(r"(?:decimal|dec|numeric)(?:\((\d+)(?:,(\d+))?\))?")
@@ -48,8 +48,22 @@ def named(text: str) -> Type | None:
     text = text.lower().replace(" ", "")
     if found := _DECIMAL.fullmatch(text):
         return Decimal(int(found[1] or 10), int(found[2] or 0))
+    if text.startswith("array<"):
+        return text
+    if text.startswith(("varchar(", "char(")):
+        return "string"
     text = _ALIASES.get(text, text)
-    return text if re.fullmatch(r"\w+|array<\w+>", text) else None
+    return text if text.isidentifier() else "map" if text.startswith("map<") else None
+
+
+def array_of(kind: Type | None) -> Type:
+    """The type of an array of such elements."""
+    return f"array<{kind or 'any'}>".lower()
+
+
+def element(kind: Type | None) -> Type | None:
+    """The type of the elements of an array."""
+    return named(kind[len("array<") : -1]) if isinstance(kind, str) and kind.startswith("array<") else None
 
 
 def of_number(text: str) -> Type | None:
@@ -108,14 +122,27 @@ def common(kinds: list[Type | None]) -> Type | None:
 def _both(left: Type | None, right: Type | None) -> Type | None:
     if "void" in {left, right} or left == right:
         return left if right == "void" else right
+    if {left, right} == {"date", "timestamp"}:
+        return "timestamp"
+    if "string" in {left, right}:
+        return _from_text(right if left == "string" else left)
     if left in INTEGERS and right in INTEGERS:
         return max(left, right, key=lambda kind: INTEGERS.index(str(kind)))
     one, other = as_decimal(left), as_decimal(right)
     if one is None or other is None:
-        numbers = {kind in _FRACTIONS or as_decimal(kind) is not None for kind in (left, right)}
+        numbers = {kind in FRACTIONS or as_decimal(kind) is not None for kind in (left, right)}
         return "double" if numbers == {True} else None
     scale = max(one.scale, other.scale)
     return bounded(max(one.precision - one.scale, other.precision - other.scale) + scale, scale)
+
+
+def _from_text(kind: Type | None) -> Type | None:
+    """What a string becomes beside another type (Spark's `AnsiTypeCoercion`): a string is what gives way."""
+    if kind in INTEGERS:
+        return "bigint"
+    if kind in FRACTIONS or isinstance(kind, Decimal):
+        return "double"
+    return kind if kind in {"boolean", "date", "timestamp"} else None
 
 
 def rounded(kind: Decimal, digits: int) -> Decimal:

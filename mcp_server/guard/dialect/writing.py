@@ -76,7 +76,12 @@ def _bounded(text: str) -> str:
 
 def written(case: Case, catalog: Catalog, rule: Rule) -> Sequence[Edit]:
     """The edits that a rule makes. Errors: EngineLacks, where the nodes nest too deep too."""
+    return guarded(lambda: Writing(case, catalog, rule).edits())
+
+
+def guarded(edits: Callable[[], Sequence[Edit]]) -> Sequence[Edit]:
+    """What `edits` gives. Errors: EngineLacks, where the nodes nest too deep."""
     try:
-        return Writing(case, catalog, rule).edits()
+        return edits()
     except RecursionError:
         raise lacking("nesting", "so deeply nested an expression", "Name its inner steps with WITH.") from None

@@ -1,0 +1,85 @@
+"""Where the embedded engine's answer may differ from Spark's: sentences that go to the caller with the result.
+
+What differs on every engine from run to run (rows of equal rank, the last digits of sums of doubles) is no caveat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from lakehouse.session import Dialect
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.overflow import is_step, may_grow
+from mcp_server.guard.dialect.sail import sail
+from mcp_server.guard.dialect.types import INTEGERS, MAX_PRECISION, Decimal, Type
+from mcp_server.guard.dialect.writing import Writing
+from mcp_server.guard.refusal import shown
+
+ONLY: Final[Dialect] = "sail"
+
+
+def caveats(case: Case, catalog: Catalog) -> tuple[str, ...]:
+    """What to tell the caller of a translated statement; mostly nothing, and nothing for Spark's own dialect."""
+    if catalog.dialect != ONLY:
+        return ()
+    called = ((says, sorted(case.functions & names)) for says, names in sail().caveats.items())
+    found = [says.format(name=", ".join(names)) for says, names in called if names]
+    if (
+        may_grow(case)
+        or case.functions & {*_WRITERS, *_TEXTS, "cast"}
+        or any(t.key == "||" for t in case.source.tokens)
+    ):
+        write = Writing(case, catalog, lambda _, __: None)
+        found += [said for root in write.roots for node in root.walk() for said in _of(node, write)]
+    return tuple(dict.fromkeys(found))
+
+
+def _of(node: Expr, write: Writing) -> Iterator[str]:
+    kinds = [write.types.of(part) for part in node.parts]
+    what = shown(write.sent(node)) if node.end > node.first else ""
+    if is_step(node) and None in kinds and {*kinds} <= {None, *INTEGERS}:
+        yield f"{what}: a whole number that outgrows its type wraps around here, where Spark fails."
+    elif is_step(node) and _is_full(write.types.of(node)) and not _is_checked(node, write):
+        yield f"{what}: a decimal of more than 38 digits is kept here, where Spark fails."
+    elif node.kind == "call" and node.word in _WRITERS and not all(_is_plain(part, write) for part in node.parts[:1]):
+        yield f"{node.word} may write doubles, decimals and times otherwise than Spark: 100000000.0 for 1.0E8."
+    elif _makes_text(node) and None in kinds:
+        yield f"{what}: doubles from ten million on may be written otherwise than by Spark: 100000000.0 for 1.0E8."
+
+
+_WRITERS: Final = frozenset({"to_json", "to_csv"})
+_TEXTS: Final = frozenset({"concat", "concat_ws"})
+_SAFE: Final = frozenset(
+    {*INTEGERS, "string", "boolean", "date", "void", "array<string>", "array<int>", "array<bigint>"}
+)
+
+
+def _makes_text(node: Expr) -> bool:
+    return (
+        (node.kind == "cast" and node.word == "STRING")
+        or node.word == "||"
+        or (node.kind == "call" and node.word in _TEXTS)
+    )
+
+
+def _is_plain(node: Expr, write: Writing) -> bool:
+    """Whether a value is written alike into JSON: a struct or an array of text, whole numbers, dates and the like."""
+    if node.kind == "alias":
+        return _is_plain(node.parts[0], write)
+    if node.kind == "call" and node.word in {"struct", "named_struct", "array", "map", "collect_list", "collect_set"}:
+        return all(_is_plain(part, write) for part in node.parts)
+    return write.types.of(node) in _SAFE
+
+
+def _is_checked(node: Expr, write: Writing) -> bool:
+    """Whether it is what `overflow` has written."""
+    parent = write.parent(node)
+    return parent is not None and parent.kind == "cast" and parent.word == "BIGINT"
+
+
+def _is_full(kind: Type | None) -> bool:
+    """Whether a decimal's type was cut to 38 digits with none behind the point, so that a value may not fit."""
+    return isinstance(kind, Decimal) and kind.precision == MAX_PRECISION and kind.scale == 0

@@ -1,0 +1,155 @@
+"""Text beside numbers, dates and truth values: Spark casts the text, Sail takes the type of the other or of the first.
+
+Spark's rule (`AnsiTypeCoercion`): beside a whole number text becomes BIGINT, beside another number DOUBLE, beside
+anything else that. What Spark refuses, a number as a condition for one, Sail answers: that is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.inference import results
+from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, common
+from mcp_server.guard.dialect.writing import Rule, Writing, written
+
+_COMPARED: Final = frozenset({"=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>"})
+_ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
+_BITS: Final = frozenset({"&", "|", "^"})
+_RECKONING: Final = (
+    "sum", "avg", "mean", "try_sum", "try_avg", "abs", "round", "bround", "floor", "ceil", "ceiling", "sqrt", "exp",
+    "ln", "log10", "stddev", "variance", "median", "sign", "negative",
+)  # fmt: skip
+_SHORT: Final = 9
+"""Digits that fit any whole number's type: text of so many means the same either way."""
+
+
+def rewrite_coercion(case: Case, catalog: Catalog) -> Sequence[Edit]:
+    """Casts where Spark makes them unasked. Errors: EngineLacks, for what Spark refuses and Sail answers."""
+    return written(case, catalog, _written)
+
+
+def _written(node: Expr, write: Writing) -> str | None:
+    rule = _RULES.get((node.kind, node.word)) or _RULES.get((node.kind.removeprefix("not "), ""))
+    return rule(node, write) if rule is not None else None
+
+
+def _has_fraction(kind: Type | None) -> bool:
+    return kind in FRACTIONS or isinstance(kind, Decimal)
+
+
+def _is_number(kind: Type | None) -> bool:
+    return kind in INTEGERS or _has_fraction(kind)
+
+
+def _binary(node: Expr, write: Writing) -> str | None:
+    if node.word in _COMPARED:
+        return _together(node, write, node.parts)
+    if node.word in _BITS and any(_has_fraction(write.types.of(part)) for part in node.parts):
+        raise lacking(f"{node.word} of a fraction", "it as Spark does, which refuses it", "Cast to BIGINT.")
+    if node.word not in _ARITHMETIC:
+        return None
+    kinds = [write.types.of(part) for part in node.parts]
+    if "string" not in kinds or not any(map(_is_number, kinds)):
+        return None
+    return _cast(node, write, node.parts, "double" if node.word == "/" else common(kinds))
+
+
+def _together(node: Expr, write: Writing, parts: Sequence[Expr]) -> str | None:
+    """Operands that are compared with each other."""
+    kinds = [write.types.of(part) for part in parts]
+    if None in kinds or "string" not in kinds or set(kinds) <= {"string", "void"}:
+        return None
+    target = common(kinds)
+    texts = [part for part, kind in zip(parts, kinds, strict=True) if kind == "string"]
+    if target is None or (target == "bigint" and all(_is_short(part, write) for part in texts)):
+        return None
+    return _cast(node, write, texts, target)
+
+
+def _is_short(part: Expr, write: Writing) -> bool:
+    text = write.sent(part)[1:-1].removeprefix("-")
+    return part.kind == "string" and text.isdigit() and len(text) <= _SHORT
+
+
+def _cast(node: Expr, write: Writing, parts: Sequence[Expr], target: Type | None) -> str | None:
+    """The node with those of `parts` cast that have another type."""
+    if target is None:
+        return None
+    other = [part for part in parts if write.types.of(part) not in {target, "void"}]
+    if not other:
+        return None
+    kind = str(target).upper()
+    return write.kept(node, lambda part: f"CAST({write.text(part)} AS {kind})" if part in other else None)
+
+
+def _within(node: Expr, write: Writing) -> str | None:
+    return None if any(part.kind == "query" for part in node.parts) else _together(node, write, node.parts)
+
+
+def _chosen(node: Expr, write: Writing) -> str | None:
+    """CASE and its kin: conditions are no numbers, and what they give has one type."""
+    if node.kind == "case":
+        tests = [] if node.word.startswith("case") else [p for p, w in _worded(node) if w == "when"]
+        given: Sequence[Expr] = results(node)
+    else:
+        tests, given = (
+            ([node.parts[0]], node.parts[1:]) if node.word == "if" else ([], node.parts[node.word == "nvl2" :])
+        )
+    if any(_is_number(write.types.of(test)) for test in tests):
+        raise lacking("a number as a condition", "it as Spark does, which refuses it", "Write x <> 0.")
+    kinds = {write.types.of(part) for part in given} - {"void"}
+    if not kinds & {"string", "timestamp"} or len(kinds) < 2 or None in kinds:
+        return None
+    return _cast(node, write, given, common(list(kinds)))
+
+
+def _worded(node: Expr) -> list[tuple[Expr, str]]:
+    return list(zip(node.parts, node.word.split(), strict=True))
+
+
+def _of_one_type(node: Expr, write: Writing) -> str | None:
+    kinds = {write.types.of(part) for part in node.parts} - {"void"}
+    if "string" in kinds and any(map(_is_number, kinds)):
+        raise lacking(node.word, "text beside numbers as Spark does, which refuses it", "Cast to one type.")
+    return None
+
+
+def _number(node: Expr, write: Writing) -> str | None:
+    """Text that is reckoned with is a double."""
+    if not node.parts or write.types.of(node.parts[0]) != "string":
+        return None
+    return _cast(node, write, node.parts[:1], "double")
+
+
+def _days(node: Expr, write: Writing) -> str | None:
+    if len(node.parts) == 2:
+        kind = write.types.of(node.parts[1])
+        if _has_fraction(kind):
+            raise lacking(node.word, "a fraction of days as Spark does, which refuses it", "Give whole days.")
+    return None
+
+
+def _pattern(node: Expr, write: Writing) -> str | None:
+    """What LIKE and RLIKE look at is text."""
+    kind = write.types.of(node.parts[0])
+    if kind not in {*INTEGERS, "boolean", "date", "timestamp"} and not isinstance(kind, Decimal):
+        return None
+    return _cast(node, write, node.parts[:1], "string")
+
+
+_RULES: Final[Mapping[tuple[str, str], Rule]] = {
+    ("binary", ""): _binary,
+    ("between", ""): lambda node, write: _together(node, write, node.parts),
+    ("in", ""): _within,
+    ("like", ""): _pattern,
+    ("case", ""): _chosen,
+    **{("call", name): _chosen for name in ("if", "coalesce", "ifnull", "nvl", "nvl2", "array")},
+    **{("call", name): _of_one_type for name in ("greatest", "least")},
+    **{("call", name): _number for name in _RECKONING},
+    **{("call", name): _days for name in ("date_add", "date_sub", "dateadd")},
+}

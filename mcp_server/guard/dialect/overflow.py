@@ -1,0 +1,69 @@
+"""Whole numbers that outgrow their type: Spark fails, Sail goes on from the other end.
+
+Where the range of the result says that this can happen, the step is done in a wider type and cast back, which fails
+on both. Where the types are known and the bounds of the lake's columns fit, nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.ranges import Ranges, fits
+from mcp_server.guard.dialect.types import INTEGERS
+from mcp_server.guard.dialect.writing import Writing, guarded
+
+_STEPS: Final = frozenset({"+", "-", "*"})
+_WIDER: Final = {"tinyint": "INT", "smallint": "INT", "int": "BIGINT", "bigint": "DECIMAL(19,0)"}
+"""A product of two of the type fits its wider one; two of 19 digits have 38, and those of a bigint fit these."""
+
+
+def rewrite_overflow(case: Case, catalog: Catalog) -> Sequence[Edit]:
+    """Sums and products that may outgrow their type, in a wider one and cast back."""
+    if not may_grow(case):
+        return ()
+
+    def edits() -> Sequence[Edit]:
+        ranges: list[Ranges] = []
+
+        def rule(node: Expr, write: Writing) -> str | None:
+            if not ranges:
+                ranges.append(Ranges(case, catalog, write.roots, write.types))
+            return _written(node, write, ranges[0])
+
+        return Writing(case, catalog, rule).edits()
+
+    return guarded(edits)
+
+
+def may_grow(case: Case) -> bool:
+    """Whether there is anything in a statement that may outgrow its type."""
+    return "sum" in case.functions or any(token.key in _STEPS for token in case.source.tokens)
+
+
+def _written(node: Expr, write: Writing, ranges: Ranges) -> str | None:
+    kind = write.types.of(node) if is_step(node) else None
+    if kind not in INTEGERS or any(write.types.of(part) not in INTEGERS for part in node.parts):
+        return None
+    found = ranges.exactly(node)
+    if found is not None and fits(found, kind):
+        return None
+    wider = _WIDER[str(kind)]
+
+    def widened(part: Expr) -> str | None:
+        if part not in node.parts or (part.kind == "number" and kind == "int"):
+            return None  # a number that is written out takes the type of the other
+        return f"CAST({write.text(part)} AS {wider})"
+
+    return f"CAST({write.kept(node, widened)} AS {str(kind).upper()})"
+
+
+def is_step(node: Expr) -> bool:
+    """Whether a node adds, subtracts, multiplies or sums up."""
+    return (node.kind == "binary" and node.word in _STEPS) or (
+        node.kind == "call" and node.word == "sum" and len(node.parts) == 1
+    )

@@ -1,0 +1,143 @@
+"""Values as text: doubles, arrays and decimals are written by Sail otherwise than by Spark.
+
+A double of ten million or more, or less than a thousandth, is 1.0E7 in Spark (Java's Double.toString) and 10000000.0
+or 1e16 in Sail; infinity is inf; a null in an array is NULL and not null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mcp_server.guard.case import Case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.sail import sail
+from mcp_server.guard.dialect.types import FRACTIONS, Decimal, element
+from mcp_server.guard.dialect.writing import Rule, Writing, written
+
+RAW: Final = "VARCHAR(32)"
+"""The type that asks for a double as Sail writes it: text, and no cast that this module changes."""
+
+_DOUBLE: Final = (
+    "CASE WHEN {v} IS NULL OR {v} = 0D OR isnan({v}) OR (abs({v}) >= 1E-3D AND abs({v}) < 1E7D) THEN {t} "
+    "WHEN {t} LIKE '%inf' THEN if({v} > 0D, 'Infinity', '-Infinity') "
+    "WHEN {t} LIKE '%e%' THEN replace(if({t} LIKE '%.%', {t}, replace({t}, 'e', '.0e')), 'e', 'E') "
+    "WHEN abs({v}) >= 1E7D THEN concat(regexp_replace(regexp_replace({t}, '^(-?[0-9])([0-9]*)[.]([0-9]*)$', "
+    "'$1.$2$3'), '([0-9])0+$', '$1'), 'E', CAST(length(split_part({t}, '.', 1)) - if({v} < 0D, 2, 1) AS STRING)) "
+    "ELSE concat(regexp_replace(regexp_replace({t}, '^(-?)0[.]0*([0-9])([0-9]*)$', '$1$2.$3'), '[.]$', '.0'), "
+    "'E-', CAST(length(regexp_extract({t}, '[.](0*)', 1)) + 1 AS STRING)) END"
+)
+"""A double {v} as Java writes it, made of what Sail writes, {t}: all digits below 1e16, 1.5e16 above and below 1e-5."""
+
+
+def rewrite_texts(case: Case, catalog: Catalog) -> Sequence[Edit]:
+    """Casts to text, and text that is made unasked, as Spark writes it. Errors: EngineLacks, for maps and structs."""
+    if not (case.functions & _CALLS.keys() or any(t.key in {"CAST", "::", "||", "LIKE"} for t in case.source.tokens)):
+        return ()
+    return written(case, catalog, _written)
+
+
+def _written(node: Expr, write: Writing) -> str | None:
+    if node.kind == "cast":
+        return _cast(node, write) if node.word == "STRING" else None
+    if node.kind == "like":
+        return _first(node, write)
+    if node.word == "||":
+        return _every(node, write)
+    rule = _CALLS.get(node.word) if node.kind == "call" else None
+    return rule(node, write) if rule is not None else None
+
+
+def _cast(node: Expr, write: Writing) -> str | None:
+    inner = node.parts[0]
+    kind = write.types.of(inner)
+    if kind in FRACTIONS:
+        return _text(inner, write)
+    if kind in {"map", "struct"}:
+        raise lacking(f"a {kind} as text", "it as Spark writes it", "Take its fields, or write to_json(…).")
+    inside = element(kind)
+    if inside is None:
+        return None
+    strings = _text(inner, write) if inside in FRACTIONS else write.text(inner)
+    if inside in {"map", "struct", "any"} or element(inside) is not None:
+        raise lacking("an array as text", f"one of {inside} as Spark writes it", "Write to_json(…).")
+    if inside != "string" and inside not in FRACTIONS:
+        strings = f"CAST({strings} AS ARRAY<STRING>)"
+    return f"concat('[', array_join({strings}, ', ', 'null'), ']')"
+
+
+def _text(node: Expr, write: Writing) -> str | None:
+    """A double, or each of an array, as Spark writes it; what is no name is said once. None for anything else."""
+    kind, sent = write.types.of(node), write.text(node)
+    if kind in FRACTIONS and node.kind == "name":
+        return _double(sent)
+    if kind in FRACTIONS:
+        return f"element_at(transform(array({sent}), v_ -> {_double('v_')}), 1)"
+    return f"transform({sent}, v_ -> {_double('v_')})" if element(kind) in FRACTIONS else None
+
+
+def _double(name: str) -> str:
+    return _DOUBLE.replace("{t}", f"CAST({name} AS {RAW})").replace("{v}", name)
+
+
+def _every(node: Expr, write: Writing) -> str | None:
+    """What makes text of all its operands unasked."""
+    texts = {part: _text(part, write) for part in node.parts}
+    if node.word == "concat" and any(element(write.types.of(part)) is not None for part in node.parts):
+        return None
+    return write.kept(node, texts.get) if any(texts.values()) else None
+
+
+def _first(node: Expr, write: Writing) -> str | None:
+    """What makes text of its first operand unasked."""
+    text = _text(node.parts[0], write) if node.parts else None
+    return write.kept(node, lambda part: text if part is node.parts[0] else None) if text is not None else None
+
+
+def _formatted(node: Expr, write: Writing) -> str | None:
+    """`%s` of a number that has a fraction: 1.5 is written 15 by Sail, and 1e10 as 10000000000."""
+    if not node.parts or node.parts[0].kind != "string":
+        return None
+    places = _PLACES.findall(write.sent(node.parts[0]))
+    texts: dict[Expr, str] = {}
+    index = 0
+    for place, conversion in places:
+        if conversion in "%n":
+            continue
+        index += not place
+        at = int(place.rstrip("$")) if place else index
+        if at >= len(node.parts):
+            continue
+        part = node.parts[at]
+        kind = write.types.of(part)
+        if conversion not in "sS":
+            if isinstance(kind, Decimal):
+                raise lacking(node.word, f"a decimal under %{conversion}, as in Spark", "Write CAST(x AS DOUBLE).")
+        elif kind in FRACTIONS:
+            texts[part] = _text(part, write) or ""
+        elif isinstance(kind, Decimal):
+            texts[part] = f"CAST({write.text(part)} AS STRING)"
+        elif kind in {"map", "struct"} or element(kind) is not None:
+            raise lacking(node.word, f"{kind} as Spark writes it", "Write array_join(a, ',') or to_json(…).")
+    return write.kept(node, texts.get) if texts else None
+
+
+def _hashed(node: Expr, write: Writing) -> str | None:
+    if any(element(kind) is not None or kind in {"map", "struct"} for kind in map(write.types.of, node.parts)):
+        raise lacking(node.word, "it of arrays, maps and structs", "Hash text: hash(array_join(a, ',')).")
+    return None
+
+
+_PLACES: Final = re.compile(r"%(\d+\$)?[-#+ 0,(]*\d*(?:\.\d+)?([a-zA-Z%])")
+
+_CALLS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("concat", "concat_ws"), _every),
+    **dict.fromkeys(sail().texts, _first),
+    "format_string": _formatted,
+    "printf": _formatted,
+    "hash": _hashed,
+    "xxhash64": _hashed,
+}
