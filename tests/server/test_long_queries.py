@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import psutil
 import pytest
 
@@ -198,6 +200,27 @@ async def test_a_server_that_takes_no_more_says_so_at_once(serve: Serve, connect
     assert "Try again in a minute" in text_of(refused[0])
 
 
+async def test_fifty_calls_that_go_away_leave_nothing_behind(
+    serve: Serve, connect: Connect, engine: EmbeddedEngine
+) -> None:
+    server = serve(max_concurrent_queries=4)
+    runner = server.toolbox.app.service._runner
+    async with connect(server) as session:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(ask, session, SLOW_SQL)
+            while runner._running.total() < 4 or len(runner._open) < 36:
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        until(lambda: not runner._open, what="the end of all statements")
+        engine.start()
+        until(lambda: not busy([psutil.Process(engine.process_id)]), what="the engine's rest")
+        found = await ask(session, QUICK_SQL)
+    assert found.structured_content["rows"] == [[300]]
+    assert not [thread.name for thread in threading.enumerate() if thread.name == "cancel"]
+    assert [line["verdict"] for line in audit_lines(server)].count("cancelled") >= 36
+
+
 async def test_a_damaged_file_of_handles_is_said_and_the_statement_stopped(
     serve: Serve, connect: Connect, tmp_path: Path, engine: EmbeddedEngine
 ) -> None:
@@ -301,8 +324,6 @@ class _Gate:
     """Something to wait at until it is opened."""
 
     def __init__(self) -> None:
-        import threading
-
         self._opened = threading.Event()
         self.open: Callable[[], None] = self._opened.set
 
