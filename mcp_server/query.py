@@ -211,6 +211,7 @@ class QueryService:
 
     def _check(self, run: Run[Any], event: AuditEvent, check: Check, engine: Engine) -> _Way:
         """Ask the guard, on one engine, and where it knows no such table the engine, whether there is one by now."""
+        event.engine = engine.name
         run.enter(_CHECKING)
         tables = engine.tables()
         try:
@@ -220,7 +221,6 @@ class QueryService:
                 raise
             tables = now
             checked = check(catalog_of(engine, tables), self._reader(run, engine, tables))
-        event.engine = engine.name
         return _Way(run, event, engine, tables, checked)
 
     def _plan(self, way: _Way) -> Plan:

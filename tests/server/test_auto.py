@@ -35,7 +35,8 @@ def spark(java: None, lake: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def both(engine: Engine, spark: Engine, lake: Path, tmp_path: Path) -> Both:
-    settings = load_settings(lake=str(lake), engine="auto", state_dir=tmp_path / "state")
+    # A busy machine may take a minute to start Spark, and no handle is wanted here.
+    settings = load_settings(lake=str(lake), engine="auto", state_dir=tmp_path / "state", wait_seconds=250)
     return lambda: LakehouseServer(settings, lambda: [engine, spark])
 
 
@@ -54,6 +55,20 @@ async def test_what_the_embedded_engine_only_fails_at_is_answered_by_spark(both:
     async with Client(both()) as client:
         found = await run(client, "SELECT count(hash(genres)) AS n FROM movies_delta WHERE tconst = 'tt0007919'")
     assert (found.structured_content["engine"], found.structured_content["rows"]) == ("spark", [[1]])
+
+
+async def test_what_may_be_answered_otherwise_is_answered_by_spark_and_else_with_a_warning(
+    both: Both, engine: Engine, lake: Path, tmp_path: Path
+) -> None:
+    sql = "SELECT to_json(named_struct('x', 1e8D)) AS j"
+    alone = LakehouseServer(load_settings(lake=str(lake), state_dir=tmp_path / "alone"), lambda: [engine])
+    async with Client(both()) as client:
+        handed_over = (await run(client, sql)).structured_content
+    async with Client(alone) as client:
+        warned = (await run(client, sql)).structured_content
+    assert (handed_over["engine"], handed_over["rows"], handed_over["warnings"]) == ("spark", [['{"x":1.0E8}']], [])
+    assert warned["engine"] == "embedded"
+    assert ["otherwise than Spark" in warning for warning in warned["warnings"]] == [True]
 
 
 async def test_a_mistake_is_told_by_the_embedded_engine(both: Both) -> None:
