@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut, ResourceLimit
+from lakehouse.errors import EngineUnavailable, LakeError, QueryCancelled, QueryFailed, QueryTimedOut, ResourceLimit
 from mcp_server.engines.process import Death
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame
 
@@ -15,6 +15,14 @@ _NARROW = (
     "Read less: name the columns, filter before joining or collecting, use an aggregate or a LIMIT in a "
     "sub-query in the place of collecting rows into one value."
 )
+
+
+class UnreachableError(EngineUnavailable):
+    """The connection to a server of others could not be made, or has ended."""
+
+
+class DeniedError(EngineUnavailable):
+    """A server of others does not let this user in."""
 
 
 @dataclass
@@ -58,6 +66,12 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
         raise ResourceLimit(f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. {_NARROW}")
     if kind == "memory":
         raise ResourceLimit(f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}")
+    if kind == "lake":
+        raise LakeError(text)
+    if kind in {"lost", "forgotten"}:
+        raise UnreachableError(text)
+    if kind == "denied":
+        raise DeniedError(text)
     if kind == "interrupted" and call.cancelled:
         raise call.stopped("")
     about = {name: frame.fields[name] for name in ("condition", "sqlstate", "lacking")}

@@ -34,11 +34,17 @@ class LakeCatalog:
         self._lake = lake
         self._lock = threading.Lock()
         self._seen: object = None
+        self._edition = 0
         self._known: dict[str, tuple[TableInfo, str]] = {}
 
     @property
     def lake(self) -> Lake:
         return self._lake
+
+    @property
+    def edition(self) -> int:
+        """Which reading of the lake all answers since the last change come from."""
+        return self._edition
 
     def tables(self) -> tuple[TableInfo, ...]:
         """All tables, by name. Raises LakeError, with what to do, where the lake holds none."""
@@ -55,6 +61,7 @@ class LakeCatalog:
             mark = self._mark()
             if mark is None or mark != self._seen:
                 self._known, self._seen = self._read(), mark
+                self._edition += 1
             return self._known
 
     def _mark(self) -> object:

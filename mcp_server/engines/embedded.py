@@ -7,6 +7,7 @@ import os
 
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
+from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.local import EngineSpec, LocalEngine, isolation
 
 _POOL_SHARE = 0.4
@@ -70,7 +71,8 @@ class EmbeddedEngine(LocalEngine):
                 plain_paths=True,
                 reads_lake_only=True,
                 caches=(),
+                catalog="session",
             ),
-            lake,
+            LakeCatalog(lake),
             settings,
         )

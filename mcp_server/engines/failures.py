@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-Kind = Literal["failed", "large", "memory", "interrupted", "lost"]
+from lakehouse.errors import LakeError
+from lakehouse.session import TooLargeError
+
+Kind = Literal["failed", "large", "memory", "interrupted", "lost", "forgotten", "denied", "lake"]
+"""What a failure means for whoever asked. `forgotten`: a server has ended the session, or was started anew;
+`denied`: it does not let this user in; `lake`: it cannot serve this lake."""
 
 # An engine that was told to stop, ran out of memory, or is going down; an answer that is too large for its transport.
 _MARKS: Mapping[Kind, re.Pattern[str]] = {
+    "forgotten": re.compile(r"INVALID_HANDLE\.|NO_ACTIVE_SESSION|SESSION_(?:NOT_FOUND|CLOSED|CHANGED)"),
+    "denied": re.compile(r"StatusCode\.(?:UNAUTHENTICATED|PERMISSION_DENIED)"),
     "lost": re.compile(
         r"StatusCode\.UNAVAILABLE|Py4JNetworkError|ConnectionRefusedError|Answer from Java side is empty"
         r"|SparkContext was shut down|stopped SparkContext|dagScheduler\(\)"
@@ -66,9 +73,15 @@ class Failure:
     lacking: bool = False
 
 
-def explain_failure(error: BaseException, paths: Mapping[str, str]) -> Failure:
-    """Sort an exception of a driver and clean its text; `paths` says what to write for a location."""
+def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str = "") -> Failure:
+    """Sort an exception and clean its text; `paths` says what to write for a location, `secret` is never written."""
     raw = _cause(str(error) or type(error).__name__)
+    if secret:
+        raw = raw.replace(secret, "<secret>")
+    if isinstance(error, TooLargeError):
+        return Failure("large", "more than may be sent")
+    if isinstance(error, LakeError):
+        return Failure("lake", hide_paths(raw, paths))
     condition = _ask(error, "getCondition") or _first(_CONDITION, raw)
     sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw)
     # A text may quote the caller's own words, so where Spark names the condition, only that counts.

@@ -1,6 +1,6 @@
-"""An engine in a child process: whom to let in, and what to do when a query is stopped or the process dies.
+"""An engine behind a child process: whom to let in, and what to do when a query is stopped or the process dies.
 
-`embedded.py` and `spark.py` say what to start; all behaviour is here, the same for both.
+`embedded.py`, `spark.py` and `connect.py` say what to start; what is here is the same for all.
 """
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lakehouse.errors import EngineUnavailable
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Runtime, Settings, child_environment
 from lakehouse.storage import Lake
 from mcp_server.engines.call import Call, raise_failure, raise_verdict
-from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.process import Death, Launch, Process
+from mcp_server.engines.registry import Catalog
 from mcp_server.engines.statistics import Statistics
 from mcp_server.engines.wire import Frame
 from mcp_server.models import CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
@@ -33,6 +33,8 @@ _ATTEMPTS = 3
 _HELD_SHARE = 0.7
 """Share of the memory ceiling that a process may hold while nothing runs before it is replaced."""
 _EARLY_CANCELS = 256
+_SPARE_THREADS = 4
+"""A server of others may let go of a query long after nobody waits for it; meanwhile it holds a thread."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class EngineSpec:
     long the engine may take to let go of a query before its process is killed for it. `plain_paths` is
     for an engine that does not find paths with blanks or letters beyond ASCII. `reads_lake_only` is for
     an engine that needs no file but its lake's and its libraries'; `caches` are the folders that it may write besides
-    its temporary one.
+    its temporary one. `catalog` is where tables get their names. `parting_seconds` is how long the child may take to
+    stop what it runs on a server that lives on; 0 where the engine ends with it. `secret` is never shown.
     """
 
     kind: Runtime
@@ -57,18 +60,35 @@ class EngineSpec:
     plain_paths: bool
     reads_lake_only: bool
     caches: tuple[str, ...]
+    catalog: Catalog
+    parting_seconds: float = 0
+    secret: str = field(default="", repr=False)
+
+
+class Tables(Protocol):
+    """What a lake holds and where; `edition` is another number once that has changed."""
+
+    @property
+    def lake(self) -> Lake: ...
+
+    @property
+    def edition(self) -> int: ...
+
+    def tables(self) -> tuple[TableInfo, ...]: ...
+
+    def locations(self, names: Iterable[str] | None = None) -> dict[str, str]: ...
 
 
 class LocalEngine:
     """Keeps the Engine contract with one child process at a time, started when it is first needed."""
 
-    def __init__(self, spec: EngineSpec, lake: Lake, settings: Settings) -> None:
+    def __init__(self, spec: EngineSpec, tables: Tables, settings: Settings) -> None:
         self.name: str = spec.kind
         self.schema = settings.schema_name
         self.capabilities = CAPABILITIES[spec.kind]
         self._spec = spec
         self.settings = settings
-        self._catalog = LakeCatalog(lake)
+        self._catalog = tables
         self._statistics = Statistics()
         self._changed = threading.Condition()
         # All that follows is read and written under `_changed`.
@@ -108,23 +128,19 @@ class LocalEngine:
 
     def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
         """Run a checked query to its end, its deadline or its cancellation."""
-        fields = {"sql": query.sql, "fetch": query.limit.fetch, "tables": self._catalog.locations(query.tables)}
-        frame = self._perform(Call(query_id, "run", fields, query.deadline_seconds))
-        import pyarrow as pa
-
-        with pa.ipc.open_stream(pa.py_buffer(frame.payload)) as stream:
-            return ResultSet(stream.read_all(), tuple(frame.fields["types"]))
+        fields = {"fetch": query.limit.fetch} | self._about(query.sql, query.tables)
+        return self._rows(Call(query_id, "run", fields, query.deadline_seconds))
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
         """The engine's plan of a checked query, with names in the place of locations."""
-        fields = {"sql": query.sql, "mode": mode, "tables": self._catalog.locations(query.tables)}
+        fields = {"mode": mode} | self._about(query.sql, query.tables)
         return str(self._perform(Call(query_id, "explain", fields, query.deadline_seconds)).fields["text"])
 
     def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:
         """What the engine itself reads in a text, at one of the stages that it has."""
         if stage not in self.capabilities.readings:
             return None
-        fields = {"sql": sql, "stage": stage, "tables": self._catalog.locations(tables)}
+        fields = {"stage": stage} | self._about(sql, tables)
         call = Call(f"{query_id}.{stage}", "read", fields, self.settings.query_timeout_seconds)
         found = self._perform(call).fields
         return EngineReading(stage, *(frozenset(found[name]) for name in ("tables", "functions", "kinds")))
@@ -162,6 +178,18 @@ class LocalEngine:
             self._changed.notify_all()
         if process is not None:
             process.close()
+
+    def _about(self, sql: str, tables: Iterable[str]) -> dict[str, Any]:
+        """A statement, the tables that it reads, and the state of the lake that they belong to."""
+        locations = self._catalog.locations(tables)
+        return {"sql": sql, "tables": locations, "edition": self._catalog.edition}
+
+    def _rows(self, call: Call) -> ResultSet:
+        frame = self._perform(call)
+        import pyarrow as pa
+
+        with pa.ipc.open_stream(pa.py_buffer(frame.payload)) as stream:
+            return ResultSet(stream.read_all(), tuple(frame.fields["types"]))
 
     def _perform(self, call: Call) -> Frame:
         with self._known(call):
@@ -205,6 +233,9 @@ class LocalEngine:
             with self._changed:
                 if self._changed.wait_for(lambda: process.is_done(call.id), _INTERRUPT_EVERY):
                     return ""
+        if self._spec.parting_seconds:
+            process.abandon(call.id)
+            return f" The server did not let go of it within {self._spec.stop_seconds:g} s; it is asked until it does."
         process.kill(call.id)
         return f" The engine did not let go of it within {self._spec.stop_seconds:g} s and was restarted."
 
@@ -284,15 +315,20 @@ class LocalEngine:
             "config": dict(self._spec.config),
             "memory_mb": self._spec.memory_mb,
             "isolation": self._spec.isolation,
-            "schema": self.settings.schema_name,
+            "schema": self.schema,
+            "catalog": self._spec.catalog,
+            "parting": self._spec.parting_seconds,
+            "secret": self._spec.secret,
             "plain_paths": self._spec.plain_paths,
             "files": self._fence(),
             "lake": self.lake.address,
             "tables": self._catalog.locations(),
-            "threads": self.settings.max_concurrent_queries,
+            "edition": self._catalog.edition,
+            "threads": self.settings.max_concurrent_queries * (_SPARE_THREADS if self._spec.parting_seconds else 1),
         }
         environment = child_environment() | {"TZ": "UTC"} | dict(self._spec.environment)
-        return Launch(environment, opening, self.settings.state, self._spec.start_seconds)
+        times = (self._spec.start_seconds, self._spec.parting_seconds)
+        return Launch(environment, opening, self.settings.state, *times)
 
     def _fence(self) -> dict[str, Any] | None:
         """What the process may read (None: anything) and write besides temporary files; None where it has no fence."""

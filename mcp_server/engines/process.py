@@ -39,12 +39,16 @@ _JVM_OUT_OF_MEMORY = frozenset({3, 52})  # -XX:+ExitOnOutOfMemoryError, SparkExi
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start a process: its `environment`, what its first frame says, and how long that may take."""
+    """How to start a process: its `environment`, what its first frame says, and how long that may take.
+
+    `parting_seconds` is how long it may take to stop what it runs elsewhere, once its connection has ended.
+    """
 
     environment: Mapping[str, str]
     opening: Mapping[str, Any]
     state: Path
     start_seconds: float
+    parting_seconds: float = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,11 @@ class Process:
         """Whether a call that nobody waits for has ended; then all that was kept of it is dropped."""
         return self.replies.pop(call, None) is not None or self.death is not None
 
+    def abandon(self, call: str) -> None:
+        """Nobody waits for a call any more; its answer, whenever it comes, is dropped."""
+        self._unanswered.discard(call)
+        self.replies.pop(call, None)
+
     def kill(self, call: str) -> None:
         """End the process because `call` cannot be stopped otherwise."""
         self._killed_for = call
@@ -122,7 +131,10 @@ class Process:
     def retire(self) -> None:
         """End the process, which nobody needs any more, without waiting for it."""
         self._closing = True
-        self._signal_group()
+        if self._launch.parting_seconds and self._wire is not None:
+            self._wire.close()  # `_run` waits until it has parted
+        else:
+            self._signal_group()
 
     def close(self, timeout: float = 10.0) -> None:
         """End the process and wait until it and all that it started are gone."""
@@ -173,10 +185,12 @@ class Process:
                 self._signal_group()
             self._converse(self._wire, work)
         finally:
+            self._wire.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(self._launch.parting_seconds)
             self._signal_group()
             code = child.wait()
             drain.join(2.0)  # what it said last tells why it ended
-            self._wire.close()
             with self._changed:
                 self.death = self._autopsy(code)
                 if not self.ready:
@@ -206,9 +220,8 @@ class Process:
 
     def _take(self, frame: Frame) -> None:
         call = frame.fields["id"]
-        if frame.op == "ended":
-            self.held = frame.fields["held"]
-        elif call in self._unanswered:
+        self.held = frame.fields["held"]
+        if call in self._unanswered:
             self._unanswered.discard(call)
             self.replies[call] = frame
 

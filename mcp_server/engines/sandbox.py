@@ -39,6 +39,12 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def outlive_parent() -> None:
+    """Take `die_with_parent` back: this process reads the end of its connection, and ends by itself."""
+    if _LINUX:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, 0)
+
+
 def limit_memory(mebibytes: int) -> str | None:
     """Let an allocation beyond the ceiling fail, which ends the engine. Returns a warning where it cannot be set.
 

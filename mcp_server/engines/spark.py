@@ -5,6 +5,7 @@ from __future__ import annotations
 from lakehouse.session import IVY_FOLDER, delta_jars
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
+from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.local import EngineSpec, LocalEngine, isolation
 
 
@@ -28,8 +29,9 @@ class SparkEngine(LocalEngine):
                 plain_paths=False,
                 reads_lake_only=False,
                 caches=(str(IVY_FOLDER),),
+                catalog="process",
             ),
-            lake,
+            LakeCatalog(lake),
             settings,
         )
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import re
 import signal
 import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,16 +26,18 @@ from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.session import EngineSession, fetch, open_session
+from lakehouse.session import EngineSession, open_session, run_query
 from mcp_server.engines import fence, sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
 from mcp_server.engines.readings import READERS
+from mcp_server.engines.registry import Registry
+from mcp_server.engines.sessions import Lent, Sessions
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame, Wire
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 _PLAIN = re.compile(r"[\w/.,:;=@+!$&()'-]+", re.ASCII)
 """Paths that Sail finds; it encodes any other letter twice (each one tried: docs/engines.md)."""
@@ -51,34 +53,52 @@ _EXPLAIN = {"simple": "", "extended": "EXTENDED ", "codegen": "CODEGEN ", "cost"
 
 @dataclass
 class Running:
-    """A statement under way. `stopped` was asked for; `session` is where it can be interrupted, once it has one."""
+    """A statement under way. `stopped` was asked for; `session` is where it can be interrupted, once it has one.
 
+    `held` are the bytes of memory that were in use when it began and nothing else ran.
+    """
+
+    held: int
     stopped: threading.Event = field(default_factory=threading.Event)
     session: SparkSession | None = None
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a statement gave: a frame's `op`, its fields and its payload."""
+
+    op: str
+    fields: Mapping[str, Any]
+    payload: Any = b""
+
+
 class Worker:
-    """Runs statements side by side, each in a fresh session, and answers each under its id."""
+    """Runs statements side by side, each in a session of its own, and answers each under its id."""
 
     def __init__(self, wire: Wire, engine: EngineSession, settings: Mapping[str, Any]) -> None:
         self._wire = wire
         self._engine = engine
         self._schema: str = settings["schema"]
+        self._remote = engine.kind == "connect"
+        self._secret: str = settings["secret"]
         self._places = Places(settings["lake"], settings["work_dir"], plain=settings["plain_paths"])
+        self._sessions = Sessions(engine, Registry(settings["catalog"], self._schema, self._places.readable))
         self._threads = ThreadPoolExecutor(settings["threads"], thread_name_prefix="query")
-        self._interrupts: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._running: dict[str, Running] = {}
-        self._registered: dict[str, str] = {}
-        self._registering = threading.Lock()
+        self._stopping = threading.Event()
 
-    def warm_up(self, tables: Mapping[str, str]) -> None:
-        """Prove that the engine answers, and pay for what the first statement would have to wait for."""
-        with self._engine.fresh("warm-up") as session:
-            if self._engine.shared_catalog:
-                session.sql(f"CREATE SCHEMA IF NOT EXISTS `{self._schema}`")
-                self._enter_schema(session, tables)
-            fetch(session.sql("SELECT 1").limit(1))
+    def warm_up(self, tables: Mapping[str, str], edition: int) -> None:
+        """Prove that the engine answers, and pay for what the first statement would have to wait for.
+
+        A server of others is left alone: it may have to start for that, and whoever pays for it has not asked yet.
+        """
         threading.Thread(target=self._interrupt_all, name="interrupts", daemon=True).start()
+        if self._remote:
+            return
+        # One registers its tables now, for all sessions; the others when a statement reads them.
+        session = self._sessions.borrow(tables if self._engine.kind == "spark" else {}, edition)
+        run_query(session.spark, "SELECT 1", 1, MAX_RESULT_BYTES)
+        self._sessions.give_back(session, "SELECT 1", intact=True)
 
     def serve(self) -> None:
         """Take orders until the connection ends."""
@@ -86,38 +106,62 @@ class Worker:
             "run": lambda frame: self._begin(frame, self._run),
             "explain": lambda frame: self._begin(frame, self._explain),
             "read": lambda frame: self._begin(frame, self._read),
-            "interrupt": lambda frame: self._interrupts.put(frame.fields["id"]),
+            "interrupt": lambda frame: self._stop(frame.fields["id"]),
         }
         while (frame := self._wire.receive()) is not None:
             orders[frame.op](frame)
 
-    def _begin(self, frame: Frame, work: Callable[[Frame, SparkSession], None]) -> None:
-        running = Running()
-        self._running[frame.fields["id"]] = running
-        # Memory held although nothing runs is what the engine does not give back.
-        held = _resident_bytes() if len(self._running) == 1 else 0
-        self._threads.submit(self._perform, frame, running, work, held)
+    def part(self, seconds: float) -> None:
+        """Leave nothing behind on a server that lives on: stop what runs, for at most so long, and end the sessions."""
+        for call in list(self._running):
+            self._stop(call)
+        give_up = time.monotonic() + seconds
+        while self._running and time.monotonic() < give_up:
+            threading.Event().wait(_LOOK_EVERY)
+        self._sessions.forget()
 
-    def _perform(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], None], held: int) -> None:
-        call, tables = frame.fields["id"], frame.fields["tables"]
-        try:
-            with self._engine.fresh(call) as session:
-                running.session = session
-                if running.stopped.is_set():
-                    self._fail(call, Failure("interrupted", "stopped before it began"))
-                    return
-                self._enter_schema(session, tables)
-                work(frame, session)
-        except Exception as error:  # noqa: BLE001  (every failure is an answer; the server raises it)
-            failure = explain_failure(error, self._places.names(tables))
+    def _begin(self, frame: Frame, work: Callable[[Frame, SparkSession], Reply]) -> None:
+        # Memory held although nothing runs is what the engine does not give back.
+        running = Running(held=0 if self._running else _resident_bytes())
+        self._running[frame.fields["id"]] = running
+        self._threads.submit(self._perform, frame, running, work)
+
+    def _perform(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], Reply]) -> None:
+        call = frame.fields["id"]
+        answer = self._attempt(frame, running, work)
+        if isinstance(answer, Failure) and answer.kind == "forgotten" and self._remote:
+            # The server has ended the session, or has been started anew: nothing of the statement has run.
+            self._sessions.forget()
+            answer = self._attempt(frame, running, work)
+        if isinstance(answer, Failure):
             while running.stopped.is_set() and self._engine.lingers():
                 threading.Event().wait(_LOOK_EVERY)  # in the end the server kills this process for it
-            if failure.kind == "lost":
-                self._end_with_engine()
-            self._fail(call, failure)
-        finally:
-            del self._running[call]
-            self._wire.send("ended", id=call, held=held)
+            if answer.kind == "lost":
+                if not self._remote:
+                    self._end_with_engine()
+                self._sessions.forget()
+            answer = Reply("error", vars(answer))
+        del self._running[call]
+        self._wire.send(answer.op, answer.payload, id=call, held=running.held, **answer.fields)
+
+    def _attempt(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], Reply]) -> Reply | Failure:
+        """Do the work in a session, which others get afterwards unless it was stopped or something broke."""
+        call, tables = frame.fields["id"], frame.fields["tables"]
+        lent: Lent | None = None
+        answer: Reply | Failure = Failure("interrupted", "stopped before it began")
+        try:
+            if not running.stopped.is_set():
+                lent = self._sessions.borrow(tables, frame.fields["edition"])
+                with self._engine.tagged(lent.spark, call):
+                    running.session = lent.spark
+                    if not running.stopped.is_set():
+                        answer = work(frame, lent.spark)
+        except Exception as error:  # noqa: BLE001  (every failure is an answer; the server raises it)
+            answer = explain_failure(error, self._places.names(tables), self._secret)
+        if lent is not None:
+            broken = running.stopped.is_set() or (isinstance(answer, Failure) and answer.kind != "failed")
+            self._sessions.give_back(lent, frame.fields["sql"], intact=not broken)
+        return answer
 
     def _end_with_engine(self) -> NoReturn:
         """End because the engine does: how it ended tells the server more than what it said meanwhile."""
@@ -127,62 +171,52 @@ class Worker:
                 threading.Event().wait(1)  # `_follow` ends this process with the engine's code
         _end_all()
 
-    def _fail(self, call: str, failure: Failure) -> None:
-        self._wire.send("error", id=call, **vars(failure))
-
-    def _run(self, frame: Frame, session: SparkSession) -> None:
+    def _run(self, frame: Frame, session: SparkSession) -> Reply:
         import pyarrow as pa
 
-        rows: DataFrame = session.sql(frame.fields["sql"]).limit(frame.fields["fetch"])
-        types = [column.dataType.simpleString() for column in rows.schema]
-        table = fetch(rows)
-        if table.nbytes > MAX_RESULT_BYTES:
-            self._fail(frame.fields["id"], Failure("large", f"{table.nbytes} bytes"))
-            return
+        found = run_query(session, frame.fields["sql"], frame.fields["fetch"], MAX_RESULT_BYTES)
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as stream:
-            stream.write_table(table)
-        self._wire.send("result", sink.getvalue(), id=frame.fields["id"], types=types)
+        with pa.ipc.new_stream(sink, found.table.schema) as stream:
+            stream.write_table(found.table)
+        return Reply("result", {"types": found.types}, sink.getvalue())
 
-    def _explain(self, frame: Frame, session: SparkSession) -> None:
+    def _explain(self, frame: Frame, session: SparkSession) -> Reply:
         mode = _EXPLAIN[frame.fields["mode"]]
         plan = "\n".join(str(row[0]) for row in session.sql(f"EXPLAIN {mode}{frame.fields['sql']}").collect())
-        shown = hide_paths(plan, self._places.names(frame.fields["tables"]))
-        self._wire.send("plan", id=frame.fields["id"], text=shown)
+        return Reply("plan", {"text": hide_paths(plan, self._places.names(frame.fields["tables"]))})
 
-    def _read(self, frame: Frame, session: SparkSession) -> None:
+    def _read(self, frame: Frame, session: SparkSession) -> Reply:
         known = {self._places.readable(at): f"{self._schema}.{name}" for name, at in frame.fields["tables"].items()}
         found = READERS[self._engine.kind][frame.fields["stage"]](session, frame.fields["sql"], known)
-        self._wire.send("reading", id=frame.fields["id"], **found.fields())
+        return Reply("reading", found.fields())
 
-    def _enter_schema(self, session: SparkSession, tables: Mapping[str, str]) -> None:
-        """Register the tables that a statement reads and make their schema the current one."""
-        with self._registering:
-            known = self._registered if self._engine.shared_catalog else {}
-            for name, location in tables.items():
-                if known.get(name) == location:
-                    continue
-                if name in known:
-                    session.sql(f"DROP TABLE IF EXISTS `{self._schema}`.`{name}`")
-                quoted = self._places.readable(location).replace("\\", "\\\\").replace("'", "\\'")
-                session.sql(f"CREATE TABLE `{self._schema}`.`{name}` USING delta LOCATION '{quoted}'")
-                known[name] = location
-        if self._engine.shared_catalog:  # any other begins with the schema, current already: its settings say so
-            session.catalog.setCurrentDatabase(self._schema)
+    def _stop(self, call: str) -> None:
+        running = self._running.get(call)
+        if running is not None:
+            running.stopped.set()
+            self._stopping.set()
 
     def _interrupt_all(self) -> None:
-        """Interrupt in a thread of its own: an engine that is slow to answer must not delay the orders."""
+        """Interrupt what is to stop, again and again until it has: an interrupt that comes too early is lost.
+
+        In a thread of its own, because an engine that is slow to answer must not delay the orders.
+        """
         while True:
-            call = self._interrupts.get()
-            running = self._running.get(call)
-            if running is None:
-                continue
-            running.stopped.set()
-            if running.session is not None:
-                try:
-                    self._engine.interrupt(running.session, call)
-                except Exception as error:  # noqa: BLE001  (the server asks again, and in the end kills)
-                    print(f"interrupt failed: {type(error).__name__}", file=sys.stderr)
+            self._stopping.wait()
+            self._stopping.clear()
+            for call, running in list(self._running.items()):
+                if running.stopped.is_set():
+                    self._interrupt(call, running)
+                    self._stopping.set()
+            if self._stopping.is_set():
+                threading.Event().wait(_LOOK_EVERY)
+
+    def _interrupt(self, call: str, running: Running) -> None:
+        if running.session is not None:
+            try:
+                self._engine.interrupt(running.session, call)
+            except Exception as error:  # noqa: BLE001  (it is tried again; the server kills in the end)
+                print(f"interrupt failed: {type(error).__name__}", file=sys.stderr)
 
 
 class Places:
@@ -270,6 +304,8 @@ def main(descriptor: int, parent: int) -> None:
     if opening is None:
         _end_all()
     settings = opening.fields
+    if settings["parting"]:
+        sandbox.outlive_parent()  # long enough to stop what runs on a server of others
     try:
         warnings = _restrict(settings)
         # PySpark logs every failed statement with its whole stack; the server gets the sentence.
@@ -279,14 +315,16 @@ def main(descriptor: int, parent: int) -> None:
             if engine.process is not None:
                 _follow(engine.process)
             worker = Worker(wire, engine, settings)
-            worker.warm_up(settings["tables"])
+            worker.warm_up(settings["tables"], settings["edition"])
             wire.send("ready", warnings=warnings)
             worker.serve()
+            if settings["parting"]:
+                worker.part(settings["parting"])
             _end_all()
     except LakehouseError as error:
         wire.send("failed", text=str(error))
     except Exception as error:  # noqa: BLE001  (the server must know why the engine did not start)
-        text = explain_failure(error, spellings([(settings["lake"], "<lake>")])).text
+        text = explain_failure(error, spellings([(settings["lake"], "<lake>")]), settings["secret"]).text
         wire.send("failed", text=f"{type(error).__name__}: {text}")
     wire.receive()  # the server reads the reason, then closes
     _end_all()

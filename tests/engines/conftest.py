@@ -23,10 +23,18 @@ from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
 
 if TYPE_CHECKING:
     from tests.connect_server import ConnectServer
+    from tests.engines.served import ServedEngine
     from tests.engines.warehouse import WarehouseEngine
 
 Query = Callable[..., CheckedQuery]
 ENGINES: Mapping[str, type[LocalEngine]] = {"embedded": EmbeddedEngine, "spark": SparkEngine}
+"""Those whose processes are ours."""
+
+SERVERS: Mapping[str, str] = {"connect": "connect_engine", "databricks": "warehouse_engine"}
+"""Those that talk to a server of others, and the fixture that has one of it."""
+
+of_our_own = pytest.mark.parametrize("engine", list(ENGINES), indirect=True)
+"""For a test of what only an engine on this machine has: a process, a fence, readings, files to look at."""
 
 FILMS_AT_FIRST = pa.table({"id": pa.array([1, 2, 3], pa.int32()), "title": ["Alpha", "Beta", "Gamma"]})
 FILMS = pa.table(
@@ -124,17 +132,33 @@ def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Setti
     return make
 
 
-@pytest.fixture(scope="session", params=[*ENGINES, "databricks"])
+@pytest.fixture(scope="session", params=[*ENGINES, *SERVERS])
 def engine(request: pytest.FixtureRequest, lake: Lake, settings_of: Callable[..., Settings]) -> Iterator[Engine]:
     """Each engine in turn, started once for all tests; Spark's only where there is Java."""
-    if request.param == "databricks":
-        yield request.getfixturevalue("warehouse_engine")
+    if request.param in SERVERS:
+        yield request.getfixturevalue(SERVERS[request.param])
         return
     if request.param == "spark":
         request.getfixturevalue("java")
     made = ENGINES[request.param](lake, settings_of(engine=request.param))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def connect_engine(
+    java: None, lake: Lake, tmp_path_factory: pytest.TempPathFactory, settings_of: Callable[..., Settings]
+) -> Iterator[ServedEngine]:
+    """The connect engine, over a server of its own: it registers the lake there, and tests kill it."""
+    from tests.connect_server import ConnectServer
+    from tests.engines.served import ServedEngine
+
+    server = ConnectServer(tmp_path_factory.mktemp("served"))
+    server.start()
+    made = ServedEngine(server, lake, settings_of)
+    yield made
+    made.close()
+    server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from lakehouse.session import delta_jars
 from lakehouse.storage import Lake
 from mcp_server.engines import fence
 from mcp_server.engines.local import LocalEngine
-from tests.engines.conftest import Query, write_lake
+from tests.engines.conftest import Query, of_our_own, write_lake
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Landlock, which is Linux's")
 
@@ -41,6 +41,7 @@ def _try(engine: LocalEngine, query: Query, sql: str, *tables: str) -> str:
     return ""
 
 
+@of_our_own
 @pytest.mark.parametrize(
     "sql",
     [
@@ -78,6 +79,7 @@ def test_the_embedded_engine_reads_no_file_outside_its_lake(embedded: Embedded, 
     assert _try(free, query, f"SELECT * FROM text.`{secret}`") == ""  # it is the fence that stops it
 
 
+@of_our_own
 def test_an_engine_has_a_network_of_its_own(engine: LocalEngine, query: Query) -> None:
     fetched = bool(delta_jars())
     assert _try(engine, query, "SELECT 1") == ""

@@ -22,7 +22,7 @@ from lakehouse.storage import Lake
 from mcp_server.engines import local
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
-from tests.engines.conftest import Query
+from tests.engines.conftest import Query, of_our_own
 from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
 
 LINUX = sys.platform == "linux"
@@ -126,6 +126,7 @@ def test_a_query_that_finds_no_place_in_time_says_so(embedded: Embedded, query: 
         assert first.exception(timeout=30) is not None
 
 
+@of_our_own
 def test_closing_ends_what_runs_and_leaves_nothing(engine: LocalEngine, lake: Lake, query: Query) -> None:
     own = type(engine)(lake, engine.settings)
     worker = worker_of(own)
@@ -203,6 +204,7 @@ def test_a_query_that_cannot_wait_for_the_start_says_when_to_come_back(embedded:
         embedded().execute(query("SELECT 1", deadline=0.01), "impatient")
 
 
+@of_our_own
 def test_no_process_outlives_a_server_that_was_killed(engine: LocalEngine, lake: Lake) -> None:
     server = textwrap.dedent(f"""
         import threading

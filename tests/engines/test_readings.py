@@ -17,7 +17,7 @@ from mcp_server.guard.confirm import expected
 from mcp_server.guard.functions import functions
 from mcp_server.models import EngineReading
 from tests.conftest import ROOT
-from tests.engines.conftest import Query
+from tests.engines.conftest import Query, of_our_own
 from tests.guard.conftest import SETTINGS
 
 DATA = ROOT / "tests" / "data" / "guard"
@@ -40,6 +40,7 @@ def ask(engine: LocalEngine) -> Ask:
     return read
 
 
+@of_our_own
 def test_a_plan_reads_the_tables_that_it_names(ask: Ask) -> None:
     sql = (
         "WITH x AS (SELECT id FROM imdb.films VERSION AS OF 0) SELECT upper(title), (SELECT max(id) FROM x) "
@@ -49,6 +50,7 @@ def test_a_plan_reads_the_tables_that_it_names(ask: Ask) -> None:
     assert ask(sql, "films", "many").tables == {"imdb.films", "imdb.many"}
 
 
+@of_our_own
 def test_nothing_runs_while_an_engine_reads(ask: Ask, engine: LocalEngine, query: Query) -> None:
     before = engine.execute(query("SELECT count(*) FROM imdb.films", "films"), uuid.uuid4().hex).table.to_pylist()
 
@@ -83,6 +85,7 @@ def test_a_stage_that_an_engine_lacks_gives_no_reading(engine: LocalEngine) -> N
         assert engine.read("SELECT 1", frozenset(), stage, uuid.uuid4().hex) is None
 
 
+@of_our_own
 def test_a_path_is_no_table_of_the_lake(ask: Ask, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("nobody's business\n")
@@ -114,6 +117,7 @@ def test_a_view_is_opened_to_its_leaves(engine: LocalEngine, ask: Ask, query: Qu
     }
 
 
+@of_our_own
 def test_a_column_that_is_not_there_is_said_before_anything_runs(ask: Ask) -> None:
     with pytest.raises(QueryFailed, match="nothere"):
         ask("SELECT nothere FROM imdb.films", "films")

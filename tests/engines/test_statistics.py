@@ -17,7 +17,7 @@ from lakehouse.errors import LakeError
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.statistics import FileStatistics, Statistics
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Filter, Principal, RowLimit, Scan
-from tests.engines.conftest import Query
+from tests.engines.conftest import Query, of_our_own
 
 TYPES = {
     "id": "long", "name": "string", "weight": "double", "price": "decimal(38,10)", "day": "date", "at": "timestamp",
@@ -190,6 +190,7 @@ def test_a_version_that_does_not_exist_is_said(tmp_path: Path) -> None:
         Statistics().of("films", str(tmp_path / "nowhere"), None)
 
 
+@of_our_own
 def test_an_engine_estimates_the_pinned_version_and_the_one_that_is_asked_for(
     engine: LocalEngine, query: Query
 ) -> None:

@@ -1,0 +1,67 @@
+"""Opens a session on an engine: the one place that knows how Sail and Spark are started and a server is reached.
+
+All give a `pyspark.sql.SparkSession`, so what is written against it runs on each. What differs is
+said in `Capabilities`, as data. Drivers are imported inside the functions: importing this package costs
+nothing, and one driver is not needed for the other.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from lakehouse.session.connect import open_connect
+from lakehouse.session.embedded import open_embedded
+from lakehouse.session.rows import Rows, TooLargeError, fetch, run_query
+from lakehouse.session.spark import IVY_FOLDER, delta_jars, open_spark, spark_properties
+from lakehouse.session.types import CAPABILITIES, Capabilities, Dialect, EngineSession, Stage
+
+if TYPE_CHECKING:
+    from lakehouse.settings import Runtime
+
+__all__ = [
+    "CAPABILITIES",
+    "IVY_FOLDER",
+    "Capabilities",
+    "Dialect",
+    "EngineSession",
+    "Rows",
+    "Stage",
+    "TooLargeError",
+    "can_run",
+    "delta_jars",
+    "fetch",
+    "open_session",
+    "run_query",
+    "spark_properties",
+]
+
+
+@contextmanager
+def open_session(
+    kind: Runtime, *, config: Mapping[str, str] | None = None, work_dir: str | None = None
+) -> Iterator[EngineSession]:
+    """Start an engine in this process, or get ready to reach one, and end it afterwards.
+
+    `config` adds engine settings: `SAIL_…` variables for the embedded engine, `spark.…` properties for
+    Spark, the server's URL as `remote` for Connect. `work_dir` is where the engine may put temporary files. One
+    session per process. Raises UsageError where the engine's packages or Java are missing, EngineUnavailable where it
+    fails.
+    """
+    opener = {"embedded": open_embedded, "spark": open_spark, "connect": open_connect}[kind]
+    with opener(dict(config or {}), work_dir) as session:
+        yield session
+
+
+def can_run(runtime: Runtime) -> bool:
+    """Whether what a local engine needs is installed, as far as can be seen without importing it."""
+    if runtime == "spark":
+        package = find_spec("pyspark")
+        # The thin client is a package of the same name, without Spark's jars.
+        has_jars = package is not None and os.path.isdir(os.path.join(os.path.dirname(package.origin or ""), "jars"))
+        return has_jars and (shutil.which("java") is not None or "JAVA_HOME" in os.environ)
+    return runtime != "embedded" or find_spec("pysail") is not None

@@ -1,0 +1,79 @@
+"""A Spark Connect server that somebody else runs, reached by its URL; and what all Connect sessions have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import UsageError
+from lakehouse.session.types import EngineSession, missing
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+REMOTE = "remote"
+"""Where `config` says the server's URL: it may hold a token, so it is in no environment and no command line."""
+
+_SESSION_CONFIG = {
+    # What a question means must not depend on whose server answers it.
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    # As on the local Spark: no text is replaced before it is parsed, and no path is a table.
+    "spark.sql.variable.substitute": "false",
+    "spark.sql.runSQLOnFiles": "false",
+}
+"""Asked of every session; a server that does not allow one of them keeps its own."""
+
+_CHANNEL = [
+    # gRPC tries for 20 s to reach a host that does not answer.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+_RETRIES = {"max_retries": 3, "initial_backoff": 100, "max_backoff": 1_000}
+"""In milliseconds. By default the client tries for ten minutes; the caller's time is better spent on being told."""
+
+
+@contextmanager
+def by_tags(session: SparkSession, tag: str) -> Iterator[None]:
+    """Give what this thread runs in a Connect session a tag."""
+    session.addTag(tag)
+    try:
+        yield
+    finally:
+        session.removeTag(tag)
+
+
+@contextmanager
+def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[EngineSession]:
+    """Load the client. Nothing is sent to the server before a session is opened."""
+    try:
+        from pyspark.sql.connect.client import DefaultChannelBuilder
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+        from pyspark.sql.connect.session import SparkSession as ConnectSession
+    except ImportError as error:
+        raise UsageError(missing("connect or spark", error)) from error
+
+    def reach() -> ConnectSession:
+        session = ConnectSession(connection=DefaultChannelBuilder(config[REMOTE], channelOptions=_CHANNEL))
+        session.client.set_retry_policies([DefaultPolicy(**_RETRIES)])
+        return session
+
+    def open_one() -> ConnectSession:
+        session = reach()
+        session.conf._set_all(_SESSION_CONFIG, silent=True)  # noqa: SLF001  (`set` fails where a server forbids one)
+        return session
+
+    def close(session: ConnectSession) -> None:
+        session.client.set_retry_policies([])  # a server that is gone has forgotten it already
+        session.stop()
+
+    yield EngineSession(
+        "connect",
+        reach(),
+        open=open_one,
+        close=close,
+        tagged=by_tags,
+        interrupt=lambda session, tag: session.interruptTag(tag),
+    )

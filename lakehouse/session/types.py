@@ -1,0 +1,117 @@
+"""What an engine can do, as data, and what an open engine offers. No driver is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.settings import Runtime
+
+Dialect = Literal["spark", "sail"]
+"""Whose SQL an engine runs: all of Spark's, or what Sail has of it."""
+
+
+Stage = Literal["parsed", "resolved"]
+"""How far an engine reads a text before it tells: as it is written, or with every name looked up and view opened."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine can do, as data. Nothing else may ask which engine it is.
+
+    `dialect`         whose SQL it runs
+    `readings`        at which stages it tells what it reads in a text without running it
+    `time_travel`     SQL understands `VERSION AS OF`
+    `cancel`          a running query can be interrupted by its tag
+    `optimize`        `OPTIMIZE … ZORDER BY` exists
+    `ordered_write`   a sorted DataFrame is written in its order
+    """
+
+    dialect: Dialect
+    readings: tuple[Stage, ...]
+    time_travel: bool
+    cancel: bool
+    optimize: bool
+    ordered_write: bool
+
+
+CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
+    {
+        "embedded": Capabilities(
+            dialect="sail",
+            readings=("resolved",),
+            time_travel=True,
+            cancel=True,
+            optimize=False,
+            ordered_write=False,
+        ),
+        "spark": Capabilities(
+            dialect="spark",
+            readings=("parsed", "resolved"),
+            time_travel=True,
+            cancel=True,
+            optimize=True,
+            ordered_write=True,
+        ),
+        "connect": Capabilities(
+            dialect="spark",
+            readings=(),  # its protocol tells only with a whole plan, and without a parser that could be asked first
+            time_travel=True,
+            cancel=True,
+            optimize=True,
+            ordered_write=True,
+        ),
+        "databricks": Capabilities(
+            dialect="spark",
+            readings=(),  # only EXPLAIN would tell, and that itself runs what some statements hide
+            time_travel=True,
+            cancel=True,
+            optimize=True,
+            ordered_write=True,
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class EngineSession:
+    """An engine that is open. `spark` is a session of it that speaks the PySpark API.
+
+    `open()` gives another session in which nothing was set or created, `close(session)` ends it. What the calling
+    thread runs within `tagged(session, tag)` bears the tag, and `interrupt(session, tag)`, from any thread, stops
+    it. An interrupt that comes too early is lost: repeat it. `lingers()` tells whether work goes on whose query has
+    ended: Java cannot stop a thread that looks for nothing, such as one within a regular expression. `process` is
+    the process that the engine runs in, None where it is this one or none of ours.
+    """
+
+    kind: Runtime
+    spark: SparkSession
+    open: Callable[[], SparkSession]
+    close: Callable[[SparkSession], None]
+    tagged: Callable[[SparkSession, str], AbstractContextManager[None]]
+    interrupt: Callable[[SparkSession, str], None]
+    lingers: Callable[[], bool] = lambda: False
+    process: Popen[bytes] | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do."""
+        return CAPABILITIES[self.kind]
+
+
+def missing(extras: str, error: ImportError) -> str:
+    """What to say where a driver is not installed; `extras` names the extra, or several, that bring it."""
+    first, *others = extras.split(" or ")
+    also = "".join(f", or with [{other}]" for other in others)
+    return (
+        f"The {first} engine is not installed ({error.name} is missing). "
+        f"Run: pip install 'imdb-lakehouse-mcp[{first}]'{also}"
+    )

@@ -1,0 +1,169 @@
+"""The Spark engine over Spark Connect: a server that somebody else runs, at the URL that SPARK_REMOTE says.
+
+The child process holds the client and nothing else: it needs no Java, and it connects when a query needs it. The server
+reads the lake, either as a directory or storage URL that it can read too, or as a `catalog.schema` that it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
+
+from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
+from lakehouse.settings import Settings
+from lakehouse.storage import Lake, LakeKind
+from mcp_server.engines.breaker import Breaker
+from mcp_server.engines.call import Call, DeniedError, UnreachableError
+from mcp_server.engines.catalog import LakeCatalog
+from mcp_server.engines.databricks_errors import hide_addresses
+from mcp_server.engines.local import EngineSpec, LocalEngine
+from mcp_server.engines.remote_catalog import RemoteCatalog, quoted
+from mcp_server.engines.wire import Frame
+from mcp_server.models import CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PORT = 15002
+"""Spark Connect's own, where the URL names none."""
+_CATALOG_ROWS = 200_000
+_FORM = "Write it as sc://host:15002, or with parameters as sc://host:443/;use_ssl=true;token=…"
+
+
+class ConnectEngine(LocalEngine):
+    """Needs the `connect` extra or the `spark` one. Raises UsageError where SPARK_REMOTE is no URL of such a server.
+
+    A lake in a directory or storage is registered in the server's catalogue, and only where that ends with the server;
+    of a lake that is a `catalog.schema` nothing is registered, and its tables are asked for once.
+    """
+
+    def __init__(self, lake: Lake, settings: Settings, *, breaker: Breaker | None = None) -> None:
+        url = settings.spark_remote.get_secret_value() if settings.spark_remote is not None else ""
+        address, token = read_url(url)
+        self._server = f"The Spark Connect server at {address} (SPARK_REMOTE)"
+        self._breaker = breaker or Breaker(self._server)
+        self._given = _GivenTables(lake, self._ask) if lake.kind is LakeKind.CATALOG else None
+        super().__init__(
+            EngineSpec(
+                kind="connect",
+                config={"remote": url},
+                environment={},
+                memory_mb=None,
+                isolation="off",  # it has to reach the server
+                start_seconds=60,
+                stop_seconds=5,
+                plain_paths=False,
+                reads_lake_only=False,
+                caches=(),
+                catalog="server" if self._given is None else "given",
+                parting_seconds=3,
+                secret=token,
+            ),
+            self._given or LakeCatalog(lake),
+            settings,
+        )
+        if self._given is not None:
+            self.schema = lake.address
+
+    def refresh(self) -> tuple[TableInfo, ...]:
+        """All tables and views, asked for anew."""
+        return self.tables() if self._given is None else self._given.known.refresh()
+
+    def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
+        """Run a checked query to its end, its deadline or its cancellation."""
+        try:
+            return super().execute(query, query_id)
+        except QueryFailed as error:
+            if self._given is not None:
+                self._given.known.learn_from(error)
+            raise
+
+    def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
+        """The server's plan of a checked query, without locations."""
+        return hide_addresses(super().explain(query, mode, query_id))
+
+    def estimate(self, query: CheckedQuery) -> Estimate:
+        """What a query would read: from the Delta log, or the size of each table that it names (`exact` is False)."""
+        if self._given is None:
+            return super().estimate(query)
+        named = [table for table in self.tables() if table.name.lower() in query.tables and table.kind == "table"]
+        return Estimate(tuple(scan for table in named for scan in self._detail(table.name)), exact=False)
+
+    def bounds(self, table: str) -> dict[str, tuple[int, int]]:
+        """Least and greatest value of each integer column, where the table's log can be read here."""
+        return {} if self._given is not None else dict(super().bounds(table))
+
+    def _perform(self, call: Call) -> Frame:
+        try:
+            with self._breaker.attempt(UnreachableError):
+                return super()._perform(call)
+        except UnreachableError as error:
+            raise EngineUnavailable(
+                f"{self._server} cannot be reached or has gone away: {_sentence(error)} Check that it runs and that its "
+                "address is right, then ask again: the next query connects anew."
+            ) from error
+        except DeniedError as error:
+            raise EngineUnavailable(
+                f"{self._server} does not let this server in: {_sentence(error)} Check the token and what its user may "
+                "do."
+            ) from error
+        except QueryFailed as error:
+            raise QueryFailed(
+                hide_addresses(str(error)), code=error.code, condition=error.condition, sqlstate=error.sqlstate
+            ) from error
+
+    def _ask(self, sql: str) -> Sequence[Sequence[Any]]:
+        """The rows of a statement of the server's own."""
+        return list(zip(*(column.to_pylist() for column in self._table(sql).columns), strict=True))
+
+    def _table(self, sql: str) -> pa.Table:
+        fields = {"sql": sql, "fetch": _CATALOG_ROWS, "tables": {}, "edition": 0}
+        return self._rows(Call(f"own-{uuid4().hex}", "run", fields, self.settings.query_timeout_seconds)).table
+
+    def _detail(self, name: str) -> Iterator[ScanEstimate]:
+        try:
+            detail = self._table(f"DESCRIBE DETAIL {quoted(*self.schema.split('.'), name)}")
+        except QueryFailed:
+            return  # no Delta table, or its details are not ours to see
+        (row,) = detail.select(["numFiles", "sizeInBytes"]).to_pylist()
+        files, size = row["numFiles"], row["sizeInBytes"]
+        if files is not None and size is not None:
+            yield ScanEstimate(name.lower(), None, files, files, size, size, None)
+
+
+class _GivenTables:
+    """The tables of a schema that the server has: nothing is known of where they lie, and nothing has to be."""
+
+    edition = 0
+
+    def __init__(self, lake: Lake, run: Any) -> None:
+        self.lake = lake
+        self.known = RemoteCatalog(lake.address, run)
+
+    def tables(self) -> tuple[TableInfo, ...]:
+        return self.known.tables()
+
+    def locations(self, names: Iterable[str] | None = None) -> dict[str, str]:  # noqa: ARG002
+        return {}
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}."
+
+
+def read_url(url: str) -> tuple[str, str]:
+    """Host and port of a Spark Connect URL, and the token in it, if any. Raises UsageError, which never shows it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORT
+    except ValueError as error:
+        raise UsageError(f"SPARK_REMOTE has a host or port that cannot be read. {_FORM}") from error
+    path, _, parameters = parts.path.partition(";")
+    if parts.scheme != "sc" or not parts.hostname or path not in {"", "/"} or parts.query or parts.fragment:
+        raise UsageError(f"SPARK_REMOTE is no URL of a Spark Connect server. {_FORM}")
+    if any("=" not in each for each in parameters.split(";") if each):
+        raise UsageError(f"SPARK_REMOTE has a parameter that is no name=value. {_FORM}")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{port}", dict(parse_qsl(parameters, separator=";")).get("token", "")
