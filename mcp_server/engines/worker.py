@@ -227,16 +227,18 @@ class Places:
         self._work_dir = work_dir
         self._plain = plain
         self._aliases: dict[str, str] = {}
+        self._linking = threading.Lock()
 
     def readable(self, location: str) -> str:
         """The location, or a link to it where the engine does not find paths of such letters."""
         if not self._plain or "://" in location or _PLAIN.fullmatch(location):
             return location
-        if location not in self._aliases:
-            alias = os.path.join(self._work_dir, f"table-{len(self._aliases)}")
-            os.symlink(location, alias)
-            self._aliases[location] = alias
-        return self._aliases[location]
+        with self._linking:
+            if location not in self._aliases:
+                alias = os.path.join(self._work_dir, f"table-{len(self._aliases)}")
+                os.symlink(location, alias)
+                self._aliases[location] = alias
+            return self._aliases[location]
 
     def names(self, tables: Mapping[str, str]) -> dict[str, str]:
         """What to write in the place of each location in a text."""
