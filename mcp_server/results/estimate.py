@@ -19,6 +19,12 @@ _SHOWN_FILTERS = 4
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 
+_WHOLE_TABLES = (
+    "This engine tells only how large whole tables are, so a condition does not count: read a smaller table or view, "
+    "or ask whoever runs the server for a larger budget."
+)
+
+
 class TableCost(BaseModel):
     """One reading of a table: what is left after pruning, and what there is. `rows` is null where it is not known."""
 
@@ -70,7 +76,9 @@ def dry_run(query: CheckedQuery, estimate: Estimate, *, engine: str, refused: st
     return _text(query, estimate, found), found
 
 
-def check_budget(query: CheckedQuery, estimate: Estimate, tables: Iterable[TableInfo], max_scan_mb: float | None) -> None:
+def check_budget(
+    query: CheckedQuery, estimate: Estimate, tables: Iterable[TableInfo], max_scan_mb: float | None
+) -> None:
     """Raises ResourceLimit, with the code `scan_budget`, where a query would read more than `max_scan_mb` MiB."""
     budget = int((max_scan_mb or 0) * 2**20)
     if max_scan_mb is None or estimate.bytes <= budget:
@@ -81,7 +89,7 @@ def check_budget(query: CheckedQuery, estimate: Estimate, tables: Iterable[Table
     raise ResourceLimit(
         f"The query would read {_size(estimate.bytes)} in {estimate.files:,} files, and one query may read "
         f"{_size(budget)} (IMDB_MAX_SCAN_MB). {largest.table} takes {_size(largest.bytes)} of it. "
-        f"{_way_out(query, largest, info, room)}",
+        + (_way_out(query, largest, info, room) if estimate.exact else _WHOLE_TABLES),
         code="scan_budget",
     )
 
@@ -108,7 +116,7 @@ def _text(query: CheckedQuery, estimate: Estimate, found: DryRun) -> str:
     verdict = "would be refused" if found.refused else "allowed"
     head = f"dry run, {verdict}, nothing was run; engine {found.engine}, at most {found.row_limit:,} rows"
     rewritten = f" (rewritten: {', '.join(found.rewrites)})" if found.rewrites else ""
-    lines = [head, *([found.refused] if found.refused else []), _total(estimate)]
+    lines = [head, *([found.refused] if found.refused else []), _total(query, estimate)]
     filters = _filters(query, estimate)
     lines += [f"- {_line(scan)}{shown}" for scan, shown in zip(estimate.scans, filters, strict=True)]
     lines.append(f"Runs{rewritten}: {found.sql}")
@@ -117,11 +125,14 @@ def _text(query: CheckedQuery, estimate: Estimate, found: DryRun) -> str:
     return "\n".join(lines)
 
 
-def _total(estimate: Estimate) -> str:
+def _total(query: CheckedQuery, estimate: Estimate) -> str:
+    counted = {scan.table.lower() for scan in estimate.scans}
+    unknown = sorted(table for table in query.tables if table.lower() not in counted)
+    beside = f" Not counted, because the engine does not tell their size: {', '.join(unknown)}." if unknown else ""
     if not estimate.scans:
-        return "Reads no table."
-    bound = "" if estimate.exact else " (upper bound: whole tables; the engine does not tell what it leaves out)"
-    return f"Reads at most {_size(estimate.bytes)} in {_count(estimate.files, 'file')}{bound}:"
+        return beside.strip() or "Reads no table."
+    bound = "" if estimate.exact else ", an upper bound: whole tables, because the engine does not tell more"
+    return f"Reads at most {_size(estimate.bytes)} in {_count(estimate.files, 'file')}{bound}.{beside}"
 
 
 def _line(scan: ScanEstimate) -> str:

@@ -1,0 +1,206 @@
+"""Many queries that are cancelled at random moments, several at once, and what they leave behind.
+
+    python -m tests.engines.cancelling --queries 1000 --engine embedded
+
+What is looked at is the engine itself: the processor time of its process, its threads, its open descriptors (each
+session has its own connection) and its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+
+from lakehouse.errors import QueryCancelled
+from lakehouse.settings import load_settings
+from mcp_server.engines import Engine
+from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
+from tests.engines.conftest import ENGINES, write_lake
+
+ENDLESS = "SELECT sum(id % 7) AS s FROM range(0, 100000000000)"
+WORK = (
+    ENDLESS,
+    "SELECT count(*) AS n FROM many a JOIN many b ON a.id % 50 = b.id % 50",
+    "SELECT b.word, count(*) AS n FROM many a JOIN many b ON a.id % 500 = b.id % 500 GROUP BY b.word ORDER BY n",
+    "SELECT max(r) AS r FROM (SELECT row_number() OVER (ORDER BY word, id) AS r FROM many)",
+    "SELECT word FROM many ORDER BY word DESC",
+)
+"""What never ends, what joins, groups and sorts, and what may be over before it is cancelled.
+
+Not among them is what an engine cannot stop (a cross join within Sail, one call of one function): then its process is
+replaced, and nothing of it is left that could be counted. `test_life.py` has that.
+"""
+
+AT_ONCE = 6
+LONGEST_WAIT = 0.8
+"""Seconds until a query is cancelled, at most; one in ten is cancelled before it begins."""
+
+
+def checked(sql: str, deadline: float = 300.0) -> CheckedQuery:
+    """The CheckedQuery that the guard would make of one of these."""
+    tables = frozenset({"many"} if " many" in sql else ())
+    limit, who = RowLimit(10), Principal("tester")
+    return CheckedQuery(sql, sql, tables, frozenset(), limit, deadline, who, {}, (), GUARD_SEAL)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What this process and the engine's hold: threads, open descriptors, MiB of memory."""
+
+    threads_here: int
+    threads: int
+    descriptors: int
+    memory: int
+
+    @classmethod
+    def of(cls, engine: Engine) -> Footprint:
+        family = _family(engine)
+        return cls(
+            psutil.Process().num_threads(),
+            sum(process.num_threads() for process in family),
+            sum(process.num_fds() for process in family),
+            sum(process.memory_info().rss for process in family) >> 20,
+        )
+
+
+@dataclass
+class Storm:
+    """Cancelled queries: how each ended, and how many seconds after its cancel."""
+
+    engine: Engine
+    random: Random
+    ends: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+    def run(self, queries: int) -> None:
+        """Run and cancel them; a failure of another kind is raised."""
+        plans = [(self.random.choice(WORK), self.random.uniform(-0.1, 0.9) * LONGEST_WAIT) for _ in range(queries)]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            for future in [threads.submit(self._one, sql, moment) for sql, moment in plans]:
+                future.result()
+
+    def _one(self, sql: str, moment: float) -> None:
+        query_id = os.urandom(6).hex()
+        cancelled: list[float] = []
+
+        def cancel() -> None:
+            cancelled.append(time.monotonic())
+            self.engine.cancel(query_id)
+
+        timer = threading.Timer(max(moment, 0.0), cancel)
+        if moment < 0:
+            cancel()
+        else:
+            timer.start()
+        try:
+            self.engine.execute(checked(sql), query_id)
+            self.ends["answered"] += 1
+        except QueryCancelled:
+            self.ends["cancelled"] += 1
+            self.seconds.append(time.monotonic() - cancelled[0])
+        finally:
+            timer.cancel()
+
+
+def cpu_seconds(engine: Engine) -> float:
+    """Processor time of the engine's processes so far."""
+    return sum(sum(process.cpu_times()[:2]) for process in _family(engine))
+
+
+def seconds_until_idle(engine: Engine, quiet: float = 0.5, give_up: float = 60.0) -> float:
+    """Seconds until the engine's processes began to use less than a tenth of a processor, for `quiet` seconds."""
+    began = last = time.monotonic()
+    before = cpu_seconds(engine)
+    while time.monotonic() - last < quiet:
+        threading.Event().wait(0.02)
+        now = cpu_seconds(engine)
+        if now - before > quiet / 10:
+            before, last = now, time.monotonic()
+            if last - began > give_up:
+                raise AssertionError(f"The engine is still at work {give_up:g} s after it was told to stop.")
+    return last - began
+
+
+def busy(engine: Engine, before: float) -> Callable[[], bool]:
+    """Whether the engine has worked for half a second since `before`."""
+    return lambda: cpu_seconds(engine) - before > 0.5
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something holds, or fail."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up:
+            raise AssertionError("it never came true")
+        threading.Event().wait(0.02)
+
+
+def settled(engine: Engine, enough: Callable[[Footprint], bool], seconds: float = 60.0) -> Footprint:
+    """What is held once it is little enough, or after `seconds`: engines keep idle threads for a while (tokio: ten)."""
+    give_up = time.monotonic() + seconds
+    while not enough(now := Footprint.of(engine)) and time.monotonic() < give_up:
+        threading.Event().wait(0.2)
+    return now
+
+
+def _family(engine: Any) -> list[psutil.Process]:
+    process = psutil.Process(engine.process_id)
+    return [process, *process.children(recursive=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--engine", choices=list(ENGINES), default="embedded")
+    options = parser.parse_args()
+    print(f"load average {os.getloadavg()[0]:.2f}")
+    with tempfile.TemporaryDirectory() as folder:
+        lake = write_lake(Path(folder) / "lake")
+        engine = ENGINES[options.engine](lake, load_settings(state_dir=folder, engine=options.engine))
+        try:
+            engine.start()
+            _report(engine, options.queries)
+        finally:
+            engine.close()
+
+
+def _report(engine: Engine, queries: int) -> None:
+    for _ in range(5):
+        before = cpu_seconds(engine)
+        with ThreadPoolExecutor() as threads:
+            running = threads.submit(engine.execute, checked(ENDLESS), "one")
+            wait_for(busy(engine, before))
+            engine.cancel("one")
+            idle = seconds_until_idle(engine)
+            running.exception()
+        print(f"one query: idle {idle:.2f} s after its cancel")
+    Storm(engine, Random(0)).run(60)
+    seconds_until_idle(engine)
+    storm, first = Storm(engine, Random(1)), settled(engine, lambda _: False, seconds=12)
+    process = _family(engine)[0].pid
+    print("before:", first)
+    for part in range(5):
+        storm.run(queries // 5)
+        print(f"after {(part + 1) * (queries // 5)}: {Footprint.of(engine)}")
+    print(f"idle after {seconds_until_idle(engine):.2f} s; settled: {settled(engine, lambda _: False, seconds=12)}")
+    ranked = sorted(storm.seconds)
+    print(dict(storm.ends), f"cancel → error: p50 {statistics.median(ranked):.2f} s, slowest {ranked[-1]:.2f} s")
+    print("same process:", process == _family(engine)[0].pid)
+    print("next query:", engine.execute(checked("SELECT 1 AS x"), "next").table.to_pylist())
+
+
+if __name__ == "__main__":
+    main()

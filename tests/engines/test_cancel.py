@@ -1,0 +1,124 @@
+"""A cancel reaches the engine and leaves nothing behind. What is looked at is the engine, not what it says.
+
+How long it takes is measured by `python -m tests.engines.cancelling`; here the bounds only tell that it happens.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+import pytest
+
+from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryTimedOut
+from mcp_server.engines import Engine
+from mcp_server.engines.local import LocalEngine
+from tests.engines.cancelling import (
+    ENDLESS,
+    WORK,
+    Footprint,
+    Storm,
+    busy,
+    checked,
+    cpu_seconds,
+    seconds_until_idle,
+    settled,
+    wait_for,
+)
+
+QUERIES = int(os.environ.get("CANCELLED_QUERIES", "50"))
+"""How many queries are cancelled; a thousand on request: CANCELLED_QUERIES=1000."""
+
+FEW_THREADS = 12
+"""Threads more than before that an engine may keep for its next work: pools grow to what was once at once."""
+
+SOME_DESCRIPTORS = 8
+MOST_MIB = 700
+"""Memory that an engine may keep for its next work, which allocators and heaps do. A leak of a batch of results for
+each of fifty queries is above it."""
+
+
+def test_a_cancelled_query_leaves_the_processor_idle(engine: Engine) -> None:
+    engine.start()
+    before = cpu_seconds(engine)
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(engine.execute, checked(ENDLESS), "cancelled while it works")
+        wait_for(busy(engine, before))
+        engine.cancel("cancelled while it works")
+        idle = seconds_until_idle(engine)
+
+        with pytest.raises(QueryCancelled):
+            running.result(timeout=30)
+    assert idle < 30
+    assert engine.execute(checked("SELECT 1 AS x"), "next").table.to_pylist() == [{"x": 1}]
+
+
+def test_a_query_beyond_its_time_leaves_the_processor_idle(engine: Engine) -> None:
+    engine.start()
+
+    with pytest.raises(QueryTimedOut):
+        engine.execute(checked(WORK[1], deadline=2.0), "beyond its time")
+
+    assert seconds_until_idle(engine) < 30
+
+
+def test_a_cancel_at_any_moment_of_the_beginning_holds(engine: Engine) -> None:
+    engine.start()
+    with ThreadPoolExecutor() as threads:
+        for number in range(8):
+            query_id = f"early {number}"
+            running = threads.submit(engine.execute, checked(ENDLESS), query_id)
+            time.sleep(0.004 * 2**number / 4)  # 1 ms to 128 ms: before the session, within it, before the first job
+            engine.cancel(query_id)
+            with pytest.raises(QueryCancelled):
+                running.result(timeout=60)
+
+    assert seconds_until_idle(engine) < 30
+
+
+def test_closing_ends_what_is_at_work(embedded: Callable[..., LocalEngine]) -> None:
+    engine = embedded()
+    engine.start()
+    before = cpu_seconds(engine)
+    with ThreadPoolExecutor() as threads:
+        running = [threads.submit(engine.execute, checked(WORK[i]), f"closed {i}") for i in range(3)]
+        wait_for(busy(engine, before))
+        engine.close()
+
+        for each in running:
+            assert isinstance(each.exception(timeout=30), EngineUnavailable | QueryCancelled)
+    assert engine.process_id is None
+
+
+def test_many_queries_cancelled_at_random_moments_leave_nothing(engine: Engine) -> None:
+    engine.start()
+    Storm(engine, Random(1)).run(12)  # pools, sessions and heaps have by then what they keep
+    seconds_until_idle(engine)
+    before, process = Footprint.of(engine), engine_process(engine)
+
+    storm = Storm(engine, Random(2))
+    storm.run(QUERIES)
+    idle = seconds_until_idle(engine)
+    after = settled(engine, lambda now: is_little_more(now, before))
+
+    assert storm.ends["cancelled"] > QUERIES / 2
+    assert idle < 30
+    assert engine_process(engine) == process
+    assert is_little_more(after, before), (before, after)
+    assert engine.execute(checked("SELECT count(*) AS n FROM many"), "after all").table.to_pylist() == [{"n": 300_000}]
+
+
+def is_little_more(now: Footprint, before: Footprint) -> bool:
+    """Whether an engine and this process hold about what they held before."""
+    more_threads = max(now.threads_here - before.threads_here, now.threads - before.threads)
+    more_descriptors, more_memory = now.descriptors - before.descriptors, now.memory - before.memory
+    return more_threads <= FEW_THREADS and more_descriptors <= SOME_DESCRIPTORS and more_memory <= MOST_MIB
+
+
+def engine_process(engine: Engine) -> int:
+    """The process that does the work: it is not replaced because a query was cancelled."""
+    found: int = engine.process_id  # type: ignore[attr-defined]  # every engine of these tests has one
+    return found
