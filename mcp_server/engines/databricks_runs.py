@@ -98,8 +98,8 @@ class Lane:
                 return kept, self._accepted(run, kept)
             except GoneError:
                 self._pool.drop_all()  # the others are of the same warehouse, and as old
-        session = self._patiently(run, lambda: Session(self._warehouse, self._sign_in), repeatable=True)
         try:
+            session = self._patiently(run, lambda: Session(self._warehouse, self._sign_in), repeatable=True)
             return session, self._accepted(run, session)
         except GoneError as error:
             raise EngineUnavailable(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from lakehouse.session import fetch
 
 # Databricks SQL's names of configuration parameters, and Spark's for the same.
 _PARAMETERS = {"ANSI_MODE": "spark.sql.ansi.enabled", "TIMEZONE": "spark.sql.session.timeZone"}
+_NO_JOB_SECONDS = 20.0
 _OF_THE_WIRE = "spark.thriftserver."
 
 
@@ -25,6 +27,9 @@ class SparkBehind:
         settings = {_PARAMETERS.get(name, name): value for name, value in configuration.items()}
         self._spark = SparkSession.builder.remote(url).create()
         self._spark.client.set_retry_policies([])
+        self._has_job = threading.Event()
+        self._spark.conf.set("spark.connect.progress.reportInterval", "50ms")
+        self._spark.registerProgressHandler(self._watch)
         for name, value in settings.items():
             if not name.startswith(_OF_THE_WIRE):
                 self._spark.conf.set(name, value)  # fails for what is no setting, as a warehouse does
@@ -33,6 +38,7 @@ class SparkBehind:
 
     def run(self, statement: str, most_rows: int | None, tag: str) -> pa.Table:
         """The answer, at most so many rows of it, as a warehouse sends it."""
+        self._has_job.clear()
         self._spark.addTag(tag)
         try:
             rows = self._spark.sql(statement)
@@ -41,9 +47,20 @@ class SparkBehind:
             self._spark.removeTag(tag)
 
     def interrupt(self, tag: str, until: threading.Event) -> None:
-        """Stop what runs under a tag: again and again, because Spark forgets an interrupt that comes too early."""
+        """Stop what runs under a tag, again and again, because Spark forgets an interrupt that comes too early.
+
+        The first waits for a job that has begun: where an interrupt meets the very start of one, Spark Connect 4.2
+        drops the operation and lets the job run on, with nobody left who could stop it.
+        """
+        give_up = time.monotonic() + _NO_JOB_SECONDS
+        while not (self._has_job.is_set() or until.wait(0.02) or time.monotonic() > give_up):
+            pass
         while not until.wait(0.05):
             self._spark.interruptTag(tag)
+
+    def _watch(self, stages: Any, **_: object) -> None:
+        if stages:
+            self._has_job.set()
 
     def close(self) -> None:
         self._spark.stop()
