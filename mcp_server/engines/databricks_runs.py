@@ -153,7 +153,7 @@ class Lane:
         except (GoneError, UnreachableError, BusyError, DeniedError, LakehouseError) as error:
             log.info("A statement could not be closed, so its session is: %s", error)
             healthy = False
-        if healthy and session.used_by_queries_only:
+        if healthy and session.is_reusable:
             self._pool.give_back(session)
         else:
             session.close()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mcp_server.engines.databricks_auth import SignIn
 
 _QUERY = re.compile(r"\s*(?:\(\s*)*(?:SELECT|WITH|FROM|VALUES|TABLE|SHOW|DESCRIBE|DESC|EXPLAIN)\b", re.IGNORECASE)
+_MOST_STATEMENTS = 500
 _BATCH_ROWS = 500
 """Rows asked for at a time, after each of which the size of all is looked at."""
 _BATCH_BYTES = 16 << 20
@@ -69,7 +70,8 @@ class Session:
         from databricks import sql
 
         self._warehouse = warehouse
-        self.used_by_queries_only = True
+        self._statements = 0
+        self._only_queries = True
         uri = {} if warehouse.uri is None else {"_connection_uri": warehouse.uri}
         with sorted_out(warehouse.names):
             self._connection: Any = sql.connect(
@@ -78,8 +80,8 @@ class Session:
                 catalog=warehouse.catalog,
                 schema=warehouse.schema,
                 session_configuration={
-                    "ANSI_MODE": "true",
-                    "TIMEZONE": "UTC",
+                    "ansi_mode": "true",  # spelled as in the connector's own tests against real warehouses
+                    "timezone": "UTC",
                     "STATEMENT_TIMEOUT": str(warehouse.statement_seconds),
                 },
                 user_agent_entry="imdb-lakehouse-mcp",
@@ -94,9 +96,15 @@ class Session:
                 **sign_in.arguments(),
             )
 
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another statement finds nothing that one before it has set. The connector keeps every cursor."""
+        return self._only_queries and self._statements < _MOST_STATEMENTS
+
     def submit(self, sql: str, most_rows: int) -> Statement:
         """Hand a statement to the warehouse, which runs it and keeps at most so many rows of its answer."""
-        self.used_by_queries_only &= _QUERY.match(sql) is not None
+        self._statements += 1
+        self._only_queries &= _QUERY.match(sql) is not None
         cursor = self._connection.cursor(
             arraysize=min(most_rows, 10_000), buffer_size_bytes=_BATCH_BYTES, row_limit=most_rows
         )

@@ -87,8 +87,8 @@ def test_a_session_is_opened_with_ansi_utc_and_a_time_limit_of_the_warehouses_ow
     rows(engine, query(ONE))
 
     (configuration,) = engine.warehouse.service.configurations
-    assert configuration["ANSI_MODE"] == "true"
-    assert configuration["TIMEZONE"] == "UTC"
+    assert configuration["ansi_mode"] == "true"
+    assert configuration["timezone"] == "UTC"
     assert float(configuration["STATEMENT_TIMEOUT"]) > 30
     where = query("SELECT current_catalog() AS c, current_schema() AS s")
     assert rows(engine, where) == [{"c": "spark_catalog", "s": "imdb"}]

@@ -24,7 +24,7 @@ class SparkBehind:
 
     def __init__(self, url: str, configuration: dict[str, str], catalog: str | None, schema: str | None) -> None:
         self.timeout = float(configuration.pop("STATEMENT_TIMEOUT", "0"))
-        settings = {_PARAMETERS.get(name, name): value for name, value in configuration.items()}
+        settings = {_PARAMETERS.get(name.upper(), name): value for name, value in configuration.items()}
         self._spark = SparkSession.builder.remote(url).create()
         self._spark.client.set_retry_policies([])
         self._has_job = threading.Event()
