@@ -33,6 +33,7 @@ class Capabilities:
     `cancel`          a running query can be interrupted by its tag
     `optimize`        `OPTIMIZE … ZORDER BY` exists
     `ordered_write`   a sorted DataFrame is written in its order
+    `metered`         whatever it runs is paid for, so that nothing runs that nobody asked for
     """
 
     dialect: Dialect
@@ -41,6 +42,7 @@ class Capabilities:
     cancel: bool
     optimize: bool
     ordered_write: bool
+    metered: bool
 
 
 CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
@@ -52,6 +54,7 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
             cancel=True,
             optimize=False,
             ordered_write=False,
+            metered=False,
         ),
         "spark": Capabilities(
             dialect="spark",
@@ -60,6 +63,7 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
             cancel=True,
             optimize=True,
             ordered_write=True,
+            metered=False,
         ),
         "connect": Capabilities(
             dialect="spark",
@@ -68,6 +72,7 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
             cancel=True,
             optimize=True,
             ordered_write=True,
+            metered=True,
         ),
         "databricks": Capabilities(
             dialect="spark",
@@ -76,6 +81,7 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
             cancel=True,
             optimize=True,
             ordered_write=True,
+            metered=True,
         ),
     }
 )

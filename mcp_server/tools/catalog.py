@@ -192,7 +192,9 @@ def _values(found: Range | Frequent | None) -> str:
 
 
 def _basis(table: TableInfo, profile: Profile) -> list[str]:
-    """Say it where frequent values were not counted in all rows."""
+    """Say it where frequent values were not counted in all rows, or not at all."""
+    if app_context().service.main_engine.capabilities.metered:
+        return ["Ranges and frequent values are not looked for, because whatever runs here is paid for. Ask with SQL."]
     counted = any(isinstance(found, Frequent) for found in profile.values.values())
     if counted and (table.rows is None or table.rows > COUNT_ROWS):
         return [f"Frequent values were counted in the first {COUNT_ROWS:,} stored rows, ranges in all rows."]

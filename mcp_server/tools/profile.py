@@ -80,6 +80,8 @@ class Profiles:
         with anyio.move_on_after(MOST_SECONDS) as time_box:
             try:
                 await work.sample(columns)
+                if self._service.main_engine.capabilities.metered:
+                    return profile
                 await work.ranges([column.name for column in columns if column.type.startswith(_RANGED)])
                 await work.frequent([column for column in columns if column.type in _COUNTED])
             except (QueryError, EngineUnavailable) as error:
