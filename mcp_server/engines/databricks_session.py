@@ -61,6 +61,7 @@ def load_connector() -> None:
         ) from error
     # What goes wrong is raised to us and said once; the connector logs it too, with host names and stacks.
     logging.getLogger("databricks.sql").setLevel(logging.CRITICAL)
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # it warns of hosts that have no address to discover
 
 
 class Session:
