@@ -212,6 +212,7 @@ class QueryService:
     def _check(self, run: Run[Any], event: AuditEvent, check: Check, engine: Engine) -> _Way:
         """Ask the guard, on one engine, and where it knows no such table the engine, whether there is one by now."""
         event.engine = engine.name
+        run.hold(engine.cancel, engine.waits_for)
         run.enter(_CHECKING)
         tables = engine.tables()
         try:
@@ -228,7 +229,7 @@ class QueryService:
         engine, query = way.engine, way.checked
         if not isinstance(query, CheckedQuery):
             return Plan(engine.name)
-        way.run.enter("estimating", engine.cancel)
+        way.run.enter("estimating")
         estimate = engine.estimate(query)
         try:
             check_budget(query, estimate, way.tables, self._settings.max_scan_mb)
@@ -265,7 +266,7 @@ class QueryService:
     def _enter(self, way: _Way, query: CheckedQuery) -> None:
         """Have the engine ready, and say that it now runs the statement."""
         self._await_engine(way.run, way.engine)
-        way.run.enter("running in the engine", way.engine.cancel)
+        way.run.enter("running in the engine")
         way.event.sql_run.append(query.sql)
 
     def _reader(self, run: Run[Any], engine: Engine, tables: Tables) -> guard.Read:
@@ -285,7 +286,7 @@ class QueryService:
 
     def _await_engine(self, run: Run[Any], engine: Engine) -> None:
         if engine.name not in self._ready:
-            run.enter("waiting for the engine to start", engine.cancel)
+            run.enter("waiting for the engine to start")
             self._start(engine)
             run.enter(_CHECKING)
 

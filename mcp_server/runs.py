@@ -40,6 +40,7 @@ class Run(Generic[T]):
         self._changed = threading.Condition()
         self._listeners: list[Callable[[], None]] = []
         self._stop: Callable[[str], None] | None = None
+        self._waits_for: Callable[[str], str] = lambda _: ""
         self._cancelled = False
         self._outcome: tuple[T | None, BaseException | None] | None = None
         self._at_end: list[Callable[[], None]] = []
@@ -65,12 +66,18 @@ class Run(Generic[T]):
     @property
     def stage(self) -> str:
         """What is being done for it now."""
-        return self.stages[-1] if self.stages else "beginning"
+        stage = self.stages[-1] if self.stages else "beginning"
+        more = self._waits_for(self.query_id)
+        return f"{stage}: {more}" if more else stage
 
-    def enter(self, stage: str, stop: Callable[[str], None] | None = None) -> None:
-        """Begin a stage; `stop`, given the query id, ends what is done in it. Raises QueryCancelled once cancelled."""
+    def hold(self, stop: Callable[[str], None], waits_for: Callable[[str], str]) -> None:
+        """From now on `stop`, given the query id, ends what is done for it, and `waits_for` tells what keeps it."""
         with self._changed:
-            self._stop = stop or self._stop
+            self._stop, self._waits_for = stop, waits_for
+
+    def enter(self, stage: str) -> None:
+        """Begin a stage. Raises QueryCancelled once cancelled."""
+        with self._changed:
             self.raise_if_cancelled()
             self.stages.append(stage)
         self._tell()

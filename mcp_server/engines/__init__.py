@@ -57,5 +57,8 @@ class Engine(Protocol):
     def cancel(self, query_id: str) -> None:
         """Stop a query in the engine, also one that is only about to come. Nothing happens where it has ended."""
 
+    def waits_for(self, query_id: str) -> str:
+        """What a query waits for in the engine, such as a warehouse that is starting; empty where it runs."""
+
     def close(self) -> None:
         """End the engine and everything that it started. Idempotent."""

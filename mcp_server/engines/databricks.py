@@ -148,6 +148,12 @@ class DatabricksEngine:
             while len(self._early_cancels) > _EARLY_CANCELS:
                 self._early_cancels.popitem(last=False)
 
+    def waits_for(self, query_id: str) -> str:
+        """What the warehouse lets a query wait for."""
+        with self._changed:
+            run = self._runs.get(query_id)
+        return run.waiting_for if run is not None else ""
+
     def close(self) -> None:
         """Stop what runs and close all sessions. Calls under way raise EngineUnavailable."""
         with self._changed:

@@ -170,6 +170,13 @@ class LocalEngine:
             while len(self._early_cancels) > _EARLY_CANCELS:
                 self._early_cancels.popitem(last=False)
 
+    def waits_for(self, query_id: str) -> str:
+        """A process that takes the place of one that has ended."""
+        with self._changed:
+            underway = any(call.query_id == query_id for call in self._calls.values())
+            starting = self._process is not None and not self._process.ready
+        return "the engine starts anew" if underway and starting else ""
+
     def close(self) -> None:
         """End the process and everything that it started. Calls under way raise EngineUnavailable."""
         with self._changed:
