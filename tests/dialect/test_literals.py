@@ -129,7 +129,8 @@ def test_the_type_of_an_expression_is_sparks(expression_: str, kind: object) -> 
     node = expression(case, 1)
 
     assert node is not None
-    assert Types(case, CATALOG, expressions(case)).of(node) == kind
+    types = Types(case, CATALOG, expressions(case))
+    assert types.of(types.bind(node)) == kind
 
 
 def test_a_name_of_two_meanings_has_no_type() -> None:

@@ -6,7 +6,7 @@ anything else that. What Spark refuses, a number as a condition for one, Sail an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from mcp_server.guard.case import Case
@@ -16,6 +16,7 @@ from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.inference import results
 from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, common
 from mcp_server.guard.dialect.writing import Rule, Writing, written
+from mcp_server.guard.functions import functions
 
 _COMPARED: Final = frozenset({"=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>"})
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
@@ -34,8 +35,25 @@ def rewrite_coercion(case: Case, catalog: Catalog) -> Sequence[Edit]:
 
 
 def _written(node: Expr, write: Writing) -> str | None:
+    if node.kind == "call" and node.has("over") is None and functions().allowed.get(node.word) == "aggregate":
+        _check_inside(node)
     rule = _RULES.get((node.kind, node.word)) or _RULES.get((node.kind.removeprefix("not "), ""))
     return rule(node, write) if rule is not None else None
+
+
+def _check_inside(aggregate: Expr) -> None:
+    if any(inner.has("over") is not None for part in aggregate.parts for inner in _own(part)):
+        raise lacking(
+            aggregate.word, "a window inside it as Spark does, which refuses it", "Put the window into a WITH."
+        )
+
+
+def _own(node: Expr) -> Iterator[Expr]:
+    """A node and its parts, without those of sub-queries."""
+    if node.kind != "query":
+        yield node
+        for child in node.children:
+            yield from _own(child)
 
 
 def _has_fraction(kind: Type | None) -> bool:
@@ -122,8 +140,22 @@ def _of_one_type(node: Expr, write: Writing) -> str | None:
 def _number(node: Expr, write: Writing) -> str | None:
     """Text that is reckoned with is a double."""
     if not node.parts or write.types.of(node.parts[0]) != "string":
-        return None
+        return _alone(node, write)
     return _cast(node, write, node.parts[:1], "double")
+
+
+def _tried(node: Expr, write: Writing) -> str | None:
+    """try_add and its kin take whole numbers of one type only."""
+    kinds = {write.types.of(part) for part in node.parts}
+    return _cast(node, write, node.parts, common(list(kinds))) if kinds <= {*INTEGERS} else None
+
+
+def _alone(node: Expr, _: Writing) -> str | None:
+    if node.has("distinct") is not None and node.has("over") is not None:
+        raise lacking(
+            f"{node.word}(DISTINCT) OVER", "it as Spark does, which refuses it", "Write size(collect_set(x) OVER w)."
+        )
+    return None
 
 
 def _days(node: Expr, write: Writing) -> str | None:
@@ -151,5 +183,7 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     **{("call", name): _chosen for name in ("if", "coalesce", "ifnull", "nvl", "nvl2", "array")},
     **{("call", name): _of_one_type for name in ("greatest", "least")},
     **{("call", name): _number for name in _RECKONING},
+    **{("call", name): _tried for name in ("try_add", "try_subtract", "try_multiply")},
+    **{("call", name): _alone for name in ("count", "min", "max")},
     **{("call", name): _days for name in ("date_add", "date_sub", "dateadd")},
 }

@@ -90,11 +90,26 @@ def _inside(node: Expr, source: Source) -> Iterator[Given]:
         for name, value in zip(node.parts[::2], node.parts[1::2], strict=False):
             if name.kind == "string":
                 yield source.tokens[name.first].text[1:-1], value
-    for part in node.parts:
-        if part.kind == "lambda":
-            names = [name.word for name in part.parts[:-1]]
-            values = _parameters(node, part)
-            yield from zip(names, [*values, *[None] * len(names)], strict=False)
+
+
+def bound(roots: Sequence[Expr]) -> dict[Expr, Expr | None]:
+    """The names within lambdas that are parameters, and what they stand for."""
+    found: dict[Expr, Expr | None] = {}
+    for root in roots:
+        _bind(root, {}, found)
+    return found
+
+
+def _bind(node: Expr, scope: Mapping[str, Expr | None], found: dict[Expr, Expr | None]) -> None:
+    if node.kind == "name" and node.word in scope:
+        found[node] = scope[node.word]
+    for child in node.children:
+        inner = scope
+        if child.kind == "lambda":
+            names = [name.word for name in child.parts[:-1]]
+            values = _parameters(node, child) if node.kind == "call" else ()
+            inner = {**scope, **dict(zip(names, [*values, *[None] * len(names)], strict=False))}
+        _bind(child, inner, found)
 
 
 def _parameters(node: Expr, function: Expr) -> Sequence[Expr]:

@@ -9,7 +9,7 @@ from typing import Final
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.expr import Expr
-from mcp_server.guard.dialect.given import first_item, names_given
+from mcp_server.guard.dialect.given import bound, first_item, names_given
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.dialect.types import (
     FRACTIONS,
@@ -67,6 +67,8 @@ Kinds = list[Type | None]
 
 _OF_KINDS: Final[Mapping[str, Callable[[Kinds], Type | None]]] = {
     "common": common,
+    "common of whole numbers": lambda kinds: common(kinds) if {*kinds} <= {*INTEGERS} else None,
+    "bits": lambda kinds: kinds[0] if kinds and kinds[0] in {"int", "bigint"} else "int",
     "branches": lambda kinds: common(kinds[1:]),
     "quotient": lambda kinds: "double" if {*kinds} <= {*INTEGERS, *FRACTIONS} else None,
     "sum": lambda kinds: _sum(kinds[0]) if kinds else None,
@@ -108,8 +110,14 @@ class Types:
         for table in case.tables:
             for column in catalog.by_name[table.lower()].columns:
                 self._columns.setdefault(column.name.lower(), set()).add(named(column.type))
+        self.bound = bound(roots)
         for name, node in names_given(case, roots):
             self._aliases.setdefault(name, []).append(node)
+
+    def bind(self, node: Expr) -> Expr:
+        """A node that was read apart from the roots, the parameters of its lambdas known."""
+        self.bound.update(bound([node]))
+        return node
 
     def of(self, node: Expr) -> Type | None:
         """Spark's type of a node, where it can be told."""
@@ -135,19 +143,15 @@ class Types:
     def _told(self, node: Expr) -> Type | None:
         if node.kind in _YES_OR_NO or node.word == "not":
             return "boolean"
-        if node.kind in {"brackets", "unary", "alias"}:
-            return self.of(node.parts[0])
+        if node in self.bound or node.kind in {"query", "brackets", "unary", "alias", "folded", "lambda"}:
+            inner = self._inner(node)
+            return self.of(inner) if inner is not None else None
         if node.kind in {"cast", "try_cast"}:
             return named(node.word)
-        if node.kind == "query":
-            item = first_item(node, self._source)
-            return self.of(item) if item is not None else None
-        if node.kind in {"element", "index"}:
-            return element(self.of(node.parts[0]))
         reader = {
-            "folded": lambda: self.of(node.parts[0]),
+            "element": lambda: element(self.of(node.parts[0])),
+            "index": lambda: element(self.of(node.parts[0])),
             "field": lambda: self._named(node.word),
-            "lambda": lambda: self.of(node.parts[-1]),
             "number": lambda: of_number(self._source.tokens[node.end - 1].text),
             "name": lambda: self._named(node.word.rpartition(".")[2]),
             "binary": lambda: self._operated(node),
@@ -155,6 +159,14 @@ class Types:
             "call": lambda: self._called(node),
         }.get(node.kind)
         return reader() if reader is not None else _LITERALS.get((node.kind, node.word), _LITERALS.get((node.kind, "")))
+
+    def _inner(self, node: Expr) -> Expr | None:
+        """The node that has the type of another one."""
+        if node in self.bound:
+            return self.bound[node]
+        if node.kind == "query":
+            return first_item(node, self._source)
+        return node.parts[-1] if node.kind == "lambda" else node.parts[0]
 
     def _named(self, name: str) -> Type | None:
         """The one type of all that has this name. `x + 1 AS x` has the type that x has otherwise, if that is so."""

@@ -25,9 +25,10 @@ from mcp_server.guard.dialect.overflow import rewrite_overflow
 from mcp_server.guard.dialect.patterns import rewrite_patterns
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.dialect.texts import rewrite_texts
-from mcp_server.guard.dialect.types import named, of_number
+from mcp_server.guard.dialect.types import java_double, named, of_number
 from mcp_server.guard.dialect.windows import over_name
 from mcp_server.guard.functions import functions
+from mcp_server.guard.lexer import Kind
 from mcp_server.guard.source import Source
 from mcp_server.guard.words import KEYWORDS
 
@@ -164,9 +165,11 @@ class _Namer:
         kind = of_number(text)
         digits = text.removesuffix("BD").rstrip("LSY") if kind not in {"double", "float"} else text.rstrip("DF")
         if kind in {"double", "float"}:
-            value = float(digits)
-            if kind == "float" or not (value == 0 or 1e-3 <= value < 1e7):
+            if kind == "float":
                 raise Unnamed  # Java writes these in its own way
+            value = float(digits)
+            if value != 0 and not 1e-3 <= value < 1e7:
+                return ("-" if node.word == "-" else "") + java_double(value)
             digits = repr(value)
         elif "E" in digits:
             raise Unnamed
@@ -208,7 +211,11 @@ class _Namer:
         return f"~{inner}" if node.word == "~" else f"({node.word.upper()} {inner})"
 
     def binary(self, node: Expr) -> str:
-        if any(part.kind in {"interval", "typed"} for part in node.parts) and node.word in {"+", "-"}:
+        kinds = [part.kind for part in node.parts]
+        is_moved = node.word in {"+", "-"} and kinds[1] == "interval" and kinds[0] != "interval"
+        if is_moved and node.parts[1].word not in {"day", "days"}:  # whole days become a date_add
+            return f"{self.of(node.parts[0])} {node.word} {self.of(node.parts[1])}"
+        if node.word in {"+", "-"} and {*kinds} & {"interval", "typed"}:
             raise Unnamed
         left, right = map(self.of, node.parts)
         if node.word == "||":
@@ -270,10 +277,12 @@ class _Namer:
         return f"({value} IS {'NOT ' if negated else ''}NULL)"
 
     def interval(self, node: Expr) -> str:
-        """One number of years, months or days."""
+        """One number of a unit, or days and times as they are written."""
+        if node.word == "day second" and self.source.tokens[node.first + 1].kind is Kind.STRING:
+            return f"INTERVAL {self.source.tokens[node.first + 1].text} DAY TO SECOND"
         unit = node.word.removesuffix("s")
         count = self.source.tokens[node.first + 1].text.strip("'")
-        if node.end - node.first != 3 or unit not in {"year", "month", "day"} or not count.isdigit():
+        if node.end - node.first != 3 or unit not in {"year", "month", "day", "hour", "minute"} or not count.isdigit():
             raise Unnamed
         return f"INTERVAL '{int(count)}' {unit.upper()}"
 

@@ -26,7 +26,7 @@ HALF_UP)`), where Sail multiplies by 10 to the n and meets 28.499999999999996. C
 multiplies too, so it goes by way of its text."""
 
 _CALLS = frozenset({"round", "bround", "rint", "avg", "mean", "format_string", "printf", "if"})
-_KEYS = frozenset({"/", "-", "+", "CASE"})
+_KEYS = frozenset({"/", "-", "+", "%", "CASE"})
 _NUMBERS = frozenset({*INTEGERS, "float", "double"})
 _PLACEHOLDER = re.compile(r"%(?:(\d+)\$)?[-#+ 0,(]*\d*(?:\.(\d+))?([a-zA-Z%])")
 
@@ -81,6 +81,15 @@ def _combined(node: Expr, write: Writing) -> str | None:
     if not any(isinstance(kind, Decimal) for kind in kinds) or not any(write.types.text(part) for part in node.parts):
         return None
     return write.kept(node, lambda part: f"{write.sent(part)}BD" if write.types.text(part) else None)
+
+
+def _left_over(node: Expr, write: Writing) -> str | None:
+    """What is left over has the digits of the smaller one in Spark."""
+    kind = write.types.of(node)
+    parent = write.parent(node)
+    if not isinstance(kind, Decimal) or (parent is not None and _is_cast(parent, str(kind))):
+        return _combined(node, write)
+    return f"CAST({_combined(node, write) or write.kept(node)} AS {kind})"
 
 
 def _averaged(node: Expr, write: Writing) -> str | None:
@@ -177,7 +186,7 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("binary", "+"): _combined,
     ("binary", "-"): _combined,
     ("binary", "*"): _combined,
-    ("binary", "%"): _combined,
+    ("binary", "%"): _left_over,
     ("call", "avg"): _averaged,
     ("call", "mean"): _averaged,
     ("call", "round"): _rounded,

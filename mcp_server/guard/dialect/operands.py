@@ -156,7 +156,7 @@ class Operands(ABC):
         """`INTERVAL '1' DAY`, `INTERVAL 2 HOURS 30 MINUTES`, `INTERVAL '1-2' YEAR TO MONTH`; `word` has the units."""
         self.at += 1
         units: list[str] = []
-        while self.token.kind in {Kind.NUMBER, Kind.STRING} or self.key in {"-", "+", "("}:
+        while self.token.kind in {Kind.NUMBER, Kind.STRING} or (self.key in {"-", "+", "("} and not units):
             text = self.token.kind is Kind.STRING
             if self.key == "(":
                 self.at = self.source.closing[self.at] + 1

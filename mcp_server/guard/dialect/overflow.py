@@ -55,7 +55,7 @@ def _written(node: Expr, write: Writing, ranges: Ranges) -> str | None:
     wider = _WIDER[str(kind)]
 
     def widened(part: Expr) -> str | None:
-        if part not in node.parts or (part.kind == "number" and kind == "int"):
+        if part not in node.parts or (part.kind == "number" and kind == "int" and part is not node.parts[0]):
             return None  # a number that is written out takes the type of the other
         return f"CAST({write.text(part)} AS {wider})"
 

@@ -68,6 +68,9 @@ class Ranges:
 
     def exactly(self, node: Expr) -> Range | None:
         """What a node would be if no type were ever exceeded by its last step."""
+        if node in self._types.bound:
+            value = self._types.bound[node]
+            return self.of(value) if value is not None else None
         if node.kind in {"brackets", "alias", "folded", "element", "index"}:
             return self._of_type(node) if node.kind == "folded" else self._element(node)
         reader: Callable[[], Range | None] | None = {

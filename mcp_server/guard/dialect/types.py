@@ -6,6 +6,7 @@ None means unknown, and then nothing is rewritten for its type. Sources of the r
 
 from __future__ import annotations
 
+import decimal
 import re
 from typing import NamedTuple
 
@@ -120,12 +121,15 @@ def common(kinds: list[Type | None]) -> Type | None:
 
 
 def _both(left: Type | None, right: Type | None) -> Type | None:
-    if "void" in {left, right} or left == right:
-        return left if right == "void" else right
-    if {left, right} == {"date", "timestamp"}:
-        return "timestamp"
-    if "string" in {left, right}:
-        return _from_text(right if left == "string" else left)
+    for one, other in ((left, right), (right, left)):
+        if one == "void" or (one == "array<void>" and element(other) is not None):
+            return other
+        if one == "string" or (one, other) == ("date", "timestamp"):
+            return other if one in {other, "date"} else _from_text(other)
+    return left if left == right else _number(left, right)
+
+
+def _number(left: Type | None, right: Type | None) -> Type | None:
     if left in INTEGERS and right in INTEGERS:
         return max(left, right, key=lambda kind: INTEGERS.index(str(kind)))
     one, other = as_decimal(left), as_decimal(right)
@@ -152,3 +156,10 @@ def rounded(kind: Decimal, digits: int) -> Decimal:
         return Decimal(min(max(whole, 1 - digits), MAX_PRECISION), 0)
     scale = min(kind.scale, digits)
     return Decimal(min(whole + scale, MAX_PRECISION), scale)
+
+
+def java_double(value: float) -> str:
+    """A double as Java's Double.toString writes what is large or small: 1.0E9."""
+    _, digits, exponent = decimal.Decimal(repr(value)).normalize().as_tuple()
+    first, *rest = map(str, digits)
+    return f"{first}.{''.join(rest) or '0'}E{int(exponent) + len(rest)}"

@@ -70,7 +70,7 @@ class _Casts:
         if kind is not None:
             return named(kind)
         read = expression(self.case, item.first)
-        return self.types.of(read) if read is not None and read.end == item.stop else None
+        return self.types.of(self.types.bind(read)) if read is not None and read.end == item.stop else None
 
     def column(self, cells: Sequence[Cell]) -> Iterator[Edit]:
         """The casts of one column."""

@@ -1,0 +1,188 @@
+"""What callers are told of an answer that may differ from Spark's, and what is done so that it does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from lakehouse.errors import EngineLacks, QueryFailed
+from lakehouse.manifest import Column
+from mcp_server import guard
+from mcp_server.guard.catalog import Bounds, Catalog
+from mcp_server.models import CheckedQuery, Principal, TableInfo
+from tests.dialect.conftest import Ask
+from tests.guard.conftest import SETTINGS
+
+COLUMNS = {
+    "tconst": "string",
+    "startYear": "int",
+    "numVotes": "int",
+    "views": "bigint",
+    "rating": "double",
+    "genres": "array<string>",
+    "notes": "map<string,int>",
+}
+TABLE = TableInfo("films", "table", "", tuple(Column(name=n, type=t) for n, t in COLUMNS.items()), rows=1_000_000)
+KNOWN: Bounds = {"startyear": (1874, 2031), "numvotes": (5, 3_000_000), "views": (0, 10**12)}
+
+
+def check(sql: str, bounds: Bounds = KNOWN) -> CheckedQuery:
+    catalog = Catalog("imdb", (TABLE,), {}, "sail", lambda _: bounds)
+    checked = guard.check(sql, catalog=catalog, limits=SETTINGS["limits"], principal=Principal("tester"))
+    assert isinstance(checked, CheckedQuery)
+    return checked
+
+
+FITS = [
+    "startYear + 1",
+    "startYear - 1990",
+    "startYear DIV 10 * 10",
+    "floor(startYear / 10) * 10",
+    "CAST(startYear / 10 AS INT) * 10",
+    "year(current_date()) - startYear",
+    "numVotes * 100",
+    "numVotes * 1000L",
+    "CAST(numVotes AS BIGINT) * numVotes",
+    "sum(startYear)",
+    "sum(numVotes)",
+    "sum(views)",
+    "count(*) * 100",
+    "count(*) + count(DISTINCT tconst) * 2",
+    "sum(CASE WHEN rating > 5 THEN 1 ELSE 0 END)",
+    "datediff(current_date(), DATE '2000-01-01') + 1",
+    "(SELECT max(startYear) FROM films) - startYear",
+    "coalesce(numVotes, 0) + 1",
+    "numVotes % 7 * 2000000",
+    "if(startYear > 2000, numVotes, startYear) * 2",
+    "rating * numVotes * numVotes",
+    "aggregate(transform(array(1, 2), n -> n * 1L), 0L, (s, n) -> 0L)",
+]
+"""What the bounds say can never outgrow its type."""
+
+OUTGROWS = [
+    "numVotes * numVotes",
+    "numVotes * 1000",
+    "views * views",
+    "sum(views * 1000)",
+    "startYear * 2000000",
+    "length(tconst) * 1000000000",
+    "year(current_date()) * 2000000",
+    "aggregate(array(1, 2), 0, (s, n) -> s + n)",
+    "views + 9223372036854775807",
+    "2147483647 + 1",
+]
+"""What may."""
+
+
+@pytest.mark.parametrize("item", FITS)
+def test_arithmetic_that_fits_by_the_bounds_runs_as_it_was_sent(item: str) -> None:
+    checked = check(f"SELECT {item} AS x FROM films")
+
+    assert "overflow" not in checked.rewrites
+    assert checked.caveats == ()
+
+
+@pytest.mark.parametrize("item", OUTGROWS)
+def test_arithmetic_that_may_outgrow_its_type_is_checked(item: str) -> None:
+    checked = check(f"SELECT {item} AS x FROM films")
+
+    assert "overflow" in checked.rewrites
+    assert checked.caveats == ()
+
+
+@pytest.mark.parametrize("item", ["startYear + 1", "sum(views)"])
+def test_without_bounds_the_range_of_the_type_counts(item: str) -> None:
+    assert "overflow" in check(f"SELECT {item} AS x FROM films", {}).rewrites
+
+
+def test_a_name_has_the_range_of_all_that_bear_it() -> None:
+    inner = "SELECT {} AS n FROM films"
+
+    assert "overflow" not in check(f"SELECT n * 1000 AS x FROM ({inner.format('startYear')})").rewrites
+    assert "overflow" in check(f"SELECT n * 1000 AS x FROM ({inner.format('numVotes')})").rewrites
+    assert "overflow" in check(f"SELECT n * 10000000 AS n FROM ({inner.format('startYear')})").rewrites
+
+
+def test_what_is_checked_is_not_checked_again() -> None:
+    once = check("SELECT numVotes * numVotes * 3 AS x, sum(views * 1000) AS y FROM films GROUP BY 1").sql
+
+    assert check(once.replace("imdb.", "")).sql == once
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("SELECT notes['a'] + 1 AS x FROM films", "notes['a'] + 1: a whole number"),
+        ("SELECT approx_count_distinct(tconst) AS x FROM films", "approx_count_distinct: an estimate"),
+        ("SELECT to_json(struct(rating)) AS x FROM films", "to_json may write doubles"),
+        ("SELECT concat('a', notes['a']) AS x FROM films", "doubles from ten million on"),
+        ("SELECT sentences(tconst) AS x FROM films", "sentences cuts words otherwise"),
+    ],
+)
+def test_where_an_answer_may_differ_the_caller_is_told(sql: str, words: str) -> None:
+    assert words in " ".join(check(sql).caveats)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT startYear, count(*) AS n, round(avg(rating), 2) AS r FROM films GROUP BY startYear ORDER BY n DESC",
+        "SELECT concat(tconst, ' (', startYear, ')') AS x, lead(tconst) OVER (ORDER BY tconst) AS y FROM films",
+        "SELECT to_json(struct(tconst, startYear, genres)) AS x FROM films",
+        "SELECT CAST(rating AS STRING) AS x, max_by(tconst, rating) OVER () AS y FROM films",
+        "WITH a AS (SELECT startYear AS y FROM films), b AS (SELECT y + 1 AS y FROM a) SELECT y - 1 AS z FROM b",
+        "SELECT g, count(*) * 2 AS n FROM films LATERAL VIEW explode(genres) t AS g GROUP BY g",
+        "SELECT transform(genres, (g, i) -> concat(i + 1, g)) AS x FROM films",
+    ],
+)
+def test_an_answer_that_is_right_is_not_cluttered(sql: str) -> None:
+    assert check(sql).caveats == ()
+
+
+def test_spark_needs_no_caveats() -> None:
+    catalog = Catalog("imdb", (TABLE,), {}, "spark")
+
+    checked = guard.check(
+        "SELECT approx_count_distinct(tconst) FROM films",
+        catalog=catalog,
+        limits=SETTINGS["limits"],
+        principal=Principal("tester"),
+    )
+
+    assert isinstance(checked, CheckedQuery)
+    assert checked.caveats == ()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "numVotes * numVotes * 1000",
+        "sum(numVotes * 3000000000000000L) OVER ()",
+        "CAST(averageRating AS TINYINT) + CAST(127 AS TINYINT)",
+        "transform(array(2147483647, numVotes), n -> n + 1)",
+        "aggregate(array(2147483647, numVotes), 0, (s, n) -> s + n)",
+        "9223372036854775807 - (-numVotes)",
+    ],
+)
+def test_both_engines_fail_where_a_type_is_exceeded(item: str, embedded: Ask, spark: Ask) -> None:
+    for ask in (embedded, spark):
+        with pytest.raises(QueryFailed):
+            ask(f"SELECT {item} AS x FROM ratings_delta")
+
+
+LACKING = {
+    "hash(genres)": "hash",
+    "CAST(map('a', 1) AS STRING)": "a map as text",
+    "if(startYear, 1, 2)": "a number as a condition",
+    "greatest(startYear, 'x')": "greatest",
+    "date_add(DATE '2020-01-01', 1.5)": "date_add",
+    "format_string('%.1f', 1.5)": "format_string",
+    "startYear | 0.5": "| of a fraction",
+}
+
+
+@pytest.mark.parametrize("item", LACKING)
+def test_what_only_one_engine_answers_is_said(item: str) -> None:
+    with pytest.raises(EngineLacks) as lack:
+        check(f"SELECT {item} AS x FROM films")
+
+    assert str(lack.value).startswith(f"{LACKING[item]}: ")

@@ -1,0 +1,84 @@
+"""Generated queries are answered equally by both engines, or their callers are told: 50 in every run.
+
+More of them on request: `python -m tests.parity --count 500 --seed 7`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import Counter
+from itertools import islice
+
+import pytest
+
+from lakehouse.errors import QueryFailed
+from tests.dialect.conftest import Answer, Ask
+from tests.parity.compare import End, compare
+from tests.parity.generate import queries
+
+FIXED_SEED = 1
+ANY_SEED = int(os.environ.get("PARITY_SEED") or secrets.randbelow(10**6))
+"""Other queries in each run; PARITY_SEED asks for those of a run that failed."""
+
+ONE = Answer((("a", "int"),), ((1,), (2,)))
+
+
+@pytest.mark.parametrize("sql", list(islice(queries(FIXED_SEED), 40)))
+def test_a_generated_query_is_answered_as_spark_does_or_its_caller_is_told(sql: str, embedded: Ask, spark: Ask) -> None:
+    outcome = compare(sql, embedded, spark)
+
+    assert outcome.end is not End.DIFFERENT, outcome.what
+
+
+def test_so_are_queries_that_no_run_has_seen(embedded: Ask, spark: Ask) -> None:
+    outcomes = [compare(sql, embedded, spark) for sql in islice(queries(ANY_SEED), 10)]
+
+    different = [f"{each.sql}\n{each.what}" for each in outcomes if each.end is End.DIFFERENT]
+    assert not different, f"PARITY_SEED={ANY_SEED}: {different}"
+
+
+def test_most_generated_queries_have_an_answer(embedded: Ask, spark: Ask) -> None:
+    ends = Counter(compare(sql, embedded, spark).end for sql in islice(queries(FIXED_SEED), 20))
+
+    assert ends[End.EQUAL] > 10, ends
+
+
+def test_the_same_seed_gives_the_same_queries() -> None:
+    assert list(islice(queries(3), 50)) == list(islice(queries(3), 50))
+    assert list(islice(queries(3), 50)) != list(islice(queries(4), 50))
+
+
+@pytest.mark.parametrize(
+    ("sql", "found", "expected", "what"),
+    [
+        ("SELECT a FROM t ORDER BY a", ((2,), (1,)), ((1,), (2,)), "2 rows, such as"),
+        ("SELECT a FROM t", ((2,), (1,)), ((1,), (2,)), ""),
+        ("SELECT a FROM (SELECT a FROM t ORDER BY a)", ((2,), (1,)), ((1,), (2,)), ""),
+        ("SELECT a FROM t", ((1,), (2,), (2,)), ((1,), (2,)), "3 rows for 2"),
+        ("SELECT a FROM t", ((1.0,), (2,)), ((1,), (2,)), "1 rows, such as"),
+        ("SELECT a FROM t ORDER BY a", ((None,), (2,)), ((1,), (2,)), "1 rows, such as"),
+        ("SELECT a / 3 AS a FROM t", ((0.1,), (2,)), ((0.1 + 1e-16,), (2,)), "1 rows, such as"),
+        ("SELECT sum(a) AS a FROM t", ((0.1,), (2,)), ((0.1 + 1e-16,), (2,)), ""),
+    ],
+)
+def test_the_comparison_sees_values_types_and_order(sql: str, found: tuple, expected: tuple, what: str) -> None:
+    outcome = compare(sql, lambda _: Answer(ONE.columns, found), lambda _: Answer(ONE.columns, expected))
+
+    assert outcome.what.startswith(what)
+    assert outcome.end is (End.DIFFERENT if what else End.EQUAL)
+
+
+def test_a_difference_that_the_caller_is_told_of_is_no_failure() -> None:
+    told = Answer(ONE.columns, ((3,), (2,)), ("an estimate",))
+
+    assert compare("SELECT a FROM t", lambda _: told, lambda _: ONE).end is End.WARNED
+
+
+def test_an_answer_where_spark_fails_is_a_difference() -> None:
+    def fails(_: str) -> Answer:
+        raise QueryFailed("overflow")
+
+    assert compare("SELECT a FROM t", lambda _: ONE, fails).end is End.DIFFERENT
+    assert compare("SELECT a FROM t", fails, fails).end is End.BOTH_FAIL
+    assert compare("SELECT a FROM t", fails, lambda _: ONE).end is End.FAILS_EARLY
