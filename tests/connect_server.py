@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,6 +25,7 @@ import psutil
 import pyspark
 
 from lakehouse.session import spark_properties
+from mcp_server.engines import sandbox
 
 _MAIN = "org.apache.spark.sql.connect.service.SparkConnectServer"
 _START_SECONDS = 180.0
@@ -79,6 +81,7 @@ class ConnectServer:
                 stderr=subprocess.STDOUT,
                 env=self._environment(home),
                 start_new_session=True,
+                preexec_fn=partial(sandbox.die_with_parent, os.getpid()),  # noqa: PLW1509  (a killed test run leaves none)
             )
         give_up = time.monotonic() + _START_SECONDS
         while not _answers(self.port):

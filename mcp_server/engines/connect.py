@@ -101,8 +101,8 @@ class ConnectEngine(LocalEngine):
                 return super()._perform(call)
         except UnreachableError as error:
             raise EngineUnavailable(
-                f"{self._server} cannot be reached or has gone away: {_sentence(error)} Check that it runs and that its "
-                "address is right, then ask again: the next query connects anew."
+                f"{self._server} cannot be reached or has gone away: {_sentence(error)} Check that it runs and "
+                "that its address is right, then ask again: the next query connects anew."
             ) from error
         except DeniedError as error:
             raise EngineUnavailable(

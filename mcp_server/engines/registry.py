@@ -83,10 +83,11 @@ class Registry:
                 session.sql(f"DROP TABLE IF EXISTS {full}")
             readable = self._readable(location)
             text = readable.replace("\\", "\\\\").replace("'", "\\'")
-            absent = "IF NOT EXISTS " if self._catalog == "server" else ""
-            session.sql(f"CREATE TABLE {absent}{full} USING delta LOCATION '{text}'")
             if self._catalog == "server":
+                self._share(session, name, f"{full} USING delta LOCATION '{text}'")
                 self._compare(session, full, readable)
+            else:
+                session.sql(f"CREATE TABLE {full} USING delta LOCATION '{text}'")
             known[name] = location
 
     def _examine(self, session: SparkSession) -> None:
@@ -98,6 +99,17 @@ class Registry:
                     "This Spark Connect server keeps its tables in a catalogue of others, and no entry is written "
                     f"into that ({setting} is {found}, not {min(values)}). {_ADVICE}"
                 )
+
+    def _share(self, session: SparkSession, name: str, definition: str) -> None:
+        from pyspark.errors import AnalysisException
+
+        try:
+            session.sql(f"CREATE TABLE IF NOT EXISTS {definition}")
+        except AnalysisException as error:
+            raise LakeError(
+                f"This Spark Connect server cannot read the table {name} of the lake: {error.getCondition()}. Give a "
+                f"storage URL that the server can read as well, and look at its rights. {_ADVICE}"
+            ) from error
 
     def _compare(self, session: SparkSession, table: str, location: str) -> None:
         """Refuse to read what somebody else has registered under the name of one of our tables."""
