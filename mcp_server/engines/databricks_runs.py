@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,8 +28,23 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_TRIES = 3
-"""How often to try what the network does not let through, for one statement."""
+
+@dataclass(frozen=True)
+class Patience:
+    """How often to try what the network does not let through, and whether that is safe where it may have arrived.
+
+    `guarded` attempts count for the circuit breaker and stop at it; to look after a statement that runs does neither.
+    """
+
+    tries: int
+    repeatable: bool
+    guarded: bool
+
+
+_OPENING = Patience(3, repeatable=True, guarded=True)
+_SENDING = Patience(3, repeatable=False, guarded=True)
+_LOOKING = Patience(8, repeatable=True, guarded=False)  # some 13 s: the statement goes on meanwhile
+
 _FIRST_POLL, _LAST_POLL, _POLL_SHARE = 0.02, 1.0, 0.1
 """Seconds between two looks at a statement: a tenth of the time that it has run, within bounds."""
 _CANCEL_EVERY = 0.1
@@ -99,7 +115,7 @@ class Lane:
             except GoneError:
                 self._pool.drop_all()  # the others are of the same warehouse, and as old
         try:
-            session = self._patiently(run, lambda: Session(self._warehouse, self._sign_in), repeatable=True)
+            session = self._patiently(run, lambda: Session(self._warehouse, self._sign_in), _OPENING)
             return session, self._accepted(run, session)
         except GoneError as error:
             raise EngineUnavailable(
@@ -108,14 +124,14 @@ class Lane:
 
     def _accepted(self, run: Run, session: Session) -> Statement:
         try:
-            return self._patiently(run, lambda: session.submit(run.sql, run.most_rows), repeatable=False)
+            return self._patiently(run, lambda: session.submit(run.sql, run.most_rows), _SENDING)
         except BaseException:
             session.close()
             raise
 
     def _wait(self, run: Run, statement: Statement) -> None:
         began = time.monotonic()
-        while self._patiently(run, statement.is_pending, repeatable=True):
+        while self._patiently(run, statement.is_pending, _LOOKING):
             elapsed = time.monotonic() - began
             if run.stop.wait(min(_LAST_POLL, max(_FIRST_POLL, elapsed * _POLL_SHARE))):
                 raise StoppedError
@@ -158,17 +174,17 @@ class Lane:
         else:
             session.close()
 
-    def _patiently(self, run: Run, attempt: Callable[[], T], *, repeatable: bool) -> T:
+    def _patiently(self, run: Run, attempt: Callable[[], T], patience: Patience) -> T:
         """Try until it works, as long as that is safe and promises something.
 
-        What the warehouse surely did not accept is tried again, anything else only where it is `repeatable`.
+        What the warehouse surely did not accept is tried again, anything else only where that is safe.
         Raises EngineUnavailable where the warehouse cannot be reached or does not let us in, StoppedError, GoneError.
         """
         renewed = False
         failures = 0
         while not run.stop.is_set():
             try:
-                with self._breaker.attempt(UnreachableError):
+                with self._breaker.attempt(UnreachableError) if patience.guarded else nullcontext():
                     found = attempt()
             except DeniedError as error:
                 if renewed or not self._sign_in.renew():
@@ -179,8 +195,8 @@ class Lane:
                 run.waiting_for = f"The warehouse is starting or has no time (HTTP {error.code})"
                 seconds = pause(failures, at_least=error.seconds)
             except UnreachableError as error:
-                if failures + 1 >= _TRIES or (error.sent and not repeatable):
-                    raise self._not_reached(error, repeatable=repeatable) from error
+                if failures + 1 >= patience.tries or (error.sent and not patience.repeatable):
+                    raise self._not_reached(error, patience) from error
                 seconds = pause(failures)
             else:
                 run.waiting_for = ""
@@ -195,8 +211,8 @@ class Lane:
             "expired. The identity needs CAN USE on the warehouse."
         )
 
-    def _not_reached(self, error: UnreachableError, *, repeatable: bool) -> EngineUnavailable:
-        if error.sent and not repeatable:
+    def _not_reached(self, error: UnreachableError, patience: Patience) -> EngineUnavailable:
+        if error.sent and not patience.repeatable:
             return EngineUnavailable(
                 f"The warehouse was lost while the query was sent: {error}. It may have begun there; it was not sent "
                 "again. Ask again."

@@ -66,12 +66,13 @@ class WarehouseServer:
     def restart(self) -> None:
         """Come back without any memory of sessions and operations."""
         self.stop()
-        self.service.forget_all()
+        end = self.service.forget_all()
         self.start()
+        end()
 
     def close(self) -> None:
         self.stop()
-        self.service.forget_all()
+        self.service.forget_all()()
 
     def will(self, *faults: Fault) -> None:
         """Let things go wrong, in this order for each method."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,17 +64,21 @@ class Service:
         """Operations that still run in Spark."""
         return [operation for operation in list(self.operations.values()) if not operation.ended.is_set()]
 
-    def forget_all(self) -> None:
-        """What a restart forgets."""
+    def forget_all(self) -> Callable[[], None]:
+        """What a restart forgets. What is given ends the forgotten in Spark."""
         with self._lock:
             sessions, self.sessions = self.sessions, {}
             operations, self.operations = self.operations, {}
-        for operation in operations.values():
-            self._stop(operation, sessions[operation.session])
-        for operation in operations.values():
-            operation.ended.wait(30)
-        for session in sessions.values():
-            session.close()
+
+        def end() -> None:
+            for operation in operations.values():
+                self._stop(operation, sessions[operation.session])
+            for operation in operations.values():
+                operation.ended.wait(30)
+            for session in sessions.values():
+                session.close()
+
+        return end
 
     def OpenSession(self, req: Any) -> Any:  # noqa: N802
         space = req.initialNamespace
