@@ -115,6 +115,7 @@ def test_what_is_checked_is_not_checked_again() -> None:
         ("SELECT approx_count_distinct(tconst) AS x FROM films", "approx_count_distinct: an estimate"),
         ("SELECT to_json(struct(rating)) AS x FROM films", "to_json may write doubles"),
         ("SELECT concat('a', notes['a']) AS x FROM films", "doubles from ten million on"),
+        ("SELECT DISTINCT CAST('NaN' AS DOUBLE) AS x FROM films", "NaNs are one value"),
         ("SELECT sentences(tconst) AS x FROM films", "sentences cuts words otherwise"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from lakehouse.errors import EngineLacks, QueryError
 from mcp_server.guard.clauses import read_clauses
+from mcp_server.guard.dialect.naming import MAX_NAME
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.lexer import scan
 from mcp_server.guard.source import MAX_TOKENS, read_source
@@ -65,7 +66,7 @@ def _asked(sql: str, ask: Ask) -> Answer | Exception:
 
 def difference(sql: str, found: Answer, expected: Answer) -> str:
     """What differs: names and types of columns, number of rows, cells, or the order that was asked for."""
-    if found.columns != expected.columns:
+    if _named(found, expected) != _named(expected, expected):
         return f"columns {found.columns} for {expected.columns}"
     if len(found.rows) != len(expected.rows):
         return f"{len(found.rows)} rows for {len(expected.rows)}"
@@ -75,6 +76,14 @@ def difference(sql: str, found: Answer, expected: Answer) -> str:
     near = _may_differ_in_digits(sql)
     pairs = [(mine, its) for mine, its in zip(ours, theirs, strict=True) if not _same(mine, its, near=near)]
     return f"{len(pairs)} rows, such as {pairs[0][0]} for {pairs[0][1]}" if pairs else ""
+
+
+def _named(answer: Answer, expected: Answer) -> list[tuple[str, str]]:
+    """The columns, without the names that Spark makes longer than anybody reads."""
+    long = [len(name) > MAX_NAME for name, _ in expected.columns]
+    return [("" if skip else name, kind) for (name, kind), skip in zip(answer.columns, long, strict=False)] + [
+        ("", str(len(answer.columns)))
+    ]
 
 
 def _is_ordered(sql: str) -> bool:

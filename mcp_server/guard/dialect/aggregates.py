@@ -29,9 +29,17 @@ def filtered(node: Expr, write: Writing) -> str:
     return f"{node.word}({', '.join([kept, *map(write.text, node.parts[1:])])}) {write.text(over)}"
 
 
+def _check_column(word: str, values: Expr) -> None:
+    """Sail finds nothing where it sorts by a constant."""
+    if not any(inner.kind in {"name", "query"} for inner in values.walk()):
+        raise lacking(word, "it of a constant", "Leave it out: it is that constant.")
+
+
 def quantile(node: Expr, write: Writing) -> str | None:
     """approx_percentile(x, p) is one of the values: exactly so it is percentile_disc, in the type of x."""
     kind = write.types.of(node.parts[0]) if len(node.parts) > 1 else None
+    if node.parts:
+        _check_column(node.word, node.parts[0])
     plain = kind in {*INTEGERS, "float", "double"} or isinstance(kind, Decimal)
     if not plain or node.has("distinct") is not None or node.has("over") is not None:
         raise lacking(
@@ -52,6 +60,8 @@ def quantiles(node: Expr, write: Writing) -> str | None:
     """Several shares at once, one call for each."""
     shares = _shares(node.parts[0]) if node.parts else []
     within, condition = node.has("within"), node.has("filter")
+    if within is not None:
+        _check_column(node.word, within)
     if not shares or shares == [node.parts[0]] or within is None:
         return None
     tail = " ".join(map(write.text, node.rest))

@@ -16,6 +16,7 @@ from mcp_server.guard.dialect.overflow import is_step, may_grow
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.dialect.types import INTEGERS, MAX_PRECISION, Decimal, Type
 from mcp_server.guard.dialect.writing import Writing
+from mcp_server.guard.lexer import Kind
 from mcp_server.guard.refusal import shown
 
 ONLY: Final[Dialect] = "sail"
@@ -26,7 +27,8 @@ def caveats(case: Case, catalog: Catalog) -> tuple[str, ...]:
     if catalog.dialect != ONLY:
         return ()
     called = ((says, sorted(case.functions & names)) for says, names in sail().caveats.items())
-    found = [says.format(name=", ".join(names)) for says, names in called if names]
+    found = list(_nans(case))
+    found += [says.format(name=", ".join(names)) for says, names in called if names]
     if (
         may_grow(case)
         or case.functions & {*_WRITERS, *_TEXTS, "cast"}
@@ -35,6 +37,14 @@ def caveats(case: Case, catalog: Catalog) -> tuple[str, ...]:
         write = Writing(case, catalog, lambda _, __: None)
         found += [said for root in write.roots for node in root.walk() for said in _of(node, write)]
     return tuple(dict.fromkeys(found))
+
+
+def _nans(case: Case) -> Iterator[str]:
+    """Sail knows no two NaNs as one."""
+    keys = {token.key for token in case.source.tokens}
+    written = any(token.kind is Kind.STRING and token.text[1:-1].lower() == "nan" for token in case.source.tokens)
+    if written and keys & {"DISTINCT", "GROUP", "UNION", "INTERSECT", "EXCEPT"}:
+        yield "NaNs are one value to Spark's DISTINCT, GROUP BY and set operations, and as many as there are here."
 
 
 def _of(node: Expr, write: Writing) -> Iterator[str]:

@@ -20,6 +20,7 @@ from mcp_server.guard.functions import functions
 
 _COMPARED: Final = frozenset({"=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>"})
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
+_TRIED: Final = {"try_add": "+", "try_subtract": "-", "try_multiply": "*"}
 _BITS: Final = frozenset({"&", "|", "^"})
 _RECKONING: Final = (
     "sum", "avg", "mean", "try_sum", "try_avg", "abs", "round", "bround", "floor", "ceil", "ceiling", "sqrt", "exp",
@@ -147,6 +148,9 @@ def _number(node: Expr, write: Writing) -> str | None:
 def _tried(node: Expr, write: Writing) -> str | None:
     """try_add and its kin take whole numbers of one type only."""
     kinds = {write.types.of(part) for part in node.parts}
+    if kinds & {*FRACTIONS} and len(node.parts) == 2 and all(map(_is_number, kinds)):
+        left, right = map(write.text, node.parts)  # a double is never too large: it is infinite then, on both
+        return f"(({left}) {_TRIED[node.word]} ({right}))"
     return _cast(node, write, node.parts, common(list(kinds))) if kinds <= {*INTEGERS} else None
 
 
@@ -183,7 +187,7 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     **{("call", name): _chosen for name in ("if", "coalesce", "ifnull", "nvl", "nvl2", "array")},
     **{("call", name): _of_one_type for name in ("greatest", "least")},
     **{("call", name): _number for name in _RECKONING},
-    **{("call", name): _tried for name in ("try_add", "try_subtract", "try_multiply")},
+    **{("call", name): _tried for name in _TRIED},
     **{("call", name): _alone for name in ("count", "min", "max")},
     **{("call", name): _days for name in ("date_add", "date_sub", "dateadd")},
 }
