@@ -20,6 +20,7 @@ from lakehouse.settings import Runtime, Settings, child_environment
 from lakehouse.storage import Lake
 from mcp_server.engines.call import Call, raise_failure, raise_verdict
 from mcp_server.engines.process import Death, Launch, Process
+from mcp_server.engines.recent import Recent
 from mcp_server.engines.registry import Catalog
 from mcp_server.engines.statistics import Statistics
 from mcp_server.engines.wire import Frame
@@ -33,6 +34,8 @@ _ATTEMPTS = 3
 _HELD_SHARE = 0.7
 """Share of the memory ceiling that a process may hold while nothing runs before it is replaced."""
 _EARLY_CANCELS = 256
+_READINGS = 512
+"""Readings to remember: the same text over the same tables of the same edition of a lake is read alike."""
 _SPARE_THREADS = 4
 """A server of others may let go of a query long after nobody waits for it; meanwhile it holds a thread."""
 
@@ -90,6 +93,7 @@ class LocalEngine:
         self.settings = settings
         self._catalog = tables
         self._statistics = Statistics()
+        self._readings = Recent[tuple[object, ...], EngineReading](_READINGS)
         self._changed = threading.Condition()
         # All that follows is read and written under `_changed`.
         self._process: Process | None = None
@@ -140,10 +144,15 @@ class LocalEngine:
         """What the engine itself reads in a text, at one of the stages that it has."""
         if stage not in self.capabilities.readings:
             return None
-        fields = {"stage": stage} | self._about(sql, tables)
-        call = Call(f"{query_id}.{stage}", "read", fields, self.settings.query_timeout_seconds)
+        about = self._about(sql, tables)
+        key = (sql, stage, about["edition"], frozenset(about["tables"].items()))
+        if (known := self._readings.get(key)) is not None:
+            return known
+        call = Call(f"{query_id}.{stage}", "read", {"stage": stage} | about, self.settings.query_timeout_seconds)
         found = self._perform(call).fields
-        return EngineReading(stage, *(frozenset(found[name]) for name in ("tables", "functions", "kinds")))
+        reading = EngineReading(stage, *(frozenset(found[name]) for name in ("tables", "functions", "kinds")))
+        self._readings.put(key, reading)
+        return reading
 
     def estimate(self, query: CheckedQuery) -> Estimate:
         """What a query would read, whole files after pruning. Raises LakeError where a table's log cannot be read."""
