@@ -12,12 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from mcp.client import Client
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut, UsageError
+from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut, ResourceLimit, UsageError
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
+from mcp_server.app import LakehouseServer
 from mcp_server.engines.breaker import Breaker
 from mcp_server.engines.databricks import DatabricksEngine
 from mcp_server.engines.databricks_auth import SignIn
@@ -136,6 +139,34 @@ def test_rows_are_limited_by_the_warehouse_and_not_by_other_words(make: Make, qu
 
     assert len(rows(engine, query(sql, "many", limit=2))) == 3
     assert engine.warehouse.service.statements == [sql]
+
+
+def test_an_answer_that_is_too_large_is_given_up_before_all_of_it_is_here(
+    make: Make, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_server.engines.databricks_session.MAX_RESULT_BYTES", 1 << 16)
+    engine = make()
+
+    with pytest.raises(ResourceLimit, match="larger than"):
+        rows(engine, query("SELECT * FROM many", "many", limit=100_000))
+    assert Counter(engine.warehouse.requests)["FetchResults"] == 1
+    assert nothing_is_left(engine)
+
+
+def test_a_server_wakes_its_warehouse_with_the_first_statement_and_answers_it(make: Make) -> None:
+    engine = make()
+    server = LakehouseServer(engine.settings, lambda: [engine])
+
+    async def ask() -> str:
+        async with Client(server) as client:
+            await client.list_tools()
+            server.toolbox.app.service.warm_up()
+            assert engine.warehouse.requests == []
+            arguments = {"sql_query": "SELECT count(*) AS n FROM imdb.films", "reasoning": "test"}
+            answer: Any = (await client.call_tool("execute_spark_sql", arguments)).content[0]
+            return str(answer.text)
+
+    assert anyio.run(ask).splitlines()[-2:] == ["n:bigint", "5"]
 
 
 # --- who asks

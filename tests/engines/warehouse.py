@@ -45,9 +45,10 @@ class WarehouseEngine(DatabricksEngine):
         sign_in = {"DATABRICKS_TOKEN": TOKEN}
         where = {"DATABRICKS_HOST": HOST, "DATABRICKS_HTTP_PATH": HTTP_PATH}
         given = {"engine": "databricks"} | where | (changes.pop("sign_in", None) or sign_in)
+        self.settings = settings_of(**given, **changes.pop("settings", {}))
         super().__init__(
             Lake.parse(SCHEMA),
-            settings_of(**given, **changes.pop("settings", {})),
+            self.settings,
             uri=self.warehouse.uri,
             idle_seconds=idle_seconds,
             **changes,
