@@ -35,7 +35,7 @@ _QUERIES: Final[Grammar] = {
         "SELECT DISTINCT {key} AS k, {bool} AS b FROM {titles} ORDER BY k {nulls}, b {nulls}",
         "SELECT m.tconst, r.numVotes, {any} AS a FROM movies_delta m {join} ratings_delta r ON m.tconst = r.tconst ORDER BY m.tconst NULLS LAST, r.tconst",
         "SELECT {constant} AS a, {constant} AS b, {constant} AS c",
-        "SELECT * FROM (SELECT m.tconst, {int} AS x, row_number() OVER (PARTITION BY m.titleType ORDER BY m.startYear DESC, m.tconst) AS n FROM {titles}) t WHERE n <= 3 ORDER BY tconst",
+        "SELECT * FROM (SELECT m.tconst, m.numVotes + 1 AS x, row_number() OVER (PARTITION BY m.titleType ORDER BY m.startYear DESC, m.tconst) AS n FROM {titles}) t WHERE n <= 3 ORDER BY tconst",
         "SELECT m.tconst, {any} AS a FROM {titles} QUALIFY row_number() OVER (PARTITION BY m.startYear ORDER BY m.tconst) = 1 ORDER BY m.tconst",
         "SELECT x, {of_x} AS a, {of_x} AS b FROM VALUES ({int_literal}), ({int_literal}), (NULL), ({int_literal}) AS t(x) ORDER BY x {nulls}, a",
         "SELECT m.tconst, {odd} AS a FROM {titles} {where} ORDER BY m.tconst",

@@ -113,12 +113,11 @@ def _within(node: Expr, write: Writing) -> str | None:
 def _chosen(node: Expr, write: Writing) -> str | None:
     """CASE and its kin: conditions are no numbers, and what they give has one type."""
     if node.kind == "case":
-        tests = [] if node.word.startswith("case") else [p for p, w in _worded(node) if w == "when"]
+        tests: Sequence[Expr] = [p for p, w in _worded(node) if w == "when" and not node.word.startswith("case")]
         given: Sequence[Expr] = results(node)
     else:
-        tests, given = (
-            ([node.parts[0]], node.parts[1:]) if node.word == "if" else ([], node.parts[node.word == "nvl2" :])
-        )
+        tests = node.parts[:1] if node.word == "if" else ()
+        given = node.parts[node.word in {"if", "nvl2"} :]
     if any(_is_number(write.types.of(test)) for test in tests):
         raise lacking("a number as a condition", "it as Spark does, which refuses it", "Write x <> 0.")
     kinds = {write.types.of(part) for part in given} - {"void"}

@@ -117,15 +117,22 @@ def _date_pattern(node: Expr, write: Writing) -> str | None:
     return None
 
 
-def _not_below_zero(node: Expr, write: Writing) -> str | None:
-    """A number of letters or times: below zero it is none in Spark, and an error in Sail."""
-    if len(node.parts) != (2 if node.word == "repeat" else 3) or node.parts[-1].word == "if":
+def _repeated(node: Expr, write: Writing) -> str | None:
+    """A number of times below zero is none in Spark, and an error in Sail. It is written out: the guard asks for it."""
+    if len(node.parts) != 2 or (node.parts[1].kind, node.parts[1].word) != ("number", "-"):
         return None
-    *before, last = node.parts
+    return write.kept(node, lambda part: "0" if part is node.parts[1] else None)
+
+
+def _cut_out(node: Expr, write: Writing) -> str | None:
+    """A number of letters below zero is none in Spark, and an error in Sail."""
+    if len(node.parts) != 3 or node.parts[-1].word == "if":
+        return None
+    text, first, last = node.parts
     count = write.text(last)
-    if node.word != "repeat" and _may_be_negative(before[1]):
+    if _may_be_negative(first):
         # What is counted from the end, and begins before the text does, ends where it would all the same.
-        start = f"({write.text(before[1])}) + length({write.text(before[0])})"
+        start = f"({write.text(first)}) + length({write.text(text)})"
         count = f"(if({start} < 0, {start}, 0) + {count})"
     elif not _may_be_negative(last):
         return None
@@ -187,11 +194,11 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "percentile_disc": aggregates.quantiles,
     "posexplode": collections.posexplode,
     "posexplode_outer": collections.posexplode,
-    "repeat": _not_below_zero,
+    "repeat": _repeated,
     "split": collections.split,
     "string_agg": aggregates.joined,
-    "substr": _not_below_zero,
-    "substring": _not_below_zero,
+    "substr": _cut_out,
+    "substring": _cut_out,
     "transform_keys": collections.transform_map,
     "transform_values": collections.transform_map,
     "trunc": _truncated,

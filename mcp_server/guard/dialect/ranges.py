@@ -170,7 +170,9 @@ class Ranges:
         ranges = [found for found in map(self.of, node.parts) if found is not None]
         if name == "sum" and len(ranges) == 1:
             return _times(ranges[0], (0, self.rows))
-        return _CALLS[name](*ranges) if name in _CALLS and len(ranges) == len(node.parts) else None
+        if len(ranges) != len(node.parts) or (name, len(ranges)) not in _CALLS:
+            return None
+        return _CALLS[name, len(ranges)](*ranges)
 
 
 _ROUNDING: Final = frozenset({"floor", "ceil", "ceiling", "round", "bround", "int", "bigint"})
@@ -231,7 +233,12 @@ _OPERATORS: Final[Mapping[str, Callable[[Range, Range], Range]]] = {
     "div": _divided,
     "%": _left_over,
 }
-_CALLS: Final[Mapping[str, Callable[..., Range]]] = {"mod": _left_over, "pmod": _positive_left_over, "abs": _absolute}
+_CALLS: Final[Mapping[tuple[str, int], Callable[..., Range]]] = {
+    ("mod", 2): _left_over,
+    ("pmod", 2): _positive_left_over,
+    ("abs", 1): _absolute,
+}
+"""By name and number of arguments: a call may have any, until an engine looks at it."""
 
 
 def _rows(case: Case, catalog: Catalog) -> int:
