@@ -262,7 +262,8 @@ def _explain(detail: Any) -> str:
         near = difflib.get_close_matches(field, list(Settings.model_fields), n=1)
         return f"{field} is not a setting." + (f" Did you mean {near[0]}?" if near else "")
     name = variable_name(field) if field in Settings.model_fields else field
-    shown = "" if "key" in field.lower() or "token" in field.lower() else f" (given: {detail['input']!r})"
+    secret = any(word in field.lower() for word in ("key", "token", "secret"))
+    shown = "" if secret else f" (given: {detail['input']!r})"
     return f"{name}: {detail['msg']}{shown}."
 
 
