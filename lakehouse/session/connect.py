@@ -55,7 +55,7 @@ def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[Engi
         from pyspark.sql.connect.client.retries import DefaultPolicy
         from pyspark.sql.connect.session import SparkSession as ConnectSession
     except ImportError as error:
-        raise UsageError(missing("connect or spark", error)) from error
+        raise UsageError(missing("spark", error, extras=("spark", "embedded"))) from error
 
     def reach() -> ConnectSession:
         session = ConnectSession(connection=DefaultChannelBuilder(config[REMOTE], channelOptions=_CHANNEL))

@@ -33,7 +33,7 @@ def open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Engi
         from pysail.spark import SparkConnectServer
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise UsageError(missing("embedded", error)) from error
+        raise UsageError(missing("embedded", error, extras=("embedded",))) from error
     server = SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)
     address = server.listening_address

@@ -80,8 +80,9 @@ def _as_table(batches: list[pa.RecordBatch], schema: StructType | None = None) -
 def fetch(rows: DataFrame) -> pa.Table:
     """`rows.toArrow()`, but for its last step: casting to a schema that may deny nulls.
 
-    There PyArrow fails on `array(struct(1 AS a), NULL)`: a null struct within a list "cannot be viewed
-    as non-nullable" because of its field. What is fetched is what both of PySpark's toArrow fetch.
+    There PyArrow fails on `array(struct(1 AS a), NULL)`: a null struct within a list "cannot be viewed as
+    non-nullable" because of its field; and on `array()`, whose nulls "may not be non-nullable". What is fetched is what
+    both of PySpark's toArrow fetch.
     """
     if hasattr(rows, "_to_table"):  # over Connect
         table, _ = rows._to_table()  # noqa: SLF001  (nothing public gives it; PySpark is pinned, a test looks)
@@ -92,21 +93,7 @@ def fetch(rows: DataFrame) -> pa.Table:
 
 def _spelled_out(table: pa.Table, schema: StructType) -> pa.Table:
     """With the types that PySpark promises for a schema, each of which may be null."""
-    import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema
 
-    promised = to_arrow_schema(schema, error_on_duplicated_field_names_in_struct=True, timezone="UTC")
-    return table.cast(pa.schema([_nullable(field) for field in promised]))
-
-
-def _nullable(field: pa.Field) -> pa.Field:
-    import pyarrow as pa
-
-    kind = field.type
-    if pa.types.is_list(kind):
-        kind = pa.list_(_nullable(kind.value_field))
-    elif pa.types.is_map(kind):
-        kind = pa.map_(kind.key_field, _nullable(kind.item_field))  # a key is never null
-    elif pa.types.is_struct(kind):
-        kind = pa.struct([_nullable(kind.field(i)) for i in range(kind.num_fields)])
-    return pa.field(field.name, kind)
+    nullable = schema.toNullable()
+    return table.cast(to_arrow_schema(nullable, error_on_duplicated_field_names_in_struct=True, timezone="UTC"))

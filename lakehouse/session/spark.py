@@ -81,7 +81,7 @@ def open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[EngineS
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise UsageError(missing("spark", error)) from error
+        raise UsageError(missing("spark", error, extras=("spark",))) from error
     # PySpark sets this where it has made a Connect session, for children too, and then starts no JVM any more.
     os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
     # Python of this process, so that workers never meet another version.

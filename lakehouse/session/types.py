@@ -113,11 +113,11 @@ class EngineSession:
         return CAPABILITIES[self.kind]
 
 
-def missing(extras: str, error: ImportError) -> str:
-    """What to say where a driver is not installed; `extras` names the extra, or several, that bring it."""
-    first, *others = extras.split(" or ")
+def missing(engine: str, error: ImportError, *, extras: tuple[str, ...]) -> str:
+    """What to say where an engine's driver is not installed; any one of `extras` brings it."""
+    first, *others = extras
     also = "".join(f", or with [{other}]" for other in others)
     return (
-        f"The {first} engine is not installed ({error.name} is missing). "
+        f"The {engine} engine is not installed ({error.name} is missing). "
         f"Run: pip install 'imdb-lakehouse-mcp[{first}]'{also}"
     )

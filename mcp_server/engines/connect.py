@@ -33,7 +33,7 @@ _FORM = "Write it as sc://host:15002, or with parameters as sc://host:443/;use_s
 
 
 class ConnectEngine(LocalEngine):
-    """Needs the `connect` extra or the `spark` one. Raises UsageError where SPARK_REMOTE is no URL of such a server.
+    """Needs the extra `spark` or `embedded`. Raises UsageError where SPARK_REMOTE is no URL of such a server.
 
     A lake in a directory or storage is registered in the server's catalogue, and only where that ends with the server;
     of a lake that is a `catalog.schema` nothing is registered, and its tables are asked for once.
@@ -58,7 +58,7 @@ class ConnectEngine(LocalEngine):
                 reads_lake_only=False,
                 caches=(),
                 catalog="server" if self._given is None else "given",
-                parting_seconds=3,
+                parting_seconds=6,
                 secret=token,
             ),
             self._given or LakeCatalog(lake),

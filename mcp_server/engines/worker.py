@@ -112,12 +112,18 @@ class Worker:
             orders[frame.op](frame)
 
     def part(self, seconds: float) -> None:
-        """Leave nothing behind on a server that lives on: stop what runs, for at most so long, and end the sessions."""
+        """Leave nothing behind on a server that lives on: stop what runs, for at most so long, and end the sessions.
+
+        With a session ends what runs in it, should it not have let go of a query before.
+        """
         for call in list(self._running):
             self._stop(call)
         give_up = time.monotonic() + seconds
         while self._running and time.monotonic() < give_up:
             threading.Event().wait(_LOOK_EVERY)
+        for running in list(self._running.values()):
+            if running.session is not None:
+                self._engine.close(running.session)
         self._sessions.forget()
 
     def _begin(self, frame: Frame, work: Callable[[Frame, SparkSession], Reply]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,10 +72,16 @@ KIND_TYPES = (
     "date", "timestamp", "timestamp_ntz", "array<int>", "map<string,int>", "struct<a:int,b:struct<c:array<string>>>",
 )  # fmt: skip
 
+FIRST_VERSIONS_AGE = timedelta(hours=2)
+
 
 def write_lake(folder: Path) -> Lake:
     """Films in two versions and a table of all types, published as one generation."""
     write_deltalake(str(folder / "films"), FILMS_AT_FIRST)
+    then = (datetime.now(UTC) - FIRST_VERSIONS_AGE).timestamp()
+    os.utime(
+        folder / "films" / "_delta_log" / "00000000000000000000.json", (then, then)
+    )  # a commit is as old as its file
     write_deltalake(str(folder / "films"), FILMS, mode="overwrite", schema_mode="overwrite")
     write_deltalake(str(folder / "kinds"), KINDS)
     many = pa.table({"id": pa.array(range(300_000), pa.int64()), "word": [f"word number {i}" for i in range(300_000)]})

@@ -312,7 +312,7 @@ def test_a_missing_client_is_named_with_its_install_command(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     engine = ConnectEngine(lake, settings_of(engine="spark", SPARK_REMOTE="sc://nowhere"))
 
-    with pytest.raises(EngineUnavailable, match=r"did not start: The connect engine is not installed.*\[connect\]"):
+    with pytest.raises(EngineUnavailable, match=r"did not start: The spark engine is not installed.*\[embedded\]"):
         engine.start()
     engine.close()
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 
 from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut
 from mcp_server.engines.local import LocalEngine
-from tests.engines.conftest import FILMS, FILMS_AT_FIRST, KIND_TYPES, KINDS, SERVERS, Query
+from tests.engines.conftest import FILMS, FILMS_AT_FIRST, FIRST_VERSIONS_AGE, KIND_TYPES, KINDS, SERVERS, Query
 
 ENDLESS = "SELECT sum(id % 7) AS s FROM range(0, 100000000000, 1, 1000)"
 
@@ -79,6 +79,24 @@ def test_every_type_arrives_with_its_value_and_its_sql_name(engine: LocalEngine,
         ("1.10", "decimal(3,2)", Decimal("1.10")),
         ("''", "string", ""),
         ("X'00ff'", "binary", b"\x00\xff"),
+        ("CAST(-128 AS tinyint)", "tinyint", -128),
+        ("CAST(99999999999999999999999999999999999999 AS decimal(38,0))", "decimal(38,0)", Decimal("9" * 38)),
+        ("date'9999-12-31'", "date", date(9999, 12, 31)),
+        ("timestamp'1600-01-01 00:00:00'", "timestamp", datetime(1600, 1, 1, tzinfo=UTC)),
+        ("timestamp_ntz'1900-01-01 00:00:00'", "timestamp_ntz", datetime(1900, 1, 1)),  # noqa: DTZ001  (it has none)
+        ("double('1e308') * 10", "double", math.inf),
+        ("map('a', NULL, 'b', array(1, NULL))", "map<string,array<int>>", [("a", None), ("b", [1, None])]),
+        (
+            "array(map('k', named_struct('x', array(1.5F))))",
+            "array<map<string,struct<x:array<float>>>>",
+            [[("k", {"x": [1.5]})]],
+        ),
+        (
+            "named_struct('a', NULL, 'b', named_struct('c', 1))",
+            "struct<a:void,b:struct<c:int>>",
+            {"a": None, "b": {"c": 1}},
+        ),
+        ("array()", "array<void>", []),
     ],
 )
 def test_an_expression_arrives_with_its_value(
@@ -89,6 +107,20 @@ def test_an_expression_arrives_with_its_value(
     found = engine.execute(query(f"SELECT {sql} AS x"), "expression")
 
     assert (found.types, found.table.to_pylist()) == ((sql_type,), [{"x": value}])
+
+
+def test_an_interval_of_days_arrives_and_one_of_months_is_said_to_have_no_form(
+    engine: LocalEngine, query: Query
+) -> None:
+    sql = "SELECT INTERVAL '1 02:03:04.5' DAY TO SECOND AS x"
+    found = engine.execute(query(sql), "days")
+
+    assert found.types == ("interval day to second",)
+    if engine.name != "databricks":  # there it is text
+        assert found.table.to_pylist() == [{"x": timedelta(days=1, hours=2, minutes=3, seconds=4.5)}]
+        with pytest.raises(QueryFailed) as failure:  # Arrow has none, says PySpark
+            engine.execute(query("SELECT INTERVAL '2-3' YEAR TO MONTH AS x"), "months")
+        assert failure.value.condition == "UNSUPPORTED_DATA_TYPE_FOR_ARROW_CONVERSION"
 
 
 def test_columns_of_one_name_all_arrive(engine: LocalEngine, query: Query) -> None:
@@ -142,6 +174,16 @@ def test_a_version_that_does_not_exist_is_said(engine: LocalEngine, query: Query
         engine.execute(query("SELECT * FROM films VERSION AS OF 77", "films"), "future")
 
 
+def test_the_version_of_a_moment_is_read_where_the_statement_asks_for_it(engine: LocalEngine, query: Query) -> None:
+    between = (datetime.now(UTC) - FIRST_VERSIONS_AGE / 2).strftime("%Y-%m-%d %H:%M:%S")
+
+    found = rows(engine, query(f"SELECT * FROM films TIMESTAMP AS OF '{between}' ORDER BY id", "films"))
+
+    assert found == FILMS_AT_FIRST.to_pylist()
+    with pytest.raises(QueryFailed, match="1999-01-01"):
+        rows(engine, query("SELECT * FROM films TIMESTAMP AS OF '1999-01-01'", "films"))
+
+
 @pytest.mark.parametrize(
     ("sql", "says"),
     [
@@ -178,6 +220,31 @@ def test_spark_names_its_errors_and_what_was_meant(engine: LocalEngine, query: Q
         assert failure.value.condition == "UNRESOLVED_COLUMN.WITH_SUGGESTION"
         assert failure.value.sqlstate == "42703"
         assert "Did you mean one of the following? [`title`" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("sql", "condition", "sqlstate"),
+    [
+        ("SELEC 1", "PARSE_SYNTAX_ERROR", "42601"),
+        ("SELECT * FROM imdb.nosuch", "TABLE_OR_VIEW_NOT_FOUND", "42P01"),
+        ("SELECT nosuch(1)", "UNRESOLVED_ROUTINE", "42883"),
+        ("SELECT 1 / (id - id) FROM films", "DIVIDE_BY_ZERO", "22012"),
+        ("SELECT CAST('x' AS int)", "CAST_INVALID_INPUT", "22018"),
+        ("SELECT CAST(300 AS tinyint)", "CAST_OVERFLOW", "22003"),
+        ("SELECT array(1)[5]", "INVALID_ARRAY_INDEX", "22003"),
+        ("SELECT (SELECT id FROM films)", "SCALAR_SUBQUERY_TOO_MANY_ROWS", "21000"),
+    ],
+)
+def test_a_failure_has_sparks_condition_and_sqlstate(
+    engine: LocalEngine, query: Query, sql: str, condition: str, sqlstate: str
+) -> None:
+    with pytest.raises(QueryFailed) as failure:
+        engine.execute(query(sql, "films"), "conditions")
+
+    if engine.name == "embedded":  # Sail fails as well, gives no state, and seldom a condition
+        assert failure.value.sqlstate is None
+    else:
+        assert (failure.value.condition, failure.value.sqlstate) == (condition, sqlstate)
 
 
 def test_an_integer_that_overflows_fails(engine: LocalEngine, query: Query) -> None:
