@@ -30,7 +30,7 @@ from tests.dialect.conftest import Ask
             "WITH best AS (SELECT r.tconst, r.averageRating, m.titleType FROM ratings_delta r JOIN movies_delta m "
             "ON r.tconst = m.tconst) SELECT titleType, avg(averageRating) AS a FROM best GROUP BY titleType"
         ),
-        "SELECT tconst FROM movies_with_ratings WHERE CAST(startYear AS STRING) = '1999'",
+        "SELECT tconst FROM movies_with_ratings WHERE CAST(startYear AS STRING) = '2020'",
         "SELECT tconst, primaryTitle FROM movies_delta WHERE left(tconst, 6) = 'tt0000'",
         "SELECT primaryName, count(*) AS n FROM movie_cast WHERE left(primaryName, 1) = 'A' GROUP BY primaryName",
     ],
