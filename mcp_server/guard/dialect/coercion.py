@@ -57,6 +57,18 @@ def _own(node: Expr) -> Iterator[Expr]:
             yield from _own(child)
 
 
+def _no_bits(node: Expr, write: Writing) -> str | None:
+    if any(_has_fraction(write.types.of(part)) for part in node.parts):
+        raise lacking(f"{node.word} of a fraction", "it as Spark does, which refuses it", "Cast to BIGINT.")
+    return None
+
+
+def _of_decimals(node: Expr, write: Writing) -> str | None:
+    if any(isinstance(write.types.of(part), Decimal) for part in node.parts):
+        raise lacking(node.word, "it of decimals as Spark does", "Write ((x % y) + y) % y.")
+    return None
+
+
 def _has_fraction(kind: Type | None) -> bool:
     return kind in FRACTIONS or isinstance(kind, Decimal)
 
@@ -68,8 +80,8 @@ def _is_number(kind: Type | None) -> bool:
 def _binary(node: Expr, write: Writing) -> str | None:
     if node.word in _COMPARED:
         return _together(node, write, node.parts)
-    if node.word in _BITS and any(_has_fraction(write.types.of(part)) for part in node.parts):
-        raise lacking(f"{node.word} of a fraction", "it as Spark does, which refuses it", "Cast to BIGINT.")
+    if node.word in _BITS:
+        return _no_bits(node, write)
     if node.word not in _ARITHMETIC:
         return None
     kinds = [write.types.of(part) for part in node.parts]
@@ -179,6 +191,8 @@ def _pattern(node: Expr, write: Writing) -> str | None:
 
 _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("binary", ""): _binary,
+    ("unary", "~"): _no_bits,
+    ("call", "pmod"): _of_decimals,
     ("between", ""): lambda node, write: _together(node, write, node.parts),
     ("in", ""): _within,
     ("like", ""): _pattern,

@@ -117,6 +117,17 @@ def _date_pattern(node: Expr, write: Writing) -> str | None:
     return None
 
 
+def _letter(node: Expr, write: Writing) -> str | None:
+    """chr counts to 255 and begins again; below zero it is nothing."""
+    if len(node.parts) != 1 or node.parts[0].word == "&":
+        return None
+    digits = write.types.text(node.parts[0])
+    if digits and node.parts[0].word != "-" and int(digits) < 256:
+        return None
+    number = f"CAST({write.text(node.parts[0])} AS BIGINT)"
+    return f"if({number} < 0, '', {node.word}({number} & 255))"
+
+
 def _repeated(node: Expr, write: Writing) -> str | None:
     """A number of times below zero is none in Spark, and an error in Sail. It is written out: the guard asks for it."""
     if len(node.parts) != 2 or (node.parts[1].kind, node.parts[1].word) != ("number", "-"):
@@ -178,6 +189,8 @@ _TIME_UNITS: Final = frozenset({"DAY", "DD", "HOUR", "MINUTE", "SECOND", "MILLIS
 MAKERS: Final[Mapping[str, Maker]] = {
     "approx_percentile": aggregates.quantile,
     "array_contains": collections.contains,
+    "char": _letter,
+    "chr": _letter,
     "date_format": _date_pattern,
     "date_trunc": _truncated,
     "date_part": _fields,

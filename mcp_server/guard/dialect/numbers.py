@@ -19,6 +19,8 @@ from mcp_server.guard.dialect.inference import results
 from mcp_server.guard.dialect.texts import RAW
 from mcp_server.guard.dialect.types import INTEGERS, MAX_PRECISION, Decimal, bounded, named, rounded
 from mcp_server.guard.dialect.writing import Rule, Writing, written
+from mcp_server.guard.source import Source
+from mcp_server.guard.words import STAR_NEXT
 
 EXACT = Decimal(MAX_PRECISION, 18)
 """Digits enough for a double as it is written out: rounding those is what Spark does (`BigDecimal(x).setScale(n,
@@ -37,9 +39,15 @@ def rewrite_numbers(case: Case, catalog: Catalog) -> Sequence[Edit]:
     Errors: EngineLacks, for a difference of two dates.
     """
     source = case.source
-    if not (any(token.key in _KEYS for token in source.tokens) or _CALLS & case.functions):
+    if not (any(_reckons(source, index) for index in range(len(source.tokens))) or _CALLS & case.functions):
         return ()
     return written(case, catalog, _written)
+
+
+def _reckons(source: Source, index: int) -> bool:
+    """Whether a token is an operator or CASE; a `*` may also mean all columns."""
+    key = source.key(index)
+    return key in _KEYS or (key == "*" and source.key(index - 1) not in STAR_NEXT)
 
 
 def _written(node: Expr, write: Writing) -> str | None:
