@@ -18,13 +18,12 @@ from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryTimedOut
 from mcp_server.engines import Engine
 from mcp_server.engines.local import LocalEngine
 from tests.engines.cancelling import (
-    ENDLESS,
-    WORK,
     Footprint,
     Storm,
     busy,
     checked,
     cpu_seconds,
+    endless,
     seconds_until_idle,
     settled,
     wait_for,
@@ -51,7 +50,7 @@ def test_a_cancelled_query_leaves_the_processor_idle(engine: Engine) -> None:
     engine.start()
     before = cpu_seconds(engine)
     with ThreadPoolExecutor() as threads:
-        running = threads.submit(engine.execute, checked(ENDLESS), "cancelled while it works")
+        running = threads.submit(engine.execute, checked(endless(engine)), "cancelled while it works")
         wait_for(busy(engine, before))
         engine.cancel("cancelled while it works")
         idle = seconds_until_idle(engine)
@@ -66,7 +65,7 @@ def test_a_query_beyond_its_time_leaves_the_processor_idle(engine: Engine) -> No
     engine.start()
 
     with pytest.raises(QueryTimedOut):
-        engine.execute(checked(WORK[1], deadline=2.0), "beyond its time")
+        engine.execute(checked(endless(engine), deadline=2.0), "beyond its time")
 
     assert seconds_until_idle(engine) < 30
 
@@ -76,7 +75,7 @@ def test_a_cancel_at_any_moment_of_the_beginning_holds(engine: Engine) -> None:
     with ThreadPoolExecutor() as threads:
         for number in range(8):
             query_id = f"early {number}"
-            running = threads.submit(engine.execute, checked(ENDLESS), query_id)
+            running = threads.submit(engine.execute, checked(endless(engine)), query_id)
             time.sleep(0.004 * 2**number / 4)  # 1 ms to 128 ms: before the session, within it, before the first job
             engine.cancel(query_id)
             with pytest.raises(QueryCancelled):
@@ -90,7 +89,7 @@ def test_closing_ends_what_is_at_work(embedded: Callable[..., LocalEngine]) -> N
     engine.start()
     before = cpu_seconds(engine)
     with ThreadPoolExecutor() as threads:
-        running = [threads.submit(engine.execute, checked(WORK[i]), f"closed {i}") for i in range(3)]
+        running = [threads.submit(engine.execute, checked(endless(engine)), f"closed {i}") for i in range(3)]
         wait_for(busy(engine, before))
         engine.close()
 
