@@ -117,6 +117,27 @@ def _date_pattern(node: Expr, write: Writing) -> str | None:
     return None
 
 
+def _base(node: Expr, write: Writing) -> str | None:
+    kind = write.types.of(node.parts[0]) if node.parts else None
+    if kind in FRACTIONS or isinstance(kind, Decimal):
+        raise lacking(node.word, "it of a fraction as Spark does", "Cast to BIGINT.")
+    return None
+
+
+def _is_nan(node: Expr, write: Writing) -> str | None:
+    """A null is no NaN, and not unknown."""
+    parent = write.parent(node)
+    return None if parent is not None and parent.word == "<=>" else f"({write.kept(node)} <=> true)"
+
+
+def _left_over(node: Expr, write: Writing) -> str | None:
+    if len(node.parts) != 2:
+        return None
+    plain = {"number", "name", "call", "cast", "brackets"}
+    texts = [write.text(part) if part.kind in plain else f"({write.text(part)})" for part in node.parts]
+    return f"({texts[0]} % {texts[1]})"
+
+
 def _letter(node: Expr, write: Writing) -> str | None:
     """chr counts to 255 and begins again; below zero it is nothing."""
     if len(node.parts) != 1 or node.parts[0].word == "&":
@@ -191,6 +212,7 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "array_contains": collections.contains,
     "char": _letter,
     "chr": _letter,
+    "conv": _base,
     "date_format": _date_pattern,
     "date_trunc": _truncated,
     "date_part": _fields,
@@ -201,7 +223,9 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "extract": _fields,
     "factorial": _factorial,
     "get_json_object": _json_path,
+    "isnan": _is_nan,
     "listagg": aggregates.joined,
+    "mod": _left_over,
     "percentile_approx": aggregates.quantile,
     "percentile_cont": aggregates.quantiles,
     "percentile_disc": aggregates.quantiles,

@@ -27,7 +27,7 @@ EXACT = Decimal(MAX_PRECISION, 18)
 HALF_UP)`), where Sail multiplies by 10 to the n and meets 28.499999999999996. Casting the double itself to a decimal
 multiplies too, so it goes by way of its text."""
 
-_CALLS = frozenset({"round", "bround", "rint", "avg", "mean", "format_string", "printf", "if"})
+_CALLS = frozenset({"nullif", "round", "bround", "rint", "avg", "mean", "format_string", "printf", "if"})
 _KEYS = frozenset({"/", "-", "+", "%", "CASE"})
 _NUMBERS = frozenset({*INTEGERS, "float", "double"})
 _PLACEHOLDER = re.compile(r"%(?:(\d+)\$)?[-#+ 0,(]*\d*(?:\.(\d+))?([a-zA-Z%])")
@@ -98,6 +98,15 @@ def _left_over(node: Expr, write: Writing) -> str | None:
     if not isinstance(kind, Decimal) or (parent is not None and _is_cast(parent, str(kind))):
         return _combined(node, write)
     return f"CAST({_combined(node, write) or write.kept(node)} AS {kind})"
+
+
+def _or_null(node: Expr, write: Writing) -> str | None:
+    """nullif has the type of what it gives."""
+    kind = write.types.of(node)
+    parent = write.parent(node)
+    if not isinstance(kind, Decimal) or (parent is not None and _is_cast(parent, str(kind))):
+        return None
+    return f"CAST({write.kept(node)} AS {kind})"
 
 
 def _averaged(node: Expr, write: Writing) -> str | None:
@@ -195,6 +204,7 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("binary", "-"): _combined,
     ("binary", "*"): _combined,
     ("binary", "%"): _left_over,
+    ("call", "nullif"): _or_null,
     ("call", "avg"): _averaged,
     ("call", "mean"): _averaged,
     ("call", "round"): _rounded,
