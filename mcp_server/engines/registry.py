@@ -84,7 +84,8 @@ class Registry:
             readable = self._readable(location)
             text = readable.replace("\\", "\\\\").replace("'", "\\'")
             if self._catalog == "server":
-                self._share(session, name, f"{full} USING delta LOCATION '{text}'")
+                self._look(session, name, readable)
+                session.sql(f"CREATE TABLE IF NOT EXISTS {full} USING delta LOCATION '{text}'")
                 self._compare(session, full, readable)
             else:
                 session.sql(f"CREATE TABLE {full} USING delta LOCATION '{text}'")
@@ -100,16 +101,19 @@ class Registry:
                     f"into that ({setting} is {found}, not {min(values)}). {_ADVICE}"
                 )
 
-    def _share(self, session: SparkSession, name: str, definition: str) -> None:
+    def _look(self, session: SparkSession, name: str, location: str) -> None:
+        """Refuse what the server cannot read, before Delta makes an empty table where it finds none."""
         from pyspark.errors import AnalysisException
 
         try:
-            session.sql(f"CREATE TABLE IF NOT EXISTS {definition}")
-        except AnalysisException as error:
+            readable = len(session.read.format("delta").load(location).schema) > 0
+        except AnalysisException:
+            readable = False
+        if not readable:
             raise LakeError(
-                f"This Spark Connect server cannot read the table {name} of the lake: {error.getCondition()}. Give a "
-                f"storage URL that the server can read as well, and look at its rights. {_ADVICE}"
-            ) from error
+                f"This Spark Connect server cannot read the table {name} of the lake. Give a storage URL that the "
+                f"server can read as well, and look at its rights. {_ADVICE}"
+            )
 
     def _compare(self, session: SparkSession, table: str, location: str) -> None:
         """Refuse to read what somebody else has registered under the name of one of our tables."""

@@ -220,6 +220,8 @@ def test_a_lake_that_the_server_cannot_read_is_said(make: Make, query: Query, tm
     with pytest.raises(LakeError, match=r"cannot read the table films.*storage URL.*catalog\.schema"):
         rows(engine, query("SELECT count(*) AS n FROM films", "films"))
 
+    assert not (tmp_path / "lake" / "films").exists()  # Delta would make an empty table
+
 
 def test_nothing_is_registered_in_a_catalogue_that_outlives_the_server(
     java: None, lake: Lake, settings_of: Callable[..., Settings], query: Query, tmp_path: Path
