@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import UsageError
@@ -22,6 +24,8 @@ _SESSION_CONFIG = {
     # As on the local Spark: no text is replaced before it is parsed, and no path is a table.
     "spark.sql.variable.substitute": "false",
     "spark.sql.runSQLOnFiles": "false",
+    # How soon the server says that a job has begun: no query is interrupted before.
+    "spark.connect.progress.reportInterval": "50ms",
 }
 """Asked of every session; a server that does not allow one of them keeps its own."""
 
@@ -36,6 +40,9 @@ _RETRIES = {"max_retries": 5, "initial_backoff": 100, "max_backoff": 1_000}
 told. Longer than gRPC's own pause, during which it repeats its last error without looking again.
 """
 
+_JOB_SECONDS = 10.0
+"""How long a statement is given to begin its first job; servers before Spark 4 do not tell when one has."""
+
 
 @contextmanager
 def by_tags(session: SparkSession, tag: str) -> Iterator[None]:
@@ -45,6 +52,28 @@ def by_tags(session: SparkSession, tag: str) -> Iterator[None]:
         yield
     finally:
         session.removeTag(tag)
+
+
+@dataclass
+class _Statement:
+    """What runs in a session now, and whether it may be interrupted.
+
+    Not before its first job has begun: an interrupt that meets the very start of one ends the operation, while Spark
+    submits the job from another thread, and nobody is left who could stop that (measured on 4.2).
+    """
+
+    began: float = field(default_factory=time.monotonic)
+    at_work: bool = False
+
+    def begin(self) -> None:
+        self.began, self.at_work = time.monotonic(), False
+
+    def progress(self, stages: object, **_: object) -> None:
+        """What the client calls with each report of the server."""
+        self.at_work = self.at_work or bool(stages)
+
+    def may_be_interrupted(self) -> bool:
+        return self.at_work or time.monotonic() - self.began > _JOB_SECONDS
 
 
 @contextmanager
@@ -57,6 +86,8 @@ def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[Engi
     except ImportError as error:
         raise UsageError(missing("spark", error, extras=("spark", "embedded"))) from error
 
+    statements: dict[str, _Statement] = {}
+
     def reach() -> ConnectSession:
         session = ConnectSession(connection=DefaultChannelBuilder(config[REMOTE], channelOptions=_CHANNEL))
         session.client.set_retry_policies([DefaultPolicy(**_RETRIES)])
@@ -65,17 +96,31 @@ def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[Engi
     def open_one() -> ConnectSession:
         session = reach()
         session.conf._set_all(_SESSION_CONFIG, silent=True)  # noqa: SLF001  (`set` fails where a server forbids one)
+        statements[session.session_id] = _Statement()
+        session.registerProgressHandler(statements[session.session_id].progress)
         return session
 
     def close(session: ConnectSession) -> None:
+        statements.pop(session.session_id, None)
         session.client.set_retry_policies([])  # a server that is gone has forgotten it already
         session.stop()
+
+    @contextmanager
+    def tagged(session: ConnectSession, tag: str) -> Iterator[None]:
+        statements[session.session_id].begin()
+        with by_tags(session, tag):
+            yield
+
+    def interrupt(session: ConnectSession, tag: str) -> None:
+        statement = statements.get(session.session_id)
+        if statement is None or statement.may_be_interrupted():
+            session.interruptTag(tag)
 
     yield EngineSession(
         "connect",
         reach(),
         open=open_one,
         close=close,
-        tagged=by_tags,
-        interrupt=lambda session, tag: session.interruptTag(tag),
+        tagged=tagged,
+        interrupt=interrupt,
     )

@@ -20,11 +20,12 @@ from lakehouse.errors import EngineUnavailable, LakeError, QueryCancelled, Query
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.connect import ConnectEngine, read_url
+from mcp_server.engines.process import Process
 from mcp_server.models import Scan
 from tests.connect_server import ConnectServer
 from tests.engines.conftest import FILMS, Query, write_lake
 from tests.engines.served import ServedEngine
-from tests.engines.test_contract import ENDLESS, eventually, is_alive, rows
+from tests.engines.test_contract import ENDLESS, eventually, idles, is_alive, rows
 
 Make = Callable[..., ServedEngine]
 
@@ -54,7 +55,8 @@ def given(connect_engine: ServedEngine, make: Make, query: Query) -> ServedEngin
 
 
 def begin(engine: ServedEngine, query: Any, query_id: str, threads: ThreadPoolExecutor) -> Any:
-    """A query that runs on the server by now."""
+    """A query that runs on the server by now, and alone."""
+    eventually(lambda: engine.server.jobs() == 0)
     running = threads.submit(engine.execute, query, query_id)
     eventually(lambda: engine.server.jobs() > 0 or running.done())
     return running
@@ -104,20 +106,31 @@ def test_a_stopped_query_is_over_on_the_server(make: Make, query: Query) -> None
     eventually(lambda: engine.server.jobs() == 0 and engine.server.running() == set())
 
 
-def test_what_reacts_slowly_to_a_stop_is_asked_until_it_has(
-    make: Make, query: Query, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sql", [ENDLESS, SLOW_TO_STOP])
+def test_who_stops_a_query_asks_once_and_the_child_asks_until_it_has_stopped(
+    make: Make, query: Query, monkeypatch: pytest.MonkeyPatch, sql: str
 ) -> None:
     engine = make()
-    engine.start()
-    monkeypatch.setattr("mcp_server.engines.local._INTERRUPT_EVERY", 10.0)  # the child alone has to repeat it
+    rows(engine, query("SELECT 1 AS x"))
+    asked: list[str] = []
+    ask = Process.interrupt
+
+    def ask_once(process: Process, call: str) -> None:
+        if not asked:
+            asked.append(call)
+            ask(process, call)
+
+    monkeypatch.setattr(Process, "interrupt", ask_once)
     with ThreadPoolExecutor() as threads:
-        running = threads.submit(engine.execute, query(SLOW_TO_STOP), "slow")
-        engine.cancel("slow")  # before it has even arrived
+        running = threads.submit(engine.execute, query(sql), "slow")
+        eventually(lambda: "slow" in engine._calls)
+        engine.cancel("slow")  # before it can have arrived
         with pytest.raises(QueryCancelled):
             running.result(timeout=60)
 
+    assert asked == ["slow"]
     eventually(lambda: engine.server.jobs() == 0 and engine.server.running() == set(), seconds=120)
-    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+    idles(engine.server.process)
 
 
 def test_closing_stops_what_runs_on_the_server(make: Make, query: Query) -> None:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mcp_server.engines import worker
+from mcp_server.engines.registry import Registry
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-class _Tempted(worker.Worker):
-    def _enter_schema(self, session: SparkSession, tables: Mapping[str, str]) -> None:
+class _Tempting(Registry):
+    def enter(self, session: SparkSession) -> None:
         place = os.environ["FUZZ_FORBIDDEN"]
         session.sql("CREATE SCHEMA IF NOT EXISTS hr")
         session.sql(f"CREATE TABLE hr.salaries USING delta LOCATION '{place}'")
         session.sql(f"CREATE TABLE `{self._schema}`.salaries USING delta LOCATION '{place}'")
-        super()._enter_schema(session, tables)
+        super().enter(session)
 
 
 if __name__ == "__main__":
-    worker.Worker = _Tempted  # type: ignore[misc]
+    worker.Registry = _Tempting  # type: ignore[misc]
     worker.main(int(sys.argv[1]), int(sys.argv[2]))

@@ -139,7 +139,7 @@ def _half_even(node: Expr, write: Writing) -> str | None:
     digits = 0 if node.word == "rint" else write.types.digits(node)
     inner = write.types.of(node.parts[0]) if node.parts else None
     if inner in INTEGERS and node.word == "bround":
-        return None
+        return _tens(node, write, str(inner), digits)
     if digits is None or not 0 <= digits <= EXACT.scale or (inner not in _NUMBERS and not isinstance(inner, Decimal)):
         raise lacking(node.word, "half-even rounding of this", "Write round(x, n).")
     kind = "DOUBLE" if node.word == "rint" or not isinstance(inner, Decimal) else str(rounded(inner, digits))
@@ -150,6 +150,19 @@ def _half_even(node: Expr, write: Writing) -> str | None:
     step = f"CASE WHEN {is_odd_half} THEN sign({value}) * {unit} ELSE 0BD END"
     found = f"CAST(round({value}, {digits}) - {step} AS {kind})"
     return f"coalesce({found}, CAST({sent} AS DOUBLE))" if kind == "DOUBLE" else found
+
+
+def _tens(node: Expr, write: Writing, kind: str, digits: int | None) -> str | None:
+    """bround of an integer: where the tens exceed its type, Sail gives it back as it was."""
+    if digits is not None and digits >= 0:
+        return None
+    if kind == "bigint":
+        inner = node.parts[0]
+        if _is_cast(inner) and write.types.of(inner.parts[0]) in INTEGERS[:-1]:
+            return None  # its tens are far from the type's end
+        raise lacking(node.word, "half-even rounding of this", "Write round(x, n).")
+    wide = write.kept(node, lambda part: f"CAST({write.text(part)} AS BIGINT)" if part is node.parts[0] else None)
+    return f"CAST({wide} AS {kind})"
 
 
 def _exactly(value: str, digits: int) -> str:
