@@ -95,6 +95,32 @@ class Settings(BaseSettings):
     audit_file: Path | None = Field(None, description="The audit log. Default: `audit.jsonl` in the state folder.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="Log level on stderr.")
 
+    # AI functions; money in US dollars
+    ai_model: str | None = Field(
+        None, description="Model, or Azure deployment, of all AI functions. Default: what each function's file names."
+    )
+    ai_input_price: float | None = Field(
+        None, ge=0, description="Price of `IMDB_AI_MODEL`, in US dollars per million input tokens."
+    )
+    ai_output_price: float | None = Field(
+        None, ge=0, description="Price of `IMDB_AI_MODEL`, in US dollars per million output tokens."
+    )
+    ai_max_rows: int = Field(50, ge=1, le=100, description="Rows that one query may apply AI functions to.")
+    ai_query_budget: float = Field(0.25, ge=0, description="What one query may spend on AI functions, in US dollars.")
+    ai_caller_hour_budget: float = Field(0.5, ge=0, description="What one caller may spend within an hour.")
+    ai_caller_day_budget: float = Field(2.0, ge=0, description="What one caller may spend within a day (UTC).")
+    ai_day_budget: float = Field(10.0, ge=0, description="What all callers may spend within a day (UTC).")
+    ai_month_budget: float = Field(100.0, ge=0, description="What all callers may spend within a month (UTC).")
+    ai_queries_per_hour: int = Field(10, ge=0, description="AI queries of one caller within an hour.")
+    ai_concurrency: int = Field(8, ge=1, le=64, description="Model calls of one query that are under way at once.")
+    ai_call_seconds: float = Field(30.0, gt=0, le=600, description="Time that one model call may take.")
+    ai_cache_days: float | None = Field(
+        None, gt=0, description="Age at which a cached answer is written anew. Default: never."
+    )
+    ai_webhook: SecretStr | None = Field(
+        None, description="URL that is told (JSON by POST) when 50, 80 and 100 % of a budget are spent."
+    )
+
     # loading
     max_reject_percent: float = Field(
         1.0, ge=0, le=100, description="A load fails where a file has more malformed lines than this share."
@@ -135,10 +161,20 @@ class Settings(BaseSettings):
     spark_remote: SecretStr | None = _service(
         "SPARK_REMOTE", "URL of a Spark Connect server (`sc://host:port`), for `IMDB_ENGINE=spark`."
     )
-    openai_api_key: SecretStr | None = _service("OPENAI_API_KEY", "OpenAI key for AI functions. Not used yet.")
-    azure_openai_endpoint: str | None = _service("AZURE_OPENAI_ENDPOINT", "Azure OpenAI resource. Not used yet.")
-    azure_openai_key: SecretStr | None = _service("AZURE_OPENAI_KEY", "Azure OpenAI key. Not used yet.")
-    azure_openai_deployment: str | None = _service("AZURE_OPENAI_DEPLOYMENT", "Azure OpenAI deployment. Not used yet.")
+    openai_api_key: SecretStr | None = _service("OPENAI_API_KEY", "OpenAI key for AI functions.")
+    openai_base_url: str | None = _service(
+        "OPENAI_BASE_URL", "A server that speaks like OpenAI's, such as `http://localhost:11434/v1` (Ollama)."
+    )
+    azure_openai_endpoint: str | None = _service(
+        "AZURE_OPENAI_ENDPOINT", "Azure OpenAI resource: `https://….azure.com`."
+    )
+    azure_openai_key: SecretStr | None = _service(
+        "AZURE_OPENAI_KEY", "Azure OpenAI key. Without one, the Azure identity of this process signs in."
+    )
+    azure_openai_deployment: str | None = _service(
+        "AZURE_OPENAI_DEPLOYMENT", "Azure OpenAI deployment. Default: `IMDB_AI_MODEL`."
+    )
+    openai_api_version: str | None = _service("OPENAI_API_VERSION", "Azure OpenAI's API version.")
     cosmos_endpoint: str | None = _service("COSMOS_ENDPOINT", "Azure Cosmos DB account. Not used yet.")
     cosmos_key: SecretStr | None = _service("COSMOS_KEY", "Azure Cosmos DB key. Not used yet.")
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
+from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
-from mcp_server.engines.breaker import Breaker
 from mcp_server.engines.call import Call, DeniedError, UnreachableError
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.databricks_errors import hide_addresses

@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
-from mcp_server.engines.breaker import Breaker
 from mcp_server.engines.call import Call
 from mcp_server.engines.databricks_auth import IDENTITY_SERVICE, SignIn, workspace
 from mcp_server.engines.databricks_errors import hide_addresses

@@ -14,9 +14,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from lakehouse.backoff import pause
+from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, LakehouseError, QueryFailed
-from mcp_server.engines.backoff import pause
-from mcp_server.engines.breaker import Breaker
 from mcp_server.engines.call import Call
 from mcp_server.engines.databricks_auth import SignIn
 from mcp_server.engines.databricks_errors import BusyError, DeniedError, GoneError, UnreachableError

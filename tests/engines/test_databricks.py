@@ -17,11 +17,11 @@ import pytest
 from mcp.client import Client
 from pyspark.sql import SparkSession
 
+from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut, ResourceLimit, UsageError
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
-from mcp_server.engines.breaker import Breaker
 from mcp_server.engines.databricks import DatabricksEngine
 from mcp_server.engines.databricks_auth import SignIn
 from mcp_server.engines.databricks_types import spark_types

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lakehouse.backoff import MOST_SECONDS, pause
+from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable
-from mcp_server.engines.backoff import MOST_SECONDS, pause
-from mcp_server.engines.breaker import Breaker
 
 
 class UnreachedError(Exception):

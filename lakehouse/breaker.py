@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from lakehouse.errors import EngineUnavailable
+from lakehouse.errors import EngineUnavailable, LakehouseError
 
 
 class Breaker:
     """Counts the failures to reach one service. Safe for several threads.
 
-    `service` is what callers are told of it. `failures` in a row open it for `pause_seconds`; `clock` gives
-    seconds that never go back.
+    `service` is what callers are told of it, in an error of the type `unavailable`. `failures` in a row open it for
+    `pause_seconds`; `clock` gives seconds that never go back.
     """
 
     def __init__(
@@ -29,11 +29,13 @@ class Breaker:
         failures: int = 5,
         pause_seconds: float = 15.0,
         clock: Callable[[], float] = time.monotonic,
+        unavailable: type[LakehouseError] = EngineUnavailable,
     ) -> None:
         self._service = service
         self._most = failures
         self._pause = pause_seconds
         self._clock = clock
+        self._unavailable = unavailable
         self._lock = threading.Lock()
         # All that follows is read and written under `_lock`.
         self._failed = 0
@@ -44,7 +46,7 @@ class Breaker:
     def attempt(self, unreachable: type[Exception]) -> Iterator[None]:
         """Do something with the service: `unreachable` counts as a failure, any other exception as neither.
 
-        Raises EngineUnavailable where the breaker is open.
+        Raises `unavailable` where the breaker is open.
         """
         probe = self._enter()
         try:
@@ -67,7 +69,7 @@ class Breaker:
             left = self._open_until - self._clock()
             if left > 0 or self._probing:
                 again = f"Its next try is in {math.ceil(left)} s" if left > 0 else "It is being tried right now"
-                raise EngineUnavailable(
+                raise self._unavailable(
                     f"{self._service} could not be reached {self._failed} times in a row. {again}: ask again then."
                 )
             self._probing = True
