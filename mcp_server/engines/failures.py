@@ -56,6 +56,36 @@ _REWORDED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r'No field named \S*"#\d+".*'), "A selected column is neither in GROUP BY nor in an aggregate."),
     (re.compile(r"(found .{1,40} at \d+:\d+) expected .{80,}"), r"\1, which this engine does not expect there"),
 )
+_ANSI: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r".*Division by zero.*"), "[DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to get NULL instead."),
+    (re.compile(r".*Remainder by zero.*"), "[REMAINDER_BY_ZERO] Remainder by zero. Use `try_mod` to get NULL instead."),
+    (
+        re.compile(r".*Cannot cast (?:string|value) '(.*)' to value of (\w+) type.*"),
+        r"[CAST_INVALID_INPUT] The text '\1' is no \2. Correct it, or use `try_cast` to get NULL instead.",
+    ),
+    (
+        re.compile(r".*Can't cast value (\S+) to type (\w+).*"),
+        r"[CAST_OVERFLOW] The value \1 does not fit into \2, be it cast or calculated. Cast to a wider type first, such as "
+        r"BIGINT, or use `try_cast`, `try_add`, `try_subtract` or `try_multiply` to get NULL instead.",
+    ),
+    (
+        re.compile(r".*(?:Overflow while rounding|overflow on|too large to store in a Decimal).*"),
+        "[ARITHMETIC_OVERFLOW] A number outgrows its type. Cast to a wider type first, such as BIGINT.",
+    ),
+)
+"""What Sail says without a name where Spark in ANSI mode has one, and how to say it."""
+
+_STATES = {
+    "ARITHMETIC_OVERFLOW": "22003",
+    "CAST_INVALID_INPUT": "22018",
+    "CAST_OVERFLOW": "22003",
+    "DIVIDE_BY_ZERO": "22012",
+    "INVALID_ARRAY_INDEX": "22003",
+    "REMAINDER_BY_ZERO": "22012",
+    "TABLE_OR_VIEW_NOT_FOUND": "42P01",
+}
+"""SQLSTATEs of conditions that Sail names without (Spark 4.2, error-conditions.json)."""
+
 _MAX_TEXT = 600
 
 
@@ -83,7 +113,10 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
     if isinstance(error, LakeError):
         return Failure("lake", hide_paths(raw, paths))
     condition = _ask(error, "getCondition") or _first(_CONDITION, raw)
-    sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw)
+    if condition is None:
+        raw = _named(raw)
+        condition = _first(_CONDITION, raw)
+    sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw) or _STATES.get(condition or "")
     # A text may quote the caller's own words, so where Spark names the condition, only that counts.
     probe = condition or f"{type(error).__name__}: {raw}"
     kind: Kind = next((kind for kind, mark in _MARKS.items() if mark.search(probe)), "failed")
@@ -92,6 +125,16 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
         text = f"{text} SQLSTATE: {sqlstate}"
     lacking = kind == "failed" and condition is None and _LACKING.search(probe) is not None
     return Failure(kind, text, condition, sqlstate, lacking)
+
+
+def _named(raw: str) -> str:
+    """Sail's sentence with the name that Spark has for it, if it is one of those."""
+    sentence = one_line(raw)
+    for said, instead in _ANSI:
+        found = said.fullmatch(sentence)
+        if found is not None:
+            return found.expand(instead)
+    return raw
 
 
 def one_line(raw: str) -> str:
