@@ -65,8 +65,7 @@ _ANSI: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(r".*Can't cast value (\S+) to type (\w+).*"),
-        r"[CAST_OVERFLOW] The value \1 does not fit into \2, be it cast or calculated. Cast to a wider type first, such as "
-        r"BIGINT, or use `try_cast`, `try_add`, `try_subtract` or `try_multiply` to get NULL instead.",
+        r"[CAST_OVERFLOW] The value \1, cast or calculated, does not fit into \2. Use a wider type, or `try_cast`.",
     ),
     (
         re.compile(r".*(?:Overflow while rounding|overflow on|too large to store in a Decimal).*"),
