@@ -22,3 +22,8 @@ def read(name: str) -> Prompt:
     head, _, body = raw.removeprefix("---\n").partition("\n---\n")
     pairs = (line.partition(":") for line in head.splitlines() if line.strip())
     return Prompt({key.strip(): value.strip() for key, _, value in pairs}, body.strip())
+
+
+def names() -> list[str]:
+    """The names of all prompts, in alphabetical order."""
+    return sorted(file.name.removesuffix(".md") for file in files(__name__).iterdir() if file.name.endswith(".md"))

@@ -9,6 +9,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, ToolAnnotations
 
 import prompts
+from lakehouse.ai.functions import functions
 from mcp_server.tools.ai import ai_movie_summary
 from mcp_server.tools.calls import AppContext, call
 from mcp_server.tools.catalog import describe_schema, list_views
@@ -38,7 +39,9 @@ TOOLS = (
 
 def build(spec: ToolSpec) -> Tool:
     """The tool as the SDK registers it, with short schemas and the descriptions of its prompt file."""
-    words = prompts.read(spec.name).meta
+    words = dict(prompts.read(spec.name).meta)
+    if spec.name in functions():
+        words |= functions()[spec.name].arguments
     tool = Tool.from_function(
         spec.run, spec.name, description=words["description"], annotations=ToolAnnotations(read_only_hint=True)
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel
 
-import prompts
+from lakehouse.ai.functions import functions
 from mcp_server.results import Answer
 from mcp_server.tools.calls import BadRequestError, app_context, current_call
 
@@ -17,7 +15,10 @@ NAME = "ai_movie_summary"
 MOST_CANDIDATES = 10
 MOST_CREDITS = 15
 
-_BLOCK = re.compile(r"^## (\w+)\n+```sql\n(.*?)\n```", re.MULTILINE | re.DOTALL)
+_NO_PROVIDER = (
+    "These are facts from the lake, not a written summary: no model provider is configured. One is named to the server "
+    "by OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT."
+)
 
 
 class Summary(BaseModel):
@@ -33,11 +34,11 @@ class Summary(BaseModel):
 async def ai_movie_summary(title: str | None = None, tconst: str | None = None) -> Annotated[CallToolResult, Summary]:
     """One title by its id, or by its exact name. Several of one name are listed, never guessed between."""
     if tconst:
-        found = await _run("by_tconst", MOST_CANDIDATES, tconst=tconst)
+        found = await _run("by_key", MOST_CANDIDATES, keys=tconst)
     elif title:
-        found = await _run("by_title", MOST_CANDIDATES, title=title)
+        found = await _run("by_name", MOST_CANDIDATES, names=title)
         if not found.rows:
-            found = await _run("by_title_in_any_case", MOST_CANDIDATES, title=title)
+            found = await _run("by_name_in_any_case", MOST_CANDIDATES, name=title)
     else:
         raise BadRequestError(f"{NAME} needs a title or a tconst. For example: {NAME}(tconst='tt0111161')")
     match found.rows:
@@ -51,15 +52,15 @@ async def ai_movie_summary(title: str | None = None, tconst: str | None = None) 
 
 
 async def _facts(tconst: str) -> CallToolResult:
-    facts = await _run("facts", 1, tconst=tconst)
-    credited = await _run("credits", MOST_CREDITS, tconst=tconst)
-    return _answer("facts", _statements().meta["no_provider"], facts=facts, credited=credited)
+    facts = await _run("facts", 1, keys=tconst)
+    credited = await _run("credits", MOST_CREDITS, keys=tconst)
+    return _answer("facts", _NO_PROVIDER, facts=facts, credited=credited)
 
 
 async def _not_found(title: str | None, tconst: str | None) -> CallToolResult:
     if tconst or not title:
         return _answer("not_found", f"No title has the tconst {tconst!r}. Ask by title, or look it up with SQL.")
-    near = await _run("nearest", 5, title=title)
+    near = await _run("nearest", 5, name=title)
     hint = "The nearest are listed; ask again with one's tconst." if near.rows else "Nor is any like it."
     return _answer("not_found", f"No title is called {title!r}. {hint}", candidates=near)
 
@@ -87,14 +88,4 @@ def _answer(
 
 
 async def _run(statement: str, rows: int, **arguments: str) -> Answer:
-    return await app_context().service.fill(current_call(), _blocks()[statement], arguments, rows)
-
-
-@cache
-def _blocks() -> dict[str, str]:
-    """The statements of the prompt file by their headings."""
-    return dict(_BLOCK.findall(_statements().text))
-
-
-def _statements() -> prompts.Prompt:
-    return prompts.read(NAME)
+    return await app_context().service.fill(current_call(), functions()[NAME].statements[statement], arguments, rows)

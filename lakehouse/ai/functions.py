@@ -1,0 +1,176 @@
+"""AI functions as they stand in `prompts/`: one file each, and nothing else knows their names.
+
+A file has front matter with `kind: ai_function`, statements that find and describe things, and a template. What the
+statements answer becomes `Facts`, and facts become a `ModelRequest`; both are capped here, for every caller alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Decimal
+from functools import cache
+from typing import Any
+
+import prompts
+from lakehouse.ai.types import Facts, ModelRequest, Price
+
+KIND = "ai_function"
+MOST_DETAILS = 12
+"""Rows of one key that a section such as `credits` gives; further ones are left out."""
+MOST_FACTS_BYTES = 4_096
+"""Size of the facts in a prompt. With it a prompt's cost is bounded before any fact is read."""
+MOST_VALUE_CHARS = 200
+
+FINDING = ("by_key", "by_name", "by_name_in_any_case", "nearest")
+"""The sections that find things. `by_key` takes `:keys`, `by_name` `:names`, the others `:name`."""
+
+_HEADING = re.compile(r"^## (\w+)\n", re.MULTILINE)
+_STATEMENT = re.compile(r"^```sql\n(.*?)\n```", re.MULTILINE | re.DOTALL)
+# What ends a fenced block, and what open models' chat formats take for the turn of somebody else ("<|im_end|>",
+# "</s>", "[INST]"): a server that renders prompts as text would read it in a title too. JSON has an escape for all.
+_MARKS = re.compile(r"[`<>\u2028\u2029]|\[(?=/?[A-Z])")
+_NEEDED = frozenset({"description", "key", "key_is", "key_pattern", "name", "name_is", "model", "max_output_tokens"})
+_NANOS_PER_TOKEN = Decimal(1_000)  # a price of one dollar per million tokens, in nano-dollars per token
+
+
+@dataclass(frozen=True)
+class AiFunction:
+    """One file. `statements` are SQL templates by the names of their sections; see `prompts/ai_movie_summary.md`.
+
+    `key` is the column and argument that identifies a thing, `by_name` the argument that may name it. `price` is that
+    of `model`, None where the file has none. `version` changes with whatever of the file reaches the model.
+    """
+
+    name: str
+    description: str
+    key: str
+    by_name: str
+    arguments: Mapping[str, str]
+    key_pattern: re.Pattern[str] = field(repr=False)
+    model: str
+    price: Price | None
+    max_output_tokens: int
+    statements: Mapping[str, str] = field(repr=False)
+    system: str = field(repr=False)
+    question: str = field(repr=False)
+    version: str
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The sections with several rows per key, such as `credits`. They take `:keys`."""
+        return tuple(name for name in self.statements if name not in (*FINDING, "facts"))
+
+    def is_key(self, text: str) -> bool:
+        """Whether a text is a key rather than a name."""
+        return self.key_pattern.fullmatch(text) is not None
+
+    def gather(
+        self, facts: Sequence[Mapping[str, Any]], details: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> dict[str, Facts]:
+        """What was found, by key: the rows of `facts`, and the rows of each other section as a list in it."""
+        records: dict[str, dict[str, Any]] = {str(row[self.key]): dict(row) for row in facts}
+        for section, rows in details.items():
+            for record in records.values():
+                record[section] = []
+            for row in rows:
+                kept = records.get(str(row[self.key]), {}).get(section, [])
+                if len(kept) < MOST_DETAILS:
+                    kept.append({name: value for name, value in row.items() if name != self.key})
+        return {key: Facts(key, fitting(record)) for key, record in records.items()}
+
+    def request(self, facts: Facts, model: str) -> ModelRequest:
+        """What a model is told, complete."""
+        return self._request(fenced(facts.record), model)
+
+    def largest_request(self, model: str) -> ModelRequest:
+        """A request that no other of this function is larger than, in bytes: for an estimate without facts."""
+        return self._request(fenced({}) + "#" * MOST_FACTS_BYTES, model)
+
+    def _request(self, block: str, model: str) -> ModelRequest:
+        return ModelRequest(model, self.system, f"{block}\n\n{self.question}", self.max_output_tokens)
+
+
+@cache
+def functions() -> Mapping[str, AiFunction]:
+    """All AI functions by name. Raises ValueError for a file that is not one, which is a defect of the file."""
+    files = {name: prompts.read(name) for name in prompts.names()}
+    return {name: _parsed(name, file) for name, file in files.items() if file.meta.get("kind") == KIND}
+
+
+def fitting(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The same record within the caps: long texts are cut, and of the largest values half is left out until it fits."""
+    kept = {name: _short(value) for name, value in record.items()}
+    while len(_json(kept).encode()) > MOST_FACTS_BYTES:
+        largest = max(kept, key=lambda name: len(_json(kept[name])))
+        value = kept[largest]
+        if value is None:
+            del kept[largest]
+        else:
+            kept[largest] = value[: len(value) // 2] if isinstance(value, str | list) and len(value) > 1 else None
+    return kept
+
+
+def fenced(record: Mapping[str, Any]) -> str:
+    """A record as it stands in a prompt: JSON in a fenced block that nothing in it can end."""
+    return f"```json\n{_json(record)}\n```"
+
+
+def price(input_price: str | float, output_price: str | float) -> Price:
+    """A price from US dollars per million tokens; a part of a nano-dollar counts as a whole one."""
+    return Price(*(_nanos(dollars) for dollars in (input_price, output_price)))
+
+
+def _nanos(dollars: str | float) -> int:
+    return int((Decimal(str(dollars)) * _NANOS_PER_TOKEN).to_integral_value(ROUND_CEILING))
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _MARKS.sub(lambda found: f"\\u{ord(found[0]):04x}", text.encode("utf-8", "replace").decode())
+
+
+def _short(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case str():
+            return value if len(value) <= MOST_VALUE_CHARS else f"{value[:MOST_VALUE_CHARS]}…"
+        case list():
+            return [_short(item) for item in value[:MOST_DETAILS]]
+        case dict():
+            return {str(name): _short(item) for name, item in value.items()}
+    return value
+
+
+def _parsed(name: str, file: prompts.Prompt) -> AiFunction:
+    meta = file.meta
+    _, *parts = _HEADING.split(file.text)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    statements = {title: found[1] for title, text in sections.items() if (found := _STATEMENT.search(text))}
+    instruction, _, question = sections.get("template", "").partition("\n:facts\n")
+    missing = sorted((_NEEDED - set(meta)) | ({*FINDING, "facts"} - set(statements)))
+    if missing or not question.strip():
+        raise ValueError(f"prompts/{name}.md lacks {', '.join(missing) or 'a template with a line `:facts`'}.")
+    system = f"{instruction.strip()}\n\n{prompts.read('facts_are_data').text}"
+    shown = json.dumps([system, question.strip(), meta["max_output_tokens"]])
+    priced = "input_price" in meta and "output_price" in meta
+    return AiFunction(
+        name=name,
+        description=meta["description"],
+        key=meta["key"],
+        by_name=meta["name"],
+        arguments={meta["name"]: meta["name_is"], meta["key"]: meta["key_is"]},
+        key_pattern=re.compile(meta["key_pattern"], re.ASCII),
+        model=meta["model"],
+        price=price(meta["input_price"], meta["output_price"]) if priced else None,
+        max_output_tokens=int(meta["max_output_tokens"]),
+        statements=statements,
+        system=system,
+        question=question.strip(),
+        version=hashlib.sha256(shown.encode()).hexdigest()[:16],
+    )
