@@ -5,6 +5,8 @@ tokens      counts what a prompt takes
 providers   OpenAI, Azure OpenAI and servers that speak like it
 calls       one call with its retries; needs neither ledger nor cache
 ledger      who may spend what: reserve before a call, settle after it
+            ledger_file: the SQLite below it · alerts: who is told when a budget is being used up
 cache       answers that were paid for once, in a Delta table
+flights     what is being paid for now is not paid for twice
 service     all of it together: the only way to spend
 """

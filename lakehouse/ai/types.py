@@ -15,6 +15,13 @@ from lakehouse.errors import LakehouseError, QueryError
 NANOS_PER_DOLLAR = 1_000_000_000
 
 
+def dollars(nanos: int) -> str:
+    """An amount for people: at least cents, at most millionths, rounded up so that nothing looks free that is not."""
+    micros = -(-nanos // 1_000)
+    whole, rest = divmod(micros, 1_000_000)
+    return f"${whole:,}.{f'{rest:06}'.rstrip('0'):0<2}"
+
+
 @dataclass(frozen=True)
 class Usage:
     """Tokens that a provider reports for one call."""

@@ -1,0 +1,110 @@
+"""Warnings that a budget is being used up: a log line, a counter, and a webhook.
+
+A webhook is told in a thread of its own, so that no query waits for it or fails with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
+from lakehouse.backoff import pause
+
+log = logging.getLogger(__name__)
+
+Budget = Literal["query", "caller_hour", "caller_day", "day", "month"]
+
+LEVELS = (50, 80, 100)
+"""Percent of a budget at which somebody is told."""
+
+_ATTEMPTS = 3
+_TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Alert:
+    """`percent` of a budget is spent or reserved. `caller` is empty where the budget is everybody's.
+
+    `period` is the hour, day or month (UTC) that it holds for. `nanos` may be less than 100 % of `limit` where the
+    rest was too little for a query, which was refused.
+    """
+
+    budget: Budget
+    caller: str
+    period: str
+    percent: int
+    nanos: int
+    limit: int
+
+    def __str__(self) -> str:
+        whose = f"caller {self.caller}" if self.caller else "all callers"
+        return (
+            f"AI budget {self.budget} of {whose}, {self.period}: {self.percent} % reached, "
+            f"{dollars(self.nanos)} of {dollars(self.limit)} spent or reserved"
+        )
+
+
+class Alerts:
+    """Tells whoever runs the server. `told` counts by budget and percent. Safe for several threads."""
+
+    def __init__(self, webhook: str | None = None) -> None:
+        self.told: Counter[tuple[Budget, int]] = Counter()
+        self._webhook = webhook
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def tell(self, alert: Alert) -> None:
+        """Log, count and post. Neither waits nor fails."""
+        log.warning("%s", alert)
+        with self._lock:
+            self.told[alert.budget, alert.percent] += 1
+            if self._webhook is not None:
+                thread = threading.Thread(target=self._post, args=(self._webhook, alert), daemon=True)
+                self._threads = [*(other for other in self._threads if other.is_alive()), thread]
+                thread.start()
+
+    def close(self, seconds: float = _TIMEOUT_SECONDS) -> None:
+        """Give posts that are under way so much time to end."""
+        until = time.monotonic() + seconds
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _post(self, webhook: str, alert: Alert) -> None:
+        failure = ""
+        for attempt in range(_ATTEMPTS):
+            failure = _post_once(webhook, alert)
+            if not failure:
+                return
+            time.sleep(pause(attempt))
+        log.warning("IMDB_AI_WEBHOOK was not told: %s. Check its URL and whether it can be reached.", failure)
+
+
+def _post_once(webhook: str, alert: Alert) -> str:
+    """Post one alert; what went wrong, or nothing. The address may hold a secret: it is in no log and no error."""
+    import httpx2
+
+    body = {
+        "text": str(alert),
+        "budget": alert.budget,
+        "caller": alert.caller or None,
+        "period": alert.period,
+        "percent": alert.percent,
+        "dollars": alert.nanos / NANOS_PER_DOLLAR,
+        "limit_dollars": alert.limit / NANOS_PER_DOLLAR,
+    }
+    try:
+        timeout = {"timeout": httpx2.Timeout(_TIMEOUT_SECONDS).as_dict()}
+        # Not through a client, which logs the address.
+        with httpx2.HTTPTransport() as transport:
+            answer = transport.handle_request(httpx2.Request("POST", webhook, json=body, extensions=timeout))
+            answer.close()
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        return type(error).__name__
+    return "" if answer.is_success else f"it answered {answer.status_code}"

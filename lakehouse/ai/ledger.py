@@ -1,0 +1,287 @@
+"""Who may spend what: reserve before a call, settle after it.
+
+One SQLite file for all processes of a state folder. A reservation is one transaction: it looks at every budget and
+charges every call at its maximum, or charges nothing. What a process that died had reserved stays charged so, for its
+calls may have been billed. A ledger that cannot be read or written means that nothing is spent.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakehouse.ai.alerts import LEVELS, Alert, Budget
+from lakehouse.ai.ledger_file import LedgerFile
+from lakehouse.ai.types import NANOS_PER_DOLLAR, BudgetExceeded, RateLimited, Spender, dollars
+
+if TYPE_CHECKING:
+    from lakehouse.settings import Settings
+
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Every budget in nano-dollars, and the AI queries of a caller within an hour. None is no limit."""
+
+    query: int | None
+    caller_hour: int | None
+    caller_day: int | None
+    day: int | None
+    month: int | None
+    queries_per_hour: int | None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """What the settings allow callers of the server."""
+        return cls(
+            query=_nanos(settings.ai_query_budget),
+            caller_hour=_nanos(settings.ai_caller_hour_budget),
+            caller_day=_nanos(settings.ai_caller_day_budget),
+            day=_nanos(settings.ai_day_budget),
+            month=_nanos(settings.ai_month_budget),
+            queries_per_hour=settings.ai_queries_per_hour,
+        )
+
+    @classmethod
+    def of_batch(cls, settings: Settings, most_dollars: float) -> Limits:
+        """For a batch that an operator starts: its own cap, and what all may spend."""
+        day, month = _nanos(settings.ai_day_budget), _nanos(settings.ai_month_budget)
+        return cls(_nanos(most_dollars), None, None, day, month, None)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one budget stands: `nanos` of `limit` are spent or reserved. `caller` is empty where it is everybody's."""
+
+    budget: Budget
+    caller: str
+    period: str
+    nanos: int
+    limit: int
+
+    def lacks(self, more: int) -> bool:
+        """Whether so much more would exceed it."""
+        return self.nanos + more > self.limit
+
+
+_ADVICE: dict[Budget, tuple[str, str]] = {
+    "query": ("one query may spend", "Ask for fewer rows"),
+    "caller_hour": ("you may spend within an hour", "Ask for fewer rows, or again within an hour"),
+    "caller_day": ("you may spend on one day (UTC)", "Ask for fewer rows, or tomorrow"),
+    "day": ("this server may spend on one day (UTC)", "Ask for fewer rows, or tomorrow"),
+    "month": ("this server may spend in one month", "Ask for fewer rows; whoever runs the server can raise it"),
+}
+
+
+class Ledger:
+    """The ledger of a state folder, as one process sees it. Safe for several threads and processes.
+
+    `clock` gives the seconds since 1970. `tell` hears of every level of a budget once for all processes, after the
+    transaction that reached it. Nothing is made or opened before the first use; taking the file away starts from zero.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.time,
+        tell: Callable[[Alert], None] = lambda _: None,
+    ) -> None:
+        self._file = LedgerFile(folder)
+        self._limits = limits
+        self._clock = clock
+        self._tell = tell
+
+    def reserve(self, spender: Spender, amounts: Sequence[int]) -> list[int]:
+        """Charge one call for each amount (nano-dollars, its maximum), all or none, and give their numbers in order.
+
+        The first reservation of a query counts as one of its caller's AI queries. No amounts are no query.
+        Raises BudgetExceeded, RateLimited, AiUnavailable: then nothing is charged.
+        """
+        if any(amount < 0 for amount in amounts):
+            raise ValueError("an amount below zero cannot be reserved")
+        if not amounts:
+            return []
+        now, most = self._clock(), sum(amounts)
+        with self._file.transaction() as database:
+            self._check_rate(database, spender, now)
+            standings = self._standings(database, spender, now)
+            short = next((standing for standing in standings if standing.lacks(most)), None)
+            if short is None:
+                numbers = self._charge(database, spender, now, amounts)
+                alerts = []
+            else:
+                alerts = _used_up(database, short, most)
+        self._tell_all(alerts)
+        if short is not None:
+            raise _exceeded(short, most)
+        return numbers
+
+    def settle(self, number: int, nanos: int) -> None:
+        """Charge what a call really cost instead of its maximum. A second time changes nothing.
+
+        Raises AiUnavailable: then the call stays charged at its maximum.
+        """
+        with self._file.transaction() as database:
+            spender = self._change(database, number, nanos)
+            alerts = []
+            if spender is not None:
+                for standing in self._standings(database, spender, self._clock()):
+                    alerts += _reached(database, standing)
+        self._tell_all(alerts)
+
+    def release(self, number: int) -> None:
+        """Take back the charge for a call that was never sent. The query stays counted. Raises AiUnavailable."""
+        with self._file.transaction() as database:
+            self._change(database, number, 0)
+
+    def charged(self, spender: Spender) -> int:
+        """What a query has spent or reserved so far, in nano-dollars. Raises AiUnavailable."""
+        with self._file.transaction() as database:
+            return _number(database, "SELECT nanos FROM queries WHERE caller = ? AND query = ?", *_names(spender))
+
+    def standings(self, spender: Spender) -> list[Standing]:
+        """How all budgets stand that a query of a caller has to keep. Raises AiUnavailable."""
+        with self._file.transaction() as database:
+            return self._standings(database, spender, self._clock())
+
+    def close(self) -> None:
+        """Let go of the file. The next use opens it again."""
+        self._file.close()
+
+    def _check_rate(self, database: sqlite3.Connection, spender: Spender, now: float) -> None:
+        most = self._limits.queries_per_hour
+        known = database.execute("SELECT 1 FROM queries WHERE caller = ? AND query = ?", _names(spender)).fetchone()
+        if most is None or known:
+            return
+        if most == 0:
+            raise RateLimited(
+                "This server allows no AI queries (IMDB_AI_QUERIES_PER_HOUR is 0). Ask without AI functions."
+            )
+        # The query that has to be an hour old before the next may begin.
+        row = database.execute(
+            "SELECT at FROM queries WHERE caller = ? AND at > ? ORDER BY at DESC LIMIT 1 OFFSET ?",
+            [spender.caller, now - _HOUR, most - 1],
+        ).fetchone()
+        if row is not None:
+            raise RateLimited(
+                f"You have used your {most} AI queries of this hour. The next is free in "
+                f"{_duration(row[0] + _HOUR - now)}. Meanwhile use plain SQL; what is in the cache costs nothing."
+            )
+
+    def _standings(self, database: sqlite3.Connection, spender: Spender, now: float) -> list[Standing]:
+        caller, moment = spender.caller, datetime.fromtimestamp(now, UTC)
+        hour, day, month = f"{moment:%Y-%m-%dT%H}", f"{moment:%Y-%m-%d}", f"{moment:%Y-%m}"
+        total = "SELECT nanos FROM totals WHERE period = ? AND caller = ?"
+        query = "SELECT nanos FROM queries WHERE caller = ? AND query = ?"
+        recent = "SELECT coalesce(sum(nanos), 0) FROM calls WHERE caller = ? AND at > ?"
+        limits = self._limits
+        budgets: list[tuple[Budget, str, str, int | None, str, tuple[str | float, ...]]] = [
+            ("query", caller, spender.query_id, limits.query, query, _names(spender)),
+            ("caller_hour", caller, hour, limits.caller_hour, recent, (caller, now - _HOUR)),
+            ("caller_day", caller, day, limits.caller_day, total, (day, caller)),
+            ("day", "", day, limits.day, total, (day, "")),
+            ("month", "", month, limits.month, total, (month, "")),
+        ]
+        return [
+            Standing(budget, whose, period, _number(database, select, *arguments), limit)
+            for budget, whose, period, limit, select, arguments in budgets
+            if limit is not None
+        ]
+
+    def _charge(self, database: sqlite3.Connection, spender: Spender, now: float, amounts: Sequence[int]) -> list[int]:
+        database.execute("INSERT OR IGNORE INTO queries (caller, query, at) VALUES (?, ?, ?)", [*_names(spender), now])
+        insert = "INSERT INTO calls (caller, query, at, reserved, nanos) VALUES (?, ?, ?, ?, ?) RETURNING id"
+        numbers = [
+            int(database.execute(insert, [*_names(spender), now, amount, amount]).fetchone()[0]) for amount in amounts
+        ]
+        _add(database, spender, now, sum(amounts))
+        return numbers
+
+    def _change(self, database: sqlite3.Connection, number: int, nanos: int) -> Spender | None:
+        """Set what a call cost and give whose it was; None where that was known already."""
+        row = database.execute(
+            "SELECT caller, query, at, nanos FROM calls WHERE id = ? AND NOT settled", [number]
+        ).fetchone()
+        if row is None:
+            return None
+        spender = Spender(row[0], row[1])
+        database.execute("UPDATE calls SET nanos = ?, settled = 1 WHERE id = ?", [nanos, number])
+        # In the periods of its reservation, whatever the time is now.
+        _add(database, spender, row[2], nanos - row[3])
+        return spender
+
+    def _tell_all(self, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            self._tell(alert)
+
+
+def _add(database: sqlite3.Connection, spender: Spender, at: float, nanos: int) -> None:
+    """Change all sums that a call belongs to."""
+    moment = datetime.fromtimestamp(at, UTC)
+    day, month = f"{moment:%Y-%m-%d}", f"{moment:%Y-%m}"
+    database.execute("UPDATE queries SET nanos = nanos + ? WHERE caller = ? AND query = ?", [nanos, *_names(spender)])
+    database.executemany(
+        "INSERT INTO totals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET nanos = nanos + excluded.nanos",
+        [(day, spender.caller, nanos), (day, "", nanos), (month, "", nanos)],
+    )
+
+
+def _reached(database: sqlite3.Connection, standing: Standing) -> list[Alert]:
+    """The highest level that a budget has newly reached. What one query costs is in its result: nobody is told."""
+    if not standing.limit or standing.budget == "query":
+        return []
+    reached = [level for level in LEVELS if standing.nanos * 100 >= standing.limit * level]
+    new = [level for level in reached if _first(database, standing, level)]
+    return [_alert(standing, standing.limit, new[-1])] if new else []
+
+
+def _used_up(database: sqlite3.Connection, standing: Standing, more: int) -> list[Alert]:
+    """A budget has refused what it would have allowed when it was untouched."""
+    if not standing.limit or standing.budget == "query" or more > standing.limit:
+        return []
+    return [_alert(standing, standing.limit, LEVELS[-1])] if _first(database, standing, LEVELS[-1]) else []
+
+
+def _first(database: sqlite3.Connection, standing: Standing, level: int) -> bool:
+    row = [standing.budget, standing.caller, standing.period, level]
+    return database.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?)", row).rowcount == 1
+
+
+def _alert(standing: Standing, limit: int, level: int) -> Alert:
+    return Alert(standing.budget, standing.caller, standing.period, level, standing.nanos, limit)
+
+
+def _exceeded(standing: Standing, most: int) -> BudgetExceeded:
+    may, advice = _ADVICE[standing.budget]
+    limit = standing.limit
+    return BudgetExceeded(
+        f"This would spend up to {dollars(most)} on AI functions. Of the {dollars(limit)} that {may}, "
+        f"{dollars(max(0, limit - standing.nanos))} is left. {advice}. Nothing was spent for it."
+    )
+
+
+def _number(database: sqlite3.Connection, select: str, *arguments: str | float) -> int:
+    """The number that a statement finds, 0 where it finds no row."""
+    row = database.execute(select, arguments).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _names(spender: Spender) -> tuple[str, str]:
+    return spender.caller, spender.query_id
+
+
+def _nanos(amount: float) -> int:
+    return round(amount * NANOS_PER_DOLLAR)
+
+
+def _duration(seconds: float) -> str:
+    return f"{math.ceil(seconds)} s" if seconds <= 90 else f"{math.ceil(seconds / 60)} min"
