@@ -1,0 +1,252 @@
+"""Whoever runs the models: OpenAI, Azure OpenAI, and servers that speak like OpenAI's (Ollama, vLLM, llama.cpp).
+
+The one module that sees their client. A provider makes one attempt and says of a failure what it means: whether the
+same call may succeed later, and whether it may have been billed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from lakehouse.ai.types import CallFailedError, Completion, ModelProvider, ModelRequest, Usage
+from lakehouse.errors import UsageError
+
+if TYPE_CHECKING:
+    from openai import APIConnectionError, APIStatusError, OpenAI
+
+    from lakehouse.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OPENAI_URL = "https://api.openai.com/v1"
+_AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
+_CONNECT_SECONDS = 10.0
+_MOST_ANSWER_BYTES = 1_000_000
+"""Larger answers are not read to their end: output tokens are bounded, so it is none."""
+
+_NOT_BILLED = frozenset({401, 403, 404, 405, 409, 413, 422, 429})
+_NOT_REPEATED = frozenset({501, 504, 505})
+"""504 is a gateway's time-out: what stands behind it may have answered, and billed."""
+_CODE = re.compile(r"[a-zA-Z0-9_.-]{1,60}")
+
+
+class ProviderDownError(CallFailedError):
+    """The provider cannot be reached or fails by itself: what a circuit breaker counts."""
+
+
+@dataclass(frozen=True)
+class ProviderConfig:
+    """All that a provider is made of. May be pickled, for executors; its key is not shown.
+
+    `model` is the model or deployment of all functions, where one is set. `output_limit` is what the server calls the
+    maximum of output tokens: newer OpenAI models refuse the older name, and other servers ignore the newer one.
+    """
+
+    shown: str
+    base_url: str
+    key: str | None = field(repr=False)
+    model: str | None
+    azure: bool = False
+    api_version: str | None = None
+    output_limit: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+
+
+def configured(settings: Settings) -> ProviderConfig | None:
+    """The provider that the settings name, None where they name none. Azure counts before OpenAI."""
+    if settings.azure_openai_endpoint:
+        return _azure(settings, settings.azure_openai_endpoint.rstrip("/").removesuffix("/openai/v1"))
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    url = (settings.openai_base_url or OPENAI_URL).rstrip("/")
+    if url == OPENAI_URL:
+        return ProviderConfig("OpenAI", url, key, settings.ai_model) if key else None
+    return ProviderConfig(f"The server at {_host(url)}", url, key, settings.ai_model, output_limit="max_tokens")
+
+
+def open_provider(config: ProviderConfig) -> ModelProvider:
+    """A provider, not yet connected. Raises UsageError where its packages are not installed."""
+    try:
+        return OpenAiProvider(config)
+    except ImportError as error:
+        raise UsageError(
+            f"AI functions need the package {error.name}. Install the extra `ai`: pip install 'imdb-lakehouse-mcp[ai]'"
+        ) from error
+
+
+class OpenAiProvider:
+    """Speaks chat completions. Safe for several threads; connections are kept and shared."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        self.name = config.shown
+        self._config = config
+        self._client = _client(config)
+
+    def complete(self, request: ModelRequest, timeout_seconds: float) -> Completion:
+        """One attempt, no repetition. Raises CallFailedError."""
+        import httpx2
+        import openai
+
+        deadline = time.monotonic() + timeout_seconds
+        timeout = openai.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS))
+        output_limit: dict[str, Any] = {self._config.output_limit: request.max_output_tokens}
+        try:
+            with self._client.chat.completions.with_streaming_response.create(
+                model=request.model,
+                messages=[{"role": "system", "content": request.system}, {"role": "user", "content": request.user}],
+                timeout=timeout,
+                **output_limit,
+            ) as response:
+                return _completion(self.name, self._read(response.iter_bytes(), deadline))
+        except openai.APIStatusError as error:
+            return self._refusal(error)
+        except openai.APIConnectionError as error:
+            self._not_connected(error)
+        except httpx2.HTTPError as error:  # while the answer is read, when the client no longer translates
+            raise self._cut(error) from error
+
+    def close(self) -> None:
+        """End all connections."""
+        self._client.close()
+
+    def _read(self, parts: Any, deadline: float) -> bytes:
+        """The whole answer, within the time and the size that one may take."""
+        answer = b""
+        for part in parts:
+            answer += part
+            if time.monotonic() > deadline:
+                raise CallFailedError(f"{self.name} took too long to answer.", billed=True)
+            if len(answer) > _MOST_ANSWER_BYTES:
+                raise CallFailedError(f"{self.name} answered with more than {_MOST_ANSWER_BYTES:,} bytes.", billed=True)
+        return answer
+
+    def _refusal(self, error: APIStatusError) -> Completion:
+        """What an HTTP status means. Azure's filter refuses a prompt with 400, and bills for it."""
+        code = str(error.code) if _CODE.fullmatch(str(error.code or "")) else ""
+        if code == "content_filter":
+            return Completion("refused", None, None)
+        status = error.status_code
+        log.warning("%s answered %d: %s", self.name, status, _without(self._config.key, error.message)[:500])
+        text = f"{self.name} answered {status}{f' ({code})' if code else ''}."
+        if status >= 500:
+            repeated = status not in _NOT_REPEATED
+            raise ProviderDownError(
+                text, retryable=repeated, retry_after=_retry_after(error.response.headers), billed=status == 504
+            ) from error
+        # A quota that is used up does not come back within seconds.
+        busy = status == 429 and code != "insufficient_quota"
+        after = _retry_after(error.response.headers) if busy else None
+        raise CallFailedError(text, retryable=busy, retry_after=after, billed=status not in _NOT_BILLED) from error
+
+    def _not_connected(self, error: APIConnectionError) -> NoReturn:
+        import httpx2
+
+        cause = error.__cause__
+        if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+            raise ProviderDownError(
+                f"{self.name} cannot be reached ({type(cause).__name__}).", retryable=True
+            ) from error
+        raise self._cut(cause or error) from error
+
+    def _cut(self, cause: BaseException) -> CallFailedError:
+        """The request was sent and no whole answer came: it may have been billed."""
+        import httpx2
+
+        if isinstance(cause, httpx2.TimeoutException):
+            return ProviderDownError(f"{self.name} took too long to answer.", billed=True)
+        return ProviderDownError(f"The connection to {self.name} was cut ({type(cause).__name__}).", billed=True)
+
+
+def _azure(settings: Settings, endpoint: str) -> ProviderConfig:
+    """Azure's v1 API needs no version; a version asks for the older paths, which have the deployment in them."""
+    version = settings.openai_api_version
+    deployment = settings.azure_openai_deployment or settings.ai_model
+    key = settings.azure_openai_key.get_secret_value() if settings.azure_openai_key else None
+    path = "/openai" if version else "/openai/v1"
+    return ProviderConfig("Azure OpenAI", endpoint + path, key, deployment, azure=True, api_version=version)
+
+
+def _client(config: ProviderConfig) -> OpenAI:
+    import openai
+
+    # The client wants a key, servers of one's own do not.
+    key = _azure_token() if config.azure and config.key is None else config.key or "none"
+    if config.api_version is None:
+        return openai.OpenAI(api_key=key, base_url=config.base_url, max_retries=0)
+    proof: dict[str, Any] = {"azure_ad_token_provider" if callable(key) else "api_key": key}
+    return openai.AzureOpenAI(base_url=config.base_url, api_version=config.api_version, max_retries=0, **proof)
+
+
+def _azure_token() -> Callable[[], str]:
+    """Gives tokens of the Azure identity of this process; they are kept until they expire."""
+    from azure.core.exceptions import AzureError
+    from azure.identity import DefaultAzureCredential, get_bearer_token_provider
+
+    provider = get_bearer_token_provider(DefaultAzureCredential(), _AZURE_SCOPE)
+
+    def token() -> str:
+        try:
+            return provider()
+        except AzureError as error:
+            log.warning("The Azure identity of this process gave no token: %s", error)
+            raise CallFailedError(
+                "The Azure identity of this server cannot sign in to Azure OpenAI. Whoever runs it can set "
+                "AZURE_OPENAI_KEY, or an identity; its log has the reason."
+            ) from error
+
+    return token
+
+
+def _completion(shown: str, answer: bytes) -> Completion:
+    """Reads an answer. Raises CallFailedError for anything that is not one: it has been billed all the same."""
+    try:
+        found = json.loads(answer)
+        choice = found["choices"][0]
+        text, refusal = choice["message"].get("content"), choice["message"].get("refusal")
+        finish = choice.get("finish_reason")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CallFailedError(f"{shown} answered with something that is no chat completion.", billed=True) from error
+    usage = _usage(found.get("usage"))
+    if finish == "content_filter" or refusal:
+        return Completion("refused", None, usage)
+    if not isinstance(text, str) or not text.strip():
+        return Completion("empty", None, usage)
+    return Completion("length" if finish == "length" else "stop", text, usage)
+
+
+def _usage(found: Any) -> Usage | None:
+    if not isinstance(found, dict):
+        return None
+    match found.get("prompt_tokens"), found.get("completion_tokens"):
+        case int(given), int(written) if given >= 0 and written >= 0:
+            return Usage(given, written)
+    return None
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Seconds, from `retry-after-ms` (Azure) or `retry-after`: a number or a date (RFC 9110, section 10.2.3)."""
+    for name, unit in (("retry-after-ms", 1_000), ("retry-after", 1)):
+        try:
+            return max(0.0, float(headers[name]) / unit)
+        except (KeyError, ValueError):
+            continue
+    try:
+        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
+    except (KeyError, ValueError):
+        return None
+
+
+def _host(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+def _without(secret: str | None, text: str) -> str:
+    return text.replace(secret, "…") if secret else text

@@ -1,0 +1,146 @@
+"""Calls with their retries, many at once, against the local model server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lakehouse.ai.calls import MOST_ATTEMPTS, Caller, CallResult
+from lakehouse.ai.providers import ProviderConfig, open_provider
+from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Price, Usage
+from lakehouse.breaker import Breaker
+from tests import openai_server as replies
+from tests.openai_server import OpenAiServer, Reply
+
+PRICE = Price(400, 1_600)
+
+
+def request(number: int = 0) -> ModelRequest:
+    return ModelRequest("m", "You are brief.", f"Say {number}.", 50)
+
+
+@pytest.fixture
+def caller(server: OpenAiServer) -> Iterator[Caller]:
+    server.usual = Reply(text="Something.")
+    provider = open_provider(ProviderConfig("The test server", server.url, None, None))
+    yield Caller(provider, call_seconds=5)
+    provider.close()
+
+
+def once(caller: Caller, seconds: float = 30) -> CallResult:
+    return caller.call(request(), time.monotonic() + seconds, threading.Event())
+
+
+def gathered(caller: Caller, count: int, *, workers: int = 4, seconds: float = 30) -> list[CallResult]:
+    """The results of so many calls, in the order of the requests."""
+    dispatch = caller.in_threads(workers)
+    batches = dispatch([request(i) for i in range(count)], time.monotonic() + seconds, threading.Event())
+    found = dict(result for batch in batches for result in batch)
+    assert sorted(found) == list(range(count))
+    return [found[i] for i in range(count)]
+
+
+@pytest.mark.parametrize("reply", [replies.TOO_MANY, replies.BROKEN], ids=["429", "500"])
+def test_what_is_not_billed_is_repeated(caller: Caller, server: OpenAiServer, reply: Reply) -> None:
+    server.will(reply, reply)
+    assert once(caller).completion == Completion("stop", "Something.", Usage(100, 20))
+    assert len(server.calls) == 3
+
+
+def test_repetition_ends(caller: Caller, server: OpenAiServer) -> None:
+    server.usual = replies.TOO_MANY
+    result = once(caller)
+    assert (result.completion, result.billed) == (None, False)
+    assert "429 (rate_limit_exceeded)" in str(result.reason)
+    assert len(server.calls) == MOST_ATTEMPTS
+
+
+@pytest.mark.parametrize("reply", [replies.CUT, replies.WRONG_JSON, replies.BAD_REQUEST, Reply(504)])
+def test_what_may_be_billed_is_never_repeated(caller: Caller, server: OpenAiServer, reply: Reply) -> None:
+    server.will(reply)
+    result = once(caller)
+    assert (result.completion, result.billed) == (None, True)
+    assert result.nanos(PRICE, most=999) == 999
+    assert len(server.calls) == 1
+
+
+def test_a_call_that_takes_too_long_is_given_up_and_may_be_billed(server: OpenAiServer, caller: Caller) -> None:
+    server.usual = replies.HANGING
+    result = once(caller, seconds=0.3)
+    assert (result.completion, result.billed) == (None, True)
+
+
+def test_a_pause_beyond_the_deadline_is_not_waited_for(caller: Caller, server: OpenAiServer) -> None:
+    server.will(Reply(429, headers={"retry-after": "3600"}))
+    assert once(caller).billed is False
+    assert len(server.calls) == 1
+
+
+def test_a_call_is_charged_as_reported_else_at_its_maximum_and_not_where_it_was_never_made() -> None:
+    said = Completion("stop", "x", Usage(10, 5))
+    assert CallResult(said, None, billed=True).nanos(PRICE, most=99_999) == 10 * 400 + 5 * 1_600
+    assert CallResult(Completion("stop", "x", None), None, billed=True).nanos(PRICE, most=99_999) == 99_999
+    assert CallResult(None, "cut", billed=True).nanos(PRICE, most=99_999) == 99_999
+    assert CallResult(None, "refused", billed=False).nanos(PRICE, most=99_999) == 0
+
+
+def test_many_calls_run_at_once_and_no_more_than_asked(caller: Caller, server: OpenAiServer) -> None:
+    server.usual = Reply(text="Something.", seconds=0.1)
+    results = gathered(caller, 12)
+    assert [result.reason for result in results] == [None] * 12
+    assert server.most_at_once == 4
+
+
+def test_one_failure_is_that_calls_alone(caller: Caller, server: OpenAiServer) -> None:
+    server.choose = lambda call: replies.WRONG_JSON if "Say 3." in str(call.body) else Reply(text="Something.")
+    results = gathered(caller, 6)
+    assert [index for index, result in enumerate(results) if result.completion is None] == [3]
+
+
+def test_after_the_deadline_no_call_begins_and_none_of_those_is_charged(caller: Caller, server: OpenAiServer) -> None:
+    server.usual = replies.HANGING
+    results = gathered(caller, 6, workers=2, seconds=0.4)
+    assert [result.billed for result in results] == [True, True, False, False, False, False]
+    assert len(server.calls) == 2
+
+
+def test_once_stopped_no_call_begins(caller: Caller, server: OpenAiServer) -> None:
+    stop = threading.Event()
+    stop.set()
+    batches = caller.in_threads(2)([request(i) for i in range(5)], time.monotonic() + 5, stop)
+    assert [result.billed for batch in batches for _, result in batch] == [False] * 5
+    assert server.calls == []
+
+
+def test_a_provider_that_fails_again_and_again_is_left_alone_for_a_while(server: OpenAiServer) -> None:
+    now = [0.0]
+    provider = open_provider(ProviderConfig("The test server", server.url, None, None))
+    breaker = Breaker("The test server", failures=3, clock=lambda: now[0], unavailable=AiUnavailable)
+    caller = Caller(provider, call_seconds=5, breaker=breaker)
+    server.usual = replies.CUT
+    for _ in range(3):
+        assert once(caller).billed
+    shut = once(caller)
+    assert (shut.billed, len(server.calls)) == (False, 3)
+    assert "could not be reached 3 times" in str(shut.reason)
+    now[0] = 60.0
+    server.usual = Reply(text="Back.")
+    assert once(caller).completion is not None
+    provider.close()
+
+
+def test_a_defect_reaches_whoever_waits(server: OpenAiServer) -> None:
+    class Defective:
+        name = "defective"
+
+        def complete(self, request: ModelRequest, timeout_seconds: float) -> Completion:
+            raise ZeroDivisionError
+
+        def close(self) -> None:
+            raise CallFailedError("never called")
+
+    with pytest.raises(ZeroDivisionError):
+        gathered(Caller(Defective(), 5), 3)
