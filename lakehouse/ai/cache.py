@@ -1,0 +1,283 @@
+"""Answers that were paid for once, in a Delta table of their own beside the lake, or in the state folder.
+
+A key is made of everything that the model is told, so that an entry is never wrong, only old. The table is no part of
+the manifest and its name begins with `_`, so SQL knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.ai.types import AiUnavailable, Facts, Usage
+from lakehouse.backoff import pause
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+    from lakehouse.settings import Settings
+    from lakehouse.storage import Lake
+
+log = logging.getLogger(__name__)
+
+BESIDE_LAKE = "_ai_cache"
+IN_STATE = "ai_cache"
+
+_REMEMBERED = 10_000
+"""Entries kept in memory, about 1 KiB each."""
+
+_MOST_FILES = 64
+"""Data files beyond which they are put together: each query adds one, and a look-up opens all of them."""
+
+_FILE_BYTES = 32 * 1024 * 1024
+_KEPT_HOURS = 1
+"""How long files that were put together are kept for those who read them; a look-up takes less than a second."""
+
+_ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class CacheKey:
+    """What an answer was given to: `subject` is the key of its facts, `digest` the hash of all of it."""
+
+    function: str
+    version: str
+    model: str
+    subject: str
+    digest: str
+
+    @classmethod
+    def of(cls, function: str, version: str, model: str, facts: Facts) -> CacheKey:
+        """The key of applying a function, at a version of its prompt, with a model, to facts."""
+        told = [function, version, model, facts.key, facts.record]
+        text = json.dumps(told, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        return cls(function, version, model, facts.key, hashlib.sha256(text.encode()).hexdigest())
+
+
+@dataclass(frozen=True)
+class Cached:
+    """An answer, and what it took when it was made: `created` in seconds since 1970, `nanos` in nano-dollars."""
+
+    text: str
+    usage: Usage | None
+    nanos: int
+    created: float
+
+
+class Cache:
+    """All answers that are kept. Safe for several threads and processes; opens and loads nothing before its first use.
+
+    `read` are the tables that are looked into, `write` is the one of them that is added to. `days` is the age at
+    which an answer counts no longer, None for never. `clock` gives the seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        read: Sequence[Path],
+        write: Path,
+        *,
+        days: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._tables = [_Table(path) for path in read]
+        self._target = next(table for table in self._tables if table.path == write)
+        self._seconds = None if days is None else days * 86_400
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[str, Cached] = OrderedDict()  # under `_lock`
+
+    @classmethod
+    def beside(cls, lake: Lake | None, settings: Settings) -> Cache:
+        """The cache of a lake: beside its tables where it is a folder that can be written, else in the state folder.
+
+        What somebody with more rights left beside a lake is read in either case.
+        """
+        own = settings.state / IN_STATE
+        folder = None if lake is None else lake.directory
+        if folder is None or not folder.is_dir():
+            return cls([own], own, days=settings.ai_cache_days)
+        shared = folder / BESIDE_LAKE
+        writable = os.access(shared if shared.exists() else folder, os.W_OK | os.X_OK)
+        return cls([shared, own], shared if writable else own, days=settings.ai_cache_days)
+
+    def look_up(self, keys: Iterable[CacheKey]) -> dict[CacheKey, Cached]:
+        """The answers to those keys that have one. Sees what any process has stored. Raises AiUnavailable."""
+        wanted = {key.digest: key for key in keys}
+        found = self._remembered(wanted)
+        for table in self._tables:
+            missing = [key for digest, key in wanted.items() if digest not in found]
+            if missing:
+                fresh = {digest: entry for digest, entry in table.find(missing).items() if self._is_fresh(entry)}
+                self._remember(fresh)
+                found |= fresh
+        return {wanted[digest]: entry for digest, entry in found.items()}
+
+    def store(self, entries: Mapping[CacheKey, Cached]) -> None:
+        """Keep answers, visible to all processes when this returns.
+
+        Raises AiUnavailable where they cannot be written; what was paid for is then paid for again another time.
+        """
+        if entries:
+            self._target.append(entries)
+            self._remember({key.digest: entry for key, entry in entries.items()})
+
+    def _is_fresh(self, entry: Cached) -> bool:
+        return self._seconds is None or entry.created > self._clock() - self._seconds
+
+    def _remembered(self, digests: Iterable[str]) -> dict[str, Cached]:
+        with self._lock:
+            known = {digest: self._recent[digest] for digest in digests if digest in self._recent}
+            for digest in known:
+                self._recent.move_to_end(digest)
+        return {digest: entry for digest, entry in known.items() if self._is_fresh(entry)}
+
+    def _remember(self, entries: Mapping[str, Cached]) -> None:
+        with self._lock:
+            self._recent.update(entries)
+            while len(self._recent) > _REMEMBERED:
+                self._recent.popitem(last=False)
+
+
+class _Table:
+    """One Delta table of answers. Made with its first entry."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        # Both are read and written under `_lock`; a DeltaTable cannot be used by two threads at once.
+        self._opened: DeltaTable | None = None
+        self._inode = 0
+
+    def find(self, keys: Sequence[CacheKey]) -> dict[str, Cached]:
+        """What is stored for these keys, the newest where several processes stored one."""
+        from deltalake.exceptions import DeltaError
+        from pyarrow import ArrowException
+
+        try:
+            rows = self._rows(keys)
+        except (DeltaError, ArrowException, OSError) as error:
+            raise self._unusable("read", error) from error
+        return {row["key"]: _entry(row) for row in sorted(rows, key=lambda row: row["created_at"])}
+
+    def append(self, entries: Mapping[CacheKey, Cached]) -> None:
+        """Add entries in one commit."""
+        from deltalake import write_deltalake
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        rows = _as_arrow(entries)
+        try:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    write_deltalake(str(self.path), rows, mode="append", name="ai_cache", description=__doc__)
+                    break
+                except CommitFailedError:  # two made the table, or its log was written too often at once
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    time.sleep(pause(attempt))
+            self._tidy()
+        except (DeltaError, OSError) as error:
+            raise self._unusable("written", error) from error
+
+    def _rows(self, keys: Sequence[CacheKey]) -> list[dict[str, Any]]:
+        import pyarrow.compute as pc
+
+        with self._lock:
+            table = self._newest()
+            if table is None:
+                return []
+            data = table.to_pyarrow_dataset()
+        subjects = [key.subject for key in keys]
+        # Hashes are everywhere; subjects come in order where a batch stored them, so that most files are left out.
+        near = (pc.field("subject") >= min(subjects)) & (pc.field("subject") <= max(subjects))
+        rows = data.to_table(filter=near & pc.field("key").isin([key.digest for key in keys]))
+        found: list[dict[str, Any]] = rows.to_pylist()
+        return found
+
+    def _newest(self) -> DeltaTable | None:
+        from deltalake import DeltaTable
+
+        log_folder = self.path / "_delta_log"
+        if not log_folder.exists():
+            self._opened = None
+        elif self._opened is None or log_folder.stat().st_ino != self._inode:  # the first, or put in another's place
+            self._inode = log_folder.stat().st_ino
+            self._opened = DeltaTable(str(self.path))
+        else:
+            self._opened.update_incremental()
+        return self._opened
+
+    def _tidy(self) -> None:
+        """Put many small files together, and take away those that were put together before."""
+        from deltalake.exceptions import CommitFailedError
+
+        with self._lock:
+            table = self._newest()
+            if table is None or len(table.file_uris()) <= _MOST_FILES:
+                return
+            with suppress(CommitFailedError):  # another process is doing it
+                table.optimize.compact(target_size=_FILE_BYTES)
+                table.vacuum(_KEPT_HOURS, dry_run=False, enforce_retention_duration=False)
+
+    def _unusable(self, done: str, error: Exception) -> AiUnavailable:
+        log.warning("the cache of AI answers could not be %s: %s", done, str(error).split("\n", 1)[0])
+        where = "beside the lake" if self.path.name == BESIDE_LAKE else "in the state folder"
+        why = type(error).__name__ if not isinstance(error, OSError) else error.strerror or type(error).__name__
+        return AiUnavailable(
+            f"AI functions are off: the answers that were paid for cannot be {done} ({why}). Only whoever runs the "
+            f"server can mend that: {self.path.name} {where} has to be readable and writable, with room on its disk, "
+            "or to be taken away where it is damaged. Ask without AI functions meanwhile."
+        )
+
+
+def _as_arrow(entries: Mapping[CacheKey, Cached]) -> pa.Table:
+    import pyarrow as pa
+
+    schema = pa.schema(
+        [
+            pa.field("key", pa.string(), nullable=False),
+            pa.field("function", pa.string(), nullable=False),
+            pa.field("prompt_version", pa.string(), nullable=False),
+            pa.field("model", pa.string(), nullable=False),
+            pa.field("subject", pa.string(), nullable=False),
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("input_tokens", pa.int64()),
+            pa.field("output_tokens", pa.int64()),
+            pa.field("nanos", pa.int64(), nullable=False),
+            pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        ]
+    )
+    rows = [
+        {
+            "key": key.digest,
+            "function": key.function,
+            "prompt_version": key.version,
+            "model": key.model,
+            "subject": key.subject,
+            "text": entry.text,
+            "input_tokens": entry.usage and entry.usage.input_tokens,
+            "output_tokens": entry.usage and entry.usage.output_tokens,
+            "nanos": entry.nanos,
+            "created_at": datetime.fromtimestamp(entry.created, UTC),
+        }
+        for key, entry in sorted(entries.items(), key=lambda item: item[0].subject)
+    ]
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _entry(row: Mapping[str, Any]) -> Cached:
+    known = row["input_tokens"] is not None and row["output_tokens"] is not None
+    usage = Usage(row["input_tokens"], row["output_tokens"]) if known else None
+    return Cached(row["text"], usage, row["nanos"], row["created_at"].timestamp())
