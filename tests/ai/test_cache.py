@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -111,7 +113,7 @@ def test_beside_a_lake_that_cannot_be_written_answers_are_read_and_new_ones_go_t
     assert Cache.beside(lake, settings).look_up([key(1), key(2)]) == {key(1): answer(), key(2): answer()}
 
 
-def test_processes_that_store_at_once_lose_nothing_not_even_when_they_make_the_table(tmp_path: Path) -> None:
+def test_processes_that_store_at_once_lose_nothing(tmp_path: Path) -> None:
     with ExitStack() as stack:
         writers = [
             stack.enter_context(python("-m", "tests.ai.keeping", str(tmp_path), str(first), "8", state=tmp_path))
@@ -123,6 +125,19 @@ def test_processes_that_store_at_once_lose_nothing_not_even_when_they_make_the_t
 
     keys = [key(first + number) for first in (0, 100, 200, 300) for number in range(8)]
     assert set(cache(tmp_path).look_up(keys)) == set(keys)
+
+
+def test_of_those_who_make_the_table_at_once_nobody_loses_anything(tmp_path: Path) -> None:
+    def store(folder: Path, number: int) -> None:
+        keeping = cache(folder)
+        together.wait()
+        keeping.store({key(number): answer()})
+
+    for attempt in range(4):
+        together = threading.Barrier(8)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(partial(store, tmp_path / str(attempt)), range(8)))
+        assert len(cache(tmp_path / str(attempt)).look_up(map(key, range(8)))) == 8
 
 
 def test_many_small_files_are_put_together_and_nothing_is_lost(tmp_path: Path) -> None:
