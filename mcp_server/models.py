@@ -98,6 +98,21 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class AiColumn:
+    """An AI function that is applied to the rows of a query.
+
+    `argument` names the column of the query that holds what it is called with, and `name` what that column is called
+    in the answer. `key` names a column that is no part of the answer: the key of the thing that the row is about,
+    None where the query has none.
+    """
+
+    function: str
+    argument: str
+    name: str
+    key: str | None
+
+
+@dataclass(frozen=True)
 class CheckedQuery:
     """A statement that the guard has read and allowed. Only `guard` makes one; engines take nothing else.
 
@@ -107,7 +122,8 @@ class CheckedQuery:
     version that is read. `deadline_seconds` is the time that it may run. `rewrites` names what the guard
     wrote in other words because the engine lacks the sender's (mcp_server/guard/dialect); mostly nothing.
     `scans` are its readings of tables. `caveats` say where this engine's answer may differ from Spark's, and
-    `advice` how the query could be better; both are sentences for the caller.
+    `advice` how the query could be better; both are sentences for the caller. `ai` are the AI functions that the
+    server applies to the rows: then `sql` is the query below them, and its columns are not yet those of the answer.
     """
 
     sent: str
@@ -123,6 +139,7 @@ class CheckedQuery:
     scans: tuple[Scan, ...] = ()
     caveats: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
+    ai: tuple[AiColumn, ...] = ()
 
     def __post_init__(self, seal: object) -> None:
         if seal is not GUARD_SEAL:

@@ -98,7 +98,7 @@ def _read(source: Source, catalog: Catalog, journal: Journal) -> Case:
         reading = read_clauses(source)
         say(f"relations: {_listed({'.'.join(ref.parts) for ref in reading.tables})}")
     with journal.layer("functions") as say:
-        check_calls(source, reading)
+        check_calls(source, reading, catalog.ai)
         say(f"calls: {_listed(set(reading.calls.values()))}")
     with journal.layer("limits") as say:
         check_row_limits(source)

@@ -24,7 +24,8 @@ class Catalog:
 
     `pins` maps a table to the Delta version that is read; others are the latest. `dialect` is whose SQL the
     engine runs: what it lacks of Spark's is rewritten or refused (see `dialect`). `bounds` tells, for the name of a
-    table, what is known of its columns' values at the version that is read.
+    table, what is known of its columns' values at the version that is read. `ai` names the AI functions that may be
+    called, lower case, and for each the key column of the things that it is about.
     """
 
     schema: str
@@ -32,6 +33,7 @@ class Catalog:
     pins: Mapping[str, int] = field(default_factory=dict)
     dialect: Dialect = "spark"
     bounds: Callable[[str], Bounds] = lambda _: {}
+    ai: Mapping[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TableInfo]:
@@ -57,8 +59,12 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one statement may take: rows of the answer, bytes of its text, seconds of the engine."""
+    """What one statement may take: rows of the answer, bytes of its text, seconds of the engine, calls of AI functions.
+
+    A call is one AI function applied to one row.
+    """
 
     max_rows: int
     max_sql_bytes: int
     deadline_seconds: float
+    ai_calls: int = 50

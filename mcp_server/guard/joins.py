@@ -77,6 +77,16 @@ def untied(select: exp.Select, relations: Relations) -> Untied | None:
     return None if pairs is None else Untied(one, other, pairs, _common(found[0], apart[-1], one, other))
 
 
+def repeating(select: exp.Select, relations: Relations) -> str | None:
+    """What multiplies the rows of one SELECT: a relation that no equality ties, a list made of constants; or None."""
+    found = relations.of(select)
+    _connect(select, found)
+    for relation in found:
+        if relation.part != found[0].part and (relation.rows is None or relation.rows > 1):
+            return relation.alias or "a relation that is joined without an equality"
+    return "a list made of constants" if any((size or 0) > 1 for size in relations.generated(select)) else None
+
+
 def _connect(select: exp.Select, relations: list[Relation]) -> None:
     """Joins the parts of relations that an equality, USING or NATURAL ties together."""
     where = select.args.get("where")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -28,6 +28,8 @@ _FORMATS = frozenset(
 )  # fmt: skip
 """What Spark reads a path with, as in parquet.`/etc`; only for the words of the refusal."""
 
+_NO_AI = "cannot be called here: no engine runs it, so it has no plan. dry_run tells what a query with it may cost."
+
 _HIDDEN_COLUMNS = frozenset({"_metadata"})
 
 
@@ -40,32 +42,30 @@ class Names:
     refs: tuple[tuple[TableRef, TableInfo], ...]
 
 
-def check_calls(source: Source, reading: Reading) -> None:
+def check_calls(source: Source, reading: Reading, ai: Collection[str] = ()) -> None:
     """Every called name is an allowed function, and no name is a function or a hidden column without looking so.
 
+    `ai` are the AI functions that may be called, where they may be.
     Errors: Refused, with the code `ai_function_in_sql`, `function_not_allowed`, `unknown_function` or
     `hidden_column`.
     """
     for index, name in reading.calls.items():
-        _check_call(source, index, name)
+        _check_call(source, index, name, ai)
     for index, token in enumerate(source.tokens):
         if token.is_name and index not in reading.calls:
             _check_name(source, index, token)
 
 
-def _check_call(source: Source, index: int, name: str) -> None:
+def _check_call(source: Source, index: int, name: str, ai: Collection[str]) -> None:
     known = functions()
     written = shown(source.tokens[index].text)
-    if known.is_ai(name):
-        raise source.refused_at(
-            "ai_function_in_sql",
-            f"{written} cannot be called in SQL: each row would be a paid call. Call the tool ai_movie_summary with a "
-            "title, and use SQL to find the titles.",
-            index,
-        )
+    ours = name in ai and source.tokens[index].text.isascii()
+    if known.is_ai(name) and not ours:
+        why = f"is no AI function of this server. There are {', '.join(sorted(ai))}." if ai else _NO_AI
+        raise source.refused_at("ai_function_in_sql", f"{written} {why}", index)
     if name in known.refused:
         raise source.refused_at("function_not_allowed", f"{written} is not allowed: {known.refused[name]}.", index)
-    if name not in known.allowed or not source.tokens[index].text.isascii():
+    if not ours and (name not in known.allowed or not source.tokens[index].text.isascii()):
         near = known.nearest(name)
         hint = f"Did you mean {near}?" if near else "Spark's built-in functions for text, dates, arrays and maps are."
         raise source.refused_at("unknown_function", f"{written} is no function that is allowed here. {hint}", index)

@@ -5,6 +5,7 @@ tokens    lexer.scan, source          one statement, comments dropped, brackets 
 clauses   clauses.read_clauses        tables and calls, from the tokens alone
 tree      tree.read_tree              sqlglot: kinds of nodes; the same tables and calls as the tokens
 rules     case.RULES                  names, limits, growth, joins
+ai        ai.below                    AI functions out of it: the query below them, all layers above once more
 dialect   dialect.translate           what the engine lacks, in other words; all layers above once more
 text      splice.splice               what runs, read again
 engine    confirm.confirm             the engine's own reading: the same tables and calls, kinds of its plan
@@ -18,7 +19,8 @@ from dataclasses import dataclass, replace
 from lakehouse.errors import EngineLacks, Refused
 from lakehouse.session import Stage
 from mcp_server.guard.advice import advise
-from mcp_server.guard.case import read_case
+from mcp_server.guard.ai import below, calls_ai
+from mcp_server.guard.case import Case, read_case
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.characters import TEXT_RULES
 from mcp_server.guard.confirm import confirm
@@ -32,7 +34,7 @@ from mcp_server.guard.scans import scans
 from mcp_server.guard.source import MAX_TOKENS, Source, read_source
 from mcp_server.guard.splice import splice
 from mcp_server.guard.words import SET_OPERATORS
-from mcp_server.models import GUARD_SEAL, Checked, CheckedQuery, EngineReading, Explain, Principal, RowLimit
+from mcp_server.models import GUARD_SEAL, AiColumn, Checked, CheckedQuery, EngineReading, Explain, Principal, RowLimit
 
 Read = Callable[[str, frozenset[str], Stage], EngineReading | None]
 """How an engine reads a text that reads these tables, without running it; None where it does not tell."""
@@ -100,7 +102,8 @@ def check(
         with terms.journal.layer("explain") as say:
             mode, start = read_explain(source)
             say(f"the plan ({mode}) of what follows")
-        return Explain(_check_query(read_source(sql, source.tokens[start:]), terms), mode)
+        explained = replace(terms, catalog=replace(catalog, ai={}))  # no engine has a plan of an AI function
+        return Explain(_check_query(read_source(sql, source.tokens[start:]), explained), mode)
     return _check_query(source, terms)
 
 
@@ -134,8 +137,9 @@ def _lowered(limits: Limits, row_limit: int | None) -> Limits:
 
 def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
     """One query, from its tokens to what runs."""
+    sent = read_case(source, terms.catalog, terms.journal)
+    sent, terms, ai = _below_ai(sent, terms)
     catalog, limits = terms.catalog, terms.limits
-    sent = read_case(source, catalog, terms.journal)
     with terms.journal.layer("dialect") as say:
         case, rewrites = translate(sent, catalog)
         say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
@@ -167,8 +171,22 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
         caveats=caveats(case, catalog),
         seal=GUARD_SEAL,
         scans=read,
-        advice=advise(sent, catalog, read),
+        advice=() if ai else advise(sent, catalog, read),
+        ai=ai,
     )
+
+
+def _below_ai(sent: Case, terms: _Terms) -> tuple[Case, _Terms, tuple[AiColumn, ...]]:
+    """The query below the AI functions of a statement, read anew and without any; the statement itself without them."""
+    if not calls_ai(sent, terms.catalog):
+        return sent, terms, ()
+    with terms.journal.layer("ai functions") as say:
+        found = below(sent, terms.catalog, terms.limits)
+        say(f"applied to at most {found.rows} rows of: {found.sql}")
+        catalog = replace(terms.catalog, ai={})
+        case = read_case(read_source(found.sql, scan(found.sql, MAX_TOKENS)), catalog, Journal())
+    limits = replace(terms.limits, max_rows=found.rows)
+    return case, replace(terms, catalog=catalog, limits=limits), found.columns
 
 
 def _spell_out_table(tokens: tuple[Token, ...]) -> tuple[Token, ...]:

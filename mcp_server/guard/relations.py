@@ -102,7 +102,7 @@ class Relations:
             return None if left is None or right is None else left + right
         if not isinstance(node, exp.Select):
             return None
-        if not node.args.get("group") and self._aggregates(node):
+        if not node.args.get("group") and self.aggregates(node):
             return 1.0
         product = 1.0
         for size in [*(relation.rows for relation in self.of(node)), *self.generated(node)]:
@@ -111,7 +111,7 @@ class Relations:
             product *= size
         return product
 
-    def _aggregates(self, select: exp.Select) -> bool:
+    def aggregates(self, select: exp.Select) -> bool:
         """Whether the select list aggregates all rows into one."""
         return any(
             functions().allowed.get(self.tree.called(call)) in {"aggregate", "collecting"}

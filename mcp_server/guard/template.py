@@ -1,15 +1,15 @@
 """SQL that the server composes itself: a fixed text with `:name` markers, filled in token by token.
 
-A colon inside a string, a comment or a path (`j:a`) is not a marker. What comes out goes through the same check as
-anything else, so a template can do no more than a caller can.
+A list stands where several values may, as in `IN (:names)`. A colon inside a string, a comment or a path (`j:a`) is
+not a marker. What comes out goes through the same check as anything else, so a template can do no more than a caller.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.lexer import back_quoted, scan
@@ -26,12 +26,13 @@ class Identifier:
     name: str
 
 
-Argument = str | int | float | Identifier | None
+Value = str | int | float | None
+Argument = Value | Identifier | Sequence[Value]
 
 _ESCAPED = re.compile(r"[\\'\x00-\x1f\x7f-\x9f]|\$(?=\{)")
 
 
-def literal(value: str | float | None) -> str:
+def literal(value: Value) -> str:
     r"""A value as a literal that Spark and Sail read alike.
 
     Both take `\'`, `\\` and `\u0007` for what they say; a doubled quote is one quote in Spark and none in Sail.
@@ -66,14 +67,14 @@ def template(
     row_limit: int | None = None,
     read: Read | None = None,
 ) -> CheckedQuery:
-    """The checked query of a template: `SELECT * FROM :table WHERE tconst = :id`.
+    """The checked query of a template: `SELECT * FROM :table WHERE tconst = :id`. It calls no AI function.
 
     Errors: Refused, as for any statement, and `unknown_table` for an Identifier that the
     catalog does not have; ValueError where template and arguments do not belong together, which is a defect.
     """
     checked = check(
         _filled(sql, arguments, catalog),
-        catalog=catalog,
+        catalog=replace(catalog, ai={}),
         limits=limits,
         principal=principal,
         row_limit=row_limit,
@@ -99,13 +100,24 @@ def _filled(sql: str, arguments: Mapping[str, Argument], catalog: Catalog) -> st
         if token.key == ":" and not path and after is not None and after.glued and after.text in arguments:
             used.add(after.text)
             value = arguments[after.text]
-            pieces.append(gap + (_quoted(value, catalog) if isinstance(value, Identifier) else literal(value)))
+            pieces.append(gap + _written(value, catalog))
             skip = True
         else:
             pieces.append(gap + token.text)
     if used != set(arguments):
         raise ValueError(f"the template has no marker for {', '.join(sorted(set(arguments) - used))}")
     return "".join(pieces)
+
+
+def _written(value: Argument, catalog: Catalog) -> str:
+    """An argument as SQL. Errors: ValueError for a list of nothing, which no SQL has."""
+    if isinstance(value, Identifier):
+        return _quoted(value, catalog)
+    if value is None or isinstance(value, str | int | float):
+        return literal(value)
+    if not value:
+        raise ValueError("a list in a statement has at least one value")
+    return ", ".join(literal(each) for each in value)
 
 
 def _quoted(identifier: Identifier, catalog: Catalog) -> str:

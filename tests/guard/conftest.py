@@ -42,7 +42,7 @@ TABLES = tuple(
     for name, columns in COLUMNS.items()
 )
 SETTINGS = {
-    "catalog": guard.Catalog("imdb", TABLES, PINS),
+    "catalog": guard.Catalog("imdb", TABLES, PINS, ai={"ai_movie_summary": "tconst", "ai_person_summary": "nconst"}),
     "limits": guard.Limits(MAX_ROWS, 32_768, 30.0),
     "principal": Principal("ann"),
 }

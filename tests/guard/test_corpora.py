@@ -11,8 +11,6 @@ from tests.conftest import SHARED
 from tests.guard.conftest import MAX_ROWS, Verdict
 
 DATA = Path(__file__).parent.parent / "data" / "guard"
-WAITS_FOR_AI_IN_SQL = {"ben-0212"}
-"""Honest, and refused until AI functions can be called in SQL."""
 
 
 def _lines(name: str) -> list[dict[str, str]]:
@@ -23,7 +21,7 @@ HONEST = [*_lines("honest-open.jsonl"), *_lines("own-honest.jsonl")]
 HOSTILE = [*_lines("hostile-open.jsonl"), *_lines("own-hostile.jsonl")]
 
 
-@pytest.mark.parametrize("line", [x for x in HONEST if x["id"] not in WAITS_FOR_AI_IN_SQL], ids=lambda x: x["id"])
+@pytest.mark.parametrize("line", HONEST, ids=lambda x: x["id"])
 def test_an_honest_statement_is_allowed(line: dict[str, str], verdict: Verdict) -> None:
     said = verdict(line["sql"])
 
@@ -49,12 +47,6 @@ def test_a_refusal_is_short_and_repeats_no_secret_machinery(line: dict[str, str]
     assert len(said.message) < 500
     assert "sqlglot" not in said.message.lower()
     assert "\n" not in said.message
-
-
-def test_the_ai_function_waits_with_its_own_code(verdict: Verdict) -> None:
-    said = [verdict(line["sql"]).code for line in HONEST if line["id"] in WAITS_FOR_AI_IN_SQL]
-
-    assert said == ["ai_function_in_sql"]
 
 
 def test_the_questions_of_the_evaluation_are_allowed(verdict: Verdict) -> None:

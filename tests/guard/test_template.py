@@ -39,6 +39,12 @@ def test_a_value_stands_as_an_escaped_literal(value: object, literal: str) -> No
     assert _filled("SELECT :value AS v", {"value": value}) == f"SELECT {literal} AS v"
 
 
+def test_a_list_stands_as_literals_with_commas_between() -> None:
+    sql = _filled("SELECT * FROM movies_delta WHERE tconst IN (:ids)", {"ids": ["tt1", "it's", "', '", 7, None]})
+
+    assert sql.endswith(r"WHERE tconst IN ('tt1', 'it\'s', '\', \'', 7, NULL)")
+
+
 def test_a_marker_inside_a_string_or_comment_or_path_is_none() -> None:
     sql = _filled("SELECT ':a', j:a.b /* :a */ FROM VALUES ('x') t(j) WHERE j = :a", {"a": "1"})
 
@@ -63,9 +69,9 @@ def test_a_template_is_checked_like_any_statement() -> None:
     assert refusal.value.code == "function_not_allowed"
 
 
-@pytest.mark.parametrize("arguments", [{"a": 1, "b": 2}, {"a": float("nan")}])
+@pytest.mark.parametrize("arguments", [{"a": 1, "b": 2}, {"a": float("nan")}, {"a": []}])
 def test_a_template_that_does_not_fit_its_arguments_is_a_defect(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"marker|finite"):
+    with pytest.raises(ValueError, match=r"marker|finite|at least one"):
         _filled("SELECT :a", arguments)
 
 

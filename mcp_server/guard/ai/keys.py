@@ -1,0 +1,84 @@
+"""The key of the row that an AI function's argument is of, to tell things of one name apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sqlglot import exp
+
+from mcp_server.guard.case import Case
+from mcp_server.guard.lexer import back_quoted
+from mcp_server.guard.relations import Relation
+
+_ONE_SIDED = frozenset({"SEMI", "ANTI"})
+
+
+def key_of(case: Case, select: exp.Select, argument: exp.Expr, key: str) -> str | None:
+    """How the column `key` of the argument's row is written in a SELECT, or None where that is not one column.
+
+    It is the argument's own relation's; else that of the only relation that has one. Rows that were grouped have it
+    where they were grouped by it.
+    """
+    relations = case.relations.of(select)
+    group = select.args.get("group")
+    if group is not None:
+        return _grouped(group, key)
+    if select.args.get("having") is not None or case.relations.aggregates(select):
+        return None
+    if any(key in joined for joined in _used(select)):
+        return back_quoted(key)
+    columns = [_columns(case, each.node) for each in relations]
+    having = [each for each, known in zip(relations, columns, strict=True) if known is not None and key in known]
+    if isinstance(argument, exp.Column):
+        name, table = argument.name.lower(), argument.table.lower()
+        pairs = zip(relations, columns, strict=True)
+        owners = [r for r, known in pairs if (r.alias == table if table else known is None or name in known)]
+        if len(owners) == 1 and owners[0] in having:
+            return _written(owners[0], key, relations)
+    sided = any(join.kind in _ONE_SIDED or join.side in _ONE_SIDED for join in select.args.get("joins") or [])
+    return _written(having[0], key, relations) if len(having) == 1 and not sided else None
+
+
+def _grouped(group: exp.Group, key: str) -> str | None:
+    """The key among the plain columns of a GROUP BY, as it is written there."""
+    for each in group.expressions:
+        if isinstance(each, exp.Column) and each.name.lower() == key:
+            return ".".join(back_quoted(part.name) for part in each.parts)
+    return None
+
+
+def _used(select: exp.Select) -> list[set[str]]:
+    """The columns of each USING of a SELECT: they are one column of both sides."""
+    joins = select.args.get("joins") or []
+    return [{column.name.lower() for column in join.args.get("using") or []} for join in joins]
+
+
+def _columns(case: Case, node: exp.Expr) -> frozenset[str] | None:
+    """The columns that a relation has once, lower case, a plain `*` opened. None where they are not known."""
+    if node.args.get("pivots"):
+        return None
+    known = case.relations.columns(node)
+    cte = case.names.ctes.get(id(node))
+    inner = cte.this if cte is not None else node.this if isinstance(node, exp.Subquery) else None
+    if known is not None or not isinstance(inner, exp.Select):
+        return known
+    counted: Counter[str] = Counter()
+    for item in inner.expressions:
+        if isinstance(item, exp.Star) and not any(item.args.values()) and not _used(inner):
+            opened = [_columns(case, each.node) for each in case.relations.of(inner)]
+            if any(columns is None for columns in opened):
+                return None
+            counted.update(name for columns in opened for name in columns or ())
+        elif item.is_star or not item.alias_or_name:
+            return None
+        else:
+            counted[item.alias_or_name.lower()] += 1
+    return frozenset(name for name, times in counted.items() if times == 1)
+
+
+def _written(relation: Relation, key: str, relations: list[Relation]) -> str | None:
+    """The key with the name of its relation before it; a relation without a name must be the only one."""
+    name = relation.node.alias_or_name
+    if name:
+        return f"{back_quoted(name)}.{back_quoted(key)}"
+    return back_quoted(key) if len(relations) == 1 else None
