@@ -8,5 +8,6 @@ ledger      who may spend what: reserve before a call, settle after it
             ledger_file: the SQLite below it · alerts: who is told when a budget is being used up
 cache       answers that were paid for once, in a Delta table
 flights     what is being paid for now is not paid for twice
+job         one run: what is asked, what is reserved, what came of it
 service     all of it together: the only way to spend
 """

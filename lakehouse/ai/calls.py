@@ -20,6 +20,9 @@ from lakehouse.backoff import pause
 from lakehouse.breaker import Breaker
 
 MOST_ATTEMPTS = 5
+BEAT_SECONDS = 0.5
+"""How often whoever waits hears that calls are still under way, so that it can be told to stop."""
+
 _GRACE_SECONDS = 5.0
 """How long after its deadline a call may come back before it is given up: looking up a host knows no time-out."""
 
@@ -47,7 +50,7 @@ class CallResult:
 Dispatch = Callable[[Sequence[ModelRequest], float, threading.Event], Iterator[list[tuple[int, CallResult]]]]
 """Makes calls until a deadline (`time.monotonic`) and gives the results as they come, with the number of the request.
 
-Every request gets exactly one result. Once the event is set, no further call begins.
+Every request gets exactly one result. Once the event is set, no further call begins. An empty list is a sign of life.
 """
 
 
@@ -115,17 +118,19 @@ def _in_threads(
         threading.Thread(target=_work, args=(call, todo, done), name="model call", daemon=True).start()
     waiting = set(range(count))
     while waiting:
-        try:
-            batch = [done.get(timeout=max(0.0, deadline + _GRACE_SECONDS - time.monotonic()))]
-        except queue.Empty:
+        left = deadline + _GRACE_SECONDS - time.monotonic()
+        if left <= 0:
             lost = CallResult(None, "The model took too long to answer.", billed=True)
-            unsent = CallResult(None, _TOO_LATE, billed=False)
-            left = set(_taken(todo))
-            yield [(index, unsent if index in left else lost) for index in sorted(waiting)]
+            unsent = dict.fromkeys(_taken(todo), CallResult(None, _TOO_LATE, billed=False))
+            yield [(index, unsent.get(index, lost)) for index in sorted(waiting)]
             return
-        results = [_checked(found) for found in [*batch, *_taken(done)]]
-        waiting -= {index for index, _ in results}
-        yield results
+        with suppress(queue.Empty):
+            first = done.get(timeout=min(left, BEAT_SECONDS))
+            results = [_checked(found) for found in [first, *_taken(done)]]
+            waiting -= {index for index, _ in results}
+            yield results
+            continue
+        yield []
 
 
 def _work(call: Callable[[int], CallResult], todo: queue.SimpleQueue[int], done: queue.SimpleQueue[_Done]) -> None:

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from lakehouse.ai.types import CallFailedError, Completion, ModelProvider, ModelRequest, Usage
-from lakehouse.errors import UsageError
+from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelProvider, ModelRequest, Usage
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, OpenAI
@@ -70,12 +69,13 @@ def configured(settings: Settings) -> ProviderConfig | None:
 
 
 def open_provider(config: ProviderConfig) -> ModelProvider:
-    """A provider, not yet connected. Raises UsageError where its packages are not installed."""
+    """A provider, not yet connected. Raises AiUnavailable where its packages are not installed."""
     try:
         return OpenAiProvider(config)
     except ImportError as error:
-        raise UsageError(
-            f"AI functions need the package {error.name}. Install the extra `ai`: pip install 'imdb-lakehouse-mcp[ai]'"
+        raise AiUnavailable(
+            f"AI functions need the package {error.name}, which whoever runs this can install with the extra `ai`: "
+            "pip install 'imdb-lakehouse-mcp[ai]'"
         ) from error
 
 
