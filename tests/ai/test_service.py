@@ -323,13 +323,13 @@ def test_a_ledger_that_breaks_during_a_run_ends_it_with_what_is_there(
 ) -> None:
     def choose(_: object) -> Reply:
         next((tmp_path / "state").glob("*.sqlite")).write_bytes(b"")
-        return replies.OK
+        return Reply(seconds=0.0 if len(server.calls) == 1 else 0.3)
 
     server.choose = choose
-    found = run(make(ai_concurrency=1), films(5))
+    found = run(make(ai_concurrency=1), films(9))
     assert found[0].text == "About Film 1."
-    assert [outcome.text for outcome in found].count(None) >= 3
-    assert len(server.calls) <= 2
+    assert found[-1].text is None
+    assert len(server.calls) < 5
 
 
 def test_nothing_heavy_is_loaded_before_the_first_call_needs_it(tmp_path: Path) -> None:
