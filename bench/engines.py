@@ -108,7 +108,7 @@ def _databricks(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare
         catalog="spark_catalog",
     )
     stack.callback(connection.close)
-    cursor = connection.cursor()
+    cursor = connection.cursor(row_limit=501)
     return engine, lambda text: cursor.execute(text).fetchall_arrow()
 
 
