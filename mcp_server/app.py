@@ -120,6 +120,7 @@ class LakehouseServer(MCPServer[Any]):
         if self._toolbox is not None:
             self._toolbox.app.service.close()
             self._toolbox.app.background.close()
+            self._toolbox.app.ai.close()
 
     async def _watch(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Start the warm-up behind the first answer, and audit a tool call too malformed to become one."""
@@ -165,6 +166,7 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
 
 
 def _assemble(settings: Settings, engines: Sequence[Engine]) -> Toolbox:
+    from lakehouse.ai.service import open_service
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user
     from mcp_server.background import Background
@@ -173,10 +175,11 @@ def _assemble(settings: Settings, engines: Sequence[Engine]) -> Toolbox:
     from mcp_server.tools import TOOLS, AppContext, build
     from mcp_server.tools.profile import Profiles
 
+    ai = open_service(settings, Lake.parse(settings.lake) if settings.lake else None)
     service = QueryService(engines, settings)
     background = Background(Handles(settings.state, settings.handle_minutes * 60))
     audit = AuditLog(settings.audit_path)
-    app = AppContext(settings, service, background, Profiles(service), audit, os_user())
+    app = AppContext(settings, service, ai, background, Profiles(service), audit, os_user())
     return Toolbox(app, {spec.name: build(spec) for spec in TOOLS})
 
 

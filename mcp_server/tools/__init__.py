@@ -10,7 +10,7 @@ from mcp_types import CallToolResult, ToolAnnotations
 
 import prompts
 from lakehouse.ai.functions import functions
-from mcp_server.tools.ai import ai_movie_summary
+from mcp_server.tools.ai import tool_of
 from mcp_server.tools.calls import AppContext, call
 from mcp_server.tools.catalog import describe_schema, list_views
 from mcp_server.tools.schema import input_schema, output_schema
@@ -33,15 +33,15 @@ TOOLS = (
     ToolSpec("cancel_query", cancel_query),
     ToolSpec("describe_schema", describe_schema),
     ToolSpec("list_views", list_views),
-    ToolSpec("ai_movie_summary", ai_movie_summary),
+    *(ToolSpec(name, tool_of(function)) for name, function in functions().items()),
 )
 
 
 def build(spec: ToolSpec) -> Tool:
     """The tool as the SDK registers it, with short schemas and the descriptions of its prompt file."""
     words = dict(prompts.read(spec.name).meta)
-    if spec.name in functions():
-        words |= functions()[spec.name].arguments
+    if (function := functions().get(spec.name)) is not None:
+        words.update(function.arguments)
     tool = Tool.from_function(
         spec.run, spec.name, description=words["description"], annotations=ToolAnnotations(read_only_hint=True)
     )

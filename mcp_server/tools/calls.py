@@ -20,6 +20,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
 from pydantic import ValidationError
 
+from lakehouse.ai.service import AiService
 from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
 from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
@@ -40,6 +41,7 @@ class AppContext:
 
     settings: Settings
     service: QueryService
+    ai: AiService
     background: Background
     profiles: Profiles
     audit: AuditLog

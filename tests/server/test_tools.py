@@ -213,31 +213,6 @@ async def test_views_say_when_to_use_them_in_the_words_of_the_lake(serve: Serve,
     assert "averageRating" in views["movies_with_ratings"]["columns"]
 
 
-async def test_a_title_is_summed_up_from_the_lake_until_a_provider_is_configured(
-    serve: Serve, connect: Connect
-) -> None:
-    async with connect(serve()) as client:
-        by_id = await client.call_tool("ai_movie_summary", {"tconst": "tt0031676"})
-        by_title = await client.call_tool(
-            "ai_movie_summary", {"title": by_id.structured_content["facts"]["primaryTitle"]}
-        )
-    content = by_id.structured_content
-    assert content["status"] == "facts"
-    assert content["facts"]["tconst"] == "tt0031676"
-    assert [credit["category"] for credit in content["credits"]] == ["director", "actor", "actress"]
-    assert "OPENAI_API_KEY" in content["note"]
-    assert content["note"] in text_of(by_id)
-    assert by_title.structured_content == content
-
-
-async def test_several_titles_of_one_name_are_listed_and_none_is_guessed(serve: Serve, connect: Connect) -> None:
-    async with connect(serve()) as client:
-        result = await client.call_tool("ai_movie_summary", {"title": "the twin bridges"})
-    content = result.structured_content
-    assert (content["status"], content["facts"]) == ("ambiguous", {})
-    assert sorted(candidate["tconst"] for candidate in content["candidates"]) == ["tt0007919", "tt0015838"]
-
-
 async def test_small_limits_on_answers_do_not_make_the_server_guess_or_fail(serve: Serve, connect: Connect) -> None:
     async with connect(serve(max_rows=1, max_result_bytes=1_000, max_cell_chars=50)) as client:
         title = await client.call_tool("ai_movie_summary", {"title": "The Twin Bridges"})
@@ -246,21 +221,6 @@ async def test_small_limits_on_answers_do_not_make_the_server_guess_or_fail(serv
     assert len(title.structured_content["candidates"]) == 2
     assert len(table.structured_content["sample_rows"]) == 3
     assert table.structured_content["notes"] == []
-
-
-async def test_an_unknown_title_is_answered_with_the_nearest(serve: Serve, connect: Connect) -> None:
-    async with connect(serve()) as client:
-        near = await client.call_tool("ai_movie_summary", {"title": "The Twin Bridge"})
-        none = await client.call_tool("ai_movie_summary", {"tconst": "tt9999999"})
-    assert near.structured_content["status"] == "not_found"
-    assert near.structured_content["candidates"][0]["primaryTitle"] == "The Twin Bridges"
-    assert none.structured_content["status"] == "not_found"
-
-
-async def test_a_quote_in_a_title_is_a_letter(serve: Serve, connect: Connect) -> None:
-    async with connect(serve()) as client:
-        result = await client.call_tool("ai_movie_summary", {"title": "x' OR '1'='1"})
-    assert result.structured_content["status"] == "not_found"
 
 
 async def test_a_dry_run_tells_what_would_be_read_and_runs_nothing(serve: Serve, connect: Connect) -> None:
