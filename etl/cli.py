@@ -1,4 +1,4 @@
-"""imdb-etl: sample | load | download."""
+"""imdb-etl: sample | load | download | enrich."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_TITLES = 5_000
+DEFAULT_ROWS = 1_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,6 +99,31 @@ def _load(options: argparse.Namespace) -> None:
     print_summary(summary, lake)
 
 
+def _enrich(options: argparse.Namespace) -> None:
+    from etl.enrich import Order, enrich, estimate, find_function
+    from lakehouse.ai.types import dollars
+
+    settings = load_settings(engine=options.engine, lake=options.lake)
+    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    if settings.lake is None:
+        raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
+    if options.dollars is None and not options.dry_run:
+        raise UsageError("No spend cap was given. Add --dollars N, or --dry-run to see what it would cost at most.")
+    order = Order(find_function(options.function), options.rows, options.dollars or 0.0, options.select)
+    lake = Lake.parse(settings.lake)
+    report = Reporter()
+    with report.running():
+        if not options.dry_run:
+            enrich(order, lake, settings.load_engine, settings, report)
+            return
+        found = estimate(order, lake, settings.load_engine, settings)
+    print(
+        f"{found.items:,} asked for, {found.hits:,} of them in the cache. {found.calls:,} calls would cost at most "
+        f"{dollars(found.nanos)} ({found.input_tokens:,} tokens in, at most {found.output_tokens:,} out). "
+        "Nothing was called."
+    )
+
+
 def print_summary(summary: Summary, lake: Lake) -> None:
     """The table at the end of a load, and what a person should know."""
     from rich.console import Console
@@ -139,10 +165,36 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
     load.set_defaults(run=_load)
 
+    enrich = commands.add_parser("enrich", help="apply an AI function to many titles, within a spend cap")
+    enrich.add_argument("function", metavar="FUNCTION", help="such as ai_movie_summary: a file of prompts/")
+    enrich.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
+    enrich.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
+    enrich.add_argument("--select", metavar="SQL", help="what to apply it to: the first column is the key")
+    enrich.add_argument("--rows", type=_whole, default=DEFAULT_ROWS, metavar="N", help="at most so many (%(default)s)")
+    enrich.add_argument("--dollars", type=_dollars, metavar="N", help="spend at most so much, in US dollars")
+    enrich.add_argument("--dry-run", action="store_true", help="say what it would cost at most, and call nothing")
+    enrich.set_defaults(run=_enrich)
+
     download = commands.add_parser("download", help="fetch IMDb's published files")
     download.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
     download.set_defaults(run=_download)
     return parser
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def _dollars(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < 1e9:  # NaN is neither
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount in dollars")
+    return amount
 
 
 if __name__ == "__main__":

@@ -27,16 +27,17 @@ class Stage:
         bar = reporter.bar
         self._task: TaskID | None = None if bar is None else bar.add_task(title, total=total_bytes)
 
-    def advance(self, done_bytes: int, rows: int) -> None:
-        """Say how many bytes and rows are done."""
+    def advance(self, done_bytes: int, rows: int, note: str = "") -> None:
+        """Say how many bytes and rows are done; `note` is shown behind."""
         self.rows = rows
         now = time.monotonic()
         if self._reporter.bar is not None and self._task is not None:
-            self._reporter.bar.update(self._task, completed=done_bytes if self._total_bytes else None)
+            completed = done_bytes if self._total_bytes else None
+            self._reporter.bar.update(self._task, completed=completed, description=f"{self.title}{note}")
         elif now - self._said >= PLAIN_INTERVAL_SECONDS:
             self._said = now
             share = f", {100 * done_bytes / self._total_bytes:.0f} %" if self._total_bytes else ""
-            self._reporter.say(f"{self.title}: {rows:,} rows{share} …")
+            self._reporter.say(f"{self.title}: {rows:,} rows{share}{note} …")
 
     def finish(self) -> None:
         """Say what the whole stage did."""

@@ -96,7 +96,9 @@ class Cache:
         self._seconds = None if days is None else days * 86_400
         self._clock = clock
         self._lock = threading.Lock()
-        self._recent: OrderedDict[str, Cached] = OrderedDict()  # under `_lock`
+        # Both are read and written under `_lock`.
+        self._recent: OrderedDict[str, Cached] = OrderedDict()
+        self._failure: AiUnavailable | None = None
 
     @classmethod
     def beside(cls, lake: Lake | None, settings: Settings) -> Cache:
@@ -129,9 +131,22 @@ class Cache:
 
         Raises AiUnavailable where they cannot be written; what was paid for is then paid for again another time.
         """
-        if entries:
+        if not entries:
+            return
+        try:
             self._target.append(entries)
-            self._remember({key.digest: entry for key, entry in entries.items()})
+        except AiUnavailable as error:
+            with self._lock:
+                self._failure = error
+            raise
+        self._remember({key.digest: entry for key, entry in entries.items()})
+
+    def check(self) -> None:
+        """For those who pay only for what is kept. Raises AiUnavailable where anything could not be stored."""
+        with self._lock:
+            failure = self._failure
+        if failure is not None:
+            raise failure
 
     def _is_fresh(self, entry: Cached) -> bool:
         return self._seconds is None or entry.created > self._clock() - self._seconds

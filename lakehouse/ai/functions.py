@@ -29,6 +29,9 @@ MOST_VALUE_CHARS = 200
 FINDING = ("by_key", "by_name", "by_name_in_any_case", "nearest")
 """The sections that find things. `by_key` takes `:keys`, `by_name` `:names`, the others `:name`."""
 
+EVERY = "every"
+"""The section that gives the keys of all there is, the most wanted first, for a batch. A function may go without."""
+
 _HEADING = re.compile(r"^## (\w+)\n", re.MULTILINE)
 _STATEMENT = re.compile(r"^```sql\n(.*?)\n```", re.MULTILINE | re.DOTALL)
 # What ends a fenced block, and what open models' chat formats take for the turn of somebody else ("<|im_end|>",
@@ -63,7 +66,7 @@ class AiFunction:
     @property
     def details(self) -> tuple[str, ...]:
         """The sections with several rows per key, such as `credits`. They take `:keys`."""
-        return tuple(name for name in self.statements if name not in (*FINDING, "facts"))
+        return tuple(name for name in self.statements if name not in (*FINDING, EVERY, "facts"))
 
     def is_key(self, text: str) -> bool:
         """Whether a text is a key rather than a name."""

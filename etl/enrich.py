@@ -1,0 +1,281 @@
+"""An AI function over many things of a lake: in threads of this process, or on Spark's executors.
+
+    keys → facts, some thousand at a time → AiService, a chunk at a time → the cache
+
+The cache is the checkpoint: the same command again pays only for what has no answer yet. Each chunk is reserved at its
+maximum and settled as its calls return, so that a killed run pays twice for the calls that were under way, no more.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from etl.executors import SPARK_CONFIG, on_executors
+from etl.progress import Reporter, Stage
+from lakehouse.ai.functions import EVERY, AiFunction, functions
+from lakehouse.ai.ledger import Limits
+from lakehouse.ai.service import AiService, open_service
+from lakehouse.ai.types import AiEstimate, AiUnavailable, BudgetExceeded, Facts, Outcome, Spender, dollars
+from lakehouse.errors import LakeError, UsageError
+from lakehouse.manifest import read_manifest
+from lakehouse.session import EngineSession, open_session, run_query
+from lakehouse.settings import LoadEngine, Settings
+from lakehouse.storage import Lake, LakeKind
+
+if TYPE_CHECKING:
+    from lakehouse.ai.calls import Dispatch
+
+_CALLER = "imdb-etl"
+
+_FACTS_AT_ONCE = 2_000
+"""Keys whose facts one statement fetches: a look-up of many is a scan, which is worth it for many."""
+
+_CHUNK = 100
+"""Calls that are reserved at once."""
+
+_CHUNK_SECONDS = 3_600.0
+_HOPELESS = 50
+"""So many without an answer in a row, and the run ends: the provider is down, or refuses all of it."""
+
+_MOST_BYTES = 1 << 30
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to apply to what: at most `rows` things, for at most `most_dollars`.
+
+    `select` is SQL whose first column is the key; the function's own section `every` where it is None.
+    """
+
+    function: AiFunction
+    rows: int
+    most_dollars: float
+    select: str | None = None
+
+
+@dataclass
+class Enriched:
+    """What a run did. `charged` is what the ledger says of it, in nano-dollars; `failed` counts by reason."""
+
+    keys: int = 0
+    written: int = 0
+    cached: int = 0
+    unknown: int = 0
+    charged: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        parts = [f"{self.written:,} written", f"{self.cached:,} in the cache before"]
+        if self.unknown:
+            parts.append(f"{self.unknown:,} not in the lake")
+        parts += [f"{count:,} without a text: {reason}" for reason, count in self.failed.most_common()]
+        return f"{self.keys:,} asked for: {'; '.join(parts)}. Cost: {dollars(self.charged)}."
+
+
+def find_function(name: str) -> AiFunction:
+    """An AI function by its name. Raises UsageError where there is none."""
+    known = functions()
+    if name not in known:
+        raise UsageError(f"{name} is no AI function. There are: {', '.join(sorted(known))}.")
+    return known[name]
+
+
+def enrich(order: Order, lake: Lake, engine: LoadEngine, settings: Settings, report: Reporter) -> Enriched:
+    """Apply a function to things of a lake, and keep the answers in the cache.
+
+    Raises AiUnavailable, BudgetExceeded, LakeError, UsageError and EngineUnavailable; what was answered before is kept.
+    """
+    with ExitStack() as stack:
+        service, source = _opened(stack, order, lake, engine, settings)
+        dispatch = None
+        if engine == "spark" and service.provider is not None:
+            spark = source.session.spark
+            dispatch = on_executors(spark, service.provider, settings.ai_call_seconds, settings.ai_concurrency)
+        run = _Run(order, service, dispatch)
+        keys = source.keys()
+        run.done.keys = len(keys)
+        with report.stage(f"{order.function.name}, at most {dollars(run.most)}", total_bytes=len(keys)) as stage:
+            try:
+                for some in _parts(keys, _FACTS_AT_ONCE):
+                    run.apply_to(some, source.facts(some), stage)
+            finally:
+                run.done.charged = service.ledger.charged(run.spender)
+                report.say(str(run.done))
+        return run.done
+
+
+def estimate(order: Order, lake: Lake, engine: LoadEngine, settings: Settings) -> AiEstimate:
+    """What `enrich` would take at most. Reads the lake and the cache, calls nothing."""
+    with ExitStack() as stack:
+        service, source = _opened(stack, order, lake, engine, settings)
+        total = AiEstimate(0, 0, 0, 0, 0, 0)
+        for keys in _parts(source.keys(), _FACTS_AT_ONCE):
+            part = service.estimate(order.function, source.facts(keys))
+            total = AiEstimate(
+                total.items + part.items,
+                total.calls + part.calls,
+                total.hits + part.hits,
+                total.input_tokens + part.input_tokens,
+                total.output_tokens + part.output_tokens,
+                total.nanos + part.nanos,
+            )
+        return total
+
+
+def _opened(
+    stack: ExitStack, order: Order, lake: Lake, engine: LoadEngine, settings: Settings
+) -> tuple[AiService, _Source]:
+    """The service with the run's own limits, and the lake; what cannot work is said before an engine is started."""
+    service = open_service(settings, lake, limits=Limits.of_batch(settings, order.most_dollars))
+    stack.callback(service.close)
+    service.terms(order.function)
+    tables = _locations(lake.reachable(settings.links))
+    session = stack.enter_context(open_session(engine, config=SPARK_CONFIG if engine == "spark" else {}))
+    for name, (location, version) in tables.items():
+        reader = session.spark.read.format("delta").option("versionAsOf", version)
+        reader.load(location).createOrReplaceTempView(name)
+    return service, _Source(session, order)
+
+
+def _locations(lake: Lake) -> dict[str, tuple[str, int]]:
+    """Where each table lies, and the version that belongs to the others."""
+    manifest = None if lake.kind is LakeKind.CATALOG else read_manifest(lake)
+    if manifest is None:
+        raise LakeError(f"There is no lake at {lake}. Make one with: imdb-etl load --source DIR --lake {lake}")
+    return {name: (lake.table_location(entry.path), entry.version) for name, entry in manifest.tables.items()}
+
+
+class _Source:
+    """What a function is applied to, as an open engine finds it."""
+
+    def __init__(self, session: EngineSession, order: Order) -> None:
+        self.session = session
+        self._order = order
+
+    def keys(self) -> list[str]:
+        """The keys in the order of the selection, each once."""
+        function, select = self._order.function, self._order.select
+        statement = select or function.statements.get(EVERY)
+        if statement is None:
+            raise UsageError(
+                f"{function.name} does not say what all there is. Add --select SQL that gives {function.key}."
+            )
+        columns = self._query(statement, self._order.rows).columns
+        found = list(dict.fromkeys(columns[0].to_pylist() if columns else []))
+        wrong = next((key for key in found if not (isinstance(key, str) and function.is_key(key))), None)
+        if wrong is not None or not columns:
+            raise UsageError(f"--select has to give a {function.key} in its first column; it gave {wrong!r}.")
+        return found
+
+    def facts(self, keys: Sequence[str]) -> list[Facts]:
+        """What the lake knows of some keys, in their order; nothing of those that it does not know."""
+        function = self._order.function
+        listed = ", ".join(f"'{key}'" for key in keys)  # each has the form of a key: no quote is in it
+        rows = {
+            section: _records(self._query(function.statements[section].replace(":keys", listed)))
+            for section in ("facts", *function.details)
+        }
+        found = function.gather(rows.pop("facts"), rows)
+        return [found[key] for key in keys if key in found]
+
+    def _query(self, sql: str, most_rows: int = (1 << 31) - 1) -> Any:
+        from pyspark.errors import PySparkException
+
+        try:
+            return run_query(self.session.spark, sql, most_rows, _MOST_BYTES).table
+        except PySparkException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f"The lake cannot be asked for what the function needs, or for --select: {reason}"
+            ) from error
+
+
+class _Run:
+    """One run, chunk by chunk."""
+
+    def __init__(self, order: Order, service: AiService, dispatch: Dispatch | None) -> None:
+        self.done = Enriched()
+        self.spender = Spender(_CALLER, f"enrich {secrets.token_hex(8)}")
+        self.most = round(order.most_dollars * 1_000_000_000)
+        self._function = order.function
+        self._service = service
+        self._dispatch = dispatch
+        self._in_vain = 0
+        self._items = 0
+        self._spent = 0
+
+    def apply_to(self, keys: Sequence[str], facts: Sequence[Facts], stage: Stage) -> None:
+        """Apply the function to what is known of some keys."""
+        self.done.unknown += len(keys) - len(facts)
+        for chunk in _parts(facts, _CHUNK):
+            self._apply(chunk, stage)
+
+    def _apply(self, chunk: Sequence[Facts], stage: Stage) -> None:
+        def show(done: int, _: int, nanos: int) -> None:
+            stage.advance(self._items + done, self._items + done, note=f", {dollars(self._spent + nanos)}")
+
+        try:
+            outcomes = self._service.run(
+                self._function,
+                chunk,
+                self.spender,
+                deadline_seconds=_CHUNK_SECONDS,
+                report=show,
+                dispatch=self._dispatch,
+            )
+        except BudgetExceeded as error:
+            if len(chunk) == 1:
+                raise BudgetExceeded(
+                    f"Stopped by a spend cap: {error} Every answer so far is kept and costs nothing again; the same "
+                    "command goes on from here with more --dollars, or when the server's budget is whole again."
+                ) from error
+            # Some of it may still fit.
+            self._apply(chunk[: len(chunk) // 2], stage)
+            self._apply(chunk[len(chunk) // 2 :], stage)
+            return
+        self._note(outcomes)
+        self._service.cache.check()
+
+    def _note(self, outcomes: Sequence[Outcome]) -> None:
+        self._items += len(outcomes)
+        for outcome in outcomes:
+            self._spent += outcome.nanos
+            self._in_vain = 0 if outcome.text else self._in_vain + 1
+            if outcome.text is None:
+                self.done.failed[outcome.reason or "no reason"] += 1
+            elif outcome.cached:
+                self.done.cached += 1
+            else:
+                self.done.written += 1
+            if self._in_vain >= _HOPELESS:
+                raise AiUnavailable(
+                    f"Given up after {_HOPELESS} calls in a row without an answer; the last: {outcome.reason} Every "
+                    "answer so far is kept. Run the same command again when that is mended."
+                )
+
+
+def _records(table: Any) -> list[dict[str, Any]]:
+    """Rows as records that JSON can hold, of the same values that the server gives for the same facts."""
+    return [{name: _json_safe(value) for name, value in row.items()} for row in table.to_pylist()]
+
+
+def _json_safe(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return f"{value:f}"
+        case datetime() | date():
+            return value.isoformat()
+    return value
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
