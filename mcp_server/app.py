@@ -176,7 +176,7 @@ def _assemble(settings: Settings, engines: Sequence[Engine]) -> Toolbox:
     from mcp_server.tools.profile import Profiles
 
     ai = open_service(settings, Lake.parse(settings.lake) if settings.lake else None)
-    service = QueryService(engines, settings)
+    service = QueryService(engines, settings, ai)
     background = Background(Handles(settings.state, settings.handle_minutes * 60))
     audit = AuditLog(settings.audit_path)
     app = AppContext(settings, service, ai, background, Profiles(service), audit, os_user())

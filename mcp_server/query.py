@@ -6,6 +6,7 @@ the statement's run: the SDK's pool of 40 also reads stdio, and a ping would wai
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import uuid
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
+from lakehouse.ai.service import AiService, open_service
+from lakehouse.ai.types import Spender
 from lakehouse.errors import EngineLacks, EngineUnavailable, QueryError, QueryFailed, Refused, ResourceLimit
 from lakehouse.session import Stage
 from lakehouse.settings import Settings
 from mcp_server import results
+from mcp_server.ai import Ai, key_columns
 from mcp_server.audit import AuditEvent
 from mcp_server.engines import Engine
 from mcp_server.hints import teach
@@ -30,6 +34,7 @@ from mcp_server.models import (
     Estimate,
     Explain,
     Principal,
+    ResultSet,
     ShowColumns,
     ShowTables,
     TableInfo,
@@ -40,8 +45,12 @@ from mcp_server.runs import Places, Run, Runner
 
 if TYPE_CHECKING:
     from mcp_server import guard
+    from mcp_server.results.ai import AiPlan, AiUse
 
 _CHECKING = "checking the statement"
+_LEAST_SECONDS = 1.0
+"""What a statement of an AI function has at least: without any the engine would not even say that time is over."""
+
 _LAST_SECONDS = 2.0
 """How long the end of the server waits for what statements that it cancelled have to note."""
 
@@ -52,6 +61,7 @@ Tables = tuple[TableInfo, ...]
 
 _OWN_BYTES = 1_000_000
 _OWN_CELL_CHARS = 500
+_OWN_SQL_BYTES = 262_144
 """Caps on the server's own statements: they have few rows, which must all come, and need no long cells."""
 
 
@@ -72,24 +82,27 @@ Check = Callable[["guard.Catalog", "guard.Read"], Checked]
 class Plan:
     """What a statement would do on an engine. `refused` says why its scan budget would stop it.
 
-    `query` and `estimate` are None for one that is answered without a query.
+    `query` and `estimate` are None for one that is answered without a query, `ai` where it calls no AI function.
     """
 
     engine: str
     query: CheckedQuery | None = None
     estimate: Estimate | None = None
     refused: str | None = None
+    ai: AiPlan | None = None
 
 
 class QueryService:
     """Runs statements on the first engine that can, at most `max_concurrent_queries` at once; others wait their turn.
 
     `engines` are in order of preference. A later one is for what the one before it lacks or would answer otherwise.
+    `ai` is what AI functions spend by; where it is None, one without a lake to keep answers beside.
     """
 
-    def __init__(self, engines: Sequence[Engine], settings: Settings) -> None:
+    def __init__(self, engines: Sequence[Engine], settings: Settings, ai: AiService | None = None) -> None:
         self._engines = engines
         self._settings = settings
+        self._ai = Ai(ai or open_service(settings, None), settings)
         self._caps = results.Caps(settings.max_result_bytes, settings.max_cell_chars)
         self._own_caps = results.Caps(_OWN_BYTES, min(settings.max_cell_chars, _OWN_CELL_CHARS))
         self._runner = Runner(
@@ -231,15 +244,17 @@ class QueryService:
             return Plan(engine.name)
         way.run.enter("estimating")
         estimate = engine.estimate(query)
+        ai = self._ai.plan(query) if query.ai else None
         try:
             check_budget(query, estimate, way.tables, self._settings.max_scan_mb)
         except ResourceLimit as limit:
-            return Plan(engine.name, query, estimate, str(limit))
-        return Plan(engine.name, query, estimate)
+            return Plan(engine.name, query, estimate, str(limit), ai)
+        return Plan(engine.name, query, estimate, None, ai)
 
     def _perform(self, caps: results.Caps, way: _Way) -> results.Answer:
         """Do what the statement asks for, and shape what comes back."""
         run, engine, tables, checked = way.run, way.engine, way.tables, way.checked
+        use: AiUse | None = None
         if isinstance(checked, ShowTables | ShowColumns):
             shape = partial(results.answer, listing(checked, engine.schema, tables), caps)
         elif isinstance(checked, Explain):
@@ -248,20 +263,63 @@ class QueryService:
             whole = replace(caps, cell_chars=caps.payload_bytes // 2)
             shape = partial(results.answer, results.Rows(("plan",), ("string",), ((plan,),)), whole)
         else:
-            if self._settings.max_scan_mb is not None:
-                check_budget(checked, engine.estimate(checked), tables, self._settings.max_scan_mb)
-            self._enter(way, checked)
-            try:
-                found = engine.execute(checked, run.query_id)
-            except QueryFailed as error:
-                raise teach(error, checked.sql, checked.tables, tables) from error
-            found = replace(found, warnings=(*checked.caveats, *found.warnings))
+            self._ai.require(checked)
+            found = self._execute(way, checked, run.query_id)
+            if checked.ai:
+                found, use = self._apply(way, checked, found)
             shape = partial(results.shape, found, checked.limit, caps)
         run.enter("reading the rows")
-        answer = shape(results.Origin(run.query_id, engine.name, round(run.elapsed_seconds * 1000)))
+        answer = replace(shape(results.Origin(run.query_id, engine.name, run.elapsed_ms)), ai=use)
         way.event.rows += len(answer.rows)
         way.event.result_bytes += answer.payload_bytes
         return answer
+
+    def _execute(self, way: _Way, query: CheckedQuery, query_id: str) -> ResultSet:
+        """What the engine answers to a query, within the scan budget, its caveats with it."""
+        engine, tables = way.engine, way.tables
+        if self._settings.max_scan_mb is not None:
+            check_budget(query, engine.estimate(query), tables, self._settings.max_scan_mb)
+        self._enter(way, query)
+        try:
+            found = engine.execute(query, query_id)
+        except QueryFailed as error:
+            raise teach(error, query.sql, query.tables, tables) from error
+        return replace(found, warnings=(*query.caveats, *found.warnings))
+
+    def _apply(self, way: _Way, query: CheckedQuery, found: ResultSet) -> tuple[ResultSet, AiUse]:
+        """The rows with the texts of the query's AI functions. What they ask, they ask in its turn and its time."""
+        from mcp_server import guard
+
+        run, engine, numbers = way.run, way.engine, itertools.count(1)
+        catalog = catalog_of(engine, way.tables)
+
+        def left() -> float:
+            return max(query.deadline_seconds - run.elapsed_seconds, _LEAST_SECONDS)
+
+        def ask(template: str, arguments: Mapping[str, guard.Argument], rows: int) -> results.Answer:
+            query_id = f"{run.query_id}-{next(numbers)}"
+            run.hold(lambda _: engine.cancel(query_id), lambda _: engine.waits_for(query_id))
+            checked = guard.template(
+                template,
+                arguments,
+                catalog=catalog,
+                limits=guard.Limits(rows, _OWN_SQL_BYTES, left()),
+                principal=query.principal,
+                read=self._reader(run, engine, way.tables, query_id),
+            )
+            answered = self._execute(way, checked, query_id)
+            return results.shape(
+                answered, checked.limit, self._own_caps, results.Origin(query_id, engine.name, run.elapsed_ms)
+            )
+
+        def say(progress: str) -> None:
+            run.enter(progress) if progress else run.raise_if_cancelled()
+
+        spender = Spender(run.caller, run.query_id)
+        found, use = self._ai.apply(found, query, ask=ask, spender=spender, left=left, say=say)
+        way.event.ai_calls += use.calls
+        way.event.ai_usd += use.cost_usd
+        return found, use
 
     def _enter(self, way: _Way, query: CheckedQuery) -> None:
         """Have the engine ready, and say that it now runs the statement."""
@@ -269,8 +327,8 @@ class QueryService:
         way.run.enter("running in the engine")
         way.event.sql_run.append(query.sql)
 
-    def _reader(self, run: Run[Any], engine: Engine, tables: Tables) -> guard.Read:
-        """The engine's own reader as the guard calls it."""
+    def _reader(self, run: Run[Any], engine: Engine, tables: Tables, query_id: str = "") -> guard.Read:
+        """The engine's own reader as the guard calls it. `query_id` is that of the run where none is given."""
 
         def read(sql: str, names: frozenset[str], stage: Stage) -> EngineReading | None:
             if stage not in engine.capabilities.readings:
@@ -278,7 +336,7 @@ class QueryService:
             self._await_engine(run, engine)
             run.raise_if_cancelled()
             try:
-                return engine.read(sql, names, stage, run.query_id)
+                return engine.read(sql, names, stage, query_id or run.query_id)
             except QueryFailed as error:
                 raise teach(error, sql, names, tables) from error
 
@@ -318,14 +376,15 @@ def limits_of(settings: Settings) -> guard.Limits:
     """The limits of one statement."""
     from mcp_server import guard
 
-    return guard.Limits(settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds)
+    return guard.Limits(settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds, settings.ai_max_rows)
 
 
 def catalog_of(engine: Engine, tables: Tables) -> guard.Catalog:
     """What statements for an engine are checked against: its tables, at the versions that belong together."""
     from mcp_server import guard
 
-    return guard.Catalog(engine.schema, tables, pins_of(tables), engine.capabilities.dialect, engine.bounds)
+    dialect = engine.capabilities.dialect
+    return guard.Catalog(engine.schema, tables, pins_of(tables), dialect, engine.bounds, key_columns())
 
 
 def pins_of(tables: Tables) -> dict[str, int]:

@@ -64,6 +64,10 @@ class Run(Generic[T]):
         return time.monotonic() - self._began
 
     @property
+    def elapsed_ms(self) -> int:
+        return round(self.elapsed_seconds * 1000)
+
+    @property
     def stage(self) -> str:
         """What is being done for it now."""
         stage = self.stages[-1] if self.stages else "beginning"

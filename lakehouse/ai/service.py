@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lakehouse.ai.cache import Cache, Cached, CacheKey
 from lakehouse.ai.calls import BEAT_SECONDS, Caller, CallResult, Dispatch
 from lakehouse.ai.flights import Flights
-from lakehouse.ai.functions import AiFunction, price
+from lakehouse.ai.functions import MOST_FACTS_BYTES, AiFunction, price
 from lakehouse.ai.job import Job, Sent, Terms, outcome_of
 from lakehouse.ai.ledger import Ledger, Limits
 from lakehouse.ai.providers import ProviderConfig, configured, open_provider
@@ -100,9 +100,12 @@ class AiService:
         return job.estimate()
 
     def ceiling(self, function: AiFunction, items: int) -> AiEstimate:
-        """The same for so many items whose facts nobody knows yet: with the largest prompt, and no hit of the cache."""
+        """The same for so many items whose facts nobody knows yet: with the largest prompt, and no hit of the cache.
+
+        A token has at least one byte, so facts have at most as many tokens as they may have bytes.
+        """
         terms = self.terms(function)
-        tokens = input_tokens(function.largest_request(terms.model)) * items
+        tokens = (input_tokens(function.request(Facts("", {}), terms.model)) + MOST_FACTS_BYTES) * items
         written = function.max_output_tokens * items
         return AiEstimate(items, items, 0, tokens, written, terms.price.of(Usage(tokens, written)))
 

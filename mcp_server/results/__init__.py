@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lakehouse.errors import ResourceLimit
 from mcp_server.models import ResultSet, RowLimit
 from mcp_server.results.cells import SAFE_INTEGER, Json, Rows, column_cells
 from mcp_server.results.text import table_text
+
+if TYPE_CHECKING:
+    from mcp_server.results.ai import AiUse
 
 __all__ = ["Answer", "Caps", "Json", "Origin", "Rows", "answer", "shape"]
 
@@ -39,7 +43,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Answer:
-    """A finished statement: JSON-safe rows in column order and what was cut from them."""
+    """A finished statement: JSON-safe rows in column order, what was cut from them, and what AI functions did."""
 
     names: tuple[str, ...]
     types: tuple[str, ...]
@@ -48,6 +52,7 @@ class Answer:
     payload_bytes: int
     origin: Origin
     warnings: tuple[str, ...]
+    ai: AiUse | None = None
 
     @property
     def text(self) -> str:
@@ -56,7 +61,7 @@ class Answer:
         rows = "1 row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
         origin = self.origin
         head = f"done, {rows}, {state}, {origin.elapsed_ms} ms on {origin.engine}, query {origin.query_id}"
-        notes = [f"Warning: {warning}" for warning in self.warnings]
+        notes = [*([self.ai.text] if self.ai else []), *(f"Warning: {warning}" for warning in self.warnings)]
         return "\n".join([head, *notes, self.table_text])
 
     @property

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from lakehouse.errors import ResourceLimit
 from mcp_server.models import CheckedQuery, Estimate, Filter, Scan, ScanEstimate, TableInfo
+from mcp_server.results.ai import AiPlan
 
 _SHOWN_VALUES = 3
 _SHOWN_FILTERS = 4
@@ -55,9 +56,12 @@ class DryRun(BaseModel):
     refused: str | None
     warnings: list[str]
     advice: list[str]
+    ai: AiPlan | None
 
 
-def dry_run(query: CheckedQuery, estimate: Estimate, *, engine: str, refused: str | None = None) -> tuple[str, DryRun]:
+def dry_run(
+    query: CheckedQuery, estimate: Estimate, *, engine: str, refused: str | None = None, ai: AiPlan | None = None
+) -> tuple[str, DryRun]:
     """The text for a model and the structure for a program. `refused` is the text of what `check_budget` raised."""
     found = DryRun(
         status="dry_run",
@@ -72,6 +76,7 @@ def dry_run(query: CheckedQuery, estimate: Estimate, *, engine: str, refused: st
         refused=refused,
         warnings=list(query.caveats),
         advice=list(query.advice),
+        ai=ai,
     )
     return _text(query, estimate, found), found
 
@@ -119,6 +124,7 @@ def _text(query: CheckedQuery, estimate: Estimate, found: DryRun) -> str:
     lines = [head, *([found.refused] if found.refused else []), _total(query, estimate)]
     filters = _filters(query, estimate)
     lines += [f"- {_line(scan)}{shown}" for scan, shown in zip(estimate.scans, filters, strict=True)]
+    lines += [found.ai.text] if found.ai else []
     lines.append(f"Runs{rewritten}: {found.sql}")
     lines += [f"Warning: {each}" for each in found.warnings]
     lines += [f"Better: {each}" for each in found.advice]

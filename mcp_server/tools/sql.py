@@ -29,7 +29,8 @@ class ResultColumn(BaseModel):
 class SqlResult(BaseModel):
     """All fields are always there; rows are lists in column order. `handle` and `stage` are for `running`.
 
-    `dry_run` is what `results.estimate.DryRun` describes, null for a statement that has run.
+    `dry_run` is what `results.estimate.DryRun` describes, null for a statement that has run; `ai` what
+    `results.ai.AiUse` does, null where no AI function was called.
     """
 
     status: Literal["done", "running", "dry_run"]
@@ -44,6 +45,7 @@ class SqlResult(BaseModel):
     handle: str | None
     stage: str | None
     dry_run: dict[str, Any] | None
+    ai: dict[str, Any] | None
 
 
 class Cancelled(BaseModel):
@@ -144,6 +146,7 @@ def _done(answer: Answer) -> CallToolResult:
         handle=None,
         stage=None,
         dry_run=None,
+        ai=answer.ai.model_dump() if answer.ai else None,
     )
     return _answer(answer.text, result)
 
@@ -153,7 +156,7 @@ def _planned(plan: Plan) -> CallToolResult:
     if plan.query is None or plan.estimate is None:
         text, facts = "dry run, allowed: answered from the lake's own description, no table is read", None
     else:
-        text, found = dry_run_text(plan.query, plan.estimate, engine=plan.engine, refused=plan.refused)
+        text, found = dry_run_text(plan.query, plan.estimate, engine=plan.engine, refused=plan.refused, ai=plan.ai)
         facts = found.model_dump(exclude={"status"})
     nothing = _without_rows("dry_run", query_id, plan.engine)
     return _answer(text, nothing.model_copy(update={"dry_run": facts}))
@@ -185,6 +188,7 @@ def _without_rows(status: Literal["running", "dry_run"], query_id: str, engine: 
         handle=None,
         stage=None,
         dry_run=None,
+        ai=None,
     )
 
 

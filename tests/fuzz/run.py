@@ -140,7 +140,7 @@ def parts_of(sql: str) -> set[str]:
     if case is None:
         return set()
     kinds = {type(node).__name__ for node in case.tree.root.walk()}
-    classes = {f"class:{functions().allowed[name]}" for name in case.functions}
+    classes = {f"class:{functions().allowed.get(name, 'ai')}" for name in case.functions}
     return kinds | classes | {f"{name}()" for name in case.functions}
 
 

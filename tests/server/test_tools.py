@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 FIELDS = [
     "status", "columns", "rows", "row_count", "truncated", "elapsed_ms", "query_id", "engine", "warnings", "handle",
-    "stage", "dry_run",
+    "stage", "dry_run", "ai",
 ]  # fmt: skip
 
 

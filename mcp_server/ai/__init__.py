@@ -1,0 +1,90 @@
+"""AI functions in the server: what the guard is told of them, and the rows of a query that they are applied to.
+
+resolve   arguments → the things that are meant
+apply     things → facts → texts in the rows, and what it cost
+
+Spending, and all that it needs, is `lakehouse.ai.service`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lakehouse.ai.functions import functions
+from lakehouse.ai.service import AiService
+from lakehouse.ai.types import NANOS_PER_DOLLAR, AiEstimate, AiUnavailable, Spender
+from lakehouse.settings import Settings
+from mcp_server.ai.apply import prepare, spend, written
+from mcp_server.ai.resolve import Ask
+from mcp_server.models import CheckedQuery, ResultSet
+from mcp_server.results.ai import AiPlan, AiUse, plan_of
+
+__all__ = ["Ai", "key_columns"]
+
+
+def key_columns() -> Mapping[str, str]:
+    """All AI functions by name, and the key column of what each is about, lower case."""
+    return {name.lower(): function.key.lower() for name, function in functions().items()}
+
+
+class Ai:
+    """The AI functions of a server, for queries. Safe for several threads."""
+
+    def __init__(self, service: AiService, settings: Settings) -> None:
+        self._service = service
+        self._budget_nanos = round(settings.ai_query_budget * NANOS_PER_DOLLAR)
+
+    def require(self, query: CheckedQuery) -> None:
+        """Raise AiUnavailable where a function of a query could not be applied to its rows."""
+        for column in query.ai:
+            self._service.terms(functions()[column.function])
+
+    def plan(self, query: CheckedQuery) -> AiPlan:
+        """What the functions of a query would cost at most. Nothing is run."""
+        names = list(dict.fromkeys(column.function for column in query.ai))
+        try:
+            models = [self._service.terms(functions()[name]).model for name in names]
+            parts = [self._service.ceiling(functions()[column.function], query.limit.rows) for column in query.ai]
+        except AiUnavailable as why:
+            calls = query.limit.rows * len(query.ai)
+            return AiPlan(
+                functions=names,
+                models=[],
+                calls=calls,
+                input_tokens=None,
+                output_tokens=None,
+                estimate_usd=None,
+                note=str(why),
+            )
+        return plan_of(names, list(dict.fromkeys(models)), _sum(parts), self._budget_nanos)
+
+    def apply(
+        self,
+        found: ResultSet,
+        query: CheckedQuery,
+        *,
+        ask: Ask,
+        spender: Spender,
+        left: Callable[[], float],
+        say: Callable[[str], None],
+    ) -> tuple[ResultSet, AiUse]:
+        """The rows of a query with the texts of its functions, and what they took.
+
+        `ask` runs statements on the query's engine, `left` tells how many seconds there are, and `say` hears what is
+        being done and may raise to end it. The engine is not asked any more once something is spent.
+        Raises AiUnavailable, BudgetExceeded and RateLimited before anything is; what `ask` and `say` raise.
+        """
+        tasks = prepare(functions(), found, query, ask)
+        done = spend(self._service, tasks, spender, self._budget_nanos, left, say)
+        return written(found, query, tasks, done)
+
+
+def _sum(parts: list[AiEstimate]) -> AiEstimate:
+    return AiEstimate(
+        items=sum(part.items for part in parts),
+        calls=sum(part.calls for part in parts),
+        hits=0,
+        input_tokens=sum(part.input_tokens for part in parts),
+        output_tokens=sum(part.output_tokens for part in parts),
+        nanos=sum(part.nanos for part in parts),
+    )

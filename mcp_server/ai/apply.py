@@ -1,0 +1,177 @@
+"""AI functions applied to the rows of a query: arguments → things → facts → texts, in the columns' places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lakehouse.ai.functions import AiFunction
+from lakehouse.ai.service import AiService
+from lakehouse.ai.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender
+from mcp_server.ai.resolve import MOST_ROWS, Ask, Meant, Wanted, resolve
+from mcp_server.models import AiColumn, CheckedQuery, ResultSet
+from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, usd, use_of
+from mcp_server.results.cells import column_cells
+
+Say = Callable[[str], None]
+"""Hears what is being done. Raises to end it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One function of a query: its columns, what is meant in each row, and the facts of all things that are."""
+
+    function: AiFunction
+    columns: tuple[AiColumn, ...]
+    meant: Mapping[str, Sequence[Meant]]
+    facts: Mapping[str, Facts]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a task: the outcome for each key, and how it is told."""
+
+    outcomes: Mapping[str, Outcome]
+    use: AiFunctionUse
+
+
+def prepare(functions: Mapping[str, AiFunction], found: ResultSet, query: CheckedQuery, ask: Ask) -> tuple[Task, ...]:
+    """All that the functions of a query need to know, asked of the engine. Nothing is paid for."""
+    tasks = []
+    for name in dict.fromkeys(column.function for column in query.ai):
+        function = functions[name]
+        columns = tuple(column for column in query.ai if column.function == name)
+        wanted = {column.argument: _wanted(found, query, column) for column in columns}
+        different = dict.fromkeys(each for calls in wanted.values() for each in calls)
+        resolved = resolve(function, different, ask)
+        keys = sorted({meant.key for meant in resolved.values() if meant.key is not None})
+        facts = _facts(function, keys, ask) if keys else {}
+        meant = {argument: [resolved[each] for each in calls] for argument, calls in wanted.items()}
+        tasks.append(Task(function, columns, meant, facts))
+    return tuple(tasks)
+
+
+def _wanted(found: ResultSet, query: CheckedQuery, column: AiColumn) -> list[Wanted]:
+    table = found.table.slice(0, query.limit.rows)
+    arguments = column_cells(table.column(column.argument))
+    keys = column_cells(table.column(column.key)) if column.key is not None else [None] * len(arguments)
+    return [Wanted.of(argument, key) for argument, key in zip(arguments, keys, strict=True)]
+
+
+def _facts(function: AiFunction, keys: list[str], ask: Ask) -> dict[str, Facts]:
+    rows = ask(function.statements["facts"], {"keys": keys}, MOST_ROWS).records()
+    details = {
+        section: ask(function.statements[section], {"keys": keys}, MOST_ROWS).records() for section in function.details
+    }
+    return function.gather(rows, details)
+
+
+def spend(
+    service: AiService, tasks: Sequence[Task], spender: Spender, budget_nanos: int, left: Callable[[], float], say: Say
+) -> tuple[Done, ...]:
+    """Apply every function. `left` tells how many seconds there are.
+
+    Raises AiUnavailable, BudgetExceeded and RateLimited before anything is spent. Where a later function meets one of
+    them, its texts are null with the reason, because what an earlier one made is paid for.
+    """
+    estimates = [service.estimate(task.function, list(task.facts.values())) for task in tasks]
+    total = sum(estimate.nanos for estimate in estimates)
+    if len(tasks) > 1 and total > budget_nanos:
+        raise BudgetExceeded(
+            f"This query would cost up to ${usd(total):.4f}, and one query may spend ${usd(budget_nanos):.4f}. Ask for "
+            "fewer rows, or for one AI function at a time. Nothing was spent."
+        )
+    done: list[Done] = []
+    for task, estimate in zip(tasks, estimates, strict=True):
+        items = list(task.facts.values())
+        try:
+            outcomes = service.run(
+                task.function, items, spender, deadline_seconds=left(), report=_Reporter(task.function.name, say)
+            )
+        except (AiUnavailable, BudgetExceeded, RateLimited) as refusal:
+            if not any(each.use.calls for each in done):
+                raise
+            outcomes = [Outcome(None, str(refusal), cached=True, usage=None, nanos=0) for _ in items]
+        by_key = dict(zip(task.facts, outcomes, strict=True))
+        done.append(Done(by_key, _use(task, service.terms(task.function).model, by_key, estimate.nanos)))
+    return tuple(done)
+
+
+class _Reporter:
+    """Says how many calls are done, once for each change, and between lets whoever listens end it."""
+
+    def __init__(self, name: str, say: Say) -> None:
+        self._name, self._say = name, say
+        self._told = ""
+
+    def __call__(self, done: int, of: int, nanos: int) -> None:
+        text = f"{self._name}: {done} of {of}, ${usd(nanos):.4f} so far"
+        self._say("" if text == self._told else text)
+        self._told = text
+
+
+def _use(task: Task, model: str, outcomes: Mapping[str, Outcome], most: int) -> AiFunctionUse:
+    made = [outcome for outcome in outcomes.values() if not outcome.cached]
+    usages = [outcome.usage for outcome in made if outcome.usage is not None]
+    return AiFunctionUse(
+        function=task.function.name,
+        model=model,
+        columns=[column.name for column in task.columns],
+        items=len(outcomes),
+        calls=len(made),
+        cached=sum(outcome.cached and outcome.text is not None for outcome in outcomes.values()),
+        failed=sum(outcome.text is None for outcome in outcomes.values()),
+        input_tokens=sum(usage.input_tokens for usage in usages),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        estimate_usd=usd(most),
+        cost_usd=usd(sum(outcome.nanos for outcome in made)),
+    )
+
+
+def written(
+    found: ResultSet, query: CheckedQuery, tasks: Sequence[Task], done: Sequence[Done]
+) -> tuple[ResultSet, AiUse]:
+    """The rows with texts in the place of arguments and without the keys that the guard added, and what it took.
+
+    A row beyond the limit, which proves that there are more, has no texts.
+    """
+    import pyarrow as pa
+
+    table = found.table
+    texts: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    nulls: list[AiNulls] = []
+    for task, result in zip(tasks, done, strict=True):
+        for column in task.columns:
+            cells = [_cell(meant, result.outcomes) for meant in task.meant[column.argument]]
+            beyond = [None] * (table.num_rows - len(cells))
+            texts[column.argument] = pa.array([text for text, _ in cells] + beyond, pa.string())
+            names[column.argument] = column.name
+            nulls += _nulls(column.name, [reason for _, reason in cells])
+    hidden = {column.key for column in query.ai}
+    kept = [index for index, name in enumerate(table.column_names) if name not in hidden]
+    columns = [texts.get(name, table.column(index)) for index in kept for name in [table.column_names[index]]]
+    shown = [names.get(table.column_names[index], table.column_names[index]) for index in kept]
+    types = tuple("string" if table.column_names[index] in texts else found.types[index] for index in kept)
+    use = use_of([result.use for result in done], nulls)
+    rows = replace(found, table=pa.Table.from_arrays(columns, names=shown), types=types)
+    return replace(rows, warnings=(*found.warnings, *use.warnings)), use
+
+
+def _cell(meant: Meant, outcomes: Mapping[str, Outcome]) -> tuple[str | None, str | None]:
+    """The text of a row, or why it has none."""
+    if meant.key is None:
+        return None, meant.reason
+    outcome = outcomes.get(meant.key)
+    if outcome is None:
+        return None, f"The lake has no facts about {meant.key}."
+    return outcome.text, outcome.reason
+
+
+def _nulls(column: str, reasons: Sequence[str | None]) -> list[AiNulls]:
+    rows: dict[str, list[int]] = {}
+    for row, reason in enumerate(reasons):
+        if reason is not None:
+            rows.setdefault(reason, []).append(row)
+    return [AiNulls(column=column, reason=reason, rows=numbers) for reason, numbers in rows.items()]

@@ -1,0 +1,103 @@
+"""What an AI function is called with, as the key of one thing: a key itself, or a name that fits exactly one.
+
+Several of one name are never guessed between: the row's own key decides where it is one of them, else the answer is
+null with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lakehouse.ai.functions import AiFunction
+from mcp_server.results import Answer
+
+MOST_ROWS = 5_000
+"""Rows of one statement that finds things: fifty names of a hundred things each."""
+
+MOST_NAME_CHARS = 500
+_SHOWN_CHARS = 80
+
+Ask = Callable[[str, Mapping[str, Any], int], Answer]
+"""Runs a statement of a function's file, its markers filled in, for at most so many rows."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A call for one row: a name or key, or None and the reason, and the key of the row, where there is one."""
+
+    text: str | None
+    reason: str | None
+    key: str | None
+
+    @classmethod
+    def of(cls, cell: object, key: object) -> Wanted:
+        """A call with a JSON-safe cell; numbers are names too ("1917")."""
+        own = key if isinstance(key, str) else None
+        if cell is None:
+            return cls(None, "The argument is null.", own)
+        if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+            return cls(None, "The argument is neither a name nor a key.", own)
+        text = str(cell).strip()
+        if not 0 < len(text) <= MOST_NAME_CHARS:
+            return cls(None, "The argument is too long for a name." if text else "The argument is empty.", own)
+        return cls(text, None, own)
+
+
+@dataclass(frozen=True)
+class Meant:
+    """The key of the one thing that is meant, or None and the reason."""
+
+    key: str | None
+    reason: str | None = None
+
+
+def resolve(function: AiFunction, wanted: Iterable[Wanted], ask: Ask) -> dict[Wanted, Meant]:
+    """What each call means. Two statements at most, however many calls; none of them is paid for."""
+    wanted = list(wanted)
+    meant = {each: Meant(None, each.reason) for each in wanted if each.text is None}
+    texts = {each: each.text for each in wanted if each.text is not None}
+    names = _names_of(function, texts, ask)
+    for each, text in texts.items():
+        if function.is_key(text):
+            meant[each] = Meant(text) if text in names else Meant(None, f"There is no {function.key} {text}.")
+        elif each.key is not None and names.get(each.key) == text:
+            meant[each] = Meant(each.key)
+    left = {each: text for each, text in texts.items() if each not in meant}
+    return {**meant, **_by_name(function, left, ask)}
+
+
+def _names_of(function: AiFunction, texts: Mapping[Wanted, str], ask: Ask) -> dict[str, str]:
+    """The names of the keys that are meant, or that rows have."""
+    keys = {key for each, text in texts.items() if (key := text if function.is_key(text) else each.key)}
+    if not keys:
+        return {}
+    found = ask(function.statements["by_key"], {"keys": sorted(keys)}, MOST_ROWS)
+    return {str(row[0]): str(row[1]) for row in found.rows}
+
+
+def _by_name(function: AiFunction, texts: Mapping[Wanted, str], ask: Ask) -> dict[Wanted, Meant]:
+    if not texts:
+        return {}
+    found = ask(function.statements["by_name"], {"names": sorted(set(texts.values()))}, MOST_ROWS)
+    keys: dict[str, list[str]] = {}
+    for row in found.rows:
+        keys.setdefault(str(row[1]), []).append(str(row[0]))
+    return {
+        each: _one(function, each, text, keys.get(text, []), complete=not found.truncated)
+        for each, text in texts.items()
+    }
+
+
+def _one(function: AiFunction, each: Wanted, text: str, keys: list[str], *, complete: bool) -> Meant:
+    """The one of several things of a name that a row is about."""
+    if each.key in keys:
+        return Meant(each.key)
+    if len(keys) == 1 and complete:
+        return Meant(keys[0])
+    called = f"called {text[:_SHOWN_CHARS]!r}"
+    if not keys and complete:
+        return Meant(None, f"Nothing is {called} exactly: use its {function.key}, or the name as the lake spells it.")
+    many = f"{len(keys)} things are" if complete else "Too many things are"
+    return Meant(None, f"{many} {called}: use the {function.key} of the one that is meant.")
