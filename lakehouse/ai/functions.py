@@ -88,14 +88,8 @@ class AiFunction:
 
     def request(self, facts: Facts, model: str) -> ModelRequest:
         """What a model is told, complete."""
-        return self._request(fenced(facts.record), model)
-
-    def largest_request(self, model: str) -> ModelRequest:
-        """A request that no other of this function is larger than, in bytes: for an estimate without facts."""
-        return self._request(fenced({}) + "#" * MOST_FACTS_BYTES, model)
-
-    def _request(self, block: str, model: str) -> ModelRequest:
-        return ModelRequest(model, self.system, f"{block}\n\n{self.question}", self.max_output_tokens)
+        user = f"{fenced(facts.record)}\n\n{self.question}"
+        return ModelRequest(model, self.system, user, self.max_output_tokens)
 
 
 @cache

@@ -85,6 +85,11 @@ class Job:
         return [key for key in self._requests if key not in self.outcomes and key not in self._sent]
 
     @property
+    def reserved(self) -> bool:
+        """Whether calls are reserved, or were."""
+        return bool(self.held or self._sent)
+
+    @property
     def begun(self) -> bool:
         """Whether anything was sent."""
         return bool(self._sent)
@@ -115,9 +120,10 @@ class Job:
 
     def release_rest(self, ledger: Ledger) -> None:
         """Give back what was reserved and never sent."""
-        for key, number in self.held.items():
-            _release(ledger, number)
+        for key in self.open:
             self.outcomes[key] = Outcome(None, _NO_TIME, cached=False, usage=None, nanos=0)
+        for number in self.held.values():
+            _release(ledger, number)
         self.held = {}
 
     def in_order(self) -> list[Outcome]:

@@ -96,7 +96,8 @@ class AiService:
 
     def estimate(self, function: AiFunction, items: Sequence[Facts]) -> AiEstimate:
         """What applying a function to these facts would take at most. Nothing is called. Raises AiUnavailable."""
-        job = self._job(function, items)
+        job = Job(function, self.terms(function), items)
+        job.take_cached(self.cache.look_up(job.open), self.ledger)
         return job.estimate()
 
     def ceiling(self, function: AiFunction, items: int) -> AiEstimate:
@@ -121,27 +122,28 @@ class AiService:
     ) -> list[Outcome]:
         """Apply a function to facts. The outcomes are in the order of `items`; equal ones are one call.
 
-        Every call is reserved at its maximum before the first is made. One item's failure is its outcome's reason.
+        Every call is reserved at its maximum before the first is made; where another query is making all of them
+        already, none is. One item's failure is its outcome's reason.
         Where `report` raises, no further call begins, and what is under way is settled and stored in the background.
         `dispatch` makes the calls; threads of this process where it is None.
         Raises AiUnavailable, BudgetExceeded and RateLimited before anything is spent.
         """
         deadline = time.monotonic() + deadline_seconds
         report = report or _to_nobody
-        job = self._job(function, items)
-        if job.open:
-            dispatch = dispatch or self._threads()
-            job.reserve(self.ledger, spender)
-            try:
-                with closing(self._turns(job, deadline, report)) as turns:
-                    for mine, claims in turns:
-                        self._make(job, mine, claims, dispatch, deadline, report)
-            except AiUnavailable as error:
-                if not job.begun:
-                    raise
-                log.warning("An AI query ends with the answers that it has. %s", error)
-            finally:
-                job.release_rest(self.ledger)
+        job = Job(function, self.terms(function), items)
+        try:
+            with closing(self._turns(job, deadline, report)) as turns:
+                for mine, claims in turns:
+                    if not job.reserved:
+                        dispatch = dispatch or self._threads()
+                        job.reserve(self.ledger, spender)
+                    self._make(job, mine, claims, dispatch or self._threads(), deadline, report)
+        except AiUnavailable as error:
+            if not job.begun:
+                raise
+            log.warning("An AI query ends with the answers that it has. %s", error)
+        finally:
+            job.release_rest(self.ledger)
         report(job.done, job.count, job.nanos)
         return job.in_order()
 
@@ -152,11 +154,6 @@ class AiService:
                 self._caller.close()
                 self._caller = None
         self.ledger.close()
-
-    def _job(self, function: AiFunction, items: Sequence[Facts]) -> Job:
-        job = Job(function, self.terms(function), items)
-        job.take_cached(self.cache.look_up(job.open), self.ledger)
-        return job
 
     def _threads(self) -> Dispatch:
         with self._opening:
@@ -177,14 +174,14 @@ class AiService:
         while job.open and (left := deadline - time.monotonic()) > 0:
             by_digest = {key.digest: key for key in job.open}
             with ExitStack() as claims:
-                claimed = [by_digest[digest] for digest in claims.enter_context(self._flights.claim(by_digest))]
-                job.take_cached(self.cache.look_up(claimed), self.ledger)  # its last holder may have just answered
-                if mine := [key for key in job.open if key in set(claimed)]:
+                claimed = {by_digest[digest] for digest in claims.enter_context(self._flights.claim(by_digest))}
+                # After the claim: what is not there now is being made by nobody else.
+                job.take_cached(self.cache.look_up(job.open), self.ledger)
+                if mine := [key for key in job.open if key in claimed]:
                     yield mine, claims
             if job.open:
                 report(job.done, job.count, job.nanos)
                 self._flights.wait([key.digest for key in job.open], min(left, BEAT_SECONDS))
-                job.take_cached(self.cache.look_up(job.open), self.ledger)
 
     def _make(
         self,

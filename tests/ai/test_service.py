@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lakehouse.ai.functions import AiFunction, functions
+from lakehouse.ai.functions import AiFunction, fitting, functions
 from lakehouse.ai.service import AiService, open_service
 from lakehouse.ai.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, Usage
 from lakehouse.errors import QueryCancelled
@@ -92,7 +92,14 @@ def test_the_estimate_leaves_out_what_is_cached_and_is_never_below_the_cost(make
     assert before.nanos == before.input_tokens * 400 + before.output_tokens * 1_600
     assert before.output_tokens == 3 * SUMMARY.max_output_tokens
     assert sum(outcome.nanos for outcome in found) <= before.nanos
-    assert service.ceiling(SUMMARY, 3).nanos >= before.nanos
+
+
+def test_the_ceiling_is_above_any_estimate_of_as_many_items(make: Make) -> None:
+    service = make()
+    dense = [
+        Facts(f"tt{i}", fitting({"tconst": f"tt{i}", **{f"c{j}": "静<かな" * 40 for j in range(40)}})) for i in (1, 2)
+    ]
+    assert service.ceiling(SUMMARY, 2).nanos >= service.estimate(SUMMARY, dense).nanos
 
 
 def test_changed_facts_and_a_changed_prompt_are_new_calls(make: Make, server: OpenAiServer) -> None:
