@@ -11,10 +11,11 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from etl.executors import SPARK_CONFIG, on_executors
@@ -108,7 +109,8 @@ def enrich(order: Order, lake: Lake, engine: LoadEngine, settings: Settings, rep
                 for some in _parts(keys, _FACTS_AT_ONCE):
                     run.apply_to(some, source.facts(some), stage)
             finally:
-                run.done.charged = service.ledger.charged(run.spender)
+                with suppress(AiUnavailable):  # what went wrong before says it too
+                    run.done.charged = service.ledger.charged(run.spender)
                 report.say(str(run.done))
         return run.done
 
@@ -139,8 +141,13 @@ def _opened(
     stack.callback(service.close)
     service.terms(order.function)
     tables = _locations(lake.reachable(settings.links))
-    session = stack.enter_context(open_session(engine, config=SPARK_CONFIG if engine == "spark" else {}))
+    folder = stack.enter_context(TemporaryDirectory(prefix="imdb-etl-"))
+    config = SPARK_CONFIG if engine == "spark" else {}
+    session = stack.enter_context(open_session(engine, config=config, work_dir=folder))
+    named = " ".join([order.select or "", *order.function.statements.values()]).lower()
     for name, (location, version) in tables.items():
+        if name.lower() not in named:
+            continue  # opening one takes Spark a second
         reader = session.spark.read.format("delta").option("versionAsOf", version)
         reader.load(location).createOrReplaceTempView(name)
     return service, _Source(session, order)

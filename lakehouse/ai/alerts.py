@@ -5,6 +5,7 @@ A webhook is told in a thread of its own, so that no query waits for it or fails
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -57,6 +58,8 @@ class Alerts:
         self._webhook = webhook
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+        if webhook is not None:
+            atexit.register(self.close)  # a batch may end right after the call that used a budget up
 
     def tell(self, alert: Alert) -> None:
         """Log, count and post. Neither waits nor fails."""

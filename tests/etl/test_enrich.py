@@ -19,8 +19,12 @@ import psutil
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from mcp.client import Client
 
 from lakehouse.ai.ledger_file import LEDGER_NAME
+from lakehouse.settings import load_settings
+from lakehouse.storage import Lake
+from mcp_server.app import build_server
 from tests.etl.conftest import run_etl
 from tests.openai_server import BAD_KEY, HANGING, OK, OpenAiServer, Received, Reply, serving, titles
 from tests.server.lakes import make_lake
@@ -29,6 +33,11 @@ from tests.test_layers_at_run_time import loaded_by
 
 CALL_NANOS = 100 * 400 + 20 * 1_600
 """What a call of the local server costs: the tokens that it reports, at the price that `environment` sets."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +97,28 @@ def test_a_run_pays_once_for_each_title_and_the_next_one_for_those_that_are_new(
     most_voted = sorted(votes, key=lambda row: (-row["numVotes"], row["tconst"]))[:140]
     assert {row["subject"] for row in kept(lake)} == {row["tconst"] for row in most_voted}
     assert server.most_at_once > 1
+
+
+@pytest.mark.anyio
+async def test_what_a_batch_has_paid_for_costs_those_who_ask_the_server_nothing(
+    lake: Path, server: OpenAiServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select = "SELECT tconst FROM movies_delta WHERE primaryTitle = '静かな港の夜'"
+    done = run_etl("enrich", "ai_movie_summary", "--lake", lake, "--select", select, "--dollars", 1, **environment)
+    assert "1 asked for: 1 written" in done.stderr
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    running = build_server(load_settings(lake=str(lake)), Lake.parse(str(lake)))
+    try:
+        async with Client(running) as client:
+            found = await client.call_tool("ai_movie_summary", {"title": "静かな港の夜"})
+    finally:
+        running.close()
+
+    assert found.structured_content["text"] == "About 静かな港の夜."
+    assert found.structured_content["ai"]["cached"]
+    assert len(server.calls) == 1
 
 
 def test_what_it_is_applied_to_may_be_said_in_sql_and_any_function_will_do(
@@ -248,7 +279,7 @@ def test_on_spark_the_executors_call_and_what_was_under_way_on_a_lost_one_is_cha
 ) -> None:
     server.choose = Halting(100)
     run = started(lake, environment, "--engine", "spark")
-    until(lambda: len(server.calls) == 108, 120)
+    until(lambda: len(server.calls) == 108, 240)
     assert len(kept(lake)) == 100
     for worker in workers_of(run):
         worker.kill()
