@@ -188,23 +188,32 @@ class _Table:
 
     def append(self, entries: Mapping[CacheKey, Cached]) -> None:
         """Add entries in one commit."""
-        from deltalake import write_deltalake
         from deltalake.exceptions import CommitFailedError, DeltaError
 
         rows = _as_arrow(entries)
         try:
             for attempt in range(_ATTEMPTS):
                 try:
-                    self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    write_deltalake(str(self.path), rows, mode="append", name="ai_cache", description=__doc__)
+                    self._write(rows)
                     break
-                except CommitFailedError:  # two made the table, or its log was written too often at once
-                    if attempt == _ATTEMPTS - 1:
+                except DeltaError as error:  # two made the table, its log was written too often at once, or it is new
+                    with self._lock:
+                        self._opened = None
+                    if attempt == _ATTEMPTS - 1 or not (isinstance(error, CommitFailedError) or attempt == 0):
                         raise
                     time.sleep(pause(attempt))
             self._tidy()
         except (DeltaError, OSError) as error:
             raise self._unusable("written", error) from error
+
+    def _write(self, rows: pa.Table) -> None:
+        """One commit, through the table as it is open: a path would have its whole log read again, 13 ms."""
+        from deltalake import write_deltalake
+
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._lock:
+            target = self._newest() or str(self.path)
+            write_deltalake(target, rows, mode="append", name="ai_cache", description=__doc__)
 
     def _rows(self, keys: Sequence[CacheKey]) -> list[dict[str, Any]]:
         import pyarrow.compute as pc
