@@ -16,7 +16,16 @@ from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel
 
 from lakehouse.ai.functions import MOST_DETAILS, AiFunction, fenced
-from lakehouse.ai.types import NANOS_PER_DOLLAR, AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender
+from lakehouse.ai.types import (
+    NANOS_PER_DOLLAR,
+    AiEstimate,
+    AiUnavailable,
+    BudgetExceeded,
+    Facts,
+    Outcome,
+    RateLimited,
+    Spender,
+)
 from lakehouse.ai.types import dollars as amount
 from mcp_server.results import Answer
 from mcp_server.runs import Run
@@ -84,12 +93,13 @@ async def _apply(function: AiFunction, name: str | None, key: str | None) -> Cal
 async def _write(function: AiFunction, key: str) -> CallToolResult:
     """Have the model write of one thing; its facts alone where it cannot."""
     facts = await _facts(function, key)
+    if facts is None:
+        return _answer("not_found", f"The lake has no facts about {key}.")
     try:
-        outcome = await _outcome(function, facts)
+        taken, outcome = await _outcome(function, facts)
     except (AiUnavailable, BudgetExceeded, RateLimited) as why:
         current_call().event.code = why.code
         return _answer("facts", f"These are facts from the lake, and no text was written of them. {why}", facts=facts)
-    taken = _taken(function, outcome)
     if outcome.text is None:
         note = f"These are facts from the lake, and no text was written of them. {outcome.reason}"
         return _answer("facts", note, facts=facts, outcome=outcome, taken=taken)
@@ -98,24 +108,25 @@ async def _write(function: AiFunction, key: str) -> CallToolResult:
     return _answer("done", note, facts=facts, outcome=outcome, taken=taken)
 
 
-async def _facts(function: AiFunction, key: str) -> Facts:
+async def _facts(function: AiFunction, key: str) -> Facts | None:
     found = await _ask(function, "facts", 1, keys=[key])
     details = {
         section: (await _ask(function, section, MOST_DETAILS, keys=[key])).records() for section in function.details
     }
-    return function.gather(found.records(), details)[key]
+    return function.gather(found.records(), details).get(key)
 
 
-async def _outcome(function: AiFunction, facts: Facts) -> Outcome:
-    """Apply the function in a thread of its own. A caller that goes away ends it."""
+async def _outcome(function: AiFunction, facts: Facts) -> tuple[dict[str, Any], Outcome]:
+    """Apply the function in a thread of its own; what it took comes first. A caller that goes away ends it."""
     app, call = app_context(), current_call()
-    run: Run[Outcome] = Run(uuid.uuid4().hex[:12], call.principal.name)
+    run: Run[tuple[AiEstimate, Outcome]] = Run(uuid.uuid4().hex[:12], call.principal.name)
     call.event.query_ids.append(run.query_id)
     spender = Spender(run.caller, run.query_id)
 
     def work() -> None:
         try:
             run.enter("asking the model")
+            estimate = app.ai.estimate(function, [facts])
             (outcome,) = app.ai.run(
                 function,
                 [facts],
@@ -126,11 +137,14 @@ async def _outcome(function: AiFunction, facts: Facts) -> Outcome:
         except BaseException as error:  # noqa: BLE001  (whoever waits raises it)
             run.settle(None, error)
         else:
-            run.settle(outcome, None)
+            run.settle((estimate, outcome), None)
 
     threading.Thread(target=work, name="AI function", daemon=True).start()
     await run.follow(call.report)
-    return run.result()
+    estimate, outcome = run.result()
+    call.event.ai_calls += not outcome.cached
+    call.event.ai_usd += outcome.nanos / NANOS_PER_DOLLAR
+    return _taken(function, estimate, outcome), outcome
 
 
 async def _not_found(function: AiFunction, name: str | None, key: str | None) -> CallToolResult:
@@ -171,13 +185,17 @@ def _answer(
     )
 
 
-def _taken(function: AiFunction, outcome: Outcome) -> dict[str, Any]:
-    """The model, the tokens of the call (null where it reported none), what was paid for it now, and the cache."""
+def _taken(function: AiFunction, estimate: AiEstimate, outcome: Outcome) -> dict[str, Any]:
+    """The model, the tokens of its call (null where it reported none), the most that it could cost now, and its cost.
+
+    The tokens of a cached answer are those of the call that made it.
+    """
     return {
         "function": function.name,
         "model": app_context().ai.terms(function).model,
         "input_tokens": outcome.usage and outcome.usage.input_tokens,
         "output_tokens": outcome.usage and outcome.usage.output_tokens,
+        "estimate_usd": estimate.nanos / NANOS_PER_DOLLAR,
         "cost_usd": outcome.nanos / NANOS_PER_DOLLAR,
         "cached": outcome.cached,
     }

@@ -74,7 +74,7 @@ def test_a_dry_run_says_in_few_lines_what_would_be_read_and_run() -> None:
         "refused": None,
         "warnings": ["A sum may wrap around."],
         "advice": ["scored holds it: SELECT 2"],
-            "ai": None,
+        "ai": None,
     }
 
 
