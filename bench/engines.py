@@ -25,7 +25,6 @@ from typing import Any
 
 import anyio
 from mcp.client import Client
-from mcp_server.engines.connect import ConnectEngine
 
 from lakehouse.session import fetch, open_session
 from lakehouse.settings import Runtime, load_settings
@@ -33,6 +32,7 @@ from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
+from mcp_server.engines.connect import ConnectEngine
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery, Principal
