@@ -57,7 +57,8 @@ def text_of(result: Any) -> str:
 async def test_a_summary_comes_with_its_facts_model_tokens_and_cost_and_again_from_the_cache(
     serve: Serve, connect: Connect, models: OpenAiServer
 ) -> None:
-    async with connect(serve()) as client:
+    server = serve()
+    async with connect(server) as client:
         first = await client.call_tool("ai_movie_summary", {"tconst": "tt0031676"})
         title = first.structured_content["facts"]["primaryTitle"]
         again = await client.call_tool("ai_movie_summary", {"title": title})
@@ -66,6 +67,7 @@ async def test_a_summary_comes_with_its_facts_model_tokens_and_cost_and_again_fr
     assert content["facts"]["tconst"] == "tt0031676"
     assert [credit["category"] for credit in content["facts"]["credits"]] == ["director", "actor", "actress"]
     assert content["facts"] == models.calls[0].facts
+    assert COST <= content["ai"].pop("estimate_usd") < 10 * COST
     assert content["ai"] == {
         "function": "ai_movie_summary",
         "model": "gpt-4.1-mini",
@@ -76,8 +78,9 @@ async def test_a_summary_comes_with_its_facts_model_tokens_and_cost_and_again_fr
     }
     assert f"```text\nAbout {title}.\n```" in text_of(first)
     assert "gpt-4.1-mini" in text_of(first)
-    assert again.structured_content["ai"] == {**content["ai"], "cost_usd": 0.0, "cached": True}
+    assert again.structured_content["ai"] == {**content["ai"], "estimate_usd": 0.0, "cost_usd": 0.0, "cached": True}
     assert len(models.calls) == 1
+    assert [(line["ai_calls"], line["ai_usd"]) for line in audit_lines(server)] == [(1, COST), (0, 0.0)]
 
 
 async def test_a_second_function_is_a_tool_by_its_file_alone(
