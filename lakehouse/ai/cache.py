@@ -45,6 +45,9 @@ _FILE_BYTES = 32 * 1024 * 1024
 _KEPT_HOURS = 1
 """How long files that were put together are kept for those who read them; a look-up takes less than a second."""
 
+_PROPERTIES = {"delta.logRetentionDuration": "interval 1 hours", "delta.enableExpiredLogCleanup": "true"}
+"""Each answer may be a commit; nobody asks for old versions, and a log of 30 days would be slow to list."""
+
 _ATTEMPTS = 8
 
 
@@ -213,16 +216,22 @@ class _Table:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock:
             target = self._newest() or str(self.path)
-            write_deltalake(target, rows, mode="append", name="ai_cache", description=__doc__)
+            write_deltalake(
+                target, rows, mode="append", name="ai_cache", description=__doc__, configuration=_PROPERTIES
+            )
 
     def _rows(self, keys: Sequence[CacheKey]) -> list[dict[str, Any]]:
         import pyarrow.compute as pc
+        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
+        # Through deltalake's own file system, which is written in Python, Arrow's threads may still read when the
+        # interpreter ends, and abort it (deltalake 1.6, pyarrow 26: 9 times in 10).
+        files = SubTreeFileSystem(str(self.path), LocalFileSystem())
         with self._lock:
             table = self._newest()
             if table is None:
                 return []
-            data = table.to_pyarrow_dataset()
+            data = table.to_pyarrow_dataset(filesystem=files)
         subjects = [key.subject for key in keys]
         # Hashes are everywhere; subjects come in order where a batch stored them, so that most files are left out.
         near = (pc.field("subject") >= min(subjects)) & (pc.field("subject") <= max(subjects))
@@ -258,7 +267,8 @@ class _Table:
     def _unusable(self, done: str, error: Exception) -> AiUnavailable:
         log.warning("the cache of AI answers could not be %s: %s", done, str(error).split("\n", 1)[0])
         where = "beside the lake" if self.path.name == BESIDE_LAKE else "in the state folder"
-        why = type(error).__name__ if not isinstance(error, OSError) else error.strerror or type(error).__name__
+        # The error's own words hold the path, which is in the log.
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
         return AiUnavailable(
             f"AI functions are off: the answers that were paid for cannot be {done} ({why}). Only whoever runs the "
             f"server can mend that: {self.path.name} {where} has to be readable and writable, with room on its disk, "
