@@ -61,6 +61,13 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path_factory.getbasetemp() / "state"))
 
 
+def pytest_configure() -> None:
+    """No test, and no process that one starts, spends money at a provider that this machine's environment names."""
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "AZURE_OPENAI_")):
+            del os.environ[name]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name and count what was skipped, and why."""
     reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))

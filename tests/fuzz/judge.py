@@ -65,9 +65,20 @@ def judge(sql: str, catalog: guard.Catalog, limits: guard.Limits) -> Judged:
         return Judged(sql, refusal.code, None, spent)
     query = checked.query if isinstance(checked, Explain) else checked
     if isinstance(query, CheckedQuery):
+        _check_ai(query, limits)
         _check_again(query, settings)
         _read_otherwise(query, catalog)
     return Judged(sql, "", checked, spent)
+
+
+def _check_ai(query: CheckedQuery, limits: guard.Limits) -> None:
+    """No engine hears of an AI function, and the text bounds how often those around it are called."""
+    assert not [name for name in query.functions if name.startswith("ai_")], query.sql
+    assert query.limit.rows * len(query.ai) <= limits.ai_calls, query.sent
+    for column in query.ai:
+        added = [name for name in (column.argument, column.key) if name is not None]
+        assert all(query.sql.count(f" AS {name}") == 1 for name in added), query.sql
+        assert not [name for name in added if name in query.sent], query.sent
 
 
 def _check_again(query: CheckedQuery, settings: Mapping[str, Any]) -> None:
@@ -85,7 +96,7 @@ def _read_otherwise(query: CheckedQuery, catalog: guard.Catalog) -> None:
     bare = _TEXTS.sub(lambda text: "``" if text[0][0] == "`" else "''", query.sql)
     assert not re.search(r"--|/\*|;|[@?#$\\]", bare), query.sql
     assert "${" not in query.sql
-    assert not [name for name in _called(bare) if name in functions().refused], query.sql
+    assert not [name for name in _called(bare) if name in functions().refused or name.startswith("ai_")], query.sql
     try:
         root = sqlglot.parse_one(query.sql, dialect="databricks")
     except Exception:  # noqa: BLE001  (what sqlglot cannot read as it stands; the guard's copy is written for it)
