@@ -215,7 +215,8 @@ class _Table:
 
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock:
-            target = self._newest() or str(self.path)
+            # Not brought up to date: an append goes on top of whatever others have committed meanwhile.
+            target = self._table(update=False) or str(self.path)
             write_deltalake(
                 target, rows, mode="append", name="ai_cache", description=__doc__, configuration=_PROPERTIES
             )
@@ -228,7 +229,7 @@ class _Table:
         # interpreter ends, and abort it (deltalake 1.6, pyarrow 26: 9 times in 10).
         files = SubTreeFileSystem(str(self.path), LocalFileSystem())
         with self._lock:
-            table = self._newest()
+            table = self._table(update=True)
             if table is None:
                 return []
             data = table.to_pyarrow_dataset(filesystem=files)
@@ -239,7 +240,8 @@ class _Table:
         found: list[dict[str, Any]] = rows.to_pylist()
         return found
 
-    def _newest(self) -> DeltaTable | None:
+    def _table(self, *, update: bool) -> DeltaTable | None:
+        """The table, None where there is none yet. Holds `_lock`."""
         from deltalake import DeltaTable
 
         log_folder = self.path / "_delta_log"
@@ -248,7 +250,7 @@ class _Table:
         elif self._opened is None or log_folder.stat().st_ino != self._inode:  # the first, or put in another's place
             self._inode = log_folder.stat().st_ino
             self._opened = DeltaTable(str(self.path))
-        else:
+        elif update:
             self._opened.update_incremental()
         return self._opened
 
@@ -257,7 +259,7 @@ class _Table:
         from deltalake.exceptions import CommitFailedError
 
         with self._lock:
-            table = self._newest()
+            table = self._table(update=False)  # as of its own commit, which is the newest that it has to know
             if table is None or len(table.file_uris()) <= _MOST_FILES:
                 return
             with suppress(CommitFailedError):  # another process is doing it
