@@ -13,25 +13,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
-from etl.executors import SPARK_CONFIG, on_executors
+from etl.executors import SPARK_CONFIG, in_threads, on_executors
+from etl.facts import FactSource, table_locations
 from etl.progress import Reporter, Stage
-from lakehouse.ai.functions import EVERY, AiFunction, functions
+from lakehouse.ai.cache import CacheKey
+from lakehouse.ai.calls import Dispatch
+from lakehouse.ai.functions import AiFunction, functions
 from lakehouse.ai.ledger import Limits
 from lakehouse.ai.service import AiService, open_service
 from lakehouse.ai.types import AiEstimate, AiUnavailable, BudgetExceeded, Facts, Outcome, Spender, dollars
-from lakehouse.errors import LakeError, UsageError
-from lakehouse.manifest import read_manifest
-from lakehouse.session import EngineSession, open_session, run_query
+from lakehouse.errors import UsageError
+from lakehouse.session import EngineSession, open_session
 from lakehouse.settings import LoadEngine, Settings
-from lakehouse.storage import Lake, LakeKind
-
-if TYPE_CHECKING:
-    from lakehouse.ai.calls import Dispatch
+from lakehouse.storage import Lake
 
 _CALLER = "imdb-etl"
 
@@ -39,13 +36,13 @@ _FACTS_AT_ONCE = 2_000
 """Keys whose facts one statement fetches: a look-up of many is a scan, which is worth it for many."""
 
 _CHUNK = 100
-"""Calls that are reserved at once."""
+"""Calls that are reserved at once, or more where `_ROUNDS` for each call under way are more."""
+
+_ROUNDS = 12
 
 _CHUNK_SECONDS = 3_600.0
 _HOPELESS = 50
 """So many without an answer in a row, and the run ends: the provider is down, or refuses all of it."""
-
-_MOST_BYTES = 1 << 30
 
 T = TypeVar("T")
 
@@ -97,12 +94,8 @@ def enrich(order: Order, lake: Lake, engine: LoadEngine, settings: Settings, rep
     """
     with ExitStack() as stack:
         service, source = _opened(stack, order, lake, engine, settings)
-        dispatch = None
-        if engine == "spark" and service.provider is not None:
-            spark = source.session.spark
-            dispatch = on_executors(spark, service.provider, settings.ai_call_seconds, settings.ai_concurrency)
-        run = _Run(order, service, dispatch)
-        keys = source.keys()
+        run = _Run(order, service, _dispatch(stack, service, source.session, settings), settings.ai_concurrency)
+        keys = source.keys(order.select, order.rows)
         run.done.keys = len(keys)
         with report.stage(f"{order.function.name}, at most {dollars(run.most)}", total_bytes=len(keys)) as stage:
             try:
@@ -120,7 +113,7 @@ def estimate(order: Order, lake: Lake, engine: LoadEngine, settings: Settings) -
     with ExitStack() as stack:
         service, source = _opened(stack, order, lake, engine, settings)
         total = AiEstimate(0, 0, 0, 0, 0, 0)
-        for keys in _parts(source.keys(), _FACTS_AT_ONCE):
+        for keys in _parts(source.keys(order.select, order.rows), _FACTS_AT_ONCE):
             part = service.estimate(order.function, source.facts(keys))
             total = AiEstimate(
                 total.items + part.items,
@@ -135,12 +128,12 @@ def estimate(order: Order, lake: Lake, engine: LoadEngine, settings: Settings) -
 
 def _opened(
     stack: ExitStack, order: Order, lake: Lake, engine: LoadEngine, settings: Settings
-) -> tuple[AiService, _Source]:
+) -> tuple[AiService, FactSource]:
     """The service with the run's own limits, and the lake; what cannot work is said before an engine is started."""
     service = open_service(settings, lake, limits=Limits.of_batch(settings, order.most_dollars))
     stack.callback(service.close)
     service.terms(order.function)
-    tables = _locations(lake.reachable(settings.links))
+    tables = table_locations(lake.reachable(settings.links))
     folder = stack.enter_context(TemporaryDirectory(prefix="imdb-etl-"))
     config = SPARK_CONFIG if engine == "spark" else {}
     session = stack.enter_context(open_session(engine, config=config, work_dir=folder))
@@ -150,67 +143,24 @@ def _opened(
             continue  # opening one takes Spark a second
         reader = session.spark.read.format("delta").option("versionAsOf", version)
         reader.load(location).createOrReplaceTempView(name)
-    return service, _Source(session, order)
+    return service, FactSource(session, order.function)
 
 
-def _locations(lake: Lake) -> dict[str, tuple[str, int]]:
-    """Where each table lies, and the version that belongs to the others."""
-    manifest = None if lake.kind is LakeKind.CATALOG else read_manifest(lake)
-    if manifest is None:
-        raise LakeError(f"There is no lake at {lake}. Make one with: imdb-etl load --source DIR --lake {lake}")
-    return {name: (lake.table_location(entry.path), entry.version) for name, entry in manifest.tables.items()}
-
-
-class _Source:
-    """What a function is applied to, as an open engine finds it."""
-
-    def __init__(self, session: EngineSession, order: Order) -> None:
-        self.session = session
-        self._order = order
-
-    def keys(self) -> list[str]:
-        """The keys in the order of the selection, each once."""
-        function, select = self._order.function, self._order.select
-        statement = select or function.statements.get(EVERY)
-        if statement is None:
-            raise UsageError(
-                f"{function.name} does not say what all there is. Add --select SQL that gives {function.key}."
-            )
-        columns = self._query(statement, self._order.rows).columns
-        found = list(dict.fromkeys(columns[0].to_pylist() if columns else []))
-        wrong = next((key for key in found if not (isinstance(key, str) and function.is_key(key))), None)
-        if wrong is not None or not columns:
-            raise UsageError(f"--select has to give a {function.key} in its first column; it gave {wrong!r}.")
-        return found
-
-    def facts(self, keys: Sequence[str]) -> list[Facts]:
-        """What the lake knows of some keys, in their order; nothing of those that it does not know."""
-        function = self._order.function
-        listed = ", ".join(f"'{key}'" for key in keys)  # each has the form of a key: no quote is in it
-        rows = {
-            section: _records(self._query(function.statements[section].replace(":keys", listed)))
-            for section in ("facts", *function.details)
-        }
-        found = function.gather(rows.pop("facts"), rows)
-        return [found[key] for key in keys if key in found]
-
-    def _query(self, sql: str, most_rows: int = (1 << 31) - 1) -> Any:
-        from pyspark.errors import PySparkException
-
-        try:
-            return run_query(self.session.spark, sql, most_rows, _MOST_BYTES).table
-        except PySparkException as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UsageError(
-                f"The lake cannot be asked for what the function needs, or for --select: {reason}"
-            ) from error
+def _dispatch(stack: ExitStack, service: AiService, session: EngineSession, settings: Settings) -> Dispatch:
+    """What makes the calls: Spark's executors, or threads of this process where it has none."""
+    if service.provider is None:
+        raise AiUnavailable(str(service.unavailable))
+    if session.kind == "spark":
+        return on_executors(session.spark, service.provider, settings.ai_call_seconds, settings.ai_concurrency)
+    return stack.enter_context(in_threads(service.provider, settings.ai_call_seconds, settings.ai_concurrency))
 
 
 class _Run:
     """One run, chunk by chunk."""
 
-    def __init__(self, order: Order, service: AiService, dispatch: Dispatch | None) -> None:
+    def __init__(self, order: Order, service: AiService, dispatch: Dispatch, calls_at_once: int) -> None:
         self.done = Enriched()
+        self._chunk = max(_CHUNK, _ROUNDS * calls_at_once)
         self.spender = Spender(_CALLER, f"enrich {secrets.token_hex(8)}")
         self.most = round(order.most_dollars * 1_000_000_000)
         self._function = order.function
@@ -223,7 +173,12 @@ class _Run:
     def apply_to(self, keys: Sequence[str], facts: Sequence[Facts], stage: Stage) -> None:
         """Apply the function to what is known of some keys."""
         self.done.unknown += len(keys) - len(facts)
-        for chunk in _parts(facts, _CHUNK):
+        model = self._service.terms(self._function).model
+        # Here once for all: each look goes through all files of the cache, and what it finds stays in memory.
+        self._service.cache.look_up(
+            CacheKey.of(self._function.name, self._function.version, model, fact) for fact in facts
+        )
+        for chunk in _parts(facts, self._chunk):
             self._apply(chunk, stage)
 
     def _apply(self, chunk: Sequence[Facts], stage: Stage) -> None:
@@ -268,20 +223,6 @@ class _Run:
                     f"Given up after {_HOPELESS} calls in a row without an answer; the last: {outcome.reason} Every "
                     "answer so far is kept. Run the same command again when that is mended."
                 )
-
-
-def _records(table: Any) -> list[dict[str, Any]]:
-    """Rows as records that JSON can hold, of the same values that the server gives for the same facts."""
-    return [{name: _json_safe(value) for name, value in row.items()} for row in table.to_pylist()]
-
-
-def _json_safe(value: Any) -> Any:
-    match value:
-        case Decimal():
-            return f"{value:f}"
-        case datetime() | date():
-            return value.isoformat()
-    return value
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -1,7 +1,8 @@
-"""Model calls on Spark's executors: they get requests and give results, and know neither lake, ledger nor cache.
+"""Who makes the calls of a batch: threads of this process, or Spark's executors.
 
-What was reserved is one attempt of each call, so nothing is asked twice: Spark must not repeat a task, and a task that
-is a repetition all the same asks nothing.
+Executors get requests and give results, and know neither lake, ledger nor cache. What was reserved is one attempt of
+each call, so nothing is asked twice: Spark must not repeat a task, and a task that is a repetition all the same asks
+nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.ai.calls import Caller, CallResult, Dispatch
@@ -27,6 +29,32 @@ _RESULTS = (
     "number int, finish string, text string, input_tokens bigint, output_tokens bigint, reason string, billed boolean"
 )
 _LOST = "An executor was lost while it asked the model."
+
+
+_STORE_SECONDS = 0.2
+"""How long answers are gathered before they are stored together: each commit is a file, and one more in the log."""
+
+
+@contextmanager
+def in_threads(provider: ProviderConfig, call_seconds: float, calls_at_once: int) -> Iterator[Dispatch]:
+    """Makes calls in so many threads. Results come in few parts: those that are there after a moment, together."""
+    caller = Caller(open_provider(provider), call_seconds)
+    make = caller.in_threads(calls_at_once)
+
+    def dispatch(
+        requests: Sequence[ModelRequest], deadline: float, stop: threading.Event
+    ) -> Iterator[list[tuple[int, CallResult]]]:
+        left = len(requests)
+        for results in make(requests, deadline, stop):
+            yield results
+            left -= len(results)
+            if left:
+                time.sleep(_STORE_SECONDS)
+
+    try:
+        yield dispatch
+    finally:
+        caller.close()
 
 
 def on_executors(spark: SparkSession, provider: ProviderConfig, call_seconds: float, calls_at_once: int) -> Dispatch:

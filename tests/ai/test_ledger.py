@@ -236,7 +236,7 @@ def test_processes_killed_at_random_moments_overspend_nothing_and_what_they_had_
     bill.touch()
     for round_ in range(6):
         one, other = (hasty(tmp_path, 8, 10, 3, f"{round_}-{seed}") for seed in range(2))
-        until(partial(_has_grown, bill, bill.stat().st_size + chance.randint(10, 120), one))
+        until(partial(_has_grown, bill, bill.stat().st_size + chance.randint(10, 120), one), 60)
         for process in (one, other):
             process.kill()
             process.communicate()
