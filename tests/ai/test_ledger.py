@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -329,6 +330,8 @@ def test_a_full_disk_means_that_nothing_is_spent_until_there_is_room_again(tmp_p
 def test_a_ledger_that_was_taken_away_begins_anew_without_what_was_left_of_it(tmp_path: Path, clock: Clock) -> None:
     ledger = opened(tmp_path, clock, day=100)
     ledger.reserve(ANN, [100])
+    # Somebody died while it was made, and somebody else took away the one file that has a name to be known by.
+    shutil.copy(tmp_path / f"{LEDGER_NAME}-wal", tmp_path / "ai_ledger.new-wal")
     (tmp_path / LEDGER_NAME).unlink()
 
     assert len(ledger.reserve(ANN, [60])) == 1
