@@ -21,6 +21,7 @@ from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from tests import openai_server as replies
 from tests.openai_server import OpenAiServer, Reply, titles
+from tests.server.processes import until
 
 SUMMARY = functions()["ai_movie_summary"]
 COST = 100 * 400 + 20 * 1_600
@@ -248,6 +249,22 @@ def test_whoever_comes_second_waits_for_the_first_ones_answer(make: Make, server
     assert [outcome.text for outcome in found[5]] == [f"About Film {i}." for i in (1, 2, 3)]
     assert len(found) == 6
     assert spent(services[0]) == 3 * COST
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.7, None), (30.0, "About Film 1.")], ids=["too long", "in time"])
+def test_what_was_reserved_for_another_querys_call_is_given_back(
+    make: Make, server: OpenAiServer, seconds: float, text: str | None
+) -> None:
+    server.choose = lambda call: Reply(seconds=2.0 if call.facts["tconst"] == "tt0000001" else 0.0)
+    first = threading.Thread(target=run, args=(make(), films(1), "q1", "first"))
+    first.start()
+    until(lambda: server.calls)
+    service = make()
+    waited, own = run(service, films(2), "q2", "second", deadline_seconds=seconds)
+    first.join()
+    assert (waited.text, waited.nanos, own.text) == (text, 0, "About Film 2.")
+    assert (spent(service, "first"), spent(service, "second")) == (COST, COST)
+    assert len(server.calls) == 2
 
 
 def test_another_process_waits_and_pays_nothing(make: Make, server: OpenAiServer, tmp_path: Path) -> None:
