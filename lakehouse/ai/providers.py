@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
+OutputLimit = Literal["max_completion_tokens", "max_tokens"]
+
+_OPENAIS = re.compile(r"(?:[\w-]+\.)*(?:api\.openai\.com|azure\.com)(?::443)?")
+"""Hosts of OpenAI's regions, and Azure's where it is given as a base URL."""
 _AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
 _CONNECT_SECONDS = 10.0
 _MOST_ANSWER_BYTES = 1_000_000
@@ -54,7 +58,7 @@ class ProviderConfig:
     model: str | None
     azure: bool = False
     api_version: str | None = None
-    output_limit: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    output_limit: OutputLimit = "max_completion_tokens"
 
 
 def configured(settings: Settings) -> ProviderConfig | None:
@@ -65,7 +69,9 @@ def configured(settings: Settings) -> ProviderConfig | None:
     url = (settings.openai_base_url or OPENAI_URL).rstrip("/")
     if url == OPENAI_URL:
         return ProviderConfig("OpenAI", url, key, settings.ai_model) if key else None
-    return ProviderConfig(f"The server at {_host(url)}", url, key, settings.ai_model, output_limit="max_tokens")
+    host = _host(url)
+    limit: OutputLimit = "max_completion_tokens" if _OPENAIS.fullmatch(host) else "max_tokens"
+    return ProviderConfig(f"The server at {host}", url, key, settings.ai_model, output_limit=limit)
 
 
 def open_provider(config: ProviderConfig) -> ModelProvider:

@@ -206,6 +206,10 @@ def test_no_key_is_told_or_logged(
             ("The server at localhost:11434", "http://localhost:11434/v1", "llama3", "max_tokens"),
         ),
         (
+            {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "https://eu.api.openai.com/v1"},
+            ("The server at eu.api.openai.com", "https://eu.api.openai.com/v1", None, "max_completion_tokens"),
+        ),
+        (
             {
                 "OPENAI_API_KEY": "k",
                 "AZURE_OPENAI_ENDPOINT": "https://x.azure.com",
