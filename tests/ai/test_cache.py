@@ -162,6 +162,23 @@ def test_a_writer_killed_at_a_random_moment_leaves_all_that_it_had_stored(tmp_pa
         cache(tmp_path).store({key(first + 999): answer()})
 
 
+def test_who_slept_while_the_log_was_shortened_finds_and_stores_all_the_same(tmp_path: Path) -> None:
+    sleeper, reader = cache(tmp_path), cache(tmp_path)
+    sleeper.store({key(0): answer()})
+    assert key(0) in reader.look_up([key(0), key(1)])
+    table = DeltaTable(str(tmp_path / IN_STATE))
+    table.alter.set_table_properties(
+        {"delta.logRetentionDuration": "interval 0 seconds", "delta.checkpointInterval": "5"}
+    )  # fmt: skip
+    for number in range(1, 13):
+        cache(tmp_path).store({key(number): answer()})
+    assert not (tmp_path / IN_STATE / "_delta_log" / f"{0:020}.json").exists()
+
+    sleeper.store({key(13): answer()})
+    keys = [key(number) for number in range(14)]
+    assert set(reader.look_up(keys)) == set(cache(tmp_path).look_up(keys)) == set(keys)
+
+
 def torn_log(table: Path) -> None:
     commit = table / "_delta_log" / f"{0:020}.json"
     commit.write_bytes(commit.read_bytes()[:40])
