@@ -8,7 +8,7 @@ from typing import Any
 
 from lakehouse.ai.functions import AiFunction
 from lakehouse.ai.service import AiService
-from lakehouse.ai.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender
+from lakehouse.ai.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, dollars
 from mcp_server.ai.resolve import MOST_ROWS, Ask, Meant, Wanted, resolve
 from mcp_server.models import AiColumn, CheckedQuery, ResultSet
 from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, usd, use_of
@@ -79,7 +79,7 @@ def spend(
     total = sum(estimate.nanos for estimate in estimates)
     if len(tasks) > 1 and total > budget_nanos:
         raise BudgetExceeded(
-            f"This query would cost up to ${usd(total):.4f}, and one query may spend ${usd(budget_nanos):.4f}. Ask for "
+            f"This query would cost up to {dollars(total)}, and one query may spend {dollars(budget_nanos)}. Ask for "
             "fewer rows, or for one AI function at a time. Nothing was spent."
         )
     done: list[Done] = []
@@ -106,7 +106,7 @@ class _Reporter:
         self._told = ""
 
     def __call__(self, done: int, of: int, nanos: int) -> None:
-        text = f"{self._name}: {done} of {of}, ${usd(nanos):.4f} so far"
+        text = f"{self._name}: {done} of {of}, {dollars(nanos)} so far"
         self._say("" if text == self._told else text)
         self._told = text
 

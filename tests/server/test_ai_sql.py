@@ -340,7 +340,7 @@ async def test_progress_tells_the_calls_and_their_cost(serve: Serve, models: Ope
         await client.call_tool("execute_spark_sql", arguments, progress_callback=hear)
         await anyio.wait_all_tasks_blocked()
 
-    assert "ai_movie_summary: 3 of 3, $0.0002 so far" in heard
+    assert "ai_movie_summary: 3 of 3, $0.000216 so far" in heard
 
 
 async def test_a_fact_that_gives_orders_changes_nothing(serve: Serve, models: OpenAiServer) -> None:
