@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"imdb-etl: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("imdb-etl: interrupted. Nothing was published; run the same command again.", file=sys.stderr)
+        print("imdb-etl: interrupted. What was there before is unchanged; run the same command again.", file=sys.stderr)
         return 130
     except Exception as error:
         log.debug("the failure in full", exc_info=error)

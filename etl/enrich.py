@@ -8,12 +8,16 @@ maximum and settled as its calls return, so that a killed run pays twice for the
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import TypeVar
 
 from etl.executors import SPARK_CONFIG, in_threads, on_executors
@@ -92,15 +96,18 @@ def enrich(order: Order, lake: Lake, engine: LoadEngine, settings: Settings, rep
 
     Raises AiUnavailable, BudgetExceeded, LakeError, UsageError and EngineUnavailable; what was answered before is kept.
     """
+    ended = threading.Event()
     with ExitStack() as stack:
         service, source = _opened(stack, order, lake, engine, settings)
-        run = _Run(order, service, _dispatch(stack, service, source.session, settings), settings.ai_concurrency)
+        dispatch = _dispatch(stack, service, source.session, settings, ended)
+        run = _Run(order, service, dispatch, settings.ai_concurrency, ended)
         keys = source.keys(order.select, order.rows)
         run.done.keys = len(keys)
         with report.stage(f"{order.function.name}, at most {dollars(run.most)}", total_bytes=len(keys)) as stage:
             try:
-                for some in _parts(keys, _FACTS_AT_ONCE):
-                    run.apply_to(some, source.facts(some), stage)
+                with _gently(ended):
+                    for some in _parts(keys, _FACTS_AT_ONCE):
+                        run.apply_to(some, source.facts(some), stage)
             finally:
                 with suppress(AiUnavailable):  # what went wrong before says it too
                     run.done.charged = service.ledger.charged(run.spender)
@@ -146,19 +153,43 @@ def _opened(
     return service, FactSource(session, order.function)
 
 
-def _dispatch(stack: ExitStack, service: AiService, session: EngineSession, settings: Settings) -> Dispatch:
+@contextmanager
+def _gently(ended: threading.Event) -> Iterator[None]:
+    """The first interruption lets the calls under way end, because they are paid for; the second does not."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        if ended.is_set():
+            raise KeyboardInterrupt
+        ended.set()
+        text = "imdb-etl: waiting for the calls under way, which are paid for. Interrupt again to leave them.\n"
+        os.write(2, text.encode())
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _dispatch(
+    stack: ExitStack, service: AiService, session: EngineSession, settings: Settings, ended: threading.Event
+) -> Dispatch:
     """What makes the calls: Spark's executors, or threads of this process where it has none."""
     if service.provider is None:
         raise AiUnavailable(str(service.unavailable))
     if session.kind == "spark":
         return on_executors(session.spark, service.provider, settings.ai_call_seconds, settings.ai_concurrency)
-    return stack.enter_context(in_threads(service.provider, settings.ai_call_seconds, settings.ai_concurrency))
+    at_once = settings.ai_concurrency
+    return stack.enter_context(in_threads(service.provider, settings.ai_call_seconds, at_once, ended))
 
 
 class _Run:
     """One run, chunk by chunk."""
 
-    def __init__(self, order: Order, service: AiService, dispatch: Dispatch, calls_at_once: int) -> None:
+    def __init__(
+        self, order: Order, service: AiService, dispatch: Dispatch, calls_at_once: int, ended: threading.Event
+    ) -> None:
         self.done = Enriched()
         self._chunk = max(_CHUNK, _ROUNDS * calls_at_once)
         self.spender = Spender(_CALLER, f"enrich {secrets.token_hex(8)}")
@@ -166,6 +197,7 @@ class _Run:
         self._function = order.function
         self._service = service
         self._dispatch = dispatch
+        self._ended = ended
         self._in_vain = 0
         self._items = 0
         self._spent = 0
@@ -204,6 +236,9 @@ class _Run:
             self._apply(chunk[: len(chunk) // 2], stage)
             self._apply(chunk[len(chunk) // 2 :], stage)
             return
+        if self._ended.is_set():
+            self._note([outcome for outcome in outcomes if outcome.text])
+            raise KeyboardInterrupt
         self._note(outcomes)
         self._service.cache.check()
 

@@ -36,8 +36,13 @@ _STORE_SECONDS = 0.2
 
 
 @contextmanager
-def in_threads(provider: ProviderConfig, call_seconds: float, calls_at_once: int) -> Iterator[Dispatch]:
-    """Makes calls in so many threads. Results come in few parts: those that are there after a moment, together."""
+def in_threads(
+    provider: ProviderConfig, call_seconds: float, calls_at_once: int, ended: threading.Event
+) -> Iterator[Dispatch]:
+    """Makes calls in so many threads, and begins none once `ended` is set.
+
+    Results come in few parts: those that are there after a moment, together.
+    """
     caller = Caller(open_provider(provider), call_seconds)
     make = caller.in_threads(calls_at_once)
 
@@ -46,6 +51,8 @@ def in_threads(provider: ProviderConfig, call_seconds: float, calls_at_once: int
     ) -> Iterator[list[tuple[int, CallResult]]]:
         left = len(requests)
         for results in make(requests, deadline, stop):
+            if ended.is_set():
+                stop.set()
             yield results
             left -= len(results)
             if left:

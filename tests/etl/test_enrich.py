@@ -62,6 +62,7 @@ def environment(server: OpenAiServer, tmp_path: Path) -> dict[str, str]:
     return {
         "IMDB_STATE_DIR": str(tmp_path / "state"), "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "",
         "AZURE_OPENAI_ENDPOINT": "", "IMDB_AI_INPUT_PRICE": "0.40", "IMDB_AI_OUTPUT_PRICE": "1.60",
+        "TMPDIR": str(tmp_path),
     }  # fmt: skip
 
 
@@ -187,6 +188,24 @@ def test_a_killed_run_pays_twice_for_the_calls_under_way_and_no_more_and_the_led
     asked = Counter(titles(server.calls))
     assert (len(asked), set(asked.values()), sum(asked.values())) == (270, {1, 2}, 278)
     assert charged(tmp_path) == (270 * CALL_NANOS, reserved)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_lets_the_calls_under_way_end_and_reserves_nothing_any_more(
+    number: signal.Signals, lake: Path, server: OpenAiServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    server.usual = replace(OK, seconds=1)
+    run = started(lake, environment)
+    until(lambda: len(server.calls) == 8, 60)
+    run.send_signal(number)
+    _, said = run.communicate(timeout=60)
+
+    assert run.returncode == 130
+    lines = said.decode().splitlines()
+    assert lines[0].startswith("imdb-etl: waiting for the calls under way")
+    assert lines[-2] == "270 asked for: 8 written; 0 in the cache before. Cost: $0.000576."
+    assert lines[-1].startswith("imdb-etl: interrupted.")
+    assert (len(server.calls), len(kept(lake)), charged(tmp_path)) == (8, 8, (8 * CALL_NANOS, 0))
 
 
 def test_a_provider_that_answers_nothing_ends_the_run_and_costs_nothing(
