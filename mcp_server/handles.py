@@ -170,8 +170,7 @@ class Handles:
     def _database(self) -> Iterator[sqlite3.Connection]:
         """One transaction on a connection of its own, so that any thread may ask."""
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._make_file()
             with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute(_SCHEMA)
@@ -179,6 +178,14 @@ class Handles:
                     yield database
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(str(error)) from error
+
+    def _make_file(self) -> None:
+        """Make the file for its owner alone, once: closing it gives back all locks that this process has on it."""
+        with self._opening:
+            if not self._file.exists():
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with contextlib.suppress(FileExistsError):  # another process was faster
+                    os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _unusable(self, why: str) -> HandlesUnusableError:
         return HandlesUnusableError(
