@@ -28,12 +28,9 @@ HONEST = Path(__file__).parent.parent / "data" / "guard" / "own-honest.jsonl"
 STATEMENTS = [
     line["sql"] for line in map(json.loads, HONEST.read_text("utf-8").splitlines()) if line["class"] == "ai-ok"
 ]
-ELSEWHERE = [
-    """WITH best AS (SELECT * FROM movies_with_ratings ORDER BY averageRating DESC, tconst LIMIT 3)
-       SELECT *, ai_movie_summary(primaryTitle) FROM best ORDER BY tconst""",
-    """SELECT primaryTitle, ai_movie_summary(primaryTitle), primaryName, ai_person_summary(primaryName) AS p
-       FROM movie_cast ORDER BY tconst, ordering LIMIT 4""",
-]
+ELSEWHERE = """WITH c AS (SELECT * FROM movie_cast WHERE tconst < 'tt0050000')
+SELECT *, ai_movie_summary(primaryTitle), ai_person_summary(primaryName) AS p
+FROM c ORDER BY tconst, ordering LIMIT 4"""
 """Asked of every engine, and answered alike."""
 
 
@@ -87,14 +84,15 @@ async def test_a_warehouse_and_spark_answer_as_the_embedded_engine_does(
     answers = {}
     for name, each in (("embedded", engine), ("warehouse", warehouse), ("spark", spark)):
         async with opened(each, tmp_path / name) as client:
-            answers[name] = [await run(client, sql) for sql in ELSEWHERE]
+            answers[name] = await run(client, ELSEWHERE)
     warehouse.close()
     spark.close()
 
-    assert [text_of(found) for found in answers["warehouse"] if found.is_error] == []
-    for found, *others in zip(*answers.values(), strict=True):
-        for other in others:
-            assert other.structured_content["rows"] == found.structured_content["rows"]
-            assert other.structured_content["columns"] == found.structured_content["columns"]
-            assert other.structured_content["ai"]["calls"] == found.structured_content["ai"]["calls"]
+    found = answers.pop("embedded").structured_content
+    assert found["ai"]["calls"] == len(models.calls) / 3 > 4
+    for name, answer in answers.items():
+        assert not answer.is_error, f"{name}: {text_of(answer)}"
+        assert answer.structured_content["rows"] == found["rows"]
+        assert answer.structured_content["columns"] == found["columns"]
+        assert answer.structured_content["ai"] == found["ai"]
     assert not [sql for sql in warehouse.warehouse.service.statements if "ai_movie_summary" in sql]

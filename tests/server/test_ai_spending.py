@@ -19,7 +19,7 @@ from tests.openai_server import OpenAiServer, Received, Reply, serving
 from tests.server.lakes import make_lake
 from tests.server.processes import descendants, gone, python, until
 
-PROCESSES, CALLERS, STATEMENTS = 3, 17, 6
+PROCESSES, CALLERS, STATEMENTS = 3, 17, 4
 KILLED_AFTER = (12, 45)
 """At which calls of the model those who call it are killed, and others take their places."""
 
