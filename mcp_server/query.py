@@ -19,7 +19,15 @@ import anyio.to_thread
 
 from lakehouse.ai.service import AiService, open_service
 from lakehouse.ai.types import Spender
-from lakehouse.errors import EngineLacks, EngineUnavailable, QueryError, QueryFailed, Refused, ResourceLimit
+from lakehouse.errors import (
+    EngineLacks,
+    EngineUnavailable,
+    QueryCancelled,
+    QueryError,
+    QueryFailed,
+    Refused,
+    ResourceLimit,
+)
 from lakehouse.session import Stage
 from lakehouse.settings import Settings
 from mcp_server import results
@@ -291,7 +299,6 @@ class QueryService:
         from mcp_server import guard
 
         run, engine, numbers = way.run, way.engine, itertools.count(1)
-        catalog = catalog_of(engine, way.tables)
 
         def left() -> float:
             return max(query.deadline_seconds - run.elapsed_seconds, _LEAST_SECONDS)
@@ -302,7 +309,7 @@ class QueryService:
             checked = guard.template(
                 template,
                 arguments,
-                catalog=catalog,
+                catalog=catalog_of(engine, way.tables),
                 limits=guard.Limits(rows, _OWN_SQL_BYTES, left()),
                 principal=query.principal,
                 read=self._reader(run, engine, way.tables, query_id),
@@ -312,11 +319,12 @@ class QueryService:
                 answered, checked.limit, self._own_caps, results.Origin(query_id, engine.name, run.elapsed_ms)
             )
 
-        def say(progress: str) -> None:
-            run.enter(progress) if progress else run.raise_if_cancelled()
-
         spender = Spender(run.caller, run.query_id)
-        found, use = self._ai.apply(found, query, ask=ask, spender=spender, left=left, say=say)
+        try:
+            found, use = self._ai.apply(found, query, ask=ask, spender=spender, left=left, say=run.enter)
+        except QueryCancelled:
+            way.event.ai_usd += self._ai.charged_usd(spender)  # at most, for what is under way ends by itself
+            raise
         way.event.ai_calls += use.calls
         way.event.ai_usd += use.cost_usd
         return found, use

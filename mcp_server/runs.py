@@ -80,10 +80,10 @@ class Run(Generic[T]):
             self._stop, self._waits_for = stop, waits_for
 
     def enter(self, stage: str) -> None:
-        """Begin a stage. Raises QueryCancelled once cancelled."""
+        """Begin a stage; an empty one is the same as before. Raises QueryCancelled once cancelled."""
         with self._changed:
             self.raise_if_cancelled()
-            self.stages.append(stage)
+            self.stages += [stage] if stage else []
         self._tell()
 
     def raise_if_cancelled(self) -> None:

@@ -17,7 +17,7 @@ from lakehouse.settings import Settings
 from mcp_server.ai.apply import prepare, spend, written
 from mcp_server.ai.resolve import Ask
 from mcp_server.models import CheckedQuery, ResultSet
-from mcp_server.results.ai import AiPlan, AiUse, plan_of
+from mcp_server.results.ai import AiPlan, AiUse, plan_of, usd
 
 __all__ = ["Ai", "key_columns"]
 
@@ -57,6 +57,13 @@ class Ai:
                 note=str(why),
             )
         return plan_of(names, list(dict.fromkeys(models)), _sum(parts), self._budget_nanos)
+
+    def charged_usd(self, spender: Spender) -> float:
+        """What a query has been charged so far, calls under way at their maximum; 0 where the ledger does not tell."""
+        try:
+            return usd(self._service.ledger.charged(spender))
+        except AiUnavailable:
+            return 0.0
 
     def apply(
         self,

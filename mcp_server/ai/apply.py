@@ -92,7 +92,7 @@ def spend(
         except (AiUnavailable, BudgetExceeded, RateLimited) as refusal:
             if not any(each.use.calls for each in done):
                 raise
-            outcomes = [Outcome(None, str(refusal), cached=True, usage=None, nanos=0) for _ in items]
+            outcomes = [Outcome(None, str(refusal), cached=False, usage=None, nanos=0) for _ in items]
         by_key = dict(zip(task.facts, outcomes, strict=True))
         done.append(Done(by_key, _use(task, service.terms(task.function).model, by_key, estimate.nanos)))
     return tuple(done)
@@ -112,7 +112,7 @@ class _Reporter:
 
 
 def _use(task: Task, model: str, outcomes: Mapping[str, Outcome], most: int) -> AiFunctionUse:
-    made = [outcome for outcome in outcomes.values() if not outcome.cached]
+    made = [each for each in outcomes.values() if not each.cached and (each.text or each.usage or each.nanos)]
     usages = [outcome.usage for outcome in made if outcome.usage is not None]
     return AiFunctionUse(
         function=task.function.name,
@@ -120,7 +120,7 @@ def _use(task: Task, model: str, outcomes: Mapping[str, Outcome], most: int) -> 
         columns=[column.name for column in task.columns],
         items=len(outcomes),
         calls=len(made),
-        cached=sum(outcome.cached and outcome.text is not None for outcome in outcomes.values()),
+        cached=sum(outcome.cached for outcome in outcomes.values()),
         failed=sum(outcome.text is None for outcome in outcomes.values()),
         input_tokens=sum(usage.input_tokens for usage in usages),
         output_tokens=sum(usage.output_tokens for usage in usages),
@@ -150,13 +150,15 @@ def written(
             names[column.argument] = column.name
             nulls += _nulls(column.name, [reason for _, reason in cells])
     hidden = {column.key for column in query.ai}
-    kept = [index for index, name in enumerate(table.column_names) if name not in hidden]
-    columns = [texts.get(name, table.column(index)) for index in kept for name in [table.column_names[index]]]
-    shown = [names.get(table.column_names[index], table.column_names[index]) for index in kept]
-    types = tuple("string" if table.column_names[index] in texts else found.types[index] for index in kept)
+    kept = [
+        (texts.get(name, cells), names.get(name, name), "string" if name in texts else kind)
+        for name, cells, kind in zip(table.column_names, table.columns, found.types, strict=True)
+        if name not in hidden
+    ]
+    rows = pa.Table.from_arrays([cells for cells, _, _ in kept], names=[name for _, name, _ in kept])
     use = use_of([result.use for result in done], nulls)
-    rows = replace(found, table=pa.Table.from_arrays(columns, names=shown), types=types)
-    return replace(rows, warnings=(*found.warnings, *use.warnings)), use
+    types = tuple(kind for _, _, kind in kept)
+    return replace(found, table=rows, types=types, warnings=(*found.warnings, *use.warnings)), use
 
 
 def _cell(meant: Meant, outcomes: Mapping[str, Outcome]) -> tuple[str | None, str | None]:

@@ -15,8 +15,8 @@ _SHOWN_REASONS = 3
 class AiFunctionUse(BaseModel):
     """One function: what it was applied to, and what that took.
 
-    `items` are different things; `calls` of them were asked of the model, `cached` were answered before, and `failed`
-    gave no text. Tokens and dollars are of the calls alone; `estimate_usd` is the most that could have been charged.
+    `items` are different things; `calls` of them a model answered or charged for, `cached` were answered before, and
+    `failed` gave no text. Tokens and dollars are of the calls alone; `estimate_usd` is the most that could be charged.
     """
 
     function: str

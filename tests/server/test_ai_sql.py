@@ -324,6 +324,7 @@ async def test_a_cancelled_query_begins_no_further_call(serve: Serve, models: Op
     assert running.structured_content["status"] == "running"
     assert stopped.structured_content["state"] == "cancelled"
     assert ended.is_error
+    assert max(line["ai_usd"] for line in audit_lines(server)) > 2 * CALL_USD  # charged at their maximum
     models.close()
     until(lambda: models.most_at_once == 2)
     assert len(models.calls) == 2
