@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     ai_output_price: float | None = Field(
         None, ge=0, description="Price of `IMDB_AI_MODEL`, in US dollars per million output tokens."
     )
-    ai_max_rows: int = Field(50, ge=1, le=100, description="Rows that one query may apply AI functions to.")
+    ai_max_rows: int = Field(50, ge=1, le=100, description="Rows, times AI functions, of one query.")
     ai_query_budget: float = Field(0.25, ge=0, description="What one query may spend on AI functions, in US dollars.")
     ai_caller_hour_budget: float = Field(0.5, ge=0, description="What one caller may spend within an hour.")
     ai_caller_day_budget: float = Field(2.0, ge=0, description="What one caller may spend within a day (UTC).")

@@ -56,7 +56,10 @@ class Toolbox:
 class LakehouseServer(MCPServer[Any]):
     """The SDK's server with one wrapper around every tool call, and a warm-up behind the handshake."""
 
-    def __init__(self, settings: Settings, make_engines: Callable[[], Sequence[Engine]]) -> None:
+    def __init__(
+        self, settings: Settings, make_engines: Callable[[], Sequence[Engine]], lake: Lake | None = None
+    ) -> None:
+        """`lake` is what answers of AI functions are kept beside; where it is None, in the state folder."""
         super().__init__(
             NAME,
             version=version(PACKAGE),
@@ -66,6 +69,7 @@ class LakehouseServer(MCPServer[Any]):
         )
         self._lake_settings = settings
         self._make_engines = make_engines
+        self._lake = lake
         self._toolbox: Toolbox | None = None
         self._assembly = threading.Lock()
         self._warming = False
@@ -77,7 +81,7 @@ class LakehouseServer(MCPServer[Any]):
         """Put together when it is first asked for; afterwards the same."""
         with self._assembly:
             if self._toolbox is None:
-                self._toolbox = _assemble(self._lake_settings, self._make_engines())
+                self._toolbox = _assemble(self._lake_settings, self._make_engines(), self._lake)
             return self._toolbox
 
     async def list_tools(self) -> list[ListedTool]:
@@ -161,11 +165,11 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
         ) from error
     if lake.directory is None:
         engines = engines_of(settings, lake)  # now, because one may refuse such a lake
-        return LakehouseServer(settings, lambda: engines)
-    return LakehouseServer(settings, lambda: engines_of(settings, lake))
+        return LakehouseServer(settings, lambda: engines, lake)
+    return LakehouseServer(settings, lambda: engines_of(settings, lake), lake)
 
 
-def _assemble(settings: Settings, engines: Sequence[Engine]) -> Toolbox:
+def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) -> Toolbox:
     from lakehouse.ai.service import open_service
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user
@@ -175,7 +179,7 @@ def _assemble(settings: Settings, engines: Sequence[Engine]) -> Toolbox:
     from mcp_server.tools import TOOLS, AppContext, build
     from mcp_server.tools.profile import Profiles
 
-    ai = open_service(settings, Lake.parse(settings.lake) if settings.lake else None)
+    ai = open_service(settings, lake)
     service = QueryService(engines, settings, ai)
     background = Background(Handles(settings.state, settings.handle_minutes * 60))
     audit = AuditLog(settings.audit_path)

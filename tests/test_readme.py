@@ -38,7 +38,7 @@ def test_every_page_that_is_linked_exists() -> None:
 def test_every_command_in_the_readme_is_run_by_a_test_or_by_ci() -> None:
     fenced = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
     assert sorted(fenced) == sorted(command for _, command in BLOCKS)
-    assert set(COMMANDS) == {"demo", "test", "use", "download", "serve", "bench"}
+    assert set(COMMANDS) == {"demo", "test", "use", "ai", "download", "serve", "bench"}
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,13 @@ def test_the_programs_do_what_the_readme_says(clone: Path) -> None:
     done = run(COMMANDS["use"], clone)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Allowed" in done.stdout
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_cost_of_an_ai_function_is_told_without_a_call(clone: Path) -> None:
+    done = run(COMMANDS["ai"].replace("--lake lake", "--lake demo-lake/lake"), clone)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"500 calls would cost at most \$0\.\d+ .*Nothing was called\.", done.stdout)
 
 
 @pytest.mark.usefixtures("demo")
