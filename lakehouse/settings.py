@@ -100,17 +100,19 @@ class Settings(BaseSettings):
         None, description="Model, or Azure deployment, of all AI functions. Default: what each function's file names."
     )
     ai_input_price: float | None = Field(
-        None, ge=0, description="Price of `IMDB_AI_MODEL`, in US dollars per million input tokens."
+        None, ge=0, le=1e6, description="Price of `IMDB_AI_MODEL`, in US dollars per million input tokens."
     )
     ai_output_price: float | None = Field(
-        None, ge=0, description="Price of `IMDB_AI_MODEL`, in US dollars per million output tokens."
+        None, ge=0, le=1e6, description="Price of `IMDB_AI_MODEL`, in US dollars per million output tokens."
     )
     ai_max_rows: int = Field(50, ge=1, le=100, description="Rows, times AI functions, of one query.")
-    ai_query_budget: float = Field(0.25, ge=0, description="What one query may spend on AI functions, in US dollars.")
-    ai_caller_hour_budget: float = Field(0.5, ge=0, description="What one caller may spend within an hour.")
-    ai_caller_day_budget: float = Field(2.0, ge=0, description="What one caller may spend within a day (UTC).")
-    ai_day_budget: float = Field(10.0, ge=0, description="What all callers may spend within a day (UTC).")
-    ai_month_budget: float = Field(100.0, ge=0, description="What all callers may spend within a month (UTC).")
+    ai_query_budget: float = Field(
+        0.25, ge=0, le=1e9, description="What one query may spend on AI functions, in US dollars."
+    )
+    ai_caller_hour_budget: float = Field(0.5, ge=0, le=1e9, description="What one caller may spend within an hour.")
+    ai_caller_day_budget: float = Field(2.0, ge=0, le=1e9, description="What one caller may spend within a day (UTC).")
+    ai_day_budget: float = Field(10.0, ge=0, le=1e9, description="What all callers may spend within a day (UTC).")
+    ai_month_budget: float = Field(100.0, ge=0, le=1e9, description="What all callers may spend within a month (UTC).")
     ai_queries_per_hour: int = Field(10, ge=0, description="AI queries of one caller within an hour.")
     ai_concurrency: int = Field(8, ge=1, le=64, description="Model calls of one query that are under way at once.")
     ai_call_seconds: float = Field(30.0, gt=0, le=600, description="Time that one model call may take.")

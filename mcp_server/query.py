@@ -22,7 +22,6 @@ from lakehouse.ai.types import Spender
 from lakehouse.errors import (
     EngineLacks,
     EngineUnavailable,
-    QueryCancelled,
     QueryError,
     QueryFailed,
     Refused,
@@ -112,7 +111,7 @@ class QueryService:
         self._settings = settings
         self._ai = Ai(ai or open_service(settings, None), settings)
         self._caps = results.Caps(settings.max_result_bytes, settings.max_cell_chars)
-        self._own_caps = results.Caps(_OWN_BYTES, min(settings.max_cell_chars, _OWN_CELL_CHARS))
+        self._own_caps = results.Caps(_OWN_BYTES, _OWN_CELL_CHARS)
         self._runner = Runner(
             Places(settings.max_concurrent_queries, settings.max_queries_per_caller, settings.query_timeout_seconds)
         )
@@ -322,7 +321,7 @@ class QueryService:
         spender = Spender(run.caller, run.query_id)
         try:
             found, use = self._ai.apply(found, query, ask=ask, spender=spender, left=left, say=run.enter)
-        except QueryCancelled:
+        except BaseException:
             way.event.ai_usd += self._ai.charged_usd(spender)  # at most, for what is under way ends by itself
             raise
         way.event.ai_calls += use.calls

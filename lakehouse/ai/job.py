@@ -27,8 +27,12 @@ from lakehouse.ai.types import (
 MOST_TEXT_CHARS = 4_000
 """Length of an answer; no function asks for so much."""
 
-# Control characters but the line break, and marks that make text read otherwise than it is stored (Unicode TR 9).
-_UNSHOWN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+# Control characters but the line break; marks that make text read otherwise than it is stored (Unicode TR 9); and what
+# a person does not see and a model reads: tags, and marks of no width but the joiners that scripts and emoji need.
+_UNSHOWN = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
+    r"\ufeff\U000e0000-\U000e007f]+"
+)
 
 _NOTHING = "The model answered with nothing."
 _REASONS = {"refused": "The model refused to answer.", "empty": _NOTHING}

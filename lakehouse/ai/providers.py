@@ -33,8 +33,10 @@ _AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
 _CONNECT_SECONDS = 10.0
 _MOST_ANSWER_BYTES = 1_000_000
 """Larger answers are not read to their end: output tokens are bounded, so it is none."""
+_MOST_TOKENS = 10_000_000
+"""In one call. No model takes so many."""
 
-_NOT_BILLED = frozenset({401, 403, 404, 405, 409, 413, 422, 429})
+_NOT_BILLED = frozenset({401, 402, 403, 404, 405, 409, 413, 422, 429})
 _NOT_REPEATED = frozenset({501, 504, 505})
 """504 is a gateway's time-out: what stands behind it may have answered, and billed."""
 _CODE = re.compile(r"[a-zA-Z0-9_.-]{1,60}")
@@ -76,6 +78,7 @@ def configured(settings: Settings) -> ProviderConfig | None:
 
 def open_provider(config: ProviderConfig) -> ModelProvider:
     """A provider, not yet connected. Raises AiUnavailable where its packages are not installed."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it writes whole URLs, and one may hold a password
     try:
         return OpenAiProvider(config)
     except ImportError as error:
@@ -137,7 +140,7 @@ class OpenAiProvider:
         if code == "content_filter":
             return Completion("refused", None, None)
         status = error.status_code
-        log.warning("%s answered %d: %s", self.name, status, _without(self._config.key, error.message)[:500])
+        log.warning("%s answered %d: %r", self.name, status, _without(self._config.key, error.message)[:500])
         text = f"{self.name} answered {status}{f' ({code})' if code else ''}."
         if status >= 500:
             repeated = status not in _NOT_REPEATED
@@ -215,7 +218,7 @@ def _completion(shown: str, answer: bytes) -> Completion:
         choice = found["choices"][0]
         text, refusal = choice["message"].get("content"), choice["message"].get("refusal")
         finish = choice.get("finish_reason")
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CallFailedError(f"{shown} answered with something that is no chat completion.", billed=True) from error
     usage = _usage(found.get("usage"))
     if finish == "content_filter" or refusal:
@@ -229,9 +232,14 @@ def _usage(found: Any) -> Usage | None:
     if not isinstance(found, dict):
         return None
     match found.get("prompt_tokens"), found.get("completion_tokens"):
-        case int(given), int(written) if given >= 0 and written >= 0:
+        case int(given), int(written) if _is_count(given) and _is_count(written):
             return Usage(given, written)
     return None
+
+
+def _is_count(tokens: int) -> bool:
+    """Whether that can be a number of tokens. What cannot is no report, and such a call counts at its maximum."""
+    return not isinstance(tokens, bool) and 0 <= tokens <= _MOST_TOKENS
 
 
 def _retry_after(headers: Any) -> float | None:

@@ -73,6 +73,11 @@ class AiService:
         return self._open_cache()
 
     @property
+    def has_called(self) -> bool:
+        """Whether this process may have called a model."""
+        return self._caller is not None
+
+    @property
     def unavailable(self) -> str | None:
         """Why no function can be applied: a sentence, or None where nothing speaks against it."""
         return None if self.provider else _NO_PROVIDER

@@ -62,19 +62,19 @@ def resolve(function: AiFunction, wanted: Iterable[Wanted], ask: Ask) -> dict[Wa
     for each, text in texts.items():
         if function.is_key(text):
             meant[each] = Meant(text) if text in names else Meant(None, f"There is no {function.key} {text}.")
-        elif each.key is not None and names.get(each.key) == text:
+        elif each.key is not None and text in names.get(each.key, ()):
             meant[each] = Meant(each.key)
     left = {each: text for each, text in texts.items() if each not in meant}
     return {**meant, **_by_name(function, left, ask)}
 
 
-def _names_of(function: AiFunction, texts: Mapping[Wanted, str], ask: Ask) -> dict[str, str]:
-    """The names of the keys that are meant, or that rows have."""
+def _names_of(function: AiFunction, texts: Mapping[Wanted, str], ask: Ask) -> dict[str, frozenset[str]]:
+    """What the keys that are meant, or that rows have, are called: all texts that stand beside them."""
     keys = {key for each, text in texts.items() if (key := text if function.is_key(text) else each.key)}
     if not keys:
         return {}
     found = ask(function.statements["by_key"], {"keys": sorted(keys)}, MOST_ROWS)
-    return {str(row[0]): str(row[1]) for row in found.rows}
+    return {str(row[0]): frozenset(cell for cell in row[1:] if isinstance(cell, str)) for row in found.rows}
 
 
 def _by_name(function: AiFunction, texts: Mapping[Wanted, str], ask: Ask) -> dict[Wanted, Meant]:
@@ -94,6 +94,9 @@ def _one(function: AiFunction, each: Wanted, text: str, keys: list[str], *, comp
     """The one of several things of a name that a row is about."""
     if each.key in keys:
         return Meant(each.key)
+    if each.key is not None:
+        said = f"This row is about {each.key}, which is not called {text[:_SHOWN_CHARS]!r}"
+        return Meant(None, f"{said}: use its {function.key} as the argument.")
     if len(keys) == 1 and complete:
         return Meant(keys[0])
     called = f"called {text[:_SHOWN_CHARS]!r}"

@@ -142,7 +142,7 @@ async def _outcome(function: AiFunction, facts: Facts) -> tuple[dict[str, Any], 
     threading.Thread(target=work, name="AI function", daemon=True).start()
     await run.follow(call.report)
     estimate, outcome = run.result()
-    call.event.ai_calls += not outcome.cached
+    call.event.ai_calls += not outcome.cached and bool(outcome.text or outcome.usage or outcome.nanos)
     call.event.ai_usd += outcome.nanos / NANOS_PER_DOLLAR
     return _taken(function, estimate, outcome), outcome
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from mcp_types import CallToolResult
 from pydantic import ValidationError
 
 from lakehouse.ai.service import AiService
+from lakehouse.ai.types import NANOS_PER_DOLLAR, AiUnavailable, Spender
 from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
 from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
@@ -46,6 +48,15 @@ class AppContext:
     profiles: Profiles
     audit: AuditLog
     principal: Principal
+
+    def charged_usd(self, event: AuditEvent) -> float:
+        """What a call that its caller has left was charged so far, in dollars: what is under way at its maximum."""
+        if not self.ai.has_called:
+            return 0.0
+        with suppress(AiUnavailable):  # the ledger itself has it, once it can be read again
+            nanos = [self.ai.ledger.charged(Spender(event.caller, query_id)) for query_id in event.query_ids]
+            return sum(nanos) / NANOS_PER_DOLLAR
+        return event.ai_usd
 
     def audit_malformed(self, params: Mapping[str, Any] | None) -> None:
         """Leave the line of a call whose name is no text or whose arguments are no object."""
@@ -116,6 +127,7 @@ async def call(
         result: CallToolResult = await tools[name].run(arguments, context, convert_result=True)
     except anyio.get_cancelled_exc_class():
         event.verdict = "cancelled"
+        event.ai_usd = app.charged_usd(event)
         raise
     except MCPError as error:
         event.verdict, event.code = "bad_request", str(error.error.code)

@@ -117,6 +117,8 @@ def test_an_identity_that_cannot_sign_in_is_a_failure_that_costs_nothing(
         (Reply(text="Free?", usage=None), Completion("stop", "Free?", None)),
         (Reply(text="Free?", usage={"prompt_tokens": -5, "completion_tokens": 1}), Completion("stop", "Free?", None)),
         (Reply(text="Free?", usage={"prompt_tokens": "9"}), Completion("stop", "Free?", None)),
+        (Reply(text="Free?", usage={"prompt_tokens": True, "completion_tokens": 1}), Completion("stop", "Free?", None)),
+        (Reply(text="A?", usage={"prompt_tokens": 10**20, "completion_tokens": 1}), Completion("stop", "A?", None)),
     ],
 )
 def test_an_answer_is_read_for_what_it_is(
@@ -142,6 +144,7 @@ def test_an_answer_is_read_for_what_it_is(
         (replies.NO_COMPLETION, False, True, False),
         (Reply(raw=b'{"choices": [{"message": null}]}'), False, True, False),
         (Reply(raw=b" " * 2_000_000), False, True, False),
+        (Reply(raw=b"[" * 200_000), False, True, False),
     ],
 )
 def test_a_failure_says_whether_it_may_be_repeated_and_whether_it_may_be_billed(

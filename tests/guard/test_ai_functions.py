@@ -85,6 +85,27 @@ def test_the_arguments_own_words_stand_where_the_function_stood(
         ("SELECT ai_movie_summary(t) FROM (SELECT primaryTitle AS t, tconst FROM movies_delta) AS x", "`x`"),
         ("SELECT ai_movie_summary(t) FROM (SELECT primaryTitle AS t, tconst FROM movies_delta)", ""),
         ("WITH f AS (SELECT * FROM movies_delta) SELECT ai_movie_summary(primaryTitle) FROM f", "`f`"),
+        (
+            (
+                "WITH f AS (SELECT m.*, r.numVotes FROM movies_delta m JOIN ratings_delta r ON r.tconst = m.tconst) "
+                "SELECT ai_movie_summary(primaryTitle) FROM f"
+            ),
+            "`f`",
+        ),
+        (
+            (
+                "WITH f AS (SELECT * FROM movies_delta JOIN ratings_delta USING (tconst)) "
+                "SELECT ai_movie_summary(primaryTitle) FROM f"
+            ),
+            "`f`",
+        ),
+        (
+            (
+                "SELECT ai_movie_summary(primaryTitle) FROM movies_delta m JOIN ratings_delta r USING (tconst) "
+                "JOIN principals_delta p ON p.tconst = m.tconst"
+            ),
+            "`m`",
+        ),
         ("SELECT ai_movie_summary(primaryTitle) FROM movies_delta GROUP BY tconst, primaryTitle", ""),
         ("SELECT ai_movie_summary(lower(primaryTitle)) FROM movies_delta", "`movies_delta`"),
     ],
@@ -104,6 +125,12 @@ def test_the_key_of_the_arguments_row_comes_with_it(sql: str, key: str, check: C
         "SELECT ai_movie_summary(max(primaryTitle)) FROM movies_delta",
         "SELECT ai_movie_summary(t) FROM (SELECT primaryTitle AS t FROM movies_delta) LIMIT 3",
         "SELECT ai_movie_summary(title) FROM akas_delta LIMIT 3",
+        "SELECT ai_movie_summary('Heat') FROM movies_delta LIMIT 3",
+        "WITH RECURSIVE f AS (SELECT * FROM f WHERE n < 5) SELECT ai_movie_summary(t) FROM f LIMIT 3",
+        (
+            "WITH f AS (SELECT m.tconst, m.primaryTitle, r.tconst FROM movies_delta m JOIN ratings_delta r "
+            "ON r.tconst = m.tconst) SELECT ai_movie_summary(primaryTitle) FROM f LIMIT 3"
+        ),
         "SELECT ai_movie_summary('Heat') FROM movies_delta m JOIN ratings_delta r ON m.tconst = r.tconst LIMIT 3",
         (
             "WITH f AS (SELECT * FROM movies_delta m JOIN ratings_delta r ON m.tconst = r.tconst) "
@@ -181,7 +208,7 @@ def test_comments_blanks_and_case_change_no_verdict(dialect: Dialect) -> None:
         ("SELECT ai_movie_summary(primaryTitle) AS s FROM movies_delta ORDER BY s LIMIT 1", "another name with AS"),
         ("SELECT ai_movie_summary(primaryTitle) AS s FROM movies_delta ORDER BY 1 LIMIT 1", "Name the columns"),
         ("SELECT ai_movie_summary(primaryTitle) FROM movies_delta TABLESAMPLE (1 ROWS)", "ORDER BY and LIMIT"),
-        ("SELECT ai_movie_summary(primaryTitle) FROM movies_delta, range(9) LIMIT 1", "Tie it by an equality"),
+        ("SELECT ai_movie_summary(primaryTitle) FROM movies_delta, range(9) LIMIT 1", "Join in WITH found AS"),
         ("SELECT ai_gen('a')", "There are ai_movie_summary, ai_person_summary"),
         ("EXPLAIN SELECT ai_movie_summary('a')", "dry_run"),
     ],

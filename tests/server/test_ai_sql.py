@@ -144,6 +144,17 @@ async def test_one_of_several_films_of_a_name_is_told_by_the_rows_key_and_else_n
     assert "about is null in row 1, 2: 2 things are called" in text_of(no_key)
 
 
+async def test_a_row_is_about_its_own_film_whatever_name_of_it_is_given(serve: Serve, models: OpenAiServer) -> None:
+    films = "FROM movies_delta WHERE originalTitle <> primaryTitle ORDER BY tconst LIMIT 2"
+    async with opened(serve()) as client:
+        found = await run(client, f"SELECT tconst, ai_movie_summary(originalTitle) AS about {films}")
+        other = await run(client, f"SELECT tconst, ai_movie_summary(upper(primaryTitle)) AS about {films}")
+
+    assert [key for key, _ in rows_of(found)] == sorted(call.facts["tconst"] for call in models.calls)
+    assert [text for _, text in rows_of(other)] == [None, None]
+    assert all(reason.startswith("This row is about tt") for reason in reasons(other))
+
+
 async def test_what_names_nothing_is_null_with_the_reason_and_costs_nothing(serve: Serve, models: OpenAiServer) -> None:
     sql = (
         "SELECT ai_movie_summary(x) AS about FROM VALUES ('No Such Film'), ('tt99999999'), (CAST(NULL AS STRING)), "
@@ -328,6 +339,22 @@ async def test_a_cancelled_query_begins_no_further_call(serve: Serve, models: Op
     models.close()
     until(lambda: models.most_at_once == 2)
     assert len(models.calls) == 2
+
+
+async def test_a_caller_that_goes_away_is_noted_with_what_it_was_charged(serve: Serve, models: OpenAiServer) -> None:
+    models.usual = replies.HANGING
+    server = serve()
+    async with opened(server) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, client, f"{OPENED} 2")
+            await anyio.to_thread.run_sync(until, lambda: len(models.calls) == 2)
+            tasks.cancel_scope.cancel()
+        await anyio.to_thread.run_sync(until, lambda: len(audit_lines(server)) == 1)
+
+    (line,) = audit_lines(server)
+    assert line["verdict"] == "cancelled"
+    assert line["ai_usd"] > 2 * CALL_USD
+    models.close()
 
 
 async def test_progress_tells_the_calls_and_their_cost(serve: Serve, models: OpenAiServer) -> None:

@@ -17,18 +17,21 @@ def key_of(case: Case, select: exp.Select, argument: exp.Expr, key: str) -> str 
     """How the column `key` of the argument's row is written in a SELECT, or None where that is not one column.
 
     It is the argument's own relation's; else that of the only relation that has one. Rows that were grouped have it
-    where they were grouped by it.
+    where they were grouped by it. What reads no column is of no row.
     """
+    if argument.find(exp.Column) is None:
+        return None
     relations = case.relations.of(select)
     group = select.args.get("group")
     if group is not None:
         return _grouped(group, key)
     if select.args.get("having") is not None or case.relations.aggregates(select):
         return None
-    if any(key in joined for joined in _used(select)):
-        return back_quoted(key)
     columns = [_columns(case, each.node) for each in relations]
     having = [each for each, known in zip(relations, columns, strict=True) if known is not None and key in known]
+    joined = sum(key in used for used in _used(select))
+    if joined and joined == len(having) - 1:
+        return back_quoted(key)  # one column of all that have it
     if isinstance(argument, exp.Column):
         name, table = argument.name.lower(), argument.table.lower()
         pairs = zip(relations, columns, strict=True)
@@ -53,22 +56,31 @@ def _used(select: exp.Select) -> list[set[str]]:
     return [{column.name.lower() for column in join.args.get("using") or []} for join in joins]
 
 
-def _columns(case: Case, node: exp.Expr) -> frozenset[str] | None:
-    """The columns that a relation has once, lower case, a plain `*` opened. None where they are not known."""
+def _columns(case: Case, node: exp.Expr, seen: frozenset[int] = frozenset()) -> frozenset[str] | None:
+    """The columns that a relation has once, lower case, stars opened. None where they are not known."""
     if node.args.get("pivots"):
         return None
-    known = case.relations.columns(node)
     cte = case.names.ctes.get(id(node))
     inner = cte.this if cte is not None else node.this if isinstance(node, exp.Subquery) else None
-    if known is not None or not isinstance(inner, exp.Select):
-        return known
+    aliases = [node.args.get("alias"), cte.args["alias"] if cte is not None else None]
+    renamed = any(isinstance(alias, exp.TableAlias) and alias.columns for alias in aliases)
+    if renamed or not isinstance(inner, exp.Select):
+        return case.relations.columns(node)
+    if id(inner) in seen:  # a recursive name that reads itself
+        return None
+    seen |= {id(inner)}
+    used = _used(inner)
     counted: Counter[str] = Counter()
     for item in inner.expressions:
-        if isinstance(item, exp.Star) and not any(item.args.values()) and not _used(inner):
-            opened = [_columns(case, each.node) for each in case.relations.of(inner)]
-            if any(columns is None for columns in opened):
+        star = item.this if isinstance(item, exp.Column) else item
+        if isinstance(star, exp.Star) and not any(star.args.values()):
+            of = item.table.lower() if isinstance(item, exp.Column) else ""
+            relations = [r for r in case.relations.of(inner) if not of or r.alias == of]
+            opened = [_columns(case, each.node, seen) for each in relations]
+            if not opened or any(columns is None for columns in opened):
                 return None
-            counted.update(name for columns in opened for name in columns or ())
+            found = Counter(name for columns in opened for name in columns or ())
+            counted.update({name: times - sum(name in each for each in used) for name, times in found.items()})
         elif item.is_star or not item.alias_or_name:
             return None
         else:

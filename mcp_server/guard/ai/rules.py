@@ -11,6 +11,7 @@ from mcp_server.guard.ai.calls import PLACES, RESERVED, AiCall, refused_at
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.joins import repeating
+from mcp_server.guard.lexer import Kind
 from mcp_server.guard.refusal import shown
 from mcp_server.guard.relations import conjuncts
 
@@ -25,7 +26,9 @@ def check_names(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> None
     Errors: Refused, with the code `ai_function_in_sql`.
     """
     for index, token in enumerate(case.source.tokens):
-        if token.is_name and token.name.startswith(RESERVED):
+        # A string may become a name: in from_json, named_struct or PIVOT.
+        named = token.is_name and token.name.startswith(RESERVED)
+        if named or (token.kind is Kind.STRING and RESERVED in token.text.lower()):
             why = f"{shown(token.text)} cannot be used beside an AI function: names must not begin with {RESERVED}."
             raise case.source.refused_at("ai_function_in_sql", why, index)
     relations = {relation.alias for relation in case.relations.of(select)}
@@ -70,7 +73,9 @@ def check_source(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> Non
         why = "over TABLESAMPLE would be paid for anew each time, for other rows. Choose rows by ORDER BY and LIMIT."
         raise refused_at(case, calls[0].node, why)
     if (repeated := repeating(select, case.relations)) is not None:
-        why = f"is paid for by the row, and {shown(repeated)} repeats rows. Tie it by an equality, or leave it out."
+        why = (
+            f"is paid for by the row, and {shown(repeated)} repeats rows. Join in WITH found AS (…), or by an equality."
+        )
         raise refused_at(case, calls[0].node, why)
 
 
