@@ -152,7 +152,9 @@ def test_an_answer_without_usage_is_charged_at_its_maximum_and_kept(make: Make, 
 
 
 def test_what_a_model_writes_is_data(make: Make, server: OpenAiServer) -> None:
-    server.will(Reply(text="\x1b[31mRed\u202e\U000e0041\u200b\r\n line\tone\n\n"), Reply(text="x" * 9_000), replies.LONG)
+    server.will(
+        Reply(text="\x1b[31mRed\u202e\U000e0041\u200b\r\n line\tone\n\n"), Reply(text="x" * 9_000), replies.LONG
+    )
     texts = [outcome.text for outcome in run(make(ai_concurrency=1), films(3))]
     assert texts[0] == "[31mRed \n line one"
     assert texts[1] == "x" * 4_000 + "…"
