@@ -1,0 +1,8 @@
+"""imdb-chat: plain-language questions to the lakehouse. An LLM plans, the MCP server does the work.
+
+    client        the MCP server as this program sees it: started over stdio, or reached at a URL
+    model         chat completions with tools, by OpenAI, Azure OpenAI or whoever speaks like them
+    turn          one question: plan → tool calls → answer, capped in rounds, tokens, time and money
+    store/        conversations and operations: SQLite, Azure Cosmos DB
+    cli           ask · REPL · serve
+"""
