@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import re
 import signal
 import sys
 import uuid
 from contextlib import closing
 from importlib.metadata import version
-from typing import NoReturn, get_args
+from typing import NoReturn, TextIO, get_args
 
 from bridge.client import SQL_TOOL, Lakehouse, Server, ToolResult, own_server
 from bridge.transcript import Intent, Step
@@ -22,6 +23,9 @@ from lakehouse.settings import EngineKind, Settings, load_settings
 log = logging.getLogger(__name__)
 
 FAILED, REFUSED = 1, 3
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What could give orders to a terminal. Models and data are strangers."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -88,7 +92,7 @@ def _server(options: argparse.Namespace, settings: Settings) -> Server:
 async def _run_sql(lakehouse: Lakehouse, sql: str) -> int:
     arguments = {"sql_query": sql, "reasoning": "asked in SQL"}
     result = await lakehouse.call(SQL_TOOL, arguments, since=lakehouse.generation)
-    print(result.text, file=sys.stderr if result.failed else sys.stdout)
+    _show(result.text, sys.stderr if result.failed else sys.stdout)
     if not result.failed:
         return 0
     return REFUSED if result.refused else FAILED
@@ -98,11 +102,15 @@ def _say(event: Intent | Step) -> None:
     """Show a tool call as it happens, on stderr: the answer alone is on stdout."""
     match event:
         case Intent():
-            print(f"→ {event.call.name}: {event.reasoning or event.call.arguments}", file=sys.stderr)
+            _show(f"→ {event.call.name}: {event.reasoning or event.call.arguments}", sys.stderr)
             if event.sql:
-                print(_indented(event.sql), file=sys.stderr)
+                _show(_indented(event.sql), sys.stderr)
         case Step():
-            print(f"← {event.intent.call.name}: {_came(event.result)}, {event.seconds:.2f} s", file=sys.stderr)
+            _show(f"← {event.intent.call.name}: {_came(event.result)}, {event.seconds:.2f} s", sys.stderr)
+
+
+def _show(text: str, where: TextIO) -> None:
+    print(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text), file=where, flush=True)
 
 
 def _came(result: ToolResult) -> str:
@@ -118,7 +126,7 @@ def _indented(text: str) -> str:
 
 
 def _print_turn(turn: Turn) -> int:
-    print(turn.answer, flush=True)
+    _show(turn.answer, sys.stdout)
     usage, by_functions = turn.usage, round(turn.ai_dollars * NANOS_PER_DOLLAR)
     cost = dollars(turn.nanos) + (f" and {dollars(by_functions)} for AI functions" if by_functions else "")
     tokens = f"{usage.input_tokens:,} tokens read and {usage.output_tokens:,} written"

@@ -29,32 +29,29 @@ def test_sql_needs_no_model_and_goes_the_same_way(lake: Path, tmp_path: Path) ->
     assert COUNT in (tmp_path / "audit.jsonl").read_text()
 
 
-def test_a_refused_statement_says_why_and_ends_with_3(lake: Path, tmp_path: Path) -> None:
-    done = chat("--sql", "DROP TABLE movies_delta", "--lake", str(lake), state=tmp_path)
-    assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.startswith("Refused (")
-
-
 def test_a_question_is_answered_on_stdout_and_its_steps_are_shown_beside_it(
     lake: Path, tmp_path: Path, provider: OpenAiServer
 ) -> None:
-    provider.will(running(COUNT), said("There are 300 titles."))
+    provider.will(running(COUNT), said("There are \x1b[31m300 titles."))
     set_up = {"OPENAI_BASE_URL": provider.url, "IMDB_CHAT_MODEL": "own"}
     price = {"IMDB_CHAT_INPUT_PRICE": "1", "IMDB_CHAT_OUTPUT_PRICE": "2"}
     done = chat("How many titles?", "--lake", str(lake), state=tmp_path, **set_up, **price)
-    assert (done.returncode, done.stdout) == (0, "There are 300 titles.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "There are �[31m300 titles.\n"), done.stderr
     assert f"→ execute_spark_sql: to run {COUNT}\n    {COUNT}\n" in done.stderr
     assert "← execute_spark_sql: 1 row, " in done.stderr
     assert "$0.00028, 200 tokens read and 40 written, " in done.stderr
 
 
-def test_a_server_that_runs_already_is_asked_at_its_url(lake: Path, tmp_path: Path) -> None:
+def test_a_server_that_runs_already_is_asked_at_its_url_and_a_refusal_ends_with_3(lake: Path, tmp_path: Path) -> None:
     with started("serve", "--lake", str(lake), "--transport", "http", "--port", "0", state=tmp_path) as server:
         assert server.stderr is not None
         url = server.stderr.readline().decode().split()[-1]
         done = chat("--sql", COUNT, "--server", url, state=tmp_path / "own")
-        assert done.returncode == 0, done.stderr
-        assert "300" in done.stdout
+        refused = chat("--sql", "DROP TABLE movies_delta", state=tmp_path / "own", IMDB_CHAT_SERVER=url)
+    assert done.returncode == 0, done.stderr
+    assert "300" in done.stdout
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert refused.stderr.startswith("Refused (")
 
 
 @pytest.mark.parametrize(

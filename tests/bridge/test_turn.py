@@ -15,7 +15,21 @@ from bridge.transcript import Intent, Step
 from bridge.turn import Exchange
 from tests.bridge.conftest import Ask
 from tests.bridge.scripts import COUNT, calling, results, running, said, told
-from tests.openai_server import BAD_KEY, CUT, HANGING, NO_JSON, REFUSING, TOO_MANY, OpenAiServer, Received, Reply
+from tests.openai_server import (
+    BAD_KEY,
+    CUT,
+    EMPTY,
+    FILTERED,
+    FILTERED_PROMPT,
+    HANGING,
+    LONG,
+    NO_JSON,
+    REFUSING,
+    TOO_MANY,
+    OpenAiServer,
+    Received,
+    Reply,
+)
 from tests.server.processes import busy, descendants, gone, until
 
 pytestmark = pytest.mark.anyio
@@ -115,10 +129,28 @@ async def test_a_tool_that_does_not_exist_and_a_missing_argument_are_answered_by
     assert "sql_query" in results(provider.calls[1])[1]
 
 
-async def test_a_model_that_declines_is_said_to(question: Ask, provider: OpenAiServer) -> None:
-    provider.will(REFUSING)
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [(REFUSING, "I cannot help with that."), (FILTERED, "content filter"), (FILTERED_PROMPT, "refused")],
+)
+async def test_a_model_that_declines_is_said_to(question: Ask, provider: OpenAiServer, reply: Reply, why: str) -> None:
+    provider.will(reply)
     turn = await question()
-    assert (turn.outcome, turn.answer) == ("declined", "The model declined to answer: I cannot help with that.")
+    assert turn.outcome == "declined"
+    assert turn.answer.startswith("The model declined to answer: ")
+    assert why in turn.answer
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome", "text"), [(EMPTY, "failed", "gave no answer"), (LONG, "answered", "cut: ")]
+)
+async def test_an_answer_that_is_empty_or_cut_says_so(
+    question: Ask, provider: OpenAiServer, reply: Reply, outcome: str, text: str
+) -> None:
+    provider.will(reply)
+    turn = await question()
+    assert turn.outcome == outcome
+    assert text in turn.answer
 
 
 async def test_a_busy_provider_is_asked_again_and_costs_nothing_for_it(question: Ask, provider: OpenAiServer) -> None:
