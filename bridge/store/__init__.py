@@ -11,27 +11,27 @@ All rules are here, once, so that they hold wherever the records lie. Calls bloc
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bridge.store.records import Kind, Record, Records, TakenError
-from bridge.store.types import (
-    ChangedError,
-    Conversation,
-    KeyReusedError,
-    Message,
-    NotFoundError,
-    Operation,
+from bridge.store.records import (
+    Kind,
+    Record,
+    Records,
     StoreError,
     StoreUnavailableError,
+    TakenError,
     TooLargeError,
 )
+from bridge.store.types import ChangedError, Conversation, KeyReusedError, Message, NotFoundError, Operation
 from lakehouse.errors import UsageError
 from lakehouse.settings import Settings
 
 __all__ = [
+    "LEASE_SECONDS",
     "ChangedError",
     "Conversation",
     "KeyReusedError",
@@ -47,6 +47,9 @@ __all__ = [
 
 LEASE_SECONDS = 30.0
 """How long an operation counts as alive after it was last saved. Whoever works on it saves it more often than that."""
+
+_ID = re.compile(r"[0-9a-f]{24}")
+"""What conversations are called. Whatever else somebody asks for does not exist, and no store is asked for it."""
 
 MOST_MESSAGES = 100
 """Messages that one `append` may add: Azure Cosmos DB takes so many in a transaction."""
@@ -78,7 +81,8 @@ class Store:
 
     def conversation(self, owner: str, conversation_id: str) -> Conversation:
         """One conversation. Raises NotFoundError."""
-        found = self._records.find(conversation_id, owner, "conversation", self._clock())
+        known = _ID.fullmatch(conversation_id)
+        found = self._records.find(conversation_id, owner, "conversation", self._clock()) if known else []
         if not found:
             raise NotFoundError("There is no such conversation. It may have expired: start a new one.")
         return _conversation(found[0])
@@ -139,18 +143,13 @@ class Store:
 
         One that nobody has saved for LEASE_SECONDS is interrupted, for good: its process died, or lost the store.
         """
-        conversation_id, _, token = operation_id.partition(".")
-        now = self._clock()
-        found = self._records.find(conversation_id, owner, "operation", now, f"operation-{token}")
-        if not found:
-            raise NotFoundError("There is no such operation. It may have expired: ask again.")
-        operation = Operation.of(found[0])
-        if operation.ended or operation.alive_until > now:
+        operation = self._operation(owner, operation_id)
+        if operation.ended or operation.alive_until > self._clock():
             return operation
         try:
             return self.save(operation.interrupted())
         except ChangedError:  # its process lives after all, or another reader was faster
-            return self.operation(owner, operation_id)
+            return self._operation(owner, operation_id)
 
     def save(self, operation: Operation) -> Operation:
         """Keep an operation as it has become, and count it as alive for another LEASE_SECONDS.
@@ -167,6 +166,15 @@ class Store:
     def close(self) -> None:
         """Let go of the place where the records lie."""
         self._records.close()
+
+    def _operation(self, owner: str, operation_id: str) -> Operation:
+        conversation_id, _, token = operation_id.partition(".")
+        found: list[Record] = []
+        if _ID.fullmatch(conversation_id) and _ID.fullmatch(token):
+            found = self._records.find(conversation_id, owner, "operation", self._clock(), f"operation-{token}")
+        if not found:
+            raise NotFoundError("There is no such operation. It may have expired: ask again.")
+        return Operation.of(found[0])
 
 
 def open_store(settings: Settings, clock: Callable[[], float] = time.time) -> Store:

@@ -68,7 +68,10 @@ class CosmosRecords:
         with _translated():
             client = CosmosClient(endpoint, credential=key or _identity(), **options)
             container = client.create_database_if_not_exists(database).create_container_if_not_exists(
-                CONTAINER, partition_key=PartitionKey(PARTITION), default_ttl=_TTL_OF_ITEMS
+                CONTAINER,
+                partition_key=PartitionKey(PARTITION),
+                default_ttl=_TTL_OF_ITEMS,
+                indexing_policy={"includedPaths": [{"path": "/*"}], "excludedPaths": [{"path": "/body/*"}]},
             )
             found = container.read()
         if found["partitionKey"]["paths"] != [PARTITION] or found.get("defaultTtl") is None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ FILE_NAME = "conversations.sqlite"
 
 _BUSY_SECONDS = 30.0
 """How long a transaction waits for those of others; one takes milliseconds."""
+
+_MAKING = threading.Lock()
+"""Closing a file gives back all locks that this process has on it: nobody may have connected to it by then."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -105,10 +109,11 @@ class SqliteRecords:
 
     def _make_file(self) -> None:
         """Make the file for its owner alone; SQLite gives the files beside it the same mode."""
-        if not self._file.exists():
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):  # another process was faster
-                os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with _MAKING:
+            if not self._file.exists():
+                self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with contextlib.suppress(FileExistsError):  # another process was faster
+                    os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _record(row: Sequence[Any]) -> Record:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
-from bridge.store.records import Record, StoreError, StoreUnavailableError, TooLargeError
-
-__all__ = ["StoreError", "StoreUnavailableError", "TooLargeError"]
+from bridge.store.records import Record, StoreError
 
 State = Literal["pending", "running", "done", "failed", "interrupted"]
 

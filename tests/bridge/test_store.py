@@ -158,9 +158,12 @@ def test_somebody_elses_conversation_and_operation_do_not_exist(store: Store) ->
     with pytest.raises(NotFoundError) as others:
         store.conversation("bob", conversation.id)
     with pytest.raises(NotFoundError) as unknown:
-        store.conversation("bob", "never-was")
+        store.conversation("bob", "0" * 24)
     assert str(others.value) == str(unknown.value)
-    for wrong in (operation.id, "never.was", "", ".", conversation.id, f"{conversation.id}."):
+    for wrong in ("", "never-was", "\udc80", "' OR ''='", "0" * 5_000):
+        with pytest.raises(NotFoundError, match="no such conversation"):
+            store.conversation("ann", wrong)
+    for wrong in (operation.id, "never.was", "", ".", conversation.id, f"{conversation.id}.", f"{'0' * 24}.{'0' * 24}"):
         with pytest.raises(NotFoundError, match="no such operation"):
             store.operation("bob", wrong)
 
@@ -327,6 +330,20 @@ def test_the_file_is_its_owners_alone_and_what_expired_leaves_it(tmp_path: Path,
     for file in (tmp_path / "state").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert b"nobody reads again" not in (tmp_path / "state" / FILE_NAME).read_bytes()
+
+
+def test_processes_that_open_a_new_file_at_once_all_keep_what_they_say(tmp_path: Path) -> None:
+    together = Barrier(8)
+
+    def start(number: int) -> None:
+        store = open_store(load_settings(state_dir=tmp_path))
+        together.wait()
+        store.start("ann", str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(start, range(8)))
+    found = open_store(load_settings(state_dir=tmp_path)).conversations("ann")
+    assert sorted(conversation.title for conversation in found) == [str(number) for number in range(8)]
 
 
 def test_a_file_that_is_no_database_is_named_without_its_path(tmp_path: Path) -> None:

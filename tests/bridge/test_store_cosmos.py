@@ -17,15 +17,16 @@ from lakehouse.errors import UsageError
 from lakehouse.settings import Settings, load_settings
 from tests.bridge.cosmos_server import KEY, Reply, ScriptedCosmos
 
+C1, O1 = "c1" * 12, "01" * 12
 NOW = 1_800_000_000.0
 GOOD = {"id": "conversations", "partitionKey": {"paths": ["/conversation"], "kind": "Hash"}, "defaultTtl": -1}
 MESSAGE = Message("user", "Which?")
 HEAD = {
-    "id": "conversation", "conversation": "c1", "kind": "conversation", "owner": "ann", "at": NOW,
+    "id": "conversation", "conversation": C1, "kind": "conversation", "owner": "ann", "at": NOW,
     "expires": NOW + 100.2, "body": {"title": "Films"}, "_etag": '"1"',
 }  # fmt: skip
 OPERATION = HEAD | {
-    "id": "operation-o1", "kind": "operation", "_etag": '"7"',
+    "id": f"operation-{O1}", "kind": "operation", "_etag": '"7"',
     "body": {"request": {}, "state": "running", "stage": {}, "result": None, "alive_until": NOW + 9},
 }  # fmt: skip
 
@@ -60,6 +61,7 @@ def test_the_container_is_made_with_its_partition_key_and_expiry_switched_on(mon
         open_store(settings(server, monkeypatch)).close()
         [made] = [request.body for request in server.requests if request.path.rstrip("/").endswith("/colls")]
         assert (made["partitionKey"]["paths"], made["defaultTtl"]) == (["/conversation"], -1)
+        assert made["indexingPolicy"]["excludedPaths"] == [{"path": "/body/*"}]  # nobody searches what was said
         assert all(KEY not in str(request) for request in server.requests)
 
 
@@ -78,7 +80,7 @@ def test_every_item_says_when_it_expires_in_whole_seconds_and_whose_partition_it
 ) -> None:
     server.script.extend([Reply(201), found(HEAD), Reply(201), found(HEAD), Reply(201), found(OPERATION)])
     store.start("ann", "Films")
-    conversation = store.conversation("ann", "c1")
+    conversation = store.conversation("ann", C1)
     server.script.appendleft(found(HEAD))
     store.append(conversation, [MESSAGE], after=0)
     store.begin(conversation, {}, key="k")
@@ -86,14 +88,14 @@ def test_every_item_says_when_it_expires_in_whole_seconds_and_whose_partition_it
     assert [request.body["ttl"] for request in added] == [30 * 86_400, 101, 101]
     assert [request.body["id"] for request in added[1:]] == ["message-00000000", "operation-8254c329a92850f6d539dd37"]
     for request in added[1:]:
-        assert request.headers["x-ms-documentdb-partitionkey"] == '["c1"]'
+        assert request.headers["x-ms-documentdb-partitionkey"] == f'["{C1}"]'
 
 
 def test_several_messages_are_one_transaction_and_its_conflict_is_a_change(
     store: Store, server: ScriptedCosmos
 ) -> None:
     server.script.extend([found(HEAD), found(HEAD), Reply(207, [{"statusCode": 409}, {"statusCode": 424}])])
-    conversation = store.conversation("ann", "c1")
+    conversation = store.conversation("ann", C1)
     with pytest.raises(ChangedError, match="Read it again"):
         store.append(conversation, [MESSAGE, MESSAGE], after=3)
     batch = server.items("POST")[-1]
@@ -107,7 +109,7 @@ def test_several_messages_are_one_transaction_and_its_conflict_is_a_change(
 def test_a_transaction_that_fails_otherwise_is_no_change(store: Store, server: ScriptedCosmos) -> None:
     server.script.extend([found(HEAD), found(HEAD), Reply(207, [{"statusCode": 424}, {"statusCode": 413}])])
     with pytest.raises(StoreUnavailableError, match=r"status 413.*larger than an item"):
-        store.append(store.conversation("ann", "c1"), [MESSAGE, MESSAGE], after=0)
+        store.append(store.conversation("ann", C1), [MESSAGE, MESSAGE], after=0)
 
 
 @pytest.mark.parametrize("status", [412, 404])
@@ -115,7 +117,7 @@ def test_an_operation_is_saved_under_the_condition_that_it_is_what_was_read(
     store: Store, server: ScriptedCosmos, status: int
 ) -> None:
     server.script.extend([found(OPERATION), Reply(status, {"code": "PreconditionFailed", "message": "not met"})])
-    operation = store.operation("ann", "c1.o1")
+    operation = store.operation("ann", f"{C1}.{O1}")
     with pytest.raises(ChangedError, match="Stop working on it"):
         store.save(operation.done({}))
     [put] = server.items("PUT")
@@ -126,20 +128,20 @@ def test_an_owner_is_part_of_every_question_and_a_conversation_is_asked_for_in_i
     store: Store, server: ScriptedCosmos
 ) -> None:
     server.script.extend([found(HEAD), found(), found(OPERATION)])
-    store.messages(store.conversation("ann", "c1"))
-    store.operation("ann", "c1.o1")
+    store.messages(store.conversation("ann", C1))
+    store.operation("ann", f"{C1}.{O1}")
     for request in server.items("POST"):
         assert {"name": "@owner", "value": "ann"} in request.body["parameters"]
-        assert request.headers["x-ms-documentdb-partitionkey"] == '["c1"]'
+        assert request.headers["x-ms-documentdb-partitionkey"] == f'["{C1}"]'
 
 
 def test_being_asked_to_slow_down_is_obeyed_for_a_while_and_then_said(store: Store, server: ScriptedCosmos) -> None:
     slow = Reply(429, {"code": "TooManyRequests", "message": "slow"}, {"x-ms-retry-after-ms": "1"})
     server.script.extend([slow, found(HEAD)])
-    assert store.conversation("ann", "c1").title == "Films"
+    assert store.conversation("ann", C1).title == "Films"
     server.script.extend([slow] * 20)
     with pytest.raises(StoreUnavailableError, match=r"status 429.*throughput"):
-        store.conversation("ann", "c1")
+        store.conversation("ann", C1)
     assert len(server.script) == 20 - 16
 
 
