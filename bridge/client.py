@@ -184,9 +184,7 @@ class Lakehouse:
             raise ServerGoneError(f"{self._shown} did not answer within {_START_SECONDS:g} seconds.") from error
         except Exception as error:
             await link.close()
-            raise ServerGoneError(
-                f"{self._shown} cannot be reached ({_cause(error)}). What it said itself stands above, or in its log."
-            ) from error
+            raise ServerGoneError(f"{self._shown} cannot be reached ({_cause(error)}). {self._hint}") from error
         self.tools = tuple(ToolInfo(tool.name, tool.description or "", tool.input_schema) for tool in listed.tools)
         self.instructions = client.instructions or ""
         self._link = link
@@ -195,6 +193,12 @@ class Lakehouse:
     @property
     def _shown(self) -> str:
         return f"The server at {urlsplit(self._server).hostname}" if isinstance(self._server, str) else "The server"
+
+    @property
+    def _hint(self) -> str:
+        if isinstance(self._server, str):
+            return "Does it run, and is the URL that of its MCP endpoint, such as http://127.0.0.1:8765/mcp?"
+        return "What it said itself stands above, on stderr."
 
 
 class _Link:

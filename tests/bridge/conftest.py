@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bridge.turn import Limits, Turn, ask
 from lakehouse.settings import load_settings
 from tests.openai_server import OpenAiServer, serving
 from tests.server.lakes import make_lake
+from tests.server.processes import descendants, gone, until
 
 Ask = Callable[..., Any]
 
@@ -75,3 +77,12 @@ def question(lakehouse: Lakehouse, model: ChatModel) -> Ask:
         return await ask(text, model, lakehouse, Limits(**{**given, **limits}), history=history, watch=watch)
 
     return put
+
+
+def kill_servers() -> None:
+    """Kill every server that this process has started, and wait for its end."""
+    serving = [process for process in descendants(os.getpid()) if "serve" in process.cmdline()]
+    assert serving
+    for process in serving:
+        os.kill(process.pid, signal.SIGKILL)
+    until(lambda: gone(serving), what="the end of the server")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from mcp.client.stdio import StdioServerParameters
 
 from bridge.client import Lakehouse, ServerGoneError, own_server
 from lakehouse.settings import load_settings
-from tests.server.processes import until
+from tests.bridge.conftest import kill_servers
+from tests.server.processes import busy, descendants, until
 
 pytestmark = pytest.mark.anyio
 
@@ -53,3 +55,23 @@ async def test_a_statement_that_takes_longer_than_a_call_is_waited_for_and_cance
         with pytest.raises(asyncio.CancelledError):
             await asked
         await asyncio.to_thread(until, lambda: ("execute_spark_sql", "cancelled") in audited(tmp_path))
+
+
+async def test_a_server_that_dies_while_a_statement_runs_is_replaced_once_and_again_for_the_next_question(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path))
+    async with Lakehouse(own_server(load_settings(), "--lake", str(lake))) as lakehouse:
+        warm = {"sql_query": "SELECT count(*) FROM movies_delta", "reasoning": "a test"}
+        assert (await lakehouse.call("execute_spark_sql", warm, since=1)).rows == 1
+        arguments = {"sql_query": LONGER, "reasoning": "a test"}
+        asked = asyncio.create_task(lakehouse.call("execute_spark_sql", arguments, since=1))
+        for generation in (1, 2):
+            running = lambda now=generation: lakehouse.generation == now and busy(descendants(os.getpid()))  # noqa: E731
+            await asyncio.to_thread(until, running, what="the statement in the engine")
+            kill_servers()
+        with pytest.raises(ServerGoneError, match=r"The server (has ended|ended while execute_spark_sql ran)"):
+            await asked
+        result = await lakehouse.call("list_views", {}, since=lakehouse.generation)
+        assert not result.failed
+        assert lakehouse.generation == 3
