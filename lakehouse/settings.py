@@ -156,7 +156,10 @@ class Settings(BaseSettings):
 
     # what imdb-chat remembers
     chat_keep_days: float = Field(
-        30.0, gt=0, le=3_650, description="Days after its beginning on which a conversation of `imdb-chat` is forgotten."
+        30.0,
+        gt=0,
+        le=3_650,
+        description="Days after its beginning on which a conversation of `imdb-chat` is forgotten.",
     )
 
     # services, under the names that they gave
@@ -204,14 +207,16 @@ class Settings(BaseSettings):
     openai_api_version: str | None = _service("OPENAI_API_VERSION", "Azure OpenAI's API version.")
     cosmos_endpoint: str | None = _service(
         "COSMOS_ENDPOINT",
-        "Azure Cosmos DB account that keeps the conversations of `imdb-chat`: `https://….documents.azure.com`. Default: "
-        "a file in the state folder.",
+        "Azure Cosmos DB account that keeps the conversations of `imdb-chat`: `https://….documents.azure.com`. "
+        "Default: a file in the state folder.",
     )
     cosmos_key: SecretStr | None = _service(
         "COSMOS_KEY", "Azure Cosmos DB key. Without one, the Azure identity of this process signs in."
     )
     cosmos_database: str = Field(
-        "imdb-chat", validation_alias="COSMOS_DATABASE", description="Azure Cosmos DB database. Made where it is missing."
+        "imdb-chat",
+        validation_alias="COSMOS_DATABASE",
+        description="Azure Cosmos DB database. Made where it is missing.",
     )
 
     @field_validator("state_dir", "audit_file")
