@@ -123,6 +123,28 @@ class Settings(BaseSettings):
         None, description="URL that is told (JSON by POST) when 50, 80 and 100 % of a budget are spent."
     )
 
+    # imdb-chat; what one question may take, money in US dollars
+    chat_server: str | None = Field(
+        None, description="URL of an MCP server (`http://…/mcp`) for `imdb-chat`. Default: it starts one of its own."
+    )
+    chat_model: str | None = Field(
+        None, description="Model, or Azure deployment, that plans for `imdb-chat`. Default: what its prompt file names."
+    )
+    chat_input_price: float | None = Field(
+        None, ge=0, description="Price of `IMDB_CHAT_MODEL`, in US dollars per million input tokens."
+    )
+    chat_output_price: float | None = Field(
+        None, ge=0, description="Price of `IMDB_CHAT_MODEL`, in US dollars per million output tokens."
+    )
+    chat_max_rounds: int = Field(12, ge=1, le=100, description="Calls of the model for one question.")
+    chat_seconds: float = Field(180.0, gt=0, le=3_600, description="Time that one question may take.")
+    chat_max_tokens: int = Field(200_000, ge=1_000, description="Tokens of one question, read and written.")
+    chat_context_tokens: int = Field(
+        60_000, ge=1_000, description="Tokens that one call of the model may read; beyond it old results are dropped."
+    )
+    chat_answer_tokens: int = Field(2_000, ge=100, description="Tokens that one call of the model may write.")
+    chat_budget: float = Field(0.10, ge=0, description="What one question may spend on the model of `imdb-chat`.")
+
     # loading
     max_reject_percent: float = Field(
         1.0, ge=0, le=100, description="A load fails where a file has more malformed lines than this share."
@@ -132,6 +154,14 @@ class Settings(BaseSettings):
     )
     load_memory_mb: int = Field(
         768, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
+    )
+
+    # what imdb-chat remembers
+    chat_keep_days: float = Field(
+        30.0,
+        gt=0,
+        le=3_650,
+        description="Days after its beginning on which a conversation of `imdb-chat` is forgotten.",
     )
 
     # services, under the names that they gave
@@ -163,7 +193,7 @@ class Settings(BaseSettings):
     spark_remote: SecretStr | None = _service(
         "SPARK_REMOTE", "URL of a Spark Connect server (`sc://host:port`), for `IMDB_ENGINE=spark`."
     )
-    openai_api_key: SecretStr | None = _service("OPENAI_API_KEY", "OpenAI key for AI functions.")
+    openai_api_key: SecretStr | None = _service("OPENAI_API_KEY", "OpenAI key, for AI functions and `imdb-chat`.")
     openai_base_url: str | None = _service(
         "OPENAI_BASE_URL", "A server that speaks like OpenAI's, such as `http://localhost:11434/v1` (Ollama)."
     )
@@ -177,8 +207,19 @@ class Settings(BaseSettings):
         "AZURE_OPENAI_DEPLOYMENT", "Azure OpenAI deployment. Default: `IMDB_AI_MODEL`."
     )
     openai_api_version: str | None = _service("OPENAI_API_VERSION", "Azure OpenAI's API version.")
-    cosmos_endpoint: str | None = _service("COSMOS_ENDPOINT", "Azure Cosmos DB account. Not used yet.")
-    cosmos_key: SecretStr | None = _service("COSMOS_KEY", "Azure Cosmos DB key. Not used yet.")
+    cosmos_endpoint: str | None = _service(
+        "COSMOS_ENDPOINT",
+        "Azure Cosmos DB account that keeps the conversations of `imdb-chat`: `https://….documents.azure.com`. "
+        "Default: a file in the state folder.",
+    )
+    cosmos_key: SecretStr | None = _service(
+        "COSMOS_KEY", "Azure Cosmos DB key. Without one, the Azure identity of this process signs in."
+    )
+    cosmos_database: str = Field(
+        "imdb-chat",
+        validation_alias="COSMOS_DATABASE",
+        description="Azure Cosmos DB database. Made where it is missing.",
+    )
 
     @field_validator("state_dir", "audit_file")
     @classmethod

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +35,7 @@ class Reply:
     text: str | None = "About {title}."
     finish: str = "stop"
     refusal: str | None = None
+    tool_calls: Sequence[Mapping[str, Any]] = ()
     usage: Mapping[str, Any] | None = field(default_factory=lambda: {"prompt_tokens": 100, "completion_tokens": 20})
     error: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -151,9 +152,11 @@ def _body(reply: Reply, received: Received) -> bytes:
         return json.dumps({"error": reply.error or {}}).encode()
     facts = received.facts if "{" in (reply.text or "") else {}
     title = facts.get("primaryTitle", facts.get("primaryName", next(iter(facts.values()), "")))
-    message = {"role": "assistant", "content": reply.text, "refusal": reply.refusal}
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": reply.refusal}
     if reply.text is not None:
         message["content"] = reply.text.replace("{title}", str(title))
+    if reply.tool_calls:
+        message["tool_calls"] = list(reply.tool_calls)
     found = {
         "id": "chatcmpl-1",
         "object": "chat.completion",

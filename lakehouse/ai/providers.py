@@ -10,12 +10,12 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelProvider, ModelRequest, Usage
+from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Usage
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, OpenAI
@@ -40,6 +40,14 @@ _NOT_BILLED = frozenset({401, 402, 403, 404, 405, 409, 413, 422, 429})
 _NOT_REPEATED = frozenset({501, 504, 505})
 """504 is a gateway's time-out: what stands behind it may have answered, and billed."""
 _CODE = re.compile(r"[a-zA-Z0-9_.-]{1,60}")
+
+
+class FilteredError(CallFailedError):
+    """The provider's filter refused the prompt."""
+
+
+class ContextExceededError(CallFailedError):
+    """The prompt is longer than the model can read. Nothing was billed."""
 
 
 class ProviderDownError(CallFailedError):
@@ -76,7 +84,7 @@ def configured(settings: Settings) -> ProviderConfig | None:
     return ProviderConfig(f"The server at {host}", url, key, settings.ai_model, output_limit=limit)
 
 
-def open_provider(config: ProviderConfig) -> ModelProvider:
+def open_provider(config: ProviderConfig) -> OpenAiProvider:
     """A provider, not yet connected. Raises AiUnavailable where its packages are not installed."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it writes whole URLs, and one may hold a password
     try:
@@ -98,22 +106,29 @@ class OpenAiProvider:
 
     def complete(self, request: ModelRequest, timeout_seconds: float) -> Completion:
         """One attempt, no repetition. Raises CallFailedError."""
+        messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
+        fields = {"model": request.model, "messages": messages}
+        try:
+            return _completion(self.name, self.chat(fields, request.max_output_tokens, timeout_seconds))
+        except FilteredError:
+            return Completion("refused", None, None)
+
+    def chat(self, fields: Mapping[str, Any], max_output_tokens: int, timeout_seconds: float) -> bytes:
+        """One attempt of a chat completion with fields of its wire format, and the answer as it came.
+
+        Raises CallFailedError.
+        """
         import httpx2
         import openai
 
         deadline = time.monotonic() + timeout_seconds
         timeout = openai.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS))
-        output_limit: dict[str, Any] = {self._config.output_limit: request.max_output_tokens}
+        body: dict[str, Any] = {**fields, self._config.output_limit: max_output_tokens}
         try:
-            with self._client.chat.completions.with_streaming_response.create(
-                model=request.model,
-                messages=[{"role": "system", "content": request.system}, {"role": "user", "content": request.user}],
-                timeout=timeout,
-                **output_limit,
-            ) as response:
-                return _completion(self.name, self._read(response.iter_bytes(), deadline))
+            with self._client.chat.completions.with_streaming_response.create(timeout=timeout, **body) as response:
+                return self._read(response.iter_bytes(), deadline)
         except openai.APIStatusError as error:
-            return self._refusal(error)
+            self._refusal(error)
         except openai.APIConnectionError as error:
             self._not_connected(error)
         except httpx2.HTTPError as error:  # while the answer is read, when the client no longer translates
@@ -134,11 +149,13 @@ class OpenAiProvider:
                 raise CallFailedError(f"{self.name} answered with more than {_MOST_ANSWER_BYTES:,} bytes.", billed=True)
         return answer
 
-    def _refusal(self, error: APIStatusError) -> Completion:
+    def _refusal(self, error: APIStatusError) -> NoReturn:
         """What an HTTP status means. Azure's filter refuses a prompt with 400, and bills for it."""
         code = str(error.code) if _CODE.fullmatch(str(error.code or "")) else ""
         if code == "content_filter":
-            return Completion("refused", None, None)
+            raise FilteredError(f"{self.name} refused the prompt (content_filter).", billed=True) from error
+        if code == "context_length_exceeded":
+            raise ContextExceededError(f"The prompt is longer than {self.name}'s model can read.") from error
         status = error.status_code
         log.warning("%s answered %d: %r", self.name, status, _without(self._config.key, error.message)[:500])
         text = f"{self.name} answered {status}{f' ({code})' if code else ''}."
@@ -220,7 +237,7 @@ def _completion(shown: str, answer: bytes) -> Completion:
         finish = choice.get("finish_reason")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CallFailedError(f"{shown} answered with something that is no chat completion.", billed=True) from error
-    usage = _usage(found.get("usage"))
+    usage = usage_of(found.get("usage"))
     if finish == "content_filter" or refusal:
         return Completion("refused", None, usage)
     if not isinstance(text, str) or not text.strip():
@@ -228,7 +245,8 @@ def _completion(shown: str, answer: bytes) -> Completion:
     return Completion("length" if finish == "length" else "stop", text, usage)
 
 
-def _usage(found: Any) -> Usage | None:
+def usage_of(found: Any) -> Usage | None:
+    """The tokens that an answer says it took, None where it does not say."""
     if not isinstance(found, dict):
         return None
     match found.get("prompt_tokens"), found.get("completion_tokens"):

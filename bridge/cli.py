@@ -1,0 +1,138 @@
+"""`imdb-chat`: ask the lakehouse in plain language, or in SQL without any model."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import re
+import signal
+import sys
+import uuid
+from contextlib import closing
+from importlib.metadata import version
+from typing import NoReturn, TextIO, get_args
+
+from bridge.client import SQL_TOOL, Lakehouse, Server, ToolResult, own_server
+from bridge.transcript import Intent, Step
+from bridge.turn import Limits, Turn, ask
+from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
+from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.settings import EngineKind, Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+FAILED, REFUSED = 1, 3
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What could give orders to a terminal. Models and data are strangers."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the program and leave with its exit code: 0 answered, 1 failed, 2 wrong usage, 3 refused by the guard."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings(lake=options.lake, engine=options.engine, chat_server=options.server)
+        logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the client says what failed, in one sentence
+        sys.exit(asyncio.run(_ask(options, settings)))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except LakehouseError as error:
+        print(f"imdb-chat: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        correlation_id = uuid.uuid4().hex[:12]
+        print(
+            f"imdb-chat: an unforeseen {type(error).__name__}, correlation id {correlation_id}. "
+            "Set IMDB_LOG_LEVEL=DEBUG and run it again to see where.",
+            file=sys.stderr,
+        )
+        log.debug("correlation id %s", correlation_id, exc_info=error)
+        raise SystemExit(FAILED) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="imdb-chat",
+        description="Questions in plain language to a lakehouse, over MCP: a model plans, the server does the work.",
+        epilog="The model and its price are set by IMDB_CHAT_ variables and the provider's own; README lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"imdb-chat {version('imdb-lakehouse-mcp')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    one = commands.add_parser("ask", help="ask one question and print the answer")
+    what = one.add_mutually_exclusive_group(required=True)
+    what.add_argument("question", nargs="?", metavar="QUESTION", help="in plain language; needs a model")
+    what.add_argument("--sql", metavar="SQL", help="a statement instead; needs no model and no key")
+    one.add_argument("--lake", metavar="DIR", help="the lake, for a server that this program starts")
+    one.add_argument("--engine", choices=get_args(EngineKind), help="what runs the SQL there (default: embedded)")
+    one.add_argument("--server", metavar="URL", help="an MCP server that runs already: http://127.0.0.1:8765/mcp")
+    return parser
+
+
+async def _ask(options: argparse.Namespace, settings: Settings) -> int:
+    lakehouse = Lakehouse(_server(options, settings))
+    if options.sql is not None:
+        async with lakehouse:
+            return await _run_sql(lakehouse, options.sql)
+    from bridge.model import open_model  # late: a question in SQL needs nothing of it
+
+    with closing(open_model(settings)) as model:
+        async with lakehouse:
+            return _print_turn(await ask(options.question, model, lakehouse, Limits.of(settings), watch=_say))
+
+
+def _server(options: argparse.Namespace, settings: Settings) -> Server:
+    if settings.chat_server is None and settings.lake is None:
+        raise UsageError("Which lake? Give --lake DIR or --server URL, or set IMDB_LAKE or IMDB_CHAT_SERVER.")
+    flags = [("--lake", options.lake), ("--engine", options.engine)]
+    return own_server(settings, *(part for name, value in flags if value for part in (name, value)))
+
+
+async def _run_sql(lakehouse: Lakehouse, sql: str) -> int:
+    arguments = {"sql_query": sql, "reasoning": "asked in SQL"}
+    result = await lakehouse.call(SQL_TOOL, arguments, since=lakehouse.generation)
+    _show(result.text, sys.stderr if result.failed else sys.stdout)
+    if not result.failed:
+        return 0
+    return REFUSED if result.refused else FAILED
+
+
+def _say(event: Intent | Step) -> None:
+    """Show a tool call as it happens, on stderr: the answer alone is on stdout."""
+    match event:
+        case Intent():
+            _show(f"→ {event.call.name}: {event.reasoning or event.call.arguments}", sys.stderr)
+            if event.sql:
+                _show(_indented(event.sql), sys.stderr)
+        case Step():
+            _show(f"← {event.intent.call.name}: {_came(event.result)}, {event.seconds:.2f} s", sys.stderr)
+
+
+def _show(text: str, where: TextIO) -> None:
+    print(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text), file=where, flush=True)
+
+
+def _came(result: ToolResult) -> str:
+    if result.failed:
+        return f"failed: {result.text.splitlines()[0] if result.text else 'no reason given'}"
+    if result.rows is None:
+        return "done"
+    return "1 row" if result.rows == 1 else f"{result.rows:,} rows"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _print_turn(turn: Turn) -> int:
+    _show(turn.answer, sys.stdout)
+    usage, by_functions = turn.usage, round(turn.ai_dollars * NANOS_PER_DOLLAR)
+    cost = dollars(turn.nanos) + (f" and {dollars(by_functions)} for AI functions" if by_functions else "")
+    tokens = f"{usage.input_tokens:,} tokens read and {usage.output_tokens:,} written"
+    print(f"{cost}, {tokens}, {turn.seconds:.1f} s", file=sys.stderr)
+    return 0 if turn.outcome == "answered" else FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Records in Azure Cosmos DB: a container partitioned by conversation, whose items expire by themselves.
+
+A conversation is one partition, so what is added to it at once is one transaction, and an operation is found by its
+id alone, which begins with the conversation's. Only the list of an owner's conversations asks all partitions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Self
+
+from azure.core import MatchConditions
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError
+from azure.cosmos import ContainerProxy, CosmosClient, PartitionKey
+from azure.cosmos.exceptions import (
+    CosmosAccessConditionFailedError,
+    CosmosBatchOperationError,
+    CosmosResourceExistsError,
+    CosmosResourceNotFoundError,
+)
+
+from bridge.store.records import Kind, Record, StoreUnavailableError, TakenError, encoded
+from lakehouse.errors import UsageError
+
+CONTAINER = "conversations"
+PARTITION = "/conversation"
+
+_TTL_OF_ITEMS = -1
+"""The container's own setting: an item expires when it says so itself. Without it, what items say is ignored."""
+
+_RETRIES = 3
+"""How often the client obeys an account that asks it to slow down. For a query it does so in two nested loops."""
+
+_ADVICE = {
+    401: "COSMOS_KEY is not a key of this account. Correct it.",
+    403: "The identity may not read and write there. Give it the role Cosmos DB Built-in Data Contributor; database "
+    f"and container have to exist then (container {CONTAINER}, partition key {PARTITION}, time to live on, "
+    "without a default).",
+    413: "It is larger than an item may be.",
+    429: "The account is asked for more than its throughput. Raise that, or ask again later.",
+}
+
+
+class CosmosRecords:
+    """The records of a container that `connect` has opened."""
+
+    def __init__(self, client: CosmosClient, container: ContainerProxy) -> None:
+        self._client = client
+        self._container = container
+
+    @classmethod
+    def connect(cls, endpoint: str, key: str | None, database: str, **options: Any) -> Self:
+        """Open the container, made where it is missing. Without a key, the Azure identity of this process signs in.
+
+        `options` are CosmosClient's. Raises UsageError where the container is there and cannot serve, and
+        StoreUnavailableError.
+        """
+        options = {
+            # An account's other regions are looked for; an emulator (http) names an address that nobody serves.
+            "enable_endpoint_discovery": endpoint.startswith("https://"),
+            "retry_throttle_total": _RETRIES,
+        } | options
+        with _translated():
+            client = CosmosClient(endpoint, credential=key or _identity(), **options)
+            container = client.create_database_if_not_exists(database).create_container_if_not_exists(
+                CONTAINER,
+                partition_key=PartitionKey(PARTITION),
+                default_ttl=_TTL_OF_ITEMS,
+                indexing_policy={"includedPaths": [{"path": "/*"}], "excludedPaths": [{"path": "/body/*"}]},
+            )
+            found = container.read()
+        if found["partitionKey"]["paths"] != [PARTITION] or found.get("defaultTtl") is None:
+            client.close()
+            raise UsageError(
+                f"The container {CONTAINER} of {database} cannot keep conversations: it needs the partition key "
+                f"{PARTITION} and time to live switched on (without a default). Name another database in "
+                "COSMOS_DATABASE, and the container is made there."
+            )
+        return cls(client, container)
+
+    def add(self, records: Sequence[Record], now: float) -> None:
+        encoded(records)  # for its limit
+        items = [_item(record, now) for record in records]
+        try:
+            with _translated():
+                if len(items) == 1:
+                    self._container.create_item(items[0])
+                else:
+                    creations = [("create", (item,)) for item in items]
+                    self._container.execute_item_batch(creations, partition_key=records[0].conversation)
+        except CosmosResourceExistsError as error:
+            raise TakenError from error
+        except CosmosBatchOperationError as error:
+            if error.status_code == 409:
+                raise TakenError from error
+            raise _unavailable(error) from error
+
+    def replace(self, record: Record, now: float) -> Record | None:
+        encoded([record])
+        try:
+            with _translated():
+                kept = self._container.replace_item(
+                    record.id,
+                    _item(record, now),
+                    etag=record.etag,
+                    match_condition=MatchConditions.IfNotModified,
+                )
+        except (CosmosAccessConditionFailedError, CosmosResourceNotFoundError):
+            return None
+        return replace(record, body=kept["body"], etag=kept["_etag"])
+
+    def find(self, conversation: str, owner: str, kind: Kind, now: float, record_id: str | None = None) -> list[Record]:
+        query = (
+            "SELECT * FROM c WHERE c.conversation = @conversation AND c.owner = @owner AND c.kind = @kind "
+            "AND c.expires > @now AND (IS_NULL(@id) OR c.id = @id) ORDER BY c.id"
+        )
+        values = {"conversation": conversation, "owner": owner, "kind": kind, "now": now, "id": record_id}
+        with _translated():
+            found = self._container.query_items(query, parameters=_parameters(values), partition_key=conversation)
+            return [_record(item) for item in found]
+
+    def newest(self, owner: str, kind: Kind, most: int, now: float) -> list[Record]:
+        query = "SELECT * FROM c WHERE c.owner = @owner AND c.kind = @kind AND c.expires > @now ORDER BY c.at DESC"
+        values = {"owner": owner, "kind": kind, "now": now}
+        with _translated():
+            found = self._container.query_items(
+                query, parameters=_parameters(values), enable_cross_partition_query=True, max_item_count=most
+            )
+            return [_record(item) for item in islice(found, most)]
+
+    def remove(self, conversation: str) -> None:
+        """The head goes first: without it nothing is found. What a process that dies leaves expires."""
+        query = "SELECT c.id FROM c WHERE c.conversation = @conversation ORDER BY c.id"
+        with _translated():
+            found = self._container.query_items(
+                query, parameters=_parameters({"conversation": conversation}), partition_key=conversation
+            )
+            for record_id in [item["id"] for item in found]:
+                with contextlib.suppress(CosmosResourceNotFoundError):  # somebody else was faster, or it expired
+                    self._container.delete_item(record_id, partition_key=conversation)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Whatever the caller does not look for itself becomes StoreUnavailableError."""
+    try:
+        yield
+    except (
+        CosmosAccessConditionFailedError,
+        CosmosBatchOperationError,
+        CosmosResourceExistsError,
+        CosmosResourceNotFoundError,
+    ):
+        raise
+    except AzureError as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: AzureError) -> StoreUnavailableError:
+    """Without the service's own text, which quotes requests and addresses."""
+    status = getattr(error, "status_code", None)
+    why = f"status {status}" if status else type(error).__name__
+    advice = _ADVICE.get(status or 0, "Check COSMOS_ENDPOINT and the network, or ask again later.")
+    return StoreUnavailableError(f"Azure Cosmos DB did not do what the conversations need ({why}). {advice}")
+
+
+def _identity() -> TokenCredential:
+    from azure.identity import DefaultAzureCredential  # imported late: a second, for those without a key
+
+    return DefaultAzureCredential()
+
+
+def _parameters(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": f"@{name}", "value": value} for name, value in values.items()]
+
+
+def _item(record: Record, now: float) -> dict[str, Any]:
+    """An item's time to live counts from its last change, in whole seconds."""
+    return {
+        "id": record.id,
+        "conversation": record.conversation,
+        "kind": record.kind,
+        "owner": record.owner,
+        "at": record.at,
+        "expires": record.expires,
+        "body": dict(record.body),
+        "ttl": max(1, math.ceil(record.expires - now)),
+    }
+
+
+def _record(item: Mapping[str, Any]) -> Record:
+    return Record(
+        item["conversation"],
+        item["id"],
+        item["kind"],
+        item["owner"],
+        item["at"],
+        item["expires"],
+        item["body"],
+        item["_etag"],
+    )

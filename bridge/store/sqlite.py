@@ -1,0 +1,121 @@
+"""Records in SQLite: one file of the state folder, for its owner alone, shared by all processes that use it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bridge.store.records import Kind, Record, StoreUnavailableError, TakenError, encoded
+
+FILE_NAME = "conversations.sqlite"
+
+_BUSY_SECONDS = 30.0
+"""How long a transaction waits for those of others; one takes milliseconds."""
+
+_MAKING = threading.Lock()
+"""Closing a file gives back all locks that this process has on it: nobody may have connected to it by then."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    conversation TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL,
+    at REAL NOT NULL, expires REAL NOT NULL, body TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (conversation, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_of_owner ON records (owner, kind, at);
+CREATE INDEX IF NOT EXISTS records_that_expire ON records (expires);
+"""
+
+
+class SqliteRecords:
+    """The records of a state folder. Nothing is made before the first use. An etag is the number of a version."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / FILE_NAME
+
+    def add(self, records: Sequence[Record], now: float) -> None:
+        rows = [
+            (record.conversation, record.id, record.kind, record.owner, record.at, record.expires, body)
+            for record, body in zip(records, encoded(records), strict=True)
+        ]
+        with self._transaction() as database:
+            database.execute("DELETE FROM records WHERE expires <= ?", [now])
+            try:
+                database.executemany(
+                    "INSERT INTO records (conversation, id, kind, owner, at, expires, body) VALUES (?,?,?,?,?,?,?)",
+                    rows,
+                )
+            except sqlite3.IntegrityError as error:
+                raise TakenError from error
+
+    def replace(self, record: Record, now: float) -> Record | None:
+        [body] = encoded([record])
+        with self._transaction() as database:
+            changed = database.execute(
+                "UPDATE records SET body = ?, version = version + 1 "
+                "WHERE conversation = ? AND id = ? AND version = ? AND expires > ?",
+                [body, record.conversation, record.id, int(record.etag), now],
+            ).rowcount
+        return replace(record, body=json.loads(body), etag=str(int(record.etag) + 1)) if changed else None
+
+    def find(self, conversation: str, owner: str, kind: Kind, now: float, record_id: str | None = None) -> list[Record]:
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT * FROM records WHERE conversation = ? AND owner = ? AND kind = ? AND expires > ? "
+                "AND id = coalesce(?, id) ORDER BY id",
+                [conversation, owner, kind, now, record_id],
+            ).fetchall()
+        return [_record(row) for row in rows]
+
+    def newest(self, owner: str, kind: Kind, most: int, now: float) -> list[Record]:
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT * FROM records WHERE owner = ? AND kind = ? AND expires > ? "
+                "ORDER BY at DESC, conversation LIMIT ?",
+                [owner, kind, now, most],
+            ).fetchall()
+        return [_record(row) for row in rows]
+
+    def remove(self, conversation: str) -> None:
+        with self._transaction() as database:
+            database.execute("DELETE FROM records WHERE conversation = ?", [conversation])
+
+    def close(self) -> None:
+        """Nothing is open between two calls."""
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction on a connection of its own, so that any thread may ask; on the disk when it ends."""
+        try:
+            self._make_file()
+            with contextlib.closing(sqlite3.connect(self._file, timeout=_BUSY_SECONDS)) as database:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = FULL")  # a key that is forgotten with the power would pay twice
+                database.executescript(_SCHEMA)
+                with database:
+                    yield database
+        except (sqlite3.Error, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None  # without the path
+            raise StoreUnavailableError(
+                f"Conversations cannot be kept ({reason or error}). {FILE_NAME} in the state folder has to be readable "
+                "and writable, with room on its disk, or to be taken away where it is damaged."
+            ) from error
+
+    def _make_file(self) -> None:
+        """Make the file for its owner alone; SQLite gives the files beside it the same mode."""
+        with _MAKING:
+            if not self._file.exists():
+                self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with contextlib.suppress(FileExistsError):  # another process was faster
+                    os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _record(row: Sequence[Any]) -> Record:
+    conversation, record_id, kind, owner, at, expires, body, version = row
+    return Record(conversation, record_id, kind, owner, at, expires, json.loads(body), str(version))

@@ -1,0 +1,88 @@
+"""A small invented lake, a real server on it over stdio, and a scripted model in OpenAI's wire format."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.client import Lakehouse, own_server
+from bridge.model import ChatModel, open_model
+from bridge.turn import Limits, Turn, ask
+from lakehouse.settings import load_settings
+from tests.openai_server import OpenAiServer, serving
+from tests.server.lakes import make_lake
+from tests.server.processes import descendants, gone, until
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three hundred invented titles; no test writes to it."""
+    return make_lake(tmp_path_factory.mktemp("lake"))
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state folder for the server of a module, whose environment is read before any test's own is made."""
+    folder = tmp_path_factory.mktemp("bridge-state")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("IMDB_")]:
+            patch.delenv(name)
+        patch.setenv("IMDB_STATE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+async def lakehouse(lake: Path, state: Path, anyio_backend: str) -> AsyncIterator[Lakehouse]:
+    """A real `imdb-mcp serve` in a process of its own, for all tests of a module."""
+    async with Lakehouse(own_server(load_settings(), "--lake", str(lake))) as lakehouse:
+        yield lakehouse
+
+
+@pytest.fixture
+def provider() -> Iterator[OpenAiServer]:
+    """Who plays the model. Does as the test tells it."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def model(provider: OpenAiServer) -> Iterator[ChatModel]:
+    """The bridge's side of it, at a dollar per million tokens read and two per million written."""
+    settings = load_settings(
+        OPENAI_BASE_URL=provider.url, chat_model="scripted", chat_input_price=1.0, chat_output_price=2.0
+    )
+    opened = open_model(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def question(lakehouse: Lakehouse, model: ChatModel) -> Ask:
+    """Asks with limits of the test's own."""
+
+    async def put(text: str = "How many titles?", *, watch: Any = None, history: Any = (), **limits: Any) -> Turn:
+        given = {"rounds": 12, "seconds": 60.0, "tokens": 400_000, "context_tokens": 60_000, "nanos": 10**9}
+        return await ask(text, model, lakehouse, Limits(**{**given, **limits}), history=history, watch=watch)
+
+    return put
+
+
+def kill_servers() -> None:
+    """Kill every server that this process has started, and wait for its end."""
+    serving = [process for process in descendants(os.getpid()) if "serve" in process.cmdline()]
+    assert serving
+    for process in serving:
+        os.kill(process.pid, signal.SIGKILL)
+    until(lambda: gone(serving), what="the end of the server")

@@ -1,0 +1,278 @@
+"""One question: a scripted model, the real bridge, the real server over stdio, the embedded engine on invented data."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from bridge.client import Lakehouse
+from bridge.transcript import Intent, Step
+from bridge.turn import Exchange
+from tests.bridge.conftest import Ask, kill_servers
+from tests.bridge.scripts import COUNT, calling, results, running, said, told
+from tests.openai_server import (
+    BAD_KEY,
+    CUT,
+    EMPTY,
+    FILTERED,
+    FILTERED_PROMPT,
+    HANGING,
+    LONG,
+    NO_JSON,
+    REFUSING,
+    TOO_MANY,
+    OpenAiServer,
+    Received,
+    Reply,
+)
+from tests.server.processes import busy, descendants, until
+
+pytestmark = pytest.mark.anyio
+
+WIDE = "SELECT * FROM movie_cast ORDER BY tconst, ordering LIMIT 60"
+TOO_LONG = Reply(400, error={"message": "too long", "code": "context_length_exceeded"})
+
+
+async def test_a_question_is_planned_run_and_answered_with_every_step_kept(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    provider.will(running(COUNT), said("There are 300 titles."))
+    turn = await question("How many titles?")
+    assert (turn.outcome, turn.answer) == ("answered", "There are 300 titles.")
+    (step,) = turn.steps
+    assert (step.intent.sql, step.intent.reasoning, step.result.rows) == (COUNT, f"to run {COUNT}", 1)
+    assert step.result.content is not None
+    assert step.result.content["rows"] == [[300]]
+    assert turn.rounds[0].nanos == 100 * 1_000 + 20 * 2_000
+    assert turn.nanos == 2 * turn.rounds[0].nanos
+    assert "300" in results(provider.calls[1])[0]
+
+
+async def test_the_model_is_told_the_tools_and_the_instructions_that_the_server_gives(
+    question: Ask, provider: OpenAiServer, lakehouse: Lakehouse
+) -> None:
+    provider.will(said("Hello."))
+    await question("Hello?", history=[Exchange("Before?", "Yes.")])
+    (call,) = provider.calls
+    assert [tool["function"]["name"] for tool in call.body["tools"]] == [tool.name for tool in lakehouse.tools]
+    assert {"execute_spark_sql", "describe_schema"} <= {tool.name for tool in lakehouse.tools}
+    system, *rest = told(call)
+    assert lakehouse.instructions
+    assert lakehouse.instructions in system["content"]
+    assert [message["content"] for message in rest] == ["Before?", "Yes.", "Hello?"]
+
+
+async def test_parallel_calls_are_made_at_once_and_answered_in_their_order(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    events: list[str] = []
+    statements = [f"SELECT {n} AS n FROM movies_delta LIMIT 1" for n in (41, 42, 43)]
+    provider.will(running(*statements), said("Done."))
+    turn = await question(watch=lambda event: events.append(type(event).__name__))
+    assert [step.intent.sql for step in turn.steps] == statements
+    assert [step.result.content["rows"] for step in turn.steps] == [[[41]], [[42]], [[43]]]
+    assert events == [Intent.__name__] * 3 + [Step.__name__] * 3
+    asked = [call["id"] for call in told(provider.calls[1])[-4]["tool_calls"]]
+    assert [message["tool_call_id"] for message in told(provider.calls[1])[-3:]] == asked
+
+
+async def test_a_refused_statement_goes_back_with_the_servers_words_and_is_mended(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    provider.will(
+        running("DROP TABLE movies_delta"), running("SELECT nope FROM movies_delta"), running(COUNT), said("300.")
+    )
+    turn = await question()
+    assert turn.outcome == "answered"
+    assert [step.result.failed for step in turn.steps] == [True, True, False]
+    assert turn.steps[0].result.refused
+    assert results(provider.calls[2]) == [step.result.text for step in turn.steps[:2]]
+    assert "nope" in turn.steps[1].result.text
+
+
+async def test_failures_go_back_three_times_and_then_the_answer_says_what_failed(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    provider.usual = running("SELECT nope FROM movies_delta")
+    turn = await question()
+    assert turn.outcome == "failed"
+    assert len(provider.calls) == 4
+    assert "4 attempts failed" in turn.answer
+    assert "SELECT nope FROM movies_delta" in turn.answer
+    assert turn.steps[-1].result.text in turn.answer
+
+
+@pytest.mark.parametrize("arguments", ['{"sql_query": "SELECT', "[1]", '"text"'])
+async def test_malformed_arguments_go_back_and_are_not_sent_to_the_server(
+    question: Ask, provider: OpenAiServer, arguments: str
+) -> None:
+    provider.will(calling(("execute_spark_sql", arguments)), said("Sorry."))
+    turn = await question()
+    assert turn.outcome == "answered"
+    assert "not JSON" in results(provider.calls[1])[0]
+    assert told(provider.calls[1])[-2]["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
+async def test_a_tool_that_does_not_exist_and_a_missing_argument_are_answered_by_the_server(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    provider.will(calling(("drop_everything", {}), ("execute_spark_sql", {})), said("Sorry."))
+    turn = await question()
+    assert turn.outcome == "answered"
+    assert all(step.result.failed for step in turn.steps)
+    assert "drop_everything" in results(provider.calls[1])[0]
+    assert "sql_query" in results(provider.calls[1])[1]
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [(REFUSING, "I cannot help with that."), (FILTERED, "content filter"), (FILTERED_PROMPT, "refused")],
+)
+async def test_a_model_that_declines_is_said_to(question: Ask, provider: OpenAiServer, reply: Reply, why: str) -> None:
+    provider.will(reply)
+    turn = await question()
+    assert turn.outcome == "declined"
+    assert turn.answer.startswith("The model declined to answer: ")
+    assert why in turn.answer
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome", "text"), [(EMPTY, "failed", "gave no answer"), (LONG, "answered", "cut: ")]
+)
+async def test_an_answer_that_is_empty_or_cut_says_so(
+    question: Ask, provider: OpenAiServer, reply: Reply, outcome: str, text: str
+) -> None:
+    provider.will(reply)
+    turn = await question()
+    assert turn.outcome == outcome
+    assert text in turn.answer
+
+
+async def test_a_busy_provider_is_asked_again_and_costs_nothing_for_it(question: Ask, provider: OpenAiServer) -> None:
+    provider.will(TOO_MANY, said("Hello."))
+    turn = await question()
+    assert turn.answer == "Hello."
+    assert turn.nanos == 100 * 1_000 + 20 * 2_000
+
+
+@pytest.mark.parametrize(("reply", "billed"), [(BAD_KEY, False), (CUT, True), (NO_JSON, True)])
+async def test_a_provider_that_fails_is_named_and_charged_only_where_it_may_bill(
+    question: Ask, provider: OpenAiServer, reply: Reply, billed: bool
+) -> None:
+    provider.will(reply)
+    turn = await question()
+    assert turn.outcome == "failed"
+    assert re.match("The model could not be asked: .*The server at 127.0.0.1", turn.answer)
+    assert "sk-secret" not in turn.answer
+    assert (turn.nanos > 0) is billed
+
+
+async def test_the_last_round_has_to_answer_without_tools(question: Ask, provider: OpenAiServer) -> None:
+    provider.will(running(COUNT), said("300, as far as I came."))
+    turn = await question(rounds=2)
+    assert turn.answer == "300, as far as I came."
+    assert [call.body["tool_choice"] for call in provider.calls] == ["auto", "none"]
+
+
+async def test_a_model_that_never_answers_is_stopped_after_its_rounds(question: Ask, provider: OpenAiServer) -> None:
+    provider.usual = running(COUNT)
+    turn = await question(rounds=3)
+    assert turn.outcome == "stopped"
+    assert "3 rounds did not suffice" in turn.answer
+    assert len(turn.steps) == 2
+
+
+@pytest.mark.parametrize(("limit", "named"), [({"nanos": 15_000_000}, "$0.015"), ({"tokens": 15_000}, "15,000 tokens")])
+async def test_no_call_is_made_that_could_exceed_money_or_tokens(
+    question: Ask, provider: OpenAiServer, limit: dict[str, int], named: str
+) -> None:
+    used = {"prompt_tokens": 9_000, "completion_tokens": 100}
+    provider.usual = Reply(text=None, tool_calls=running(COUNT).tool_calls, usage=used)
+    turn = await question(**limit)
+    assert turn.outcome == "stopped"
+    assert named in turn.answer
+    assert len(provider.calls) == 1
+    assert turn.nanos == 9_000 * 1_000 + 100 * 2_000
+
+
+async def test_a_question_ends_when_its_time_is_over(question: Ask, provider: OpenAiServer) -> None:
+    provider.will(running(COUNT), HANGING)
+    turn = await question(seconds=1.5)
+    assert turn.outcome == "stopped"
+    assert "1.5 s" in turn.answer
+    assert turn.seconds < 3
+    assert turn.nanos > turn.rounds[0].nanos  # the call that was under way may be billed
+
+
+async def test_old_results_make_room_and_the_question_stays(question: Ask, provider: OpenAiServer) -> None:
+    provider.will(running(WIDE), running(WIDE), running(COUNT), said("300."))
+    turn = await question("How many titles?", context_tokens=14_000)
+    assert turn.answer == "300."
+    first, second, third = results(provider.calls[3])
+    assert first.startswith("(This result of 60 rows was left out")
+    assert "300" in third
+    assert second
+    assert [message["content"] for message in told(provider.calls[3]) if message["role"] == "user"] == [
+        "How many titles?"
+    ]
+    assert len(turn.steps[0].result.text) > 1_000  # kept for whoever looks at the steps
+
+
+async def test_a_provider_that_finds_the_prompt_too_long_is_given_less(question: Ask, provider: OpenAiServer) -> None:
+    provider.will(running(WIDE), TOO_LONG, said("Less."))
+    turn = await question(history=[Exchange("Before?", "Yes.")])
+    assert turn.answer == "Less."
+    assert len(str(told(provider.calls[2]))) < len(str(told(provider.calls[1])))
+    assert told(provider.calls[2])[-3]["content"] == "How many titles?"
+
+
+async def test_a_question_that_is_too_long_by_itself_is_not_sent(question: Ask, provider: OpenAiServer) -> None:
+    turn = await question("Why? " * 20_000)
+    assert turn.outcome == "stopped"
+    assert provider.calls == []
+
+
+async def test_a_server_that_dies_within_a_question_is_replaced_once(
+    question: Ask, provider: OpenAiServer, lakehouse: Lakehouse
+) -> None:
+    born = lakehouse.generation
+
+    def deadly(received: Received) -> Reply:
+        """Calls a tool of a server that has just been killed."""
+        number = len(provider.calls)
+        if number in deaths:
+            kill_servers()
+        return running(COUNT, COUNT) if number < 3 else said("300, at last.")
+
+    provider.choose = deadly
+    deaths = {2}
+    turn = await question()
+    assert turn.answer == "300, at last."
+    assert [step.result.failed for step in turn.steps] == [False] * 4
+    assert lakehouse.generation == born + 1
+
+    provider.calls.clear()
+    deaths = {1, 2}
+    turn = await question()
+    assert turn.outcome == "failed"
+    assert "started anew once" in turn.answer
+    assert lakehouse.generation == born + 2
+
+
+async def test_cancelling_a_question_cancels_its_statement(question: Ask, provider: OpenAiServer, state: Path) -> None:
+    slow = "SELECT count(*) FROM principals_delta p0" + "".join(
+        f" JOIN principals_delta p{i} ON p{i}.category = p0.category" for i in range(1, 5)
+    )
+    provider.will(running(COUNT), said("300."))
+    assert (await question()).answer == "300."  # the server is warm: what computes now is the statement
+    provider.usual = running(slow)
+    asked = asyncio.create_task(question())
+    await asyncio.to_thread(until, lambda: busy(descendants(os.getpid())), what="the statement in the engine")
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await asyncio.to_thread(until, lambda: '"cancelled"' in (state / "audit.jsonl").read_text(), what="the end of it")
