@@ -123,6 +123,14 @@ class Settings(BaseSettings):
         None, description="URL that is told (JSON by POST) when 50, 80 and 100 % of a budget are spent."
     )
 
+    # who asks
+    caller_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret of `imdb-mcp serve` and the program in front of it: callers are those whom that program "
+        "vouches for with it, and no others are answered. `imdb-chat serve` makes one for the server that it starts.",
+    )
+
     # imdb-chat; what one question may take, money in US dollars
     chat_server: str | None = Field(
         None, description="URL of an MCP server (`http://…/mcp`) for `imdb-chat`. Default: it starts one of its own."

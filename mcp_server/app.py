@@ -171,6 +171,7 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
 
 def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) -> Toolbox:
     from lakehouse.ai.service import open_service
+    from lakehouse.callers import Callers
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user
     from mcp_server.background import Background
@@ -183,7 +184,8 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     service = QueryService(engines, settings, ai)
     background = Background(Handles(settings.state, settings.handle_minutes * 60))
     audit = AuditLog(settings.audit_path)
-    app = AppContext(settings, service, ai, background, Profiles(service), audit, os_user())
+    callers = Callers(settings.caller_key.get_secret_value()) if settings.caller_key else None
+    app = AppContext(settings, service, ai, background, Profiles(service), audit, os_user(), callers)
     return Toolbox(app, {spec.name: build(spec) for spec in TOOLS})
 
 

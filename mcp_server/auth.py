@@ -1,4 +1,6 @@
-"""Who is asking. On stdio and on loopback that is the user of the operating system that runs the server."""
+"""Who is asking. On stdio and on loopback that is the user of the operating system that runs the server, unless the
+program in front of it vouches for others (lakehouse.callers).
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,10 @@ GUARD_SEAL: Final = object()
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: the user of the operating system on stdio. Never what a client says of itself."""
+    """Who asks: the user of the operating system, or whom the program in front of the server vouches for by signature.
+
+    Never what a client says of itself.
+    """
 
     name: str
 

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from lakehouse.ai.service import AiService
 from lakehouse.ai.types import NANOS_PER_DOLLAR, AiUnavailable, Spender
+from lakehouse.callers import META, Callers
 from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
 from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
@@ -48,6 +49,19 @@ class AppContext:
     profiles: Profiles
     audit: AuditLog
     principal: Principal
+    callers: Callers | None = None
+
+    def asked_by(self, context: Context[Any, Any]) -> AppContext:
+        """The same for whoever made a call. Raises UnknownCallerError where callers have to be vouched for."""
+        if self.callers is None:
+            return self
+        name = self.callers.name(_meta(context).get(META))
+        if name is None:
+            raise UnknownCallerError(
+                "This server answers those whom the program that started it vouches for, and this call came without "
+                "that. Ask through that program, or start a server without IMDB_CALLER_KEY."
+            )
+        return replace(self, principal=Principal(name))
 
     def charged_usd(self, event: AuditEvent) -> float:
         """What a call that its caller has left was charged so far, in dollars: what is under way at its maximum."""
@@ -61,9 +75,8 @@ class AppContext:
     def audit_malformed(self, params: Mapping[str, Any] | None) -> None:
         """Leave the line of a call whose name is no text or whose arguments are no object."""
         name = str((params or {}).get("name"))
-        event = AuditEvent(
-            name, self.principal.name, self.service.main_engine.name, verdict="bad_request", code="malformed"
-        )
+        caller = self.principal.name if self.callers is None else _NOBODY
+        event = AuditEvent(name, caller, self.service.main_engine.name, verdict="bad_request", code="malformed")
         self.audit.write(event)
 
     def audit_end(self, event: AuditEvent, run: Run[Answer]) -> None:
@@ -80,6 +93,12 @@ class BadRequestError(QueryError):
     code = "bad_request"
 
 
+class UnknownCallerError(BadRequestError):
+    """A call of nobody that this server knows."""
+
+    code = "unknown_caller"
+
+
 _PREFIXES: Mapping[type[LakehouseError], str] = {
     Refused: "Refused ({code}): ",
     EngineLacks: "Not on this engine ({code}): ",
@@ -89,8 +108,12 @@ _PREFIXES: Mapping[type[LakehouseError], str] = {
 _VERDICTS: Mapping[type[LakehouseError], str] = {
     Refused: "refused",
     BadRequestError: "bad_request",
+    UnknownCallerError: "bad_request",
     QueryCancelled: "cancelled",
 }
+
+_NOBODY = "unknown"
+"""Who the audit says made a call before it is known, where callers have to be vouched for."""
 
 _APP: ContextVar[AppContext] = ContextVar("app")
 _CALL: ContextVar[Call] = ContextVar("call")
@@ -112,17 +135,19 @@ async def call(
     """Run a tool call and leave its audit line. Only ToolError and protocol errors come out."""
     event = AuditEvent(
         tool=name,
-        caller=app.principal.name,
+        caller=app.principal.name if app.callers is None else _NOBODY,
         engine=app.service.main_engine.name,
         sql_sent=_text(arguments.get("sql_query")),
         reasoning=_text(arguments.get("reasoning")),
         arguments={name: value for name, value in arguments.items() if name not in {"sql_query", "reasoning"}},
     )
-    # Every call is a task of its own, so neither has to be set back.
-    _APP.set(app)
-    _CALL.set(Call(app.principal, event, _reporter(context)))
     try:
         app.audit.require_writable()
+        app = app.asked_by(context)
+        event.caller = app.principal.name
+        # Every call is a task of its own, so neither has to be set back.
+        _APP.set(app)
+        _CALL.set(Call(app.principal, event, _reporter(context)))
         _require_known(name, arguments, tools)
         result: CallToolResult = await tools[name].run(arguments, context, convert_result=True)
     except anyio.get_cancelled_exc_class():
@@ -199,6 +224,11 @@ def _argument_problem(detail: Any) -> str:
     given = repr(detail["input"])
     shown = given if len(given) <= 60 else f"{given[:60]}…"
     return f"The argument {name} does not fit: {detail['msg']}; given: {shown}."
+
+
+def _meta(context: Context[Any, Any]) -> Mapping[str, Any]:
+    """What came beside the arguments of a call; nothing where it was made without a request."""
+    return (context.request_context.meta or {}) if context.protocol_version is not None else {}
 
 
 def _reporter(context: Context[Any, Any]) -> Callable[[str], Coroutine[Any, Any, None]]:

@@ -10,11 +10,14 @@ from typing import Any
 import anyio
 import pytest
 
+from lakehouse.callers import META, Callers
 from mcp_server.query import QueryService
 from tests.server.conftest import Connect, Serve, audit_lines
 from tests.server.test_stdio import SLOW_SQL
 
 pytestmark = pytest.mark.anyio
+
+KEY = "a key of at least thirty-two letters"
 
 
 def text_of(result: Any) -> str:
@@ -170,3 +173,46 @@ async def test_more_statements_than_slots_are_all_answered(serve: Serve, connect
             tasks.start_soon(ask, client, number)
     assert sorted(answers) == list(range(10))
     assert len(audit_lines(server)) == 10
+
+
+async def test_callers_who_are_vouched_for_have_budgets_handles_and_audit_lines_of_their_own(
+    serve: Serve, connect: Connect
+) -> None:
+    server = serve(caller_key=KEY, wait_seconds=0.3)
+    mine, theirs = Callers(KEY).new(), Callers(KEY).new()
+    async with connect(server) as client:
+        arguments = {"sql_query": SLOW_SQL, "reasoning": "to wait"}
+        slow = await client.call_tool("execute_spark_sql", arguments, meta={META: mine})
+        handle = {"handle": slow.structured_content["handle"]}
+        other = await client.call_tool("query_status", handle, meta={META: theirs})
+        own = await client.call_tool("cancel_query", handle, meta={META: mine})
+    assert other.is_error
+    assert own.structured_content == {"state": "cancelled"}
+    callers = [line["caller"] for line in audit_lines(server)][:3]
+    assert callers[0] == callers[2] != callers[1]
+    assert {*callers} == {Callers(KEY).name(mine), Callers(KEY).name(theirs)}
+
+
+@pytest.mark.parametrize(
+    "token", [None, "", 7, "root", Callers("another key of thirty-two letters").new(), Callers(KEY).new()[:-1] + "x"]
+)
+async def test_where_callers_are_vouched_for_nobody_else_is_answered(
+    serve: Serve, connect: Connect, token: object
+) -> None:
+    server = serve(caller_key=KEY)
+    async with connect(server) as client:
+        result = await client.call_tool("list_views", {}, meta={} if token is None else {META: token})
+    assert result.is_error
+    assert "IMDB_CALLER_KEY" in text_of(result)
+    (line,) = audit_lines(server)
+    assert (line["caller"], line["verdict"], line["code"]) == ("unknown", "bad_request", "unknown_caller")
+
+
+async def test_whom_a_client_claims_to_be_counts_for_nothing_where_nobody_vouches(
+    serve: Serve, connect: Connect
+) -> None:
+    server = serve()
+    async with connect(server) as client:
+        await client.call_tool("list_views", {}, meta={META: Callers(KEY).new()})
+    (line,) = audit_lines(server)
+    assert line["caller"] == server.toolbox.app.principal.name
