@@ -15,7 +15,7 @@ from typing import NoReturn, TextIO, get_args
 
 from bridge.client import SQL_TOOL, Lakehouse, Server, ToolResult, own_server
 from bridge.transcript import Intent, Step
-from bridge.turn import Limits, Turn, ask
+from bridge.turn import Doing, Limits, Turn, Words, ask
 from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.settings import EngineKind, Settings, load_settings
@@ -98,7 +98,7 @@ async def _run_sql(lakehouse: Lakehouse, sql: str) -> int:
     return REFUSED if result.refused else FAILED
 
 
-def _say(event: Intent | Step) -> None:
+def _say(event: Intent | Step | Words | Doing) -> None:
     """Show a tool call as it happens, on stderr: the answer alone is on stdout."""
     match event:
         case Intent():

@@ -9,21 +9,22 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 import anyio
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, CallToolResult, TextContent
+from mcp_types import CONNECTION_CLOSED, CallToolResult, RequestParamsMeta, TextContent
 
+from lakehouse.callers import META
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.settings import Settings
+from lakehouse.settings import Settings, variable_name
 
 SQL_TOOL, STATUS_TOOL, CANCEL_TOOL = "execute_spark_sql", "query_status", "cancel_query"
 """What the program itself calls; all other names of tools come from the server."""
@@ -87,15 +88,42 @@ class ToolResult:
         return None
 
 
-def own_server(settings: Settings, *arguments: str) -> Server:
+@dataclass(frozen=True)
+class Caller:
+    """Who a call is made for. `token` proves it to a server with the same key (lakehouse.callers).
+
+    `hear` is told what the server does meanwhile, in its own words.
+    """
+
+    token: str | None = None
+    hear: Callable[[str], None] | None = None
+
+    @property
+    def meta(self) -> RequestParamsMeta | None:
+        """What goes beside the arguments."""
+        return cast("RequestParamsMeta", {META: self.token}) if self.token is not None else None
+
+    async def progress(self, progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG002
+        """Hear a progress notification of the protocol."""
+        if self.hear is not None and message:
+            self.hear(message)
+
+
+NOBODY_ELSE = Caller()
+"""The user of this program."""
+
+
+def own_server(settings: Settings, *arguments: str, caller_key: str | None = None) -> Server:
     """The server that the settings name: a URL, or the command that starts one for this program alone.
 
-    `arguments` are flags for that one (`--lake`, `--engine`). Raises UsageError for a URL that is none.
+    `arguments` are flags for that one (`--lake`, `--engine`); with `caller_key` it answers only those whom this program
+    vouches for. Raises UsageError for a URL that is none.
     """
     url = settings.chat_server
     if url is None:
         command = ["-m", "mcp_server", "serve", *arguments]
-        return StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
+        key = {variable_name("caller_key"): caller_key} if caller_key is not None else {}
+        return StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ) | key)
     if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
         raise UsageError("IMDB_CHAT_SERVER is no URL of an MCP server: it looks like http://127.0.0.1:8765/mcp.")
     return url
@@ -125,37 +153,41 @@ class Lakehouse:
         if self._link is not None:
             await self._link.close()
 
-    async def call(self, name: str, arguments: Mapping[str, Any], *, since: int) -> ToolResult:
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], *, since: int, caller: Caller = NOBODY_ELSE
+    ) -> ToolResult:
         """Call a tool, and wait for a statement that takes longer than a call.
 
         `since` is the generation that the question began with: a server that ends is replaced once and the call made
         again, one that is younger is not. Whoever cancels this also cancels the statement. Raises ServerGoneError.
         """
         try:
-            return await self._finished(name, arguments)
+            return await self._finished(name, arguments, caller)
         except ServerGoneError:
             if not await self._replaced(since):
                 raise
-            return await self._finished(name, arguments)
+            return await self._finished(name, arguments, caller)
 
-    async def _finished(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
-        result = await self._once(name, arguments)
+    async def _finished(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> ToolResult:
+        result = await self._once(name, arguments, caller)
         while (handle := result.handle) is not None and name != CANCEL_TOOL:
             try:
-                result = await self._once(STATUS_TOOL, {"handle": handle})
+                result = await self._once(STATUS_TOOL, {"handle": handle}, caller)
             except asyncio.CancelledError:
                 with suppress(ServerGoneError, TimeoutError):
                     async with asyncio.timeout(_CANCEL_SECONDS):
-                        await self._once(CANCEL_TOOL, {"handle": handle})
+                        await self._once(CANCEL_TOOL, {"handle": handle}, caller)
                 raise
         return result
 
-    async def _once(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
+    async def _once(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> ToolResult:
         link = self._link
         if link is None or link.client is None:
             raise ServerGoneError(f"{self._shown} has ended.")
         try:
-            return _result(await link.client.call_tool(name, dict(arguments)))
+            return _result(
+                await link.client.call_tool(name, dict(arguments), progress_callback=caller.progress, meta=caller.meta)
+            )
         except MCPError as error:
             if error.code != CONNECTION_CLOSED:
                 return ToolResult(failed=True, text=error.message)

@@ -15,6 +15,7 @@ import prompts
 from bridge.client import ToolInfo
 from lakehouse.ai.functions import price
 from lakehouse.ai.providers import FilteredError, OpenAiProvider, ProviderConfig, configured, open_provider, usage_of
+from lakehouse.ai.streaming import Hear
 from lakehouse.ai.tokens import input_tokens
 from lakehouse.ai.types import AiUnavailable, CallFailedError, ModelRequest, Price, Usage
 from lakehouse.backoff import pause
@@ -85,12 +86,15 @@ class ChatModel:
         )
         return usage, self._price.of(usage)
 
-    async def reply(self, request: ChatRequest, seconds: float) -> Reply:
-        """Call the model; what costs nothing is repeated while there is time. Raises CallFailedError."""
+    async def reply(self, request: ChatRequest, seconds: float, hear: Hear) -> Reply:
+        """Call the model; what costs nothing is repeated while there is time. Raises CallFailedError.
+
+        `hear` is told the text piece by piece, as it is written.
+        """
         deadline = time.monotonic() + seconds
         for attempt in range(MOST_ATTEMPTS):
             try:
-                return await self._once(request, deadline - time.monotonic())
+                return await self._once(request, deadline - time.monotonic(), hear)
             except CallFailedError as failed:
                 again = pause(attempt, at_least=failed.retry_after or 0.0)
                 last = attempt == MOST_ATTEMPTS - 1 or time.monotonic() + again >= deadline
@@ -99,21 +103,22 @@ class ChatModel:
                 await asyncio.sleep(again)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _once(self, request: ChatRequest, seconds: float) -> Reply:
+    async def _once(self, request: ChatRequest, seconds: float, hear: Hear) -> Reply:
         fields: dict[str, Any] = {"model": self.name, "messages": list(request.messages)}
         if request.tools:
             fields |= {"tools": _tools(request.tools), "tool_choice": "auto" if request.may_call else "none"}
         most, nanos = self.most(request)
         try:
-            answer = await _in_thread(lambda: self._provider.chat(fields, self._answer_tokens, seconds))
+            answer = await _in_thread(
+                lambda tell: self._provider.stream(fields, self._answer_tokens, seconds, tell), hear
+            )
         except FilteredError as error:
             return Reply("", (), str(error), cut=False, usage=most, nanos=nanos)
         return self._read(answer, most)
 
-    def _read(self, answer: bytes, most: Usage) -> Reply:
+    def _read(self, found: Mapping[str, Any], most: Usage) -> Reply:
         """Reads an answer. Raises CallFailedError for anything that is not one: it has been billed all the same."""
         try:
-            found = json.loads(answer)
             choice = found["choices"][0]
             message, finish = choice["message"], choice.get("finish_reason")
             asked = message.get("tool_calls") or ()
@@ -122,7 +127,7 @@ class ChatModel:
                 for call in asked
             )
             text, refusal = message.get("content") or "", message.get("refusal")
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError) as error:
             text = f"{self._provider.name} answered with something that is no chat completion."
             raise CallFailedError(text, billed=True) from error
         usage = usage_of(found.get("usage")) or most
@@ -168,8 +173,11 @@ def _tools(tools: Sequence[ToolInfo]) -> list[dict[str, Any]]:
     ]
 
 
-async def _in_thread(call: Callable[[], T]) -> T:
-    """The result of a blocking call, in a daemon thread: no program should wait for a model at its end."""
+async def _in_thread(call: Callable[[Hear], T], hear: Hear) -> T:
+    """The result of a blocking call, in a daemon thread: no program should wait for a model at its end.
+
+    What the call tells is heard in the caller's own thread. Once nobody waits any more, telling ends the call.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -181,11 +189,17 @@ async def _in_thread(call: Callable[[], T]) -> T:
         else:
             done.set_result(result)  # type: ignore[arg-type]  # None only where T allows it
 
+    def tell(piece: str) -> None:
+        if done.cancelled():
+            raise CallFailedError("Nobody waits for this answer any more.", billed=True)
+        if piece:
+            loop.call_soon_threadsafe(hear, piece)
+
     def work() -> None:
         result: T | None = None
         error: BaseException | None = None
         try:
-            result = call()
+            result = call(tell)
         except BaseException as found:  # noqa: BLE001  (whoever waits raises it)
             error = found
         with suppress(RuntimeError):  # the loop has ended

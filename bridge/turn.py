@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 import prompts
-from bridge.client import Lakehouse, ServerGoneError, ToolResult
+from bridge.client import Caller, Lakehouse, ServerGoneError, ToolResult
 from bridge.model import PROMPT, ChatModel, ChatRequest, Reply
 from bridge.transcript import Exchange, Intent, Round, Step, Transcript, intent
 from lakehouse.ai.providers import ContextExceededError
 from lakehouse.ai.types import NANOS_PER_DOLLAR, CallFailedError, Usage, dollars
 from lakehouse.settings import Settings
 
-__all__ = ["Exchange", "Intent", "Limits", "Round", "Step", "Turn", "Watch", "ask"]
+__all__ = ["Doing", "Exchange", "Intent", "Limits", "Round", "Step", "Turn", "Watch", "Words", "ask"]
 
 MOST_REPAIRS = 3
 """How many times failures go back to the model within one question."""
@@ -29,8 +29,25 @@ MOST_AT_ONCE = 8
 _LESS_CONTEXT = 0.75
 
 Outcome = Literal["answered", "declined", "failed", "stopped"]
-Watch = Callable[[Intent | Step], None]
-"""Hears of every tool call: before it is made, and what came of it."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A piece of what the model writes, as it is written."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What the server does meanwhile for a tool call, in its own words."""
+
+    intent: Intent
+    stage: str
+
+
+Watch = Callable[[Intent | Step | Words | Doing], None]
+"""Hears of every tool call, before it is made, meanwhile, and what came of it; and of the model's words."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +114,14 @@ async def ask(
     *,
     history: Sequence[Exchange] = (),
     watch: Watch | None = None,
+    caller: str | None = None,
 ) -> Turn:
-    """Answer a question. Never raises for what the model, its provider or the server do: the turn says it."""
-    return await _Asking(question, model, lakehouse, limits, tuple(history), watch or (lambda _: None)).run()
+    """Answer a question. Never raises for what the model, its provider or the server do: the turn says it.
+
+    `caller` is the token of whoever asks, where it is not the user of this program.
+    """
+    asking = _Asking(question, model, lakehouse, limits, tuple(history), watch or (lambda _: None), caller)
+    return await asking.run()
 
 
 class _Asking:
@@ -113,10 +135,12 @@ class _Asking:
         limits: Limits,
         history: tuple[Exchange, ...],
         watch: Watch,
+        caller: str | None,
     ) -> None:
         system = f"{prompts.read(PROMPT).text}\n\n{lakehouse.instructions}".strip()
         self._told = Transcript(system, question, history)
         self._model, self._lakehouse, self._limits, self._watch = model, lakehouse, limits, watch
+        self._caller = caller
         self._since = lakehouse.generation
         self._context = limits.context_tokens
         self._started = time.monotonic()
@@ -164,7 +188,7 @@ class _Asking:
             request, most, nanos = self._fitting(may_call)
             self._charge(most, nanos)
             try:
-                reply = await self._model.reply(request, self._left())
+                reply = await self._model.reply(request, self._left(), lambda text: self._watch(Words(text)))
             except ContextExceededError:
                 self._charge(most, nanos, -1)
                 self._context = int(most.input_tokens * _LESS_CONTEXT)
@@ -236,7 +260,8 @@ class _Asking:
         if number >= MOST_AT_ONCE:
             return ToolResult(failed=True, text=f"Not run: ask for at most {MOST_AT_ONCE} things at once.")
         try:
-            return await self._lakehouse.call(name, meant.arguments, since=self._since)
+            caller = Caller(self._caller, lambda stage: self._watch(Doing(meant, stage)))
+            return await self._lakehouse.call(name, meant.arguments, since=self._since, caller=caller)
         except ServerGoneError as error:
             self._gone = error
             return ToolResult(failed=True, text=str(error))

@@ -28,7 +28,9 @@ _PLAIN = ("/v1/chat/completions", "/openai/v1/chat/completions")
 class Reply:
     """What one call is answered with. `{title}` in `text` stands for the title or name in the facts that came.
 
-    `seconds` pass before it; `cut` closes the connection instead; `raw` is sent as it is, whatever it is.
+    `seconds` pass before it; `cut` closes the connection instead; `raw` is sent as it is, whatever it is. Where the
+    answer is asked for in pieces, `cut_within` closes the connection after the first of them, `failing_within` sends an
+    error there, and `pace`, where it is set, is waited for before each of the others.
     """
 
     status: int = 200
@@ -42,6 +44,9 @@ class Reply:
     seconds: float = 0.0
     cut: bool = False
     raw: bytes | None = None
+    cut_within: bool = False
+    failing_within: bool = False
+    pace: threading.Event | None = None
 
 
 OK = Reply()
@@ -90,7 +95,8 @@ class OpenAiServer:
         self.choose: Callable[[Received], Reply] | None = None
         self.calls: list[Received] = []
         self.most_at_once = 0
-        self._at_once = 0
+        self.broken_off = 0  # answers in pieces whose reader went away
+        self.at_once = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -115,8 +121,8 @@ class OpenAiServer:
         """The answer to a call, when its time has come."""
         with self._lock:
             self.calls.append(received)
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             if self.choose is not None:
                 reply = self.choose(received)
             else:
@@ -126,7 +132,7 @@ class OpenAiServer:
             yield reply
         finally:
             with self._lock:
-                self._at_once -= 1
+                self.at_once -= 1
 
 
 @contextmanager
@@ -167,6 +173,48 @@ def _body(reply: Reply, received: Received) -> bytes:
     return json.dumps(found | ({"usage": dict(reply.usage)} if reply.usage is not None else {})).encode()
 
 
+def _pieces(reply: Reply, received: Received) -> Iterator[bytes]:
+    """The same answer as server-sent events: text by words, arguments of calls by halves, then the usage."""
+    whole = json.loads(_body(reply, received))
+    message = whole["choices"][0]["message"]
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": word} for word in re.findall(r"\s*\S+\s*", message["content"] or "")]
+    deltas += [{"refusal": message["refusal"]}] if message["refusal"] else []
+    for index, call in enumerate(message.get("tool_calls", ())):
+        function = call["function"]
+        half = len(function["arguments"]) // 2
+        deltas.append({"tool_calls": [{"index": index, **call, "function": function | {"arguments": ""}}]})
+        for part in (function["arguments"][:half], function["arguments"][half:]):
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
+    head = {key: whole[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": reply.finish}]})
+    if "usage" in whole and received.body.get("stream_options", {}).get("include_usage"):
+        chunks.append({"choices": [], "usage": whole["usage"]})
+    for chunk in chunks:
+        yield b"data: " + json.dumps(head | chunk).encode() + b"\n\n"
+    yield b"data: [DONE]\n\n"
+
+
+def _send_pieces(handler: BaseHTTPRequestHandler, server: OpenAiServer, reply: Reply, received: Received) -> None:
+    handler.close_connection = True
+    handler.send_response(200)
+    for name, value in {"content-type": "text/event-stream", "connection": "close", **reply.headers}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    pieces = [*_pieces(reply, received)]
+    if reply.cut_within or reply.failing_within:
+        pieces[2:] = [b'data: {"error": {"message": "our fault"}}\n\n'] if reply.failing_within else []
+    for number, piece in enumerate(pieces):
+        if number >= 2 and reply.pace is not None:
+            reply.pace.wait(30)
+        try:
+            handler.wfile.write(piece)
+        except OSError:
+            server.broken_off += 1
+            return
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
@@ -190,6 +238,8 @@ def _handler(server: OpenAiServer) -> type[BaseHTTPRequestHandler]:
                 if reply.cut:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
+                elif body.get("stream") and reply.status < 400 and reply.raw is None:
+                    _send_pieces(self, server, reply, received)
                 else:
                     self._send(reply.status, reply.headers, _body(reply, received))
 

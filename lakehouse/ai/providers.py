@@ -10,11 +10,13 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
+from lakehouse.ai.streaming import Hear, whole
 from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Usage
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 OPENAI_URL = "https://api.openai.com/v1"
 OutputLimit = Literal["max_completion_tokens", "max_tokens"]
@@ -118,33 +122,75 @@ class OpenAiProvider:
 
         Raises CallFailedError.
         """
+        deadline = time.monotonic() + timeout_seconds
+        given = self._given(fields, max_output_tokens, timeout_seconds)
+        with self._translated(), self._client.chat.completions.with_streaming_response.create(**given) as response:
+            return self._read(response.iter_bytes(), deadline)
+
+    def stream(
+        self, fields: Mapping[str, Any], max_output_tokens: int, timeout_seconds: float, hear: Hear
+    ) -> dict[str, Any]:
+        """The same, where `hear` is told the text piece by piece as it is written; what it raises ends the answer.
+
+        Raises CallFailedError.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        given = self._given(fields, max_output_tokens, timeout_seconds)
+        with (
+            self._translated(),
+            self._client.chat.completions.create(
+                stream=True, stream_options={"include_usage": True}, **given
+            ) as chunks,
+        ):
+            found = whole(self._in_time(chunks, deadline), hear)
+        if found is None:
+            raise CallFailedError(f"{self.name} ended its answer before it was whole.", billed=True)
+        return found
+
+    def _given(self, fields: Mapping[str, Any], max_output_tokens: int, timeout_seconds: float) -> dict[str, Any]:
+        import openai
+
+        timeout = openai.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS))
+        return {**fields, self._config.output_limit: max_output_tokens, "timeout": timeout}
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What the client raises, said as what it means."""
         import httpx2
         import openai
 
-        deadline = time.monotonic() + timeout_seconds
-        timeout = openai.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS))
-        body: dict[str, Any] = {**fields, self._config.output_limit: max_output_tokens}
         try:
-            with self._client.chat.completions.with_streaming_response.create(timeout=timeout, **body) as response:
-                return self._read(response.iter_bytes(), deadline)
+            yield
         except openai.APIStatusError as error:
             self._refusal(error)
         except openai.APIConnectionError as error:
             self._not_connected(error)
+        except openai.APIError as error:  # within a stream, whose status was well
+            log.warning("%s failed: %r", self.name, _without(self._config.key, error.message)[:500])
+            raise ProviderDownError(f"{self.name} failed while it answered.", billed=True) from error
         except httpx2.HTTPError as error:  # while the answer is read, when the client no longer translates
             raise self._cut(error) from error
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise CallFailedError(
+                f"{self.name} answered with something that is no chat completion.", billed=True
+            ) from error
+
+    def _in_time(self, parts: Iterable[T], deadline: float) -> Iterator[T]:
+        """The same, within the time that an answer may take."""
+        for part in parts:
+            if time.monotonic() > deadline:
+                raise CallFailedError(f"{self.name} took too long to answer.", billed=True)
+            yield part
 
     def close(self) -> None:
         """End all connections."""
         self._client.close()
 
-    def _read(self, parts: Any, deadline: float) -> bytes:
+    def _read(self, parts: Iterable[bytes], deadline: float) -> bytes:
         """The whole answer, within the time and the size that one may take."""
         answer = b""
-        for part in parts:
+        for part in self._in_time(parts, deadline):
             answer += part
-            if time.monotonic() > deadline:
-                raise CallFailedError(f"{self.name} took too long to answer.", billed=True)
             if len(answer) > _MOST_ANSWER_BYTES:
                 raise CallFailedError(f"{self.name} answered with more than {_MOST_ANSWER_BYTES:,} bytes.", billed=True)
         return answer

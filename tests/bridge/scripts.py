@@ -29,9 +29,10 @@ def calling(*calls: tuple[str, Any], text: str | None = None) -> Reply:
     return Reply(text=text, tool_calls=asked, finish="tool_calls")
 
 
-def running(*statements: str) -> Reply:
+def running(*statements: str, text: str | None = None) -> Reply:
     """Statements at once."""
-    return calling(*(("execute_spark_sql", {"sql_query": sql, "reasoning": f"to run {sql}"}) for sql in statements))
+    asked = (("execute_spark_sql", {"sql_query": sql, "reasoning": f"to run {sql}"}) for sql in statements)
+    return calling(*asked, text=text)
 
 
 def told(received: Received) -> list[Mapping[str, Any]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
 
 from bridge.client import Lakehouse
 from bridge.transcript import Intent, Step
-from bridge.turn import Exchange
+from bridge.turn import Doing, Exchange, Words
 from tests.bridge.conftest import Ask, kill_servers
 from tests.bridge.scripts import COUNT, calling, results, running, said, told
 from tests.openai_server import (
@@ -52,6 +53,49 @@ async def test_a_question_is_planned_run_and_answered_with_every_step_kept(
     assert "300" in results(provider.calls[1])[0]
 
 
+async def test_the_answer_is_heard_as_it_is_written_and_the_servers_stages_meanwhile(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    provider.will(running(COUNT, text=None), said("There are 300 titles."))
+    heard: list[object] = []
+    turn = await question(watch=heard.append)
+    assert turn.answer == "There are 300 titles."
+    words = [event.text for event in heard if isinstance(event, Words)]
+    assert words == ["There ", "are ", "300 ", "titles."]
+    stages = [(event.intent.sql, event.stage) for event in heard if isinstance(event, Doing)]
+    assert (COUNT, "running in the engine") in stages
+    assert provider.calls[0].body["stream"] is True
+
+
+@pytest.mark.parametrize(
+    "broken", [Reply(text="one two three", cut_within=True), Reply(text="a b", failing_within=True)]
+)
+async def test_an_answer_that_breaks_off_is_charged_at_its_maximum_and_said(
+    question: Ask, provider: OpenAiServer, broken: Reply
+) -> None:
+    provider.will(broken)
+    turn = await question()
+    assert turn.outcome == "failed"
+    assert "The model could not be asked" in turn.answer
+    assert turn.usage.output_tokens == 2_000
+    assert len(provider.calls) == 1
+
+
+async def test_whoever_stops_waiting_for_an_answer_ends_the_connection_that_brings_it(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    pace, words = threading.Event(), asyncio.Event()
+    provider.will(Reply(text=" ".join(["word"] * 10_000), pace=pace))
+    asked = asyncio.create_task(question(watch=lambda event: words.set() if isinstance(event, Words) else None))
+    await words.wait()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    pace.set()
+    await asyncio.to_thread(until, lambda: provider.at_once == 0, what="the end of the connection")
+    assert provider.broken_off == 1
+
+
 async def test_the_model_is_told_the_tools_and_the_instructions_that_the_server_gives(
     question: Ask, provider: OpenAiServer, lakehouse: Lakehouse
 ) -> None:
@@ -72,7 +116,8 @@ async def test_parallel_calls_are_made_at_once_and_answered_in_their_order(
     events: list[str] = []
     statements = [f"SELECT {n} AS n FROM movies_delta LIMIT 1" for n in (41, 42, 43)]
     provider.will(running(*statements), said("Done."))
-    turn = await question(watch=lambda event: events.append(type(event).__name__))
+    tools = (Intent, Step)
+    turn = await question(watch=lambda event: events.append(type(event).__name__) if isinstance(event, tools) else None)
     assert [step.intent.sql for step in turn.steps] == statements
     assert [step.result.content["rows"] for step in turn.steps] == [[[41]], [[42]], [[43]]]
     assert events == [Intent.__name__] * 3 + [Step.__name__] * 3
