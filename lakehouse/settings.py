@@ -153,6 +153,27 @@ class Settings(BaseSettings):
     chat_answer_tokens: int = Field(2_000, ge=100, description="Tokens that one call of the model may write.")
     chat_budget: float = Field(0.10, ge=0, description="What one question may spend on the model of `imdb-chat`.")
 
+    # imdb-chat serve
+    chat_questions_per_hour: int = Field(
+        60, ge=0, description="Questions of one visitor of the page within an hour; SQL is not counted."
+    )
+    chat_requests_per_minute: int = Field(
+        300, ge=1, description="Requests of one visitor, and of one address, to `imdb-chat serve` within a minute."
+    )
+    chat_visitors_per_hour: int = Field(30, ge=1, description="New visitors from one address within an hour.")
+    chat_running_per_visitor: int = Field(2, ge=1, description="Questions of one visitor that are answered at once.")
+    chat_running: int = Field(16, ge=1, description="Questions of all visitors that are answered at once.")
+    chat_origins: str | None = Field(
+        None,
+        description="Origins of pages that lie elsewhere and may ask, separated by commas: `https://….azurestaticapps.net`.",
+    )
+    chat_hosts: str | None = Field(
+        None, description="Names, separated by commas, under which a reverse proxy makes `imdb-chat serve` reachable."
+    )
+    chat_proxy: str | None = Field(
+        None, description="Address of that reverse proxy: what it says of a visitor's address (X-Forwarded-For) counts."
+    )
+
     # loading
     max_reject_percent: float = Field(
         1.0, ge=0, le=100, description="A load fails where a file has more malformed lines than this share."

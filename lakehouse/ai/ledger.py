@@ -11,7 +11,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +23,18 @@ from lakehouse.ai.types import NANOS_PER_DOLLAR, BudgetExceeded, RateLimited, Sp
 if TYPE_CHECKING:
     from lakehouse.settings import Settings
 
+QUESTION = "question:"
+"""What the ids of questions to imdb-chat begin with, in a ledger where AI queries have plain ones."""
+
 _HOUR = 3600.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Every budget in nano-dollars, and the AI queries of a caller within an hour. None is no limit."""
+    """Every budget in nano-dollars, and the queries of a caller within an hour. None is no limit.
+
+    Money counts whatever it was spent on. The rate is that of one `kind` of queries, by which their ids begin.
+    """
 
     query: int | None
     caller_hour: int | None
@@ -36,6 +42,7 @@ class Limits:
     day: int | None
     month: int | None
     queries_per_hour: int | None
+    kind: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -47,6 +54,16 @@ class Limits:
             day=_nanos(settings.ai_day_budget),
             month=_nanos(settings.ai_month_budget),
             queries_per_hour=settings.ai_queries_per_hour,
+        )
+
+    @classmethod
+    def of_chat(cls, settings: Settings) -> Limits:
+        """What visitors of imdb-chat may spend on the model that plans: what callers may, and its own per question."""
+        return replace(
+            cls.of(settings),
+            query=_nanos(settings.chat_budget),
+            queries_per_hour=settings.chat_questions_per_hour,
+            kind=QUESTION,
         )
 
     @classmethod
@@ -71,12 +88,43 @@ class Standing:
         return self.nanos + more > self.limit
 
 
-_ADVICE: dict[Budget, tuple[str, str]] = {
-    "query": ("one query may spend", "Ask for fewer rows"),
-    "caller_hour": ("you may spend within an hour", "Ask for fewer rows, or again within an hour"),
-    "caller_day": ("you may spend on one day (UTC)", "Ask for fewer rows, or tomorrow"),
-    "day": ("this server may spend on one day (UTC)", "Ask for fewer rows, or tomorrow"),
-    "month": ("this server may spend in one month", "Ask for fewer rows; whoever runs the server can raise it"),
+@dataclass(frozen=True)
+class _Words:
+    """How a refusal calls what was asked for, what it would be spent on, and what to do instead."""
+
+    one: str
+    many: str
+    spent_on: str
+    setting: str
+    less: str
+    meanwhile: str
+
+
+_WORDS = {
+    "": _Words(
+        "query",
+        "AI queries",
+        "AI functions",
+        "IMDB_AI_QUERIES_PER_HOUR",
+        "Ask for fewer rows",
+        "use plain SQL; what is in the cache costs nothing",
+    ),
+    QUESTION: _Words(
+        "question",
+        "questions",
+        "the model that plans",
+        "IMDB_CHAT_QUESTIONS_PER_HOUR",
+        "Ask a shorter question",
+        "ask in SQL, which costs nothing",
+    ),
+}
+
+_MAY: dict[Budget, tuple[str, str]] = {
+    "query": ("one {one} may spend", "{less}"),
+    "caller_hour": ("you may spend within an hour", "{less}, or again within an hour"),
+    "caller_day": ("you may spend on one day (UTC)", "{less}, or again tomorrow"),
+    "day": ("this server may spend on one day (UTC)", "{less}, or again tomorrow"),
+    "month": ("this server may spend in one month", "{less}; whoever runs the server can raise it"),
 }
 
 
@@ -122,7 +170,7 @@ class Ledger:
                 alerts = _used_up(database, short, most)
         self._tell_all(alerts)
         if short is not None:
-            raise _exceeded(short, most)
+            raise _exceeded(short, most, _WORDS[self._limits.kind])
         return numbers
 
     def settle(self, number: int, nanos: int) -> None:
@@ -158,23 +206,22 @@ class Ledger:
         self._file.close()
 
     def _check_rate(self, database: sqlite3.Connection, spender: Spender, now: float) -> None:
-        most = self._limits.queries_per_hour
+        most, words = self._limits.queries_per_hour, _WORDS[self._limits.kind]
         known = database.execute("SELECT 1 FROM queries WHERE caller = ? AND query = ?", _names(spender)).fetchone()
         if most is None or known:
             return
         if most == 0:
-            raise RateLimited(
-                "This server allows no AI queries (IMDB_AI_QUERIES_PER_HOUR is 0). Ask without AI functions."
-            )
+            raise RateLimited(f"This server allows no {words.many} ({words.setting} is 0). Ask in plain SQL.")
         # The query that has to be an hour old before the next may begin.
         row = database.execute(
-            "SELECT at FROM queries WHERE caller = ? AND at > ? ORDER BY at DESC LIMIT 1 OFFSET ?",
-            [spender.caller, now - _HOUR, most - 1],
+            "SELECT at FROM queries WHERE caller = ? AND at > ? AND substr(query, 1, instr(query, ':')) = ? "
+            "ORDER BY at DESC LIMIT 1 OFFSET ?",
+            [spender.caller, now - _HOUR, self._limits.kind, most - 1],
         ).fetchone()
         if row is not None:
             raise RateLimited(
-                f"You have used your {most} AI queries of this hour. The next is free in "
-                f"{_duration(row[0] + _HOUR - now)}. Meanwhile use plain SQL; what is in the cache costs nothing."
+                f"You have used your {most} {words.many} of this hour. The next is free in "
+                f"{_duration(row[0] + _HOUR - now)}. Meanwhile {words.meanwhile}."
             )
 
     def _standings(self, database: sqlite3.Connection, spender: Spender, now: float) -> list[Standing]:
@@ -260,11 +307,11 @@ def _alert(standing: Standing, limit: int, level: int) -> Alert:
     return Alert(standing.budget, standing.caller, standing.period, level, standing.nanos, limit)
 
 
-def _exceeded(standing: Standing, most: int) -> BudgetExceeded:
-    may, advice = _ADVICE[standing.budget]
+def _exceeded(standing: Standing, most: int, words: _Words) -> BudgetExceeded:
+    may, advice = (text.format(one=words.one, less=words.less) for text in _MAY[standing.budget])
     limit = standing.limit
     return BudgetExceeded(
-        f"This would spend up to {dollars(most)} on AI functions. Of the {dollars(limit)} that {may}, "
+        f"This would spend up to {dollars(most)} on {words.spent_on}. Of the {dollars(limit)} that {may}, "
         f"{dollars(max(0, limit - standing.nanos))} is left. {advice}. Nothing was spent for it."
     )
 
