@@ -29,8 +29,11 @@ MOST_AT_ONCE = 8
 _LESS_CONTEXT = 0.75
 
 Outcome = Literal["answered", "declined", "failed", "stopped"]
+Fault = Literal["provider", "server"]
 Watch = Callable[[Intent | Step], None]
 """Hears of every tool call: before it is made, and what came of it."""
+Meter = Callable[[Usage, int], None]
+"""Hears what the question has cost so far, in tokens and nano-dollars, a call that is under way at its maximum."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class Limits:
 class Turn:
     """A question that is done with. `answer` says what failed where the outcome is not `answered`.
 
-    `nanos` is what the model cost, in nano-dollars, its last call included, which belongs to no round.
+    `nanos` is what the model cost, in nano-dollars, its last call included, which belongs to no round. `fault` says
+    who could not be reached where that ended it: then the answer tells nothing of the model.
     """
 
     question: str
@@ -69,6 +73,7 @@ class Turn:
     usage: Usage
     nanos: int
     seconds: float
+    fault: Fault | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -84,9 +89,10 @@ class Turn:
 class _EndedError(Exception):
     """The question ends without an answer of the model."""
 
-    def __init__(self, outcome: Outcome, text: str) -> None:
+    def __init__(self, outcome: Outcome, text: str, fault: Fault | None = None) -> None:
         super().__init__(text)
         self.outcome = outcome
+        self.fault = fault
 
 
 async def ask(
@@ -97,9 +103,14 @@ async def ask(
     *,
     history: Sequence[Exchange] = (),
     watch: Watch | None = None,
+    meter: Meter | None = None,
 ) -> Turn:
-    """Answer a question. Never raises for what the model, its provider or the server do: the turn says it."""
-    return await _Asking(question, model, lakehouse, limits, tuple(history), watch or (lambda _: None)).run()
+    """Answer a question. Never raises for what the model, its provider or the server do: the turn says it.
+
+    Whoever cancels it knows what it cost from `meter`.
+    """
+    told = watch or (lambda _: None), meter or (lambda _, __: None)
+    return await _Asking(question, model, lakehouse, limits, tuple(history), *told).run()
 
 
 class _Asking:
@@ -113,10 +124,12 @@ class _Asking:
         limits: Limits,
         history: tuple[Exchange, ...],
         watch: Watch,
+        meter: Meter,
     ) -> None:
         system = f"{prompts.read(PROMPT).text}\n\n{lakehouse.instructions}".strip()
         self._told = Transcript(system, question, history)
-        self._model, self._lakehouse, self._limits, self._watch = model, lakehouse, limits, watch
+        self._model, self._lakehouse, self._limits = model, lakehouse, limits
+        self._watch, self._meter = watch, meter
         self._since = lakehouse.generation
         self._context = limits.context_tokens
         self._started = time.monotonic()
@@ -125,6 +138,7 @@ class _Asking:
 
     async def run(self) -> Turn:
         outcome: Outcome = "answered"
+        fault: Fault | None = None
         try:
             async with asyncio.timeout(self._limits.seconds):
                 answer = await self._answer()
@@ -134,10 +148,10 @@ class _Asking:
                 self._stopped(f"the time for one question, {self._limits.seconds:g} s, is over"),
             )
         except _EndedError as ended:
-            outcome, answer = ended.outcome, str(ended)
+            outcome, answer, fault = ended.outcome, str(ended), ended.fault
         told = self._told
         seconds = time.monotonic() - self._started
-        return Turn(told.question, answer, outcome, told.rounds, self._usage, self._nanos, seconds)
+        return Turn(told.question, answer, outcome, told.rounds, self._usage, self._nanos, seconds, fault)
 
     async def _answer(self) -> str:
         for number in range(1, self._limits.rounds + 1):
@@ -200,13 +214,14 @@ class _Asking:
             self._usage.input_tokens + sign * usage.input_tokens, self._usage.output_tokens + sign * usage.output_tokens
         )
         self._nanos += sign * nanos
+        self._meter(self._usage, self._nanos)
 
     def _failed(self, failed: CallFailedError, most: Usage, nanos: int) -> NoReturn:
         if not failed.billed:
             self._charge(most, nanos, -1)
         if self._left() <= 0:
             raise TimeoutError from failed
-        raise _EndedError("failed", f"The model could not be asked: {failed}") from failed
+        raise _EndedError("failed", f"The model could not be asked: {failed}", "provider") from failed
 
     async def _act(self, reply: Reply, nanos: int) -> None:
         """Make the calls that the model asked for, all at once, and tell it what came of them."""
@@ -214,7 +229,7 @@ class _Asking:
         steps = await asyncio.gather(*(self._step(one, number) for number, one in enumerate(meant)))
         self._told = self._told.after(Round(reply.text, nanos, tuple(steps)))
         if self._gone is not None:
-            raise _EndedError("failed", f"{self._gone} It was started anew once within this question.")
+            raise _EndedError("failed", f"{self._gone} It was started anew once within this question.", "server")
         failed = [step for step in steps if step.result.failed]
         self._failures += bool(failed)
         if self._failures > MOST_REPAIRS:
