@@ -15,7 +15,7 @@ from typing import NoReturn, TextIO, get_args
 
 from bridge.client import SQL_TOOL, Lakehouse, Server, ToolResult, own_server
 from bridge.transcript import Intent, Step
-from bridge.turn import Doing, Limits, Turn, Words, ask
+from bridge.turn import Asker, Doing, Limits, Turn, Words, ask
 from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.settings import EngineKind, Settings, load_settings
@@ -79,7 +79,9 @@ async def _ask(options: argparse.Namespace, settings: Settings) -> int:
 
     with closing(open_model(settings)) as model:
         async with lakehouse:
-            return _print_turn(await ask(options.question, model, lakehouse, Limits.of(settings), watch=_say))
+            return _print_turn(
+                await ask(options.question, model, lakehouse, Limits.of(settings), asker=Asker(watch=_say))
+            )
 
 
 def _server(options: argparse.Namespace, settings: Settings) -> Server:

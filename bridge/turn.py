@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NoReturn
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import prompts
 from bridge.client import Caller, Lakehouse, ServerGoneError, ToolResult
@@ -18,9 +19,10 @@ from bridge.model import PROMPT, ChatModel, ChatRequest, Reply
 from bridge.transcript import Exchange, Intent, Round, Step, Transcript, intent
 from lakehouse.ai.providers import ContextExceededError
 from lakehouse.ai.types import NANOS_PER_DOLLAR, CallFailedError, Usage, dollars
+from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 
-__all__ = ["Doing", "Exchange", "Intent", "Limits", "Round", "Step", "Turn", "Watch", "Words", "ask"]
+__all__ = ["Asker", "Doing", "Exchange", "Intent", "Limits", "Purse", "Round", "Step", "Turn", "Watch", "Words", "ask"]
 
 MOST_REPAIRS = 3
 """How many times failures go back to the model within one question."""
@@ -29,6 +31,9 @@ MOST_AT_ONCE = 8
 _LESS_CONTEXT = 0.75
 
 Outcome = Literal["answered", "declined", "failed", "stopped"]
+Fault = Literal["provider", "server"]
+Meter = Callable[[Usage, int], None]
+"""Hears what the question has cost so far, in tokens and nano-dollars, a call that is under way at its maximum."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,42 @@ class Doing:
 
 Watch = Callable[[Intent | Step | Words | Doing], None]
 """Hears of every tool call, before it is made, meanwhile, and what came of it; and of the model's words."""
+
+
+class Purse(Protocol):
+    """Who pays for the calls of a model. Both block, and raise LakehouseError where nothing may be spent."""
+
+    def reserve(self, nanos: int) -> int:
+        """Charge a call at its maximum, in nano-dollars, before it is made, and give its number."""
+
+    def settle(self, number: int, nanos: int) -> None:
+        """Charge what it really cost."""
+
+
+class _OwnPurse:
+    """Of somebody who pays the provider and needs no more than the cap on one question."""
+
+    def reserve(self, nanos: int) -> int:
+        return nanos
+
+    def settle(self, number: int, nanos: int) -> None:
+        """Nobody else keeps count."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks: the `token` that proves it to the server (None: the user of this program), and who pays.
+
+    `watch` and `meter` hear of what is done for them.
+    """
+
+    token: str | None = None
+    purse: Purse = field(default_factory=_OwnPurse)
+    watch: Watch = lambda _: None
+    meter: Meter = lambda _, __: None
+
+
+_USER = Asker()
 
 
 @dataclass(frozen=True)
@@ -76,7 +117,8 @@ class Limits:
 class Turn:
     """A question that is done with. `answer` says what failed where the outcome is not `answered`.
 
-    `nanos` is what the model cost, in nano-dollars, its last call included, which belongs to no round.
+    `nanos` is what the model cost, in nano-dollars, its last call included, which belongs to no round. `fault` says
+    who could not be reached where that ended it: then the answer tells nothing of the model.
     """
 
     question: str
@@ -86,6 +128,7 @@ class Turn:
     usage: Usage
     nanos: int
     seconds: float
+    fault: Fault | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -101,9 +144,10 @@ class Turn:
 class _EndedError(Exception):
     """The question ends without an answer of the model."""
 
-    def __init__(self, outcome: Outcome, text: str) -> None:
+    def __init__(self, outcome: Outcome, text: str, fault: Fault | None = None) -> None:
         super().__init__(text)
         self.outcome = outcome
+        self.fault = fault
 
 
 async def ask(
@@ -113,34 +157,22 @@ async def ask(
     limits: Limits,
     *,
     history: Sequence[Exchange] = (),
-    watch: Watch | None = None,
-    caller: str | None = None,
+    asker: Asker = _USER,
 ) -> Turn:
     """Answer a question. Never raises for what the model, its provider or the server do: the turn says it.
 
-    `caller` is the token of whoever asks, where it is not the user of this program.
+    Whoever cancels it knows what it cost from the asker's `meter`.
     """
-    asking = _Asking(question, model, lakehouse, limits, tuple(history), watch or (lambda _: None), caller)
-    return await asking.run()
+    system = f"{prompts.read(PROMPT).text}\n\n{lakehouse.instructions}".strip()
+    return await _Asking(Transcript(system, question, tuple(history)), model, lakehouse, limits, asker).run()
 
 
 class _Asking:
     """A question under way."""
 
-    def __init__(
-        self,
-        question: str,
-        model: ChatModel,
-        lakehouse: Lakehouse,
-        limits: Limits,
-        history: tuple[Exchange, ...],
-        watch: Watch,
-        caller: str | None,
-    ) -> None:
-        system = f"{prompts.read(PROMPT).text}\n\n{lakehouse.instructions}".strip()
-        self._told = Transcript(system, question, history)
-        self._model, self._lakehouse, self._limits, self._watch = model, lakehouse, limits, watch
-        self._caller = caller
+    def __init__(self, told: Transcript, model: ChatModel, lakehouse: Lakehouse, limits: Limits, asker: Asker) -> None:
+        self._told = told
+        self._model, self._lakehouse, self._limits, self._asker = model, lakehouse, limits, asker
         self._since = lakehouse.generation
         self._context = limits.context_tokens
         self._started = time.monotonic()
@@ -149,6 +181,7 @@ class _Asking:
 
     async def run(self) -> Turn:
         outcome: Outcome = "answered"
+        fault: Fault | None = None
         try:
             async with asyncio.timeout(self._limits.seconds):
                 answer = await self._answer()
@@ -158,10 +191,10 @@ class _Asking:
                 self._stopped(f"the time for one question, {self._limits.seconds:g} s, is over"),
             )
         except _EndedError as ended:
-            outcome, answer = ended.outcome, str(ended)
+            outcome, answer, fault = ended.outcome, str(ended), ended.fault
         told = self._told
         seconds = time.monotonic() - self._started
-        return Turn(told.question, answer, outcome, told.rounds, self._usage, self._nanos, seconds)
+        return Turn(told.question, answer, outcome, told.rounds, self._usage, self._nanos, seconds, fault)
 
     async def _answer(self) -> str:
         for number in range(1, self._limits.rounds + 1):
@@ -186,18 +219,42 @@ class _Asking:
         """Call the model with as much as it can read."""
         while True:
             request, most, nanos = self._fitting(may_call)
+            number = await self._reserved(nanos)
             self._charge(most, nanos)
             try:
-                reply = await self._model.reply(request, self._left(), lambda text: self._watch(Words(text)))
+                reply = await self._model.reply(request, self._left(), self._hear)
             except ContextExceededError:
-                self._charge(most, nanos, -1)
+                await self._unspent(number, most, nanos)
                 self._context = int(most.input_tokens * _LESS_CONTEXT)
             except CallFailedError as failed:
-                self._failed(failed, most, nanos)
+                if not failed.billed:
+                    await self._unspent(number, most, nanos)
+                if self._left() <= 0:
+                    raise TimeoutError from failed
+                raise _EndedError("failed", f"The model could not be asked: {failed}", "provider") from failed
             else:
                 self._charge(most, nanos, -1)
                 self._charge(reply.usage, reply.nanos)
+                await self._settled(number, reply.nanos)
                 return reply
+
+    async def _reserved(self, nanos: int) -> int:
+        try:
+            return await asyncio.to_thread(self._asker.purse.reserve, nanos)
+        except LakehouseError as error:
+            raise _EndedError("stopped", self._stopped(str(error).rstrip("."))) from error
+
+    async def _unspent(self, number: int, most: Usage, nanos: int) -> None:
+        self._charge(most, nanos, -1)
+        await self._settled(number, 0)
+
+    async def _settled(self, number: int, nanos: int) -> None:
+        """Where the purse cannot be opened now, the call stays charged at its maximum."""
+        with suppress(LakehouseError):
+            await asyncio.to_thread(self._asker.purse.settle, number, nanos)
+
+    def _hear(self, piece: str) -> None:
+        self._asker.watch(Words(piece))
 
     def _fitting(self, may_call: bool) -> tuple[ChatRequest, Usage, int]:
         """The next call, its most tokens and its most money. Drops old results until it fits."""
@@ -224,13 +281,7 @@ class _Asking:
             self._usage.input_tokens + sign * usage.input_tokens, self._usage.output_tokens + sign * usage.output_tokens
         )
         self._nanos += sign * nanos
-
-    def _failed(self, failed: CallFailedError, most: Usage, nanos: int) -> NoReturn:
-        if not failed.billed:
-            self._charge(most, nanos, -1)
-        if self._left() <= 0:
-            raise TimeoutError from failed
-        raise _EndedError("failed", f"The model could not be asked: {failed}") from failed
+        self._asker.meter(self._usage, self._nanos)
 
     async def _act(self, reply: Reply, nanos: int) -> None:
         """Make the calls that the model asked for, all at once, and tell it what came of them."""
@@ -238,17 +289,17 @@ class _Asking:
         steps = await asyncio.gather(*(self._step(one, number) for number, one in enumerate(meant)))
         self._told = self._told.after(Round(reply.text, nanos, tuple(steps)))
         if self._gone is not None:
-            raise _EndedError("failed", f"{self._gone} It was started anew once within this question.")
+            raise _EndedError("failed", f"{self._gone} It was started anew once within this question.", "server")
         failed = [step for step in steps if step.result.failed]
         self._failures += bool(failed)
         if self._failures > MOST_REPAIRS:
             raise _EndedError("failed", _given_up(failed[-1], self._failures))
 
     async def _step(self, meant: Intent, number: int) -> Step:
-        self._watch(meant)
+        self._asker.watch(meant)
         started = time.monotonic()
         step = Step(meant, await self._result(meant, number), time.monotonic() - started)
-        self._watch(step)
+        self._asker.watch(step)
         return step
 
     async def _result(self, meant: Intent, number: int) -> ToolResult:
@@ -260,7 +311,7 @@ class _Asking:
         if number >= MOST_AT_ONCE:
             return ToolResult(failed=True, text=f"Not run: ask for at most {MOST_AT_ONCE} things at once.")
         try:
-            caller = Caller(self._caller, lambda stage: self._watch(Doing(meant, stage)))
+            caller = Caller(self._asker.token, lambda stage: self._asker.watch(Doing(meant, stage)))
             return await self._lakehouse.call(name, meant.arguments, since=self._since, caller=caller)
         except ServerGoneError as error:
             self._gone = error

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.client import Lakehouse, own_server
 from bridge.model import ChatModel, open_model
-from bridge.turn import Limits, Turn, ask
+from bridge.turn import Asker, Limits, Turn, ask
 from lakehouse.settings import load_settings
 from tests.openai_server import OpenAiServer, serving
 from tests.server.lakes import make_lake
@@ -72,9 +72,12 @@ def model(provider: OpenAiServer) -> Iterator[ChatModel]:
 def question(lakehouse: Lakehouse, model: ChatModel) -> Ask:
     """Asks with limits of the test's own."""
 
-    async def put(text: str = "How many titles?", *, watch: Any = None, history: Any = (), **limits: Any) -> Turn:
+    async def put(
+        text: str = "How many titles?", *, watch: Any = None, purse: Any = None, history: Any = (), **limits: Any
+    ) -> Turn:
         given = {"rounds": 12, "seconds": 60.0, "tokens": 400_000, "context_tokens": 60_000, "nanos": 10**9}
-        return await ask(text, model, lakehouse, Limits(**{**given, **limits}), history=history, watch=watch)
+        asker = {name: value for name, value in (("watch", watch), ("purse", purse)) if value is not None}
+        return await ask(text, model, lakehouse, Limits(**{**given, **limits}), history=history, asker=Asker(**asker))
 
     return put
 
