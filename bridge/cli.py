@@ -13,7 +13,7 @@ from contextlib import closing
 from importlib.metadata import version
 from typing import NoReturn, TextIO, get_args
 
-from bridge.client import SQL_TOOL, Lakehouse, Server, ToolResult, own_server
+from bridge.client import SQL_TOOL, Lakehouse, ToolResult, own_server
 from bridge.transcript import Intent, Step
 from bridge.turn import Asker, Doing, Limits, Turn, Words, ask
 from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
@@ -22,6 +22,7 @@ from lakehouse.settings import EngineKind, Settings, load_settings
 
 log = logging.getLogger(__name__)
 
+DEFAULT_PORT = 8766
 FAILED, REFUSED = 1, 3
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         settings = load_settings(lake=options.lake, engine=options.engine, chat_server=options.server)
         logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the client says what failed, in one sentence
-        sys.exit(asyncio.run(_ask(options, settings)))
+        sys.exit(options.run(options, settings))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except LakehouseError as error:
@@ -60,18 +61,35 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"imdb-chat {version('imdb-lakehouse-mcp')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    one = commands.add_parser("ask", help="ask one question and print the answer")
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--lake", metavar="DIR", help="the lake, for a server that this program starts")
+    where.add_argument("--engine", choices=get_args(EngineKind), help="what runs the SQL there (default: embedded)")
+    where.add_argument("--server", metavar="URL", help="an MCP server that runs already: http://127.0.0.1:8765/mcp")
+    one = commands.add_parser("ask", parents=[where], help="ask one question and print the answer")
     what = one.add_mutually_exclusive_group(required=True)
     what.add_argument("question", nargs="?", metavar="QUESTION", help="in plain language; needs a model")
     what.add_argument("--sql", metavar="SQL", help="a statement instead; needs no model and no key")
-    one.add_argument("--lake", metavar="DIR", help="the lake, for a server that this program starts")
-    one.add_argument("--engine", choices=get_args(EngineKind), help="what runs the SQL there (default: embedded)")
-    one.add_argument("--server", metavar="URL", help="an MCP server that runs already: http://127.0.0.1:8765/mcp")
+    one.set_defaults(run=lambda options, settings: asyncio.run(_ask(options, settings)))
+    page = commands.add_parser("serve", parents=[where], help="serve the page and its REST API, on this machine alone")
+    page.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 chooses a free one (default: {DEFAULT_PORT})")
+    page.set_defaults(run=_serve)
     return parser
 
 
+def _serve(options: argparse.Namespace, settings: Settings) -> int:
+    try:
+        from bridge.serve import serve  # late: a web server, and an extra
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"imdb-chat serve needs the package {error.name}. Install the extra `chat`: "
+            "pip install 'imdb-lakehouse-mcp[chat]'."
+        ) from error
+    serve(settings, _flags(options, settings), options.port)
+    return 0
+
+
 async def _ask(options: argparse.Namespace, settings: Settings) -> int:
-    lakehouse = Lakehouse(_server(options, settings))
+    lakehouse = Lakehouse(own_server(settings, *_flags(options, settings)))
     if options.sql is not None:
         async with lakehouse:
             return await _run_sql(lakehouse, options.sql)
@@ -84,11 +102,12 @@ async def _ask(options: argparse.Namespace, settings: Settings) -> int:
             )
 
 
-def _server(options: argparse.Namespace, settings: Settings) -> Server:
+def _flags(options: argparse.Namespace, settings: Settings) -> list[str]:
+    """What a server that this program starts is given of its own flags."""
     if settings.chat_server is None and settings.lake is None:
         raise UsageError("Which lake? Give --lake DIR or --server URL, or set IMDB_LAKE or IMDB_CHAT_SERVER.")
     flags = [("--lake", options.lake), ("--engine", options.engine)]
-    return own_server(settings, *(part for name, value in flags if value for part in (name, value)))
+    return [part for name, value in flags if value for part in (name, value)]
 
 
 async def _run_sql(lakehouse: Lakehouse, sql: str) -> int:

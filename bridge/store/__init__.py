@@ -124,7 +124,7 @@ class Store:
         KeyReusedError where the key came with another request, NotFoundError, and TooLargeError.
         """
         self.conversation(conversation.owner, conversation.id)
-        token = secrets.token_hex(12) if key is None else hashlib.sha256(key.encode()).hexdigest()[:24]
+        token = secrets.token_hex(12) if key is None else _token(key)
         now = self._clock()
         body = Operation.new_body(request, now + LEASE_SECONDS)
         try:
@@ -133,10 +133,14 @@ class Store:
             new = False
         else:
             new = True
-        found = self.operation(conversation.owner, f"{conversation.id}.{token}")
-        if found.request != request:
-            raise KeyReusedError("This idempotency key came with another request before. Use a new key for a new one.")
-        return found, new
+        return _same(self.operation(conversation.owner, f"{conversation.id}.{token}"), request), new
+
+    def begun(self, conversation: Conversation, request: Mapping[str, Any], *, key: str) -> Operation | None:
+        """The operation that a key stands for already, None where it stands for none. Raises KeyReusedError."""
+        try:
+            return _same(self.operation(conversation.owner, f"{conversation.id}.{_token(key)}"), request)
+        except NotFoundError:
+            return None
 
     def operation(self, owner: str, operation_id: str) -> Operation:
         """One operation. Raises NotFoundError.
@@ -203,6 +207,16 @@ def _records(settings: Settings) -> Records:
 
 def _record(conversation: Conversation, kind: Kind, record_id: str, now: float, body: Mapping[str, Any]) -> Record:
     return Record(conversation.id, record_id, kind, conversation.owner, now, conversation.expires, body)
+
+
+def _token(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
+def _same(operation: Operation, request: Mapping[str, Any]) -> Operation:
+    if operation.request != request:
+        raise KeyReusedError("This idempotency key came with another request before. Use a new key for a new one.")
+    return operation
 
 
 def _conversation(record: Record) -> Conversation:

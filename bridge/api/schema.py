@@ -1,0 +1,176 @@
+"""What goes over the wire. These are the schemas of the OpenAPI document, and every answer is checked against them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+MOST_QUESTION_CHARS = 4_000
+MOST_SQL_CHARS = 32_768
+MOST_TITLE_CHARS = 120
+
+Kind = Literal["question", "sql"]
+State = Literal["pending", "running", "done", "failed", "interrupted"]
+Seconds = Annotated[float, Field(description="seconds since 1970")]
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `detail` says what failed, why, and what to do."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class Visitor(BaseModel):
+    """A new visitor. Whoever has the token is that visitor, so keep it as a password."""
+
+    token: str
+
+
+class Example(BaseModel):
+    """Something to begin with."""
+
+    kind: Kind
+    text: str
+
+
+class About(BaseModel):
+    """What this program is. Where `model` is null, only SQL is answered."""
+
+    name: str
+    version: str
+    model: str | None
+    keep_days: float
+    question_chars: int
+    examples: list[Example]
+
+
+class NewConversation(BaseModel):
+    """A conversation to begin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MOST_TITLE_CHARS)] = ""
+
+
+class Conversation(BaseModel):
+    """A conversation without what was said in it."""
+
+    id: str
+    title: str
+    created: Seconds
+    expires: Seconds
+
+
+class Conversations(BaseModel):
+    """The visitor's, newest first."""
+
+    conversations: list[Conversation]
+
+
+class Ask(BaseModel):
+    """A question in plain language, or a statement for which no model is asked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MOST_SQL_CHARS)]
+
+    @model_validator(mode="after")
+    def _short_enough(self) -> Self:
+        if self.kind == "question" and len(self.text) > MOST_QUESTION_CHARS:
+            raise ValueError(f"a question may have {MOST_QUESTION_CHARS:,} characters, and this has {len(self.text):,}")
+        return self
+
+
+class Column(BaseModel):
+    """A column of a result; `type` is Spark's."""
+
+    name: str
+    type: str
+
+
+class Table(BaseModel):
+    """The rows of a statement. `truncated` says that there are more."""
+
+    columns: list[Column]
+    rows: list[list[Any]]
+    truncated: bool
+    warnings: list[str]
+    engine: str
+    query_id: str
+
+
+class Step(BaseModel):
+    """A tool call. `text` is the reason where it failed; `table` is null where it has none or a huge one."""
+
+    tool: str
+    reasoning: str | None
+    sql: str | None
+    state: Literal["running", "done", "failed"]
+    text: str | None
+    stage: str | None
+    rows: int | None
+    seconds: float | None
+    ai_usd: float
+    table: Table | None
+
+
+class Stage(BaseModel):
+    """How far an answer is: `text` is what the model has written of it."""
+
+    doing: str
+    text: str
+    steps: list[Step]
+
+
+class Result(BaseModel):
+    """How a request ended. Costs are in US dollars: the model that planned, and AI functions in statements."""
+
+    outcome: Literal["answered", "declined", "failed", "stopped", "cancelled", "refused"]
+    answer: str
+    steps: list[Step]
+    seconds: float
+    model_usd: float
+    ai_usd: float
+    tokens_read: int
+    tokens_written: int
+
+
+class Request(BaseModel):
+    """What an operation answers."""
+
+    kind: Kind
+    text: str
+
+
+class Operation(BaseModel):
+    """A request being answered. `result` is null while it is pending or running, and where it was interrupted."""
+
+    id: str
+    conversation: str
+    state: State
+    created: Seconds
+    request: Request
+    stage: Stage
+    result: Result | None
+
+
+class Message(BaseModel):
+    """What was said; of an assistant's, `result` tells how it was found."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    kind: Kind
+    at: Seconds
+    result: Result | None
+
+
+class Whole(Conversation):
+    """A conversation with all that was said, and the operation of its last question where that has no answer yet."""
+
+    messages: list[Message]
+    operation: Operation | None

@@ -1,0 +1,108 @@
+"""`imdb-chat serve`: an MCP server, the bridge, its REST API and the page, all started and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import uvicorn
+
+from bridge.answering import Answerer
+from bridge.api import Desk, create_app
+from bridge.api.limits import RequestLimits
+from bridge.client import Lakehouse, own_server
+from bridge.model import ChatModel, open_model
+from bridge.operations import Operations, Share
+from bridge.store import open_store
+from bridge.turn import Limits
+from lakehouse.ai.alerts import Alerts
+from lakehouse.ai.ledger import Ledger
+from lakehouse.ai.ledger import Limits as Budgets
+from lakehouse.ai.types import AiUnavailable
+from lakehouse.callers import Callers, kept_key
+from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.settings import Settings
+
+_HOST = "127.0.0.1"
+_GRACE_SECONDS = 3
+_HIGHEST_PORT = 65_535
+
+
+class PortError(LakehouseError):
+    """The port cannot be listened on."""
+
+
+def serve(settings: Settings, flags: Sequence[str], port: int) -> None:
+    """Serve on loopback until a signal comes. `flags` are those of the MCP server that is started.
+
+    Raises UsageError, PortError, and what keeps the server or the store from starting.
+    """
+    listener = _listen(port)
+    # uvicorn raises a signal again once it has shut down, for whoever handled it before: what is open ends after it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    asyncio.run(_run(settings, flags, listener))
+
+
+async def _run(settings: Settings, flags: Sequence[str], listener: socket.socket) -> None:
+    async with _desk(settings, flags) as desk:
+        config = uvicorn.Config(
+            create_app(desk),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=settings.chat_proxy is not None,
+            forwarded_allow_ips=settings.chat_proxy or "",
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        print(f"Serving on http://{_HOST}:{listener.getsockname()[1]}/", file=sys.stderr, flush=True)
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+@asynccontextmanager
+async def _desk(settings: Settings, flags: Sequence[str]) -> AsyncIterator[Desk]:
+    """Everything that requests need, opened in order and ended in the reverse one."""
+    key = settings.caller_key.get_secret_value() if settings.caller_key else kept_key(settings.state)
+    vouches = settings.chat_server is None or settings.caller_key is not None
+    async with AsyncExitStack() as ends:
+        store = await asyncio.to_thread(open_store, settings)
+        ends.callback(store.close)
+        lakehouse = await ends.enter_async_context(Lakehouse(own_server(settings, *flags, caller_key=key)))
+        ledger = Ledger(settings.state, Budgets.of_chat(settings), tell=Alerts(_webhook(settings)).tell)
+        ends.callback(ledger.close)
+        if (model := _model(settings)) is not None:
+            ends.callback(model.close)
+        answerer = Answerer(lakehouse, model, Limits.of(settings), ledger, vouches=vouches)
+        share = Share(settings.chat_running_per_visitor, settings.chat_running)
+        operations = Operations(store, answerer, share)
+        ends.push_async_callback(operations.close)
+        yield Desk(settings, Callers(key), RequestLimits(settings), operations, model.name if model else None)
+
+
+def _model(settings: Settings) -> ChatModel | None:
+    """The model that plans, None where none is set up: then only SQL is answered, and it is said."""
+    try:
+        return open_model(settings)
+    except AiUnavailable as error:
+        print(f"Only SQL is answered. {error}", file=sys.stderr)
+        return None
+
+
+def _webhook(settings: Settings) -> str | None:
+    return settings.ai_webhook.get_secret_value() if settings.ai_webhook else None
+
+
+def _listen(port: int) -> socket.socket:
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise UsageError(f"--port {port} is not a port: use 0 to {_HIGHEST_PORT}; 0 lets the system choose.")
+    try:
+        return socket.create_server((_HOST, port))
+    except OSError as error:
+        raise PortError(
+            f"Port {port} on {_HOST} cannot be used: {error.strerror}. Choose another with --port (0: any free one)."
+        ) from error
