@@ -63,7 +63,7 @@ def create_app(desk: Desk) -> FastAPI:
     )
     app.state.desk = desk
     app.include_router(_ROUTES)
-    problems.install(app)
+    problems.install(app, _ROUTES.routes)
     app.add_middleware(BodyLimit)
     app.add_middleware(
         CORSMiddleware,
@@ -126,7 +126,7 @@ IdempotencyKey = Annotated[
     Header(min_length=1, max_length=200, description="the same key asks once, however often it is sent"),
 ]
 
-_ROUTES = APIRouter(prefix="/api", responses=documented(HTTPStatus.TOO_MANY_REQUESTS))
+_ROUTES = APIRouter(prefix="/api", responses=documented(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.UNPROCESSABLE_ENTITY))
 _OWN = documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 _FOUND = _OWN | documented(HTTPStatus.NOT_FOUND)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from bridge.api.limits import TooManyError
 from bridge.api.schema import Problem
@@ -46,12 +47,13 @@ _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     """The errors of an address, for the OpenAPI document."""
-    schema = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
-    return {status.value: {"description": status.phrase, "content": {MEDIA_TYPE: schema}} for status in statuses}
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    return {status.value: {"description": status.phrase, "content": content} for status in statuses}
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of an application so."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Answer every error of an application so. `routes` are its addresses."""
+    app.state.routes = routes
     app.exception_handler(LakehouseError)(_foreseen)
     app.exception_handler(RequestValidationError)(_malformed)
     app.exception_handler(HTTPException)(_http)
@@ -86,13 +88,25 @@ def _malformed(_request: Request, error: RequestValidationError) -> JSONResponse
     )
 
 
-def _http(_request: Request, error: HTTPException) -> JSONResponse:
-    status = HTTPStatus(error.status_code)
-    said = {
-        HTTPStatus.NOT_FOUND: "There is nothing at this address. /api/openapi.json lists what there is.",
-        HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that method. /api/openapi.json lists what it takes.",
-    }
-    return problem(status, said.get(status, str(error.detail)), error.headers)
+def _http(request: Request, error: HTTPException) -> JSONResponse:
+    match status := HTTPStatus(error.status_code):
+        case HTTPStatus.BAD_REQUEST:  # FastAPI's, of a body that it cannot even decode
+            detail = "The body is no JSON in UTF-8. /api/openapi.json has its form."
+            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+        case HTTPStatus.NOT_FOUND:
+            return problem(status, "There is nothing at this address. /api/openapi.json lists what there is.")
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = ", ".join(_methods(request))
+            return problem(
+                status, f"This address takes {allowed}. /api/openapi.json says what for.", {"Allow": allowed}
+            )
+    return problem(status, str(error.detail), error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What an address takes; the framework knows a method at a time."""
+    fitting = [route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in fitting for method in route.methods})
 
 
 def _defect(_request: Request, error: Exception) -> JSONResponse:

@@ -77,7 +77,7 @@ class Ask(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Kind
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MOST_SQL_CHARS)]
+    text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MOST_SQL_CHARS)]
 
     @model_validator(mode="after")
     def _short_enough(self) -> Self:
