@@ -30,6 +30,7 @@ def begun(intent: Intent) -> Json:
         "stage": None,
         "rows": None,
         "seconds": None,
+        "model_usd": 0.0,
         "ai_usd": 0.0,
         "table": None,
     }
@@ -51,7 +52,11 @@ def ended(step: Step) -> Json:
 
 def of_turn(turn: Turn) -> Json:
     """A question that was answered by a model, or not."""
-    steps = [ended(step) for step in turn.steps]
+    steps = [
+        ended(step) | {"model_usd": (asked.nanos if step is asked.steps[0] else 0) / NANOS_PER_DOLLAR}
+        for asked in turn.rounds
+        for step in asked.steps
+    ]
     return result(turn.outcome, turn.answer, steps, turn.seconds, Spent(turn.usage, turn.nanos))
 
 

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from lakehouse.settings import settings_table
@@ -38,7 +40,7 @@ def test_every_page_that_is_linked_exists() -> None:
 def test_every_command_in_the_readme_is_run_by_a_test_or_by_ci() -> None:
     fenced = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
     assert sorted(fenced) == sorted(command for _, command in BLOCKS)
-    assert set(COMMANDS) == {"demo", "test", "use", "ai", "download", "serve", "bench"}
+    assert set(COMMANDS) == {"demo", "test", "use", "ai", "chat", "download", "serve", "bench"}
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +126,34 @@ def test_the_download_fetches_and_loads(clone: Path, published: str) -> None:
 
 @pytest.mark.usefixtures("demo")
 def test_the_server_starts_over_http(clone: Path) -> None:
+    with serving(clone, COMMANDS["serve"]) as line:
+        assert "Serving on http://127.0.0.1:" in line
+
+
+@pytest.mark.usefixtures("demo")
+def test_one_command_starts_server_bridge_and_page_and_says_what_a_key_would_add(clone: Path) -> None:
+    install, _, serve = COMMANDS["chat"].partition("\n")
+    done = run(install, clone)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with serving(clone, f"{serve.replace('--lake lake', '--lake demo-lake/lake')} --port 0") as line:
+        url = line.split()[-1]
+        assert httpx2.get(f"{url}api").json()["name"] == "imdb-chat"
+        page = httpx2.get(url)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+
+
+@contextmanager
+def serving(clone: Path, command: str) -> Iterator[str]:
+    """Runs a command of README that serves; gives the line that says where."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
     process = subprocess.Popen(
-        ["bash", "-c", f"exec {COMMANDS['serve']}"], cwd=clone, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"IMDB_STATE_DIR": str(clone / "state")},
+        ["bash", "-c", f"exec {command}"], cwd=clone, stderr=subprocess.PIPE, text=True,
+        env=environment | {"IMDB_STATE_DIR": str(clone / "state")},
     )  # fmt: skip
     assert process.stderr is not None
     try:
-        assert "Serving on http://127.0.0.1:" in process.stderr.readline()
+        yield next(line for line in process.stderr if "Serving on" in line)
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -115,6 +115,7 @@ class Step(BaseModel):
     stage: str | None
     rows: int | None
     seconds: float | None
+    model_usd: Annotated[float, Field(description="of the model's call that asked for it; of several, at the first")]
     ai_usd: float
     table: Table | None
 

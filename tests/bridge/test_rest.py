@@ -65,6 +65,7 @@ def test_a_question_is_taken_at_once_answered_later_and_kept(here: Site, provide
     assert (result["outcome"], result["answer"]) == ("answered", "There are 300 titles.")
     (step,) = result["steps"]
     assert (step["sql"], step["state"], step["rows"]) == (COUNT, "done", 1)
+    assert step["model_usd"] == pytest.approx(100 * 1e-6 + 20 * 2e-6)
     assert step["table"]["rows"] == [[300]]
     assert step["table"]["columns"] == [{"name": "n", "type": "bigint"}]
     assert result["model_usd"] == pytest.approx(2 * (100 * 1e-6 + 20 * 2e-6))
