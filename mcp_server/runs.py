@@ -198,15 +198,22 @@ class Runner:
         self._open: set[Run[Any]] = set()
 
     def begin(self, run: Run[T], work: Callable[[], T]) -> None:
-        """Start a statement's thread. Raises ResourceLimit where too many wait already."""
+        """Start a statement's thread; its place in the order is the one of this call, however late its thread begins.
+
+        Raises ResourceLimit where too many wait already.
+        """
         with self._changed:
             if len(self._open) >= self._places.most + self._places.queue:
                 raise ResourceLimit(
                     f"{len(self._open)} statements run or wait already, which is all that this server takes. "
                     "Try again in a minute."
                 )
+            self._pool.submit(self._perform, run, work)
             self._open.add(run)
-        self._pool.submit(self._perform, run, work)
+            self._waiting.append(run)
+            self._admit()
+            if run in self._waiting:
+                run.enter(f"waiting: {self._running.total()} statements are running")
 
     def cancel_all(self) -> None:
         """Cancel all statements."""
@@ -240,33 +247,29 @@ class Runner:
 
     @contextmanager
     def _turn(self, run: Run[Any]) -> Iterator[None]:
-        """Wait for a place, no longer than the patience of all, or until it is cancelled."""
-        with self._changed, run.heard_by(self._look_again):
-            self._waiting.append(run)
-            try:
-                if not self._may_run(run):
-                    run.enter(f"waiting: {self._running.total()} statements are running")
-                came = self._changed.wait_for(lambda: run.cancelled or self._may_run(run), self._patience(run))
-                run.raise_if_cancelled()
-                if not came:
-                    raise self._too_long(run)
-                self._running[run.caller] += 1
-            finally:
-                self._waiting.remove(run)
-                self._changed.notify_all()
+        """Wait for a place, no longer than the patience of all, or until it is cancelled; give it back at the end."""
         try:
+            with self._changed, run.heard_by(self._look_again):
+                self._changed.wait_for(lambda: run.cancelled or run not in self._waiting, self._patience(run))
+                run.raise_if_cancelled()
+                if run in self._waiting:
+                    raise self._too_long(run)
             yield
         finally:
             with self._changed:
-                self._running[run.caller] -= 1
+                if run in self._waiting:
+                    self._waiting.remove(run)
+                else:
+                    self._running[run.caller] -= 1
+                self._admit()
                 self._changed.notify_all()
 
-    def _may_run(self, run: Run[Any]) -> bool:
-        """Whether it is the first of those whose callers have a place left. Holds `_changed`."""
-        if self._running.total() >= self._places.most:
-            return False
-        able = (other for other in self._waiting if self._running[other.caller] < self._places.each)
-        return next(able, None) is run
+    def _admit(self) -> None:
+        """Give free places to the first of those whose callers have one left. Holds `_changed`."""
+        for run in [*self._waiting]:
+            if self._running.total() < self._places.most and self._running[run.caller] < self._places.each:
+                self._waiting.remove(run)
+                self._running[run.caller] += 1
 
     def _look_again(self) -> None:
         with self._changed:

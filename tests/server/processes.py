@@ -20,7 +20,7 @@ def environment(state: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "IMDB_STATE_DIR": str(state), **more}
 
 
-def until(condition: Callable[[], object], seconds: float = 20, what: str = "the condition") -> None:
+def until(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> None:
     """Poll until `condition` holds. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

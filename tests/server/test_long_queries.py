@@ -32,6 +32,7 @@ from tests.server.test_stdio import INITIALIZE, INITIALIZED, SLOW_SQL, answer, a
 pytestmark = pytest.mark.anyio
 
 QUICK_SQL = "SELECT count(*) AS n FROM movies_delta"
+_SIGN_OF_LIFE = re.compile(r".*, \d+ s so far")
 
 
 async def status(session: Any, handle: str, **more: Any) -> Any:
@@ -40,7 +41,7 @@ async def status(session: Any, handle: str, **more: Any) -> Any:
 
 async def finished(session: Any, handle: str) -> Any:
     """Ask until it has ended, as a model would."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         while True:
             found = await status(session, handle)
             if found.is_error or found.structured_content["status"] != "running":
@@ -164,10 +165,11 @@ async def test_while_it_waits_a_caller_hears_the_stages(
 
     async with connect(serve(wait_seconds=0.5)) as session:
         slow = (await ask(session, SLOW_SQL, progress_callback=note)).structured_content["handle"]
-        while "running in the engine" not in heard:  # on a busy machine the first wait may be over before
-            await status(session, slow, progress_callback=note)
+        with anyio.fail_after(60):  # on a busy machine the first wait may be over before
+            while "running in the engine" not in heard or not any(_SIGN_OF_LIFE.fullmatch(stage) for stage in heard):
+                await status(session, slow, progress_callback=note)
         await cancel(session, slow)
-    assert any(re.fullmatch(r".*, \d s so far", stage) for stage in heard)
+    assert heard[0] == "checking the statement"
 
 
 async def test_of_one_caller_no_more_run_at_once_than_its_share(serve: Serve, connect: Connect) -> None:
@@ -219,7 +221,7 @@ async def test_fifty_calls_that_go_away_leave_nothing_behind(
         until(lambda: not busy([psutil.Process(engine.process_id)]), what="the engine's rest")
         found = await ask(session, QUICK_SQL)
     assert found.structured_content["rows"] == [[300]]
-    assert not [thread.name for thread in threading.enumerate() if thread.name == "cancel"]
+    until(lambda: "cancel" not in {thread.name for thread in threading.enumerate()}, what="the end of those who cancel")
     assert [line["verdict"] for line in audit_lines(server)].count("cancelled") >= 36
 
 
@@ -307,10 +309,21 @@ def test_statements_run_in_the_order_of_their_arrival_within_each_callers_share(
     for run in runs:
         runner.begin(run, lambda run=run: (order.append(run.query_id), hold.wait()))
     until(lambda: len(order) == 2)
-    assert order == ["0", "3"]
+    assert sorted(order) == ["0", "3"]
     hold.open()
     until(lambda: all(run.done for run in runs))
     assert [number for number in order if number in "012"] == ["0", "1", "2"]
+    runner.close(1)
+
+
+def test_a_statements_place_in_the_order_is_known_before_its_thread_begins() -> None:
+    runner, hold = Runner(Places(most=2, each=1, patience_seconds=60)), _Gate()
+    runs = [Run[None](str(number), caller) for number, caller in enumerate("aab")]
+    for run in runs:
+        runner.begin(run, hold.wait)
+    assert [run.stage for run in runs] == ["beginning", "waiting: 1 statements are running", "beginning"]
+    hold.open()
+    until(lambda: all(run.done for run in runs))
     runner.close(1)
 
 
