@@ -86,9 +86,10 @@ _ADVICE: dict[Budget, tuple[str, str]] = {
 class Ledger:
     """The ledger of a state folder, as one process sees it. Safe for several threads and processes.
 
-    `clock` gives the seconds since 1970. Where it is set back, the ledger's time stands still until it has caught up: no
-    hour, day or month is lived twice, and none of their budgets spent twice. `tell` hears of every level of a budget once for all processes, after the
-    transaction that reached it. Nothing is made or opened before the first use; taking the file away starts from zero.
+    `clock` gives the seconds since 1970. Where it is set back, the ledger's time stands still until it has caught up:
+    no hour, day or month is lived twice, and none of their budgets spent twice.
+    `tell` hears of every level of a budget once for all processes, after the transaction that reached it. Nothing is
+    made or opened before the first use; taking the file away starts from zero.
     """
 
     def __init__(
@@ -187,9 +188,10 @@ class Ledger:
             [spender.caller, now - _HOUR, most - 1],
         ).fetchone()
         if row is not None:
+            wait = _duration(row[0] + _HOUR - self._clock())
             raise RateLimited(
-                f"You have used your {most} AI queries of this hour. The next is free in "
-                f"{_duration(row[0] + _HOUR - self._clock())}. Meanwhile use plain SQL; what is in the cache costs nothing."
+                f"You have used your {most} AI queries of this hour. The next is free in {wait}. "
+                "Meanwhile use plain SQL; what is in the cache costs nothing."
             )
 
     def _standings(self, database: sqlite3.Connection, spender: Spender, now: float) -> list[Standing]:
