@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-SPARK_CONFIG = {"spark.task.maxFailures": "1", "spark.speculation": "false"}
-"""Asked of a session whose executors make calls."""
+SPARK_CONFIG = {
+    "spark.task.maxFailures": "1",
+    "spark.speculation": "false",
+    "spark.stage.maxConsecutiveAttempts": "1",
+}
+"""Asked of a session whose executors make calls. Where what a stage reads is lost, the whole stage is begun anew: its
+tasks are first attempts again, and those of the old one go on beside them."""
 
 _RESULTS = (
     "number int, finish string, text string, input_tokens bigint, output_tokens bigint, reason string, billed boolean"

@@ -1,5 +1,6 @@
-"""Warnings that a budget is being used up: a log line, a counter, and a webhook.
+"""Warnings that a budget is being used up: a log line, a counter of OpenTelemetry, and a webhook.
 
+Whoever runs a program decides where its counters go (its SDK, `opentelemetry-instrument`); without one they go nowhere.
 A webhook is told in a thread of its own, so that no query waits for it or fails with it.
 """
 
@@ -9,12 +10,15 @@ import atexit
 import logging
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.backoff import pause
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Counter
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +26,8 @@ Budget = Literal["query", "caller_hour", "caller_day", "day", "month"]
 
 LEVELS = (50, 80, 100)
 """Percent of a budget at which somebody is told."""
+
+COUNTER = "imdb.ai.budget.alerts"
 
 _ATTEMPTS = 3
 _TIMEOUT_SECONDS = 5.0
@@ -51,10 +57,9 @@ class Alert:
 
 
 class Alerts:
-    """Tells whoever runs the server. `told` counts by budget and percent. Safe for several threads."""
+    """Tells whoever runs the server. Safe for several threads."""
 
     def __init__(self, webhook: str | None = None) -> None:
-        self.told: Counter[tuple[Budget, int]] = Counter()
         self._webhook = webhook
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -64,10 +69,11 @@ class Alerts:
     def tell(self, alert: Alert) -> None:
         """Log, count and post. Neither waits nor fails."""
         log.warning("%s", alert)
-        with self._lock:
-            self.told[alert.budget, alert.percent] += 1
-            if self._webhook is not None:
-                thread = threading.Thread(target=self._post, args=(self._webhook, alert), daemon=True)
+        # Callers are as many as there are people, which is too many series for a counter.
+        _counter().add(1, {"budget": alert.budget, "percent": alert.percent})
+        if self._webhook is not None:
+            thread = threading.Thread(target=self._post, args=(self._webhook, alert), daemon=True)
+            with self._lock:
                 self._threads = [*(other for other in self._threads if other.is_alive()), thread]
                 thread.start()
 
@@ -87,6 +93,15 @@ class Alerts:
                 return
             time.sleep(pause(attempt))
         log.warning("IMDB_AI_WEBHOOK was not told: %s. Check its URL and whether it can be reached.", failure)
+
+
+@cache
+def _counter() -> Counter:
+    """The counter of this process: made twice, it would be said to be another one of its name."""
+    from opentelemetry import metrics
+
+    meter = metrics.get_meter("imdb-lakehouse-mcp")
+    return meter.create_counter(COUNTER, unit="{alert}", description="Levels of AI budgets that were reached.")
 
 
 def _post_once(webhook: str, alert: Alert) -> str:

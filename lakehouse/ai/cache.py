@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -174,9 +175,10 @@ class _Table:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        # Both are read and written under `_lock`; a DeltaTable cannot be used by two threads at once.
+        # All are read and written under `_lock`; a DeltaTable cannot be used by two threads at once.
         self._opened: DeltaTable | None = None
-        self._inode = 0
+        self._held = -1
+        self._let_go: Callable[[], object] = lambda: None
 
     def find(self, keys: Sequence[CacheKey]) -> dict[str, Cached]:
         """What is stored for these keys, the newest where several processes stored one."""
@@ -247,12 +249,18 @@ class _Table:
         log_folder = self.path / "_delta_log"
         if not log_folder.exists():
             self._opened = None
-        elif self._opened is None or log_folder.stat().st_ino != self._inode:  # the first, or put in another's place
-            self._inode = log_folder.stat().st_ino
+        elif self._opened is None or not os.path.samestat(log_folder.stat(), os.fstat(self._held)):
+            self._hold(log_folder)  # the first, or put in another's place
             self._opened = DeltaTable(str(self.path))
         elif update:
             self._opened.update_incremental()
         return self._opened
+
+    def _hold(self, log_folder: Path) -> None:
+        """Keep a folder open, so that none that is put in its place has its number (the system gives them again)."""
+        self._let_go()
+        self._held = os.open(log_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._let_go = weakref.finalize(self, os.close, self._held)
 
     def _tidy(self) -> None:
         """Put many small files together, and take away those that were put together before."""

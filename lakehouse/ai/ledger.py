@@ -7,6 +7,7 @@ calls may have been billed. A ledger that cannot be read or written means that n
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
 import time
@@ -22,6 +23,8 @@ from lakehouse.ai.types import NANOS_PER_DOLLAR, BudgetExceeded, RateLimited, Sp
 
 if TYPE_CHECKING:
     from lakehouse.settings import Settings
+
+log = logging.getLogger(__name__)
 
 QUESTION = "question:"
 """What the ids of questions to imdb-chat begin with, in a ledger where AI queries have plain ones."""
@@ -131,8 +134,10 @@ _MAY: dict[Budget, tuple[str, str]] = {
 class Ledger:
     """The ledger of a state folder, as one process sees it. Safe for several threads and processes.
 
-    `clock` gives the seconds since 1970. `tell` hears of every level of a budget once for all processes, after the
-    transaction that reached it. Nothing is made or opened before the first use; taking the file away starts from zero.
+    `clock` gives the seconds since 1970. Where it is set back, the ledger's time stands still until it has caught up:
+    no hour, day or month is lived twice, and none of their budgets spent twice.
+    `tell` hears of every level of a budget once for all processes, after the transaction that reached it. Nothing is
+    made or opened before the first use; taking the file away starts from zero.
     """
 
     def __init__(
@@ -158,8 +163,9 @@ class Ledger:
             raise ValueError("an amount below zero cannot be reserved")
         if not amounts:
             return []
-        now, most = self._clock(), sum(amounts)
+        most = sum(amounts)
         with self._file.transaction() as database:
+            now = self._now(database)
             self._check_rate(database, spender, now)
             standings = self._standings(database, spender, now)
             short = next((standing for standing in standings if standing.lacks(most)), None)
@@ -182,7 +188,7 @@ class Ledger:
             spender = self._change(database, number, nanos)
             alerts = []
             if spender is not None:
-                for standing in self._standings(database, spender, self._clock()):
+                for standing in self._standings(database, spender, self._now(database)):
                     alerts += _reached(database, standing)
         self._tell_all(alerts)
 
@@ -199,11 +205,21 @@ class Ledger:
     def standings(self, spender: Spender) -> list[Standing]:
         """How all budgets stand that a query of a caller has to keep. Raises AiUnavailable."""
         with self._file.transaction() as database:
-            return self._standings(database, spender, self._clock())
+            return self._standings(database, spender, self._now(database))
 
     def close(self) -> None:
         """Let go of the file. The next use opens it again."""
         self._file.close()
+
+    def _now(self, database: sqlite3.Connection) -> float:
+        """The time, never before that of the newest call: those before it have earlier ones."""
+        now = self._clock()
+        row = database.execute("SELECT at FROM calls ORDER BY id DESC LIMIT 1").fetchone()
+        if row is None or row[0] <= now:
+            return now
+        if row[0] - now > _HOUR:
+            log.warning("The clock is %s behind the newest AI call: budgets renew after that.", _duration(row[0] - now))
+        return float(row[0])
 
     def _check_rate(self, database: sqlite3.Connection, spender: Spender, now: float) -> None:
         most, words = self._limits.queries_per_hour, _WORDS[self._limits.kind]
@@ -219,9 +235,10 @@ class Ledger:
             [spender.caller, now - _HOUR, self._limits.kind, most - 1],
         ).fetchone()
         if row is not None:
+            wait = _duration(row[0] + _HOUR - self._clock())
             raise RateLimited(
-                f"You have used your {most} {words.many} of this hour. The next is free in "
-                f"{_duration(row[0] + _HOUR - now)}. Meanwhile {words.meanwhile}."
+                f"You have used your {most} {words.many} of this hour. The next is free in {wait}. "
+                f"Meanwhile {words.meanwhile}."
             )
 
     def _standings(self, database: sqlite3.Connection, spender: Spender, now: float) -> list[Standing]:

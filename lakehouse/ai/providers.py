@@ -315,7 +315,7 @@ def _retry_after(headers: Any) -> float | None:
             continue
     try:
         return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):  # a zone that is further away than a number can say
         return None
 
 

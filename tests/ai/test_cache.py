@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -221,6 +222,20 @@ def test_a_cache_that_was_taken_away_or_replaced_is_read_as_it_is_now(tmp_path: 
     assert reader.look_up([key(2)]) == {}
     (tmp_path / "other" / IN_STATE).rename(tmp_path / IN_STATE)
     assert reader.look_up([key(2)]) == {key(2): answer("of another table")}
+
+
+def test_a_cache_that_was_made_anew_is_read_though_the_system_gives_its_folder_the_same_number(tmp_path: Path) -> None:
+    for attempt in range(5):
+        place, reader, paying = tmp_path / str(attempt), cache(tmp_path / str(attempt)), cache(tmp_path / str(attempt))
+        for number in range(3):
+            paying.store({key(number): answer()})
+        assert reader.look_up([key(9)]) == {}
+
+        shutil.rmtree(place / IN_STATE)
+        cache(place).store({key(9): answer("of the new one")})
+        assert reader.look_up([key(9)]) == {key(9): answer("of the new one")}
+        paying.store({key(8): answer()})
+        assert set(cache(place).look_up(map(key, range(10)))) == {key(8), key(9)}
 
 
 def test_nothing_slow_is_loaded_before_the_cache_is_used() -> None:

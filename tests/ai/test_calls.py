@@ -88,9 +88,9 @@ def test_a_call_is_charged_as_reported_else_at_its_maximum_and_not_where_it_was_
 
 
 def test_many_calls_run_at_once_and_no_more_than_asked(caller: Caller, server: OpenAiServer) -> None:
-    server.usual = Reply(text="Something.", seconds=0.1)
-    results = gathered(caller, 12)
-    assert [result.reason for result in results] == [None] * 12
+    server.usual = Reply(text="Something.", seconds=0.5)
+    results = gathered(caller, 8)
+    assert [result.reason for result in results] == [None] * 8
     assert server.most_at_once == 4
 
 
@@ -102,7 +102,7 @@ def test_one_failure_is_that_calls_alone(caller: Caller, server: OpenAiServer) -
 
 def test_after_the_deadline_no_call_begins_and_none_of_those_is_charged(caller: Caller, server: OpenAiServer) -> None:
     server.usual = replies.HANGING
-    results = gathered(caller, 6, workers=2, seconds=0.4)
+    results = gathered(caller, 6, workers=2, seconds=1.5)
     assert [result.billed for result in results] == [True, True, False, False, False, False]
     assert len(server.calls) == 2
 

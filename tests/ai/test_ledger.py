@@ -149,6 +149,34 @@ def test_a_query_counts_once_however_often_it_reserves_and_the_next_caller_is_to
     ledger.reserve(Spender("ann", "q3"), [1])
 
 
+@pytest.mark.parametrize("budget", ["query", "caller_hour", "caller_day", "day", "month"])
+@pytest.mark.parametrize("back", [1, HOUR, DAY, 40 * DAY, NOON])
+def test_a_clock_that_is_set_back_gives_no_budget_a_second_time(
+    budget: str, back: float, tmp_path: Path, clock: Clock
+) -> None:
+    ledger = opened(tmp_path, clock, **{budget: 100})
+    ledger.reserve(ANN, [60])
+    clock.now = NOON - back
+
+    with pytest.raises(BudgetExceeded, match="is left"):
+        ledger.reserve(ANN, [41])
+    ledger.reserve(ANN, [40])
+    clock.now = NOON + 40 * DAY
+    ledger.reserve(Spender("ann", "q2"), [100])
+
+
+def test_a_clock_that_is_set_back_gives_no_ai_queries_a_second_time(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = opened(tmp_path, clock, queries_per_hour=1)
+    ledger.reserve(ANN, [1])
+    clock.now -= 2 * HOUR
+
+    with pytest.raises(RateLimited, match="The next is free in 180 min"):
+        ledger.reserve(Spender("ann", "q2"), [1])
+    assert "clock is 120 min behind the newest AI call" in caplog.text
+
+
 def test_no_ai_queries_means_none(tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(RateLimited, match="allows no AI queries"):
         opened(tmp_path, clock, queries_per_hour=0).reserve(ANN, [0])

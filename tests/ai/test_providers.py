@@ -152,7 +152,7 @@ def test_a_failure_says_whether_it_may_be_repeated_and_whether_it_may_be_billed(
 ) -> None:
     server.will(reply)
     with pytest.raises(CallFailedError) as failed:
-        provider().complete(REQUEST, 0.5)
+        provider().complete(REQUEST, 0.5 if reply.seconds else 20)
     found = failed.value
     assert (found.retryable, found.billed, isinstance(found, ProviderDownError)) == (retryable, billed, down)
     assert len(server.calls) == 1
@@ -174,6 +174,8 @@ def test_a_connection_that_never_came_about_costs_nothing(provider: Open) -> Non
         ({"retry-after": "7", "retry-after-ms": "250"}, 0.25),
         ({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}, 0.0),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, 0.0),
+        ({"retry-after": "Fri, 31 Dec 2025 23:59:59 +9999999999999999"}, None),
         ({}, None),
     ],
 )

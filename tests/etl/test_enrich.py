@@ -174,7 +174,7 @@ def test_a_killed_run_pays_twice_for_the_calls_under_way_and_no_more_and_the_led
 ) -> None:
     server.choose = Halting(150)
     run = started(lake, environment)
-    until(lambda: len(server.calls) == 158 and len(kept(lake)) == 150, 60)
+    until(lambda: len(server.calls) == 158 and len(kept(lake)) == 150, 240)
     run.send_signal(signal.SIGKILL)
     run.communicate()
     spent, reserved = charged(tmp_path)
@@ -194,11 +194,11 @@ def test_a_killed_run_pays_twice_for_the_calls_under_way_and_no_more_and_the_led
 def test_an_interrupted_run_lets_the_calls_under_way_end_and_reserves_nothing_any_more(
     number: signal.Signals, lake: Path, server: OpenAiServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    server.usual = replace(OK, seconds=1)
+    server.usual = replace(OK, seconds=3)
     run = started(lake, environment)
-    until(lambda: len(server.calls) == 8, 60)
+    until(lambda: len(server.calls) == 8, 240)
     run.send_signal(number)
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=240)
 
     assert run.returncode == 130
     lines = said.decode().splitlines()
@@ -302,7 +302,7 @@ def test_on_spark_the_executors_call_and_what_was_under_way_on_a_lost_one_is_cha
     assert len(kept(lake)) == 100
     for worker in workers_of(run):
         worker.kill()
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=240)
 
     assert run.returncode == 1
     assert b"imdb-etl: Spark's executors failed" in said
@@ -313,3 +313,37 @@ def test_on_spark_the_executors_call_and_what_was_under_way_on_a_lost_one_is_cha
     done = run_etl("enrich", "ai_movie_summary", "--lake", lake, "--dollars", 1, **environment)
     assert "270 asked for: 170 written; 100 in the cache before." in done.stderr
     assert sum(Counter(titles(server.calls)).values()) == 278
+
+
+class Losing:
+    """Answers, slowly the first time; what Spark's tasks that are still to come would read is lost then."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lost = False
+
+    def __call__(self, _: Received) -> Reply:
+        if self._lost:
+            return OK
+        files = list(self._folder.glob("**/blockmgr-*/*/shuffle_*"))
+        for file in files:
+            file.unlink()
+        self._lost = bool(files)
+        return replace(OK, seconds=20)
+
+
+@pytest.mark.usefixtures("java")
+def test_on_spark_nothing_is_asked_twice_where_what_a_stage_reads_is_lost(
+    lake: Path, server: OpenAiServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    tasks = 1 + (os.cpu_count() or 1)  # one of them has to wait for another's end
+    (tmp_path / "spark-defaults.conf").write_text(f"spark.default.parallelism {tasks}\n")
+    server.choose = Losing(tmp_path)
+    more = {"SPARK_CONF_DIR": str(tmp_path), "IMDB_AI_CONCURRENCY": str(tasks)}
+    run = started(lake, environment | more, "--engine", "spark", "--rows", str(3 * tasks))
+    _, said = run.communicate(timeout=300)
+
+    assert run.returncode == 1, said
+    assert b"imdb-etl: Spark's executors failed" in said
+    assert set(Counter(titles(server.calls)).values()) == {1}
+    assert len(server.calls) * CALL_NANOS <= sum(charged(tmp_path))

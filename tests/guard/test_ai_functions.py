@@ -153,6 +153,9 @@ def test_no_key_comes_where_the_rows_have_none_or_several(sql: str, check: Check
         ("SELECT ai_movie_summary(max(primaryTitle)) FROM movies_delta", 1),
         ("SELECT ai_movie_summary(primaryTitle) FROM movies_delta WHERE tconst = 'tt1' AND isAdult", 50),
         ("SELECT ai_movie_summary(primaryTitle) FROM movies_delta WHERE primaryTitle IN ('Heat', 'Alien')", 50),
+        ("SELECT ai_movie_summary(primaryTitle) FROM movies_delta WHERE 'Heat' = primaryTitle", 50),
+        ("SELECT ai_movie_summary(primaryTitle) FROM movies_delta m WHERE lower(m.primaryTitle) = 'heat'", 50),
+        ("SELECT ai_movie_summary(primaryTitle) FROM movies_delta WHERE primaryTitle <=> 'Heat'", 50),
     ],
 )
 def test_no_more_rows_come_out_than_a_query_may_call_for(sql: str, rows: int, check: Check) -> None:
@@ -167,6 +170,21 @@ def test_the_cap_of_the_settings_and_the_callers_own_limit_count() -> None:
     assert not guard.verdict(f"{sql} LIMIT 5", **few).allow
     assert not guard.verdict(sql, **few).allow
     assert guard.verdict(sql, **few, row_limit=3).limit == 3
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "primaryTitle <> 'Heat'", "NOT primaryTitle = 'Heat'", "primaryTitle = 'Heat' OR true", "'a' = 'a'",
+        "primaryTitle = originalTitle", "lower(primaryTitle) = lower(originalTitle)", "titleType = 'movie'",
+        "lower('a') = 'a'", "concat(primaryTitle, 'a') = 'a'", "tconst NOT IN ('tt1')", "tconst LIKE 'tt%'",
+        "tconst IN (SELECT tconst FROM ratings_delta)", "'Heat' IN (primaryTitle)", "lower(primaryTitle) IN ()",
+    ],
+)  # fmt: skip
+def test_a_condition_that_names_nothing_is_no_limit(condition: str, verdict: Verdict) -> None:
+    said = verdict(f"SELECT ai_movie_summary(primaryTitle) FROM movies_delta WHERE {condition}")
+
+    assert (said.allow, said.code) == (False, "ai_function_in_sql")
 
 
 @pytest.mark.parametrize("line", AI, ids=lambda line: line["id"])

@@ -80,14 +80,14 @@ def test_calls_and_money_are_bounded_whatever_is_sent_and_whoever_dies(tmp_path:
     with ExitStack() as stack:
         running = [start(f"a{number}") for number in range(PROCESSES)]
         for number, calls in enumerate(KILLED_AFTER):
-            until(lambda calls=calls: len(models.calls) >= calls, 90, f"{calls} calls")
+            until(lambda calls=calls: len(models.calls) >= calls, 240, f"{calls} calls")
             for unlucky in [process for process in running if _calls(process, models)]:
                 children = descendants(unlucky.pid)
                 unlucky.kill()
                 running[running.index(unlucky)] = start(f"b{number}")
-                until(lambda children=children: gone(children), 20, "the end of the dead server's engine")
+                until(lambda children=children: gone(children), 60, "the end of the dead server's engine")
         for process in running:
-            said, complained = process.communicate(timeout=120)
+            said, complained = process.communicate(timeout=300)
             assert process.returncode == 0, complained.decode()
             ends.update(said.decode().split())
 

@@ -17,6 +17,7 @@ from mcp_server.guard.relations import conjuncts
 
 _ORDERING: Final = ("group", "order", "sort", "cluster", "distribute")
 _AFTER_THE_LIST: Final = (*_ORDERING, "having", "qualify", "windows")
+_LETTERS: Final = ("lower", "upper")
 _AROUND_ORDINALS: Final = (exp.Ordered, exp.Paren, exp.Tuple, exp.Cube, exp.Rollup, exp.GroupingSets)
 
 
@@ -87,7 +88,7 @@ def check_rows(case: Case, select: exp.Select, calls: Sequence[AiCall], catalog:
     most = limits.ai_calls // len(calls)
     known = case.relations.rows(select)
     rows = limits.max_rows if known is None else min(limits.max_rows, int(known))
-    if rows <= most or (known is None and all(_is_named(select, call, catalog, most) for call in calls)):
+    if rows <= most or (known is None and all(_is_named(case, select, call, catalog, most) for call in calls)):
         return min(rows, most)
     if most < 1:
         raise refused_at(
@@ -102,17 +103,29 @@ def check_rows(case: Case, select: exp.Select, calls: Sequence[AiCall], catalog:
     )
 
 
-def _is_named(select: exp.Select, call: AiCall, catalog: Catalog, most: int) -> bool:
+def _is_named(case: Case, select: exp.Select, call: AiCall, catalog: Catalog, most: int) -> bool:
     """Whether WHERE compares the argument's column, or the key, with a few plain values."""
     where = select.args.get("where")
     argument = call.argument.name.lower() if isinstance(call.argument, exp.Column) else ""
     for part in conjuncts(where.this) if where is not None else ():
-        values = [part.expression] if isinstance(part, exp.EQ) else part.expressions if isinstance(part, exp.In) else []
-        column = part.this if values and isinstance(part.this, exp.Column) else None
-        few = len(values) <= most and all(isinstance(value, exp.Literal) for value in values)
-        if few and column is not None and column.name.lower() in {argument, catalog.ai[call.function]}:
+        column, values = _compared(case, part)
+        few = 0 < len(values) <= most and all(isinstance(value, exp.Literal) for value in values)
+        if few and isinstance(column, exp.Column) and column.name.lower() in {argument, catalog.ai[call.function]}:
             return True
     return False
+
+
+def _compared(case: Case, part: exp.Expr) -> tuple[exp.Expr, Sequence[exp.Expr]]:
+    """What a condition compares, in whatever case its letters are, and with which values: none where it is another."""
+    if isinstance(part, exp.In):
+        column, values = part.this, part.expressions
+    elif isinstance(part, exp.EQ | exp.NullSafeEQ):
+        column, value = sorted((part.this, part.expression), key=lambda side: isinstance(side, exp.Literal))
+        values = [value]
+    else:
+        return part, ()
+    changed = case.tree.called(column) in _LETTERS and len(column.expressions) == 1
+    return column.expressions[0] if changed else column, values
 
 
 def _squeezed(name: str) -> str:
