@@ -21,7 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 import prompts
 from bridge.answering import Request as Asked
 from bridge.answering import Visitor
-from bridge.api import problems, schema
+from bridge.api import page, problems, schema
 from bridge.api.limits import BodyLimit, RequestLimits
 from bridge.api.problems import UnknownVisitorError, documented
 from bridge.operations import Operations
@@ -63,6 +63,7 @@ def create_app(desk: Desk) -> FastAPI:
     )
     app.state.desk = desk
     app.include_router(_ROUTES)
+    app.router.routes.append(page.mount())
     problems.install(app, _ROUTES.routes)
     app.add_middleware(BodyLimit)
     app.add_middleware(

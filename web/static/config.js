@@ -1,0 +1,2 @@
+// Where the API is: "" for the origin of this page, or for instance "https://chat.example.org".
+export const API = "";

@@ -1,0 +1,78 @@
+// What was said: questions, and answers with their chart, table, statement, cost and steps.
+
+import { chartFor } from "./chart_for.js";
+import { chartView } from "./chart_view.js";
+import { button, make, unseen } from "./dom.js";
+import { counted, dollars, seconds } from "./format.js";
+import { proseView } from "./prose_view.js";
+import { sqlView } from "./sql_view.js";
+import { stepsView } from "./steps_view.js";
+import { tableView } from "./table_view.js";
+
+const OUTCOMES = {
+  declined: "The model declined",
+  failed: "Not answered",
+  stopped: "Stopped at a limit",
+  cancelled: "Cancelled",
+  refused: "Refused by the guard",
+};
+
+/** A question or a statement, as it was asked. */
+export function askedView({ kind, text }) {
+  const said = kind === "sql" ? sqlView(text) : make("p", {}, text);
+  return make("article", { className: `asked asked-${kind}` }, unseen("You asked: "), said);
+}
+
+/** An answer. `again` asks the same once more. */
+export function answerView(result, kind, again) {
+  const step = result.steps.findLast((one) => one.table !== null) ?? null;
+  return make(
+    "article",
+    { className: `answer outcome-${result.outcome}` },
+    unseen("The answer: "),
+    outcomeView(result.outcome),
+    spokenView(result, kind),
+    ...(step && step.table.columns.length > 0 ? dataViews(step) : []),
+    kind === "question" && step?.sql ? sqlView(step.sql) : null,
+    costView(result, step),
+    kind === "question" ? stepsView(result.steps, step) : null,
+    result.outcome === "answered" || !again ? null : button("Ask again", again),
+  );
+}
+
+/** Something that went wrong on the way, with what can be done about it. */
+export function troubleView(text, ...buttons) {
+  return make("div", { className: "trouble", role: "alert" }, make("p", {}, text), make("div", { className: "bar" }, buttons));
+}
+
+function outcomeView(outcome) {
+  return outcome === "answered" ? null : make("p", { className: "outcome" }, OUTCOMES[outcome] ?? outcome);
+}
+
+function spokenView(result, kind) {
+  if (!result.answer) return null;
+  return kind === "sql" ? make("p", { className: "reason" }, result.answer) : proseView(result.answer);
+}
+
+function dataViews(step) {
+  const chart = chartFor(step.table);
+  return [chart ? chartView(chart) : null, tableView(step.table, "Result")];
+}
+
+/** What it cost, and how long it took. */
+function costView(result, step) {
+  const tokens = result.tokens_read + result.tokens_written;
+  const parts = [
+    ["Time", seconds(result.seconds)],
+    ["Cost", costs(result)],
+    tokens > 0 ? ["Tokens", `${counted(tokens, "token")}`] : null,
+    step ? ["Engine", step.table.engine] : null,
+  ];
+  const list = parts.filter(Boolean).map(([name, value]) => make("div", {}, make("dt", { className: "unseen" }, name), make("dd", {}, value)));
+  return make("dl", { className: "cost" }, list);
+}
+
+function costs(result) {
+  const all = result.model_usd + result.ai_usd;
+  return result.ai_usd > 0 ? `${dollars(all)} (${dollars(result.ai_usd)} for AI functions)` : dollars(all);
+}

@@ -1,0 +1,117 @@
+// The REST API of imdb-chat, for one visitor whose token this browser keeps.
+
+const TOKEN = "imdb-chat-token";
+const PATIENCE_MS = 20_000;
+
+/** What the server answered instead of what was asked for. `detail` says why, and what to do. */
+export class Problem extends Error {
+  constructor(status, detail, retryAfter = null) {
+    super(detail);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+
+  /** Whether the same request may succeed later. */
+  get passing() {
+    return this.status === 429 || this.status >= 500;
+  }
+}
+
+/** The server did not answer. */
+export class Away extends Error {
+  constructor() {
+    super("The server cannot be reached.");
+    this.passing = true;
+    this.retryAfter = null;
+  }
+}
+
+export class Api {
+  constructor(base, storage, fetching = (...all) => fetch(...all)) {
+    this.base = base.replace(/\/$/, "");
+    this.storage = storage;
+    this.fetching = fetching;
+    this.becoming = null;
+  }
+
+  about = async () => (await this.#send("GET", "")).body;
+
+  conversations = async () => (await this.#asVisitor("GET", "/conversations")).body.conversations;
+
+  start = async (title) => (await this.#asVisitor("POST", "/conversations", { title })).body;
+
+  conversation = async (id) => (await this.#asVisitor("GET", `/conversations/${encodeURIComponent(id)}`)).body;
+
+  remove = async (id) => void (await this.#asVisitor("DELETE", `/conversations/${encodeURIComponent(id)}`));
+
+  /** Asks. The same `key` asks once, however often it is sent. */
+  ask = async (id, request, key) =>
+    this.#asVisitor("POST", `/conversations/${encodeURIComponent(id)}/messages`, request, { "Idempotency-Key": key });
+
+  operation = async (id) => this.#asVisitor("GET", `/operations/${encodeURIComponent(id)}`);
+
+  cancel = async (id) => (await this.#asVisitor("DELETE", `/operations/${encodeURIComponent(id)}`)).body;
+
+  /** A request with the visitor's token. Where the server does not know it, once more as somebody new. */
+  async #asVisitor(method, path, body, headers = {}) {
+    const token = this.storage.get(TOKEN) ?? (await this.#become(null));
+    try {
+      return await this.#send(method, path, body, { ...headers, Authorization: `Bearer ${token}` });
+    } catch (error) {
+      if (error.status !== 401) throw error;
+      const another = await this.#become(token);
+      return this.#send(method, path, body, { ...headers, Authorization: `Bearer ${another}` });
+    }
+  }
+
+  /** A token in place of `old`. Requests at the same time become the same visitor. */
+  #become(old) {
+    const kept = this.storage.get(TOKEN);
+    if (kept && kept !== old) return Promise.resolve(kept);
+    this.becoming ??= this.#send("POST", "/visitors")
+      .then(({ body }) => {
+        this.storage.set(TOKEN, body.token);
+        return body.token;
+      })
+      .finally(() => {
+        this.becoming = null;
+      });
+    return this.becoming;
+  }
+
+  async #send(method, path, body, headers = {}) {
+    const asked = { method, headers: { ...headers }, signal: AbortSignal.timeout(PATIENCE_MS) };
+    if (body !== undefined) {
+      asked.body = JSON.stringify(body);
+      asked.headers["Content-Type"] = "application/json";
+    }
+    const [response, text] = await this.#answer(`${this.base}/api${path}`, asked);
+    const retryAfter = seconds(response.headers.get("Retry-After"));
+    if (!response.ok) throw new Problem(response.status, detailOf(text, response.status), retryAfter);
+    return { body: text ? JSON.parse(text) : null, retryAfter };
+  }
+
+  async #answer(url, asked) {
+    try {
+      const response = await this.fetching(url, asked);
+      return [response, await response.text()];
+    } catch {
+      throw new Away();
+    }
+  }
+}
+
+function seconds(text) {
+  const number = Number.parseFloat(text);
+  return Number.isFinite(number) ? number : null;
+}
+
+function detailOf(text, status) {
+  try {
+    const { detail } = JSON.parse(text);
+    if (typeof detail === "string") return detail;
+  } catch {
+    // what stands between may answer in HTML
+  }
+  return `The server answered with status ${status}, and did not say why. Try again in a minute.`;
+}

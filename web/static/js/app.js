@@ -1,0 +1,232 @@
+// The page as a whole: which conversation is shown, what is asked in it, and how its answer is followed.
+
+import { announce } from "./announce.js";
+import { Away } from "./api.js";
+import { Composer } from "./composer.js";
+import { button, byId } from "./dom.js";
+import { seconds } from "./format.js";
+import { LiveView } from "./live_view.js";
+import { follow, hasEnded, persist } from "./poll.js";
+import { addressOf, conversationAt } from "./route.js";
+import { Sidebar } from "./sidebar.js";
+import { Thread } from "./thread.js";
+import { BrokenOff, Waiter } from "./waiting.js";
+
+const MOST_TITLE_CHARS = 80;
+const INTERRUPTED = "The answer was interrupted: the server ended while it was at it. Nothing more will come of it.";
+
+export class App {
+  #api;
+  #about = null;
+  #id = null;
+  #waiter = new Waiter();
+  #operation = null; // the one that runs
+  #live = null; // its view,
+  #request = null; // and what was asked
+  #sidebar = new Sidebar({ remove: (id) => this.#remove(id) });
+  #composer = new Composer({ send: (request) => this.#send(request), cancel: () => this.cancel() });
+  #thread = new Thread({ ask: (request) => this.#send(request) });
+
+  constructor(api) {
+    this.#api = api;
+  }
+
+  /** Show what the address says, and follow it from now on. */
+  async begin() {
+    addEventListener("hashchange", () => this.#open(conversationAt(location.hash)));
+    addEventListener("online", () => this.#waiter.hurry());
+    byId("new").addEventListener("click", () => this.#new());
+    this.#about = await this.#patiently(() => this.#api.about());
+    if (this.#about === null) return;
+    this.#composer.serve(this.#about);
+    byId("about").textContent = aboutText(this.#about);
+    await this.#open(conversationAt(location.hash), { atFirst: true });
+  }
+
+  /** Cancel what is being answered; whether there was anything. */
+  cancel() {
+    if (this.#live === null) return false;
+    if (this.#operation === null) {
+      this.#breakOff();
+      return true;
+    }
+    this.#composer.cancelling();
+    announce("Cancelling");
+    this.#api.cancel(this.#operation).catch((error) => {
+      this.#composer.busy = this.#live !== null;
+      this.#notice(`It was not cancelled. ${error.message}`);
+    });
+    return true;
+  }
+
+  closeSidebar() {
+    return this.#sidebar.close();
+  }
+
+  #new() {
+    this.#sidebar.open(false);
+    if (location.hash.length > 1) history.pushState(null, "", location.pathname + location.search);
+    this.#open(null);
+    this.#composer.focus();
+  }
+
+  async #open(id, { atFirst = false } = {}) {
+    this.#leave();
+    this.#id = id;
+    this.#sidebar.current = id;
+    this.#thread.clear("");
+    if (id === null) this.#thread.welcome(this.#about);
+    this.#list();
+    if (id === null) return;
+    const whole = await this.#patiently(() => this.#api.conversation(id));
+    if (whole === null || this.#id !== id) return;
+    this.#thread.title = whole.title;
+    this.#thread.show(whole.messages);
+    if (!atFirst) this.#thread.focus();
+    if (whole.operation) await this.#resume(whole.operation);
+    else if (whole.messages.length === 0) this.#thread.welcome(this.#about);
+  }
+
+  /** Stop following what runs; the server goes on with it. */
+  #leave() {
+    this.#waiter.stop();
+    this.#waiter = new Waiter();
+    this.#end();
+    this.#notice("");
+  }
+
+  async #resume(operation) {
+    if (hasEnded(operation)) this.#ended(operation);
+    else await this.#following(operation.request, (hooks) => this.#follow({ body: operation, retryAfter: null }, hooks));
+  }
+
+  async #send(request, key = newKey()) {
+    if (this.#live !== null) return;
+    this.#thread.settle();
+    this.#thread.asked(request);
+    await this.#asking(request, key);
+  }
+
+  async #asking(request, key) {
+    await this.#following(request, async (hooks) => {
+      const passes = (error) => error instanceof Away;
+      const id = this.#id ?? (await this.#begun(request, { ...hooks, passes }));
+      const first = await persist(() => this.#api.ask(id, request, key), { ...hooks, passes });
+      if (hooks.live.cancelled) await this.#api.cancel(first.body.id);
+      await this.#follow(first, hooks);
+    }, () => this.#asking(request, key));
+  }
+
+  /** A new conversation for a first question. */
+  async #begun(request, hooks) {
+    const title = request.text.replace(/\s+/g, " ").slice(0, MOST_TITLE_CHARS);
+    const { id } = await persist(() => this.#api.start(title), hooks);
+    this.#id = id;
+    history.pushState(null, "", addressOf(id));
+    this.#thread.title = title;
+    this.#sidebar.current = id;
+    this.#list();
+    return id;
+  }
+
+  /** Show an answer on its way while `act` sees to it; and what went wrong, where `again` may help. */
+  async #following(request, act, again = null) {
+    const waiter = this.#waiter;
+    const live = new LiveView(waiter.hurry);
+    this.#live = live;
+    this.#request = request;
+    this.#composer.busy = true;
+    this.#thread.passing(live.element);
+    try {
+      await act({ wait: waiter.wait, away: (error, pause) => waiter.stopped || live.away(error, pause), live, waiter });
+    } catch (error) {
+      if (error instanceof BrokenOff || waiter.stopped) return;
+      this.#end();
+      const retry = again ?? (() => this.#open(this.#id));
+      this.#thread.trouble(error.message, button("Try again", retry));
+    }
+  }
+
+  async #follow(first, { wait, away, live, waiter }) {
+    const seen = (operation) => {
+      if (waiter.stopped) throw new BrokenOff();
+      this.#operation = operation.id;
+      live.show(operation);
+    };
+    this.#ended(await follow(first, { ask: this.#api.operation, seen, away, wait }));
+  }
+
+  #ended(operation) {
+    this.#end();
+    if (operation.result === null) {
+      const again = () => this.#send(operation.request);
+      this.#thread.trouble(INTERRUPTED, button("Ask again", again));
+      return;
+    }
+    this.#thread.answered(operation.result, operation.request);
+    announce(`${operation.result.outcome} in ${seconds(operation.result.seconds)}`);
+  }
+
+  #end() {
+    this.#thread.settle();
+    this.#live = null;
+    this.#operation = null;
+    this.#composer.busy = false;
+  }
+
+  /** Cancelled before the server took it. */
+  #breakOff() {
+    this.#live.cancelled = true;
+    this.#composer.restore(this.#request);
+    this.#leave();
+    this.#thread.trouble("Cancelled before it was sent.");
+  }
+
+  async #remove(id) {
+    await this.#api.remove(id);
+    if (id === this.#id) this.#new();
+    else await this.#list();
+  }
+
+  async #list() {
+    try {
+      this.#sidebar.show(await this.#api.conversations());
+      byId("list-trouble").hidden = true;
+    } catch (error) {
+      byId("list-trouble").hidden = false;
+      byId("list-trouble").replaceChildren(`${error.message} `, button("Try again", () => this.#list(), { className: "button small" }));
+    }
+  }
+
+  /** What the server says, waiting for it while it is away. Null where it says no: that is shown. */
+  async #patiently(act) {
+    const waiter = this.#waiter;
+    const away = (error, pause) => {
+      if (waiter.stopped) return;
+      const now = button("Try now", waiter.hurry, { className: "button small" });
+      this.#notice(error ? `${error.message} Trying again in ${seconds(Math.ceil(pause))}. ` : "", error ? now : "");
+    };
+    try {
+      return await persist(act, { away, wait: waiter.wait });
+    } catch (error) {
+      if (error instanceof BrokenOff) return null;
+      this.#thread.trouble(error.message, button("New conversation", () => this.#new()));
+      return null;
+    }
+  }
+
+  #notice(...parts) {
+    byId("notice").hidden = !parts[0];
+    byId("notice").replaceChildren(...parts);
+  }
+}
+
+function aboutText({ name, version, model, keep_days: days }) {
+  const kept = `Conversations are kept ${days === 1 ? "a day" : `${days} days`}.`;
+  return `${name} ${version} · ${model === null ? "no model" : model}. ${kept}`;
+}
+
+/** A key by which the server knows a request that is sent twice. */
+function newKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,156 @@
+// A chart as a picture, by Chart.js, which is loaded when the first one is drawn.
+
+import { make } from "./dom.js";
+
+const ROW_PX = 26;
+const drawn = new Set();
+let library = null;
+
+/** The picture of a chart. The table beside it is its text. */
+export function chartView(chart) {
+  const canvas = make("canvas", { role: "img", "aria-label": `${chart.about} The table below has the same numbers.` });
+  const frame = make("div", { className: `chart chart-${chart.kind}` }, canvas);
+  frame.dataset.bars = chart.kind === "ranking" ? String(chart.labels.length) : "";
+  if (chart.kind === "ranking") frame.style.height = `${chart.labels.length * ROW_PX + 60}px`;
+  loaded().then(
+    (Chart) => whenShown(frame, () => draw(Chart, canvas, frame, chart)),
+    () => frame.remove(), // the table says the same
+  );
+  return frame;
+}
+
+/** Draw all that are shown again: colours have changed. */
+export function redrawCharts() {
+  for (const entry of drawn) {
+    entry.picture.destroy();
+    drawn.delete(entry);
+    if (entry.frame.isConnected) draw(globalThis.Chart, entry.canvas, entry.frame, entry.chart);
+  }
+}
+
+function loaded() {
+  library ??= import("../vendor/chart.umd.min.js").then(() => globalThis.Chart);
+  return library;
+}
+
+function whenShown(frame, act) {
+  const observer = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    act();
+  });
+  observer.observe(frame);
+}
+
+function draw(Chart, canvas, frame, chart) {
+  forget();
+  const picture = new Chart(canvas, settings(chart, colours(frame)));
+  drawn.add({ picture, canvas, frame, chart });
+  frame.dataset.drawn = chart.kind;
+}
+
+function forget() {
+  for (const entry of drawn) {
+    if (entry.frame.isConnected) continue;
+    entry.picture.destroy();
+    drawn.delete(entry);
+  }
+}
+
+function colours(frame) {
+  const style = (name) => {
+    const probe = make("span", { className: `ink ink-${name}` });
+    frame.append(probe);
+    const { color } = getComputedStyle(probe);
+    probe.remove();
+    return color;
+  };
+  return {
+    text: style("text"),
+    grid: style("grid"),
+    lines: ["accent", "two", "three", "four", "five", "six"].map(style),
+    font: getComputedStyle(frame).fontFamily,
+  };
+}
+
+function settings(chart, ink) {
+  const isLine = chart.kind === "line";
+  const [category, value] = chart.kind === "ranking" ? ["y", "x"] : ["x", "y"];
+  return {
+    type: isLine ? "line" : "bar",
+    data: {
+      labels: chart.labels,
+      datasets: chart.series.map((one, index) => dataset(one, chart, ink.lines[index])),
+    },
+    options: {
+      indexAxis: category,
+      animation: false,
+      responsive: true,
+      maintainAspectRatio: false,
+      interaction: { mode: "index", intersect: false, axis: category },
+      font: { family: ink.font },
+      scales: {
+        [category]: isLine ? timeAxis(chart, ink) : labelAxis(chart, ink),
+        [value]: valueAxis(chart, ink),
+      },
+      plugins: {
+        legend: { display: chart.series.length > 1, labels: { color: ink.text, boxWidth: 12, boxHeight: 2 } },
+        tooltip: { callbacks: isLine ? { title: ([item]) => when(item.parsed.x, chart) } : {} },
+      },
+    },
+  };
+}
+
+function dataset(one, chart, colour) {
+  const shared = { label: one.name, borderColor: colour, backgroundColor: colour };
+  if (chart.kind !== "line") return { ...shared, data: one.values, maxBarThickness: 28, borderRadius: 3 };
+  const data = one.values.map((y, index) => ({ x: chart.labels[index], y }));
+  return { ...shared, data, borderWidth: 2, pointRadius: data.length > 40 ? 0 : 2.5, tension: 0, spanGaps: true };
+}
+
+function timeAxis(chart, ink) {
+  return {
+    type: "linear",
+    ...title(chart.x, ink),
+    min: chart.labels[0],
+    max: chart.labels.at(-1),
+    grid: { display: false },
+    border: { color: ink.grid },
+    ticks: { color: ink.text, maxRotation: 0, autoSkipPadding: 16, callback: (value) => when(value, chart) },
+  };
+}
+
+function labelAxis(chart, ink) {
+  const most = chart.kind === "ranking" ? 26 : 14;
+  const shorter = (text) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  return {
+    ...title(chart.kind === "ranking" ? null : chart.x, ink),
+    grid: { display: false },
+    border: { color: ink.grid },
+    ticks: {
+      color: ink.text,
+      autoSkip: chart.kind !== "ranking",
+      maxRotation: chart.kind === "ranking" ? 0 : 45,
+      callback: (_, index) => shorter(chart.labels[index] ?? ""),
+    },
+  };
+}
+
+function valueAxis(chart, ink) {
+  return {
+    beginAtZero: chart.kind !== "line",
+    ...title(chart.series.length === 1 ? chart.series[0].name : null, ink),
+    grid: { color: ink.grid },
+    border: { display: false },
+    ticks: { color: ink.text, maxTicksLimit: 6 },
+  };
+}
+
+function title(text, ink) {
+  return { title: { display: text !== null, text: text ?? "", color: ink.text } };
+}
+
+function when(value, chart) {
+  if (!chart.time) return Number.isInteger(value) ? String(value) : "";
+  return new Date(value).toISOString().slice(0, 10);
+}

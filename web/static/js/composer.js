@@ -1,0 +1,96 @@
+// Where questions and statements are written: two tabs, one of which is sent.
+
+import { byId } from "./dom.js";
+import { whole } from "./format.js";
+import { installTabs } from "./tabs.js";
+
+const NEAR_THE_END = 0.8;
+
+export class Composer {
+  #kind = "question";
+  #fields = { question: byId("question"), sql: byId("sql") };
+  #send = byId("send");
+  #cancel = byId("cancel");
+  #left = byId("left");
+  #busy = false;
+  #hasModel = true;
+
+  /** `send` is given {kind, text}; `cancel` nothing. */
+  constructor({ send, cancel }) {
+    this.choose = installTabs(byId("kinds"), (kind) => this.#chosen(kind));
+    byId("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit(send);
+    });
+    this.#cancel.addEventListener("click", cancel);
+    for (const field of Object.values(this.#fields)) {
+      field.addEventListener("input", () => this.#changed());
+      field.addEventListener("keydown", (event) => this.#key(event, send));
+    }
+  }
+
+  /** What the server can do. */
+  serve(about) {
+    this.#hasModel = about.model !== null;
+    this.#fields.question.maxLength = about.question_chars;
+    this.#fields.question.disabled = !this.#hasModel;
+    byId("no-model").hidden = this.#hasModel;
+    this.choose(this.#hasModel ? "question" : "sql");
+  }
+
+  set busy(busy) {
+    this.#busy = busy;
+    this.#cancel.hidden = !busy;
+    this.#cancel.disabled = false;
+    this.#cancel.textContent = "Cancel";
+    this.#send.hidden = busy;
+    this.#changed();
+  }
+
+  cancelling() {
+    this.#cancel.disabled = true;
+    this.#cancel.textContent = "Cancelling…";
+    this.focus();
+  }
+
+  focus() {
+    this.#field.focus();
+  }
+
+  /** Give back what could not be sent. */
+  restore({ kind, text }) {
+    this.choose(kind);
+    if (!this.#field.value) this.#field.value = text;
+    this.#changed();
+  }
+
+  get #field() {
+    return this.#fields[this.#kind];
+  }
+
+  #chosen(kind) {
+    this.#kind = kind;
+    this.#changed();
+  }
+
+  #key(event, send) {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    this.#submit(send);
+  }
+
+  #submit(send) {
+    const text = this.#field.value.trim();
+    if (!text || this.#busy || this.#field.disabled) return;
+    this.#field.value = "";
+    this.#changed();
+    send({ kind: this.#kind, text });
+  }
+
+  #changed() {
+    const field = this.#field;
+    this.#send.disabled = this.#busy || field.disabled || !field.value.trim();
+    const left = field.maxLength - field.value.length;
+    this.#left.textContent = left < field.maxLength * (1 - NEAR_THE_END) ? `${whole(left)} characters left` : "";
+  }
+}

@@ -1,0 +1,28 @@
+// Elements. Text always becomes text nodes: what a model or a table says is never read as HTML.
+
+/** An element with properties, attributes (aria-…, data-… and others that are no property) and children. */
+export function make(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === null || value === undefined) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key in element) element[key] = value;
+    else element.setAttribute(key, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** A button that submits nothing. */
+export function button(text, act, properties = {}) {
+  return make("button", { type: "button", className: "button", onclick: act, ...properties }, text);
+}
+
+/** A text for screen readers alone. */
+export function unseen(text) {
+  return make("span", { className: "unseen" }, text);
+}
+
+export function byId(id) {
+  return document.getElementById(id);
+}

@@ -1,0 +1,72 @@
+// How values, times and costs are written.
+
+const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const NUMERIC = /^(tinyint|smallint|int|integer|bigint|long|short|byte|float|double|real|decimal\b.*)$/i;
+const COUNTED_FROM_NOTHING = /(^|_)(year|decade|id)$|Year$|Decade$|Id$/i;
+const MOST_DECIMALS = 6;
+
+export function isNumeric(column) {
+  return NUMERIC.test(column.type);
+}
+
+/** Whether a number names something, such as a year, and is not counted. */
+export function isLabel(column) {
+  return COUNTED_FROM_NOTHING.test(column.name);
+}
+
+/** How the cells of a column are written: those of a numeric one alike, so that they align. */
+export function writer(column, cells) {
+  if (!isNumeric(column)) return text;
+  if (isLabel(column)) return text;
+  const decimals = Math.max(0, ...cells.map(decimalsOf));
+  const numbers = new Intl.NumberFormat("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  return (cell) => number(cell, numbers);
+}
+
+/** A cell as a text. */
+export function text(cell) {
+  if (cell === null || cell === undefined) return "null";
+  return typeof cell === "object" ? JSON.stringify(cell) : String(cell);
+}
+
+function number(cell, numbers) {
+  if (cell === null || typeof cell === "boolean") return text(cell);
+  if (typeof cell === "string" && !/^-?\d+(\.\d+)?$/.test(cell)) return cell;
+  if (typeof cell === "number" && cell !== 0 && Math.abs(cell) < 10 ** -MOST_DECIMALS) return String(cell);
+  return numbers.format(cell); // of a text, every digit
+}
+
+function decimalsOf(cell) {
+  const match = /^-?\d+\.(\d+)$/.exec(String(cell));
+  return match ? Math.min(match[1].length, MOST_DECIMALS) : 0;
+}
+
+export function whole(count) {
+  return WHOLE.format(count);
+}
+
+export function counted(count, one, many = `${one}s`) {
+  return `${whole(count)} ${count === 1 ? one : many}`;
+}
+
+export function seconds(value) {
+  if (value < 10) return `${value.toFixed(value < 1 ? 2 : 1)} s`;
+  if (value < 60) return `${Math.round(value)} s`;
+  return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+}
+
+export function dollars(value) {
+  if (value === 0) return "$0";
+  if (value < 0.000001) return "less than $0.000001";
+  const digits = value < 0.01 ? 1 - Math.floor(Math.log10(value)) : value < 1 ? 3 : 2;
+  return `$${value.toFixed(digits)}`;
+}
+
+/** When something was, near enough for a list. */
+export function day(at, now = Date.now() / 1000) {
+  const [then, today] = [new Date(at * 1000), new Date(now * 1000)];
+  if (then.toDateString() === today.toDateString()) {
+    return then.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  }
+  return then.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+}

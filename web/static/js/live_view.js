@@ -1,0 +1,77 @@
+// An answer on its way: what is done right now, the words so far, and each step as it comes.
+
+import { announce } from "./announce.js";
+import { button, make } from "./dom.js";
+import { seconds } from "./format.js";
+import { proseView } from "./prose_view.js";
+import { stepView } from "./steps_view.js";
+
+const DOINGS = { waiting: "Waiting its turn", writing: "Writing the answer", "calling execute_spark_sql": "Running SQL" };
+
+/** The view of an operation that runs: `show` its state, `away` while the server cannot be reached. */
+export class LiveView {
+  #begun = Date.now() / 1000;
+  #stage = make("span", { className: "doing" }, "Sending");
+  #clock = make("span", { className: "said" });
+  #words = make("div");
+  #steps = make("ol", { className: "steps" });
+  #trouble = make("p", { className: "away", role: "status", hidden: true });
+  #written = "";
+  #shown = [];
+
+  /** Whether it was cancelled before the server had taken it. */
+  cancelled = false;
+
+  /** `hurry` tries to reach the server now. */
+  constructor(hurry) {
+    this.hurry = hurry;
+    const dot = make("span", { className: "dot", "aria-hidden": "true" });
+    const head = make("div", { className: "live-head" }, dot, this.#stage, this.#clock);
+    this.element = make("article", { className: "answer live", "aria-label": "The answer, on its way" });
+    this.element.append(head, this.#trouble, this.#steps, this.#words);
+  }
+
+  show(operation) {
+    const { stage } = operation;
+    const doing = DOINGS[stage.doing] ?? capitalized(stage.doing);
+    this.#begun = Math.min(this.#begun, operation.created);
+    this.#stage.textContent = doing;
+    this.#clock.textContent = seconds(Math.max(0, Math.round(Date.now() / 1000 - this.#begun)));
+    announce(doing);
+    this.#write(stage.text);
+    if (operation.request.kind === "question") this.#list(stage.steps); // of SQL the only one stands above
+  }
+
+  away(error, pause) {
+    this.#trouble.hidden = error === null;
+    if (error === null) {
+      announce("The server is back.");
+      return;
+    }
+    const now = button("Try now", this.hurry, { className: "button small" });
+    this.#trouble.replaceChildren(`${error.message} Trying again in ${seconds(Math.ceil(pause))}. `, now);
+  }
+
+  #write(text) {
+    if (text === this.#written) return;
+    this.#written = text;
+    this.#words.replaceChildren(proseView(text));
+  }
+
+  /** What has not changed stays as it is, with what the reader opened in it. */
+  #list(steps) {
+    for (const [index, step] of steps.entries()) {
+      const said = JSON.stringify(step);
+      if (this.#shown[index] === said) continue;
+      this.#shown[index] = said;
+      const view = stepView(step, true);
+      const old = this.#steps.children[index];
+      if (old) old.replaceWith(view);
+      else this.#steps.append(view);
+    }
+  }
+}
+
+function capitalized(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,53 @@
+// Asking again and again: how an operation goes on, through a server that is away for a while.
+
+const LONGEST_PAUSE = 30;
+const SLOWEST_POLL = 5;
+
+/** Seconds to wait after so many failures in a row. */
+export function backoff(failures) {
+  return Math.min(LONGEST_PAUSE, 2 ** Math.min(failures - 1, 10));
+}
+
+/** Seconds between questions about an operation: as the server says, and longer for what takes long. */
+export function pace(retryAfter, waited) {
+  return Math.max(retryAfter ?? 1, Math.min(SLOWEST_POLL, waited / 20));
+}
+
+export function hasEnded(operation) {
+  return operation.state !== "pending" && operation.state !== "running";
+}
+
+/**
+ * Do something until the server can be reached. `away(error, pause)` is told of each failure, `away(null)` of its end.
+ * Throws what will not pass, and what `wait` throws when it is broken off.
+ */
+export async function persist(act, { away, wait, passes = (error) => error.passing }) {
+  for (let failures = 0; ; ) {
+    try {
+      const found = await act();
+      if (failures > 0) away(null);
+      return found;
+    } catch (error) {
+      if (!passes(error)) throw error;
+      failures += 1;
+      const pause = Math.max(error.retryAfter ?? 0, backoff(failures));
+      away(error, pause);
+      await wait(pause);
+    }
+  }
+}
+
+/** Follow an operation to its end. `seen` is given each state of it. */
+export async function follow(first, { ask, seen, away, wait }) {
+  let { body: operation, retryAfter } = first;
+  let waited = 0;
+  seen(operation);
+  while (!hasEnded(operation)) {
+    const pause = pace(retryAfter, waited);
+    await wait(pause);
+    waited += pause;
+    ({ body: operation, retryAfter } = await persist(() => ask(operation.id), { away, wait }));
+    seen(operation);
+  }
+  return operation;
+}

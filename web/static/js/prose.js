@@ -1,0 +1,66 @@
+// The little of Markdown that answers are written in, as a tree. Everything else stays the text that it is.
+//
+// A block is {kind: "paragraph", parts}, {kind: "list", ordered, items: [parts]} or {kind: "code", text};
+// a part is {kind: "text" | "bold" | "code", text}.
+
+const BULLET = /^\s*[-*•]\s+(.*)$/;
+const NUMBER = /^\s*\d{1,3}[.)]\s+(.*)$/;
+const FENCE = /^\s*```/;
+const HEADING = /^#{1,6}\s+(.*)$/;
+const PART = /`([^`\n]+)`|\*\*(?=\S)([^*\n]+?)\*\*/g;
+
+/** The blocks of a text. */
+export function blocks(text) {
+  const lines = text.replace(/\r\n?/g, "\n").split("\n");
+  const found = [];
+  for (let at = 0; at < lines.length; ) {
+    const [block, taken] = blockAt(lines, at);
+    if (block) found.push(block);
+    at += taken;
+  }
+  return found;
+}
+
+function blockAt(lines, at) {
+  const line = lines[at];
+  if (!line.trim()) return [null, 1];
+  if (FENCE.test(line)) return code(lines, at);
+  const heading = HEADING.exec(line);
+  if (heading) return [{ kind: "paragraph", parts: [{ kind: "bold", text: heading[1] }] }, 1];
+  if (BULLET.test(line)) return list(lines, at, BULLET, false);
+  if (NUMBER.test(line)) return list(lines, at, NUMBER, true);
+  const said = run(lines, at, (one) => one.trim() && !opens(one));
+  return [{ kind: "paragraph", parts: parts(said.join("\n")) }, said.length];
+}
+
+function code(lines, at) {
+  const inside = run(lines, at + 1, (line) => !FENCE.test(line));
+  return [{ kind: "code", text: inside.join("\n") }, inside.length + 2];
+}
+
+function list(lines, at, pattern, ordered) {
+  const items = run(lines, at, (line) => pattern.test(line));
+  return [{ kind: "list", ordered, items: items.map((line) => parts(pattern.exec(line)[1])) }, items.length];
+}
+
+function run(lines, from, fits) {
+  const end = lines.findIndex((line, number) => number >= from && !fits(line));
+  return lines.slice(from, end === -1 ? lines.length : end);
+}
+
+function opens(line) {
+  return [FENCE, HEADING, BULLET, NUMBER].some((pattern) => pattern.test(line));
+}
+
+/** The parts of a line: text, bold, code. */
+export function parts(text) {
+  const found = [];
+  let at = 0;
+  for (const match of text.matchAll(PART)) {
+    if (match.index > at) found.push({ kind: "text", text: text.slice(at, match.index) });
+    found.push(match[1] !== undefined ? { kind: "code", text: match[1] } : { kind: "bold", text: match[2] });
+    at = match.index + match[0].length;
+  }
+  if (at < text.length) found.push({ kind: "text", text: text.slice(at) });
+  return found;
+}

@@ -1,0 +1,34 @@
+// Rows in the order of a column.
+
+import { isNumeric } from "./format.js";
+
+const WORDS = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+
+/** The rows in order of a column, nulls last in either direction; equal ones stay as they were. */
+export function sorted(table, index, descending) {
+  const compare = isNumeric(table.columns[index]) ? compareNumbers : compareTexts;
+  return [...table.rows].sort((one, other) => {
+    const [a, b] = [one[index], other[index]];
+    if (a === null || b === null) return Number(a === null) - Number(b === null);
+    return descending ? compare(b, a) : compare(a, b);
+  });
+}
+
+function compareNumbers(a, b) {
+  if (isWhole(a) && isWhole(b)) {
+    const [one, other] = [BigInt(a), BigInt(b)];
+    return one < other ? -1 : Number(one > other);
+  }
+  const [one, other] = [Number(a), Number(b)];
+  if (Number.isNaN(one) || Number.isNaN(other)) return Number(Number.isNaN(one)) - Number(Number.isNaN(other));
+  return one < other ? -1 : Number(one > other);
+}
+
+/** Whether it is a whole number of more digits than a number keeps. */
+function isWhole(cell) {
+  return typeof cell === "string" && /^-?\d+$/.test(cell);
+}
+
+function compareTexts(a, b) {
+  return WORDS.compare(typeof a === "string" ? a : JSON.stringify(a), typeof b === "string" ? b : JSON.stringify(b));
+}

@@ -1,0 +1,32 @@
+// A statement in colour, with a button that copies it.
+
+import { announce } from "./announce.js";
+import { button, make } from "./dom.js";
+import { pieces } from "./sql.js";
+
+const SAID_MS = 1_500;
+
+export function sqlView(sql) {
+  const code = make("code", {}, pieces(sql).map(pieceView));
+  const block = make("pre", { className: "sql", tabIndex: 0, role: "region", "aria-label": "SQL statement" }, code);
+  const copy = button("Copy", () => copied(sql, copy, block), { className: "button small copy", title: "Copy the SQL" });
+  return make("div", { className: "statement" }, block, copy);
+}
+
+function pieceView({ kind, text }) {
+  return kind === "space" || kind === "name" ? text : make("span", { className: `sql-${kind}` }, text);
+}
+
+async function copied(sql, copy, block) {
+  try {
+    await navigator.clipboard.writeText(sql);
+    copy.textContent = "Copied";
+    announce("The SQL was copied.");
+  } catch {
+    getSelection().selectAllChildren(block); // the browser does not let the page: Ctrl+C does
+    copy.textContent = "Selected";
+  }
+  setTimeout(() => {
+    copy.textContent = "Copy";
+  }, SAID_MS);
+}

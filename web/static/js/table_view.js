@@ -1,0 +1,84 @@
+// A result as a table that is sorted by its headings, and may be taken away as CSV.
+
+import { csv } from "./csv.js";
+import { button, make } from "./dom.js";
+import { counted, isNumeric, writer } from "./format.js";
+import { sorted } from "./sort.js";
+
+const AT_FIRST = 100;
+
+/** The table with what is to be said of it. */
+export function tableView(table, name) {
+  const state = { index: null, descending: false, rows: table.rows, all: table.rows.length <= AT_FIRST };
+  const writers = table.columns.map((column, index) => writer(column, table.rows.map((row) => row[index])));
+  const body = make("tbody");
+  const headings = table.columns.map((column, index) => heading(column, () => order(index)));
+  const more = make("div", { className: "more" });
+  const note = make("p", { className: "note", role: "status" });
+
+  function order(index) {
+    state.descending = state.index === index ? !state.descending : false;
+    state.index = index;
+    state.rows = sorted(table, index, state.descending);
+    show();
+    note.textContent = `Sorted by ${table.columns[index].name}, ${state.descending ? "descending" : "ascending"}.`;
+  }
+
+  function show() {
+    for (const [index, cell] of headings.entries()) {
+      const isSorted = index === state.index;
+      cell.ariaSort = isSorted ? (state.descending ? "descending" : "ascending") : "none";
+    }
+    const rows = state.all ? state.rows : state.rows.slice(0, AT_FIRST);
+    body.replaceChildren(...rows.map((row) => rowView(row, table.columns, writers)));
+    more.replaceChildren(...(state.all ? [] : [button(`Show all ${counted(state.rows.length, "row")}`, showAll)]));
+  }
+
+  function showAll() {
+    state.all = true;
+    show();
+    scroll.focus();
+  }
+
+  const head = make("thead", {}, make("tr", {}, headings));
+  const scroll = make(
+    "div",
+    { className: "scroll", tabIndex: 0, role: "region", "aria-label": `${name}, ${counted(table.rows.length, "row")}` },
+    make("table", {}, head, body),
+  );
+  show();
+  const download = () => save(csv(table.columns, state.rows));
+  const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), button("Download CSV", download));
+  return make("div", { className: "result" }, scroll, more, remarks(table), bar, note);
+}
+
+function heading(column, order) {
+  const arrow = make("span", { className: "arrow", "aria-hidden": "true" });
+  const sort = make("button", { type: "button", title: column.type, onclick: order }, column.name, arrow);
+  return make("th", { scope: "col", className: isNumeric(column) ? "number" : "", ariaSort: "none" }, sort);
+}
+
+function rowView(row, columns, writers) {
+  return make("tr", {}, row.map((cell, index) => cellView(cell, columns[index], writers[index])));
+}
+
+function cellView(cell, column, write) {
+  const kinds = [isNumeric(column) ? "number" : "", cell === null ? "null" : ""];
+  return make("td", { className: kinds.join(" ").trim() }, write(cell));
+}
+
+function size(table) {
+  const rows = counted(table.rows.length, "row");
+  return table.truncated ? `The first ${rows}; there are more` : rows;
+}
+
+function remarks(table) {
+  if (table.warnings.length === 0) return null;
+  return make("ul", { className: "warnings", "aria-label": "Warnings" }, table.warnings.map((text) => make("li", {}, text)));
+}
+
+function save(text) {
+  const address = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv;charset=utf-8" }));
+  make("a", { href: address, download: "result.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 0);
+}
