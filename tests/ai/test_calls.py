@@ -73,6 +73,15 @@ def test_a_call_that_takes_too_long_is_given_up_and_may_be_billed(server: OpenAi
     assert (result.completion, result.billed) == (None, True)
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_pause_that_the_server_asks_for_is_kept(caller: Caller, server: OpenAiServer, status: int) -> None:
+    server.will(Reply(status, headers={"retry-after": "1"}))
+    started = time.monotonic()
+    assert once(caller).completion is not None
+    assert time.monotonic() - started >= 1
+    assert len(server.calls) == 2
+
+
 def test_a_pause_beyond_the_deadline_is_not_waited_for(caller: Caller, server: OpenAiServer) -> None:
     server.will(Reply(429, headers={"retry-after": "3600"}))
     assert once(caller).billed is False
