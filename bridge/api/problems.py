@@ -104,9 +104,9 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """What an address takes; the framework knows a method at a time."""
+    """What an address takes; the framework knows a method at a time. The rest are files of the page."""
     fitting = [route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in fitting for method in route.methods})
+    return sorted({method for route in fitting for method in route.methods}) or ["GET", "HEAD"]
 
 
 def _defect(_request: Request, error: Exception) -> JSONResponse:

@@ -40,6 +40,7 @@ def test_every_address_says_which_errors_it_answers_with(lake: Path, tmp_path: P
         document = httpx2.get(f"{found.url}/api/openapi.json").json()
         wrong = httpx2.put(f"{found.url}/api/conversations")
         nothing = httpx2.get(f"{found.url}/api/nothing")
+        page = httpx2.post(f"{found.url}/")
     operations = {
         (method, path): one["responses"] for path, ways in document["paths"].items() for method, one in ways.items()
     }
@@ -49,5 +50,6 @@ def test_every_address_says_which_errors_it_answers_with(lake: Path, tmp_path: P
         assert errors
         assert all([*one["content"]] == ["application/problem+json"] for one in errors)
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, POST")
+    assert (page.status_code, page.headers["allow"]) == (405, "GET, HEAD")
     assert nothing.status_code == 404
     assert "openapi.json" in nothing.json()["detail"]
