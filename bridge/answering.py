@@ -12,7 +12,7 @@ from bridge import views
 from bridge.client import SQL_TOOL, Caller, Lakehouse, ServerGoneError, ToolResult
 from bridge.model import ChatModel, ToolCall
 from bridge.transcript import Exchange, Intent, Step
-from bridge.turn import Asker, Doing, Limits, Words, ask
+from bridge.turn import Asker, Doing, Event, Limits, Words, ask
 from bridge.views import Json, Spent
 from lakehouse.ai.ledger import QUESTION, Ledger
 from lakehouse.ai.types import Spender, Usage
@@ -58,7 +58,7 @@ class Live:
         """How far it has come, as JSON."""
         return {"doing": self.doing, "text": "".join(self._text), "steps": views.fitting(self.steps)}
 
-    def hear(self, event: Intent | Step | Words | Doing) -> None:
+    def hear(self, event: Event) -> None:
         """Take note of what happens."""
         match event:
             case Words():

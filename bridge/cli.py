@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import re
 import signal
 import sys
 import uuid
 from contextlib import closing
 from importlib.metadata import version
-from typing import NoReturn, TextIO, get_args
+from typing import NoReturn, get_args
 
-from bridge.client import SQL_TOOL, Lakehouse, ToolResult, own_server
-from bridge.transcript import Intent, Step
-from bridge.turn import Asker, Doing, Limits, Turn, Words, ask
-from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
+from bridge.client import SQL_TOOL, Lakehouse, own_server
+from bridge.show import cost_line, show, show_event
+from bridge.turn import Asker, Event, Limits, Turn, ask
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.settings import EngineKind, Settings, load_settings
 
@@ -24,9 +22,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8766
 FAILED, REFUSED = 1, 3
-
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What could give orders to a terminal. Models and data are strangers."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -56,24 +51,45 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imdb-chat",
-        description="Questions in plain language to a lakehouse, over MCP: a model plans, the server does the work.",
+        description="Questions in plain language to a lakehouse, over MCP: a model plans, the server does the work. "
+        "Without a command: question after question, with follow-ups.",
         epilog="The model and its price are set by IMDB_CHAT_ variables and the provider's own; README lists them.",
     )
     parser.add_argument("--version", action="version", version=f"imdb-chat {version('imdb-lakehouse-mcp')}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    where = argparse.ArgumentParser(add_help=False)
-    where.add_argument("--lake", metavar="DIR", help="the lake, for a server that this program starts")
-    where.add_argument("--engine", choices=get_args(EngineKind), help="what runs the SQL there (default: embedded)")
-    where.add_argument("--server", metavar="URL", help="an MCP server that runs already: http://127.0.0.1:8765/mcp")
-    one = commands.add_parser("ask", parents=[where], help="ask one question and print the answer")
+    _add_server(parser, None)
+    parser.set_defaults(run=_talk)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    one = commands.add_parser("ask", help="ask one question and print the answer")
     what = one.add_mutually_exclusive_group(required=True)
     what.add_argument("question", nargs="?", metavar="QUESTION", help="in plain language; needs a model")
     what.add_argument("--sql", metavar="SQL", help="a statement instead; needs no model and no key")
+    _add_server(one, argparse.SUPPRESS)
     one.set_defaults(run=lambda options, settings: asyncio.run(_ask(options, settings)))
-    page = commands.add_parser("serve", parents=[where], help="serve the page and its REST API, on this machine alone")
+    page = commands.add_parser("serve", help="serve the page and its REST API, on this machine alone")
+    _add_server(page, argparse.SUPPRESS)
     page.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 chooses a free one (default: {DEFAULT_PORT})")
     page.set_defaults(run=_serve)
     return parser
+
+
+def _add_server(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Which server is asked. They may stand before and behind a command: what is not given must not undo what is."""
+    server = parser.add_argument_group("the server")
+    server.add_argument(
+        "--lake", default=default, metavar="DIR", help="the lake, for a server that this program starts"
+    )
+    server.add_argument(
+        "--engine", default=default, choices=get_args(EngineKind), help="what runs the SQL there (default: embedded)"
+    )
+    server.add_argument(
+        "--server", default=default, metavar="URL", help="an MCP server that runs already: http://127.0.0.1:8765/mcp"
+    )
+
+
+def _talk(options: argparse.Namespace, settings: Settings) -> int:
+    from bridge import repl  # late: a single question needs nothing of it
+
+    return repl.run(own_server(settings, *_flags(options, settings)), settings)
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
@@ -113,45 +129,20 @@ def _flags(options: argparse.Namespace, settings: Settings) -> list[str]:
 async def _run_sql(lakehouse: Lakehouse, sql: str) -> int:
     arguments = {"sql_query": sql, "reasoning": "asked in SQL"}
     result = await lakehouse.call(SQL_TOOL, arguments, since=lakehouse.generation)
-    _show(result.text, sys.stderr if result.failed else sys.stdout)
+    show(result.text, sys.stderr if result.failed else sys.stdout)
     if not result.failed:
         return 0
     return REFUSED if result.refused else FAILED
 
 
-def _say(event: Intent | Step | Words | Doing) -> None:
+def _say(event: Event) -> None:
     """Show a tool call as it happens, on stderr: the answer alone is on stdout."""
-    match event:
-        case Intent():
-            _show(f"→ {event.call.name}: {event.reasoning or event.call.arguments}", sys.stderr)
-            if event.sql:
-                _show(_indented(event.sql), sys.stderr)
-        case Step():
-            _show(f"← {event.intent.call.name}: {_came(event.result)}, {event.seconds:.2f} s", sys.stderr)
-
-
-def _show(text: str, where: TextIO) -> None:
-    print(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text), file=where, flush=True)
-
-
-def _came(result: ToolResult) -> str:
-    if result.failed:
-        return f"failed: {result.text.splitlines()[0] if result.text else 'no reason given'}"
-    if result.rows is None:
-        return "done"
-    return "1 row" if result.rows == 1 else f"{result.rows:,} rows"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
+    show_event(event, sys.stderr)
 
 
 def _print_turn(turn: Turn) -> int:
-    _show(turn.answer, sys.stdout)
-    usage, by_functions = turn.usage, round(turn.ai_dollars * NANOS_PER_DOLLAR)
-    cost = dollars(turn.nanos) + (f" and {dollars(by_functions)} for AI functions" if by_functions else "")
-    tokens = f"{usage.input_tokens:,} tokens read and {usage.output_tokens:,} written"
-    print(f"{cost}, {tokens}, {turn.seconds:.1f} s", file=sys.stderr)
+    show(turn.answer, sys.stdout)
+    print(cost_line(turn), file=sys.stderr)
     return 0 if turn.outcome == "answered" else FAILED
 
 

@@ -22,7 +22,21 @@ from lakehouse.ai.types import NANOS_PER_DOLLAR, CallFailedError, Usage, dollars
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 
-__all__ = ["Asker", "Doing", "Exchange", "Intent", "Limits", "Purse", "Round", "Step", "Turn", "Watch", "Words", "ask"]
+__all__ = [
+    "Asker",
+    "Doing",
+    "Event",
+    "Exchange",
+    "Intent",
+    "Limits",
+    "Purse",
+    "Round",
+    "Step",
+    "Turn",
+    "Watch",
+    "Words",
+    "ask",
+]
 
 MOST_REPAIRS = 3
 """How many times failures go back to the model within one question."""
@@ -51,7 +65,8 @@ class Doing:
     stage: str
 
 
-Watch = Callable[[Intent | Step | Words | Doing], None]
+Event = Intent | Step | Words | Doing
+Watch = Callable[[Event], None]
 """Hears of every tool call, before it is made, meanwhile, and what came of it; and of the model's words."""
 
 

@@ -56,6 +56,14 @@ def started(*arguments: str, state: Path, **more: str) -> AbstractContextManager
 
 
 @contextmanager
+def served(lake: Path, state: Path) -> Iterator[str]:
+    """The URL of an `imdb-mcp` process that serves a lake over HTTP."""
+    with started("serve", "--lake", str(lake), "--transport", "http", "--port", "0", state=state) as process:
+        assert process.stderr is not None
+        yield process.stderr.readline().decode().split()[-1]
+
+
+@contextmanager
 def python(*arguments: str, state: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process with pipes. It is killed at the end, whatever happened."""
     process = subprocess.Popen(

@@ -1,0 +1,118 @@
+"""The file of questions: JSON lines with `id`, `question` and `sql`, the gold statement.
+
+Optional: `ordered` (true or false) says whether the order of the rows counts, where the gold statement's own ORDER BY
+does not tell; `difficulty` (a text), `features` and `tags` (lists of texts) are what the summary counts by.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lakehouse.errors import UsageError
+
+GROUPS = ("difficulty", "features", "tags")
+_MOST_SAID = 10
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and its gold statement. `groups` are the values of those of GROUPS that its line has."""
+
+    id: str
+    text: str
+    sql: str
+    ordered: bool | None
+    groups: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class QuestionFile:
+    """All questions of a file; `digest` is that of its bytes."""
+
+    questions: tuple[Question, ...]
+    digest: str
+
+
+def read_questions(path: Path) -> QuestionFile:
+    """Read a file. Raises UsageError that names every line which is no question."""
+    try:
+        content = path.read_bytes()
+        lines = content.decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise UsageError(f"The questions {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The questions {path} are not UTF-8 text.") from error
+    found, faults = _read(lines)
+    if faults:
+        more = f"\n… and {len(faults) - _MOST_SAID} more lines" if len(faults) > _MOST_SAID else ""
+        shown = "\n".join(f"{path}, line {number}: {fault}" for number, fault in faults[:_MOST_SAID])
+        raise UsageError(f"{shown}{more}\nNothing was asked. Mend the file first.")
+    if not found:
+        raise UsageError(f"{path} holds no question. A line is a JSON object with id, question and sql.")
+    return QuestionFile(tuple(found), hashlib.sha256(content).hexdigest())
+
+
+def chosen(questions: Sequence[Question], ids: Sequence[str]) -> tuple[Question, ...]:
+    """Those with the ids, in the order of the file; all where none is named. Raises UsageError for an unknown one."""
+    known = [question.id for question in questions]
+    for wanted in ids:
+        if wanted not in known:
+            near = difflib.get_close_matches(wanted, known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise UsageError(f"There is no question {wanted} in the file.{hint}")
+    return tuple(question for question in questions if not ids or question.id in ids)
+
+
+def _read(lines: Sequence[str]) -> tuple[list[Question], list[tuple[int, str]]]:
+    found: list[Question] = []
+    first: dict[str, int] = {}
+    faults: list[tuple[int, str]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            question = _question(line)
+        except ValueError as error:
+            faults.append((number, str(error)))
+            continue
+        if question.id in first:
+            faults.append((number, f"the id {question.id} is that of line {first[question.id]} too"))
+            continue
+        first[question.id] = number
+        found.append(question)
+    return found, faults
+
+
+def _question(line: str) -> Question:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"it is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError("it is no object; a question is one with id, question and sql")  # noqa: TRY004
+    name, text, sql = (_text(record, field) for field in ("id", "question", "sql"))
+    ordered = record.get("ordered")
+    if not isinstance(ordered, bool | None):
+        raise ValueError("`ordered` is neither true nor false")  # noqa: TRY004
+    return Question(name, text, sql, ordered, {field: _group(record, field) for field in GROUPS if field in record})
+
+
+def _text(record: Mapping[str, Any], field: str) -> str:
+    value = record.get(field)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"`{field}` is missing or is no text")
+    return value
+
+
+def _group(record: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    value = record[field]
+    values = [value] if isinstance(value, str | int) else value
+    if not isinstance(values, list) or not all(isinstance(each, str | int) for each in values):
+        raise ValueError(f"`{field}` is neither a text nor a list of texts")
+    return tuple(dict.fromkeys(str(each) for each in values))

@@ -1,0 +1,209 @@
+"""What a file of results says of a model: a table for people, a summary for programs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bridge.show import clean
+from evals.questions import GROUPS
+from evals.results import Record
+from evals.score import UNDECIDED
+from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
+
+_Z = 1.959964
+"""Of a 95 % interval."""
+_FEWEST = 2
+"""Questions that a group has to have to be shown."""
+
+Summary = dict[str, Any]
+
+
+def summarise(records: Iterable[Record], unknown: Mapping[str, str], spent: int, run: Mapping[str, Any]) -> Summary:
+    """All of it in numbers. `unknown` are questions that were not asked; `spent` is in nano-dollars."""
+    every = list(records)
+    judged = [record for record in every if record["verdict"] not in UNDECIDED]
+    return {
+        "run": dict(run),
+        **_counts(judged),
+        "interval_95": _interval(judged),
+        "verdicts": dict(Counter(record["verdict"] for record in every)),
+        "undecided": len(every) - len(judged),
+        "empty_gold": sum(record["gold"]["rows"] == 0 for record in judged),
+        "extra_columns": sum(record["match"] and record["extra_columns"] > 0 for record in judged),
+        "not_asked": dict(unknown),
+        "spent_usd": spent / NANOS_PER_DOLLAR,
+        "by": {group: _by(judged, group) for group in GROUPS if any(group in record for record in judged)},
+        "per_question": [_question(name, attempts) for name, attempts in _grouped(every).items()],
+    }
+
+
+def _counts(records: Sequence[Record]) -> Summary:
+    count = len(records)
+    seconds = sorted(record["seconds"] for record in records)
+    return {
+        "attempts": count,
+        "questions": len({record["id"] for record in records}),
+        "matched": sum(record["match"] for record in records),
+        "accuracy": _share(sum(record["match"] for record in records), count),
+        "order_aside": _share(sum(record["rows_match"] for record in records), count),
+        "any_statement": _share(sum(record["any_match"] for record in records), count),
+        "tool_calls": sum(record["tool_calls"] for record in records),
+        "retries": sum(record["retries"] for record in records),
+        "tokens_read": sum(record["tokens_read"] for record in records),
+        "tokens_written": sum(record["tokens_written"] for record in records),
+        "usd": sum(record["model_usd"] + record["ai_usd"] for record in records),
+        "seconds_median": round(statistics.median(seconds), 3) if seconds else None,
+        "seconds_most": seconds[-1] if seconds else None,
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def _interval(records: Sequence[Record]) -> tuple[float, float] | None:
+    """Where the share would lie for questions like these (Wilson). None where a question was asked more than once."""
+    count = len(records)
+    if not count or len({record["id"] for record in records}) < count:
+        return None
+    share = sum(record["match"] for record in records) / count
+    middle = share + _Z**2 / (2 * count)
+    width = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
+    low, high = ((middle + sign * width) / (1 + _Z**2 / count) for sign in (-1, 1))
+    return round(max(low, 0.0), 4), round(min(high, 1.0), 4)
+
+
+def _by(records: Sequence[Record], group: str) -> dict[str, Summary]:
+    found: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        for value in record.get(group, ()):
+            found[value].append(record)
+    return {
+        value: {"attempts": len(those), "matched": sum(record["match"] for record in those)}
+        for value, those in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    }
+
+
+def _grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
+    found: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        found[record["id"]].append(record)
+    return found
+
+
+def _question(name: str, attempts: Sequence[Record]) -> Summary:
+    verdicts = [record["verdict"] for record in attempts]
+    missed = next((record for record in attempts if not record["match"]), None)
+    return {
+        "id": name,
+        **_counts(attempts),
+        "verdicts": verdicts,
+        "rows": attempts[-1]["rows"],
+        "gold_rows": attempts[-1]["gold"]["rows"],
+        "reason": missed["reason"] if missed else "",
+    }
+
+
+def shown(summary: Summary) -> Group:
+    """The table, the reasons of what did not match, and what it all comes to."""
+    parts: list[RenderableType] = [_table(summary), *_reasons(summary), Text()]
+    parts += [Text(line) for line in _totals(summary)]
+    parts += [_group_table(group, values) for group, values in summary["by"].items()]
+    return Group(*parts)
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(show_footer=True)
+    table.add_column("question", "all", no_wrap=True)
+    table.add_column("result", _of(summary["matched"], summary["attempts"]), no_wrap=True)
+    for name, total in (
+        ("rows", ""),
+        ("calls", f"{summary['tool_calls']:,}"),
+        ("retries", f"{summary['retries']:,}"),
+        ("tokens", _tokens(summary)),
+        ("cost", _usd(summary["usd"])),
+        ("seconds", ""),
+    ):
+        table.add_column(name, total, justify="right", no_wrap=True)
+    for row in summary["per_question"]:
+        rows = "" if row["rows"] is None else f"{row['rows']:,}"
+        expected = f"{rows or '-'}/{row['gold_rows']:,}"
+        numbers = (expected, f"{row['tool_calls']:,}", f"{row['retries']:,}", _tokens(row), _usd(row["usd"]))
+        table.add_row(Text(clean(row["id"])), _verdict(row), *numbers, f"{row['seconds_median']:.1f}")
+    return table
+
+
+def _verdict(row: Summary) -> Text:
+    text = row["verdicts"][0] if row["attempts"] == 1 else _of(row["matched"], row["attempts"])
+    whole = row["matched"] == row["attempts"]
+    return Text(text, style="green" if whole else "red" if not row["matched"] else "yellow")
+
+
+def _reasons(summary: Summary) -> list[Text]:
+    lines = [f"{row['id']}: {row['reason'].splitlines()[0]}" for row in summary["per_question"] if row["reason"]]
+    lines += [f"{name} was not asked: {why}." for name, why in summary["not_asked"].items()]
+    return [Text(clean(line)) for line in lines]
+
+
+def _totals(summary: Summary) -> list[str]:
+    count = summary["attempts"]
+    if not count:
+        return ["Nothing was judged."]
+    interval = summary["interval_95"]
+    within = f" (95 % interval {100 * interval[0]:.0f} to {_percent(interval[1])})" if interval else ""
+    aside, every = _percent(summary["order_aside"]), _percent(summary["any_statement"])
+    usd, spent = _usd(summary["usd"]), _usd(summary["spent_usd"])
+    lines = [
+        f"{summary['run']['model']}: {_of(summary['matched'], count)} match, {_percent(summary['accuracy'])}{within}",
+        f"{aside} with the order of rows left aside, {every} by any statement of the turn",
+        f"{usd} for what is judged, {spent} spent in all",
+        f"median {summary['seconds_median']:.1f} s, longest {summary['seconds_most']:.1f} s",
+    ]
+    if summary["empty_gold"]:
+        lines.append(f"With an empty gold result on this lake: {summary['empty_gold']}. A match there says little.")
+    if summary["extra_columns"]:
+        lines.append(f"Matches with columns beyond the expected ones: {summary['extra_columns']}.")
+    if summary["undecided"]:
+        lines.append(f"Asked and not judged: {summary['undecided']}. The next run asks them again.")
+    return lines
+
+
+def _group_table(group: str, values: Mapping[str, Summary]) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column(group)
+    table.add_column("match", justify="right")
+    frequent = {value: each for value, each in values.items() if each["attempts"] >= _FEWEST}
+    for value, each in frequent.items():
+        table.add_row(Text(clean(value)), _of(each["matched"], each["attempts"]))
+    if rest := len(values) - len(frequent):
+        table.add_row(Text(f"({rest} more, of one attempt each)", style="dim"), "")
+    return Group(Text(), table)
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part} of {whole}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _tokens(counts: Summary) -> str:
+    return f"{counts['tokens_read'] + counts['tokens_written']:,}"
+
+
+def _usd(amount: float) -> str:
+    return dollars(round(amount * NANOS_PER_DOLLAR))
+
+
+def console(*, terminal: bool) -> Console:
+    """Where it is shown. A pipe has no width of its own, and tables must not be folded for it."""
+    return Console(width=None if terminal else 120, highlight=False)

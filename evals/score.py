@@ -1,0 +1,91 @@
+"""What one turn of the bridge comes to, beside the gold result.
+
+The result that counts is that of the last statement which succeeded: what the model looked at last before it answered.
+`any_match` says whether any of its statements gave the gold result. What the answer says in words is not judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.turn import Step, Turn
+from evals.compare import Comparison, Gold, compare
+from evals.gold import table_of
+from lakehouse.ai.types import NANOS_PER_DOLLAR
+
+UNDECIDED = ("error", "budget")
+"""Verdicts that tell nothing of the model: somebody could not be reached, or the run's money was at its end."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """`verdict` is `match`, or what is wrong: `order`, `rows`, `columns`, `values` of the result; `no result`; `no
+    answer` where the turn ended without one; or one of UNDECIDED.
+    """
+
+    verdict: str
+    reason: str
+    any_match: bool
+    rows_match: bool
+    extra_columns: int
+    rows: int | None
+    sql: str | None
+
+    @property
+    def match(self) -> bool:
+        return self.verdict == "match"
+
+    @property
+    def undecided(self) -> bool:
+        return self.verdict in UNDECIDED
+
+
+def score(turn: Turn, gold: Gold, *, poor: bool = False) -> Score:
+    """Score a turn. `poor` says that it had less money than a question may take."""
+    compared = [(step, compare(gold, table)) for step in turn.steps if (table := table_of(step.result)) is not None]
+    last, found = compared[-1] if compared else (None, None)
+    verdict, reason = _verdict(turn, found, poor)
+    answered = turn.outcome == "answered"
+    return Score(
+        verdict,
+        reason,
+        any_match=any(each.verdict == "match" for _, each in compared),
+        rows_match=answered and found is not None and found.rows_match,
+        extra_columns=max(found.extra_columns, 0) if found is not None else 0,
+        rows=last.result.rows if last is not None else None,
+        sql=last.intent.sql if last is not None else None,
+    )
+
+
+def _verdict(turn: Turn, found: Comparison | None, poor: bool) -> tuple[str, str]:
+    if turn.fault is not None:
+        return "error", turn.answer
+    if poor and turn.outcome == "stopped":
+        return "budget", "What was left of the budget did not suffice for this question."
+    if turn.outcome != "answered":
+        return "no answer", turn.answer
+    if found is None:
+        return "no result", "It answered without a statement that succeeded."
+    return found.verdict, found.reason
+
+
+def facts(turn: Turn) -> dict[str, Any]:
+    """What a line of results says of a turn."""
+    return {
+        "outcome": turn.outcome,
+        "answer": turn.answer,
+        "tool_calls": len(turn.steps),
+        "retries": sum(any(step.result.failed for step in done.steps) for done in turn.rounds),
+        "tokens_read": turn.usage.input_tokens,
+        "tokens_written": turn.usage.output_tokens,
+        "model_usd": turn.nanos / NANOS_PER_DOLLAR,
+        "ai_usd": turn.ai_dollars,
+        "seconds": round(turn.seconds, 3),
+        "statements": [_statement(step) for step in turn.steps if step.intent.sql is not None],
+    }
+
+
+def _statement(step: Step) -> dict[str, Any]:
+    failed = {"failed": step.result.text} if step.result.failed else {"rows": step.result.rows}
+    return {"sql": step.intent.sql, "seconds": round(step.seconds, 3), **failed}
