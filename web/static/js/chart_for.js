@@ -71,7 +71,7 @@ function linesByGroup(period, texts, measures) {
     name: group ?? "null",
     at: points(period, measures[0], (row) => texts[0].cells[row] === group),
   }));
-  return lines.every((line) => line.at !== null) ? lines : null;
+  return lines.every((line) => line.at !== null && line.at.size > 1) ? lines : null;
 }
 
 /** Value by point, or null where a point has two. */

@@ -21,7 +21,7 @@ export function chartView(chart) {
 
 /** Draw all that are shown again: colours have changed. */
 export function redrawCharts() {
-  for (const entry of drawn) {
+  for (const entry of [...drawn]) {
     entry.picture.destroy();
     drawn.delete(entry);
     if (entry.frame.isConnected) draw(globalThis.Chart, entry.canvas, entry.frame, entry.chart);
@@ -44,6 +44,7 @@ function whenShown(frame, act) {
 
 function draw(Chart, canvas, frame, chart) {
   forget();
+  Object.assign(Chart.defaults.font, { family: getComputedStyle(frame).fontFamily, size: 12.5 });
   const picture = new Chart(canvas, settings(chart, colours(frame)));
   drawn.add({ picture, canvas, frame, chart });
   frame.dataset.drawn = chart.kind;
@@ -69,7 +70,6 @@ function colours(frame) {
     text: style("text"),
     grid: style("grid"),
     lines: ["accent", "two", "three", "four", "five", "six"].map(style),
-    font: getComputedStyle(frame).fontFamily,
   };
 }
 
@@ -88,7 +88,6 @@ function settings(chart, ink) {
       responsive: true,
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false, axis: category },
-      font: { family: ink.font },
       scales: {
         [category]: isLine ? timeAxis(chart, ink) : labelAxis(chart, ink),
         [value]: valueAxis(chart, ink),

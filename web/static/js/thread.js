@@ -6,7 +6,8 @@ import { button, byId, make } from "./dom.js";
 export class Thread {
   #messages = byId("messages");
   #title = byId("title");
-  #last = null;
+  #last = null; // what gives way
+  #asked = null; // the newest question
 
   /** `ask` sends a request once more. */
   constructor({ ask }) {
@@ -16,6 +17,7 @@ export class Thread {
   clear(title) {
     this.#messages.replaceChildren();
     this.#last = null;
+    this.#asked = null;
     this.title = title;
   }
 
@@ -42,7 +44,8 @@ export class Thread {
   }
 
   asked(request) {
-    this.#put(askedView(request));
+    this.#asked = askedView(request);
+    this.#put(this.#asked);
   }
 
   answered(result, request) {
@@ -82,12 +85,11 @@ export class Thread {
 
   #example(one) {
     const text = one.kind === "sql" ? make("code", {}, one.text) : one.text;
-    return button(text, () => this.ask(one), { className: `example example-${one.kind}` });
+    return button(text, () => this.ask(one), { className: "button example" });
   }
 
   #put(view) {
     this.#messages.append(view);
-    if (this.#last !== null && this.#last !== view) this.#messages.append(this.#last);
-    view.scrollIntoView({ block: "nearest" });
+    (this.#asked ?? view).scrollIntoView({ block: "start" }); // what is read first
   }
 }
