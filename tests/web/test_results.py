@@ -23,6 +23,10 @@ FROM movies_delta
 WHERE startYear IS NOT NULL -- a few have none
 GROUP BY decade, titleType
 ORDER BY decade"""
+INKED = """(canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return data.some((part) => part > 0);
+}"""
 BY_RATING = (
     "SELECT floor(averageRating) AS rating, count(*) AS titles FROM ratings_delta GROUP BY rating ORDER BY rating"
 )
@@ -84,9 +88,7 @@ def test_where_a_chart_helps_there_is_one_with_a_name(
     expect(answer.locator(f"[data-drawn={kind}]")).to_be_visible()
     expect(answer.get_by_role("img")).to_have_attribute("aria-label", re.compile(re.escape(about)))
     expect(answer.locator("table")).to_be_visible()
-    inked = answer.locator("canvas").evaluate(
-        "(canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((part) => part > 0)"
-    )
+    inked = answer.locator("canvas").evaluate(INKED)
     assert inked
     answer.locator("canvas").scroll_into_view_if_needed()
     tab.shoot(pictures, name)

@@ -3,6 +3,7 @@
 import { make } from "./dom.js";
 
 const ROW_PX = 26;
+const VALUE_PX = 56;
 const drawn = new Set();
 let library = null;
 
@@ -44,8 +45,9 @@ function whenShown(frame, act) {
 
 function draw(Chart, canvas, frame, chart) {
   forget();
-  Object.assign(Chart.defaults.font, { family: getComputedStyle(frame).fontFamily, size: 12.5 });
-  const picture = new Chart(canvas, settings(chart, colours(frame)));
+  const ink = colours(frame);
+  Object.assign(Chart.defaults.font, { family: ink.font, size: 12.5 });
+  const picture = new Chart(canvas, settings(chart, ink));
   drawn.add({ picture, canvas, frame, chart });
   frame.dataset.drawn = chart.kind;
 }
@@ -69,6 +71,7 @@ function colours(frame) {
   return {
     text: style("text"),
     grid: style("grid"),
+    font: getComputedStyle(frame).fontFamily,
     lines: ["accent", "two", "three", "four", "five", "six"].map(style),
   };
 }
@@ -96,6 +99,25 @@ function settings(chart, ink) {
         legend: { display: chart.series.length > 1, labels: { color: ink.text, boxWidth: 12, boxHeight: 2 } },
         tooltip: { callbacks: isLine ? { title: ([item]) => when(item.parsed.x, chart) } : {} },
       },
+      layout: { padding: { right: chart.kind === "ranking" ? VALUE_PX : 0 } },
+    },
+    plugins: chart.kind === "ranking" ? [valuesBeside(ink)] : [],
+  };
+}
+
+/** Writes its value beside each bar: those that lead a ranking are often nearly the same. */
+function valuesBeside(ink) {
+  return {
+    id: "values",
+    afterDatasetsDraw(picture) {
+      const { ctx, data } = picture;
+      ctx.save();
+      Object.assign(ctx, { fillStyle: ink.text, textBaseline: "middle", font: `12px ${ink.font}` });
+      for (const [index, bar] of picture.getDatasetMeta(0).data.entries()) {
+        const value = data.datasets[0].data[index];
+        if (value !== null) ctx.fillText(value.toLocaleString("en-US"), Math.max(bar.x, bar.base) + 6, bar.y);
+      }
+      ctx.restore();
     },
   };
 }
@@ -104,7 +126,7 @@ function dataset(one, chart, colour) {
   const shared = { label: one.name, borderColor: colour, backgroundColor: colour };
   if (chart.kind !== "line") return { ...shared, data: one.values, maxBarThickness: 28, borderRadius: 3 };
   const data = one.values.map((y, index) => ({ x: chart.labels[index], y }));
-  return { ...shared, data, borderWidth: 2, pointRadius: data.length > 40 ? 0 : 2.5, tension: 0, spanGaps: true };
+  return { ...shared, data, clip: 8, borderWidth: 2, pointRadius: data.length > 40 ? 0 : 2.5, tension: 0, spanGaps: true };
 }
 
 function timeAxis(chart, ink) {
@@ -136,12 +158,13 @@ function labelAxis(chart, ink) {
 }
 
 function valueAxis(chart, ink) {
+  const isCount = chart.series.every((one) => one.values.every((value) => value === null || Number.isInteger(value)));
   return {
-    beginAtZero: chart.kind !== "line",
+    beginAtZero: chart.kind !== "line" || isCount,
     ...title(chart.series.length === 1 ? chart.series[0].name : null, ink),
     grid: { color: ink.grid },
     border: { display: false },
-    ticks: { color: ink.text, maxTicksLimit: 6 },
+    ticks: { color: ink.text, maxTicksLimit: 6, precision: isCount ? 0 : undefined },
   };
 }
 

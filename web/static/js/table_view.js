@@ -44,7 +44,7 @@ export function tableView(table, name) {
   const scroll = make(
     "div",
     { className: "scroll", tabIndex: 0, role: "region", "aria-label": `${name}, ${counted(table.rows.length, "row")}` },
-    make("table", {}, head, body),
+    make("table", { className: table.columns.every(isNumeric) ? "numbers" : "" }, head, body),
   );
   show();
   const download = () => save(csv(table.columns, state.rows));
