@@ -29,6 +29,7 @@ def test_without_a_model_the_page_says_so_and_opens_on_sql(
     with site(lake, states(), **ROOM) as found:
         tab = tabs(found.url)
         expect(tab.page.get_by_role("tab", name="SQL")).to_have_attribute("aria-selected", "true")
+        expect(tab.page.locator(".welcome")).to_contain_text("No model is set up here, so only SQL is answered.")
         expect(tab.page.locator(".example").first).to_contain_text("SELECT")
         tab.shoot(pictures, "no-model")
         tab.ask(COUNT)

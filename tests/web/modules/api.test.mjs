@@ -47,6 +47,11 @@ test("an error in HTML has a sentence of the page's own", async () => {
   await assert.rejects(mine.about(), { status: 502, message: /^The server answered with status 502/, passing: true });
 });
 
+test("a host of files in place of the API is told, with what to do", async () => {
+  const { api: mine } = api(() => new Response("<!doctype html>", { status: 200 }));
+  await assert.rejects(mine.about(), { message: /is not imdb-chat.*config\.js/ });
+});
+
 test("no answer is a server that is away", async () => {
   const { api: mine } = api(() => Promise.reject(new TypeError("Failed to fetch")));
   await assert.rejects(mine.about(), Away);

@@ -22,8 +22,9 @@ test("of a number that came as a text every digit is shown", () => {
   assert.deepEqual(written("n", "double", "NaN", 1e-9), ["NaN", "1e-9"]);
 });
 
-test("what is nested is JSON, and a text is itself", () => {
-  assert.deepEqual(written("genres", "array<string>", ["a", "b"]), ['["a","b"]']);
+test("lists are read as such, what else is nested is JSON, and a text is itself", () => {
+  assert.deepEqual(written("genres", "array<string>", ["a", "b"], []), ["a, b", ""]);
+  assert.deepEqual(written("cast", "array<struct>", [{ a: null }], { b: [1] }), ['[{"a":null}]', '{"b":[1]}']);
   assert.deepEqual(written("title", "string", "12", true), ["12", "true"]);
 });
 

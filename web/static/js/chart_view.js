@@ -4,6 +4,7 @@ import { make } from "./dom.js";
 
 const ROW_PX = 26;
 const VALUE_PX = 56;
+const MOST_DOTS = 40;
 const drawn = new Set();
 let library = null;
 
@@ -126,7 +127,8 @@ function dataset(one, chart, colour) {
   const shared = { label: one.name, borderColor: colour, backgroundColor: colour };
   if (chart.kind !== "line") return { ...shared, data: one.values, maxBarThickness: 28, borderRadius: 3 };
   const data = one.values.map((y, index) => ({ x: chart.labels[index], y }));
-  return { ...shared, data, clip: 8, borderWidth: 2, pointRadius: data.length > 40 ? 0 : 2.5, tension: 0, spanGaps: true };
+  const pointRadius = data.length > MOST_DOTS ? 0 : 2.5;
+  return { ...shared, data, pointRadius, borderWidth: 2, clip: 8, spanGaps: true };
 }
 
 function timeAxis(chart, ink) {

@@ -31,6 +31,7 @@ export function writer(column, cells) {
 /** A cell as a text. */
 export function text(cell) {
   if (cell === null || cell === undefined) return "null";
+  if (Array.isArray(cell) && cell.every((one) => typeof one !== "object")) return cell.join(", ");
   return typeof cell === "object" ? JSON.stringify(cell) : String(cell);
 }
 

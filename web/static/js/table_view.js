@@ -48,7 +48,8 @@ export function tableView(table, name) {
   );
   show();
   const download = () => save(csv(table.columns, state.rows));
-  const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), button("Download CSV", download));
+  const take = button("Download CSV", download, { className: "button small" });
+  const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), take);
   return make("div", { className: "result" }, scroll, more, remarks(table), bar, note);
 }
 
@@ -74,7 +75,8 @@ function size(table) {
 
 function remarks(table) {
   if (table.warnings.length === 0) return null;
-  return make("ul", { className: "warnings", "aria-label": "Warnings" }, table.warnings.map((text) => make("li", {}, text)));
+  const items = table.warnings.map((text) => make("li", {}, text));
+  return make("ul", { className: "warnings", "aria-label": "Warnings" }, items);
 }
 
 function save(text) {

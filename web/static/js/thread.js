@@ -3,6 +3,11 @@
 import { answerView, askedView, troubleView } from "./answer_view.js";
 import { button, byId, make } from "./dom.js";
 
+const WITH_MODEL =
+  "Each answer shows the SQL that found it, its rows, and what it cost. Begin with one of these, or ask below.";
+const WITHOUT_MODEL =
+  "No model is set up here, so only SQL is answered. Write a statement below, or begin with one of these.";
+
 export class Thread {
   #messages = byId("messages");
   #title = byId("title");
@@ -77,7 +82,7 @@ export class Thread {
         "div",
         { className: "welcome" },
         make("p", { className: "lead" }, "Ask about films, series and the people who made them."),
-        make("p", {}, about.model === null ? "Write SQL below, or begin with one of these." : "Each answer shows the SQL that found it, its rows, and what it cost. Begin with one of these, or write your own below."),
+        make("p", {}, about.model === null ? WITHOUT_MODEL : WITH_MODEL),
         make("ul", { className: "examples", "aria-label": "Examples" }, items),
       ),
     );
