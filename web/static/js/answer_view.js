@@ -42,7 +42,8 @@ export function answerView(result, kind, again) {
 
 /** Something that went wrong on the way, with what can be done about it. */
 export function troubleView(text, ...buttons) {
-  return make("div", { className: "trouble", role: "alert" }, make("p", {}, text), make("div", { className: "bar" }, buttons));
+  const ways = make("div", { className: "bar" }, buttons);
+  return make("div", { className: "trouble", role: "alert" }, make("p", {}, text), ways);
 }
 
 function outcomeView(outcome) {
@@ -65,11 +66,14 @@ function costView(result, step) {
   const parts = [
     ["Time", seconds(result.seconds)],
     ["Cost", costs(result)],
-    tokens > 0 ? ["Tokens", `${counted(tokens, "token")}`] : null,
+    tokens > 0 ? ["Tokens", counted(tokens, "token")] : null,
     step ? ["Engine", step.table.engine] : null,
   ];
-  const list = parts.filter(Boolean).map(([name, value]) => make("div", {}, make("dt", { className: "unseen" }, name), make("dd", {}, value)));
-  return make("dl", { className: "cost" }, list);
+  return make("dl", { className: "cost" }, parts.filter(Boolean).map(partView));
+}
+
+function partView([name, value]) {
+  return make("div", {}, make("dt", { className: "unseen" }, name), make("dd", {}, value));
 }
 
 function costs(result) {

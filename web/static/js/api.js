@@ -2,6 +2,8 @@
 
 const TOKEN = "imdb-chat-token";
 const PATIENCE_MS = 20_000;
+const NOT_THE_API =
+  "What answers here is not imdb-chat. Whoever put this page here can set the address of the API in its config.js.";
 
 /** What the server answered instead of what was asked for. `detail` says why, and what to do. */
 export class Problem extends Error {
@@ -88,7 +90,7 @@ export class Api {
     const [response, text] = await this.#answer(`${this.base}/api${path}`, asked);
     const retryAfter = seconds(response.headers.get("Retry-After"));
     if (!response.ok) throw new Problem(response.status, detailOf(text, response.status), retryAfter);
-    return { body: text ? JSON.parse(text) : null, retryAfter };
+    return { body: bodyOf(text, response.status), retryAfter };
   }
 
   async #answer(url, asked) {
@@ -104,6 +106,14 @@ export class Api {
 function seconds(text) {
   const number = Number.parseFloat(text);
   return Number.isFinite(number) ? number : null;
+}
+
+function bodyOf(text, status) {
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    throw new Problem(status, NOT_THE_API);
+  }
 }
 
 function detailOf(text, status) {

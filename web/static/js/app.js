@@ -33,11 +33,12 @@ export class App {
 
   /** Show what the address says, and follow it from now on. */
   async begin() {
-    addEventListener("hashchange", () => this.#open(conversationAt(location.hash)));
     addEventListener("online", () => this.#waiter.hurry());
-    byId("new").addEventListener("click", () => this.#new());
-    this.#about = await this.#patiently(() => this.#api.about());
+    const again = button("Try again", () => location.reload());
+    this.#about = await this.#patiently(() => this.#api.about(), again);
     if (this.#about === null) return;
+    addEventListener("hashchange", () => this.#open(conversationAt(location.hash)));
+    byId("new").addEventListener("click", () => this.#new());
     this.#composer.serve(this.#about);
     byId("about").textContent = aboutText(this.#about);
     await this.#open(conversationAt(location.hash), { atFirst: true });
@@ -78,7 +79,8 @@ export class App {
     if (id === null) this.#thread.welcome(this.#about);
     this.#list();
     if (id === null) return;
-    const whole = await this.#patiently(() => this.#api.conversation(id));
+    const instead = button("New conversation", () => this.#new());
+    const whole = await this.#patiently(() => this.#api.conversation(id), instead);
     if (whole === null || this.#id !== id) return;
     this.#thread.title = whole.title;
     this.#thread.show(whole.messages);
@@ -92,35 +94,42 @@ export class App {
     this.#waiter.stop();
     this.#waiter = new Waiter();
     this.#end();
-    this.#notice("");
   }
 
   async #resume(operation) {
+    const first = { body: operation, retryAfter: null };
     if (hasEnded(operation)) this.#ended(operation);
-    else await this.#following(operation.request, (hooks) => this.#follow({ body: operation, retryAfter: null }, hooks));
+    else await this.#following(operation.request, (hooks) => this.#follow(first, hooks));
   }
 
   async #send(request, key = newKey()) {
-    if (this.#live !== null) return;
+    if (this.#live !== null) {
+      this.#notice("Another question is being answered. Wait for its answer, or cancel it.");
+      return;
+    }
     this.#thread.settle();
     this.#thread.asked(request);
     await this.#asking(request, key);
   }
 
   async #asking(request, key) {
-    await this.#following(request, async (hooks) => {
-      const passes = (error) => error instanceof Away;
-      const id = this.#id ?? (await this.#begun(request, { ...hooks, passes }));
-      const first = await persist(() => this.#api.ask(id, request, key), { ...hooks, passes });
-      if (hooks.live.cancelled) await this.#api.cancel(first.body.id);
-      await this.#follow(first, hooks);
-    }, () => this.#asking(request, key));
+    const again = () => this.#asking(request, key);
+    await this.#following(request, (hooks) => this.#taken(request, key, hooks), again);
+  }
+
+  async #taken(request, key, hooks) {
+    const patient = { ...hooks, passes: (error) => error instanceof Away };
+    const id = this.#id ?? (await this.#begun(request, patient));
+    const first = await persist(() => this.#api.ask(id, request, key), patient);
+    if (hooks.live.cancelled) await this.#api.cancel(first.body.id);
+    await this.#follow(first, hooks);
   }
 
   /** A new conversation for a first question. */
   async #begun(request, hooks) {
     const title = request.text.replace(/\s+/g, " ").slice(0, MOST_TITLE_CHARS);
     const { id } = await persist(() => this.#api.start(title), hooks);
+    if (hooks.waiter.stopped) throw new BrokenOff();
     this.#id = id;
     history.pushState(null, "", addressOf(id));
     this.#thread.title = title;
@@ -138,7 +147,8 @@ export class App {
     this.#composer.busy = true;
     this.#thread.passing(live.element);
     try {
-      await act({ wait: waiter.wait, away: (error, pause) => waiter.stopped || live.away(error, pause), live, waiter });
+      const away = (error, pause) => waiter.stopped || live.away(error, pause);
+      await act({ wait: waiter.wait, away, live, waiter });
     } catch (error) {
       if (error instanceof BrokenOff || waiter.stopped) return;
       this.#end();
@@ -172,6 +182,7 @@ export class App {
     this.#live = null;
     this.#operation = null;
     this.#composer.busy = false;
+    this.#notice("");
   }
 
   /** Cancelled before the server took it. */
@@ -193,13 +204,14 @@ export class App {
       this.#sidebar.show(await this.#api.conversations());
       byId("list-trouble").hidden = true;
     } catch (error) {
+      const again = button("Try again", () => this.#list(), { className: "button small" });
       byId("list-trouble").hidden = false;
-      byId("list-trouble").replaceChildren(`${error.message} `, button("Try again", () => this.#list(), { className: "button small" }));
+      byId("list-trouble").replaceChildren(`${error.message} `, again);
     }
   }
 
-  /** What the server says, waiting for it while it is away. Null where it says no: that is shown. */
-  async #patiently(act) {
+  /** What the server says, waiting for it while it is away. Null where it says no: that is shown, with a way on. */
+  async #patiently(act, instead) {
     const waiter = this.#waiter;
     const away = (error, pause) => {
       if (waiter.stopped) return;
@@ -210,7 +222,7 @@ export class App {
       return await persist(act, { away, wait: waiter.wait });
     } catch (error) {
       if (error instanceof BrokenOff) return null;
-      this.#thread.trouble(error.message, button("New conversation", () => this.#new()));
+      this.#thread.trouble(error.message, instead);
       return null;
     }
   }

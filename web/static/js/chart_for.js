@@ -21,8 +21,11 @@ export function chartFor(table) {
   const columns = table.columns.map((column, index) => described(column, index, table.rows));
   const measures = columns.filter((column) => column.isMeasure);
   if (measures.length === 0) return null;
-  const found = series(table, columns, measures) ?? ranking(table, columns, measures) ?? distribution(table, columns, measures);
-  return found && differs(found) ? found : null;
+  for (const way of [series, ranking, distribution]) {
+    const found = way(table, columns, measures);
+    if (found) return differs(found) ? found : null;
+  }
+  return null;
 }
 
 function described(column, index, rows) {
@@ -54,13 +57,19 @@ function series(table, columns, measures) {
   const lines = texts.length === 0 ? linesOf(period, measures) : linesByGroup(period, texts, measures);
   if (lines === null) return null;
   const about = `${lines.map((line) => line.name).join(", ")} by ${period.name}, ${counted(points.length, "point")}`;
-  const values = lines.map(({ name, at }) => ({ name, values: points.map((point) => at.get(point) ?? null) }));
-  return { kind: "line", x: period.name, labels: points, series: values, time: period.isTime, about: `Line chart of ${about}.` };
+  return {
+    kind: "line",
+    x: period.name,
+    labels: points,
+    series: lines.map(({ name, at }) => ({ name, values: points.map((point) => at.get(point) ?? null) })),
+    time: period.isTime,
+    about: `Line chart of ${about}.`,
+  };
 }
 
 function linesOf(period, measures) {
   if (measures.length > MOST_LINES) return null;
-  const lines = comparable(measures).map((measure) => ({ name: measure.name, at: points(period, measure, () => true) }));
+  const lines = comparable(measures).map((measure) => ({ name: measure.name, at: points(period, measure) }));
   return lines.every((line) => line.at !== null) ? lines : null;
 }
 
@@ -71,11 +80,11 @@ function linesByGroup(period, texts, measures) {
     name: group ?? "null",
     at: points(period, measures[0], (row) => texts[0].cells[row] === group),
   }));
-  return lines.every((line) => line.at !== null) ? lines : null;
+  return lines.every((line) => line.at !== null && line.at.size > 1) ? lines : null;
 }
 
 /** Value by point, or null where a point has two. */
-function points(period, measure, fits) {
+function points(period, measure, fits = () => true) {
   const found = new Map();
   for (const [row, point] of period.numbers.entries()) {
     if (point === null || !fits(row)) continue;

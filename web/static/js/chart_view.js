@@ -3,6 +3,8 @@
 import { make } from "./dom.js";
 
 const ROW_PX = 26;
+const VALUE_PX = 56;
+const MOST_DOTS = 40;
 const drawn = new Set();
 let library = null;
 
@@ -21,7 +23,7 @@ export function chartView(chart) {
 
 /** Draw all that are shown again: colours have changed. */
 export function redrawCharts() {
-  for (const entry of drawn) {
+  for (const entry of [...drawn]) {
     entry.picture.destroy();
     drawn.delete(entry);
     if (entry.frame.isConnected) draw(globalThis.Chart, entry.canvas, entry.frame, entry.chart);
@@ -44,7 +46,9 @@ function whenShown(frame, act) {
 
 function draw(Chart, canvas, frame, chart) {
   forget();
-  const picture = new Chart(canvas, settings(chart, colours(frame)));
+  const ink = colours(frame);
+  Object.assign(Chart.defaults.font, { family: ink.font, size: 12.5 });
+  const picture = new Chart(canvas, settings(chart, ink));
   drawn.add({ picture, canvas, frame, chart });
   frame.dataset.drawn = chart.kind;
 }
@@ -68,8 +72,8 @@ function colours(frame) {
   return {
     text: style("text"),
     grid: style("grid"),
-    lines: ["accent", "two", "three", "four", "five", "six"].map(style),
     font: getComputedStyle(frame).fontFamily,
+    lines: ["accent", "two", "three", "four", "five", "six"].map(style),
   };
 }
 
@@ -88,7 +92,6 @@ function settings(chart, ink) {
       responsive: true,
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false, axis: category },
-      font: { family: ink.font },
       scales: {
         [category]: isLine ? timeAxis(chart, ink) : labelAxis(chart, ink),
         [value]: valueAxis(chart, ink),
@@ -97,6 +100,25 @@ function settings(chart, ink) {
         legend: { display: chart.series.length > 1, labels: { color: ink.text, boxWidth: 12, boxHeight: 2 } },
         tooltip: { callbacks: isLine ? { title: ([item]) => when(item.parsed.x, chart) } : {} },
       },
+      layout: { padding: { right: chart.kind === "ranking" ? VALUE_PX : 0 } },
+    },
+    plugins: chart.kind === "ranking" ? [valuesBeside(ink)] : [],
+  };
+}
+
+/** Writes its value beside each bar: those that lead a ranking are often nearly the same. */
+function valuesBeside(ink) {
+  return {
+    id: "values",
+    afterDatasetsDraw(picture) {
+      const { ctx, data } = picture;
+      ctx.save();
+      Object.assign(ctx, { fillStyle: ink.text, textBaseline: "middle", font: `12px ${ink.font}` });
+      for (const [index, bar] of picture.getDatasetMeta(0).data.entries()) {
+        const value = data.datasets[0].data[index];
+        if (value !== null) ctx.fillText(value.toLocaleString("en-US"), Math.max(bar.x, bar.base) + 6, bar.y);
+      }
+      ctx.restore();
     },
   };
 }
@@ -105,7 +127,8 @@ function dataset(one, chart, colour) {
   const shared = { label: one.name, borderColor: colour, backgroundColor: colour };
   if (chart.kind !== "line") return { ...shared, data: one.values, maxBarThickness: 28, borderRadius: 3 };
   const data = one.values.map((y, index) => ({ x: chart.labels[index], y }));
-  return { ...shared, data, borderWidth: 2, pointRadius: data.length > 40 ? 0 : 2.5, tension: 0, spanGaps: true };
+  const pointRadius = data.length > MOST_DOTS ? 0 : 2.5;
+  return { ...shared, data, pointRadius, borderWidth: 2, clip: 8, spanGaps: true };
 }
 
 function timeAxis(chart, ink) {
@@ -137,12 +160,13 @@ function labelAxis(chart, ink) {
 }
 
 function valueAxis(chart, ink) {
+  const isCount = chart.series.every((one) => one.values.every((value) => value === null || Number.isInteger(value)));
   return {
-    beginAtZero: chart.kind !== "line",
+    beginAtZero: chart.kind !== "line" || isCount,
     ...title(chart.series.length === 1 ? chart.series[0].name : null, ink),
     grid: { color: ink.grid },
     border: { display: false },
-    ticks: { color: ink.text, maxTicksLimit: 6 },
+    ticks: { color: ink.text, maxTicksLimit: 6, precision: isCount ? 0 : undefined },
   };
 }
 

@@ -4,6 +4,7 @@ const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const NUMERIC = /^(tinyint|smallint|int|integer|bigint|long|short|byte|float|double|real|decimal\b.*)$/i;
 const COUNTED_FROM_NOTHING = /(^|_)(year|decade|id)$|Year$|Decade$|Id$/i;
 const MOST_DECIMALS = 6;
+const LEAST_GROUPED = 10_000; // years under other names have no comma either
 
 export function isNumeric(column) {
   return NUMERIC.test(column.type);
@@ -19,13 +20,18 @@ export function writer(column, cells) {
   if (!isNumeric(column)) return text;
   if (isLabel(column)) return text;
   const decimals = Math.max(0, ...cells.map(decimalsOf));
-  const numbers = new Intl.NumberFormat("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  const numbers = new Intl.NumberFormat("en-US", {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: decimals,
+    useGrouping: cells.some((cell) => Math.abs(Number(cell)) >= LEAST_GROUPED),
+  });
   return (cell) => number(cell, numbers);
 }
 
 /** A cell as a text. */
 export function text(cell) {
   if (cell === null || cell === undefined) return "null";
+  if (Array.isArray(cell) && cell.every((one) => typeof one !== "object")) return cell.join(", ");
   return typeof cell === "object" ? JSON.stringify(cell) : String(cell);
 }
 
@@ -50,6 +56,7 @@ export function counted(count, one, many = `${one}s`) {
 }
 
 export function seconds(value) {
+  if (value < 60 && Number.isInteger(value)) return `${value} s`;
   if (value < 10) return `${value.toFixed(value < 1 ? 2 : 1)} s`;
   if (value < 60) return `${Math.round(value)} s`;
   return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;

@@ -6,7 +6,11 @@ import { seconds } from "./format.js";
 import { proseView } from "./prose_view.js";
 import { stepView } from "./steps_view.js";
 
-const DOINGS = { waiting: "Waiting its turn", writing: "Writing the answer", "calling execute_spark_sql": "Running SQL" };
+const DOINGS = {
+  waiting: "Waiting its turn",
+  writing: "Writing the answer",
+  "calling execute_spark_sql": "Running SQL",
+};
 
 /** The view of an operation that runs: `show` its state, `away` while the server cannot be reached. */
 export class LiveView {

@@ -69,10 +69,12 @@ export class Sidebar {
       item.replaceWith(whole);
       whole.querySelector(".remove").focus();
     };
-    const question = make("p", {}, `Delete “${title}”? It cannot be brought back.`);
+    const question = make("p", {}, "Delete this conversation? It cannot be brought back.");
     const yes = button("Delete", () => this.#delete(one, question, yes), { className: "button small danger" });
     const no = button("Keep", keep, { className: "button small" });
-    const group = make("div", { className: "confirm", role: "group", "aria-label": question.textContent }, question, make("div", { className: "bar" }, yes, no));
+    const ways = make("div", { className: "bar" }, yes, no);
+    const named = { className: "confirm", role: "group", "aria-label": `Delete “${title}”` };
+    const group = make("div", named, question, ways);
     group.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();

@@ -8,8 +8,10 @@ const SAID_MS = 1_500;
 
 export function sqlView(sql) {
   const code = make("code", {}, pieces(sql).map(pieceView));
-  const block = make("pre", { className: "sql", tabIndex: 0, role: "region", "aria-label": "SQL statement" }, code);
-  const copy = button("Copy", () => copied(sql, copy, block), { className: "button small copy", title: "Copy the SQL" });
+  const named = { className: "sql", tabIndex: 0, role: "region", "aria-label": "SQL statement" };
+  const block = make("pre", named, code);
+  const act = () => copied(sql, copy, block);
+  const copy = button("Copy", act, { className: "button small copy", title: "Copy the SQL" });
   return make("div", { className: "statement" }, block, copy);
 }
 

@@ -44,11 +44,12 @@ export function tableView(table, name) {
   const scroll = make(
     "div",
     { className: "scroll", tabIndex: 0, role: "region", "aria-label": `${name}, ${counted(table.rows.length, "row")}` },
-    make("table", {}, head, body),
+    make("table", { className: table.columns.every(isNumeric) ? "numbers" : "" }, head, body),
   );
   show();
   const download = () => save(csv(table.columns, state.rows));
-  const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), button("Download CSV", download));
+  const take = button("Download CSV", download, { className: "button small" });
+  const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), take);
   return make("div", { className: "result" }, scroll, more, remarks(table), bar, note);
 }
 
@@ -74,7 +75,8 @@ function size(table) {
 
 function remarks(table) {
   if (table.warnings.length === 0) return null;
-  return make("ul", { className: "warnings", "aria-label": "Warnings" }, table.warnings.map((text) => make("li", {}, text)));
+  const items = table.warnings.map((text) => make("li", {}, text));
+  return make("ul", { className: "warnings", "aria-label": "Warnings" }, items);
 }
 
 function save(text) {

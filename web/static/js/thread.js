@@ -3,10 +3,16 @@
 import { answerView, askedView, troubleView } from "./answer_view.js";
 import { button, byId, make } from "./dom.js";
 
+const WITH_MODEL =
+  "Each answer shows the SQL that found it, its rows, and what it cost. Begin with one of these, or ask below.";
+const WITHOUT_MODEL =
+  "No model is set up here, so only SQL is answered. Write a statement below, or begin with one of these.";
+
 export class Thread {
   #messages = byId("messages");
   #title = byId("title");
-  #last = null;
+  #last = null; // what gives way
+  #asked = null; // the newest question
 
   /** `ask` sends a request once more. */
   constructor({ ask }) {
@@ -16,6 +22,7 @@ export class Thread {
   clear(title) {
     this.#messages.replaceChildren();
     this.#last = null;
+    this.#asked = null;
     this.title = title;
   }
 
@@ -42,7 +49,8 @@ export class Thread {
   }
 
   asked(request) {
-    this.#put(askedView(request));
+    this.#asked = askedView(request);
+    this.#put(this.#asked);
   }
 
   answered(result, request) {
@@ -74,7 +82,7 @@ export class Thread {
         "div",
         { className: "welcome" },
         make("p", { className: "lead" }, "Ask about films, series and the people who made them."),
-        make("p", {}, about.model === null ? "Write SQL below, or begin with one of these." : "Each answer shows the SQL that found it, its rows, and what it cost. Begin with one of these, or write your own below."),
+        make("p", {}, about.model === null ? WITHOUT_MODEL : WITH_MODEL),
         make("ul", { className: "examples", "aria-label": "Examples" }, items),
       ),
     );
@@ -82,12 +90,11 @@ export class Thread {
 
   #example(one) {
     const text = one.kind === "sql" ? make("code", {}, one.text) : one.text;
-    return button(text, () => this.ask(one), { className: `example example-${one.kind}` });
+    return button(text, () => this.ask(one), { className: "button example" });
   }
 
   #put(view) {
     this.#messages.append(view);
-    if (this.#last !== null && this.#last !== view) this.#messages.append(this.#last);
-    view.scrollIntoView({ block: "nearest" });
+    (this.#asked ?? view).scrollIntoView({ block: "start" }); // what is read first
   }
 }

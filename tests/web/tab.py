@@ -1,0 +1,95 @@
+"""The page in a tab of a browser, as a person uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Locator
+
+_TELL_VIOLATIONS = """
+addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
+  console.error(`policy: ${violatedDirective} ${blockedURI}`);
+});
+"""
+
+
+class Tab:
+    """A tab. What goes wrong in it is kept: `foresee` what is meant to."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
+        self.context.add_init_script(_TELL_VIOLATIONS)
+        self.page = context.new_page()
+        self._errors: list[str] = []
+        self._foreseen: list[str] = []
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self._errors.append(f"thrown: {error}"))
+
+    def foresee(self, *parts: str) -> None:
+        """Errors with one of these in their text are what the test is about."""
+        self._foreseen.extend(parts)
+
+    def unforeseen(self) -> list[str]:
+        """All other errors."""
+        return [text for text in self._errors if not any(part in text for part in self._foreseen)]
+
+    def ask(self, text: str) -> None:
+        """Write into the field that is shown, and send."""
+        self.field.fill(text)
+        self.field.press("Enter")
+
+    def ask_sql(self, sql: str) -> Locator:
+        """Ask in SQL, and give the answer."""
+        before = self.answers.count()
+        self.page.get_by_role("tab", name="SQL").click()
+        self.ask(sql)
+        return self.answer(before)
+
+    def answer(self, number: int = 0) -> Locator:
+        """An answer, once it has come."""
+        found = self.answers.nth(number)
+        found.wait_for()
+        return found
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.locator(".answer:not(.live)")
+
+    @property
+    def live(self) -> Locator:
+        return self.page.locator(".live")
+
+    @property
+    def field(self) -> Locator:
+        return self.page.locator("textarea:visible")
+
+    def focused(self) -> str:
+        """The id of what has the focus, or its text."""
+        return str(self.page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+
+    def too_wide(self) -> int:
+        """By how many pixels the page is wider than the window."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+    def shoot(self, folder: Path, name: str) -> None:
+        """Keep a picture."""
+        self.page.screenshot(path=folder / f"{name}.png", animations="disabled")
+
+    def barriers(self) -> Sequence[str]:
+        """What axe finds that seriously keeps somebody out."""
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+        found: dict[str, Any] = axe.Axe().run(self.page).response
+        return [
+            f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes']][:3]}"
+            for one in found["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._errors.append(message.text)
