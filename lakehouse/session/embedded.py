@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from lakehouse.errors import EngineUnavailable, UsageError
 from lakehouse.session.connect import by_tags
@@ -19,6 +20,10 @@ _SAIL_CONFIG = {
     # By default Sail forgets a session after 15 quiet minutes, with all that was registered in it.
     "SAIL_SPARK__SESSION_TIMEOUT_SECS": str(10 * 365 * 24 * 3600),
 }
+
+_LOOKS = 5
+_PAUSE_SECONDS = 0.02
+_TASKS = "/proc/self/task"
 
 
 @contextmanager
@@ -55,7 +60,35 @@ def open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Engi
             close=lambda session: session.stop(),
             tagged=by_tags,
             interrupt=lambda session, tag: session.interruptTag(tag),
+            computes=_computes,
         )
     finally:
         spark.stop()
         server.stop()
+
+
+def _computes() -> bool:
+    """Whether a thread of Sail's computes without a pause: it is at work at each of some looks.
+
+    Sail says that a query is cancelled when nobody waits for it any more. Its threads see that between batches, and a
+    join in which each row meets thousands goes on for minutes before it asks for another one.
+    """
+    at_work = _threads_at_work()
+    for _ in range(_LOOKS):
+        if not at_work:
+            return False
+        threading.Event().wait(_PAUSE_SECONDS)
+        at_work &= _threads_at_work()
+    return bool(at_work)
+
+
+def _threads_at_work() -> set[int]:
+    """Threads that run or wait for a processor, but for Python's. Empty where the system does not say."""
+    ours = {thread.native_id for thread in threading.enumerate()}
+    found = set()
+    with suppress(OSError):
+        for thread in {int(name) for name in os.listdir(_TASKS)} - ours:
+            with suppress(OSError), open(f"{_TASKS}/{thread}/stat", encoding="ascii", errors="replace") as stat:
+                if stat.read().rpartition(") ")[2].startswith("R"):
+                    found.add(thread)
+    return found

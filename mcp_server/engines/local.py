@@ -322,7 +322,7 @@ class LocalEngine:
         if self._closed:
             raise EngineUnavailable("The engine is closed: the server is ending.")
         if self._process is None or self._process.doomed:
-            self._process = Process(self._plan(), self._changed)
+            self._process = Process(self._plan(), self._changed, self._recycle)
         return self._process
 
     def _plan(self) -> Launch:
@@ -371,12 +371,14 @@ class LocalEngine:
             self._warned.add(warning)
 
     def _recycle(self) -> None:
-        """Replace a process that holds much memory while nothing runs. Holds `_changed`."""
+        """Replace a process that cannot come to rest, or holds much memory while nothing runs. Holds `_changed`."""
         process, ceiling = self._process, self._spec.memory_mb
-        if process is None or ceiling is None or self._closed or self._calls:
+        if process is None or process.doomed or self._closed or self._calls:
             return
-        if process.held > _HELD_SHARE * (ceiling << 20):
-            log.info("The engine holds %d MiB while it is idle: a new process takes over.", process.held >> 20)
+        holds_much = ceiling is not None and process.held > _HELD_SHARE * (ceiling << 20)
+        if process.restless or holds_much:
+            why = "goes on with what was stopped" if process.restless else f"holds {process.held >> 20} MiB while idle"
+            log.info("The engine %s: a new process takes over.", why)
             process.retire()
             self._current()
 

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -65,18 +65,21 @@ class Process:
     """One child from its start to its end. `changed` is notified whenever something below becomes different.
 
     Read under `changed`: `ready`, `death`, `failure` (why it never became ready), `replies` by call,
-    `held` (bytes that it kept while nothing ran), `warnings`.
+    `held` (bytes that it kept while nothing ran), `restless` (it goes on with what was stopped), `warnings`.
+    `unasked` is called under `changed` when it says something that is no answer.
     """
 
-    def __init__(self, launch: Launch, changed: threading.Condition) -> None:
+    def __init__(self, launch: Launch, changed: threading.Condition, unasked: Callable[[], None]) -> None:
         self.ready = False
         self.failure: str | None = None
         self.death: Death | None = None
         self.replies: dict[str, Frame] = {}
         self.held = 0
+        self.restless = False
         self.warnings: tuple[str, ...] = ()
         self._launch = launch
         self._changed = changed
+        self._unasked = unasked
         self._unanswered: set[str] = set()
         self._killed_for: str | None = None
         self._closing = False
@@ -219,6 +222,10 @@ class Process:
                 self._changed.notify_all()
 
     def _take(self, frame: Frame) -> None:
+        if frame.op == "restless":
+            self.restless = True
+            self._unasked()
+            return
         call = frame.fields["id"]
         self.held = frame.fields["held"]
         if call in self._unanswered:

@@ -31,6 +31,7 @@ from mcp_server.engines import fence, sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
 from mcp_server.engines.readings import READERS
 from mcp_server.engines.registry import Registry
+from mcp_server.engines.rest import Rest
 from mcp_server.engines.sessions import Lent, Sessions
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame, Wire
 
@@ -86,6 +87,7 @@ class Worker:
         self._threads = ThreadPoolExecutor(settings["threads"], thread_name_prefix="query")
         self._running: dict[str, Running] = {}
         self._stopping = threading.Event()
+        self._rest = self._watch_rest()
 
     def warm_up(self, tables: Mapping[str, str], edition: int) -> None:
         """Prove that the engine answers, and pay for what the first statement would have to wait for.
@@ -149,6 +151,14 @@ class Worker:
             answer = Reply("error", vars(answer))
         del self._running[call]
         self._wire.send(answer.op, answer.payload, id=call, held=running.held, **answer.fields)
+        if self._rest is not None and running.stopped.is_set():
+            self._rest.doubt()
+
+    def _watch_rest(self) -> Rest | None:
+        """Tell the server where the engine goes on with what was stopped; None where the engine itself knows that."""
+        if self._engine.computes is None:
+            return None
+        return Rest(self._engine.computes, lambda: bool(self._running), lambda: self._wire.send("restless"))
 
     def _attempt(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], Reply]) -> Reply | Failure:
         """Do the work in a session, which others get afterwards unless it was stopped or something broke."""

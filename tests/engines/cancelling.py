@@ -39,9 +39,12 @@ WORK = (
 )
 """What joins, groups and sorts, and what may be over before it is cancelled.
 
-Not among them is what an engine cannot stop (a cross join within Sail, one call of one function): then its process is
-replaced, and nothing of it is left that could be counted. `test_life.py` has that.
+Not among them is what an engine cannot stop (`UNHEARD`, one call of one function): then its process is replaced, and
+nothing of it is left that could be counted. `test_life.py` has that.
 """
+
+UNHEARD = "SELECT count(*) AS n FROM many a JOIN many b ON a.id % 3 = b.id % 3"
+"""A join in which each row meets a hundred thousand: Sail says that it is cancelled, and goes on for minutes."""
 
 AT_ONCE = 6
 LONGEST_WAIT = 0.8
@@ -193,6 +196,22 @@ def main() -> None:
             engine.close()
 
 
+def _report_unheard(engine: Any) -> None:
+    """How long the process that goes on with a cancelled join lives, and how soon another one answers."""
+    for number in range(5):
+        process, before = _family(engine)[0], cpu_seconds(engine)
+        with ThreadPoolExecutor() as threads:
+            running = threads.submit(engine.execute, checked(UNHEARD), f"unheard {number}")
+            wait_for(busy(engine, before))
+            began = time.monotonic()
+            engine.cancel(f"unheard {number}")
+            psutil.wait_procs([process], timeout=60)
+            ended = time.monotonic()
+            running.exception()
+        engine.execute(checked("SELECT 1 AS x"), f"after {number}")
+        print(f"a join that goes on: ended after {ended - began:.2f} s, answers {time.monotonic() - ended:.2f} s later")
+
+
 def _report(engine: Engine, queries: int) -> None:
     for _ in range(5):
         before = cpu_seconds(engine)
@@ -203,6 +222,8 @@ def _report(engine: Engine, queries: int) -> None:
             idle = seconds_until_idle(engine)
             running.exception()
         print(f"one query: idle {idle:.2f} s after its cancel")
+    if engine.name == "embedded":
+        _report_unheard(engine)
     Storm(engine, Random(0)).run(60)
     seconds_until_idle(engine)
     storm, first = Storm(engine, Random(1)), settled(engine, lambda _: False, seconds=12)

@@ -16,12 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lakehouse.errors import EngineUnavailable, QueryTimedOut, ResourceLimit
+from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryTimedOut, ResourceLimit
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines import local
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
+from tests.engines.cancelling import UNHEARD
 from tests.engines.conftest import Query, of_our_own
 from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
 
@@ -68,6 +69,39 @@ def test_a_query_that_cannot_be_stopped_takes_the_process_and_nobody_else(embedd
         bystander = threads.submit(rows, engine, query(SOME_SECONDS))
         with pytest.raises(QueryTimedOut, match="was restarted"):
             engine.execute(query(UNSTOPPABLE, "many", deadline=1.0), "unstoppable")
+        assert len(bystander.result(timeout=60)) == 1
+
+    eventually(lambda: not is_alive(worker))
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which tells what a thread does")
+def test_a_join_that_goes_on_after_its_cancel_takes_the_process_with_it(embedded: Embedded, query: Query) -> None:
+    engine = embedded()
+    worker = worker_of(engine)
+    before = cpu_seconds(worker)
+    with ThreadPoolExecutor() as threads:
+        unheard = threads.submit(engine.execute, query(UNHEARD, "many"), "unheard")
+        eventually(lambda: cpu_seconds(worker) - before > 0.5)
+        engine.cancel("unheard")
+        with pytest.raises(QueryCancelled):
+            unheard.result(timeout=60)
+
+    eventually(lambda: not is_alive(worker))
+    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which tells what a thread does")
+def test_what_goes_on_after_its_cancel_ends_once_others_have_their_answer(embedded: Embedded, query: Query) -> None:
+    engine = embedded()
+    worker = worker_of(engine)
+    before = cpu_seconds(worker)
+    with ThreadPoolExecutor() as threads:
+        unheard = threads.submit(engine.execute, query(UNHEARD, "many"), "unheard")
+        eventually(lambda: cpu_seconds(worker) - before > 0.5)
+        bystander = threads.submit(rows, engine, query(SOME_SECONDS))
+        engine.cancel("unheard")
+        with pytest.raises(QueryCancelled):
+            unheard.result(timeout=60)
         assert len(bystander.result(timeout=60)) == 1
 
     eventually(lambda: not is_alive(worker))

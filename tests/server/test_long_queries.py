@@ -319,9 +319,10 @@ def test_statements_run_in_the_order_of_their_arrival_within_each_callers_share(
 def test_a_statements_place_in_the_order_is_known_before_its_thread_begins() -> None:
     runner, hold = Runner(Places(most=2, each=1, patience_seconds=60)), _Gate()
     runs = [Run[None](str(number), caller) for number, caller in enumerate("aab")]
-    for run in runs:
-        runner.begin(run, hold.wait)
-    assert [run.stage for run in runs] == ["beginning", "waiting: 1 statements are running", "beginning"]
+    with runner._changed:  # no thread gets any further meanwhile
+        for run in runs:
+            runner.begin(run, hold.wait)
+        assert [run.stage for run in runs] == ["beginning", "waiting: 1 statements are running", "beginning"]
     hold.open()
     until(lambda: all(run.done for run in runs))
     runner.close(1)
