@@ -35,7 +35,7 @@ def answered(tab: Tab, provider: OpenAiServer) -> None:
 def test_nothing_keeps_anybody_out(
     tabs: OPEN_TAB, here: Site, provider: OpenAiServer, pictures: Path, scheme: str
 ) -> None:
-    tab = tabs(here.url, color_scheme=scheme, bypass_csp=True)  # axe is a script of the test's, not of the page's
+    tab = tabs(here.url, color_scheme=scheme)
     expect(tab.page.locator(".example").first).to_be_visible()
     tab.shoot(pictures, f"empty-{scheme}")
     assert tab.barriers() == []
@@ -56,7 +56,7 @@ def test_nothing_keeps_anybody_out(
 def test_nothing_keeps_anybody_out_while_it_runs_or_when_it_fails(
     tabs: OPEN_TAB, here: Site, provider: OpenAiServer, pictures: Path, scheme: str
 ) -> None:
-    tab = tabs(here.url, color_scheme=scheme, bypass_csp=True, **PHONE)
+    tab = tabs(here.url, color_scheme=scheme, **PHONE)
     tab.foresee("ERR_INTERNET_DISCONNECTED", "status of 404")
     pace = threading.Event()
     provider.will(running(TOP), Reply(text="There are many titles.", pace=pace))

@@ -32,7 +32,7 @@ export class LiveView {
     const dot = make("span", { className: "dot", "aria-hidden": "true" });
     const head = make("div", { className: "live-head" }, dot, this.#stage, this.#clock);
     this.element = make("article", { className: "answer live", "aria-label": "The answer, on its way" });
-    this.element.append(head, this.#trouble, this.#steps, this.#words);
+    this.element.append(head, this.#trouble, this.#words, this.#steps);
   }
 
   show(operation) {
