@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from lakehouse.session.connect import open_connect
 from lakehouse.session.embedded import open_embedded
 from lakehouse.session.rows import Rows, TooLargeError, fetch, run_query
-from lakehouse.session.spark import IVY_FOLDER, delta_jars, open_spark, spark_properties
+from lakehouse.session.spark import IVY_FOLDER, delta_jars, has_spark, open_spark, spark_properties
 from lakehouse.session.types import CAPABILITIES, Capabilities, Dialect, EngineSession, Stage
 
 if TYPE_CHECKING:
@@ -60,8 +60,5 @@ def open_session(
 def can_run(runtime: Runtime) -> bool:
     """Whether what a local engine needs is installed, as far as can be seen without importing it."""
     if runtime == "spark":
-        package = find_spec("pyspark")
-        # The thin client is a package of the same name, without Spark's jars.
-        has_jars = package is not None and os.path.isdir(os.path.join(os.path.dirname(package.origin or ""), "jars"))
-        return has_jars and (shutil.which("java") is not None or "JAVA_HOME" in os.environ)
+        return has_spark() and (shutil.which("java") is not None or "JAVA_HOME" in os.environ)
     return runtime != "embedded" or find_spec("pysail") is not None

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from lakehouse.errors import EngineUnavailable, UsageError
@@ -56,6 +57,12 @@ def delta_jars() -> list[Path]:
     return jars if all(jar.is_file() for jar in jars) else []
 
 
+def has_spark() -> bool:
+    """Whether Spark is installed, without importing it: the thin client is a package of the same name, without jars."""
+    package = find_spec("pyspark")
+    return package is not None and os.path.isdir(os.path.join(os.path.dirname(package.origin or ""), "jars"))
+
+
 def spark_properties(work_dir: str | None) -> dict[str, str]:
     """The properties of a Spark with Delta, tuned for a laptop's tables; what needs a folder lies in `work_dir`."""
     jars = delta_jars()
@@ -82,6 +89,12 @@ def open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[EngineS
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise UsageError(missing("spark", error, extras=("spark",))) from error
+    if not has_spark():
+        raise UsageError(
+            "The spark engine is not installed: the package pyspark is the thin client here, which has no Spark in it. "
+            "Run: pip uninstall pyspark-client, and then: pip install 'imdb-lakehouse-mcp[auto]', which has the "
+            "embedded engine as well."
+        )
     # PySpark sets this where it has made a Connect session, for children too, and then starts no JVM any more.
     os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
     # Python of this process, so that workers never meet another version.
@@ -93,8 +106,8 @@ def open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[EngineS
         spark = builder.getOrCreate()
     except Exception as error:
         raise EngineUnavailable(
-            f"Spark did not start: {str(error).splitlines()[0]}. Check that Java 17 or newer is installed and that "
-            "Maven Central can be reached, once, for Delta's jar."
+            f"Spark did not start: {str(error).splitlines()[0].rstrip('.')}. Check that Java 17 or newer is installed "
+            "and that Maven Central can be reached, once, for Delta's jar."
         ) from error
     spark.sparkContext.setLogLevel("ERROR")
 

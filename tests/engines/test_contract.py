@@ -20,6 +20,7 @@ import pytest
 
 from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut
 from mcp_server.engines.local import LocalEngine
+from tests.engines.cancelling import endless
 from tests.engines.conftest import FILMS, FILMS_AT_FIRST, FIRST_VERSIONS_AGE, KIND_TYPES, KINDS, SERVERS, Query
 
 ENDLESS = "SELECT sum(id % 7) AS s FROM range(0, 100000000000, 1, 1000)"
@@ -305,7 +306,7 @@ def test_a_query_beyond_its_time_is_stopped_in_the_engine(engine: LocalEngine, q
     worker = worker_of(engine)
 
     with pytest.raises(QueryTimedOut, match=r"within 1\.5 s"):
-        engine.execute(query(ENDLESS, deadline=1.5), "endless")
+        engine.execute(query(endless(engine), deadline=1.5), "endless")
 
     idles(worker)
     assert worker_of(engine).pid == worker.pid
@@ -316,7 +317,7 @@ def test_a_cancelled_query_is_stopped_in_the_engine(engine: LocalEngine, query: 
     worker = worker_of(engine)
     before = cpu_seconds(worker)
     with ThreadPoolExecutor() as threads:
-        running = threads.submit(engine.execute, query(ENDLESS), "to cancel")
+        running = threads.submit(engine.execute, query(endless(engine)), "to cancel")
         eventually(lambda: cpu_seconds(worker) - before > 0.5)
         engine.cancel("to cancel")
 
@@ -346,7 +347,7 @@ def test_cancelling_what_does_not_run_does_nothing(engine: LocalEngine, query: Q
 def test_a_slow_query_does_not_hold_up_a_quick_one(engine: LocalEngine, query: Query) -> None:
     engine.start()
     with ThreadPoolExecutor() as threads:
-        slow = threads.submit(engine.execute, query(ENDLESS), "slow")
+        slow = threads.submit(engine.execute, query(endless(engine)), "slow")
         quick = threads.submit(rows, engine, query("SELECT count(*) AS n FROM films", "films"))
         assert quick.result(timeout=60) == [{"n": 5}]
         assert not slow.done()

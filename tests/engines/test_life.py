@@ -222,6 +222,33 @@ def test_spark_without_java_says_what_to_install(
         SparkEngine(lake, settings_of(engine="spark")).start()
 
 
+@pytest.mark.parametrize(
+    ("package", "says"),
+    [
+        ("", r"pyspark\.sql is missing.*pip install 'imdb-lakehouse-mcp\[spark\]'"),
+        ("sql", r"thin client.*pip install 'imdb-lakehouse-mcp\[auto\]'"),
+    ],
+)
+def test_a_missing_spark_is_named_with_its_install_command(
+    java: None,
+    lake: Lake,
+    settings_of: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    package: str,
+    says: str,
+) -> None:
+    for folder in {tmp_path / "pyspark", tmp_path / "pyspark" / package}:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").write_text("SparkSession = None")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    engine = SparkEngine(lake, settings_of(engine="spark"))
+
+    with pytest.raises(EngineUnavailable, match=says):
+        engine.start()
+    engine.close()
+
+
 def test_callers_during_the_start_wait_for_the_same_start(embedded: Embedded, query: Query) -> None:
     engine = embedded()
     with ThreadPoolExecutor(6) as threads:
