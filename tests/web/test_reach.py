@@ -151,6 +151,22 @@ def test_everything_is_done_with_the_keyboard_alone(tab: Tab, provider: OpenAiSe
     expect(tab.page.locator("#no-conversations")).to_be_visible()
 
 
+def test_the_focus_goes_on_to_the_field_where_what_had_it_is_taken_away(tab: Tab, provider: OpenAiServer) -> None:
+    provider.will(said("Yes."), said("No."))
+    example = tab.page.locator(".example").first
+    example.focus()
+    example.press("Enter")
+    expect(tab.answer()).to_contain_text("Yes.")
+    assert tab.focused() == "question"
+    tab.page.keyboard.type("And then?")
+    send = tab.page.locator("#send")
+    send.focus()
+    send.press("Enter")
+    expect(tab.answer(1)).to_contain_text("No.")
+    assert tab.focused() == "question"
+    expect(tab.page.locator("#announcer")).to_contain_text("No.")
+
+
 def test_the_focus_is_seen_and_motion_is_spared_those_who_ask_for_that(
     tabs: OPEN_TAB, here: Site, provider: OpenAiServer
 ) -> None:

@@ -57,11 +57,13 @@ def test_what_is_not_there_is_told_as_the_api_tells_it(here: Site, method: str, 
     found = httpx2.request(method, here.url + address)
     assert found.status_code == status
     assert found.headers["content-type"] == "application/problem+json"
-    assert found.json()["detail"].endswith(("what there is.", "what it takes."))
+    assert found.json()["detail"].endswith(("what there is.", "what for."))
 
 
 def test_azure_static_web_apps_sends_the_same_headers() -> None:
-    assert json.loads((web.FOLDER / "staticwebapp.config.json").read_text())["globalHeaders"] == web.headers()
+    given = json.loads((web.FOLDER / "staticwebapp.config.json").read_text())
+    assert given["globalHeaders"] == web.headers()
+    assert given["routes"] == [{"route": "/*", "headers": {"Cache-Control": "no-cache"}}]
 
 
 @pytest.mark.parametrize("file", OURS, ids=lambda path: path.name)

@@ -34,6 +34,17 @@ test("dates lie apart as they do in time", () => {
   assert.deepEqual(chart.series[0].values, [1.5, 2.5, 0.5]);
 });
 
+test("a time without a zone lies where it would in Greenwich, wherever the reader is", () => {
+  const rows = [["2020-01-01 00:00:00", 1], ["2020-01-02 00:00:00", 2], ["2020-01-03 00:00:00+00:00", 3]];
+  const chart = chartFor(table({ at: "timestamp_ntz", titles: "bigint" }, rows));
+  assert.deepEqual(chart.labels.map((at) => new Date(at).toISOString().slice(0, 10)),
+    ["2020-01-01", "2020-01-02", "2020-01-03"]);
+});
+
+test("two measures without a name are no chart of one by the other", () => {
+  assert.equal(chartFor(table({ averageRating: "double", numVotes: "int" }, [[9.1, 5], [8.7, 9], [8.2, 1]])), null);
+});
+
 test("measures of another size are not put on the same axis", () => {
   const rows = [[2000, 6.1, 90_000], [2001, 6.2, 80_000], [2002, 6.3, 70_000]];
   const chart = chartFor(table({ startYear: "int", rating: "double", votes: "bigint" }, rows));

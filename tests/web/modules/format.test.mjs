@@ -35,5 +35,6 @@ test("costs are exact where they are small", () => {
 
 test("times and counts are written as one says them", () => {
   assert.deepEqual([0.123, 2, 3.21, 42.4, 125].map(seconds), ["0.12 s", "2 s", "3.2 s", "42 s", "2 min 5 s"]);
+  assert.deepEqual([59.7, 119.6].map(seconds), ["1 min 0 s", "2 min 0 s"]);
   assert.deepEqual([counted(1, "row"), counted(1200, "row")], ["1 row", "1,200 rows"]);
 });

@@ -20,6 +20,13 @@ test("lists with bullets and with numbers are found, also right after a line", (
   ]);
 });
 
+test("a list goes on over blank lines between its items, and ends where something else stands", () => {
+  assert.deepEqual(blocks("1. Alien\n\n2. Brazil\n\nThat is all."), [
+    { kind: "list", ordered: true, items: [[text("Alien")], [text("Brazil")]] },
+    { kind: "paragraph", parts: [text("That is all.")] },
+  ]);
+});
+
 test("a fence keeps what is in it, also where it is not closed yet", () => {
   assert.deepEqual(blocks("```sql\nSELECT **1**\n\n- x\n```"), [{ kind: "code", text: "SELECT **1**\n\n- x" }]);
   assert.deepEqual(blocks("```\nSELECT"), [{ kind: "code", text: "SELECT" }]);

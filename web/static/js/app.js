@@ -13,6 +13,7 @@ import { Thread } from "./thread.js";
 import { BrokenOff, Waiter } from "./waiting.js";
 
 const MOST_TITLE_CHARS = 80;
+const MOST_SAID_CHARS = 1_000;
 const INTERRUPTED = "The answer was interrupted: the server ended while it was at it. Nothing more will come of it.";
 
 export class App {
@@ -25,7 +26,7 @@ export class App {
   #request = null; // and what was asked
   #sidebar = new Sidebar({ remove: (id) => this.#remove(id) });
   #composer = new Composer({ send: (request) => this.#send(request), cancel: () => this.cancel() });
-  #thread = new Thread({ ask: (request) => this.#send(request) });
+  #thread = new Thread({ ask: (request) => this.#send(request), lost: () => this.#composer.focus() });
 
   constructor(api) {
     this.#api = api;
@@ -174,7 +175,8 @@ export class App {
       return;
     }
     this.#thread.answered(operation.result, operation.request);
-    announce(`${operation.result.outcome} in ${seconds(operation.result.seconds)}`);
+    const { outcome, answer, seconds: taken } = operation.result;
+    announce(`${outcome} in ${seconds(taken)}. ${answer}`.slice(0, MOST_SAID_CHARS));
   }
 
   #end() {

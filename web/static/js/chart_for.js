@@ -12,6 +12,8 @@ const LEAST_BARS = 2;
 const MOST_RANKED = 30;
 const MOST_BARS = 60;
 const TIME = /^(date|timestamp|timestamp_ntz)$/i;
+const HAS_TIME = /T\d/;
+const HAS_ZONE = /(Z|[+-]\d\d(:?\d\d)?)$/;
 const CALENDAR = /year|decade/i;
 const IDENTIFIER = /^(id|[tn]const)$|(_id|Id)$/;
 
@@ -105,7 +107,7 @@ function comparable(measures) {
 function ranking(table, columns, measures) {
   const label = columns.find((column) => column.isText);
   if (!label || table.rows.length > MOST_RANKED) return null;
-  const measure = measures.find((one) => isOrdered(one.numbers));
+  const measure = measures.find((one) => isOrdered(one.numbers) && new Set(one.numbers).size > 1);
   if (!measure) return null;
   const about = `Bar chart of ${measure.name} by ${label.name}, ${counted(table.rows.length, "bar")}.`;
   return bars("ranking", label, measure, about);
@@ -121,6 +123,7 @@ function isOrdered(numbers) {
 function distribution(table, columns, measures) {
   if (table.truncated || table.rows.length > MOST_BARS || columns.length > 3) return null;
   const [bucket] = columns;
+  if (!bucket.isText && bucket.isMeasure && bucket.numbers.some((one) => !Number.isInteger(one))) return null;
   const measure = measures.find((one) => one !== bucket);
   if (!measure || !(bucket.isText || bucket.isBucket) || new Set(bucket.cells).size < bucket.cells.length) return null;
   if (!bucket.isText && !isOrdered(bucket.numbers.filter((one) => one !== null))) return null;
@@ -148,6 +151,8 @@ function isYearNumber(number) {
 }
 
 function millisecondsOf(cell) {
-  const at = typeof cell === "string" ? Date.parse(cell.replace(" ", "T")) : Number.NaN;
+  if (typeof cell !== "string") return null;
+  const moment = cell.trim().replace(" ", "T");
+  const at = Date.parse(HAS_TIME.test(moment) && !HAS_ZONE.test(moment) ? `${moment}Z` : moment);
   return Number.isNaN(at) ? null : at;
 }

@@ -5,6 +5,7 @@ import { make } from "./dom.js";
 const ROW_PX = 26;
 const VALUE_PX = 56;
 const MOST_DOTS = 40;
+const NARROW_PX = 480;
 const drawn = new Set();
 let library = null;
 
@@ -144,8 +145,7 @@ function timeAxis(chart, ink) {
 }
 
 function labelAxis(chart, ink) {
-  const most = chart.kind === "ranking" ? 26 : 14;
-  const shorter = (text) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  const shorter = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   return {
     ...title(chart.kind === "ranking" ? null : chart.x, ink),
     grid: { display: false },
@@ -154,7 +154,10 @@ function labelAxis(chart, ink) {
       color: ink.text,
       autoSkip: chart.kind !== "ranking",
       maxRotation: chart.kind === "ranking" ? 0 : 45,
-      callback: (_, index) => shorter(chart.labels[index] ?? ""),
+      callback(_, index) {
+        const isWide = chart.kind === "ranking" && this.chart.width >= NARROW_PX;
+        return shorter(chart.labels[index] ?? "", isWide ? 26 : 14);
+      },
     },
   };
 }

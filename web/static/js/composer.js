@@ -39,12 +39,14 @@ export class Composer {
   }
 
   set busy(busy) {
+    const loses = document.activeElement === (busy ? this.#send : this.#cancel); // the focus, for it is hidden
     this.#busy = busy;
     this.#cancel.hidden = !busy;
     this.#cancel.disabled = false;
     this.#cancel.textContent = "Cancel";
     this.#send.hidden = busy;
     this.#changed();
+    if (loses) this.focus();
   }
 
   cancelling() {

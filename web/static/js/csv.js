@@ -2,7 +2,7 @@
 
 import { isNumeric } from "./format.js";
 
-const FORMULA = /^[\s]*[=+\-@\t\r]/;
+const FORMULA = /^[\s]*[=+\-@\t\r＝＋－＠]/;
 const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/;
 
 /** The columns' names and the rows, each as a line. */

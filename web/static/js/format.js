@@ -58,8 +58,8 @@ export function counted(count, one, many = `${one}s`) {
 export function seconds(value) {
   if (value < 60 && Number.isInteger(value)) return `${value} s`;
   if (value < 10) return `${value.toFixed(value < 1 ? 2 : 1)} s`;
-  if (value < 60) return `${Math.round(value)} s`;
-  return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+  const rounded = Math.round(value);
+  return rounded < 60 ? `${rounded} s` : `${Math.floor(rounded / 60)} min ${rounded % 60} s`;
 }
 
 export function dollars(value) {

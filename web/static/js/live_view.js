@@ -14,7 +14,7 @@ const DOINGS = {
 
 /** The view of an operation that runs: `show` its state, `away` while the server cannot be reached. */
 export class LiveView {
-  #begun = Date.now() / 1000;
+  #begun = performance.now(); // when it was first seen here: the server's clock may be another
   #stage = make("span", { className: "doing" }, "Sending");
   #clock = make("span", { className: "said" });
   #words = make("div");
@@ -38,9 +38,8 @@ export class LiveView {
   show(operation) {
     const { stage } = operation;
     const doing = DOINGS[stage.doing] ?? capitalized(stage.doing);
-    this.#begun = Math.min(this.#begun, operation.created);
     this.#stage.textContent = doing;
-    this.#clock.textContent = seconds(Math.max(0, Math.round(Date.now() / 1000 - this.#begun)));
+    this.#clock.textContent = seconds(Math.round((performance.now() - this.#begun) / 1000));
     announce(doing);
     this.#write(stage.text);
     if (operation.request.kind === "question") this.#list(stage.steps); // of SQL the only one stands above

@@ -38,9 +38,16 @@ function code(lines, at) {
   return [{ kind: "code", text: inside.join("\n") }, inside.length + 2];
 }
 
+/** The items of a list, over blank lines between them. */
 function list(lines, at, pattern, ordered) {
-  const items = run(lines, at, (line) => pattern.test(line));
-  return [{ kind: "list", ordered, items: items.map((line) => parts(pattern.exec(line)[1])) }, items.length];
+  const items = [];
+  let end = at;
+  for (let next = at; next < lines.length && (pattern.test(lines[next]) || !lines[next].trim()); next += 1) {
+    if (!lines[next].trim()) continue;
+    items.push(parts(pattern.exec(lines[next])[1]));
+    end = next + 1;
+  }
+  return [{ kind: "list", ordered, items }, end - at];
 }
 
 function run(lines, from, fits) {

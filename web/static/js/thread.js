@@ -14,9 +14,10 @@ export class Thread {
   #last = null; // what gives way
   #asked = null; // the newest question
 
-  /** `ask` sends a request once more. */
-  constructor({ ask }) {
+  /** `ask` sends a request once more; `lost` is called when what had the focus is taken away. */
+  constructor({ ask, lost }) {
     this.ask = ask;
+    this.lost = lost;
   }
 
   clear(title) {
@@ -65,8 +66,10 @@ export class Thread {
   }
 
   settle() {
+    const held = this.#last?.contains(document.activeElement);
     this.#last?.remove();
     this.#last = null;
+    if (held) this.lost();
   }
 
   trouble(text, ...buttons) {
