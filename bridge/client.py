@@ -122,8 +122,10 @@ def own_server(settings: Settings, *arguments: str, caller_key: str | None = Non
     url = settings.chat_server
     if url is None:
         command = ["-m", "mcp_server", "serve", *arguments]
-        key = {variable_name("caller_key"): caller_key} if caller_key is not None else {}
-        return StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ) | key)
+        name = variable_name("caller_key")
+        environment = {other: value for other, value in os.environ.items() if other != name}
+        key = {name: caller_key} if caller_key is not None else {}
+        return StdioServerParameters(command=sys.executable, args=command, env=environment | key)
     if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
         raise UsageError("IMDB_CHAT_SERVER is no URL of an MCP server: it looks like http://127.0.0.1:8765/mcp.")
     return url

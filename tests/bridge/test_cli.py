@@ -29,6 +29,11 @@ def test_sql_needs_no_model_and_goes_the_same_way(lake: Path, tmp_path: Path) ->
     assert COUNT in (tmp_path / "audit.jsonl").read_text()
 
 
+def test_the_user_of_a_server_of_ones_own_needs_nobody_to_vouch(lake: Path, tmp_path: Path) -> None:
+    done = chat("--sql", COUNT, "--lake", str(lake), state=tmp_path, IMDB_CALLER_KEY="k" * 32)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_question_is_answered_on_stdout_and_its_steps_are_shown_beside_it(
     lake: Path, tmp_path: Path, provider: OpenAiServer
 ) -> None:
