@@ -144,8 +144,7 @@ function timeAxis(chart, ink) {
 }
 
 function labelAxis(chart, ink) {
-  const most = chart.kind === "ranking" ? 26 : 14;
-  const shorter = (text) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  const most = (width) => (chart.kind === "ranking" ? Math.max(12, Math.min(26, Math.floor(width / 20))) : 14);
   return {
     ...title(chart.kind === "ranking" ? null : chart.x, ink),
     grid: { display: false },
@@ -154,9 +153,15 @@ function labelAxis(chart, ink) {
       color: ink.text,
       autoSkip: chart.kind !== "ranking",
       maxRotation: chart.kind === "ranking" ? 0 : 45,
-      callback: (_, index) => shorter(chart.labels[index] ?? ""),
+      callback(_, index) {
+        return shorter(chart.labels[index] ?? "", most(this.chart.width));
+      },
     },
   };
+}
+
+function shorter(text, most) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
 function valueAxis(chart, ink) {
