@@ -5,7 +5,6 @@ import { make } from "./dom.js";
 const ROW_PX = 26;
 const VALUE_PX = 56;
 const MOST_DOTS = 40;
-const NARROW_PX = 480;
 const drawn = new Set();
 let library = null;
 
@@ -145,7 +144,7 @@ function timeAxis(chart, ink) {
 }
 
 function labelAxis(chart, ink) {
-  const shorter = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  const most = (width) => (chart.kind === "ranking" ? Math.max(12, Math.min(26, Math.floor(width / 20))) : 14);
   return {
     ...title(chart.kind === "ranking" ? null : chart.x, ink),
     grid: { display: false },
@@ -155,11 +154,14 @@ function labelAxis(chart, ink) {
       autoSkip: chart.kind !== "ranking",
       maxRotation: chart.kind === "ranking" ? 0 : 45,
       callback(_, index) {
-        const isWide = chart.kind === "ranking" && this.chart.width >= NARROW_PX;
-        return shorter(chart.labels[index] ?? "", isWide ? 26 : 14);
+        return shorter(chart.labels[index] ?? "", most(this.chart.width));
       },
     },
   };
+}
+
+function shorter(text, most) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
 function valueAxis(chart, ink) {
