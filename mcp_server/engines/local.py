@@ -164,7 +164,7 @@ class LocalEngine:
         if info is None:
             return {}
         location = self._catalog.locations([table.lower()])[info.name]
-        return self._statistics.of(info.name, location, info.version).bounds()
+        return self._statistics.of(info.name, location, info.version).bounds
 
     def cancel(self, query_id: str) -> None:
         """Stop a query, also one that is only about to come: its id is remembered for a while."""

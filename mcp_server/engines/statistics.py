@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import LakeError
@@ -68,7 +69,8 @@ class FileStatistics:
             rows=(pc.sum(kept["num_records"]).as_py() or 0) if known else None,
         )
 
-    def bounds(self) -> dict[str, tuple[int, int]]:
+    @cached_property
+    def bounds(self) -> Mapping[str, tuple[int, int]]:
         """Least and greatest value of each integer column, lower case, that all files tell."""
         import pyarrow as pa
         import pyarrow.compute as pc

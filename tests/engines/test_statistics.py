@@ -93,7 +93,7 @@ def test_a_file_that_says_nothing_is_always_read_and_its_rows_are_not_known(tmp_
 
     assert (estimate.files, estimate.files_total, estimate.bytes, estimate.bytes_total) == (2, 4, 200, 400)
     assert estimate.rows is None
-    assert found.bounds() == {}
+    assert found.bounds == {}
 
 
 @pytest.mark.parametrize(
@@ -142,14 +142,14 @@ def test_under_mapped_names_nothing_is_left_out(tmp_path: Path) -> None:
     found = table_of(tmp_path, span("id", 0, 9), **mapped)
 
     assert kept(found, Filter("id", "=", (50,))) == 1
-    assert found.bounds() == {}
+    assert found.bounds == {}
 
 
 def test_bounds_are_of_integer_columns_that_every_file_tells(tmp_path: Path) -> None:
     files: list[Any] = [span("id", 3, 9), span("id", -5, 4), span("id", None, None, nulls=10)]
     found = table_of(tmp_path, *files)
 
-    assert found.bounds() == {"id": (-5, 9)}
+    assert found.bounds == {"id": (-5, 9)}
 
 
 def test_every_condition_must_leave_something(tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_each_version_has_its_own_statistics_and_is_read_once(tmp_path: Path, mo
     write_deltalake(place, pa.table({"id": [3]}), mode="append")
     before = datetime.fromtimestamp(DeltaTable(place).history()[-1]["timestamp"] / 1000, UTC)
 
-    assert known.of("t", place, 0).bounds() == {"id": (1, 2)}
-    assert known.of("t", place, None).bounds() == {"id": (1, 3)}
+    assert known.of("t", place, 0).bounds == {"id": (1, 2)}
+    assert known.of("t", place, None).bounds == {"id": (1, 3)}
     assert known.of("t", place, before).version == 0
     monkeypatch.setattr("deltalake.DeltaTable", None)
     assert known.of("t", place, 1).estimate(Scan("t", None)).rows == 3
