@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bridge.client import Lakehouse, own_server
@@ -82,10 +83,17 @@ def question(lakehouse: Lakehouse, model: ChatModel) -> Ask:
     return put
 
 
-def kill_servers() -> None:
-    """Kill every server that this process has started, and wait for its end."""
-    serving = [process for process in descendants(os.getpid()) if "serve" in process.cmdline()]
+def kill_servers(parent: int | None = None) -> None:
+    """Kill every server that a process (else this one) has started, and wait for its end."""
+    serving = [process for process in descendants(parent or os.getpid()) if _serves(process)]
     assert serving
     for process in serving:
         os.kill(process.pid, signal.SIGKILL)
     until(lambda: gone(serving), what="the end of the server")
+
+
+def _serves(process: psutil.Process) -> bool:
+    try:
+        return "serve" in process.cmdline()
+    except psutil.NoSuchProcess:  # or a zombie, which is one of psutil's kinds of that
+        return False

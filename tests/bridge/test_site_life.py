@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import sqlite3
@@ -18,6 +17,7 @@ from bridge.cli import main
 from bridge.store import LEASE_SECONDS, open_store
 from lakehouse.callers import Callers
 from lakehouse.settings import load_settings
+from tests.bridge.conftest import kill_servers
 from tests.bridge.rest import Site, site
 from tests.bridge.scripts import COUNT, running, said
 from tests.openai_server import HANGING, OpenAiServer
@@ -85,9 +85,7 @@ def test_a_server_that_dies_within_a_question_is_replaced_and_the_question_answe
         provider.will(running(SLOW_SQL), running(COUNT), said("300."))
         operation = visitor.post(visitor.start(), "How many?").json()["id"]
         until(lambda: busy(below(found)), what="the statement in the engine")
-        for process in below(found):
-            if "serve" in process.cmdline():
-                os.kill(process.pid, signal.SIGKILL)
+        kill_servers(found.process.pid)
         # The statement is run again by the new server; its visitor ends it there.
         until(lambda: busy(below(found)), what="the statement in the new engine")
         visitor.client.delete(f"/api/operations/{operation}")
