@@ -32,6 +32,15 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._keyboard, text.encode())
 
+    def insist(self, key: str, text: str) -> None:
+        """Press a key, again each second, until a text is shown. A Ctrl-C that comes while readline shows a letter is
+        noticed with the next key."""
+        while text not in self._unread:
+            self.type(key)
+            if select.select([self._keyboard], [], [], 1.0)[0]:
+                self._unread += self._read(1.0)
+        self._unread = self._unread.partition(text)[2]
+
     def enter(self, line: str) -> None:
         self.type(f"{line}\r")
 
