@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from lakehouse.manifest import Column
 from lakehouse.session import Dialect
 from mcp_server import guard
 from mcp_server.models import CheckedQuery, Principal, TableInfo
+from tests.processor import slowness, timed
 
 MAX_ROWS = 1_000
 COLUMNS = {
@@ -48,45 +48,23 @@ SETTINGS = {
 }
 
 CPU_SECONDS = 0.25
-"""What any text may take, on a processor that does `_work` in _WORK_SECONDS: a slower one may take longer."""
-
-_WORK_SECONDS = 0.008
-"""On this kind of machine undisturbed, where the slowest of these texts takes 0.15 s; half as fast in busy hours."""
+"""What any text may take, on an undisturbed processor (tests.processor)."""
 
 Verdict = Callable[..., guard.Verdict]
 Check = Callable[..., CheckedQuery]
 
 
 def cpu_seconds(sql: str, dialect: Dialect) -> float:
-    """CPU time of a check as it would be on the processor that the bound is for, the best of three.
-
-    What others do on a shared machine makes processor time itself slower, by three and more: so a known piece of work
-    is measured before and after.
-    """
+    """CPU time of a check as it would be on an undisturbed processor, the best of three."""
     settings = SETTINGS | {"catalog": replace(SETTINGS["catalog"], dialect=dialect)}
     guard.verdict("SELECT 1", **settings)
-    times = []
-    before = _timed(_work)
+    times, before = [], slowness()
     for _ in range(3):
-        taken = _timed(lambda: guard.verdict(sql, **settings))
-        after = _timed(_work)
-        times.append(taken / max(1.0, (before + after) / 2 / _WORK_SECONDS))
+        taken = timed(lambda: guard.verdict(sql, **settings))
+        after = slowness()
+        times.append(taken / ((before + after) / 2))
         before = after
     return min(times)
-
-
-def _timed(act: Callable[[], object]) -> float:
-    started = time.process_time()
-    act()
-    return time.process_time() - started
-
-
-def _work() -> int:
-    """Objects, texts and dictionaries, as a parser makes them."""
-    found: dict[str, tuple[int, list[str]]] = {}
-    for number in range(12_000):
-        found[f"name{number}"] = (number, [str(number), "a" * (number % 7)])
-    return sum(len(words) + number for number, words in found.values())
 
 
 @pytest.fixture
