@@ -12,6 +12,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import psutil
+
+from tests.server.processes import until
+
 CTRL_C, CTRL_D, PREVIOUS, TAB = "\x03", "\x04", "\x10", "\t"
 _ATTACH = """
 import fcntl, os, sys, termios
@@ -32,14 +36,10 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._keyboard, text.encode())
 
-    def insist(self, key: str, text: str) -> None:
-        """Press a key, again each second, until a text is shown. A Ctrl-C that comes while readline shows a letter is
-        noticed with the next key."""
-        while text not in self._unread:
-            self.type(key)
-            if select.select([self._keyboard], [], [], 1.0)[0]:
-                self._unread += self._read(1.0)
-        self._unread = self._unread.partition(text)[2]
+    def interrupt(self) -> None:
+        """Press Ctrl-C once the program waits for a key: readline overhears one that comes while it shows a letter."""
+        until(lambda: psutil.Process(self.pid).status() == psutil.STATUS_SLEEPING, what="a program that waits")
+        self.type(CTRL_C)
 
     def enter(self, line: str) -> None:
         self.type(f"{line}\r")
