@@ -1,12 +1,12 @@
 """Generated queries are answered equally by both engines, or their callers are told: 50 in every run.
 
-More of them on request: `python -m tests.parity --count 500 --seed 7`.
+They are the same in each run, so that a red one belongs to the change at hand. Others on request: PARITY_SEED, and
+`python -m tests.parity --count 500`.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections import Counter
 from itertools import islice
 
@@ -17,29 +17,20 @@ from tests.dialect.conftest import Answer, Ask
 from tests.parity.compare import End, compare
 from tests.parity.generate import queries
 
-FIXED_SEED = 1
-ANY_SEED = int(os.environ.get("PARITY_SEED") or secrets.randbelow(10**6))
-"""Other queries in each run; PARITY_SEED asks for those of a run that failed."""
+SEED = int(os.environ.get("PARITY_SEED") or 1)
 
 ONE = Answer((("a", "int"),), ((1,), (2,)))
 
 
-@pytest.mark.parametrize("sql", list(islice(queries(FIXED_SEED), 40)))
+@pytest.mark.parametrize("sql", list(islice(queries(SEED), 50)))
 def test_a_generated_query_is_answered_as_spark_does_or_its_caller_is_told(sql: str, embedded: Ask, spark: Ask) -> None:
     outcome = compare(sql, embedded, spark)
 
     assert outcome.end is not End.DIFFERENT, outcome.what
 
 
-def test_so_are_queries_that_no_run_has_seen(embedded: Ask, spark: Ask) -> None:
-    outcomes = [compare(sql, embedded, spark) for sql in islice(queries(ANY_SEED), 10)]
-
-    different = [f"{each.sql}\n{each.what}" for each in outcomes if each.end is End.DIFFERENT]
-    assert not different, f"PARITY_SEED={ANY_SEED}: {different}"
-
-
 def test_most_generated_queries_have_an_answer(embedded: Ask, spark: Ask) -> None:
-    ends = Counter(compare(sql, embedded, spark).end for sql in islice(queries(FIXED_SEED), 20))
+    ends = Counter(compare(sql, embedded, spark).end for sql in islice(queries(SEED), 20))
 
     assert ends[End.EQUAL] > 10, ends
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -58,6 +59,14 @@ def value_of(text: str) -> str:
         return text[2:-1]
     inner = text[1:-1].replace(text[0] * 2, text[0])
     return _ESCAPE.sub(_meaning, inner)
+
+
+def said(tokens: Sequence[Token]) -> str:
+    """What string literals in a row say together: a quote between two that touch, for it is a doubled one."""
+    value = value_of(tokens[0].text)
+    for before, token in itertools.pairwise(tokens):
+        value += (token.text[0] if _goes_on(before, token) else "") + value_of(token.text)
+    return value
 
 
 def _meaning(match: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.functions import rewrite_functions
-from mcp_server.guard.dialect.literals import rewrite_literals, value_of
+from mcp_server.guard.dialect.literals import rewrite_literals, said
 from mcp_server.guard.dialect.numbers import rewrite_numbers
 from mcp_server.guard.dialect.operators import rewrite_operators
 from mcp_server.guard.dialect.overflow import rewrite_overflow
@@ -181,7 +181,7 @@ class _Namer:
         tokens = self.source.tokens[node.first : node.end]
         if tokens[0].text[0] in "xX":
             return tokens[0].text.upper()
-        return "".join(value_of(token.text) for token in tokens)
+        return said(tokens)
 
     def typed(self, node: Expr) -> str:
         value = self.string(Expr("string", node.first + 1, node.end))

@@ -16,7 +16,7 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
-from mcp_server.guard.dialect.literals import literal, value_of
+from mcp_server.guard.dialect.literals import literal, said
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.dialect.writing import Writing, written
 
@@ -83,7 +83,7 @@ def _said(node: Expr, write: Writing) -> str | None:
     """What a literal says, None for anything else."""
     if node.kind != "string":
         return None
-    return "".join(value_of(token.text) for token in write.source.tokens[node.first : node.end])
+    return said(write.source.tokens[node.first : node.end])
 
 
 def translated(pattern: str) -> str:
