@@ -25,9 +25,16 @@ def rewrite_functions(case: Case, catalog: Catalog) -> Sequence[Edit]:
     """Calls in words that Sail has. Errors: EngineLacks, with what to write instead."""
     for name in case.functions & sail().lacks.keys():
         raise _lacking(name, name)
-    if not (case.functions & _known() or any(token.key in {"[", "FILTER"} for token in case.source.tokens)):
+    words = any(token.key in {"[", "FILTER"} for token in case.source.tokens) or _counts_distinct(case)
+    if not (words or case.functions & _known()):
         return ()
     return written(case, catalog, _written)
+
+
+def _counts_distinct(case: Case) -> bool:
+    """Whether there is a count(DISTINCT …): a plain count is in many a statement, and is never rewritten."""
+    keys = [token.key for token in case.source.tokens]
+    return any(keys[at - 2 : at + 1] == ["COUNT", "(", "DISTINCT"] for at in range(2, len(keys)))
 
 
 @functools.cache
@@ -35,7 +42,7 @@ def _known() -> frozenset[str]:
     """Names of functions of which some calls are rewritten or refused."""
     tables = sail()
     keyed = (key.partition("/")[0] for table in (tables.lacks, tables.forms, tables.lengths) for key in table)
-    return frozenset(keyed) | MAKERS.keys()
+    return frozenset(keyed) | (MAKERS.keys() - {"count"})
 
 
 def _lacking(key: str, name: str) -> Exception:
@@ -204,15 +211,32 @@ def _try_divide(node: Expr, write: Writing) -> str | None:
     return f"(({left}) / {right})" if digits and int(digits) else f"(({left}) / nullif({right}, 0))"
 
 
+def _cased(node: Expr, write: Writing) -> str | None:
+    """lower(upper(x)) is lower(x) to Spark's optimizer, which leaves an ß alone that upper(x) makes SS of."""
+    inner = node.parts[0] if len(node.parts) == 1 else node
+    if not _changes_case(inner) or not any(each.kind == "name" for each in inner.walk()):
+        return None  # what is constant is reckoned before it is simplified
+    while _changes_case(inner):
+        inner = inner.parts[0]
+    return f"{node.word}({write.text(inner)})"
+
+
+def _changes_case(node: Expr) -> bool:
+    return node.kind == "call" and node.word in _CASES and len(node.parts) == 1
+
+
+_CASES: Final = ("lower", "lcase", "upper", "ucase")
 _DATE_UNITS: Final = frozenset({"YEAR", "YYYY", "YY", "QUARTER", "MONTH", "MM", "MON", "WEEK"})
 _TIME_UNITS: Final = frozenset({"DAY", "DD", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
 
 MAKERS: Final[Mapping[str, Maker]] = {
+    **dict.fromkeys(_CASES, _cased),
     "approx_percentile": aggregates.quantile,
     "array_contains": collections.contains,
     "char": _letter,
     "chr": _letter,
     "conv": _base,
+    "count": aggregates.counted_together,
     "date_format": _date_pattern,
     "date_trunc": _truncated,
     "date_part": _fields,
