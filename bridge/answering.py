@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from bridge import views
-from bridge.client import SQL_TOOL, Caller, Lakehouse, ServerGoneError, ToolResult
-from bridge.model import ChatModel, ToolCall
-from bridge.transcript import Exchange, Intent, Step
+from bridge.client import Caller, Lakehouse, ServerGoneError, ToolResult
+from bridge.model import ChatModel
+from bridge.transcript import Exchange, Intent, Step, asked_in_sql
 from bridge.turn import Asker, Doing, Event, Limits, Words, ask
 from bridge.views import Json, Spent
 from lakehouse.ai.ledger import QUESTION, Ledger
@@ -110,12 +109,11 @@ class Answerer:
         return views.of_turn(turn)
 
     async def _sql(self, sql: str, token: str | None, live: Live) -> Json:
-        arguments = {"sql_query": sql, "reasoning": "asked in SQL"}
-        intent = Intent(ToolCall("sql", SQL_TOOL, json.dumps(arguments)), arguments)
+        intent = asked_in_sql(sql)
         live.hear(intent)
         caller = Caller(token, lambda stage: live.hear(Doing(intent, stage)))
         try:
-            found = await self._lakehouse.call(SQL_TOOL, arguments, since=self._lakehouse.generation, caller=caller)
+            found = await self._lakehouse.sql(sql, caller)
         except ServerGoneError as error:
             found = ToolResult(failed=True, text=str(error))
         step = Step(intent, found, live.seconds)

@@ -12,7 +12,7 @@ from contextlib import closing
 from importlib.metadata import version
 from typing import NoReturn, get_args
 
-from bridge.client import SQL_TOOL, Lakehouse, own_server
+from bridge.client import Lakehouse, own_server
 from bridge.show import cost_line, show, show_event
 from bridge.turn import Asker, Event, Limits, Turn, ask
 from lakehouse.errors import LakehouseError, UsageError
@@ -127,8 +127,7 @@ def _flags(options: argparse.Namespace, settings: Settings) -> list[str]:
 
 
 async def _run_sql(lakehouse: Lakehouse, sql: str) -> int:
-    arguments = {"sql_query": sql, "reasoning": "asked in SQL"}
-    result = await lakehouse.call(SQL_TOOL, arguments, since=lakehouse.generation)
+    result = await lakehouse.sql(sql)
     show(result.text, sys.stderr if result.failed else sys.stdout)
     if not result.failed:
         return 0

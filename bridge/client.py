@@ -131,6 +131,11 @@ def own_server(settings: Settings, *arguments: str, caller_key: str | None = Non
     return url
 
 
+def in_sql(statement: str) -> Mapping[str, Any]:
+    """The arguments of SQL_TOOL for a statement that a person wrote."""
+    return {"sql_query": statement, "reasoning": "asked in SQL"}
+
+
 class Lakehouse:
     """An open connection to a server, for any number of tasks. `tools` and `instructions` are the server's own words.
 
@@ -169,6 +174,10 @@ class Lakehouse:
             if not await self._replaced(since):
                 raise
             return await self._finished(name, arguments, caller)
+
+    async def sql(self, statement: str, caller: Caller = NOBODY_ELSE) -> ToolResult:
+        """Run a statement that a person wrote. As `call`."""
+        return await self.call(SQL_TOOL, in_sql(statement), since=self.generation, caller=caller)
 
     async def _finished(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> ToolResult:
         result = await self._once(name, arguments, caller)

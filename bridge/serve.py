@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -24,16 +23,11 @@ from lakehouse.ai.ledger import Ledger
 from lakehouse.ai.ledger import Limits as Budgets
 from lakehouse.ai.types import AiUnavailable
 from lakehouse.callers import Callers, kept_key
-from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.listening import listen, outlive_signals
 from lakehouse.settings import Settings
 
 _HOST = "127.0.0.1"
 _GRACE_SECONDS = 3
-_HIGHEST_PORT = 65_535
-
-
-class PortError(LakehouseError):
-    """The port cannot be listened on."""
 
 
 def serve(settings: Settings, flags: Sequence[str], port: int) -> None:
@@ -41,10 +35,8 @@ def serve(settings: Settings, flags: Sequence[str], port: int) -> None:
 
     Raises UsageError, PortError, and what keeps the server or the store from starting.
     """
-    listener = _listen(port)
-    # uvicorn raises a signal again once it has shut down, for whoever handled it before: what is open ends after it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+    listener = listen(_HOST, port)
+    outlive_signals()
     asyncio.run(_run(settings, flags, listener))
 
 
@@ -95,14 +87,3 @@ def _model(settings: Settings) -> ChatModel | None:
 
 def _webhook(settings: Settings) -> str | None:
     return settings.ai_webhook.get_secret_value() if settings.ai_webhook else None
-
-
-def _listen(port: int) -> socket.socket:
-    if not 0 <= port <= _HIGHEST_PORT:
-        raise UsageError(f"--port {port} is not a port: use 0 to {_HIGHEST_PORT}; 0 lets the system choose.")
-    try:
-        return socket.create_server((_HOST, port))
-    except OSError as error:
-        raise PortError(
-            f"Port {port} on {_HOST} cannot be used: {error.strerror}. Choose another with --port (0: any free one)."
-        ) from error

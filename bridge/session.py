@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bridge.client import SQL_TOOL, Lakehouse, ToolResult
-from bridge.model import ChatModel, ToolCall
-from bridge.transcript import Exchange, Step, intent
+from bridge.client import Lakehouse, ToolResult
+from bridge.model import ChatModel
+from bridge.transcript import Exchange, Step, asked_in_sql
 from bridge.turn import Asker, Event, Limits, Outcome, Turn, Watch, ask
 from lakehouse.ai.types import Usage
 
@@ -92,16 +91,15 @@ class Session:
 
     async def sql(self, statement: str) -> ToolResult:
         """Run a statement without a model."""
-        arguments = {"sql_query": statement, "reasoning": "asked in SQL"}
-        meant, started = intent(ToolCall("", SQL_TOOL, json.dumps(arguments))), time.monotonic()
+        started = time.monotonic()
         try:
-            result = await self._lakehouse.call(SQL_TOOL, arguments, since=self._lakehouse.generation)
+            result = await self._lakehouse.sql(statement)
         except asyncio.CancelledError:
             self._keep("sql", statement, "", "cancelled", (), _NONE, 0, time.monotonic() - started)
             raise
         seconds = time.monotonic() - started
         outcome: Outcome = "failed" if result.failed else "answered"
-        self._keep("sql", statement, "", outcome, (Step(meant, result, seconds),), _NONE, 0, seconds)
+        self._keep("sql", statement, "", outcome, (Step(asked_in_sql(statement), result, seconds),), _NONE, 0, seconds)
         return result
 
     def forget(self) -> None:

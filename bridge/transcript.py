@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.client import ToolResult
+from bridge.client import SQL_TOOL, ToolResult, in_sql
 from bridge.model import Message, ToolCall
 
 _MOST_SHOWN_CHARS = 200
@@ -46,6 +46,12 @@ def intent(call: ToolCall) -> Intent:
     except ValueError as error:
         return Intent(call, None, str(error))
     return Intent(call, found) if isinstance(found, dict) else Intent(call, None, "they are no object")
+
+
+def asked_in_sql(statement: str) -> Intent:
+    """The call by which a person's statement is run."""
+    arguments = in_sql(statement)
+    return Intent(ToolCall("sql", SQL_TOOL, json.dumps(arguments)), arguments)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 
-from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.errors import UsageError
+from lakehouse.listening import listen, outlive_signals
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -25,15 +26,10 @@ Transport = Literal["stdio", "http", "sse"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATHS = {"http": "/mcp", "sse": "/sse"}
-_HIGHEST_PORT = 65_535
 _GRACE_SECONDS = 2
 """How long open calls may take to end after a signal. They are cancelled at once; this is for their last lines."""
 _CLOSE_SECONDS = 5
 """How long the engine may take to end. Its process ends with this one in any case."""
-
-
-class PortError(LakehouseError):
-    """The port cannot be listened on."""
 
 
 def serve(server: LakehouseServer, transport: Transport, host: str, port: int) -> NoReturn:
@@ -44,7 +40,7 @@ def serve(server: LakehouseServer, transport: Transport, host: str, port: int) -
     if transport == "stdio":
         anyio.run(_stdio, server)
     else:
-        listener = _listen(_loopback(host), port)
+        listener = listen(_loopback(host), port)
         address = listener.getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         print(f"Serving on http://{shown}:{address[1]}{_PATHS[transport]}", file=sys.stderr, flush=True)
@@ -85,9 +81,7 @@ async def _end_on_signal(server: LakehouseServer, everything: anyio.CancelScope)
 async def _http(app: Starlette, listener: socket.socket) -> None:
     import uvicorn
 
-    # uvicorn raises a signal again once it has shut down, for whoever handled it before: that ends here.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+    outlive_signals()
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     # Streams that are open at the end are cancelled, which uvicorn would report as an error with its trace.
@@ -125,15 +119,3 @@ def _loopback(host: str) -> str:
         f"--host {host} is not this machine alone. Callers from elsewhere would have to prove who they are, which this "
         "release cannot ask of them: use 127.0.0.1, ::1 or localhost."
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= _HIGHEST_PORT:
-        raise UsageError(f"--port {port} is not a port: use 0 to {_HIGHEST_PORT}; 0 lets the system choose.")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise PortError(
-            f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port (0: any free one)."
-        ) from error
