@@ -142,7 +142,7 @@ class _Reader:
         self.queries: list[Query] = []
         self.at: dict[int, Query] = {}
         self.aliases: dict[int, tuple[int, ...]] = {}
-        for node in tree.root.find_all(exp.Alias, exp.Aliases):
+        for node in tree.every(exp.Alias, exp.Aliases):
             named = node.expressions if isinstance(node, exp.Aliases) else [node.args["alias"]]
             tokens = [tree.index(name) for name in named]
             found = tuple(token for token in tokens if token is not None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from mcp_server.guard.blocks import Blocks, read_blocks
 from mcp_server.guard.catalog import Catalog
@@ -30,6 +31,8 @@ class Case:
     tree: Tree
     names: Names
     relations: Relations
+    reckoned: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What `once` keeps."""
 
     @property
     def source(self) -> Source:
@@ -57,6 +60,22 @@ class Case:
     def limit(self) -> int | None:
         """The LIMIT of the whole query, where there is one."""
         return top_limit(self.tree)
+
+
+T = TypeVar("T")
+
+
+def once(reckon: Callable[[Case], T]) -> Callable[[Case], T]:
+    """The same of a case each time it is asked for: rewrite after rewrite looks at one that never changes."""
+
+    @functools.wraps(reckon, updated=())
+    def kept(case: Case) -> T:
+        if reckon not in case.reckoned:
+            case.reckoned[reckon] = reckon(case)
+        found: T = case.reckoned[reckon]
+        return found
+
+    return kept
 
 
 Rule = Callable[[Case], None]

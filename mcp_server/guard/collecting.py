@@ -21,7 +21,7 @@ def check_collecting(tree: Tree, relations: Relations) -> None:
 
     Errors: Refused, with the code `unbounded_value`.
     """
-    for call in tree.root.find_all(exp.Anonymous):
+    for call in tree.every(exp.Anonymous):
         if functions().allowed.get(tree.called(call)) == "collecting":
             _check(tree, relations, call)
 

@@ -7,7 +7,7 @@ deadline; so do 20 structs in each other, and 20 intervals in one sum. Honest st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
@@ -28,14 +28,14 @@ _RELATIONS = (exp.From, exp.Join, exp.Lateral, exp.CTE, exp.Subquery, exp.SetOpe
 
 def check_depth(tree: Tree) -> None:
     """Errors: Refused, with the code `too_deep`."""
-    nodes = list(tree.root.walk())  # parents before children
+    nodes = tree.nodes  # parents before children
     _check(tree, nodes, lambda _: True, MAX_TREE, "operators and brackets. Write long lists with IN (…)")
     _check(tree, nodes, _is_query_in_expression, MAX_NESTED, "sub-queries. Name the inner ones with WITH, and join")
     _check(tree, nodes, lambda node: _is_struct(tree, node), MAX_NESTED, "structs. Make them flatter")
     _check(tree, nodes, _adds_interval, MAX_NESTED, "intervals. Add their numbers first")
 
 
-def _check(tree: Tree, nodes: list[exp.Expr], counts: Callable[[exp.Expr], bool], most: int, what: str) -> None:
+def _check(tree: Tree, nodes: Sequence[exp.Expr], counts: Callable[[exp.Expr], bool], most: int, what: str) -> None:
     """At most `most` nodes that count are within each other."""
     levels: dict[int, int] = {}
     for node in nodes:

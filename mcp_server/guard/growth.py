@@ -73,7 +73,7 @@ def check_growth(tree: Tree) -> None:
     """
     growth = functions().growth
     makes = False
-    for node in tree.root.find_all(exp.Anonymous):
+    for node in tree.every(exp.Anonymous):
         name = tree.called(node)
         if name in growth:
             kind, argument = growth[name]
@@ -85,7 +85,7 @@ def check_growth(tree: Tree) -> None:
 
 def _check_combined(tree: Tree) -> None:
     found = widths(tree, tree.root)
-    for node in tree.root.find_all(exp.Anonymous, exp.DPipe):
+    for node in tree.every(exp.Anonymous, exp.DPipe):
         if found[id(node)] > MAX_COMBINED_WIDTH:
             raise tree.refused_at(
                 "too_large",

@@ -40,7 +40,7 @@ MAX_GENERATORS = 4
 
 def check_joins(tree: Tree, relations: Relations) -> None:
     """Errors: Refused, with the code `cross_join`, `too_many_reads` or `too_large`."""
-    for select in tree.root.find_all(exp.Select):
+    for select in tree.every(exp.Select):
         found = relations.of(select)
         generated = relations.generated(select)
         if len(found) > MAX_RELATIONS or len(generated) > MAX_GENERATORS:

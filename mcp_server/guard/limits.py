@@ -66,7 +66,7 @@ def check_recursion(tree: Tree) -> None:
 
     Errors: Refused, with the code `recursion`.
     """
-    for clause in tree.root.find_all(exp.With):
+    for clause in tree.every(exp.With):
         if clause.recursive:
             for cte in clause.expressions:
                 _check_recursive(tree, cte)
@@ -121,7 +121,7 @@ def check_groupings(tree: Tree) -> None:
 
     Errors: Refused, with the code `too_many_groupings`.
     """
-    for group in tree.root.find_all(exp.Group):
+    for group in tree.every(exp.Group):
         sets = 1
         for node in group.find_all(exp.Cube, exp.Rollup, exp.GroupingSets):
             count = len(node.expressions) or len(group.expressions)

@@ -78,7 +78,7 @@ def scans(case: Case) -> tuple[Scan, ...]:
 
 def recursive_reads(case: Case) -> frozenset[str]:
     """Tables that are read within a recursive WITH name: once for every step, which no estimate knows."""
-    clauses = [clause for clause in case.tree.root.find_all(exp.With) if clause.recursive]
+    clauses = [clause for clause in case.tree.every(exp.With) if clause.recursive]
     nodes = (node for clause in clauses for node in clause.find_all(exp.Table))
     return frozenset(case.names.tables[id(node)].name for node in nodes if id(node) in case.names.tables)
 

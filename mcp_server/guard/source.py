@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,7 +44,13 @@ class Source:
 
     def key(self, index: int) -> str:
         """The key of a token, or nothing beyond either end."""
-        return self.tokens[index].key if 0 <= index < len(self.tokens) else ""
+        keys = self.keys
+        return keys[index] if 0 <= index < len(keys) else ""
+
+    @functools.cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all tokens."""
+        return tuple(token.key for token in self.tokens)
 
     def refused_at(self, code: str, message: str, index: int) -> Refused:
         """A refusal that points at a token."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlglot import exp
 from sqlglot.dialects.databricks import Databricks
@@ -18,6 +19,8 @@ from mcp_server.guard.refusal import refused, shown
 from mcp_server.guard.rewrite import Copy
 from mcp_server.guard.source import Source
 from mcp_server.guard.words import NO_ALIAS
+
+T = TypeVar("T", bound=exp.Expr)
 
 WORK_PER_TOKEN = 10
 """How often sqlglot may step over each token. It tries alternatives and goes back; honest statements need
@@ -45,14 +48,22 @@ class _Parser(DatabricksParser):
 
 @dataclass(frozen=True)
 class Tree:
-    """What the rules look at. `tables` and `calls` map the nodes (by id) to the sender's tokens."""
+    """What the rules look at. `nodes` are all below the root, parents before children.
+
+    `tables` and `calls` map nodes (by id) to the sender's tokens.
+    """
 
     source: Source
     reading: Reading
     root: exp.Expr
+    nodes: tuple[exp.Expr, ...]
     tables: dict[int, TableRef]
     calls: dict[int, int]
     copy: Copy
+
+    def every(self, *kinds: type[T]) -> Iterator[T]:
+        """All nodes of some kinds, parents before children: `root.find_all`, without walking the tree each time."""
+        return (node for node in self.nodes if isinstance(node, kinds))
 
     def called(self, node: exp.Expr) -> str:
         """The name of the function that a node calls, lower case; empty where it is no call."""
@@ -78,7 +89,7 @@ def read_tree(source: Source, reading: Reading, copy: Copy) -> Tree:
     """
     try:
         root = _parse(copy.text, len(copy.origin))
-        nodes = list(root.walk())
+        nodes = tuple(root.walk())
     except _OutOfWork:
         raise refused(
             "too_deep", "The statement is too involved to be checked. Use WITH to name the inner steps."
@@ -92,7 +103,7 @@ def read_tree(source: Source, reading: Reading, copy: Copy) -> Tree:
             "syntax", "A query begins with SELECT, WITH, FROM or VALUES; this is only an expression in brackets."
         )
     tables, calls = _match(source, reading, copy, nodes)
-    tree = Tree(source, reading, root, tables, calls, copy)
+    tree = Tree(source, reading, root, nodes, tables, calls, copy)
     check_depth(tree)
     return tree
 
@@ -121,7 +132,7 @@ def _near(error: SqlglotError) -> str:
     return f": it cannot be read at or before {shown(str(piece))}" if piece else ""
 
 
-def _check_kinds(source: Source, copy: Copy, nodes: list[exp.Expr]) -> None:
+def _check_kinds(source: Source, copy: Copy, nodes: Sequence[exp.Expr]) -> None:
     for node in nodes:
         kind = type(node).__name__
         if kind not in ALLOWED_KINDS:
@@ -135,7 +146,7 @@ def _check_kinds(source: Source, copy: Copy, nodes: list[exp.Expr]) -> None:
             )
 
 
-def _check_complete(nodes: list[exp.Expr]) -> None:
+def _check_complete(nodes: Sequence[exp.Expr]) -> None:
     """Refuses what sqlglot reads and Spark does not."""
     if any(isinstance(node, exp.Select) and not node.expressions for node in nodes):
         raise refused("syntax", "SELECT needs something to select: columns, or * for all of them.")
@@ -159,7 +170,7 @@ def _token(copy: Copy, node: exp.Expr) -> int | None:
 
 
 def _match(
-    source: Source, reading: Reading, copy: Copy, nodes: list[exp.Expr]
+    source: Source, reading: Reading, copy: Copy, nodes: Sequence[exp.Expr]
 ) -> tuple[dict[int, TableRef], dict[int, int]]:
     """The tables and calls of the tree and their tokens; both readers must have found the same ones."""
     refs = {ref.first: ref for ref in reading.tables}

@@ -88,7 +88,7 @@ def _all_columns(_: Case, catalog: Catalog, scans: list[Scan]) -> Iterator[Sugge
 
 def _pairs(case: Case, _: Catalog, __: list[Scan]) -> Iterator[Suggestion]:
     """Relations that are multiplied row by row."""
-    for select in case.tree.root.find_all(exp.Select):
+    for select in case.tree.every(exp.Select):
         met = untied(select, case.relations)
         if met is not None and met.pairs >= _MANY_PAIRS:
             yield Suggestion(

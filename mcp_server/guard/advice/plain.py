@@ -38,7 +38,7 @@ _PREFIX = re.compile(r"[A-Za-z0-9 .:,/+-]+", re.ASCII)
 
 def functions_around_columns(case: Case, _: Catalog, __: Iterable[Scan]) -> Iterator[Suggestion]:
     """A better query for each condition of this kind."""
-    for select in case.tree.root.find_all(exp.Select):
+    for select in case.tree.every(exp.Select):
         where = select.args.get("where")
         if where is None or not any(info.clustered_by for info in case.names.tables.values()):
             continue

@@ -34,7 +34,7 @@ def views_for_joins(case: Case, catalog: Catalog, scans: Iterable[Scan]) -> Iter
     if len(case.names.tables) < 2 or not views:
         return
     columns = {scan.table: scan.columns for scan in scans}
-    for select in case.tree.root.find_all(exp.Select):
+    for select in case.tree.every(exp.Select):
         if not select.args.get("joins"):
             continue
         found = read_from(select, case.relations)

@@ -74,7 +74,7 @@ def calls_of(case: Case, catalog: Catalog) -> tuple[exp.Select, Block, tuple[AiC
 
     Errors: Refused, with the code `ai_function_in_sql`.
     """
-    found = [node for node in case.tree.root.find_all(exp.Anonymous) if case.tree.called(node) in catalog.ai]
+    found = [node for node in case.tree.every(exp.Anonymous) if case.tree.called(node) in catalog.ai]
     nodes = sorted(found, key=lambda node: case.tree.calls[id(node)])
     query, select = case.blocks.at[0], case.tree.root
     block = query.block

@@ -16,7 +16,7 @@ from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.conditions import conjuncts, equality
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.lists import columns_of
-from mcp_server.guard.dialect.names import Aliases, Names, Use
+from mcp_server.guard.dialect.names import Aliases, Names, Use, names_of
 from mcp_server.guard.dialect.relation import Relation, quoted
 
 
@@ -24,7 +24,7 @@ def laterals(case: Case, _: Catalog) -> Sequence[Edit]:
     """The first such join of the innermost SELECT that has one."""
     if not any(token.key == "LATERAL" for token in case.source.tokens):
         return ()
-    names = Names(case)
+    names = names_of(case)
     for block in reversed(case.blocks.selects):
         for relation in names.sources.relations(block):
             if relation.lateral and relation.query is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mcp_server.guard.case import Case
+from mcp_server.guard.case import Case, once
 from mcp_server.guard.dialect.expr import Expr, Unread
 from mcp_server.guard.dialect.operands import Operands
 from mcp_server.guard.source import Source
@@ -38,6 +38,7 @@ MAX_CHAIN = 64
 """Operators in a row, which nest in the tree: what reads it goes down with Python's stack."""
 
 
+@once
 def expressions(case: Case) -> tuple[Expr, ...]:
     """All outermost expressions of a statement; what is read inside sub-queries is part of their nodes."""
     return _between(case.source, case.reading.calls, 0, len(case.source.tokens))

@@ -13,7 +13,7 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.lists import columns_of
-from mcp_server.guard.dialect.names import Names
+from mcp_server.guard.dialect.names import Names, names_of
 from mcp_server.guard.dialect.relation import Relation, quoted
 from mcp_server.guard.functions import functions
 
@@ -25,7 +25,7 @@ def generators(case: Case, _: Catalog) -> Sequence[Edit]:
     """The generators of every SELECT in the form of a LATERAL that answers as Spark's does."""
     if not any(token.key == "LATERAL" for token in case.source.tokens):
         return ()
-    names = Names(case)
+    names = names_of(case)
     return [edit for block in case.blocks.selects for edit in _Generators(names, block).edits()]
 
 

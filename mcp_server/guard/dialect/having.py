@@ -8,14 +8,14 @@ from mcp_server.guard.blocks import Block, skip
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
-from mcp_server.guard.dialect.names import Names
+from mcp_server.guard.dialect.names import Names, names_of
 
 
 def having(case: Case, _: Catalog) -> Sequence[Edit]:
     """The relation before such a column: Sail would take the alias and nest one aggregate in another."""
     if not any(token.key == "HAVING" for token in case.source.tokens):
         return ()
-    names = Names(case)
+    names = names_of(case)
     return [edit for block in case.blocks.selects if "HAVING" in block.clauses for edit in _qualified(names, block)]
 
 

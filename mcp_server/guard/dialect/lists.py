@@ -8,7 +8,7 @@ from mcp_server.guard.blocks import Block, Clause, Item, Query, commas
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
-from mcp_server.guard.dialect.names import Aliases, Names
+from mcp_server.guard.dialect.names import Aliases, Names, names_of
 from mcp_server.guard.dialect.relation import Columns, quoted
 from mcp_server.guard.functions import functions
 
@@ -18,7 +18,7 @@ def star_except(case: Case, _: Catalog) -> Sequence[Edit]:
     source = case.source
     if not any(token.key == "EXCEPT" and source.key(at - 1) == "*" for at, token in enumerate(source.tokens)):
         return ()
-    names = Names(case)
+    names = names_of(case)
     return [
         Edit(item.first, item.stop, ", ".join(columns_of(names, block, item)))
         for block in case.blocks.selects
@@ -65,7 +65,7 @@ def grouped_stars(case: Case, _: Catalog) -> Sequence[Edit]:
     """`SELECT * … GROUP BY a, b` with the columns written out; a star over groups is none to Sail."""
     if not any(token.key == "GROUP" for token in case.source.tokens):
         return ()
-    names = Names(case)
+    names = names_of(case)
     return [
         Edit(item.first, item.stop, ", ".join(columns_of(names, block, item)))
         for block in case.blocks.selects
@@ -79,7 +79,7 @@ def _is_all(case: Case, clause: Clause | None) -> bool:
 
 
 def _grouped(case: Case, block: Block) -> Iterator[Edit]:
-    names, clause = Names(case), block.clauses["GROUP"]
+    names, clause = names_of(case), block.clauses["GROUP"]
     starred = any(names.sources.is_star(item) for item in block.items)
     known, calls = functions().allowed, case.reading.calls
     keys: list[str] = []
@@ -104,7 +104,7 @@ def group_keys(case: Case, _: Catalog) -> Sequence[Edit]:
     """
     if not any(token.key == "GROUP" for token in case.source.tokens):
         return ()
-    names = Names(case)
+    names = names_of(case)
     return [edit for block in case.blocks.selects if "GROUP" in block.clauses for edit in _keys(names, block)]
 
 
@@ -142,7 +142,7 @@ def order_by_all(case: Case, _: Catalog) -> Sequence[Edit]:
 
 def _width(case: Case, query: Query) -> int:
     """How many columns a query gives."""
-    names, inner = Names(case), query
+    names, inner = names_of(case), query
     while inner.block is None and isinstance(inner.terms[0], Query):
         inner = inner.terms[0]
     first = inner.terms[0]
@@ -162,7 +162,7 @@ def lateral_aliases(case: Case, _: Catalog) -> Sequence[Edit]:
     source = case.source
     if not any(len(item.names) == 1 for block in case.blocks.selects for item in block.items):
         return ()
-    names, edits = Names(case), list[Edit]()
+    names, edits = names_of(case), list[Edit]()
     for block in case.blocks.selects:
         given = {source.tokens[item.names[0]].name for item in block.items[:-1] if len(item.names) == 1}
         if not any(use.parts[0] in given for item in block.items[1:] for use in names.uses(item.first, item.stop)):

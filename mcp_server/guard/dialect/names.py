@@ -10,7 +10,7 @@ from typing import Final
 from sqlglot import exp
 
 from mcp_server.guard.blocks import Block, Item
-from mcp_server.guard.case import Case
+from mcp_server.guard.case import Case, once
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.naming import name_of
@@ -45,7 +45,7 @@ class Names:
 
     def _all(self) -> Iterator[Use]:
         origin = self.case.tree.copy.origin
-        for node in self.case.tree.root.find_all(exp.Column):
+        for node in self.case.tree.every(exp.Column):
             at = origin.get(node.parts[0].meta.get("start", -1)) if node.parts else None
             if at is not None and not isinstance(node.this, exp.Star):
                 parts = tuple(self.source.tokens[at + 2 * step].name for step in range(len(node.parts)))
@@ -127,6 +127,9 @@ class Names:
             at = edit.end
         pieces.append(text_of(self.source, at, end))
         return " ".join(piece for piece in pieces if piece)
+
+
+names_of = once(Names)
 
 
 class Aliases:

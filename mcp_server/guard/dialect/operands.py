@@ -46,10 +46,11 @@ class Operands(ABC):
 
     def take(self, *keys: str) -> bool:
         """Moves behind the words `keys` where they stand next."""
-        if all(self.source.key(self.at + offset) == key for offset, key in enumerate(keys)):
-            self.at += len(keys)
-            return True
-        return False
+        for at, key in enumerate(keys, self.at):
+            if self.source.key(at) != key:
+                return False
+        self.at += len(keys)
+        return True
 
     def need(self, *keys: str) -> None:
         if not self.take(*keys):

@@ -153,7 +153,7 @@ class _Fold:
         """The sender's words, without the names of relations that a sub-query has put out of sight."""
         tree, gone = self.case.tree, self.lost - {r.alias for r in self.stage.relations}
         dropped: set[int] = set()
-        for node in tree.root.find_all(exp.Column) if gone else ():
+        for node in tree.every(exp.Column) if gone else ():
             at = self.case.tree.copy.origin.get(node.parts[0].meta.get("start", -1))
             if at is None or not first <= at < end or node.table.lower() not in gone or len(node.parts) != 2:
                 continue

@@ -10,7 +10,7 @@ from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.conditions import conjuncts, equality
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.expressions import expression
-from mcp_server.guard.dialect.names import Names, Use
+from mcp_server.guard.dialect.names import Names, Use, names_of
 from mcp_server.guard.dialect.spelling import innermost
 
 _JOIN = "Join with the sub-query, or put its condition into WHERE."
@@ -24,7 +24,7 @@ def subqueries(case: Case, _: Catalog) -> Sequence[Edit]:
     inner = [query for query in case.blocks.queries if query.first and case.source.key(query.first - 1) == "("]
     if not inner:
         return ()
-    names = Names(case)
+    names = names_of(case)
     edits: list[Edit] = []
     for edit in (edit for query in reversed(inner) for edit in _Inner(names, query).edits()):
         if not any(edit.first < other.end and other.first < edit.end for other in edits):  # the outer ones come next

@@ -10,7 +10,7 @@ from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
 from mcp_server.guard.dialect.expressions import expression, expressions
 from mcp_server.guard.dialect.inference import Types
-from mcp_server.guard.dialect.names import Names
+from mcp_server.guard.dialect.names import names_of
 from mcp_server.guard.dialect.relation import quoted
 from mcp_server.guard.dialect.types import Type, common, named
 from mcp_server.guard.words import SET_OPERATORS
@@ -31,7 +31,7 @@ def unions(case: Case, catalog: Catalog) -> Sequence[Edit]:
 class _Casts:
     def __init__(self, case: Case, catalog: Catalog) -> None:
         self.case = case
-        self.names = Names(case)
+        self.names = names_of(case)
         self.types = Types(case, catalog, expressions(case))
 
     def edits(self, queries: Sequence[Query]) -> Iterator[Edit]:

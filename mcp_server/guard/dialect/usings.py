@@ -12,7 +12,7 @@ from mcp_server.guard.blocks import Block, Item
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
-from mcp_server.guard.dialect.names import Names, Use
+from mcp_server.guard.dialect.names import Names, Use, names_of
 from mcp_server.guard.dialect.relation import Column, Relation, flat, names, quoted
 
 
@@ -20,7 +20,7 @@ def usings(case: Case, _: Catalog) -> Sequence[Edit]:
     """The joins of every SELECT that writes a shared column, or a star, with a relation."""
     if not any(token.key in {"USING", "NATURAL"} for token in case.source.tokens):
         return ()
-    places = Names(case)
+    places = names_of(case)
     return [edit for block in case.blocks.selects for edit in _Using(places, block).edits()]
 
 

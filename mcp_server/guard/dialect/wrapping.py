@@ -12,7 +12,7 @@ from mcp_server.guard.blocks import TAIL, Block, Clause, Item, commas
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
-from mcp_server.guard.dialect.names import Aliases, Names, Use
+from mcp_server.guard.dialect.names import Aliases, Names, Use, names_of
 from mcp_server.guard.dialect.relation import quoted
 
 _DIRECTIONS = frozenset({"ASC", "DESC", "NULLS"})
@@ -38,7 +38,7 @@ def order_by_aggregate(case: Case, _: Catalog) -> Sequence[Edit]:
 def _wrapped(case: Case, word: str, needed: Needed) -> Sequence[Edit]:
     if not any(token.key == word for token in case.source.tokens):
         return ()
-    names = Names(case)
+    names = names_of(case)
     found = [block for block in case.blocks.selects if word in block.clauses and needed(names, block)]
     inner = [b for b in found if not any(b.first < other.first < b.end for other in found)]
     return [Edit(block.first, block.end, _Wrap(names, block, word).text()) for block in inner]

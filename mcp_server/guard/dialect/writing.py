@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mcp_server.guard.case import Case
@@ -27,7 +28,10 @@ class Writing:
         self.types = Types(case, catalog, self.roots)
         self._rule = rule
         self._texts: dict[Expr, str] = {}
-        self._parents = {child: node for root in self.roots for node in root.walk() for child in node.children}
+
+    @functools.cached_property
+    def _parents(self) -> dict[Expr, Expr]:
+        return {child: node for root in self.roots for node in root.walk() for child in node.children}
 
     def parent(self, node: Expr) -> Expr | None:
         """The node of which `node` is a part."""
