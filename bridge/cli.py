@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
 import sys
-import uuid
 from contextlib import closing
 from importlib.metadata import version
 from typing import NoReturn, get_args
@@ -15,10 +13,9 @@ from typing import NoReturn, get_args
 from bridge.client import Lakehouse, own_server
 from bridge.show import cost_line, show, show_event
 from bridge.turn import Asker, Event, Limits, Turn, ask
-from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.errors import UsageError
+from lakehouse.program import leave
 from lakehouse.settings import EngineKind, Settings, load_settings
-
-log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8766
 FAILED, REFUSED = 1, 3
@@ -27,25 +24,15 @@ FAILED, REFUSED = 1, 3
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the program and leave with its exit code: 0 answered, 1 failed, 2 wrong usage, 3 refused by the guard."""
     options = _parser().parse_args(arguments)
-    try:
-        settings = load_settings(lake=options.lake, engine=options.engine, chat_server=options.server)
-        logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the client says what failed, in one sentence
-        sys.exit(options.run(options, settings))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    except LakehouseError as error:
-        print(f"imdb-chat: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        correlation_id = uuid.uuid4().hex[:12]
-        print(
-            f"imdb-chat: an unforeseen {type(error).__name__}, correlation id {correlation_id}. "
-            "Set IMDB_LOG_LEVEL=DEBUG and run it again to see where.",
-            file=sys.stderr,
-        )
-        log.debug("correlation id %s", correlation_id, exc_info=error)
-        raise SystemExit(FAILED) from error
+    leave("imdb-chat", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = load_settings(lake=options.lake, engine=options.engine, chat_server=options.server)
+    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the client says what failed, in one sentence
+    code: int = options.run(options, settings)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
-import uuid
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.errors import UsageError
+from lakehouse.program import leave
 from lakehouse.settings import EngineKind, Settings, load_settings
 from lakehouse.storage import Lake
-
-log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8765
 
@@ -23,24 +20,14 @@ DEFAULT_PORT = 8765
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the program and leave with its exit code: 0 done, 1 failed, 2 wrong usage, 3 refused."""
     options = _parser().parse_args(arguments)
-    try:
-        settings = load_settings(lake=options.lake, engine=options.engine)
-        logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-        sys.exit(options.run(options, settings))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    except LakehouseError as error:
-        print(f"imdb-mcp: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        correlation_id = uuid.uuid4().hex[:12]
-        print(
-            f"imdb-mcp: an unforeseen {type(error).__name__}, correlation id {correlation_id}. "
-            "Set IMDB_LOG_LEVEL=DEBUG and run it again to see where.",
-            file=sys.stderr,
-        )
-        log.debug("correlation id %s", correlation_id, exc_info=error)
-        raise SystemExit(1) from error
+    leave("imdb-mcp", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = load_settings(lake=options.lake, engine=options.engine)
+    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    code: int = options.run(options, settings)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
