@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from mcp_server.guard.case import Case
+from mcp_server.guard.case import Case, once
 from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.expressions import expressions
 from mcp_server.guard.source import Source
 from mcp_server.guard.words import BEFORE_BRACKET
 
@@ -24,9 +25,10 @@ PLACE: Final = Expr("place", 0, 0)
 """The place of an element in its array: an int."""
 
 
-def names_given(case: Case, roots: Sequence[Expr]) -> list[Given]:
+@once
+def names_given(case: Case) -> list[Given]:
     """All names, in no order. A name may be given more than once."""
-    source = case.source
+    source, roots = case.source, expressions(case)
     every = list(_all(roots))
     given = [each for root in roots for node in root.walk() for each in _inside(node, source)]
     for root in every:

@@ -9,6 +9,7 @@ from typing import Final
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.expressions import expressions
 from mcp_server.guard.dialect.given import bound, first_item, names_given
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.dialect.types import (
@@ -99,7 +100,7 @@ def _is_named(node: Expr, name: str) -> bool:
 class Types:
     """The types of a statement's expressions. A name that stands for two things of different types has none."""
 
-    def __init__(self, case: Case, catalog: Catalog, roots: Sequence[Expr]) -> None:
+    def __init__(self, case: Case, catalog: Catalog) -> None:
         self._source = case.source
         self._known: dict[Expr, Type | None] = {}
         self._assumed: dict[Expr, Type | None] = {}
@@ -110,8 +111,8 @@ class Types:
         for table in case.tables:
             for column in catalog.by_name[table.lower()].columns:
                 self._columns.setdefault(column.name.lower(), set()).add(named(column.type))
-        self.bound = bound(roots)
-        for name, node in names_given(case, roots):
+        self.bound = bound(expressions(case))
+        for name, node in names_given(case):
             self._aliases.setdefault(name, []).append(node)
 
     def bind(self, node: Expr) -> Expr:

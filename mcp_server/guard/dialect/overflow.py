@@ -32,7 +32,7 @@ def rewrite_overflow(case: Case, catalog: Catalog) -> Sequence[Edit]:
 
         def rule(node: Expr, write: Writing) -> str | None:
             if not ranges:
-                ranges.append(Ranges(case, catalog, write.roots, write.types))
+                ranges.append(Ranges(case, catalog, write.types))
             return _written(node, write, ranges[0])
 
         return Writing(case, catalog, rule).edits()

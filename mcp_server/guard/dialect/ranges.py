@@ -43,7 +43,7 @@ def fits(range_: Range, kind: object) -> bool:
 class Ranges:
     """The ranges of a statement's expressions, after a type is exceeded nowhere."""
 
-    def __init__(self, case: Case, catalog: Catalog, roots: Sequence[Expr], types: Types) -> None:
+    def __init__(self, case: Case, catalog: Catalog, types: Types) -> None:
         self._source = case.source
         self._types = types
         self._known: dict[Expr, Range | None] = {}
@@ -55,7 +55,7 @@ class Ranges:
             for column in catalog.by_name[table.lower()].columns:
                 name = column.name.lower()
                 self._columns.setdefault(name, []).append(bounds.get(name) or of_type(column.type))
-        for name, node in names_given(case, roots):
+        for name, node in names_given(case):
             self._given.setdefault(name, []).append(node)
         self.rows = _rows(case, catalog)
 

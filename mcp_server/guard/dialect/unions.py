@@ -8,7 +8,7 @@ from mcp_server.guard.blocks import Block, Item, Query, Rows
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking, text_of
-from mcp_server.guard.dialect.expressions import expression, expressions
+from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.inference import Types
 from mcp_server.guard.dialect.names import names_of
 from mcp_server.guard.dialect.relation import quoted
@@ -32,7 +32,7 @@ class _Casts:
     def __init__(self, case: Case, catalog: Catalog) -> None:
         self.case = case
         self.names = names_of(case)
-        self.types = Types(case, catalog, expressions(case))
+        self.types = Types(case, catalog)
 
     def edits(self, queries: Sequence[Query]) -> Iterator[Edit]:
         done: set[int] = set()

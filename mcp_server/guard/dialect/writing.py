@@ -25,7 +25,7 @@ class Writing:
     def __init__(self, case: Case, catalog: Catalog, rule: Rule) -> None:
         self.source = case.source
         self.roots = expressions(case)
-        self.types = Types(case, catalog, self.roots)
+        self.types = Types(case, catalog)
         self._rule = rule
         self._texts: dict[Expr, str] = {}
 
