@@ -46,8 +46,16 @@ _FILE_BYTES = 32 * 1024 * 1024
 _KEPT_HOURS = 1
 """How long files that were put together are kept for those who read them; a look-up takes less than a second."""
 
-_PROPERTIES = {"delta.logRetentionDuration": "interval 1 hours", "delta.enableExpiredLogCleanup": "true"}
-"""Each answer may be a commit; nobody asks for old versions, and a log of 30 days would be slow to list."""
+_PROPERTIES = {
+    "delta.logRetentionDuration": "interval 1 hours",
+    "delta.enableExpiredLogCleanup": "true",
+    "delta.dataSkippingStatsColumns": "subject",
+}
+"""Each answer may be a commit; nobody asks for old versions, and a log of 30 days would be slow to list.
+
+Of all statistics only those of `subject` leave files out, and each of another column is turned into an expression for
+every file and every look-up: 38 ms of 50 with 40 files.
+"""
 
 _ATTEMPTS = 8
 

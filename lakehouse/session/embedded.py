@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from lakehouse.errors import EngineUnavailable, UsageError
-from lakehouse.session.connect import by_tags
+from lakehouse.session.connect import by_tags, end
 from lakehouse.session.types import EngineSession, missing
 
 _SAIL_CONFIG = {
@@ -57,7 +57,7 @@ def open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Engi
             "embedded",
             spark,
             open=connect,
-            close=lambda session: session.stop(),
+            close=end,
             tagged=by_tags,
             interrupt=lambda session, tag: session.interruptTag(tag),
             computes=_computes,

@@ -15,7 +15,6 @@ from mcp_server.guard.dialect.literals import literal, value_of
 from mcp_server.guard.dialect.naming import name_of
 from mcp_server.guard.dialect.patterns import translated
 from mcp_server.guard.dialect.types import Decimal
-from mcp_server.guard.dialect.writing import expressions
 from mcp_server.guard.journal import Journal
 from mcp_server.guard.lexer import scan
 from mcp_server.guard.source import MAX_TOKENS, read_source
