@@ -127,13 +127,12 @@ def open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[EngineS
     def interrupt(_: SparkSession, tag: str) -> None:
         context.cancelJobsWithTag(tag)
 
-    def lingers() -> bool:
-        executors = context._jsc.sc().statusTracker().getExecutorInfos()  # noqa: SLF001  (Python's tracker lacks it)
-        tracker = context.statusTracker()
-        stages = (tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds())
-        at_work: int = sum(executor.numRunningTasks() for executor in executors)
-        known: int = sum(stage.numActiveTasks for stage in stages if stage)
-        return at_work > known
+    def lingers(tag: str) -> bool:
+        # A task that was killed counts as active in its stage until its thread is free.
+        tracker = context._jsc.sc().statusTracker()  # noqa: SLF001  (Python's tracker knows no tags)
+        jobs = (context.statusTracker().getJobInfo(job) for job in tracker.getJobIdsForTag(tag))
+        stages = (context.statusTracker().getStageInfo(stage) for job in jobs if job for stage in job.stageIds)
+        return any(stage.numActiveTasks for stage in stages if stage)
 
     process = context._gateway.proc  # noqa: SLF001  (the JVM; nothing public has it)
     try:

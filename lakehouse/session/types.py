@@ -93,10 +93,10 @@ class EngineSession:
 
     `open()` gives another session in which nothing was set or created, `close(session)` ends it. What the calling
     thread runs within `tagged(session, tag)` bears the tag, and `interrupt(session, tag)`, from any thread, stops
-    it. An interrupt that comes too early is lost: repeat it. `lingers()` tells whether work goes on whose query has
-    ended: Java cannot stop a thread that looks for nothing, such as one within a regular expression. `computes()` tells
-    that something is at work, not for whom, of an engine that does not know more; else it is None. `process` is the
-    process that the engine runs in, None where it is this one or none of ours.
+    it. An interrupt that comes too early is lost: repeat it. `lingers(tag)` tells whether work goes on though its
+    query has ended: Java cannot stop a thread that looks for nothing, such as one within a regular expression.
+    `computes()` tells that something is at work, not for whom, of an engine that does not know more; else it is None.
+    `process` is the process that the engine runs in, None where it is this one or none of ours.
     """
 
     kind: Runtime
@@ -105,7 +105,7 @@ class EngineSession:
     close: Callable[[SparkSession], None]
     tagged: Callable[[SparkSession, str], AbstractContextManager[None]]
     interrupt: Callable[[SparkSession, str], None]
-    lingers: Callable[[], bool] = lambda: False
+    lingers: Callable[[str], bool] = lambda _: False
     computes: Callable[[], bool] | None = None
     process: Popen[bytes] | None = None
 

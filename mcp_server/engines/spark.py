@@ -25,7 +25,7 @@ class SparkEngine(LocalEngine):
                 memory_mb=None,
                 isolation=_isolation(lake, settings),
                 start_seconds=300,
-                stop_seconds=5,  # a new JVM takes fifteen, so it may take a little longer
+                stop_seconds=15,  # as long as a new JVM takes
                 plain_paths=False,
                 reads_lake_only=False,
                 caches=(str(IVY_FOLDER),),

@@ -142,7 +142,7 @@ class Worker:
             self._sessions.forget()
             answer = self._attempt(frame, running, work)
         if isinstance(answer, Failure):
-            while running.stopped.is_set() and self._engine.lingers():
+            while running.stopped.is_set() and self._engine.lingers(call):
                 threading.Event().wait(_LOOK_EVERY)  # in the end the server kills this process for it
             if answer.kind == "lost":
                 if not self._remote:

@@ -15,9 +15,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,7 +30,10 @@ from lakehouse.errors import QueryCancelled
 from lakehouse.settings import load_settings
 from mcp_server.engines import Engine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
-from tests.engines.conftest import ENGINES, write_lake
+from tests.connect_server import ConnectServer
+from tests.engines.conftest import ENGINES, SERVERS, write_lake
+from tests.engines.served import ServedEngine
+from tests.engines.warehouse import WarehouseEngine, make_tables
 
 _ENDLESS = "SELECT sum(id % 7) AS s FROM range(0, 100000000000{})"
 WORK = (
@@ -180,20 +185,36 @@ def _family(engine: Any) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+@contextmanager
+def opened(name: str, folder: Path) -> Iterator[Engine]:
+    """An engine with the tests' lake; those of others' servers with a Spark Connect server of their own."""
+    lake, settings_of = write_lake(folder / "lake"), partial(load_settings, state_dir=folder)
+    with ExitStack() as stack:
+        engine: Engine
+        if name in ENGINES:
+            engine = ENGINES[name](lake, settings_of(engine=name))
+        else:
+            server = ConnectServer(folder)
+            server.start()
+            stack.callback(server.kill)
+            if name == "databricks":
+                make_tables(server, folder / "lake")
+                engine = WarehouseEngine(server, settings_of)
+            else:
+                engine = ServedEngine(server, lake, settings_of)
+        stack.callback(engine.close)
+        engine.start()
+        yield engine
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=1000)
-    parser.add_argument("--engine", choices=list(ENGINES), default="embedded")
+    parser.add_argument("--engine", choices=[*ENGINES, *SERVERS], default="embedded")
     options = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.2f}")
-    with tempfile.TemporaryDirectory() as folder:
-        lake = write_lake(Path(folder) / "lake")
-        engine = ENGINES[options.engine](lake, load_settings(state_dir=folder, engine=options.engine))
-        try:
-            engine.start()
-            _report(engine, options.queries)
-        finally:
-            engine.close()
+    with tempfile.TemporaryDirectory() as folder, opened(options.engine, Path(folder)) as engine:
+        _report(engine, options.queries)
 
 
 def _report_unheard(engine: Any) -> None:
