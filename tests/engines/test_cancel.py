@@ -37,6 +37,9 @@ QUICK = (
     "SELECT word, count(*) AS n FROM many GROUP BY word ORDER BY n LIMIT 1",
 )
 
+DEAF = "SELECT max(levenshtein(repeat(CAST(id AS STRING), 20000), repeat('b', 20000))) FROM range(0, 4, 1, 2)"
+"""One call that takes Java seconds, in which a thread looks for nothing."""
+
 FEW_THREADS = 40
 """Threads more than before that an engine may keep for its next work. One left by each query would be more."""
 
@@ -82,6 +85,22 @@ def test_a_cancel_at_any_moment_of_the_beginning_holds(engine: Engine) -> None:
                 running.result(timeout=60)
 
     assert seconds_until_idle(engine) < 30
+
+
+@pytest.mark.parametrize("engine", ["spark"], indirect=True)
+def test_a_cancelled_query_does_not_wait_for_what_lingers_of_another(engine: Engine) -> None:
+    engine.start()
+    before = cpu_seconds(engine)
+    with ThreadPoolExecutor() as threads:
+        deaf = threads.submit(engine.execute, checked(DEAF), "deaf")
+        wait_for(busy(engine, before))
+        other = threads.submit(engine.execute, checked(endless(engine)), "other")
+        engine.cancel("deaf")
+        engine.cancel("other")
+
+        assert isinstance(other.exception(timeout=60), QueryCancelled)
+        assert not deaf.done()
+        assert isinstance(deaf.exception(timeout=60), QueryCancelled)
 
 
 def test_closing_ends_what_is_at_work(embedded: Callable[..., LocalEngine]) -> None:
