@@ -25,16 +25,19 @@ def rewrite_functions(case: Case, catalog: Catalog) -> Sequence[Edit]:
     """Calls in words that Sail has. Errors: EngineLacks, with what to write instead."""
     for name in case.functions & sail().lacks.keys():
         raise _lacking(name, name)
-    words = any(token.key in {"[", "FILTER"} for token in case.source.tokens) or _counts_distinct(case)
-    if not (words or case.functions & _known()):
+    words = any(token.key in {"[", "FILTER"} for token in case.source.tokens)
+    if not (words or case.functions & _known() or _has_pair(case)):
         return ()
     return written(case, catalog, _written)
 
 
-def _counts_distinct(case: Case) -> bool:
-    """Whether there is a count(DISTINCT …): a plain count is in many a statement, and is never rewritten."""
-    keys = [token.key for token in case.source.tokens]
-    return any(keys[at - 2 : at + 1] == ["COUNT", "(", "DISTINCT"] for at in range(2, len(keys)))
+def _has_pair(case: Case) -> bool:
+    """Whether one of `_PAIRS` begins a call: without it those functions are in many a statement and never rewritten."""
+    keys = case.source.keys
+    return any(
+        bracket == "(" and second in _PAIRS.get(first, ())
+        for first, bracket, second in zip(keys, keys[1:], keys[2:], strict=False)
+    )
 
 
 @functools.cache
@@ -42,7 +45,7 @@ def _known() -> frozenset[str]:
     """Names of functions of which some calls are rewritten or refused."""
     tables = sail()
     keyed = (key.partition("/")[0] for table in (tables.lacks, tables.forms, tables.lengths) for key in table)
-    return frozenset(keyed) | (MAKERS.keys() - {"count"})
+    return frozenset(keyed) | (MAKERS.keys() - {each.lower() for each in _PAIRS})
 
 
 def _lacking(key: str, name: str) -> Exception:
@@ -226,6 +229,12 @@ def _changes_case(node: Expr) -> bool:
 
 
 _CASES: Final = ("lower", "lcase", "upper", "ucase")
+_PAIRS: Final[Mapping[str, frozenset[str]]] = {
+    "COUNT": frozenset({"DISTINCT"}),
+    **dict.fromkeys(map(str.upper, _CASES), frozenset(map(str.upper, _CASES))),
+}
+"""A function and what its brackets have to begin with for it to be written in other words."""
+
 _DATE_UNITS: Final = frozenset({"YEAR", "YYYY", "YY", "QUARTER", "MONTH", "MM", "MON", "WEEK"})
 _TIME_UNITS: Final = frozenset({"DAY", "DD", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
 
