@@ -38,13 +38,13 @@ class SparkBehind:
 
     def run(self, statement: str, most_rows: int | None, tag: str) -> pa.Table:
         """The answer, at most so many rows of it, as a warehouse sends it."""
-        self._has_job.clear()
         self._spark.addTag(tag)
         try:
             rows = self._spark.sql(statement)
             return as_databricks_sends(fetch(rows if most_rows is None else rows.limit(most_rows)), rows.schema)
         finally:
             self._spark.removeTag(tag)
+            self._has_job.clear()  # now, for a cancel may come before the next statement does
 
     def interrupt(self, tag: str, until: threading.Event) -> None:
         """Stop what runs under a tag, again and again, because Spark forgets an interrupt that comes too early.
