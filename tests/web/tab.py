@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.server.processes import until
+
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, Locator
 
@@ -39,9 +41,21 @@ class Tab:
         return [text for text in self._errors if not any(part in text for part in self._foreseen)]
 
     def ask(self, text: str) -> None:
-        """Write into the field that is shown, and send."""
+        """Write into the field that is shown, and send once the page has heard the server."""
+        self.page.locator("#about:not(:empty)").wait_for(state="attached")
         self.field.fill(text)
         self.field.press("Enter")
+
+    @property
+    def token(self) -> str:
+        """Whom the page says it is, once it knows."""
+        until(lambda: self._token is not None, what="somebody whom the server knows")
+        return str(self._token)
+
+    @property
+    def _token(self) -> str | None:
+        found: str | None = self.page.evaluate("localStorage.getItem('imdb-chat-token')")
+        return found
 
     def ask_sql(self, sql: str) -> Locator:
         """Ask in SQL, and give the answer."""

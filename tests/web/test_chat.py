@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_what_the_server_does_not_take_is_told_and_can_be_sent_again(
     pace = threading.Event()
     provider.will(*[Reply(text="One two three.", pace=pace)] * 2, said("Now there is room."))
     expect(tab.page.locator(".example").first).to_be_visible()
-    mine = here.known(tab.page.evaluate("localStorage.getItem('imdb-chat-token')"))
+    mine = here.known(tab.token)
     others = [mine.post(mine.start(), "Wait.").json()["id"] for _ in range(2)]
     tab.ask("How many titles?")
     trouble = tab.page.get_by_role("alert")
@@ -123,6 +124,24 @@ def test_a_reload_goes_on_with_what_is_being_answered(tab: Tab, provider: OpenAi
     tab.page.reload()
     expect(tab.answer()).to_contain_text("There are many titles.")
     expect(tab.page.get_by_role("heading", name="How many titles?")).to_be_visible()
+
+
+def test_what_is_written_before_the_server_is_heard_stays_and_can_be_sent(tab: Tab, provider: OpenAiServer) -> None:
+    held: list[Any] = []
+    about = re.compile(r"/api/?$")
+    tab.page.route(about, lambda route: held.append(route))  # noqa: PLW0108  (playwright marks what it is given)
+    with tab.page.expect_request(about):
+        tab.page.reload()
+    tab.field.fill("How many titles?")
+    tab.field.press("Enter")
+    expect(tab.page.locator("#send")).to_be_disabled()
+    expect(tab.field).to_have_value("How many titles?")
+
+    provider.will(said("There are many titles."))
+    held[0].continue_()
+    expect(tab.page.locator("#send")).to_be_enabled()
+    tab.field.press("Enter")
+    expect(tab.answer()).to_contain_text("There are many titles.")
 
 
 def test_a_server_that_is_away_is_waited_for_and_it_is_said(tab: Tab, provider: OpenAiServer) -> None:

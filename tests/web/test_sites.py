@@ -53,7 +53,7 @@ def test_an_answer_that_was_interrupted_says_so_and_can_be_asked_for_again(
         before.end()
     with site(lake, state, provider, **ROOM) as after:
         tab = tabs(after.url)
-        expect(tab.page.locator(".example").first).to_be_visible()
+        assert tab.token  # it is somebody by then, and will not become another one
         tab.page.evaluate("(token) => localStorage.setItem('imdb-chat-token', token)", visitor.token)
         tab.page.goto(f"{after.url}/#c/{conversation}")
         tab.page.reload()

@@ -14,6 +14,7 @@ export class Composer {
   #left = byId("left");
   #busy = false;
   #hasModel = true;
+  #served = false; // until the server is heard there is nobody to send to; what is written stays
 
   /** `send` is given {kind, text}; `cancel` nothing. */
   constructor({ send, cancel }) {
@@ -31,11 +32,13 @@ export class Composer {
 
   /** What the server can do. */
   serve(about) {
+    this.#served = true;
     this.#hasModel = about.model !== null;
     this.#fields.question.maxLength = about.question_chars;
     this.#fields.question.disabled = !this.#hasModel;
     byId("no-model").hidden = this.#hasModel;
     this.choose(this.#hasModel ? "question" : "sql");
+    this.#changed();
   }
 
   set busy(busy) {
@@ -83,7 +86,7 @@ export class Composer {
 
   #submit(send) {
     const text = this.#field.value.trim();
-    if (!text || this.#busy || this.#field.disabled) return;
+    if (!text || this.#busy || !this.#served || this.#field.disabled) return;
     this.#field.value = "";
     this.#changed();
     send({ kind: this.#kind, text });
@@ -91,7 +94,7 @@ export class Composer {
 
   #changed() {
     const field = this.#field;
-    this.#send.disabled = this.#busy || field.disabled || !field.value.trim();
+    this.#send.disabled = this.#busy || !this.#served || field.disabled || !field.value.trim();
     const left = field.maxLength - field.value.length;
     this.#left.textContent = left < field.maxLength * (1 - NEAR_THE_END) ? `${whole(left)} characters left` : "";
   }
