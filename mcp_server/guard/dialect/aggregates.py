@@ -107,13 +107,12 @@ def counted_together(node: Expr, write: Writing) -> str | None:
     kinds = [write.types.of(part) for part in node.parts]
     if not all(kind in _PLAIN_TEXTS or isinstance(kind, Decimal) for kind in kinds):
         return None
-    pieces: list[str] = []
-    for part, kind in zip(node.parts, kinds, strict=True):
-        value = write.text(part)
-        # How long a text is tells where the next value begins; nothing else has a blank in it.
-        pieces += (
-            [f"CAST(length({value}) AS STRING)", "' '", value] if kind == "string" else [f"CAST({value} AS STRING)"]
-        )
-        pieces.append("' '")
+    values = map(write.text, node.parts)
+    # How long a text is tells where the next value begins; nothing else has a blank in it.
+    pieces = [
+        f"CAST(length({value}) AS STRING), ' ', {value}" if kind == "string" else f"CAST({value} AS STRING)"
+        for value, kind in zip(values, kinds, strict=True)
+    ]
     rest = " ".join(write.text(each) for each in node.rest if each.kind != "distinct")
-    return f"count(DISTINCT concat({', '.join(pieces[:-1])})) {rest}".rstrip()
+    together = ", ' ', ".join(pieces)
+    return f"count(DISTINCT concat({together})) {rest}".rstrip()

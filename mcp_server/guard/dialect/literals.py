@@ -70,10 +70,10 @@ def said(tokens: Sequence[Token]) -> str:
 
 
 def _meaning(match: re.Match[str]) -> str:
-    said = match[1]
-    if len(said) > 1:
-        return chr(int(said[1:], 16)) if said[0] in "uU" else chr(int(said, 8))
-    return _MEANINGS.get(said, said)
+    escaped = match[1]
+    if len(escaped) > 1:
+        return chr(int(escaped[1:], 16)) if escaped[0] in "uU" else chr(int(escaped, 8))
+    return _MEANINGS.get(escaped, escaped)
 
 
 def literal(value: str) -> str:

@@ -38,7 +38,6 @@ export class Composer {
     this.#fields.question.disabled = !this.#hasModel;
     byId("no-model").hidden = this.#hasModel;
     this.choose(this.#hasModel ? "question" : "sql");
-    this.#changed();
   }
 
   set busy(busy) {
