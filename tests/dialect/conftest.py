@@ -71,6 +71,18 @@ def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return Lake.parse(str(folder / "lake"))
 
 
+def _values(column: Any) -> list[Any]:
+    """The cells of a column; dates and texts that Python has none of as the numbers and bytes that they are."""
+    import pyarrow as pa
+
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, UnicodeDecodeError):
+        plain = {pa.date32(): pa.int32(), pa.string(): pa.binary()}.get(column.type, pa.int64())
+        values = column.cast(plain).to_pylist()
+    return values
+
+
 def asker(kind: str, lake: Lake, state: Path) -> Iterator[Ask]:
     """Checks a statement for an engine as the server does, third reading included, and runs it."""
     settings = load_settings(engine=kind, state_dir=state, max_rows=MAX_ROWS)
@@ -89,7 +101,7 @@ def asker(kind: str, lake: Lake, state: Path) -> Iterator[Ask]:
         assert isinstance(checked, CheckedQuery)
         found = engine.execute(checked, query_id)
         columns = zip(found.table.column_names, found.types, strict=True)
-        rows = zip(*(column.to_pylist() for column in found.table.columns), strict=True)
+        rows = zip(*map(_values, found.table.columns), strict=True)
         return Answer(tuple(columns), tuple(rows), checked.caveats)
 
     yield ask

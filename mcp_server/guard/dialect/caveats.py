@@ -31,7 +31,7 @@ def caveats(case: Case, catalog: Catalog) -> tuple[str, ...]:
     found += [says.format(name=", ".join(names)) for says, names in called if names]
     if (
         may_grow(case)
-        or case.functions & {*_WRITERS, *_TEXTS, "cast"}
+        or case.functions & {*_WRITERS, *_TEXTS, *_WITHIN, "cast", "conv"}
         or any(t.key == "||" for t in case.source.tokens)
     ):
         write = Writing(case, catalog, lambda _, __: None)
@@ -45,6 +45,8 @@ def _nans(case: Case) -> Iterator[str]:
     written = any(token.kind is Kind.STRING and token.text[1:-1].lower() == "nan" for token in case.source.tokens)
     if written and keys & {"DISTINCT", "GROUP", "UNION", "INTERSECT", "EXCEPT"}:
         yield "NaNs are one value to Spark's DISTINCT, GROUP BY and set operations, and as many as there are here."
+    if written and case.functions & _QUANTILES:
+        yield "NaN is the largest of all to Spark's median and percentiles, and makes them NaN, or another one, here."
 
 
 def _of(node: Expr, write: Writing) -> Iterator[str]:
@@ -58,8 +60,21 @@ def _of(node: Expr, write: Writing) -> Iterator[str]:
         yield f"{node.word} may write doubles, decimals and times otherwise than Spark: 100000000.0 for 1.0E8."
     elif _makes_text(node) and None in kinds:
         yield f"{what}: doubles from ten million on may be written otherwise than by Spark: 100000000.0 for 1.0E8."
+    elif node.word in _WITHIN and any(part.kind != "number" for part in _places(node)):
+        yield f"{what}: a place or a number outside of what there is gives NULL or less here, where Spark fails."
+    elif node.word == "conv" and node.parts[0].kind not in {"number", "string"}:
+        yield f"{what}: what is below zero, or is no number, is answered otherwise than by Spark."
 
 
+def _places(node: Expr) -> tuple[Expr, ...]:
+    first, end = _WITHIN[node.word]
+    return node.parts[first:end]
+
+
+_WITHIN: Final = {"elt": (0, 1), "slice": (1, 3)}
+"""Functions that Spark lets fail for some numbers, and which of their arguments those are."""
+
+_QUANTILES: Final = frozenset({"median", "percentile", "percentile_cont", "percentile_disc", "percentile_approx"})
 _WRITERS: Final = frozenset({"to_json", "to_csv"})
 _TEXTS: Final = frozenset({"concat", "concat_ws"})
 _SAFE: Final = frozenset(
@@ -69,7 +84,7 @@ _SAFE: Final = frozenset(
 
 def _makes_text(node: Expr) -> bool:
     return (
-        (node.kind == "cast" and node.word == "STRING")
+        (node.kind == "cast" and node.word in {"STRING", "ARRAY<STRING>"})
         or node.word == "||"
         or (node.kind == "call" and node.word in _TEXTS)
     )

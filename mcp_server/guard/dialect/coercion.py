@@ -6,14 +6,16 @@ anything else that. What Spark refuses, a number as a condition for one, Sail an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.collections import fields_of, is_nested
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.inference import results
+from mcp_server.guard.dialect.literals import literal
 from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, common
 from mcp_server.guard.dialect.writing import Rule, Writing, written
 from mcp_server.guard.functions import functions
@@ -58,19 +60,29 @@ def _own(node: Expr) -> Iterator[Expr]:
 
 
 def _no_bits(node: Expr, write: Writing) -> str | None:
-    if any(_has_fraction(write.types.of(part)) for part in node.parts):
+    kinds = [write.types.of(part) for part in node.parts]
+    if any(kind in FRACTIONS if node.word == "div" else _has_fraction(kind) for kind in kinds):
         raise lacking(f"{node.word} of a fraction", "it as Spark does, which refuses it", "Cast to BIGINT.")
     return None
 
 
 def _of_decimals(node: Expr, write: Writing) -> str | None:
-    if any(isinstance(write.types.of(part), Decimal) for part in node.parts):
-        raise lacking(node.word, "it of decimals as Spark does", "Write ((x % y) + y) % y.")
+    kinds = [write.types.of(part) for part in node.parts]
+    divisor = node.parts[-1]
+    by_zero = divisor.kind != "number" or not write.sent(divisor).strip("-0. DdFf")
+    if (by_zero and not {*kinds}.isdisjoint(FRACTIONS)) or any(isinstance(kind, Decimal) for kind in kinds):
+        raise lacking(node.word, "it of decimals, or by what may be zero, as Spark does", "Write ((x % y) + y) % y.")
     return None
 
 
 def _has_fraction(kind: Type | None) -> bool:
     return kind in FRACTIONS or isinstance(kind, Decimal)
+
+
+def _is_mixed(kinds: Collection[Type | None]) -> bool:
+    """Whether a double is what these numbers become, and is not what Sail makes of them."""
+    others = any(isinstance(kind, Decimal) for kind in kinds)
+    return (others and not {*kinds}.isdisjoint(FRACTIONS)) or ("float" in kinds and not {*kinds}.isdisjoint(INTEGERS))
 
 
 def _is_number(kind: Type | None) -> bool:
@@ -80,19 +92,24 @@ def _is_number(kind: Type | None) -> bool:
 def _binary(node: Expr, write: Writing) -> str | None:
     if node.word in _COMPARED:
         return _together(node, write, node.parts)
-    if node.word in _BITS:
+    if node.word in _BITS or node.word == "div":
         return _no_bits(node, write)
     if node.word not in _ARITHMETIC:
         return None
     kinds = [write.types.of(part) for part in node.parts]
+    if "float" in kinds and _is_mixed(kinds):
+        return _cast(node, write, node.parts, "double")
     if "string" not in kinds or not any(map(_is_number, kinds)):
         return None
-    return _cast(node, write, node.parts, "double" if node.word == "/" else common(kinds))
+    return _cast(node, write, node.parts, common(kinds))
 
 
 def _together(node: Expr, write: Writing, parts: Sequence[Expr]) -> str | None:
     """Operands that are compared with each other."""
     kinds = [write.types.of(part) for part in parts]
+    if _is_mixed(kinds):
+        numbers = [part for part in parts if _is_number(write.types.of(part))]
+        return _cast(node, write, numbers, "double") if None not in kinds else None
     if None in kinds or "string" not in kinds or set(kinds) <= {"string", "void"}:
         return None
     target = common(kinds)
@@ -133,7 +150,7 @@ def _chosen(node: Expr, write: Writing) -> str | None:
     if any(_is_number(write.types.of(test)) for test in tests):
         raise lacking("a number as a condition", "it as Spark does, which refuses it", "Write x <> 0.")
     kinds = {write.types.of(part) for part in given} - {"void"}
-    if not kinds & {"string", "timestamp"} or len(kinds) < 2 or None in kinds:
+    if not (_is_mixed(kinds) or kinds & {"string", "timestamp"}) or len(kinds) < 2 or None in kinds:
         return None
     return _cast(node, write, given, common(list(kinds)))
 
@@ -146,7 +163,7 @@ def _of_one_type(node: Expr, write: Writing) -> str | None:
     kinds = {write.types.of(part) for part in node.parts} - {"void"}
     if "string" in kinds and any(map(_is_number, kinds)):
         raise lacking(node.word, "text beside numbers as Spark does, which refuses it", "Cast to one type.")
-    return None
+    return _cast(node, write, node.parts, "double") if _is_mixed(kinds) and None not in kinds else None
 
 
 def _number(node: Expr, write: Writing) -> str | None:
@@ -171,6 +188,54 @@ def _alone(node: Expr, _: Writing) -> str | None:
             f"{node.word}(DISTINCT) OVER", "it as Spark does, which refuses it", "Write size(collect_set(x) OVER w)."
         )
     return None
+
+
+def _outermost(node: Expr, write: Writing) -> str | None:
+    """The largest or smallest struct: a null in it is less than anything to Spark, and more to Sail."""
+    kind = write.types.of(node.parts[0]) if len(node.parts) == 1 else None
+    if not is_nested(kind):
+        return _alone(node, write)
+    fields = fields_of(node.parts[0], write)
+    if not fields or any(is_nested(write.types.of(value)) for _, value in fields):
+        raise lacking(f"{node.word} of this {kind}", "it as Spark does, with nulls in it", "Take max(struct(x, y)).")
+    if fields[0][0].startswith(_KNOWN):
+        return None
+    rest = " ".join(write.text(each) for each in node.rest)
+    found = f"array({node.word}({_ordered(fields, write, node.first)}) {rest})"
+    is_array = node.parts[0].word == "array"
+    values = ", ".join(
+        ("" if is_array else f"{literal(name)}, ") + f"top_.value{at}_{node.first}"
+        for at, (name, _) in enumerate(fields)
+    )
+    made = f"{'array' if is_array else 'named_struct'}({values})"
+    return f"element_at(transform({found}, top_ -> if(top_ IS NULL, NULL, {made})), 1)"
+
+
+def _ordered(fields: Sequence[tuple[str, Expr]], write: Writing, key: int) -> str:
+    """A struct that Sail puts in Spark's order. `key` tells it from others, which Sail takes for one by their names."""
+    pairs = (
+        f"{write.text(value)} IS NOT NULL AS {_KNOWN}{at}_{key}, {write.text(value)} AS value{at}_{key}"
+        for at, (_, value) in enumerate(fields)
+    )
+    return f"struct({', '.join(pairs)})"
+
+
+def _by(node: Expr, write: Writing) -> str | None:
+    """max_by and min_by with a struct to order by."""
+    by = node.parts[1] if len(node.parts) == 2 else node
+    kind = write.types.of(by)
+    if by is node or not is_nested(kind):
+        return None
+    fields = fields_of(by, write)
+    if fields and fields[0][0].startswith(_KNOWN):
+        return None
+    if not fields or any(is_nested(write.types.of(value)) for _, value in fields):
+        raise lacking(f"{node.word} of this {kind}", "it as Spark does, with nulls in it", "Order by struct(x, y).")
+    return write.kept(node, lambda part: _ordered(fields, write, by.first) if part is by else None)
+
+
+_KNOWN: Final = "known_"
+"""What the name of a field begins with that tells whether the next one is known."""
 
 
 def _days(node: Expr, write: Writing) -> str | None:
@@ -201,6 +266,10 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     **{("call", name): _of_one_type for name in ("greatest", "least")},
     **{("call", name): _number for name in _RECKONING},
     **{("call", name): _tried for name in _TRIED},
-    **{("call", name): _alone for name in ("count", "min", "max")},
+    ("call", "count"): _alone,
+    ("call", "max"): _outermost,
+    ("call", "min"): _outermost,
+    ("call", "max_by"): _by,
+    ("call", "min_by"): _by,
     **{("call", name): _days for name in ("date_add", "date_sub", "dateadd")},
 }

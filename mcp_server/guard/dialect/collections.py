@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mcp_server.guard.dialect.edits import lacking
 from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.literals import said
 from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, element
 from mcp_server.guard.dialect.writing import Writing
 
@@ -24,14 +25,60 @@ def indexed(node: Expr, write: Writing) -> str | None:
 
 
 def contains(node: Expr, write: Writing) -> str | None:
-    """array_contains is null, and not false, where a null may be what is looked for. Columns here hold no nulls."""
-    if len(node.parts) != 2 or node.parts[0].kind == "name":
+    """array_contains is null, and not false, where a null may be what is looked for.
+
+    Arrays in a table's columns hold no nulls.
+    """
+    if len(node.parts) != 2:
         return None
-    base = node.parts[0]
+    base, wanted = node.parts
     written_out = base.word == "array" and all(part.kind in {"string", "number"} for part in base.parts)
-    if base.kind == "call" and (written_out or base.word in _NO_NULLS):
+    has_nulls = (base.kind != "name" or not write.reads_tables) and not (
+        base.kind == "call" and (written_out or base.word in _NO_NULLS)
+    )
+    if not has_nulls and wanted.kind in {"string", "number"}:
         return None
-    return f"exists({write.text(base)}, item_ -> item_ = {write.text(node.parts[1])})"
+    found = f"exists({write.text(base)}, item_ -> item_ = {write.text(wanted)})"
+    return found if wanted.kind in {"string", "number"} else f"if({write.text(wanted)} IS NULL, NULL, {found})"
+
+
+def fields_of(node: Expr, write: Writing) -> list[tuple[str, Expr]]:
+    """Names and values of a struct, or an array, that is written out; nothing for any other."""
+    if node.kind != "call" or any(part.kind == "star" for part in node.parts):
+        return []
+    if node.word == "named_struct":
+        pairs = zip(node.parts[::2], node.parts[1::2], strict=False)
+        return [(said(write.source.tokens[name.first : name.end]), value) for name, value in pairs]
+    if node.word not in {"struct", "array"}:
+        return []
+    names = [part.word.rpartition(".")[2] if part.kind in {"name", "alias"} else "" for part in node.parts]
+    values = [part.parts[0] if part.kind == "alias" else part for part in node.parts]
+    return [(name or f"col{at}", value) for at, (name, value) in enumerate(zip(names, values, strict=True), start=1)]
+
+
+def is_nested(kind: Type | None) -> bool:
+    """Whether values of a type hold others, of which one may be null: the least of all to Spark, and more to Sail."""
+    return kind in {"struct", "map", "any"} or element(kind) is not None
+
+
+def extreme(node: Expr, write: Writing) -> str | None:
+    """array_max and array_min of nested values, which sort_array puts in Spark's order."""
+    if len(node.parts) != 1 or not is_nested(element(write.types.of(node.parts[0]))):
+        return None
+    upward = "true" if node.word == "array_min" else "false"
+    return f"get(sort_array({_known(node.parts[0], write)}, {upward}), 0)"
+
+
+def sort(node: Expr, write: Writing) -> str | None:
+    """array_sort of nested values; its nulls come last."""
+    if len(node.parts) != 1 or not is_nested(element(write.types.of(node.parts[0]))):
+        return None
+    nulls = f"filter({write.text(node.parts[0])}, each_ -> each_ IS NULL)"
+    return f"concat(sort_array({_known(node.parts[0], write)}), {nulls})"
+
+
+def _known(array: Expr, write: Writing) -> str:
+    return f"filter({write.text(array)}, each_ -> each_ IS NOT NULL)"
 
 
 def explode(node: Expr, write: Writing) -> str | None:

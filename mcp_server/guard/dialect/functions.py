@@ -15,7 +15,7 @@ from mcp_server.guard.dialect import aggregates, collections
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.sail import Form, sail
-from mcp_server.guard.dialect.types import FRACTIONS, Decimal
+from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal
 from mcp_server.guard.dialect.writing import Writing, written
 
 Maker = Callable[[Expr, Writing], str | None]
@@ -74,15 +74,25 @@ def _written(node: Expr, write: Writing) -> str | None:
 
 def _formed(node: Expr, write: Writing, form: Form) -> str | None:
     """The call in the words of a form, unless it is what the form has written."""
-    for which, kind in form.casts.items():
-        cast = write.parent(node) if which == "call" else node.parts[int(which)]
-        if cast is not None and cast.kind == "cast" and cast.word == kind.upper():
-            return None
     if node.has("distinct") is not None:
         return None
-    if "{call}" in form.text:
-        return form.text.format(call=write.kept(node))
+    if form.keeps_call:
+        text = form.text.format(*map(write.text, node.parts), call=write.kept(node))
+        return None if _stands(text, node, write) else text
+    for which, kind in form.casts.items():
+        if (node.parts[which].kind, node.parts[which].word) == ("cast", kind.upper()):
+            return None
     return " ".join([form.text.format(*map(write.text, node.parts)), *map(write.text, node.rest)])
+
+
+def _stands(text: str, node: Expr, write: Writing) -> bool:
+    """Whether these words for a node stand around it already."""
+    above: Expr | None = node
+    while above is not None and len(write.sent(above)) <= len(text):
+        if "".join(write.sent(above).split()) == "".join(text.split()):
+            return True
+        above = write.parent(above)
+    return False
 
 
 def _fields(node: Expr, write: Writing) -> str | None:
@@ -160,17 +170,27 @@ def _letter(node: Expr, write: Writing) -> str | None:
 
 
 def _repeated(node: Expr, write: Writing) -> str | None:
-    """A number of times below zero is none in Spark, and an error in Sail. It is written out: the guard asks for it."""
-    if len(node.parts) != 2 or (node.parts[1].kind, node.parts[1].word) != ("number", "-"):
+    """A number of times, or a length, below zero is none in Spark, and an error in Sail."""
+    if len(node.parts) < 2 or (node.parts[1].kind, node.parts[1].word) != ("number", "-"):
         return None
     return write.kept(node, lambda part: "0" if part is node.parts[1] else None)
 
 
 def _cut_out(node: Expr, write: Writing) -> str | None:
-    """A number of letters below zero is none in Spark, and an error in Sail."""
-    if len(node.parts) != 3 or node.parts[-1].word == "if":
+    """A place that is null gives null; a number of letters below zero is none in Spark, and an error in Sail."""
+    if len(node.parts) < 2 or node.parts[-1].word == "if":
         return None
-    text, first, last = node.parts
+    text, first, *last = node.parts
+    counted = _counted(text, first, last[0], write) if last else None
+    if first.kind == "number":
+        return counted
+    call = counted or write.kept(node)
+    whole = f"if({write.text(first)} IS NULL, NULL, {call})"
+    return None if _stands(whole, node, write) else whole
+
+
+def _counted(text: Expr, first: Expr, last: Expr, write: Writing) -> str | None:
+    """substring with a number of letters that is not below zero."""
     count = write.text(last)
     if _may_be_negative(first):
         # What is counted from the end, and begins before the text does, ends where it would all the same.
@@ -178,7 +198,27 @@ def _cut_out(node: Expr, write: Writing) -> str | None:
         count = f"(if({start} < 0, {start}, 0) + {count})"
     elif not _may_be_negative(last):
         return None
-    return write.kept(node, lambda part: f"if({count} < 0, 0, {count})" if part is last else None)
+    return f"substring({write.text(text)}, {write.text(first)}, if({count} < 0, 0, {count}))"
+
+
+def _overlaid(node: Expr, write: Writing) -> str | None:
+    """A number of letters below zero is as many as are put in."""
+    if len(node.parts) != 4 or node.parts[3].word == "if" or not _may_be_negative(node.parts[3]):
+        return None
+    put, count = write.text(node.parts[1]), write.text(node.parts[3])
+    return write.kept(node, lambda part: f"if({count} < 0, length({put}), {count})" if part is node.parts[3] else None)
+
+
+def _shifted(node: Expr, write: Writing) -> str | None:
+    """Java shifts by what is left of the number of places after 32, or 64 for a BIGINT, and by none not at all."""
+    if len(node.parts) != 2 or node.parts[1].word == "&":
+        return None
+    kind, places = write.types.of(node.parts[0]), write.types.text(node.parts[1])
+    most = 63 if kind == "bigint" else 31
+    if places and 0 < int(places) <= most:
+        return None
+    value, left = write.text(node.parts[0]), f"({write.text(node.parts[1])}) & {most}"
+    return f"if({left} = 0, {value}, shiftrightunsigned({value}, if({left} = 0, 1, {left}) & {most}))"
 
 
 def _may_be_negative(node: Expr) -> bool:
@@ -189,6 +229,8 @@ def _factorial(node: Expr, write: Writing) -> str | None:
     if len(node.parts) != 1 or node.parts[0].word == "if":
         return None
     number = write.text(node.parts[0])
+    if write.types.of(node.parts[0]) == "bigint":
+        number = f"CAST({number} AS INT)"
     return f"factorial(if({number} BETWEEN 0 AND 20, {number}, NULL))"
 
 
@@ -204,6 +246,58 @@ def _truncated(node: Expr, write: Writing) -> str | None:
     return f"CAST(NULL AS {'DATE' if of_date else 'TIMESTAMP'})"
 
 
+def _apart(node: Expr, write: Writing) -> str | None:
+    """Whole units between two times, as Java counts them; Sail counts midnights, and begun units below zero.
+
+    Months are those of `LocalDateTime.until`: the later date counts only if its time of day is reached.
+    """
+    unit = write.sent(node.parts[0]).strip("'\"").upper() if len(node.parts) == 3 else ""
+    first, last = (
+        write.text(part) if write.types.of(part) == "timestamp" else f"CAST({write.text(part)} AS TIMESTAMP)"
+        for part in node.parts[-2:]
+    )
+    if unit in _MICROSECONDS:
+        return f"((unix_micros({last}) - unix_micros({first})) DIV {_MICROSECONDS[unit]})"
+    if unit not in _MONTHS:
+        return None
+    reached = (
+        f"CAST(timestamp_micros(unix_micros({last}) - unix_micros({first}) % {_DAY} "
+        f"+ if({last} < {first}, {_DAY - 1}, 0)) AS DATE)"
+    )
+    places = [f"((year({day}) * 12 + month({day})) * 32 + day({day}))" for day in (reached, f"CAST({first} AS DATE)")]
+    return f"(({places[0]} - {places[1]}) DIV {32 * _MONTHS[unit]})"
+
+
+def _encoded(node: Expr, write: Writing) -> str | None:
+    charset = write.sent(node.parts[1]).strip("'\"").lower() if len(node.parts) == 2 else ""
+    if charset not in {"utf-8", "us-ascii", "iso-8859-1", "utf-16be", "utf-16le"}:
+        raise lacking("encode", "this character set as Spark does", "Write encode(s, 'UTF-8') or 'UTF-16BE'.")
+    return None
+
+
+def _to_bytes(node: Expr, write: Writing) -> str | None:
+    """Malformed text, which Sail takes for something all the same."""
+    asked = write.sent(node.parts[1]).strip("'\"").lower() if len(node.parts) == 2 else "hex"
+    if asked not in ({"utf-8", "utf8"} if node.word == "to_binary" else {"utf-8", "utf8", "hex"}):
+        raise lacking(
+            node.word, f"the format {asked} as Spark does", "Write unhex(s), unbase64(s) or CAST(s AS BINARY)."
+        )
+    return None
+
+
+def _to_json(node: Expr, write: Writing) -> str | None:
+    kind = write.types.of(node.parts[0]) if node.parts else None
+    if isinstance(kind, Decimal) or kind in _NO_JSON:
+        raise lacking("to_json", f"it of {kind} as Spark does, which refuses it", "Write to_json(struct(x)).")
+    return None
+
+
+def _of_times(node: Expr, write: Writing) -> str | None:
+    if node.parts and write.types.of(node.parts[0]) == "date":
+        raise lacking(node.word, "it of a date as Spark does, which refuses it", "Write CAST(d AS TIMESTAMP).")
+    return None
+
+
 def _try_divide(node: Expr, write: Writing) -> str | None:
     """Of numbers with a fraction, which Sail's own does not take."""
     kinds = [write.types.of(part) for part in node.parts]
@@ -217,8 +311,8 @@ def _try_divide(node: Expr, write: Writing) -> str | None:
 def _cased(node: Expr, write: Writing) -> str | None:
     """lower(upper(x)) is lower(x) to Spark's optimizer, which leaves an ß alone that upper(x) makes SS of."""
     inner = node.parts[0] if len(node.parts) == 1 else node
-    if not _changes_case(inner) or not any(each.kind == "name" for each in inner.walk()):
-        return None  # what is constant is reckoned before it is simplified
+    if not write.reads_tables or not _changes_case(inner) or not any(each.kind == "name" for each in inner.walk()):
+        return None  # constants and VALUES are reckoned before anything is simplified
     while _changes_case(inner):
         inner = inner.parts[0]
     return f"{node.word}({write.text(inner)})"
@@ -235,6 +329,21 @@ _PAIRS: Final[Mapping[str, frozenset[str]]] = {
 }
 """A function and what its brackets have to begin with for it to be written in other words."""
 
+_DAY: Final = 86_400_000_000
+_MICROSECONDS: Final = {
+    "MICROSECOND": 1,
+    "MILLISECOND": 1_000,
+    "SECOND": 1_000_000,
+    "MINUTE": 60_000_000,
+    "HOUR": 3_600_000_000,
+    "DAY": _DAY,
+    "WEEK": 7 * _DAY,
+}
+_MONTHS: Final = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
+"""Units between times, and how long they are."""
+
+_NO_JSON: Final = frozenset({*INTEGERS, *FRACTIONS, "boolean", "date", "timestamp", "string", "binary"})
+
 _DATE_UNITS: Final = frozenset({"YEAR", "YYYY", "YY", "QUARTER", "MONTH", "MM", "MON", "WEEK"})
 _TIME_UNITS: Final = frozenset({"DAY", "DD", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
 
@@ -242,15 +351,20 @@ MAKERS: Final[Mapping[str, Maker]] = {
     **dict.fromkeys(_CASES, _cased),
     "approx_percentile": aggregates.quantile,
     "array_contains": collections.contains,
+    "array_max": collections.extreme,
+    "array_min": collections.extreme,
+    "array_sort": collections.sort,
     "char": _letter,
     "chr": _letter,
     "conv": _base,
     "count": aggregates.counted_together,
     "date_format": _date_pattern,
+    **dict.fromkeys(("date_diff", "datediff", "timediff", "timestampdiff"), _apart),
     "date_trunc": _truncated,
     "date_part": _fields,
     "datepart": _fields,
     "decode": _decode,
+    "encode": _encoded,
     "explode": collections.explode,
     "explode_outer": collections.explode,
     "extract": _fields,
@@ -258,22 +372,30 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "get_json_object": _json_path,
     "isnan": _is_nan,
     "listagg": aggregates.joined,
+    "lpad": _repeated,
     "mod": _left_over,
+    "overlay": _overlaid,
     "percentile_approx": aggregates.quantile,
     "percentile_cont": aggregates.quantiles,
     "percentile_disc": aggregates.quantiles,
     "posexplode": collections.posexplode,
     "posexplode_outer": collections.posexplode,
     "repeat": _repeated,
+    "rpad": _repeated,
+    "shiftrightunsigned": _shifted,
     "split": collections.split,
     "string_agg": aggregates.joined,
     "substr": _cut_out,
     "substring": _cut_out,
+    "to_binary": _to_bytes,
+    "to_json": _to_json,
     "transform_keys": collections.transform_map,
     "transform_values": collections.transform_map,
     "trunc": _truncated,
     "try_divide": _try_divide,
+    "try_to_binary": _to_bytes,
     "try_variant_get": _variant_text,
+    **dict.fromkeys(("unix_micros", "unix_millis", "unix_seconds"), _of_times),
     "variant_get": _variant_text,
     "zip_with": collections.zip_with,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from mcp_server.guard.case import Case
@@ -97,6 +98,11 @@ def _is_named(node: Expr, name: str) -> bool:
     return node.kind == "name" and node.word.rpartition(".")[2] == name
 
 
+def _depths(case: Case) -> list[int]:
+    """In how many brackets each token stands."""
+    return list(accumulate((token.key == "(") - (token.key == ")") for token in case.source.tokens))
+
+
 class Types:
     """The types of a statement's expressions. A name that stands for two things of different types has none."""
 
@@ -112,8 +118,12 @@ class Types:
             for column in catalog.by_name[table.lower()].columns:
                 self._columns.setdefault(column.name.lower(), set()).add(named(column.type))
         self.bound = bound(expressions(case))
+        depths = _depths(case)
         for name, node in names_given(case):
-            self._aliases.setdefault(name, []).append(node)
+            # What the statement itself selects is not meant by the parts of it that are called so.
+            own = node is not None and not depths[node.first] and any(_is_named(each, name) for each in node.walk())
+            if not own:
+                self._aliases.setdefault(name, []).append(node)
 
     def bind(self, node: Expr) -> Expr:
         """A node that was read apart from the roots, the parameters of its lambdas known."""

@@ -119,6 +119,7 @@ def _is_alike(node: Expr) -> bool:
         names = sail().names
         named_so = names.keys() & {node.word, f"{node.word}/{len(node.parts)}"}
         extract = node.word in {"extract", "position", "overlay"}
+        named_so |= sail().patterns.keys() & {node.word}  # patterns are rewritten
         return not node.rest and not named_so and not extract and functions().allowed.get(node.word) != "generator"
     return (
         (node.kind in _SAME_WORDS and node.word != "-")
@@ -132,6 +133,12 @@ def name_of(node: Expr, source: Source) -> str | None:
     """What Spark calls the column of an expression, None where that is not known."""
     if node.kind == "cast" and node.parts[0].kind == "path" and node.parts[0].word[-1] != "]":
         return node.parts[0].word.rpartition(".")[2]  # parse_json(j):a.b::int is b
+    if (
+        node.word == "from_json"
+        and len(node.parts) > 1
+        and source.tokens[node.parts[1].first].text[1:4].lower() == "map"
+    ):
+        return "entries"
     if node.kind in {"cast", "try_cast"} and node.parts[0].kind == "name":
         node = node.parts[0]  # a column that is cast keeps its name
     try:
@@ -304,6 +311,9 @@ class _Namer:
         ]
         return " ".join(["CASE", *pieces, "END"])
 
+    def field(self, node: Expr) -> str:
+        return f"{self.of(node.parts[0])}.{self.source.tokens[node.end - 1].name}"
+
     def index(self, node: Expr) -> str:
         if node.parts[1].kind == "string":
             raise Unnamed  # m['k'] of a map is m[k], of a struct m.k
@@ -388,6 +398,7 @@ class _Namer:
         "alias": alias,
         "tuple": structure,
         "index": index,
+        "field": field,
         "lambda": function,
         "query": scalar,
         "exists": exists,

@@ -17,18 +17,37 @@ from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.inference import results
 from mcp_server.guard.dialect.texts import RAW
-from mcp_server.guard.dialect.types import INTEGERS, MAX_PRECISION, Decimal, bounded, named, rounded
+from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, MAX_PRECISION, Decimal, bounded, named, rounded
 from mcp_server.guard.dialect.writing import Rule, Writing, written
 from mcp_server.guard.source import Source
 from mcp_server.guard.words import STAR_NEXT
+
+_STEPPED = Decimal(30, 15)
+"""What Spark takes a double for where it wants a decimal (`DecimalType.DoubleDecimal`)."""
 
 EXACT = Decimal(MAX_PRECISION, 18)
 """Digits enough for a double as it is written out: rounding those is what Spark does (`BigDecimal(x).setScale(n,
 HALF_UP)`), where Sail multiplies by 10 to the n and meets 28.499999999999996. Casting the double itself to a decimal
 multiplies too, so it goes by way of its text."""
 
-_CALLS = frozenset({"nullif", "round", "bround", "rint", "avg", "mean", "format_string", "printf", "if"})
-_KEYS = frozenset({"/", "-", "+", "%", "CASE"})
+_CALLS = frozenset(
+    {
+        "nullif",
+        "round",
+        "bround",
+        "rint",
+        "avg",
+        "mean",
+        "format_string",
+        "printf",
+        "if",
+        "format_number",
+        "ceil",
+        "ceiling",
+        "floor",
+    }
+)
+_KEYS = frozenset({"/", "-", "+", "%", "CASE", "CAST", "TRY_CAST", "::"})
 _NUMBERS = frozenset({*INTEGERS, "float", "double"})
 _PLACEHOLDER = re.compile(r"%(?:(\d+)\$)?[-#+ 0,(]*\d*(?:\.(\d+))?([a-zA-Z%])")
 
@@ -50,7 +69,42 @@ def _reckons(source: Source, index: int) -> bool:
     return key in _KEYS or (key == "*" and source.key(index - 1) not in STAR_NEXT)
 
 
+def _read(node: Expr, write: Writing) -> str | None:
+    """try_cast of a text to a decimal; Sail takes none with an exponent, such as 1e3."""
+    inner, parent = node.parts[0], write.parent(node)
+    has_exponent = f"{write.text(inner)} RLIKE '[eE]'"
+    if write.types.of(inner) != "string" or (parent is not None and write.sent(parent.parts[0]) == has_exponent):
+        return None
+    return f"if({has_exponent}, try_cast(try_cast({write.text(inner)} AS DOUBLE) AS {node.word}), {write.kept(node)})"
+
+
+def _as_decimal(node: Expr, write: Writing) -> str | None:
+    kind, inner = write.types.of(node.parts[0]), write.text(node.parts[0])
+    if kind == "boolean":
+        return f"CAST(CAST({inner} AS INT) AS {node.word})"
+    if kind == "timestamp":
+        return f"{node.kind.upper()}(CAST(unix_micros({inner}) AS DECIMAL(20,0)) * 0.000001BD AS {node.word})"
+    return _read(node, write) if node.kind == "try_cast" else None
+
+
+def _seconds(node: Expr, write: Writing) -> str | None:
+    """A time as whole seconds: Sail cuts what is before 1970 off towards zero."""
+    if write.types.of(node.parts[0]) != "timestamp":
+        return None
+    time = write.text(node.parts[0])
+    early = f"{time} < TIMESTAMP '1970-01-01 00:00:00' AND unix_micros({time}) % 1000000 <> 0"
+    return f"CAST(unix_seconds({time}) - if({early}, 1, 0) AS {node.word})"
+
+
+def _truth(node: Expr, write: Writing) -> str | None:
+    if not isinstance(write.types.of(node.parts[0]), Decimal):
+        return None
+    return f"({write.text(node.parts[0])} <> 0)"
+
+
 def _written(node: Expr, write: Writing) -> str | None:
+    if node.kind in {"cast", "try_cast"} and isinstance(named(node.word), Decimal):
+        return _as_decimal(node, write)
     rule = _RULES.get((node.kind, node.word)) or _RULES.get((node.kind, ""))
     return rule(node, write) if rule is not None else None
 
@@ -101,8 +155,11 @@ def _left_over(node: Expr, write: Writing) -> str | None:
 
 
 def _or_null(node: Expr, write: Writing) -> str | None:
-    """nullif has the type of what it gives."""
+    """nullif has the type of what it gives, and zero has no sign."""
     kind = write.types.of(node)
+    if kind in FRACTIONS and len(node.parts) == 2:
+        value = write.text(node.parts[0])
+        return f"CASE WHEN {value} = {write.text(node.parts[1])} THEN NULL ELSE {value} END"
     parent = write.parent(node)
     if not isinstance(kind, Decimal) or (parent is not None and _is_cast(parent, str(kind))):
         return None
@@ -123,7 +180,9 @@ def _averaged(node: Expr, write: Writing) -> str | None:
 
 def _rounded(node: Expr, write: Writing) -> str | None:
     digits = write.types.digits(node)
-    if digits is None or digits > EXACT.scale or not node.parts:
+    if digits is None:
+        raise lacking("round", "digits that are no plain number", "Write them out: round(x, 2).")
+    if digits > EXACT.scale or not node.parts:
         return None
     parent, kind = write.parent(node), write.types.of(node)
     if isinstance(kind, Decimal):
@@ -150,6 +209,14 @@ def _half_even(node: Expr, write: Writing) -> str | None:
     step = f"CASE WHEN {is_odd_half} THEN sign({value}) * {unit} ELSE 0BD END"
     found = f"CAST(round({value}, {digits}) - {step} AS {kind})"
     return f"coalesce({found}, CAST({sent} AS DOUBLE))" if kind == "DOUBLE" else found
+
+
+def _stepped(node: Expr, write: Writing) -> str | None:
+    """ceil and floor of a double to some digits: by its decimal digits, in the type that Spark has for it."""
+    if len(node.parts) != 2 or write.types.of(node.parts[0]) not in FRACTIONS:
+        return None
+    value = f"CAST(CAST({write.text(node.parts[0])} AS {RAW}) AS {_STEPPED})"
+    return write.kept(node, lambda part: value if part is node.parts[0] else None)
 
 
 def _tens(node: Expr, write: Writing, kind: str, digits: int | None) -> str | None:
@@ -190,7 +257,30 @@ def _formatted(node: Expr, write: Writing) -> str | None:
     wanted = {part: digits for part, digits in precise.items() if part.word != "coalesce" and digits <= EXACT.scale}
     if not wanted:
         return None
-    return write.kept(node, lambda part: _exactly(write.text(part), wanted[part]) if part in wanted else None)
+
+    def rounded_off(part: Expr) -> str | None:
+        is_float = write.types.of(part) == "float"
+        value = f"CAST({write.text(part)} AS DOUBLE)" if is_float else write.text(part)
+        return _exactly(value, wanted[part]) if part in wanted else None
+
+    return write.kept(node, rounded_off)
+
+
+def _grouped(node: Expr, write: Writing) -> str | None:
+    """format_number of what a double, which Sail makes of it, does not hold: decimals and large whole numbers."""
+    kind, digits = (write.types.of(node.parts[0]) if len(node.parts) == 2 else None), write.types.digits(node)
+    exact = Decimal(19, 0) if kind == "bigint" else kind
+    if not isinstance(exact, Decimal) or digits is None or digits < 0:
+        return None
+    wide = Decimal(min(exact.precision - min(exact.scale - digits, 0) + 1, MAX_PRECISION), digits)
+    value = write.text(node.parts[0])
+    rounded_off = f"bround({value}, {digits})" if exact.scale > digits else value
+    text = f"CAST(CAST({rounded_off} AS {wide}) AS STRING)"
+    whole = "regexp_replace(reverse(split_part(trim(LEADING '-' FROM t_), '.', 1)), '([0-9]{3})', '$1,')"
+    point = "'.', split_part(t_, '.', 2)" if digits else "''"
+    sign = f"if({value} < 0, '-', '')"
+    each = f"t_ -> concat({sign}, reverse(trim(TRAILING ',' FROM {whole})), {point})"
+    return f"element_at(transform(array({text}), {each}), 1)"
 
 
 def _branches(node: Expr, write: Writing) -> str | None:
@@ -223,8 +313,13 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("call", "round"): _rounded,
     ("call", "bround"): _half_even,
     ("call", "rint"): _half_even,
+    **{("call", name): _stepped for name in ("ceil", "ceiling", "floor")},
+    ("cast", "BIGINT"): _seconds,
+    ("cast", "INT"): _seconds,
+    ("cast", "BOOLEAN"): _truth,
     ("call", "format_string"): _formatted,
     ("call", "printf"): _formatted,
+    ("call", "format_number"): _grouped,
     ("call", "if"): _branches,
     ("case", ""): _branches,
 }

@@ -30,14 +30,28 @@ _INSIDE: Final = {
 }
 """Java's classes as Rust writes them within brackets."""
 
-_POSIX: Final = frozenset(
-    {"Alpha", "Digit", "Alnum", "Upper", "Lower", "Punct", "Graph", "Print", "Blank", "Cntrl", "XDigit", "Space"}
-)
+_POSIX: Final = {
+    "Alnum": "0-9A-Za-z",
+    "Alpha": "A-Za-z",
+    "Blank": r"\t ",
+    "Cntrl": r"\x00-\x1F\x7F",
+    "Digit": "0-9",
+    "Graph": r"\x21-\x7E",
+    "Lower": "a-z",
+    "Print": r"\x20-\x7E",
+    "Punct": r"\x21-\x2F\x3A-\x40\x5B-\x60\x7B-\x7E",
+    "Space": r"\t\n\x0B\f\r ",
+    "Upper": "A-Z",
+    "XDigit": "0-9A-Fa-f",
+}
+"""Java's `\\p{Alpha}` and its kin, which are ASCII."""
+
 _PIECE = re.compile(
     r"""
       (?P<quoted>\\Q.*?(?:\\E|$))
     | (?P<posix>\\p\{(\w+)\})
     | (?P<refused>\(\?(?:[=!>]|<[=!])|(?<![\\(|^])[*+?}]\+|\\[1-9GkRXhHvVZNceC0])
+    | (?P<bracketed>\[:\^?\w+:\])
     | (?P<escape>\\.)
     | (?P<open>\[)
     | (?P<close>\])
@@ -103,6 +117,9 @@ def translated(pattern: str) -> str:
                 "It has no looking around, no references back and no possessive repetition: write it without, "
                 "or with two conditions.",
             )
+        if kind == "bracketed":
+            why = f"{text} as Java does, to which it is these letters"
+            raise lacking(f"the pattern {pattern[:40]}", why, "Write \\p{Alpha}, \\p{Punct} and so on.")
         if kind in {"open", "close"}:
             depth = max(depth + (1 if kind == "open" else -1), 0)
         writer = _PIECES.get(kind)
@@ -116,10 +133,8 @@ def _quoted(match: re.Match[str], _: bool) -> str:
 
 
 def _posix(match: re.Match[str], inside: bool) -> str:
-    name = match[3]
-    if name not in _POSIX:
-        return match[0]
-    return f"[:{name.lower()}:]" if inside else f"[[:{name.lower()}:]]"
+    words = _POSIX.get(match[3])
+    return match[0] if words is None else words if inside else f"[{words}]"
 
 
 def _escape(match: re.Match[str], inside: bool) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple
 
-_CAST = re.compile(r"CAST\(\{(call|\d)\} AS (\w+)\)")
+_CAST = re.compile(r"CAST\(\{(\d)\} AS (\w+)\)")
 
 
 class Lack(NamedTuple):
@@ -21,10 +21,15 @@ class Lack(NamedTuple):
 
 
 class Form(NamedTuple):
-    """Other words for a call. `casts` says which of its arguments, or `call`, these words cast, and to what."""
+    """Other words for a call. `casts` says which of its arguments these words cast, and to what."""
 
     text: str
-    casts: Mapping[str, str]
+    casts: Mapping[int, str]
+
+    @property
+    def keeps_call(self) -> bool:
+        """Whether the call itself is part of the words for it."""
+        return "{call}" in self.text
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def _by_name(groups: Mapping[str, str]) -> dict[str, str]:
 
 
 def _forms(table: Mapping[str, str]) -> dict[str, Form]:
-    return {name: Form(text, dict(_CAST.findall(text))) for name, text in table.items()}
+    return {name: Form(text, {int(which): kind for which, kind in _CAST.findall(text)}) for name, text in table.items()}
 
 
 def _spelled(spelling: Mapping[str, str]) -> dict[str, str]:

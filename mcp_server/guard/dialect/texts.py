@@ -14,6 +14,7 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.literals import literal, said
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.dialect.types import FRACTIONS, Decimal, element
 from mcp_server.guard.dialect.writing import Rule, Writing, written
@@ -42,7 +43,7 @@ def rewrite_texts(case: Case, catalog: Catalog) -> Sequence[Edit]:
 
 def _written(node: Expr, write: Writing) -> str | None:
     if node.kind == "cast":
-        return _cast(node, write) if node.word == "STRING" else None
+        return _CASTS[node.word](node, write) if node.word in _CASTS else None
     if node.kind == "like":
         return _first(node, write)
     if node.word == "||":
@@ -69,6 +70,11 @@ def _cast(node: Expr, write: Writing) -> str | None:
     return f"concat('[', array_join({strings}, ', ', 'null'), ']')"
 
 
+def _each(node: Expr, write: Writing) -> str | None:
+    """A cast to an array of texts."""
+    return _text(node.parts[0], write) if element(write.types.of(node.parts[0])) in FRACTIONS else None
+
+
 def _text(node: Expr, write: Writing) -> str | None:
     """A double, or each of an array, as Spark writes it; what is no name is said once. None for anything else."""
     kind, sent = write.types.of(node), write.text(node)
@@ -93,45 +99,71 @@ def _every(node: Expr, write: Writing) -> str | None:
 
 def _first(node: Expr, write: Writing) -> str | None:
     """What makes text of its first operand unasked."""
-    text = _text(node.parts[0], write) if node.parts else None
+    if not node.parts or (node.word == "reverse" and element(write.types.of(node.parts[0])) is not None):
+        return None
+    text = _text(node.parts[0], write)
     return write.kept(node, lambda part: text if part is node.parts[0] else None) if text is not None else None
 
 
 def _formatted(node: Expr, write: Writing) -> str | None:
-    """`%s` of a number that has a fraction: 1.5 is written 15 by Sail, and 1e10 as 10000000000."""
+    """Values under their conversions: 1.5 under `%s` is written 15 by Sail, and 1e10 as 10000000000.
+
+    It counts a width in bytes: a text is made as long as it is to be before.
+    """
     if not node.parts or node.parts[0].kind != "string":
         return None
-    places = _PLACES.findall(write.sent(node.parts[0]))
+    format_ = said(write.source.tokens[node.parts[0].first : node.parts[0].end])
     texts: dict[Expr, str] = {}
     index = 0
-    for place, conversion in places:
+    for place, flags, width, conversion in _PLACES.findall(format_):
         if conversion in "%n":
             continue
         index += not place
         at = int(place.rstrip("$")) if place else index
-        if at >= len(node.parts):
-            continue
-        part = node.parts[at]
-        kind = write.types.of(part)
-        if conversion not in "sS":
-            if isinstance(kind, Decimal):
-                raise lacking(node.word, f"a decimal under %{conversion}, as in Spark", "Write CAST(x AS DOUBLE).")
-        elif kind in FRACTIONS:
-            texts[part] = _text(part, write) or ""
-        elif isinstance(kind, Decimal):
-            texts[part] = f"CAST({write.text(part)} AS STRING)"
-        elif kind in {"map", "struct"} or element(kind) is not None:
-            raise lacking(node.word, f"{kind} as Spark writes it", "Write array_join(a, ',') or to_json(…).")
+        if conversion in _UNLIKE or (conversion == "s" and width and place):
+            raise lacking(node.word, f"%{place}{width}{conversion} as Spark does", "Write %d, %f, %s and lpad(x, n).")
+        text = _converted(node.word, node.parts[at], conversion, write) if at < len(node.parts) else None
+        if conversion == "s" and width and at < len(node.parts):
+            text = _padded(text or write.text(node.parts[at]), width, left="-" in flags)
+        if text is not None:
+            texts[node.parts[at]] = text
+    if texts:
+        texts[node.parts[0]] = literal(_PADDED.sub("%s", format_))
     return write.kept(node, texts.get) if texts else None
 
 
+def _padded(value: str, width: str, *, left: bool) -> str:
+    text = f"coalesce(CAST({value} AS STRING), 'null')"
+    return f"if(length({text}) < {width}, {'rpad' if left else 'lpad'}({text}, {width}), {text})"
+
+
+def _converted(word: str, part: Expr, conversion: str, write: Writing) -> str | None:
+    kind = write.types.of(part)
+    if isinstance(kind, Decimal) and conversion != "s":
+        raise lacking(word, f"a decimal under %{conversion}, as in Spark", "Write CAST(x AS DOUBLE).")
+    if conversion != "s":
+        return None
+    if kind in {"map", "struct"} or element(kind) is not None:
+        raise lacking(word, f"{kind} as Spark writes it", "Write array_join(a, ',') or to_json(…).")
+    if isinstance(kind, Decimal) or kind == "boolean":
+        return f"CAST({write.text(part)} AS STRING)"
+    return _text(part, write) if kind in FRACTIONS else None
+
+
 def _hashed(node: Expr, write: Writing) -> str | None:
+    if any(isinstance(kind, Decimal) for kind in map(write.types.of, node.parts)):
+        raise lacking(node.word, "it of decimals as Spark does", "Hash text: hash(CAST(x AS STRING)).")
     if any(element(kind) is not None or kind in {"map", "struct"} for kind in map(write.types.of, node.parts)):
         raise lacking(node.word, "it of arrays, maps and structs", "Hash text: hash(array_join(a, ',')).")
     return None
 
 
-_PLACES: Final = re.compile(r"%(\d+\$)?[-#+ 0,(]*\d*(?:\.\d+)?([a-zA-Z%])")
+_PLACES: Final = re.compile(r"%(\d+\$)?([-#+ 0,(]*)(\d*)(?:\.\d+)?([a-zA-Z%])")
+_PADDED: Final = re.compile(r"%-?\d+s")
+_UNLIKE: Final = frozenset("SeEgGaA")
+"""Conversions that Sail does otherwise: NaN for %g and %e of zero, ASCII alone for %S."""
+
+_CASTS: Final[Mapping[str, Rule]] = {"STRING": _cast, "ARRAY<STRING>": _each}
 
 _CALLS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("concat", "concat_ws"), _every),

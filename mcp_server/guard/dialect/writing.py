@@ -24,6 +24,7 @@ class Writing:
 
     def __init__(self, case: Case, catalog: Catalog, rule: Rule) -> None:
         self.source = case.source
+        self.reads_tables = bool(case.tables)
         self.roots = expressions(case)
         self.types = Types(case, catalog)
         self._rule = rule
