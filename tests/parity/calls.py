@@ -90,5 +90,25 @@ CALLS: Final = (
     *(each.strip() for each in re.split(r"\s\|\s", _OF_MORE.strip())),
 )
 
-DECLARED: Final[frozenset[str]] = frozenset({})
+DECLARED: Final[frozenset[str]] = frozenset(
+    {
+        # names of columns alone
+        "{s} LIKE '%\\_%'", "regexp_replace({s}, '\\s+', ' ')", "regexp_replace({s}, '(\\w)', '$1.')", "regexp_extract({s}, '\\w+', 0)",
+        "regexp_extract({s}, '(\\d+)', 1)", "to_char({t}, 'yyyy/MM/dd')", "to_char({m}, 'HH:mm')", "to_varchar({i}, '0999')", "json_tuple({s}, 'a')",
+        "{t} + {k}", "{t} - {k}", "{t} + INTERVAL 5 DAY", "{t} + make_interval(0, {n}, 0, {k})", "{m} + make_dt_interval({n}, {k})",
+        "array_join(CAST({I} AS ARRAY<STRING>), ' ')", "try_variant_get(parse_json('{\"a\": 1}'), '$.a', 'int')",
+        # letters that are two to Java
+        "regexp_replace({s}, '', '-')", "regexp_count({s}, '')", "mask({s}, 'Q', 'q', 'd', 'o')", "format_string('%s|%10s|%-4s', {s}, {s}, {s})",
+        # NaN and infinity
+        "format_number({d}, {k})", "format_number({d}, '#,###.00')", "hypot({d}, {d2})", "power({d}, {d2})", "width_bucket({d}, 0, 10, 5)",
+        "width_bucket({d}, 10, 0, 5)", "sum({d}) OVER (ORDER BY {s}, {d} ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)", "round({f}, 1)",
+        # the order of addition
+        "avg({l})", "try_sum({l})",
+        # beyond the year 2100, and 9999
+        "convert_timezone('UTC', 'Europe/Berlin', CAST({m} AS TIMESTAMP_NTZ))", "to_utc_timestamp({m}, 'America/New_York')",
+        "timestamp({l})", "try_cast({l} AS TIMESTAMP)", "try_to_date({s})", "try_cast({s} AS DATE)",
+        # Spark's own: no value for an index that is null; the end of the type as the bound of a frame
+        "element_at({I}, {n})", "sum({i}) OVER (ORDER BY {i} RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING)",
+    }
+)  # fmt: skip
 """Calls of which docs/engines.md says that they differ, or whose difference is a defect of Spark's."""

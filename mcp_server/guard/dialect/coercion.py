@@ -135,6 +135,18 @@ def _cast(node: Expr, write: Writing, parts: Sequence[Expr], target: Type | None
     return write.kept(node, lambda part: f"CAST({write.text(part)} AS {kind})" if part in other else None)
 
 
+def _shifted(node: Expr, write: Writing) -> str | None:
+    """Java shifts by what is left of the number of places after 32, or 64 for a BIGINT, and by none not at all."""
+    if len(node.parts) != 2 or node.parts[1].word == "&":
+        return None
+    kind, places = write.types.of(node.parts[0]), write.types.text(node.parts[1])
+    most = 63 if kind == "bigint" else 31
+    if places and 0 < int(places) <= most:
+        return None
+    value, left = write.text(node.parts[0]), f"({write.text(node.parts[1])}) & {most}"
+    return f"if({left} = 0, {value}, shiftrightunsigned({value}, if({left} = 0, 1, {left}) & {most}))"
+
+
 def _within(node: Expr, write: Writing) -> str | None:
     return None if any(part.kind == "query" for part in node.parts) else _together(node, write, node.parts)
 
@@ -256,7 +268,9 @@ def _pattern(node: Expr, write: Writing) -> str | None:
 
 _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("binary", ""): _binary,
+    ("binary", ">>>"): _shifted,
     ("unary", "~"): _no_bits,
+    ("call", "shiftrightunsigned"): _shifted,
     ("call", "pmod"): _of_decimals,
     ("between", ""): lambda node, write: _together(node, write, node.parts),
     ("in", ""): _within,

@@ -69,6 +69,15 @@ def extreme(node: Expr, write: Writing) -> str | None:
     return f"get(sort_array({_known(node.parts[0], write)}, {upward}), 0)"
 
 
+def cut(node: Expr, write: Writing) -> str | None:
+    """slice from a place before the array's first, of which Spark gives nothing."""
+    if len(node.parts) != 3 or node.parts[1].word == "if" or (node.parts[1].kind, node.parts[1].word) == ("number", ""):
+        return None
+    array, start = map(write.text, node.parts[:2])
+    place = f"if(- ({start}) > size({array}), size({array}) + 1, {start})"
+    return write.kept(node, lambda part: place if part is node.parts[1] else None)
+
+
 def sort(node: Expr, write: Writing) -> str | None:
     """array_sort of nested values; its nulls come last."""
     if len(node.parts) != 1 or not is_nested(element(write.types.of(node.parts[0]))):

@@ -209,18 +209,6 @@ def _overlaid(node: Expr, write: Writing) -> str | None:
     return write.kept(node, lambda part: f"if({count} < 0, length({put}), {count})" if part is node.parts[3] else None)
 
 
-def _shifted(node: Expr, write: Writing) -> str | None:
-    """Java shifts by what is left of the number of places after 32, or 64 for a BIGINT, and by none not at all."""
-    if len(node.parts) != 2 or node.parts[1].word == "&":
-        return None
-    kind, places = write.types.of(node.parts[0]), write.types.text(node.parts[1])
-    most = 63 if kind == "bigint" else 31
-    if places and 0 < int(places) <= most:
-        return None
-    value, left = write.text(node.parts[0]), f"({write.text(node.parts[1])}) & {most}"
-    return f"if({left} = 0, {value}, shiftrightunsigned({value}, if({left} = 0, 1, {left}) & {most}))"
-
-
 def _may_be_negative(node: Expr) -> bool:
     return node.kind != "number" or node.word == "-"
 
@@ -230,7 +218,7 @@ def _factorial(node: Expr, write: Writing) -> str | None:
         return None
     number = write.text(node.parts[0])
     if write.types.of(node.parts[0]) == "bigint":
-        number = f"CAST({number} AS INT)"
+        raise lacking("factorial", "it of a BIGINT as Spark does", "Write factorial(CAST(x AS INT)).")
     return f"factorial(if({number} BETWEEN 0 AND 20, {number}, NULL))"
 
 
@@ -244,6 +232,13 @@ def _truncated(node: Expr, write: Writing) -> str | None:
     if unit.kind != "string" or write.sent(unit)[1:-1].upper() in units:
         return None
     return f"CAST(NULL AS {'DATE' if of_date else 'TIMESTAMP'})"
+
+
+def _since_1970(node: Expr, write: Writing) -> str | None:
+    """timestamp_seconds of a double, of which Spark cuts off what is less than a microsecond."""
+    if not node.parts or write.types.of(node.parts[0]) not in FRACTIONS:
+        return None
+    return f"timestamp_micros(CAST(({write.text(node.parts[0])}) * 1E6D AS BIGINT))"
 
 
 def _apart(node: Expr, write: Writing) -> str | None:
@@ -269,8 +264,9 @@ def _apart(node: Expr, write: Writing) -> str | None:
 
 
 def _encoded(node: Expr, write: Writing) -> str | None:
+    """Other character sets lack letters, for which Spark fails, or begin with a mark even where there is no letter."""
     charset = write.sent(node.parts[1]).strip("'\"").lower() if len(node.parts) == 2 else ""
-    if charset not in {"utf-8", "us-ascii", "iso-8859-1", "utf-16be", "utf-16le"}:
+    if charset not in {"utf-8", "utf-16be", "utf-16le"}:
         raise lacking("encode", "this character set as Spark does", "Write encode(s, 'UTF-8') or 'UTF-16BE'.")
     return None
 
@@ -382,11 +378,12 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "posexplode_outer": collections.posexplode,
     "repeat": _repeated,
     "rpad": _repeated,
-    "shiftrightunsigned": _shifted,
+    "slice": collections.cut,
     "split": collections.split,
     "string_agg": aggregates.joined,
     "substr": _cut_out,
     "substring": _cut_out,
+    "timestamp_seconds": _since_1970,
     "to_binary": _to_bytes,
     "to_json": _to_json,
     "transform_keys": collections.transform_map,

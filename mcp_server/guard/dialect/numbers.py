@@ -73,7 +73,11 @@ def _read(node: Expr, write: Writing) -> str | None:
     """try_cast of a text to a decimal; Sail takes none with an exponent, such as 1e3."""
     inner, parent = node.parts[0], write.parent(node)
     has_exponent = f"{write.text(inner)} RLIKE '[eE]'"
-    if write.types.of(inner) != "string" or (parent is not None and write.sent(parent.parts[0]) == has_exponent):
+    if (
+        write.types.of(inner) != "string"
+        or _is_cast(inner, RAW)
+        or (parent is not None and write.sent(parent.parts[0]) == has_exponent)
+    ):
         return None
     return f"if({has_exponent}, try_cast(try_cast({write.text(inner)} AS DOUBLE) AS {node.word}), {write.kept(node)})"
 
@@ -208,7 +212,9 @@ def _half_even(node: Expr, write: Writing) -> str | None:
     is_odd_half = f"{scaled} % 1BD = 0.5BD AND floor({scaled}) % 2BD = 0BD"
     step = f"CASE WHEN {is_odd_half} THEN sign({value}) * {unit} ELSE 0BD END"
     found = f"CAST(round({value}, {digits}) - {step} AS {kind})"
-    return f"coalesce({found}, CAST({sent} AS DOUBLE))" if kind == "DOUBLE" else found
+    if kind == "DOUBLE":
+        found = f"coalesce({found}, CAST({sent} AS DOUBLE))"
+    return f"CAST({found} AS FLOAT)" if inner == "float" and node.word == "bround" else found
 
 
 def _stepped(node: Expr, write: Writing) -> str | None:
@@ -222,7 +228,7 @@ def _stepped(node: Expr, write: Writing) -> str | None:
 def _tens(node: Expr, write: Writing, kind: str, digits: int | None) -> str | None:
     """bround of an integer: where the tens exceed its type, Sail gives it back as it was."""
     if digits is not None and digits >= 0:
-        return None
+        return f"({write.text(node.parts[0])})"
     if kind == "bigint":
         inner = node.parts[0]
         if _is_cast(inner) and write.types.of(inner.parts[0]) in INTEGERS[:-1]:
@@ -270,6 +276,8 @@ def _grouped(node: Expr, write: Writing) -> str | None:
     """format_number of what a double, which Sail makes of it, does not hold: decimals and large whole numbers."""
     kind, digits = (write.types.of(node.parts[0]) if len(node.parts) == 2 else None), write.types.digits(node)
     exact = Decimal(19, 0) if kind == "bigint" else kind
+    if isinstance(exact, Decimal) and digits is None and node.parts[1].kind != "string":
+        raise lacking("format_number", "digits that are no plain number", "Write them out: format_number(x, 2).")
     if not isinstance(exact, Decimal) or digits is None or digits < 0:
         return None
     wide = Decimal(min(exact.precision - min(exact.scale - digits, 0) + 1, MAX_PRECISION), digits)

@@ -121,8 +121,10 @@ def common(kinds: list[Type | None]) -> Type | None:
 
 
 def _both(left: Type | None, right: Type | None) -> Type | None:
+    if "void" in {left, right}:
+        return right if left == "void" else left
     for one, other in ((left, right), (right, left)):
-        if one == "void" or (one == "array<void>" and element(other) is not None):
+        if one == "array<void>" and element(other) is not None:
             return other
         if one == "string" or (one, other) == ("date", "timestamp"):
             return other if one in {other, "date"} else _from_text(other)
