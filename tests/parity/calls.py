@@ -93,15 +93,15 @@ CALLS: Final = (
 DECLARED: Final[frozenset[str]] = frozenset(
     {
         # names of columns alone
-        "{s} LIKE '%\\_%'", "regexp_replace({s}, '\\s+', ' ')", "regexp_replace({s}, '(\\w)', '$1.')", "regexp_extract({s}, '\\w+', 0)",
-        "regexp_extract({s}, '(\\d+)', 1)", "to_char({t}, 'yyyy/MM/dd')", "to_char({m}, 'HH:mm')", "to_varchar({i}, '0999')", "json_tuple({s}, 'a')",
+        "{s} LIKE '%\\\\_%'", "regexp_replace({s}, '\\\\s+', ' ')", "regexp_replace({s}, '(\\\\w)', '$1.')", "regexp_extract({s}, '\\\\w+', 0)",
+        "regexp_extract({s}, '(\\\\d+)', 1)", "to_char({t}, 'yyyy/MM/dd')", "to_char({m}, 'HH:mm')", "to_varchar({i}, '0999')", "json_tuple({s}, 'a')",
         "{t} + {k}", "{t} - {k}", "{t} + INTERVAL 5 DAY", "{t} + make_interval(0, {n}, 0, {k})", "{m} + make_dt_interval({n}, {k})",
         "array_join(CAST({I} AS ARRAY<STRING>), ' ')", "try_variant_get(parse_json('{\"a\": 1}'), '$.a', 'int')",
         # letters that are two to Java
         "regexp_replace({s}, '', '-')", "regexp_count({s}, '')", "mask({s}, 'Q', 'q', 'd', 'o')", "format_string('%s|%10s|%-4s', {s}, {s}, {s})",
         # NaN and infinity
         "format_number({d}, {k})", "format_number({d}, '#,###.00')", "hypot({d}, {d2})", "power({d}, {d2})", "width_bucket({d}, 0, 10, 5)",
-        "width_bucket({d}, 10, 0, 5)", "sum({d}) OVER (ORDER BY {s}, {d} ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)", "round({f}, 1)",
+        "width_bucket({d}, 10, 0, 5)", "sum({d}) OVER (ORDER BY {s}, {d} ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)", "round({f}, 1)", "format_string('%.1f', {f})",
         # the order of addition
         "avg({l})", "try_sum({l})",
         # beyond the year 2100, and 9999

@@ -337,7 +337,11 @@ class _Namer:
         form = self.form(node)
         if not form or any(part.kind == "star" for part in node.parts) > (node.word == "count"):
             raise Unnamed
-        values = ["1" if part.kind == "star" else self.of(part) for part in node.parts]
+        used = ("{all}" in form or f"{{{at}}}" in form for at in range(len(node.parts)))
+        values = [
+            ("1" if part.kind == "star" else self.of(part)) if is_used else ""
+            for part, is_used in zip(node.parts, used, strict=True)
+        ]
         everything = ("DISTINCT " if node.has("distinct") else "") + ", ".join(values)
         try:
             found = form.format(*values, name=node.word, all=everything)
