@@ -51,7 +51,8 @@ def fields_of(node: Expr, write: Writing) -> list[tuple[str, Expr]]:
         return [(said(write.source.tokens[name.first : name.end]), value) for name, value in pairs]
     if node.word not in {"struct", "array"}:
         return []
-    names = [part.word.rpartition(".")[2] if part.kind in {"name", "alias"} else "" for part in node.parts]
+    tokens = write.source.tokens
+    names = [tokens[part.end - 1].bare if part.kind in {"name", "alias"} else "" for part in node.parts]
     values = [part.parts[0] if part.kind == "alias" else part for part in node.parts]
     return [(name or f"col{at}", value) for at, (name, value) in enumerate(zip(names, values, strict=True), start=1)]
 

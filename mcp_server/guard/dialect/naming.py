@@ -312,7 +312,7 @@ class _Namer:
         return " ".join(["CASE", *pieces, "END"])
 
     def field(self, node: Expr) -> str:
-        return f"{self.of(node.parts[0])}.{self.source.tokens[node.end - 1].name}"
+        return f"{self.of(node.parts[0])}.{self.source.tokens[node.end - 1].bare}"
 
     def index(self, node: Expr) -> str:
         if node.parts[1].kind == "string":
