@@ -13,11 +13,23 @@ from itertools import islice
 import pytest
 
 from lakehouse.errors import QueryFailed
+from mcp_server.guard.clauses import read_clauses
+from mcp_server.guard.dialect.sail import sail
+from mcp_server.guard.lexer import scan
+from mcp_server.guard.source import MAX_TOKENS, read_source
 from tests.dialect.conftest import Answer, Ask
+from tests.parity.calls import CALLS, DECLARED
 from tests.parity.compare import End, compare
+from tests.parity.functions import PLACE, outcomes
 from tests.parity.generate import queries
 
 SEED = int(os.environ.get("PARITY_SEED") or 1)
+
+WITHOUT_VALUES = {
+    *("current_timezone", "e", "grouping", "grouping_id", "pi", "range", "window_time"),
+    *("st_asbinary", "st_geogfromwkb", "st_geomfromwkb"),
+}
+"""Functions that take no value of these types."""
 
 ONE = Answer((("a", "int"),), ((1,), (2,)))
 
@@ -27,6 +39,27 @@ def test_a_generated_query_is_answered_as_spark_does_or_its_caller_is_told(sql: 
     outcome = compare(sql, embedded, spark)
 
     assert outcome.end is not End.DIFFERENT, outcome.what
+
+
+@pytest.mark.parametrize("call", CALLS[::90])
+def test_a_call_over_the_edges_of_its_types_is_answered_as_spark_does(call: str, embedded: Ask, spark: Ask) -> None:
+    found = [outcome for outcome in outcomes(call, embedded, spark) if outcome.end is End.DIFFERENT]
+
+    assert not found or call in DECLARED, found[0].what
+
+
+def test_every_function_is_called_over_the_edges_of_its_types() -> None:
+    called = set[str]()
+    for call in CALLS:
+        source = read_source(sql := f"SELECT {PLACE.sub('c', call)}", scan(sql, MAX_TOKENS))
+        called |= set(read_clauses(source).calls.values())
+    same = {name for name, status in sail().status.items() if status in {"equal", "rewritten", "digits", "ties"}}
+
+    assert same - called == WITHOUT_VALUES
+
+
+def test_what_is_declared_is_called() -> None:
+    assert set(CALLS) >= DECLARED
 
 
 def test_most_generated_queries_have_an_answer(embedded: Ask, spark: Ask) -> None:

@@ -35,14 +35,15 @@ Row = tuple[str, ...]
 ROWS: Final = 36
 """Rows of a statement: what they weigh in tokens is within the guard's limits."""
 
-_PLACE: Final = re.compile(rf"{{([{''.join(VALUES)}])(2?)}}")
+PLACE: Final = re.compile(rf"{{([{''.join(VALUES)}])(2?)}}")
+"""A place for a value in a call: its kind, and 2 for another one of that kind."""
 _FAILURES: Final = 8
 """Rows that fail on both engines before the rest of them is let go."""
 
 
 def outcomes(call: str, embedded: Ask, spark: Ask) -> Iterator[Outcome]:
     """What becomes of a call, over all its values or a sample of them that is the same each time."""
-    places = dict.fromkeys(_PLACE.findall(call))
+    places = dict.fromkeys(PLACE.findall(call))
     rows = list(itertools.product(*(_values(kind) for kind, _ in places)))
     rows = random.Random(call).sample(rows, min(len(rows), 3 * ROWS))
     todo = [rows[at : at + ROWS] for at in range(0, len(rows), ROWS)]

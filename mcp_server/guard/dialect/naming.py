@@ -49,6 +49,9 @@ MAX_NAME = 255
 _NAME = re.compile(r"[\w .,:;!?()\[\]{}<>=+\-*/%&|^~'\"#@]+")
 """What may stand in a name in back-quotes; the lexer's `_ODD_NAME_CHARACTER`."""
 
+_DIGITS: Final = frozenset("09")
+"""Of which a pattern of a number has at least one."""
+
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d*[1-9])?")
 _PLAIN_OPERATORS: Final = frozenset({"+", "-", "*", "/", "%", "=", "==", "<", "<=", ">", ">=", "<=>", "&", "|", "^"})
@@ -352,6 +355,11 @@ class _Namer:
     def form(self, node: Expr) -> str:
         """How Spark names a call; nothing where it is not known, or makes several columns."""
         names = sail().names
+        if node.word in {"to_char", "to_varchar"} and len(node.parts) == 2:
+            # Of a time it is date_format to Spark, of a number to_char: the pattern tells them apart.
+            pattern = node.parts[1]
+            is_of_number = pattern.kind != "string" or not _DIGITS.isdisjoint(self.string(pattern))
+            return "to_char({all})" if is_of_number else "date_format({all})"
         words = any(self.source.key(part.first - 1) in _ARGUMENT_WORDS for part in node.parts)
         key = f"{node.word}/{len(node.parts)}{' words' if words else ''}"
         if functions().allowed.get(node.word) == "generator" or (words and key not in names):
