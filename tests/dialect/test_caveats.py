@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from lakehouse.errors import EngineLacks, QueryFailed
+from lakehouse.errors import EngineLacks, QueryError, QueryFailed
 from lakehouse.manifest import Column
 from mcp_server import guard
 from mcp_server.guard.catalog import Bounds, Catalog
+from mcp_server.guard.functions import functions
 from mcp_server.models import CheckedQuery, Principal, TableInfo
 from tests.dialect.conftest import Ask
 from tests.guard.conftest import SETTINGS
@@ -144,6 +147,16 @@ def test_where_an_answer_may_differ_the_caller_is_told(sql: str, words: str) -> 
 )
 def test_an_answer_that_is_right_is_not_cluttered(sql: str) -> None:
     assert check(sql).caveats == ()
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_a_call_with_any_number_of_arguments_is_answered_or_refused(count: int) -> None:
+    kinds = ["tconst", "-1", "rating", "genres", "struct(tconst, startYear)", "NULL"]
+
+    for at, name in enumerate(functions().allowed):
+        arguments = ", ".join(kinds[(at + place) % len(kinds)] for place in range(count))
+        with contextlib.suppress(QueryError):
+            check(f"SELECT {name}({arguments}) AS {name}, {name} FROM (SELECT *, 1 AS {name} FROM films)")
 
 
 def test_spark_needs_no_caveats() -> None:

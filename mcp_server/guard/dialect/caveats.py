@@ -62,7 +62,11 @@ def _of(node: Expr, write: Writing) -> Iterator[str]:
         yield f"{what}: doubles from ten million on may be written otherwise than by Spark: 100000000.0 for 1.0E8."
     elif node.word in _WITHIN and any(part.kind != "number" for part in _places(node)):
         yield f"{what}: a place or a number outside of what there is gives NULL or less here, where Spark fails."
-    elif node.word == "conv" and not {each.kind for each in node.parts[0].walk()} <= {"cast", "number", "string"}:
+    elif (
+        node.word == "conv"
+        and node.parts
+        and not {each.kind for each in node.parts[0].walk()} <= {"cast", "number", "string"}
+    ):
         yield f"{what}: what is below zero, or is no number, is answered otherwise than by Spark."
 
 

@@ -68,7 +68,9 @@ def _no_bits(node: Expr, write: Writing) -> str | None:
 
 def _of_decimals(node: Expr, write: Writing) -> str | None:
     kinds = [write.types.of(part) for part in node.parts]
-    divisor = node.parts[-1]
+    if len(kinds) != 2:
+        return None
+    divisor = node.parts[1]
     by_zero = divisor.kind != "number" or not write.sent(divisor).strip("-0. DdFf")
     if (by_zero and not {*kinds}.isdisjoint(FRACTIONS)) or any(isinstance(kind, Decimal) for kind in kinds):
         raise lacking(node.word, "it of decimals, or by what may be zero, as Spark does", "Write ((x % y) + y) % y.")

@@ -47,7 +47,9 @@ def fields_of(node: Expr, write: Writing) -> list[tuple[str, Expr]]:
     if node.kind != "call" or any(part.kind == "star" for part in node.parts):
         return []
     if node.word == "named_struct":
-        pairs = zip(node.parts[::2], node.parts[1::2], strict=False)
+        if len(node.parts) % 2 or any(name.kind != "string" for name in node.parts[::2]):
+            return []
+        pairs = zip(node.parts[::2], node.parts[1::2], strict=True)
         return [(said(write.source.tokens[name.first : name.end]), value) for name, value in pairs]
     if node.word not in {"struct", "array"}:
         return []

@@ -246,10 +246,12 @@ def _apart(node: Expr, write: Writing) -> str | None:
 
     Months are those of `LocalDateTime.until`: the later date counts only if its time of day is reached.
     """
-    unit = write.sent(node.parts[0]).strip("'\"").upper() if len(node.parts) == 3 else ""
+    if len(node.parts) != 3:
+        return None
+    unit = write.sent(node.parts[0]).strip("'\"").upper()
     first, last = (
         write.text(part) if write.types.of(part) == "timestamp" else f"CAST({write.text(part)} AS TIMESTAMP)"
-        for part in node.parts[-2:]
+        for part in node.parts[1:]
     )
     if unit in _MICROSECONDS:
         return f"((unix_micros({last}) - unix_micros({first})) DIV {_MICROSECONDS[unit]})"

@@ -72,13 +72,10 @@ def _reckons(source: Source, index: int) -> bool:
 def _read(node: Expr, write: Writing) -> str | None:
     """try_cast of a text to a decimal; Sail takes none with an exponent, such as 1e3."""
     inner, parent = node.parts[0], write.parent(node)
-    has_exponent = f"{write.text(inner)} RLIKE '[eE]'"
-    if (
-        write.types.of(inner) != "string"
-        or _is_cast(inner, RAW)
-        or (parent is not None and write.sent(parent.parts[0]) == has_exponent)
-    ):
+    is_own = parent is not None and parent.word == "if" and "RLIKE '[eE]'" in write.sent(parent.parts[0])
+    if write.types.of(inner) != "string" or _is_cast(inner, RAW) or is_own:
         return None
+    has_exponent = f"{write.text(inner)} RLIKE '[eE]'"
     return f"if({has_exponent}, try_cast(try_cast({write.text(inner)} AS DOUBLE) AS {node.word}), {write.kept(node)})"
 
 
