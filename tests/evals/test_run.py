@@ -219,7 +219,7 @@ def test_a_question_whose_gold_result_cannot_be_known_whole_is_not_asked(evals: 
 
 def test_a_tie_that_the_gold_limit_cuts_is_seen(evals: Evals, tmp_path: Path) -> None:
     """The gold result is any one of the titles with the most stars; the model takes another one."""
-    tied = "SELECT averageRating DIV 1 AS stars, tconst FROM movies_with_ratings ORDER BY stars DESC{} LIMIT 1"
+    tied = "SELECT floor(averageRating) AS stars, tconst FROM movies_with_ratings ORDER BY stars DESC{} LIMIT 1"
     question = {"id": "q014", "question": QUESTIONS["q014"]["question"], "sql": tied.format("")}
     evals.provider.choose = scripted({"q014": [running(tied.format(", tconst DESC")), DONE]})
     done = evals.run(write_questions(tmp_path / "tied.jsonl", [question]))
