@@ -50,7 +50,8 @@ _NAME = re.compile(r"[\w .,:;!?()\[\]{}<>=+\-*/%&|^~'\"#@]+")
 """What may stand in a name in back-quotes; the lexer's `_ODD_NAME_CHARACTER`."""
 
 _DIGITS: Final = frozenset("09")
-"""Of which a pattern of a number has at least one."""
+_OF_BYTES: Final = frozenset({"base64", "hex", "utf-8"})
+"""to_char is named by its pattern: of bytes it is one of these, of a number it has a digit, else it is of a time."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d*[1-9])?")
@@ -356,10 +357,10 @@ class _Namer:
         """How Spark names a call; nothing where it is not known, or makes several columns."""
         names = sail().names
         if node.word in {"to_char", "to_varchar"} and len(node.parts) == 2:
-            # Of a time it is date_format to Spark, of a number to_char: the pattern tells them apart.
-            pattern = node.parts[1]
-            is_of_number = pattern.kind != "string" or not _DIGITS.isdisjoint(self.string(pattern))
-            return "to_char({all})" if is_of_number else "date_format({all})"
+            pattern = self.string(node.parts[1]) if node.parts[1].kind == "string" else ""
+            if pattern.lower() in _OF_BYTES:
+                return "{name}({all})"
+            return "date_format({all})" if pattern and _DIGITS.isdisjoint(pattern) else "to_char({all})"
         words = any(self.source.key(part.first - 1) in _ARGUMENT_WORDS for part in node.parts)
         key = f"{node.word}/{len(node.parts)}{' words' if words else ''}"
         if functions().allowed.get(node.word) == "generator" or (words and key not in names):
