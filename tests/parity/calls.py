@@ -105,10 +105,12 @@ DECLARED: Final[frozenset[str]] = frozenset(
         "regexp_extract({s}, '(\\\\d+)', 1)", "json_tuple({s}, 'a')",
         "{t} + {k}", "{t} - {k}", "{t} + INTERVAL 5 DAY", "{t} + make_interval(0, {n}, 0, {k})", "{m} + make_dt_interval({n}, {k})",
         "array_join(CAST({I} AS ARRAY<STRING>), ' ')", "try_variant_get(parse_json('{\"a\": 1}'), '$.a', 'int')",
+        "variant_get(parse_json('{\"a\": [1, null]}'), '$.a[0]', 'int')",
+        "last_value({i}) IGNORE NULLS OVER (ORDER BY {s}, {i} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
         # letters that are two to Java
         "regexp_replace({s}, '', '-')", "regexp_count({s}, '')", "mask({s}, 'Q', 'q', 'd', 'o')", "format_string('%s|%10s|%-4s', {s}, {s}, {s})",
         # NaN and infinity
-        "format_number({d}, {k})", "format_number({d}, '#,###.00')", "hypot({d}, {d2})", "power({d}, {d2})", "width_bucket({d}, 0, 10, 5)",
+        "format_number({d}, {k})", "format_number({f}, 2)", "format_number({d}, '#,###.00')", "hypot({d}, {d2})", "power({d}, {d2})", "width_bucket({d}, 0, 10, 5)",
         "width_bucket({d}, 10, 0, 5)", "sum({d}) OVER (ORDER BY {s}, {d} ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)", "round({f}, 1)", "format_string('%.1f', {f})",
         # the order of addition
         "avg({l})", "try_sum({l})",

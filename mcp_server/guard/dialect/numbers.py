@@ -30,23 +30,6 @@ EXACT = Decimal(MAX_PRECISION, 18)
 HALF_UP)`), where Sail multiplies by 10 to the n and meets 28.499999999999996. Casting the double itself to a decimal
 multiplies too, so it goes by way of its text."""
 
-_CALLS = frozenset(
-    {
-        "nullif",
-        "round",
-        "bround",
-        "rint",
-        "avg",
-        "mean",
-        "format_string",
-        "printf",
-        "if",
-        "format_number",
-        "ceil",
-        "ceiling",
-        "floor",
-    }
-)
 _KEYS = frozenset({"/", "-", "+", "%", "CASE", "CAST", "TRY_CAST", "::"})
 _NUMBERS = frozenset({*INTEGERS, "float", "double"})
 _PLACEHOLDER = re.compile(r"%(?:(\d+)\$)?[-#+ 0,(]*\d*(?:\.(\d+))?([a-zA-Z%])")
@@ -315,6 +298,7 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("call", "nullif"): _or_null,
     ("call", "avg"): _averaged,
     ("call", "mean"): _averaged,
+    ("call", "try_avg"): _averaged,
     ("call", "round"): _rounded,
     ("call", "bround"): _half_even,
     ("call", "rint"): _half_even,
@@ -328,3 +312,5 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("call", "if"): _branches,
     ("case", ""): _branches,
 }
+
+_CALLS: Final = frozenset(word for kind, word in _RULES if kind == "call")
