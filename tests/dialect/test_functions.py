@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 
 from lakehouse.errors import EngineLacks, QueryError
-from mcp_server.guard.clauses import read_clauses
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.functions import functions
-from mcp_server.guard.lexer import scan
-from mcp_server.guard.source import MAX_TOKENS, read_source
 from tests.dialect.conftest import Answer, Ask
+from tests.parity.compare import called
 
 CALLS = [
     json.loads(line)
@@ -27,10 +25,6 @@ Spark itself refuses."""
 
 def statements(*how: str) -> list[str]:
     return [call["sql"] for call in CALLS if call["how"] in how]
-
-
-def called(sql: str) -> set[str]:
-    return set(read_clauses(read_source(sql, scan(sql, MAX_TOKENS))).calls.values())
 
 
 def test_every_allowed_function_has_one_status() -> None:

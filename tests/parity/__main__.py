@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import tempfile
 import time
 from collections import Counter
-from contextlib import closing
 from itertools import islice
-from pathlib import Path
 
-from lakehouse.storage import Lake
-from tests.dialect.conftest import asker
-from tests.fuzz.conftest import make_lake
 from tests.parity.compare import End, compare
+from tests.parity.engines import both_engines
 from tests.parity.generate import queries
 
 
@@ -31,21 +26,14 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="parity-") as folder:
-        make_lake(Path(folder) / "files", Path(folder) / "lake")
-        lake = Lake.parse(f"{folder}/lake")
-        with (
-            closing(asker("embedded", lake, Path(folder) / "e")) as ours,
-            closing(asker("spark", lake, Path(folder) / "s")) as theirs,
-        ):
-            embedded, spark = next(ours), next(theirs)
-            ends, warned = Counter[End](), 0
-            for sql in islice(queries(arguments.seed), arguments.count):
-                outcome = compare(sql, embedded, spark)
-                ends[outcome.end] += 1
-                warned += bool(outcome.caveats)
-                if outcome.end is End.DIFFERENT or (arguments.verbose and outcome.what):
-                    print(f"{outcome.end.value}: {sql}\n    {outcome.what[:600]}", flush=True)
+    ends, warned = Counter[End](), 0
+    with both_engines() as (embedded, spark):
+        for sql in islice(queries(arguments.seed), arguments.count):
+            outcome = compare(sql, embedded, spark)
+            ends[outcome.end] += 1
+            warned += bool(outcome.caveats)
+            if outcome.end is End.DIFFERENT or (arguments.verbose and outcome.what):
+                print(f"{outcome.end.value}: {sql}\n    {outcome.what[:600]}", flush=True)
     counts = ", ".join(f"{end.value} {ends[end]}" for end in End)
     print(f"{arguments.count} queries in {time.monotonic() - started:.0f} s: {counts}; answered with a caveat {warned}")
     raise SystemExit(1 if ends[End.DIFFERENT] else 0)

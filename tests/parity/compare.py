@@ -97,8 +97,12 @@ def _is_ordered(sql: str) -> bool:
 
 
 def _may_differ_in_digits(sql: str) -> bool:
-    called = set(read_clauses(read_source(sql, scan(sql, MAX_TOKENS))).calls.values())
-    return any(sail().status.get(name) in DIGITS or name in _SUMS for name in called)
+    return any(sail().status.get(name) in DIGITS or name in _SUMS for name in called(sql))
+
+
+def called(sql: str) -> set[str]:
+    """The functions that a statement calls."""
+    return set(read_clauses(read_source(sql, scan(sql, MAX_TOKENS))).calls.values())
 
 
 def _same(mine: Any, its: Any, *, near: bool) -> bool:

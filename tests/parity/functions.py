@@ -12,22 +12,15 @@ import itertools
 import random
 import re
 import string
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Final
 
-from lakehouse.storage import Lake
-from mcp_server.guard.clauses import read_clauses
 from mcp_server.guard.functions import functions
-from mcp_server.guard.lexer import scan
-from mcp_server.guard.source import MAX_TOKENS, read_source
-from tests.dialect.conftest import Ask, asker
-from tests.fuzz.conftest import make_lake
+from tests.dialect.conftest import Ask
 from tests.parity.calls import CALLS, DECLARED
-from tests.parity.compare import End, Outcome, compare
+from tests.parity.compare import End, Outcome, called, compare
+from tests.parity.engines import both_engines
 from tests.parity.values import TYPES, VALUES
 
 Row = tuple[str, ...]
@@ -37,6 +30,7 @@ ROWS: Final = 36
 
 PLACE: Final = re.compile(rf"{{([{''.join(VALUES)}])(2?)}}")
 """A place for a value in a call: its kind, and 2 for another one of that kind."""
+
 _FAILURES: Final = 8
 """Rows that fail on both engines before the rest of them is let go."""
 
@@ -74,10 +68,9 @@ def statement(call: str, places: Sequence[str], rows: Sequence[Row]) -> str:
 
 
 def aggregates(call: str) -> bool:
-    source = read_source(f"SELECT {call}", scan(f"SELECT {call}", MAX_TOKENS))
-    return any(
-        functions().allowed.get(name) in {"aggregate", "collecting"} for name in read_clauses(source).calls.values()
-    ) and not any(token.key == "OVER" for token in source.tokens)
+    """Whether it makes one value of all rows."""
+    kinds = {functions().allowed.get(name) for name in called(f"SELECT {call}")}
+    return " OVER " not in call and not kinds.isdisjoint({"aggregate", "collecting"})
 
 
 def main() -> None:
@@ -88,22 +81,15 @@ def main() -> None:
     arguments = parser.parse_args()
     first, step = map(int, arguments.share.split("/"))
     ends, new = Counter[End](), 0
-    with tempfile.TemporaryDirectory(prefix="parity-") as folder:
-        make_lake(Path(folder) / "files", Path(folder) / "lake")
-        lake = Lake.parse(f"{folder}/lake")
-        with (
-            closing(asker("embedded", lake, Path(folder) / "e")) as ours,
-            closing(asker("spark", lake, Path(folder) / "s")) as theirs,
-        ):
-            embedded, spark = next(ours), next(theirs)
-            for call in [each for each in CALLS if arguments.only in each][first::step]:
-                found = list(outcomes(call, embedded, spark))
-                worst = max(found, key=lambda each: list(End).index(each.end))
-                ends[worst.end] += 1
-                is_new = worst.end is End.DIFFERENT and call not in DECLARED
-                new += is_new
-                if is_new or (arguments.verbose and worst.what):
-                    print(f"{worst.end.value}: {call}\n    {worst.what[:400]}\n    {worst.sql[:300]}", flush=True)
+    with both_engines() as (embedded, spark):
+        for call in [each for each in CALLS if arguments.only in each][first::step]:
+            found = list(outcomes(call, embedded, spark))
+            worst = max(found, key=lambda each: list(End).index(each.end))
+            ends[worst.end] += 1
+            is_new = worst.end is End.DIFFERENT and call not in DECLARED
+            new += is_new
+            if is_new or (arguments.verbose and worst.what):
+                print(f"{worst.end.value}: {call}\n    {worst.what[:400]}\n    {worst.sql[:300]}", flush=True)
     print(f"{ends.total()} calls: {', '.join(f'{end.value} {ends[end]}' for end in End)}; not declared {new}")
     raise SystemExit(1 if new else 0)
 

@@ -11,12 +11,12 @@ from typing import Final
 
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.collections import fields_of, is_nested
+from mcp_server.guard.dialect.collections import fields_of
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.inference import results
 from mcp_server.guard.dialect.literals import literal
-from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, common
+from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, common, is_nested
 from mcp_server.guard.dialect.writing import Rule, Writing, written
 from mcp_server.guard.functions import functions
 
@@ -245,7 +245,7 @@ def _by(node: Expr, write: Writing) -> str | None:
         return None
     if not fields or any(is_nested(write.types.of(value)) for _, value in fields):
         raise lacking(f"{node.word} of this {kind}", "it as Spark does, with nulls in it", "Order by struct(x, y).")
-    return write.kept(node, lambda part: _ordered(fields, write, by.first) if part is by else None)
+    return write.replaced(node, by, _ordered(fields, write, by.first))
 
 
 _KNOWN: Final = "known_"

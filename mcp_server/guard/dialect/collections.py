@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mcp_server.guard.dialect.edits import lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.literals import said
-from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, element
+from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, element, is_nested
 from mcp_server.guard.dialect.writing import Writing
 
 _NO_NULLS = frozenset(
@@ -59,11 +59,6 @@ def fields_of(node: Expr, write: Writing) -> list[tuple[str, Expr]]:
     return [(name or f"col{at}", value) for at, (name, value) in enumerate(zip(names, values, strict=True), start=1)]
 
 
-def is_nested(kind: Type | None) -> bool:
-    """Whether values of a type hold others, of which one may be null: the least of all to Spark, and more to Sail."""
-    return kind in {"struct", "map", "any"} or element(kind) is not None
-
-
 def extreme(node: Expr, write: Writing) -> str | None:
     """array_max and array_min of nested values, which sort_array puts in Spark's order."""
     if len(node.parts) != 1 or not is_nested(element(write.types.of(node.parts[0]))):
@@ -78,7 +73,7 @@ def cut(node: Expr, write: Writing) -> str | None:
         return None
     array, start = map(write.text, node.parts[:2])
     place = f"if(- ({start}) > size({array}), size({array}) + 1, {start})"
-    return write.kept(node, lambda part: place if part is node.parts[1] else None)
+    return write.replaced(node, node.parts[1], place)
 
 
 def sort(node: Expr, write: Writing) -> str | None:
@@ -191,4 +186,4 @@ def split(node: Expr, write: Writing) -> str | None:
     first = node.parts[0] if node.parts else None
     if first is None or first.kind in {"name", "string", "cast"}:
         return None
-    return write.kept(node, lambda part: f"CAST({write.text(part)} AS STRING)" if part is first else None)
+    return write.replaced(node, first, f"CAST({write.text(first)} AS STRING)")

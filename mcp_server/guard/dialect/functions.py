@@ -173,7 +173,7 @@ def _repeated(node: Expr, write: Writing) -> str | None:
     """A number of times, or a length, below zero is none in Spark, and an error in Sail."""
     if len(node.parts) < 2 or (node.parts[1].kind, node.parts[1].word) != ("number", "-"):
         return None
-    return write.kept(node, lambda part: "0" if part is node.parts[1] else None)
+    return write.replaced(node, node.parts[1], "0")
 
 
 def _cut_out(node: Expr, write: Writing) -> str | None:
@@ -206,7 +206,7 @@ def _overlaid(node: Expr, write: Writing) -> str | None:
     if len(node.parts) != 4 or node.parts[3].word == "if" or not _may_be_negative(node.parts[3]):
         return None
     put, count = write.text(node.parts[1]), write.text(node.parts[3])
-    return write.kept(node, lambda part: f"if({count} < 0, length({put}), {count})" if part is node.parts[3] else None)
+    return write.replaced(node, node.parts[3], f"if({count} < 0, length({put}), {count})")
 
 
 def _may_be_negative(node: Expr) -> bool:

@@ -158,7 +158,7 @@ def _averaged(node: Expr, write: Writing) -> str | None:
     if _is_cast(node.parts[0]) and _is_cast(write.parent(node)):
         return None
     wide = bounded(inner.precision + 1, inner.scale + 1)
-    call = write.kept(node, lambda part: f"CAST({write.text(part)} AS {wide})" if part is node.parts[0] else None)
+    call = write.replaced(node, node.parts[0], f"CAST({write.text(node.parts[0])} AS {wide})")
     return f"CAST({call} AS {kind})"
 
 
@@ -202,7 +202,7 @@ def _stepped(node: Expr, write: Writing) -> str | None:
     if len(node.parts) != 2 or write.types.of(node.parts[0]) not in FRACTIONS:
         return None
     value = f"CAST(CAST({write.text(node.parts[0])} AS {RAW}) AS {_STEPPED})"
-    return write.kept(node, lambda part: value if part is node.parts[0] else None)
+    return write.replaced(node, node.parts[0], value)
 
 
 def _tens(node: Expr, write: Writing, kind: str, digits: int | None) -> str | None:
@@ -214,7 +214,7 @@ def _tens(node: Expr, write: Writing, kind: str, digits: int | None) -> str | No
         if _is_cast(inner) and write.types.of(inner.parts[0]) in INTEGERS[:-1]:
             return None  # its tens are far from the type's end
         raise lacking(node.word, "half-even rounding of this", "Write round(x, n).")
-    wide = write.kept(node, lambda part: f"CAST({write.text(part)} AS BIGINT)" if part is node.parts[0] else None)
+    wide = write.replaced(node, node.parts[0], f"CAST({write.text(node.parts[0])} AS BIGINT)")
     return f"CAST({wide} AS {kind})"
 
 

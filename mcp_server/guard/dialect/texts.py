@@ -16,7 +16,7 @@ from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.literals import literal, said
 from mcp_server.guard.dialect.sail import sail
-from mcp_server.guard.dialect.types import FRACTIONS, Decimal, element
+from mcp_server.guard.dialect.types import FRACTIONS, Decimal, element, is_nested
 from mcp_server.guard.dialect.writing import Rule, Writing, written
 
 RAW: Final = "VARCHAR(32)"
@@ -63,7 +63,7 @@ def _cast(node: Expr, write: Writing) -> str | None:
     if inside is None:
         return None
     strings = _text(inner, write) if inside in FRACTIONS else write.text(inner)
-    if inside in {"map", "struct", "any"} or element(inside) is not None:
+    if is_nested(inside):
         raise lacking("an array as text", f"one of {inside} as Spark writes it", "Write to_json(…).")
     if inside != "string" and inside not in FRACTIONS:
         strings = f"CAST({strings} AS ARRAY<STRING>)"
@@ -102,7 +102,7 @@ def _first(node: Expr, write: Writing) -> str | None:
     if not node.parts or (node.word == "reverse" and element(write.types.of(node.parts[0])) is not None):
         return None
     text = _text(node.parts[0], write)
-    return write.kept(node, lambda part: text if part is node.parts[0] else None) if text is not None else None
+    return write.replaced(node, node.parts[0], text) if text is not None else None
 
 
 def _formatted(node: Expr, write: Writing) -> str | None:

@@ -67,6 +67,11 @@ def element(kind: Type | None) -> Type | None:
     return named(kind[len("array<") : -1]) if isinstance(kind, str) and kind.startswith("array<") else None
 
 
+def is_nested(kind: Type | None) -> bool:
+    """Whether values of a type hold others. A null in one is less than anything to Spark, and more to Sail."""
+    return kind in {"struct", "map", "any"} or element(kind) is not None
+
+
 def of_number(text: str) -> Type | None:
     """The type of a number as it is written, without a sign."""
     upper = text.upper()

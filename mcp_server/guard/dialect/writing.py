@@ -58,6 +58,10 @@ class Writing:
         pieces.append(text_of(self.source, at, node.end))
         return " ".join(piece for piece in pieces if piece)
 
+    def replaced(self, node: Expr, part: Expr, text: str) -> str:
+        """The node as it is, but for one part, which becomes `text`."""
+        return self.kept(node, lambda each: text if each is part else None)
+
     def edits(self) -> list[Edit]:
         """What changes. Errors: EngineLacks, those of the rule."""
         return list(self._changes(self.roots))
