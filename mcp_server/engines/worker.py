@@ -29,6 +29,7 @@ from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.session import EngineSession, open_session, run_query
 from mcp_server.engines import fence, sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
+from mcp_server.engines.pinned import Hold, PinnedLogs, audited
 from mcp_server.engines.readings import READERS
 from mcp_server.engines.registry import Registry
 from mcp_server.engines.rest import Rest
@@ -76,9 +77,10 @@ class Reply:
 class Worker:
     """Runs statements side by side, each in a session of its own, and answers each under its id."""
 
-    def __init__(self, wire: Wire, engine: EngineSession, settings: Mapping[str, Any]) -> None:
+    def __init__(self, wire: Wire, engine: EngineSession, settings: Mapping[str, Any], hold: Hold) -> None:
         self._wire = wire
         self._engine = engine
+        self._hold = hold
         self._schema: str = settings["schema"]
         self._remote = engine.kind == "connect"
         self._secret: str = settings["secret"]
@@ -162,6 +164,16 @@ class Worker:
 
     def _attempt(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], Reply]) -> Reply | Failure:
         """Do the work in a session, which others get afterwards unless it was stopped or something broke."""
+        try:
+            with self._hold(frame.fields["sql"], frame.fields["tables"]) as held:
+                fields = {**frame.fields, "sql": held.sql, "tables": held.tables}
+                return self._attempt_held(frame._replace(fields=fields), running, work)
+        except Exception as error:  # noqa: BLE001  (every failure is an answer; the server raises it)
+            return explain_failure(error, self._places.names(frame.fields["tables"]), self._secret)
+
+    def _attempt_held(
+        self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], Reply]
+    ) -> Reply | Failure:
         call, tables = frame.fields["id"], frame.fields["tables"]
         lent: Lent | None = None
         answer: Reply | Failure = Failure("interrupted", "stopped before it began")
@@ -300,6 +312,23 @@ def _restrict(settings: Mapping[str, Any]) -> list[str]:
     return [warning for warning in warnings if warning]
 
 
+def _open_logs(settings: Mapping[str, Any]) -> tuple[Hold, str]:
+    """What makes the logs of tables ready, and the folder for the engine's temporary files.
+
+    The embedded engine may read the logs that it gets and not write them: the thread that does is started before that
+    right is given up.
+    """
+    work_dir: str = settings["work_dir"]
+    if settings["kind"] != "embedded":
+        return audited(settings["lake"]), work_dir
+    logs, temporary = PinnedLogs(os.path.join(work_dir, "tables"), settings["lake"]), os.path.join(work_dir, "temporary")
+    os.makedirs(temporary, exist_ok=True)
+    if settings["files"] is not None:
+        tempfile.tempdir = temporary
+        fence.limit_files([*settings["files"]["readable"], work_dir], [temporary, *settings["files"]["writable"]])
+    return logs.hold, temporary
+
+
 def _follow(engine: Popen[bytes]) -> None:
     """End as the engine's own process ended."""
 
@@ -329,10 +358,11 @@ def main(descriptor: int, parent: int) -> None:
         # PySpark logs every failed statement with its whole stack; the server gets the sentence.
         logging.getLogger("SQLQueryContextLogger").disabled = True
         logging.getLogger("DataFrameQueryContextLogger").disabled = True
-        with open_session(settings["kind"], config=settings["config"], work_dir=settings["work_dir"]) as engine:
+        hold, work_dir = _open_logs(settings)
+        with open_session(settings["kind"], config=settings["config"], work_dir=work_dir) as engine:
             if engine.process is not None:
                 _follow(engine.process)
-            worker = Worker(wire, engine, settings)
+            worker = Worker(wire, engine, settings, hold)
             worker.warm_up(settings["tables"], settings["edition"])
             wire.send("ready", warnings=warnings)
             worker.serve()

@@ -1,0 +1,22 @@
+"""Reads Delta logs: which files a version of a table consists of, which version a moment belongs to, where files lie.
+
+Engines read logs too, and differ in what they can: the embedded one misses old versions behind a checkpoint and takes
+statistics for what they are not, and none minds a log that names files of somebody else.
+"""
+
+from lakehouse.delta.audit import LogAudit
+from lakehouse.delta.folder import LogFolder
+from lakehouse.delta.moments import parse_moment, version_at
+from lakehouse.delta.paths import DataPaths
+from lakehouse.delta.replay import Snapshot, latest_version, read_snapshot
+
+__all__ = [
+    "DataPaths",
+    "LogAudit",
+    "LogFolder",
+    "Snapshot",
+    "latest_version",
+    "parse_moment",
+    "read_snapshot",
+    "version_at",
+]

@@ -1,0 +1,85 @@
+"""Looks through all that a table's log names, whatever version it belongs to, before an engine is given the table."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lakehouse.delta.checkpoint import PATHS, read_checkpoint
+from lakehouse.delta.folder import Entry, LogFolder
+from lakehouse.delta.paths import DataPaths
+
+_TABLES = 1024
+
+
+@dataclass
+class _Audited:
+    """What was looked through of a log: its files, and the times of the folders that it names files in."""
+
+    mark: tuple[int, int] | None = None
+    entries: dict[str, Entry] = field(default_factory=dict)
+    paths: set[str] = field(default_factory=set)
+    folders: dict[str, int] = field(default_factory=dict)
+
+
+class LogAudit:
+    """Refuses tables whose logs name files outside of the lake. Safe for several threads.
+
+    Every version counts, since a statement may ask for any. What was looked through is not read again.
+    """
+
+    def __init__(self, lake: str) -> None:
+        self._lake = lake
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Audited] = OrderedDict()
+
+    def check(self, location: str) -> None:
+        """Raises LakeError where a log cannot be read, or names what is outside of the lake."""
+        with self._lock:
+            known = self._known.setdefault(location, _Audited())
+            self._known.move_to_end(location)
+            while len(self._known) > _TABLES:
+                self._known.popitem(last=False)
+            log = LogFolder(location)
+            mark = log.mark()
+            if known.mark != mark or known.folders != _times(known.folders):
+                self._look(log, known)
+                known.mark = mark
+
+    def _look(self, log: LogFolder, known: _Audited) -> None:
+        found = DataPaths(log.table, self._lake)
+        known.mark = None
+        for path in known.paths:
+            found.find(path)
+        changed = {name: entry for name, entry in log.entries.items() if known.entries.get(name) != entry}
+        for name in log.commits.values():
+            if name in changed:
+                self._follow(found, log.actions(name), known)
+        for checkpoint in log.checkpoints:
+            if not changed.keys().isdisjoint(checkpoint.files):
+                self._follow(found, read_checkpoint(log, checkpoint, PATHS), known)
+        known.entries = dict(log.entries)
+        known.folders = _times(found.folders)
+
+    def _follow(self, found: DataPaths, actions: Iterable[dict[str, Any]], known: _Audited) -> None:
+        for action in actions:
+            add = action.get("add")
+            if add is not None:
+                found.find(add.get("path"))
+                found.find_vector(add.get("deletionVector"))
+                known.paths.add(add["path"])
+
+
+def _times(folders: Iterable[str]) -> dict[str, int]:
+    """When something was last put into each folder; 0 where it is gone."""
+    found = {}
+    for folder in folders:
+        try:
+            found[folder] = os.stat(folder).st_mtime_ns
+        except OSError:
+            found[folder] = 0
+    return found

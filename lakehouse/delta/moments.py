@@ -1,0 +1,78 @@
+"""Which version of a table belongs to a moment: `TIMESTAMP AS OF`, as Spark resolves it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from lakehouse.delta.folder import LogFolder
+from lakehouse.delta.replay import latest_version, read_snapshot
+from lakehouse.errors import QueryFailed
+
+_PARTIAL = re.compile(r"([0-9]{4})(?:-([0-9]{1,2}))?(?:-([0-9]{1,2}))?")
+
+
+def parse_moment(text: str) -> datetime:
+    """A moment as Spark reads one, in UTC where no zone is named: `2026`, `2026-1-5`, `2026-01-05 10:00:00.5+02:00`."""
+    text = text.strip()
+    try:
+        if partial := _PARTIAL.fullmatch(text):
+            return datetime(*(int(part or 1) for part in partial.groups()), tzinfo=UTC)  # type: ignore[arg-type]
+        found = datetime.fromisoformat(text.replace(" UTC", "Z"))
+    except ValueError as error:
+        raise QueryFailed(f"{text[:60]!r} is no moment. Write it as '2026-01-31 12:00:00'.") from error
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def version_at(log: LogFolder, moment: datetime) -> int:
+    """The newest version that was there at a moment. Raises QueryFailed where that is before the first or after the last.
+
+    Commits are as old as their files, each at least a millisecond younger than the one before, unless the table keeps
+    their times itself (Delta protocol, "In-Commit Timestamps").
+    """
+    asked = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    found: int | None = None
+    last = 0
+    for version, written in _times(log):
+        last = written
+        if written <= asked:
+            found = version
+    said = moment.strftime("%Y-%m-%d %H:%M:%S")
+    if found is None:
+        raise QueryFailed(f"The table {log.name} has no version as old as {said}. Ask for a later moment.")
+    if last < asked:
+        raise QueryFailed(
+            f"The newest version of the table {log.name} is older than {said}. Leave the moment out to read it."
+        )
+    return found
+
+
+def _times(log: LogFolder) -> Iterator[tuple[int, int]]:
+    """Each version whose commit is there, with its time in milliseconds since 1970."""
+    kept_from = _kept_from(log)
+    last = -1
+    for version, name in log.commits.items():
+        written = log.entries[name].modified
+        if kept_from is not None and version >= kept_from:
+            written = _kept_time(log, name)
+        last = max(written, last + 1)
+        yield version, last
+
+
+def _kept_from(log: LogFolder) -> int | None:
+    """The version from which the table keeps the times of its commits, None where it does not."""
+    settings = read_snapshot(log, latest_version(log)).metadata.get("configuration") or {}
+    if settings.get("delta.enableInCommitTimestamps") != "true":
+        return None
+    return int(settings.get("delta.inCommitTimestampEnablementVersion", 0))
+
+
+def _kept_time(log: LogFolder, name: str) -> int:
+    for action in log.actions(name):
+        if "commitInfo" in action:
+            written = action["commitInfo"].get("inCommitTimestamp")
+            if isinstance(written, int):
+                return written
+            break
+    raise log.damaged(f"{name} does not say when it was written")

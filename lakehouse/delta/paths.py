@@ -1,0 +1,122 @@
+"""Where the files of a table are: below its own folder, or elsewhere in its lake, and nowhere else.
+
+A log may name any file: by a path from the root or a URL, by `..`, by a link. Engines follow all of these.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from lakehouse.errors import LakeError
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_ENCODED_ID: Final = 20
+"""Letters that a deletion vector's id takes; what stands before them is a folder (Delta protocol)."""
+
+
+class DataPaths:
+    """Finds the files that a table's log names. Raises LakeError for one that is outside of the table and its lake.
+
+    `homes` are the table's folder and the lake's, links followed. `folders` are the folders that files were found in, and
+    the links in each: one that is put there later changes the folder's time.
+    """
+
+    def __init__(self, table: str | Path, lake: str | Path) -> None:
+        self.table = Path(table)
+        self.homes = (os.path.realpath(table), os.path.realpath(lake))
+        self._root = self.homes[0]
+        self.folders: dict[str, frozenset[str]] = {}
+        self._real: dict[str, str] = {}
+
+    def find(self, path: Any) -> str:
+        """The real path of a data file, as the protocol spells it in `add.path`."""
+        if not isinstance(path, str) or not path:
+            raise self._refused("a file without a path")
+        return self._within(self._absolute(path), path)
+
+    def find_vector(self, vector: Any) -> str | None:
+        """The real path of a deletion vector's file where the log names one; None where it is below the table's folder."""
+        kind, place = (vector.get(name) for name in ("storageType", "pathOrInlineDv")) if vector else ("i", "")
+        if kind == "i":
+            return None
+        if not isinstance(place, str):
+            raise self._refused("a deletion vector without a path")
+        if kind == "p":
+            return self._within(self._absolute(place), place)
+        prefix = place[:-_ENCODED_ID]
+        if kind != "u" or len(place) < _ENCODED_ID or ".." in prefix or "%" in prefix or prefix.startswith("/"):
+            raise self._refused(place)
+        folder = os.path.join(self._root, prefix) if prefix else self._root
+        self._folder(folder, place)
+        for name in self.folders[folder]:
+            if name.startswith("deletion_vector_"):
+                self._within(os.path.join(folder, name), place)
+        return None
+
+    def _absolute(self, path: str) -> str:
+        """The path that an engine would open, links not yet followed."""
+        if _SCHEME.match(path):
+            parts = urlsplit(path)
+            if parts.scheme.lower() != "file" or parts.netloc or parts.query or parts.fragment:
+                raise self._refused(path)
+            path = parts.path
+        decoded = unquote(path, errors="strict") if _is_text(path) else ""
+        if not decoded or "\0" in decoded or ".." in decoded.split("/"):
+            raise self._refused(path)
+        return os.path.join(self._root, decoded)
+
+    def _within(self, absolute: str, named: str) -> str:
+        """The path with every link followed, where that ends in one of the places that are allowed."""
+        folder, name = os.path.split(absolute)
+        real = os.path.join(self._folder(folder, named), name)
+        if name in self.folders[folder]:
+            real = os.path.realpath(real)
+            if not self._is_home(real):
+                raise self._refused(named)
+        return real
+
+    def _folder(self, folder: str, named: str) -> str:
+        """The folder with every link followed."""
+        if folder not in self._real:
+            real = os.path.realpath(folder)
+            if not self._is_home(real):
+                raise self._refused(named)
+            self._real[folder], self.folders[folder] = real, _links(folder)
+        return self._real[folder]
+
+    def _is_home(self, real: str) -> bool:
+        return any(is_below(real, home) for home in self.homes)
+
+    def _refused(self, named: str) -> LakeError:
+        shown = ascii(named)[1:81]
+        return LakeError(
+            f"The table {self.table.name} is not read: its Delta log names a file that is not in the lake ({shown}). "
+            "Write the table anew with its files below its own folder, or take it away."
+        )
+
+
+def is_below(real: str, home: str) -> bool:
+    """Whether a path lies in a folder, or is it."""
+    return real == home or real.startswith(home.rstrip("/") + "/")
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path is text once it is decoded: engines make something else of other bytes."""
+    try:
+        unquote(path, errors="strict").encode()
+    except UnicodeError:
+        return False
+    return True
+
+
+def _links(folder: str) -> frozenset[str]:
+    """The names in a folder that are symbolic links."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_symlink())
+    except OSError:  # files of old versions may be gone, with their folders
+        return frozenset()

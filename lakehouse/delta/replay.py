@@ -1,0 +1,90 @@
+"""Replays a Delta log: the state of a table at one version, from the newest checkpoint before it and the commits since.
+
+The rules are those of the Delta protocol, "Action Reconciliation" and "Checkpoints". Neither `_last_checkpoint`, which
+is a hint, nor checksums are needed for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from lakehouse.delta.checkpoint import read_checkpoint
+from lakehouse.delta.folder import Checkpoint, LogFolder
+from lakehouse.errors import QueryFailed
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a table: its actions `protocol` and `metaData`, and an `add` for each data file."""
+
+    version: int
+    protocol: dict[str, Any]
+    metadata: dict[str, Any]
+    adds: list[dict[str, Any]]
+
+
+def latest_version(log: LogFolder) -> int:
+    """The newest version. Raises LakeError where the log has none."""
+    versions = [*log.commits, *(each.version for each in log.checkpoints[:1])]
+    if not versions:
+        raise log.damaged("it has no commit")
+    return max(versions)
+
+
+def read_snapshot(log: LogFolder, version: int) -> Snapshot:
+    """A version of a table. Raises QueryFailed where it does not exist (any more), LakeError where it is damaged."""
+    base, commits = _segment(log, version)
+    state = _State()
+    if base is not None:
+        state.apply(read_checkpoint(log, base))
+    for name in commits:
+        state.apply(log.actions(name))
+    if state.protocol is None or state.metadata is None:
+        raise log.damaged(f"version {version} has no protocol or no schema")
+    return Snapshot(version, state.protocol, state.metadata, list(state.adds.values()))
+
+
+def _segment(log: LogFolder, version: int) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint to begin with and the commits to apply to it."""
+    latest = latest_version(log)
+    base = next((each for each in log.checkpoints if each.version <= version), None)
+    first = 0 if base is None else base.version + 1
+    if 0 <= version <= latest and all(number in log.commits for number in range(first, version + 1)):
+        return base, [log.commits[number] for number in range(first, version + 1)]
+    if version == latest:
+        raise log.damaged(f"a commit before version {version} is missing")
+    raise QueryFailed(
+        f"The table {log.name} has no version {version} that can be read: the newest is {latest}, and of the older "
+        "ones those whose commits were cleaned up are gone. Ask for another version."
+    )
+
+
+@dataclass
+class _State:
+    protocol: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    adds: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def apply(self, actions: Iterable[dict[str, Any]]) -> None:
+        """Apply the actions of one commit, whose order means nothing: a file is removed once, then added anew."""
+        added: dict[tuple[str, str], dict[str, Any]] = {}
+        for action in actions:
+            if (add := action.get("add")) is not None:
+                added[_key(add)] = add
+            elif (removed := action.get("remove")) is not None:
+                self.adds.pop(_key(removed), None)
+            elif (metadata := action.get("metaData")) is not None:
+                self.metadata = metadata
+            elif (protocol := action.get("protocol")) is not None:
+                self.protocol = protocol
+        self.adds |= added
+
+
+def _key(action: dict[str, Any]) -> tuple[str, str]:
+    """What identifies a file of a table: its path and its deletion vector (Delta protocol, "Action Reconciliation")."""
+    vector = action.get("deletionVector")
+    unique = "" if vector is None else f"{vector.get('storageType')}{vector.get('pathOrInlineDv')}@{vector.get('offset')}"
+    return unquote(str(action.get("path"))), unique

@@ -1,0 +1,98 @@
+"""The statistics of a data file that the embedded engine reads rightly, as text for its log.
+
+It reads numbers of the log as doubles where the column is a decimal, knows nothing of NaN, which no statistic tells of,
+and takes bounds for values that a column has, although writers cut texts and times (docs/facts.md). So bounds are
+given for the types below alone, and as bounds that need not be met; Parquet's own statistics prune the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, Final
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INTEGERS: Final = {"byte": 8, "short": 16, "integer": 32, "long": 64}
+
+
+class StatisticsFilter:
+    """What may be kept of the statistics of a table's files; `metadata` is the action `metaData` of its log."""
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        self._columns: dict[str, Callable[[Any], Any]] = {}
+        self._counted: set[str] = set()
+        for column in json.loads(metadata["schemaString"])["fields"]:
+            about = column.get("metadata") or {}
+            name = about.get("delta.columnMapping.physicalName", column["name"])
+            kind = column["type"]
+            if not isinstance(kind, str):
+                continue
+            self._counted.add(name)
+            if kind in _INTEGERS:
+                self._columns[name] = _fits(_INTEGERS[kind])
+            elif "delta.typeChanges" not in about and kind in _KEPT:
+                self._columns[name] = _KEPT[kind]
+
+    def keep(self, add: Mapping[str, Any]) -> str | None:
+        """The statistics to give of a file, None where its log has none or what it has makes no sense."""
+        found = add.get("stats_parsed") or _parse(add.get("stats"))
+        rows = found.get("numRecords") if isinstance(found, dict) else None
+        if not _is_count(rows):
+            return None
+        nulls = _object(found, "nullCount")
+        return json.dumps(
+            {
+                "numRecords": rows,
+                "tightBounds": False,
+                "minValues": self._bounds(_object(found, "minValues")),
+                "maxValues": self._bounds(_object(found, "maxValues")),
+                "nullCount": {name: nulls[name] for name in self._counted & nulls.keys() if _is_count(nulls[name])},
+            }
+        )
+
+    def _bounds(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        bounds = {name: self._columns[name](values[name]) for name in self._columns.keys() & values.keys()}
+        return {name: value for name, value in bounds.items() if value is not None}
+
+
+def _parse(text: Any) -> Any:
+    if not isinstance(text, str):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = found.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _fits(bits: int) -> Callable[[Any], int | None]:
+    """Keeps a whole number of so many bits."""
+    most = 1 << (bits - 1)
+
+    def keep(value: Any) -> int | None:
+        return value if type(value) is int and -most <= value < most else None
+
+    return keep
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _day(value: Any) -> str | None:
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if isinstance(value, str) and _DAY.fullmatch(value) else None
+
+
+_KEPT: Final[Mapping[str, Callable[[Any], Any]]] = {"string": _text, "date": _day}
