@@ -61,7 +61,15 @@ class TableWriter:
             # PySpark warns of a window without partitions; the embedded engine sorts it on all cores and on disk.
             warnings.filterwarnings("ignore", "WARN WindowExpression")
             ordered.write.mode("overwrite").insertInto(name)
+        self._forget_checkpoint(definition.name)
         return self.measure(definition.name)
+
+    def _forget_checkpoint(self, table: str) -> None:
+        """Take away the hint which checkpoint is the newest.
+
+        Nothing needs it, and the embedded engine misses every version before that checkpoint for it (docs/facts.md).
+        """
+        self._lake.remove_file(f"{table}/_delta_log/_last_checkpoint")
 
     def optimize(self, definition: TableDefinition) -> Written:
         """Compact the table's files by OPTIMIZE … ZORDER BY its clustering key, where the engine can."""

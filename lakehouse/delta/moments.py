@@ -18,7 +18,8 @@ def parse_moment(text: str) -> datetime:
     text = text.strip()
     try:
         if partial := _PARTIAL.fullmatch(text):
-            return datetime(*(int(part or 1) for part in partial.groups()), tzinfo=UTC)  # type: ignore[arg-type]
+            year, month, day = (int(part or 1) for part in partial.groups())
+            return datetime(year, month, day, tzinfo=UTC)
         found = datetime.fromisoformat(text.replace(" UTC", "Z"))
     except ValueError as error:
         raise QueryFailed(f"{text[:60]!r} is no moment. Write it as '2026-01-31 12:00:00'.") from error
@@ -26,7 +27,7 @@ def parse_moment(text: str) -> datetime:
 
 
 def version_at(log: LogFolder, moment: datetime) -> int:
-    """The newest version that was there at a moment. Raises QueryFailed where that is before the first or after the last.
+    """The newest version that was there at a moment. Raises QueryFailed before the first and after the last.
 
     Commits are as old as their files, each at least a millisecond younger than the one before, unless the table keeps
     their times itself (Delta protocol, "In-Commit Timestamps").

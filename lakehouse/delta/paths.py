@@ -21,8 +21,8 @@ _ENCODED_ID: Final = 20
 class DataPaths:
     """Finds the files that a table's log names. Raises LakeError for one that is outside of the table and its lake.
 
-    `homes` are the table's folder and the lake's, links followed. `folders` are the folders that files were found in, and
-    the links in each: one that is put there later changes the folder's time.
+    `homes` are the table's folder and the lake's, links followed. `folders` are the folders that files were found
+    in, and the links in each: one that is put there later changes the folder's time.
     """
 
     def __init__(self, table: str | Path, lake: str | Path) -> None:
@@ -39,7 +39,7 @@ class DataPaths:
         return self._within(self._absolute(path), path)
 
     def find_vector(self, vector: Any) -> str | None:
-        """The real path of a deletion vector's file where the log names one; None where it is below the table's folder."""
+        """The real path of a deletion vector's file, None where the log does not name one: it is below the table's."""
         kind, place = (vector.get(name) for name in ("storageType", "pathOrInlineDv")) if vector else ("i", "")
         if kind == "i":
             return None

@@ -85,6 +85,6 @@ class _State:
 
 def _key(action: dict[str, Any]) -> tuple[str, str]:
     """What identifies a file of a table: its path and its deletion vector (Delta protocol, "Action Reconciliation")."""
-    vector = action.get("deletionVector")
-    unique = "" if vector is None else f"{vector.get('storageType')}{vector.get('pathOrInlineDv')}@{vector.get('offset')}"
+    vector = action.get("deletionVector") or {}
+    unique = "".join(str(vector.get(name, "")) for name in ("storageType", "pathOrInlineDv", "offset"))
     return unquote(str(action.get("path"))), unique

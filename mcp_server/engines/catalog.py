@@ -18,6 +18,8 @@ from lakehouse.storage import Lake, LakeKind
 from mcp_server.models import TableInfo
 
 _DELTA_LOG = "_delta_log"
+_PADDED = "__CHAR_VARCHAR_TYPE_STRING"
+"""Where Spark keeps the types CHAR and VARCHAR, which are strings in a schema of Delta."""
 # Delta's names of types, where Spark SQL's are others.
 _SPARK_NAMES: Mapping[str, str] = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}
 
@@ -145,7 +147,7 @@ def _describe(folder: Path) -> TableInfo:
     columns = tuple(
         Column(
             name=field["name"],
-            type=_spark_type(field["type"]),
+            type=field.get("metadata", {}).get(_PADDED) or _spark_type(field["type"]),
             comment=str(field.get("metadata", {}).get("comment", "")),
             nullable=field["nullable"],
         )

@@ -1,4 +1,4 @@
-"""Logs that the embedded engine reads in the place of a table's own: of the versions that a statement asks for, and safe.
+"""Logs that the embedded engine reads in the place of a table's own: of the versions that a statement asks for.
 
 Its Delta reader misses old versions behind a checkpoint, and takes statistics of the log for exact values that they are
 not (docs/facts.md). So a log is replayed here, every file that it names is found in the lake, and what the

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-_TOKEN = re.compile(
-    r"""[rR]'[^']*'|[rR]"[^"]*"|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`]|``)*`|\w+|\S""", re.DOTALL
-)
+_TOKEN = re.compile(r"""[rR]'[^']*'|[rR]"[^"]*"|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`]|``)*`|\w+|\S""", re.DOTALL)
 _BY_NUMBER: Final = frozenset({"VERSION", "SYSTEM_VERSION"})
 _BY_TIME: Final = frozenset({"TIMESTAMP", "SYSTEM_TIME"})
 _BEFORE_TABLE: Final = frozenset({"FROM", "JOIN", ",", "(", "."})

@@ -321,7 +321,8 @@ def _open_logs(settings: Mapping[str, Any]) -> tuple[Hold, str]:
     work_dir: str = settings["work_dir"]
     if settings["kind"] != "embedded":
         return audited(settings["lake"]), work_dir
-    logs, temporary = PinnedLogs(os.path.join(work_dir, "tables"), settings["lake"]), os.path.join(work_dir, "temporary")
+    logs = PinnedLogs(os.path.join(work_dir, "tables"), settings["lake"])
+    temporary = os.path.join(work_dir, "temporary")
     os.makedirs(temporary, exist_ok=True)
     if settings["files"] is not None:
         tempfile.tempdir = temporary

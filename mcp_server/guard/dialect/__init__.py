@@ -33,6 +33,7 @@ from mcp_server.guard.dialect.naming import rewrite_names
 from mcp_server.guard.dialect.numbers import rewrite_numbers
 from mcp_server.guard.dialect.operators import rewrite_operators
 from mcp_server.guard.dialect.overflow import rewrite_overflow
+from mcp_server.guard.dialect.padding import refuse_padded
 from mcp_server.guard.dialect.patterns import rewrite_patterns
 from mcp_server.guard.dialect.pipes import unpipe
 from mcp_server.guard.dialect.pushed import rewrite_pushed
@@ -57,6 +58,7 @@ It runs again on its own result until it gives none: with nested clauses, do the
 REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
     "spark": (),
     "sail": (
+        ("padded columns", refuse_padded),
         ("column names", rewrite_names),
         ("pipes", unpipe),
         ("with names", with_names),
