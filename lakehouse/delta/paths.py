@@ -40,8 +40,8 @@ class DataPaths:
 
     def find_vector(self, vector: Any) -> str | None:
         """The real path of a deletion vector's file, None where the log does not name one: it is below the table's."""
-        kind, place = (vector.get(name) for name in ("storageType", "pathOrInlineDv")) if vector else ("i", "")
-        if kind == "i":
+        kind, place = (vector.get(name) for name in ("storageType", "pathOrInlineDv")) if vector else (None, None)
+        if kind in {None, "i"}:
             return None
         if not isinstance(place, str):
             raise self._refused("a deletion vector without a path")

@@ -86,5 +86,5 @@ class _State:
 def _key(action: dict[str, Any]) -> tuple[str, str]:
     """What identifies a file of a table: its path and its deletion vector (Delta protocol, "Action Reconciliation")."""
     vector = action.get("deletionVector") or {}
-    unique = "".join(str(vector.get(name, "")) for name in ("storageType", "pathOrInlineDv", "offset"))
-    return unquote(str(action.get("path"))), unique
+    parts = (vector.get(name) for name in ("storageType", "pathOrInlineDv", "offset"))
+    return unquote(str(action.get("path"))), "/".join("" if part is None else str(part) for part in parts)

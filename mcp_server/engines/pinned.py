@@ -191,7 +191,6 @@ def _write(root: Path, snapshot: Snapshot, paths: DataPaths) -> int:
 
 def _rewrite(add: Mapping[str, Any], paths: DataPaths, kept: StatisticsFilter) -> dict[str, Any]:
     """A data file as it is reached from the pinned log."""
-    vector = add.get("deletionVector")
     return {
         "path": _through_link(paths.find(add.get("path")), paths),
         "partitionValues": add.get("partitionValues") or {},
@@ -199,7 +198,7 @@ def _rewrite(add: Mapping[str, Any], paths: DataPaths, kept: StatisticsFilter) -
         "modificationTime": add.get("modificationTime") or 0,
         "dataChange": False,
         "stats": kept.keep(add),
-        "deletionVector": None if vector is None else _rewrite_vector(vector, paths),
+        "deletionVector": _rewrite_vector(add.get("deletionVector"), paths),
     }
 
 
@@ -209,8 +208,10 @@ def _through_link(real: str, paths: DataPaths) -> str:
     return quote(os.path.join(link, os.path.relpath(real, home)))
 
 
-def _rewrite_vector(vector: Mapping[str, Any], paths: DataPaths) -> dict[str, Any]:
+def _rewrite_vector(vector: Mapping[str, Any] | None, paths: DataPaths) -> dict[str, Any] | None:
     absolute = paths.find_vector(vector)
+    if not vector or vector.get("storageType") is None:
+        return None
     if absolute is not None:
         return {**vector, "pathOrInlineDv": "file://" + quote(absolute)}
     if vector["storageType"] == "u":

@@ -1,4 +1,4 @@
-"""Columns of the type CHAR, which Spark fills up with blanks when it reads and compares them; Sail knows strings alone."""
+"""Columns of the type CHAR, which Spark fills up with blanks when it reads and compares them; to Sail they are text."""
 
 from __future__ import annotations
 
