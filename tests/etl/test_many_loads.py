@@ -1,0 +1,51 @@
+"""The tenth load and those around it: engines write a checkpoint then, and old versions must stay readable."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from lakehouse.manifest import PREVIOUS_NAME, publish_manifest, read_manifest
+from lakehouse.storage import Lake
+from tests.etl.conftest import manifest_of
+from tests.etl.loads import Asker, load
+
+COMMITS = 9
+"""After which the next one of the embedded engine's is written with a checkpoint."""
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A lake that was loaded, as it is eight loads later."""
+    assert load(tmp_path / "lake", 1) == 0
+    manifest = read_manifest(Lake.parse(str(tmp_path / "lake")))
+    assert manifest is not None
+    tables = {}
+    for name, entry in manifest.tables.items():
+        rows = DeltaTable(tmp_path / "lake" / name).to_pyarrow_table()
+        for _ in range(COMMITS - entry.version):
+            write_deltalake(tmp_path / "lake" / name, rows, mode="overwrite")
+        tables[name] = entry.model_copy(update={"version": COMMITS})
+    publish_manifest(Lake.parse(str(tmp_path / "lake")), manifest.model_copy(update={"tables": tables}))
+    return tmp_path / "lake"
+
+
+def test_the_tenth_load_takes_no_table_down_whether_it_fails_or_not(lake: Path, tmp_path: Path) -> None:
+    with Asker(lake, tmp_path / "state") as asker:
+        before = asker.count_all()
+        assert load(lake, 10, broken=True) == 1
+        assert manifest_of(lake)["tables"]["ratings_delta"]["version"] == COMMITS
+        assert asker.count_all() == before
+        between = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+        assert load(lake, 11) == 0
+
+        assert asker.votes(manifest_of(lake)["tables"]["ratings_delta"]["version"]) == [11]
+        assert asker.votes_at(between) == [10]  # of the load that failed: it is in the history, and nobody's
+        assert [asker.votes(version) for version in range(1, 12)] == [[1]] * COMMITS + [[10], [11]]
+        assert asker.count_all(PREVIOUS_NAME) == before
+    assert asker.wrong == []
+    assert asker.answers.total() > len(before)
