@@ -165,7 +165,7 @@ class LocalEngine:
     def bounds(self, table: str) -> Mapping[str, tuple[int, int]]:
         """Least and greatest value of each integer column that all files of a table tell. Raises LakeError."""
         info = next((each for each in self._catalog.tables() if each.name.lower() == table.lower()), None)
-        if info is None:
+        if info is None or info.problem:
             return {}
         location = self._catalog.locations([table.lower()])[info.name]
         return self._statistics.of(info.name, location, info.version).bounds

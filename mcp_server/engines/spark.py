@@ -37,7 +37,7 @@ class SparkEngine(LocalEngine):
                 caches=(str(IVY_FOLDER),),
                 catalog="process",
             ),
-            LakeCatalog(lake),
+            LakeCatalog(lake, plain_names=True),
             settings,
         )
 

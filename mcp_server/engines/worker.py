@@ -102,8 +102,7 @@ class Worker:
         threading.Thread(target=self._interrupt_all, name="interrupts", daemon=True).start()
         if self._remote:
             return
-        # One registers its tables now, for all sessions; the others when a statement reads them.
-        session = self._sessions.borrow(tables if self._engine.kind == "spark" else {}, edition)
+        session = self._sessions.prepare(tables, edition)
         run_query(session.spark, "SELECT 1", 1, MAX_RESULT_BYTES)
         self._sessions.give_back(session, "SELECT 1", intact=True)
 
