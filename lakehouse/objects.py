@@ -6,21 +6,25 @@ let those read a lake let this read it too.
 
 from __future__ import annotations
 
-import configparser
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.settings import storage_environment
-from lakehouse.storage import Store, store_of
 
 _ANSWER_SECONDS = 40.0
 _TIMES = {"connect_timeout": "5s", "timeout": "15s"}
 _RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+
+Store = Literal["s3", "azure", "gcs"]
+_STORES: Mapping[str, Store] = {
+    "s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure", "azure": "azure", "adl": "azure",
+    "gs": "gcs",
+}  # fmt: skip
 
 _ADVICE: Mapping[Store, str] = {
     "s3": "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_PROFILE; AWS_ENDPOINT_URL names a "
@@ -97,18 +101,14 @@ class ObjectStore:
 
         self._do(f"remove {name}", delete)
 
-    def folders(self) -> list[str]:
-        """The names of the folders right below, and of those that stand for a table's log within them."""
+    def folders(self, within: str | None = None) -> list[str]:
+        """The names of the folders right below, or right below one of these."""
 
         def look() -> list[str]:
-            found = self._client.list_with_delimiter()["common_prefixes"]
+            found = self._client.list_with_delimiter(within)["common_prefixes"]
             return [str(each).rstrip("/").rpartition("/")[2] for each in found]
 
         return self._do("list folders", look)
-
-    def has_files(self, folder: str) -> bool:
-        """Whether there is a file anywhere below a folder."""
-        return self._do(f"list {folder}", lambda: any(len(page) for page in self._client.list(folder, chunk_size=1)))
 
     def _open(self) -> Any:
         from obstore.exceptions import BaseError
@@ -159,10 +159,23 @@ class ObjectStore:
         return LakeError(f"{self._url}: cannot {what}: {reason}. {_ADVICE[self._store]}")
 
 
+def store_of(url: str) -> Store:
+    """Whose storage a URL names. Raises UsageError where it is none that can be read."""
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in _STORES or not rest.strip("/"):
+        raise UsageError(
+            f"--lake {url} is no storage that can be read. Write it as s3://bucket/folder, "
+            "abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder."
+        )
+    return _STORES[scheme.lower()]
+
+
 def _profile_keys(variables: Mapping[str, str]) -> dict[str, str]:
     """The keys of a profile in ~/.aws/credentials, which the engine's client reads by itself and this one does not."""
     if {"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"} & variables.keys():
         return {}
+    import configparser
+
     profiles = configparser.RawConfigParser()
     try:
         profiles.read(variables.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials", "utf-8")

@@ -10,18 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from lakehouse.errors import LakeError, UsageError
-
-if TYPE_CHECKING:
-    from lakehouse.objects import ObjectStore
+from lakehouse.objects import ObjectStore, Stored
 
 # Engines take a path for a URL or a pattern: a blank, a letter beyond ASCII, `#`, `[` or `{` leads them elsewhere.
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=@,-]+")
@@ -102,20 +98,21 @@ class Lake:
     @property
     def objects(self) -> ObjectStore:
         """The small files of a lake in object storage. Raises UsageError where that cannot be used as it is set up."""
-        from lakehouse.objects import ObjectStore
-
         return ObjectStore(self.address)
+
+    def read_stored(self, name: str) -> Stored | None:
+        """A small file and its version, None where it is not there. Raises LakeError where it cannot be read."""
+        if self.kind is LakeKind.URL:
+            return self.objects.read(name)
+        data = _read_local(self.directory / name) if self.directory is not None else None
+        return None if data is None else Stored(data, {})
 
     def read_file(self, name: str) -> bytes | None:
         """The bytes of a small file of the lake, None where it is not there.
 
         Raises LakeError where it cannot be read.
         """
-        if self.kind is LakeKind.CATALOG:
-            return None
-        if self.directory is not None:
-            return _read_local(self.directory / name)
-        found = self.objects.read(name)
+        found = self.read_stored(name)
         return None if found is None else found.data
 
     def replace_file(self, name: str, data: bytes) -> None:
@@ -128,30 +125,22 @@ class Lake:
         else:
             self.objects.write(name, data)
 
+    def replace_stored(self, name: str, data: bytes, seen: Stored | None) -> bool:
+        """The same where the file is still as it was seen (None: not there); False where it has changed since.
+
+        On this machine a lock keeps others away (`etl.safeguards.exclusive`), and it always is.
+        """
+        if self.directory is None:
+            return self.objects.write_over(name, data, seen) is not None
+        _replace_local(self.directory / name, data)
+        return True
+
     def remove_file(self, name: str) -> None:
         """Remove a small file of the lake. Does nothing where it is not there."""
         if self.directory is not None:
             (self.directory / name).unlink(missing_ok=True)
         else:
             self.objects.remove(name)
-
-
-Store = Literal["s3", "azure", "gcs"]
-_STORES: Mapping[str, Store] = {
-    "s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure", "azure": "azure", "adl": "azure",
-    "gs": "gcs",
-}  # fmt: skip
-
-
-def store_of(url: str) -> Store:
-    """Whose storage a URL names. Raises UsageError where it is none that can be read."""
-    scheme, _, rest = url.partition("://")
-    if scheme.lower() not in _STORES or not rest.strip("/"):
-        raise UsageError(
-            f"--lake {url} is no storage that can be read. Write it as s3://bucket/folder, "
-            "abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder."
-        )
-    return _STORES[scheme.lower()]
 
 
 def _link(link: Path, target: str) -> None:

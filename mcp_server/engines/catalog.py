@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from lakehouse.errors import LakeError, UsageError
+from lakehouse.foreign import describe_foreign
 from lakehouse.manifest import MANIFEST_NAME, read_manifest
 from lakehouse.storage import Lake, LakeKind
-from mcp_server.engines.folders import Located, TableFolders, by_name, describe_foreign
+from mcp_server.engines.folders import Located, TableFolders, by_name
 from mcp_server.models import TableInfo
-
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
 _ODD_NAME = (

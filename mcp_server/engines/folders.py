@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import LakeError
-from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME, Column
+from lakehouse.foreign import DELTA_LOG, describe_foreign
+from lakehouse.manifest import LOADING_NAME, Column
 from lakehouse.storage import Lake
 from mcp_server.models import NAME_CHARACTERS, TableInfo
 
-_DELTA_LOG = "_delta_log"
 _COMMITS = ("*.json", "*.parquet")
 _REASON_CHARS = 300
 _NAME = re.compile(f"[{NAME_CHARACTERS}]+")
-_SHOWN_FOLDERS = 5
 # Delta's names of types, where Spark SQL's are others.
 _SPARK_NAMES: Mapping[str, str] = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}
 
@@ -80,7 +79,7 @@ def describe_table(folder: Path) -> TableInfo:
     if not _NAME.fullmatch(folder.name):
         return replace(unreadable, problem="its name has a character that no statement may hold, such as \\, ` or $")
     try:
-        if problem := _look_at_log(folder / _DELTA_LOG):
+        if problem := _look_at_log(folder / DELTA_LOG):
             return replace(unreadable, problem=problem)
         table = DeltaTable(folder.absolute().as_uri())  # a path would be read for a URL where `%` is in it
         fields: list[dict[str, Any]] = json.loads(table.schema().to_json())["fields"]
@@ -99,64 +98,8 @@ def describe_table(folder: Path) -> TableInfo:
     return TableInfo(folder.name, "table", comment, columns, version=table.version())
 
 
-def describe_foreign(lake: Lake) -> str:
-    """What a place is that is no lake to be served, and what to do."""
-    load = f"imdb-etl load --source DIR --lake {lake}"
-    directory = lake.directory
-    if directory is None:
-        return _describe_storage(lake, load)
-    if not directory.exists():
-        return f"There is no lake at {lake}. Make one with: {load} (or try all of it with: imdb-demo)."
-    if not directory.is_dir():
-        return f"{lake} is a file, not a lake. Give the folder that imdb-etl load wrote."
-    if (directory / LOADING_NAME).exists():
-        return (
-            f"{lake} holds no finished lake: its first load still runs or was broken off. Wait for the load, or start "
-            f"it again: {load}"
-        )
-    if (directory / _DELTA_LOG).exists():
-        return f"{lake} is a Delta table, not a lake of tables. Give the folder above it: --lake {directory.parent}"
-    below = sorted({log.parent.parent.name for log in directory.glob(f"*/*/{_DELTA_LOG}")})
-    if below:
-        return (
-            f"{lake} is a folder of lakes: tables lie one level further down, in {_listed(below)}. One lake is served "
-            f"at a time, such as --lake {directory / below[0]}"
-        )
-    if any(directory.iterdir()):
-        return (
-            f"{lake} is no lake: it holds files, and no folder with a Delta table. Give the folder right above the "
-            f"tables, or load into an empty one: {load}"
-        )
-    return f"The lake at {lake} is empty. Load it with: {load}"
-
-
-def _describe_storage(lake: Lake, load: str) -> str:
-    """The same of a place in object storage that has no manifest."""
-    store = lake.objects
-    folders = store.folders()
-    if store.read(LOADING_NAME) is not None:
-        return f"{lake} holds no finished lake: its first load still runs or was broken off. Start it again: {load}"
-    if _DELTA_LOG in folders:
-        return f"{lake} is a Delta table, not a lake of tables. Give the folder above it."
-    tables = [name for name in folders[:_SHOWN_FOLDERS] if store.has_files(f"{name}/{_DELTA_LOG}")]
-    if tables:
-        return (
-            f"{lake} holds Delta tables that imdb-etl did not load ({_listed(tables)}), and in object storage only a "
-            f"lake with a {MANIFEST_NAME} is served. Copy the tables into a folder and serve that, or name them as "
-            "catalog.schema of an engine that has a catalogue."
-        )
-    if folders:
-        return f"{lake} is no lake: it holds folders ({_listed(folders)}), and none of them is a Delta table."
-    return f"There is no lake at {lake}. Load it with: {load}"
-
-
-def _listed(names: list[str]) -> str:
-    more = "" if len(names) <= _SHOWN_FOLDERS else f" and {len(names) - _SHOWN_FOLDERS} more"
-    return ", ".join(names[:_SHOWN_FOLDERS]) + more
-
-
 def _logs(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.glob(f"*/{_DELTA_LOG}") if not path.parent.name.startswith((".", "_")))
+    return sorted(path for path in directory.glob(f"*/{DELTA_LOG}") if not path.parent.name.startswith((".", "_")))
 
 
 def _mark(log: Path) -> object:
@@ -171,7 +114,7 @@ def _mark(log: Path) -> object:
 def _look_at_log(log: Path) -> str:
     """What is wrong with a log at first sight, empty where nothing is."""
     if not log.is_dir():
-        return f"its {_DELTA_LOG} is a file, where Delta has a folder"
+        return f"its {DELTA_LOG} is a file, where Delta has a folder"
     if not any(any(log.glob(pattern)) for pattern in _COMMITS):
         return "its log has no commit: it is being written, or was never finished"
     return ""

@@ -52,8 +52,8 @@ class EngineSpec:
     for an engine that does not find paths with blanks or letters beyond ASCII. `reads_lake_only` is for
     an engine that needs no file but its lake's and its libraries'; `caches` are the folders that it may write besides
     its temporary one. `catalog` is where tables get their names. `parting_seconds` is how long the child may take to
-    stop what it runs on a server that lives on; 0 where the engine ends with it. `outlet` is what an engine in a network
-    of its own may reach. `secret` is never shown.
+    stop what it runs on a server that lives on; 0 where the engine ends with it. `outlet` is what an engine in a
+    network of its own may reach. `secret` is never shown.
     """
 
     kind: Runtime

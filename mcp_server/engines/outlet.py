@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lakehouse.objects import Store, store_of
 from lakehouse.settings import proxy_to, storage_environment
-from lakehouse.storage import Lake, LakeKind, Store, store_of
+from lakehouse.storage import Lake, LakeKind
 
 _METADATA = ("169.254.169.254:80", "[fd00:ec2::254]:80", "169.254.170.2:80", "169.254.170.23:80",
              "metadata.google.internal:80")  # fmt: skip

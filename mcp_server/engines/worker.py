@@ -206,7 +206,9 @@ class Worker:
         return Reply("plan", {"text": hide_paths(plan, self._places.names(frame.fields["tables"]))})
 
     def _read(self, frame: Frame, session: SparkSession) -> Reply:
-        known = {self._places.readable(at): f"{self._schema}.{name}" for name, at in frame.fields["tables"].items()}
+        known = {
+            self._places.readable(at): f"{self._schema}.{name}".lower() for name, at in frame.fields["tables"].items()
+        }
         found = READERS[self._engine.kind][frame.fields["stage"]](session, frame.fields["sql"], known)
         return Reply("reading", found.fields())
 

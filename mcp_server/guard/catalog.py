@@ -44,7 +44,7 @@ class Catalog:
         return {table.name.lower(): table for table in reversed(self.tables)}
 
     def find(self, token: Token) -> TableInfo | None:
-        """The table that a name means. Letters beyond ASCII never mean a name without them, as `K` (Kelvin) would `k`."""
+        """The table that a name means. A letter beyond ASCII never means one within, as Kelvin's sign would `k`."""
         info = self.by_name.get(token.name)
         return info if info is not None and (token.text.isascii() or not info.name.isascii()) else None
 

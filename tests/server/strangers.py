@@ -14,7 +14,8 @@ FIRST = "00000000000000000000.json"
 
 PLAIN_NAMES = ("plain", "Orders", "ORDERLINES", "kinds")
 ODD_NAMES = (
-    "bestellungen_ä", "ÄRGER", "日本", "order-items", "(x)", "50%", "it's", 'say "hi"', "a.b", "with space", "star*", "select", "a#b", "q?x", "br[1]", "a=b", "a:b", "~t", "7up",
+    "bestellungen_ä", "ÄRGER", "日本", "order-items", "(x)", "50%", "it's", 'say "hi"', "a.b", "with space",
+    "star*", "select", "a#b", "q?x", "br[1]", "a=b", "a:b", "~t", "7up",
 )  # fmt: skip
 UNREADABLE_NAMES = ("100%25", "back\\slash", "new\nline", "tick`tock", "$dollar", "zero\u200bwidth")
 

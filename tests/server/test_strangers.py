@@ -40,6 +40,7 @@ def strangers(
         lake=str(folder), state_dir=tmp_path_factory.mktemp("state"), engine=request.param, engine_memory_mb=1024
     )
     engines = engines_of(settings, Lake.parse(str(folder)))
+    engines[0].start()
     yield LakehouseServer(settings, lambda: engines), folder
     for engine in engines:
         engine.close()
@@ -66,7 +67,7 @@ async def test_tables_of_any_name_are_read(strangers: tuple[LakehouseServer, Pat
     server, _ = strangers
     async with Client(server) as client:
         for number, name in enumerate((*PLAIN_NAMES, *ODD_NAMES)):
-            for written in {_quoted(name), f"imdb.{_quoted(name)}", _quoted(name.upper()), _quoted(name.lower())}:
+            for written in (_quoted(name.upper()), f"imdb.{_quoted(name.lower())}"):
                 result = await _ask(client, f"SELECT t.id FROM {written} AS t WHERE id >= 0")
                 if name in _are_read(server, (*PLAIN_NAMES, *ODD_NAMES)):
                     assert not result.is_error, (written, _text(result))
