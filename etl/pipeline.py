@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ from pathlib import Path
 from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, GoldView
 from etl.progress import Reporter
 from etl.quality import duplicate_keys, orphans
-from etl.safeguards import clear_errors, exclusive, work_folder
+from etl.safeguards import check_loadable, clear_errors, exclusive, work_folder
 from etl.source import Inspection, check_header, find_source, inspect
 from etl.tables import TableDefinition, TableWriter, Written
 from etl.transform import read_lines, rejected, typed
-from lakehouse.errors import LakehouseError, SourceError, UsageError
+from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.manifest import (
     LOADING_NAME,
     Column,
@@ -37,7 +37,7 @@ from lakehouse.manifest import (
 )
 from lakehouse.session import EngineSession, open_session
 from lakehouse.settings import LoadEngine, Settings
-from lakehouse.storage import Lake, LakeKind, is_plain
+from lakehouse.storage import Lake, is_plain
 
 _REJECT_COLUMNS = (
     Column(name="file", type="string", comment="The source file."),
@@ -106,27 +106,26 @@ def load(source: Path, lake: Lake, engine: LoadEngine, settings: Settings, repor
     Raises SourceError for input that cannot be loaded, LakeError where the lake cannot be written, is
     being loaded by somebody else or the disk is full. The lake that was there stays as it was.
     """
-    if lake.kind is LakeKind.CATALOG:
-        raise UsageError(f"--lake {lake}: a load writes to a directory or a storage URL, not to a catalogue.")
     if not source.is_dir():
         raise SourceError(f"{source} is not a folder. Give the folder with IMDb's .tsv.gz files as --source.")
     found = [(dataset, find_source(source, dataset)) for dataset in DATASETS]
     files = [(dataset, path) for dataset, path in found if path is not None]
     for dataset, path in files:
         check_header(path, dataset)
+    check_loadable(lake, engine)
     config = engine_config(engine, settings, sum(_packed_bytes(path) for _, path in files))
     with clear_errors(lake, settings), ExitStack() as stack:
         folder, lake = lake.directory, lake.reachable(settings.links)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(exclusive(lake, settings))
+        check_held = stack.enter_context(exclusive(lake))
         work_dir = stack.enter_context(work_folder(lake, settings, _TABLES))
         session = stack.enter_context(open_session(engine, config=config, work_dir=str(work_dir)))
         run = _Load(session, lake, settings, report, work_dir)
         run.summary.notes += [
             f"{dataset.file} is not there: no {dataset.table}." for dataset, path in found if not path
         ]
-        return run.run(files)
+        return run.run(files, check_held)
 
 
 class _Load:
@@ -145,11 +144,13 @@ class _Load:
         self.made: dict[str, _Made] = {}
         self.reject_parts: list[str] = []
 
-    def run(self, files: list[tuple[Dataset, Path]]) -> Summary:
+    def run(self, files: list[tuple[Dataset, Path]], check_held: Callable[[], None]) -> Summary:
+        """Load and publish. `check_held` raises where another load has taken the lake."""
         last = last_generation(self.lake)
         if not last:
             self.lake.replace_file(LOADING_NAME, b"{}")
         for dataset, inspection in self._inspections(files):
+            check_held()
             self._load_table(dataset, inspection)
         self._write_rejects()
         self._check_reject_share()
@@ -158,6 +159,7 @@ class _Load:
         self._check_quality()
         self._optimize()
         self.summary.generation = last + 1
+        check_held()
         publish_manifest(self.lake, self._manifest())
         self.lake.remove_file(LOADING_NAME)
         return self.summary

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from etl.lease import hold_lease
 from etl.tables import remove_orphans
-from lakehouse.errors import LakeError, LakehouseError
-from lakehouse.settings import Settings
-from lakehouse.storage import Lake
+from lakehouse.errors import LakeError, LakehouseError, UsageError
+from lakehouse.foreign import check_own
+from lakehouse.settings import LoadEngine, Settings
+from lakehouse.storage import Lake, LakeKind
 
 LOCK_NAME = "_load.lock"
 WORK_NAME = "_work"
@@ -43,21 +44,41 @@ def clear_errors(lake: Lake, settings: Settings) -> Iterator[None]:
                 "with what goes to disk. Set it higher and load again; what was served before is unchanged."
             ) from error
         if isinstance(error, OSError) or any(words in text for words in _CLOSED_WORDS):
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "permission denied"
+            denied = "permission denied" if any(words in text for words in _CLOSED_WORDS) else text.split("\n", 1)[0]
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else denied
             raise LakeError(f"{lake} cannot be written: {reason}. Choose another --lake.") from error
         raise
 
 
+def check_loadable(lake: Lake, engine: LoadEngine) -> None:
+    """Raises where no load can go there, before anything is written."""
+    if lake.kind is LakeKind.CATALOG:
+        raise UsageError(f"--lake {lake}: a load writes to a directory or a storage URL, not to a catalogue.")
+    if lake.kind is LakeKind.URL and engine == "spark":
+        raise UsageError(
+            f"--lake {lake}: a Spark session of this machine has no client for object storage. Use --engine embedded."
+        )
+    check_own(lake)
+
+
 @contextlib.contextmanager
-def exclusive(lake: Lake, settings: Settings) -> Iterator[None]:
-    """One load at a time. The system drops the lock when a process ends, however it ends."""
+def exclusive(lake: Lake) -> Iterator[Callable[[], None]]:
+    """One load at a time. Gives what raises LakeError where that is true no more.
+
+    On this machine the system drops the lock when a process ends, however it ends.
+    """
+    if lake.directory is not None:
+        with _locked(lake, lake.directory / LOCK_NAME):
+            yield lambda: None
+    else:
+        with hold_lease(lake) as lease:
+            yield lease.check
+
+
+@contextlib.contextmanager
+def _locked(lake: Lake, path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
-    if lake.directory is not None:
-        path = lake.directory / LOCK_NAME
-    else:
-        # Storage has no locks: loads of one machine exclude each other, those of two machines do not.
-        path = settings.state / f"load-{hashlib.sha256(lake.address.encode()).hexdigest()[:16]}.lock"
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)

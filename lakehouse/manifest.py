@@ -16,6 +16,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lakehouse.errors import LakeError
+from lakehouse.objects import Stored
 from lakehouse.storage import Lake
 
 MANIFEST_NAME = "_manifest.json"
@@ -82,41 +83,61 @@ class Manifest(_Frozen):
     tables: dict[str, TableEntry]
 
 
+class DamagedManifestError(LakeError):
+    """The manifest is there and cannot be understood."""
+
+
 def read_manifest(lake: Lake, name: str = MANIFEST_NAME) -> Manifest | None:
     """The published manifest (or the one before it, by its name), None where the lake has none.
 
-    Raises LakeError where the file is there and cannot be understood.
+    Raises DamagedManifestError where the file cannot be understood, LakeError where it cannot be read.
     """
-    raw = lake.read_file(name)
-    if raw is None:
-        return None
+    stored = lake.read_stored(name)
+    return None if stored is None else _decoded(stored, lake, name)
+
+
+def publish_manifest(lake: Lake, manifest: Manifest) -> None:
+    """Make `manifest` the one that readers see, keeping the one before it unless that is damaged. Atomic.
+
+    Raises LakeError where another load has published since this one began.
+    """
+    stored, current = lake.read_stored(MANIFEST_NAME), None
+    if stored is not None:
+        with suppress(DamagedManifestError):
+            current = _decoded(stored, lake, MANIFEST_NAME)
+    if current is not None:
+        if current.generation >= manifest.generation:
+            raise _overtaken(lake)
+        lake.replace_file(PREVIOUS_NAME, _encoded(current))
+    if not lake.replace_stored(MANIFEST_NAME, _encoded(manifest), stored):
+        raise _overtaken(lake)
+
+
+def last_generation(lake: Lake) -> int:
+    """The number of the last load that was published, 0 where there was none that can still be understood."""
+    for name in (MANIFEST_NAME, PREVIOUS_NAME):
+        with suppress(DamagedManifestError):
+            manifest = read_manifest(lake, name)
+            if manifest is not None:
+                return manifest.generation
+    return 0
+
+
+def _decoded(stored: Stored, lake: Lake, name: str) -> Manifest:
     try:
-        return Manifest.model_validate_json(raw)
+        return Manifest.model_validate_json(stored.data)
     except ValidationError as error:
-        raise LakeError(
+        raise DamagedManifestError(
             f"{name} in {lake} cannot be read ({error.error_count()} errors, the first: "
             f"{error.errors()[0]['msg']}). Load the lake again, or put {PREVIOUS_NAME} in its place."
         ) from error
 
 
-def publish_manifest(lake: Lake, manifest: Manifest) -> None:
-    """Make `manifest` the one that readers see, keeping the one before it unless that is damaged. Atomic."""
-    current = None
-    with suppress(LakeError):
-        current = read_manifest(lake)
-    if current is not None:
-        lake.replace_file(PREVIOUS_NAME, _encoded(current))
-    lake.replace_file(MANIFEST_NAME, _encoded(manifest))
-
-
-def last_generation(lake: Lake) -> int:
-    """The number of the last load that was published, 0 where there was none that can still be read."""
-    for name in (MANIFEST_NAME, PREVIOUS_NAME):
-        with suppress(LakeError):
-            manifest = read_manifest(lake, name)
-            if manifest is not None:
-                return manifest.generation
-    return 0
+def _overtaken(lake: Lake) -> LakeError:
+    return LakeError(
+        f"Another load into {lake} was published while this one ran. Nothing of this one is served; load again if it "
+        "has newer files."
+    )
 
 
 def _encoded(manifest: Manifest) -> bytes:

@@ -58,9 +58,9 @@ class Settings(BaseSettings):
     )
     engine_isolation: Literal["auto", "required", "off"] = Field(
         "auto",
-        description="Fence the engine in (Linux, local lake): it writes nothing but temporary files; the embedded one "
-        "reads nothing but the lake and has a network of its own. `required` refuses to start where that cannot be "
-        "done.",
+        description="Fence the engine in (Linux): it writes nothing but temporary files; the embedded one reads "
+        "nothing but the lake and has a network of its own, with a way out to the lake's store alone. `required` "
+        "refuses to start where that cannot be done, `auto` does for a lake in object storage.",
     )
 
     # limits of one query
@@ -338,6 +338,20 @@ def child_environment() -> dict[str, str]:
     """The environment for a child process: this one's without any setting of ours, secrets among them."""
     known = {variable_name(field) for field in Settings.model_fields}
     return {name: value for name, value in os.environ.items() if name not in known and not name.startswith(PREFIX)}
+
+
+def storage_environment() -> dict[str, str]:
+    """The variables that clients of object storage are set up with, by name in upper case; empty ones are left out."""
+    names = ("AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "SSL_", "IDENTITY_", "MSI_")
+    return {name.upper(): value for name, value in os.environ.items() if value and name.upper().startswith(names)}
+
+
+def proxy_to(host: str) -> str | None:
+    """The HTTP proxy that this machine's programs reach a host through (HTTPS_PROXY, NO_PROXY), None for none."""
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    return None if proxy_bypass(host) else proxies.get("https") or proxies.get("all") or None
 
 
 def settings_table() -> str:

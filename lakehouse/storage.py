@@ -14,13 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from lakehouse.errors import LakeError, UsageError
-
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
+from lakehouse.objects import ObjectStore, Stored
 
 # Engines take a path for a URL or a pattern: a blank, a letter beyond ASCII, `#`, `[` or `{` leads them elsewhere.
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=@,-]+")
@@ -62,7 +59,7 @@ class Lake:
         if text.startswith("file://"):
             return cls(LakeKind.DIRECTORY, os.path.abspath(unquote(urlsplit(text).path)))
         if "://" in text:
-            return cls(LakeKind.URL, text.rstrip("/"))
+            return cls(LakeKind.URL, text.rstrip("/") if text.rpartition("://")[2].strip("/") else text)
         if _CATALOG_NAME.fullmatch(text) and not os.path.exists(text):
             return cls(LakeKind.CATALOG, text)
         return cls(LakeKind.DIRECTORY, os.path.abspath(os.path.expanduser(text)))
@@ -98,16 +95,25 @@ class Lake:
         """The absolute location of a table, given its path relative to the lake."""
         return f"{self.address}/{path}"
 
+    @property
+    def objects(self) -> ObjectStore:
+        """The small files of a lake in object storage. Raises UsageError where that cannot be used as it is set up."""
+        return ObjectStore(self.address)
+
+    def read_stored(self, name: str) -> Stored | None:
+        """A small file and its version, None where it is not there. Raises LakeError where it cannot be read."""
+        if self.kind is LakeKind.URL:
+            return self.objects.read(name)
+        data = _read_local(self.directory / name) if self.directory is not None else None
+        return None if data is None else Stored(data, {})
+
     def read_file(self, name: str) -> bytes | None:
         """The bytes of a small file of the lake, None where it is not there.
 
         Raises LakeError where it cannot be read.
         """
-        if self.kind is LakeKind.CATALOG:
-            return None
-        if self.directory is not None:
-            return _read_local(self.directory / name)
-        return self._read_remote(name)
+        found = self.read_stored(name)
+        return None if found is None else found.data
 
     def replace_file(self, name: str, data: bytes) -> None:
         """Write a small file so that a reader sees the old bytes or the new ones, never a part.
@@ -116,43 +122,25 @@ class Lake:
         """
         if self.directory is not None:
             _replace_local(self.directory / name, data)
-            return
-        filesystem, root = self._filesystem()
-        try:
-            # Object stores make an upload visible as a whole when it is closed.
-            with filesystem.open_output_stream(f"{root}/{name}") as out:
-                out.write(data)
-        except OSError as error:
-            raise LakeError(f"{name} could not be written to {self}: {error}") from error
+        else:
+            self.objects.write(name, data)
+
+    def replace_stored(self, name: str, data: bytes, seen: Stored | None) -> bool:
+        """The same where the file is still as it was seen (None: not there); False where it has changed since.
+
+        On this machine a lock keeps others away (`etl.safeguards.exclusive`), and it always is.
+        """
+        if self.directory is None:
+            return self.objects.write_over(name, data, seen) is not None
+        _replace_local(self.directory / name, data)
+        return True
 
     def remove_file(self, name: str) -> None:
         """Remove a small file of the lake. Does nothing where it is not there."""
         if self.directory is not None:
             (self.directory / name).unlink(missing_ok=True)
-            return
-        filesystem, root = self._filesystem()
-        with suppress(FileNotFoundError):
-            filesystem.delete_file(f"{root}/{name}")
-
-    def _read_remote(self, name: str) -> bytes | None:
-        filesystem, root = self._filesystem()
-        try:
-            with filesystem.open_input_stream(f"{root}/{name}") as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise LakeError(f"{name} could not be read from {self}: {error}") from error
-
-    def _filesystem(self) -> tuple[FileSystem, str]:
-        from pyarrow import ArrowInvalid
-        from pyarrow.fs import FileSystem
-
-        try:
-            filesystem, root = FileSystem.from_uri(self.address)
-        except (ArrowInvalid, OSError) as error:
-            raise UsageError(f"--lake {self.address}: this storage cannot be opened: {error}") from error
-        return filesystem, root.rstrip("/")
+        else:
+            self.objects.remove(name)
 
 
 def _link(link: Path, target: str) -> None:

@@ -17,6 +17,10 @@ GUARD_SEAL: Final = object()
 """What the guard stamps a CheckedQuery with. Used in `mcp_server.guard` and nowhere else (a test looks)."""
 
 
+NAME_CHARACTERS: Final = r"\w .,:;!?()\[\]{}<>=+\-*/%&|^~'\"#@"
+"""What a name in back-quotes may hold, as a class of a regular expression: no engine reads these otherwise."""
+
+
 @dataclass(frozen=True)
 class Principal:
     """Who asks: the user of the operating system, or whom the program in front of the server vouches for by signature.
@@ -193,7 +197,10 @@ Checked = CheckedQuery | ShowTables | ShowColumns | Explain
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What is known of a table or view. `rows` is None where nobody counted them."""
+    """What is known of a table or view. `rows` is None where nobody counted them.
+
+    `problem` says why it cannot be read; then nothing else is known of it but its name. Empty where it can be.
+    """
 
     name: str
     kind: str
@@ -203,6 +210,7 @@ class TableInfo:
     key: tuple[str, ...] = ()
     clustered_by: tuple[str, ...] = ()
     version: int | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,22 @@ def connect_server(java: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="session")
+def _object_storage() -> Iterator[dict[str, str]]:
+    from tests.object_storage import object_storage
+
+    with object_storage() as variables:
+        yield variables
+
+
+@pytest.fixture
+def bucket(_object_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The URL of a folder of the test's own in object storage, which this process and its children are set up for."""
+    for name, value in _object_storage.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://lakes/{abs(hash(request.node.nodeid))}"
+
+
+@pytest.fixture(scope="session")
 def real_rows() -> Path:
     """The folder of real IMDb rows. They are never part of the project: the test is skipped where it is absent."""
     folder = SHARED / "data" / "imdb-real"

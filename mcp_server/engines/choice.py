@@ -5,13 +5,18 @@ from __future__ import annotations
 from lakehouse.session import can_run
 from lakehouse.settings import Runtime, Settings
 from lakehouse.storage import Lake
-from mcp_server.engines import Engine
+from mcp_server.engines import Engine, spark
 
 
 def engines_of(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
     """The engines of the setting, in order of preference. One that `auto` would add is left out where it cannot run."""
     first, *others = settings.runtimes
-    return (_engine(first, settings, lake), *(_engine(kind, settings, lake) for kind in others if can_run(kind)))
+    added = [kind for kind in others if can_run(kind) and _can_serve(kind, lake)]
+    return (_engine(first, settings, lake), *(_engine(kind, settings, lake) for kind in added))
+
+
+def _can_serve(runtime: Runtime, lake: Lake) -> bool:
+    return runtime != "spark" or spark.can_serve(lake)
 
 
 def _engine(runtime: Runtime, settings: Settings, lake: Lake) -> Engine:

@@ -61,7 +61,7 @@ class ConnectEngine(LocalEngine):
                 parting_seconds=6,
                 secret=token,
             ),
-            self._given or LakeCatalog(lake),
+            self._given or LakeCatalog(lake, plain_names=True),
             settings,
         )
         if self._given is not None:

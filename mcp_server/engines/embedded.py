@@ -8,7 +8,8 @@ import os
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
-from mcp_server.engines.local import EngineSpec, LocalEngine, isolation
+from mcp_server.engines.local import EngineSpec, LocalEngine
+from mcp_server.engines.outlet import outlet_of
 
 _POOL_SHARE = 0.4
 """Share of the ceiling that sorts, joins and aggregates may use before they spill to disk.
@@ -68,13 +69,14 @@ class EmbeddedEngine(LocalEngine):
                 },
                 # What idle threads reserve counts towards the limit, and is no memory in use.
                 memory_mb=settings.engine_memory_mb + threads * _THREAD_MB,
-                isolation=isolation(lake, settings),
+                isolation=settings.engine_isolation,
                 start_seconds=60,
                 stop_seconds=2,
                 plain_paths=True,
                 reads_lake_only=True,
                 caches=(),
                 catalog="session",
+                outlet=outlet_of(lake),
             ),
             LakeCatalog(lake),
             settings,

@@ -19,6 +19,8 @@ from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Runtime, Settings, child_environment
 from lakehouse.storage import Lake
 from mcp_server.engines.call import Call, raise_failure, raise_verdict
+from mcp_server.engines.gateway import Gateway
+from mcp_server.engines.outlet import Outlet
 from mcp_server.engines.process import Death, Launch, Process
 from mcp_server.engines.recent import Recent
 from mcp_server.engines.registry import Catalog
@@ -50,7 +52,8 @@ class EngineSpec:
     for an engine that does not find paths with blanks or letters beyond ASCII. `reads_lake_only` is for
     an engine that needs no file but its lake's and its libraries'; `caches` are the folders that it may write besides
     its temporary one. `catalog` is where tables get their names. `parting_seconds` is how long the child may take to
-    stop what it runs on a server that lives on; 0 where the engine ends with it. `secret` is never shown.
+    stop what it runs on a server that lives on; 0 where the engine ends with it. `outlet` is what an engine in a
+    network of its own may reach. `secret` is never shown.
     """
 
     kind: Runtime
@@ -65,6 +68,7 @@ class EngineSpec:
     caches: tuple[str, ...]
     catalog: Catalog
     parting_seconds: float = 0
+    outlet: Outlet | None = None
     secret: str = field(default="", repr=False)
 
 
@@ -161,7 +165,7 @@ class LocalEngine:
     def bounds(self, table: str) -> Mapping[str, tuple[int, int]]:
         """Least and greatest value of each integer column that all files of a table tell. Raises LakeError."""
         info = next((each for each in self._catalog.tables() if each.name.lower() == table.lower()), None)
-        if info is None:
+        if info is None or info.problem:
             return {}
         location = self._catalog.locations([table.lower()])[info.name]
         return self._statistics.of(info.name, location, info.version).bounds
@@ -331,6 +335,7 @@ class LocalEngine:
             "config": dict(self._spec.config),
             "memory_mb": self._spec.memory_mb,
             "isolation": self._spec.isolation,
+            "is_remote": self._spec.outlet is not None,
             "schema": self.schema,
             "catalog": self._spec.catalog,
             "parting": self._spec.parting_seconds / 2,  # then it ends its sessions, which takes time as well
@@ -344,15 +349,24 @@ class LocalEngine:
         }
         environment = child_environment() | {"TZ": "UTC"} | dict(self._spec.environment)
         times = (self._spec.start_seconds, self._spec.parting_seconds)
-        return Launch(environment, opening, self.settings.state, *times)
+        outlet = self._spec.outlet if self._spec.isolation != "off" else None
+        gateway = Gateway(outlet) if outlet is not None else None
+        opening["gateway"] = gateway.descriptor if gateway is not None else None
+        return Launch(environment, opening, self.settings.state, *times, gateway)
 
     def _fence(self) -> dict[str, Any] | None:
         """What the process may read (None: anything) and write besides temporary files; None where it has no fence."""
-        folder = self.lake.directory
-        if self.settings.engine_isolation == "off" or folder is None:
+        folder, outlet = self.lake.directory, self._spec.outlet
+        if self.settings.engine_isolation == "off":
+            return None
+        if outlet is not None:
+            places = list(outlet.files)
+        elif folder is not None:
+            places = self._places(folder)
+        else:
             return None
         return {
-            "readable": self._places(folder) if self._spec.reads_lake_only else None,
+            "readable": places if self._spec.reads_lake_only else None,
             "writable": list(self._spec.caches),
             "required": self.settings.engine_isolation == "required",
         }
@@ -381,10 +395,3 @@ class LocalEngine:
             log.info("The engine %s: a new process takes over.", why)
             process.retire()
             self._current()
-
-
-def isolation(lake: Lake, settings: Settings) -> str:
-    """A lake in cloud storage is read over the network, so `auto` leaves the engine in it."""
-    if lake.directory is None and settings.engine_isolation == "auto":
-        return "off"
-    return settings.engine_isolation

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from mcp_server.engines.gateway import Gateway
 from mcp_server.engines.wire import Frame, Wire
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ _JVM_OUT_OF_MEMORY = frozenset({3, 52})  # -XX:+ExitOnOutOfMemoryError, SparkExi
 class Launch:
     """How to start a process: its `environment`, what its first frame says, and how long that may take.
 
-    `parting_seconds` is how long it may take to stop what it runs elsewhere, once its connection has ended.
+    `parting_seconds` is how long it may take to stop what it runs elsewhere, once its connection has ended. `gateway`
+    is its way out of a network of its own, which ends with the process.
     """
 
     environment: Mapping[str, str]
@@ -49,6 +51,7 @@ class Launch:
     state: Path
     start_seconds: float
     parting_seconds: float = 0
+    gateway: Gateway | None = None
 
 
 @dataclass(frozen=True)
@@ -163,23 +166,27 @@ class Process:
         except OSError as error:
             self.failure = self.failure or f"{error.strerror or error} ({error.filename or 'its process'})"
         finally:
+            if self._launch.gateway is not None:
+                self._launch.gateway.close()
             with self._changed:
                 self.death = self.death or self._autopsy(None)
                 self._changed.notify_all()
 
     def _run(self, work: Path, lock: int) -> None:
         ours, theirs = socket.socketpair()
-        descriptor = theirs.fileno()
+        descriptor, gateway = theirs.fileno(), self._launch.gateway
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", _WORKER, str(descriptor), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(self._launch.environment),
-            pass_fds=(descriptor, lock),
+            pass_fds=(descriptor, lock) if gateway is None else (descriptor, lock, gateway.descriptor),
             start_new_session=True,  # Ctrl-C in the server's terminal is the server's to handle
         )
         theirs.close()
+        if gateway is not None:
+            gateway.hand_over()
         self._child, self._wire = child, Wire(ours)
         drain = threading.Thread(target=self._drain, args=(child.stdout,), name="engine log", daemon=True)
         drain.start()

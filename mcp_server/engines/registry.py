@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
@@ -67,6 +68,21 @@ class Registry:
             return
         with self._lock:
             self._add(session, self._shared, tables)
+
+    def prepare(self, session: SparkSession, tables: Mapping[str, str]) -> None:
+        """Register what all sessions share before anybody asks, as far as that goes.
+
+        A table that cannot be registered fails the statement that reads it, with the reason, and no other.
+        """
+        from pyspark.errors import PySparkException
+
+        if self._catalog != "process":
+            return
+        for name, location in tables.items():
+            try:
+                self.register(session, {}, {name: location})
+            except PySparkException as error:
+                print(f"the table {name!r} was not registered: {type(error).__name__}", file=sys.stderr)
 
     def forget(self) -> None:
         """Nothing is registered any more: the server has started anew."""

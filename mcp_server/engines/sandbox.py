@@ -83,6 +83,29 @@ def isolate_network() -> None:
         raise IsolationError(f"its loopback cannot be started ({error.strerror})") from error
 
 
+def open_way_out(gateway: int) -> str:
+    """Hand a listening socket of this network over to the server's gateway, and return its URL as a proxy.
+
+    `gateway` is the descriptor of `Gateway.descriptor`; it stays open for as long as this process lives.
+    """
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    connection = socket.socket(fileno=gateway)
+    socket.send_fds(connection, [b"."], [listener.fileno()])
+    connection.detach()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()  # the server has it now
+    return url
+
+
+def use_proxy(url: str) -> None:
+    """Have every client of this process go through a proxy, but for the one that talks to the engine in it."""
+    for name in [name for name in os.environ if name.lower().endswith(("_proxy", "_proxy_url"))]:
+        del os.environ[name]
+    for name in ("http_proxy", "https_proxy"):
+        os.environ[name] = os.environ[name.upper()] = url
+    os.environ["no_grpc_proxy"] = "127.0.0.1"  # noqa: SIM112  (gRPC reads it in these letters)
+
+
 def _keep_identity(user: int, group: int) -> None:
     """Be the same user inside the namespace as outside, so that files look and behave as before."""
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):

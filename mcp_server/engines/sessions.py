@@ -42,6 +42,12 @@ class Sessions:
         self._lock = threading.Lock()
         self._idle: list[Lent] = []
 
+    def prepare(self, tables: Mapping[str, str], edition: int) -> Lent:
+        """The first session, for an engine whose sessions share their tables: those that can be registered are."""
+        lent = self._open(edition)
+        self._registry.prepare(lent.spark, tables)
+        return lent
+
     def borrow(self, tables: Mapping[str, str], edition: int) -> Lent:
         """A session that knows these tables, as the lake is in this edition. Raises what the driver raises."""
         lent = self._waiting(edition) or self._open(edition)

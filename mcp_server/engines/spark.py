@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from lakehouse.errors import UsageError
 from lakehouse.session import IVY_FOLDER, delta_jars
 from lakehouse.settings import Settings
-from lakehouse.storage import Lake
+from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.catalog import LakeCatalog
-from mcp_server.engines.local import EngineSpec, LocalEngine, isolation
+from mcp_server.engines.local import EngineSpec, LocalEngine
 
 
 class SparkEngine(LocalEngine):
@@ -17,13 +18,18 @@ class SparkEngine(LocalEngine):
     """
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
+        if not can_serve(lake):
+            raise UsageError(
+                f"--lake {lake}: a Spark session of this machine has no client for object storage. Use --engine "
+                "embedded, or name a Spark Connect server that has one with SPARK_REMOTE."
+            )
         super().__init__(
             EngineSpec(
                 kind="spark",
                 config={"spark.driver.memory": f"{settings.engine_memory_mb}m"},
                 environment={},
                 memory_mb=None,
-                isolation=_isolation(lake, settings),
+                isolation=_isolation(settings),
                 start_seconds=300,
                 stop_seconds=15,  # as long as a new JVM takes
                 plain_paths=False,
@@ -31,11 +37,18 @@ class SparkEngine(LocalEngine):
                 caches=(str(IVY_FOLDER),),
                 catalog="process",
             ),
-            LakeCatalog(lake),
+            LakeCatalog(lake, plain_names=True),
             settings,
         )
 
 
-def _isolation(lake: Lake, settings: Settings) -> str:
+def can_serve(lake: Lake) -> bool:
+    """Whether Spark as it is installed here reads such a lake: its package has no client for object storage."""
+    return lake.kind is not LakeKind.URL
+
+
+def _isolation(settings: Settings) -> str:
     """The first start needs the network, once, for Delta's jars: `auto` leaves it there."""
-    return isolation(lake, settings) if delta_jars() or settings.engine_isolation == "required" else "off"
+    if settings.engine_isolation == "auto" and not delta_jars():
+        return "off"
+    return settings.engine_isolation

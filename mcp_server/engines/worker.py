@@ -50,6 +50,11 @@ _LAST_MOMENTS = 20.0
 _LOOK_EVERY = 0.1
 """How often to look, in seconds, whether a query that was stopped has let go of its threads."""
 
+_SHARED_CREDENTIALS = (
+    "IMDB_ENGINE_ISOLATION=off: every user of this machine can reach the embedded engine, which asks for no password "
+    "and reads and writes the lake's store with the credentials of this server."
+)
+
 _EXPLAIN = {"simple": "", "extended": "EXTENDED ", "codegen": "CODEGEN ", "cost": "COST ", "formatted": "FORMATTED "}
 
 
@@ -99,8 +104,7 @@ class Worker:
         threading.Thread(target=self._interrupt_all, name="interrupts", daemon=True).start()
         if self._remote:
             return
-        # One registers its tables now, for all sessions; the others when a statement reads them.
-        session = self._sessions.borrow(tables if self._engine.kind == "spark" else {}, edition)
+        session = self._sessions.prepare(tables, edition)
         run_query(session.spark, "SELECT 1", 1, MAX_RESULT_BYTES)
         self._sessions.give_back(session, "SELECT 1", intact=True)
 
@@ -214,7 +218,9 @@ class Worker:
         return Reply("plan", {"text": hide_paths(plan, self._places.names(frame.fields["tables"]))})
 
     def _read(self, frame: Frame, session: SparkSession) -> Reply:
-        known = {self._places.readable(at): f"{self._schema}.{name}" for name, at in frame.fields["tables"].items()}
+        known = {
+            self._places.readable(at): f"{self._schema}.{name}".lower() for name, at in frame.fields["tables"].items()
+        }
         found = READERS[self._engine.kind][frame.fields["stage"]](session, frame.fields["sql"], known)
         return Reply("reading", found.fields())
 
@@ -289,19 +295,7 @@ def _restrict(settings: Mapping[str, Any]) -> list[str]:
     warnings: list[str | None] = []
     if settings["memory_mb"] is not None:
         warnings.append(sandbox.limit_memory(settings["memory_mb"]))
-    if settings["isolation"] != "off":
-        try:
-            sandbox.isolate_network()
-        except sandbox.IsolationError as error:
-            if settings["isolation"] == "required":
-                raise UsageError(
-                    f"The engine cannot have a network of its own: {error}. "
-                    "Allow user namespaces, or set IMDB_ENGINE_ISOLATION=auto to run without."
-                ) from error
-            warnings.append(
-                f"The engine shares the machine's network: {error}. Other users of this machine could reach it; "
-                "IMDB_ENGINE_ISOLATION=off silences this."
-            )
+    warnings.append(_isolate(settings))
     if settings["files"] is not None:
         tempfile.tempdir = settings["work_dir"]  # what libraries write must have a place within the fence
         files = settings["files"]
@@ -328,6 +322,31 @@ def _open_logs(settings: Mapping[str, Any]) -> tuple[Hold, str]:
         tempfile.tempdir = temporary
         fence.limit_files([*settings["files"]["readable"], work_dir], [temporary, *settings["files"]["writable"]])
     return logs.hold, temporary
+
+
+def _isolate(settings: Mapping[str, Any]) -> str | None:
+    """Have a network of one's own, with a way out to the lake's store alone. Returns a warning where there is none.
+
+    Raises UsageError where there has to be one: whoever reaches the engine's port uses the credentials of the store.
+    """
+    if settings["isolation"] == "off":
+        return _SHARED_CREDENTIALS if settings["is_remote"] and settings["kind"] == "embedded" else None
+    try:
+        sandbox.isolate_network()
+    except sandbox.IsolationError as error:
+        if settings["isolation"] == "required" or settings["is_remote"]:
+            raise UsageError(
+                f"The engine cannot have a network of its own: {error}. Without one, other users of this machine could "
+                "reach it, and the lake's store through it. Allow user namespaces, or set IMDB_ENGINE_ISOLATION="
+                f"{'off' if settings['is_remote'] else 'auto'} where the machine has no other users."
+            ) from error
+        return (
+            f"The engine shares the machine's network: {error}. Other users of this machine could reach it; "
+            "IMDB_ENGINE_ISOLATION=off silences this."
+        )
+    if settings["gateway"] is not None:
+        sandbox.use_proxy(sandbox.open_way_out(settings["gateway"]))
+    return None
 
 
 def _follow(engine: Popen[bytes]) -> None:

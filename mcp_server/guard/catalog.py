@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lakehouse.session import Dialect
-from mcp_server.guard.lexer import back_quoted
+from mcp_server.guard.lexer import Token, back_quoted
 from mcp_server.models import TableInfo
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -37,8 +37,16 @@ class Catalog:
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TableInfo]:
-        """The tables by lower-case name: names are compared as Spark does, whatever their case."""
-        return {table.name.lower(): table for table in self.tables}
+        """The tables by lower-case name: names are compared as Spark does, whatever their case.
+
+        Of several whose names differ in case alone, the first one is meant.
+        """
+        return {table.name.lower(): table for table in reversed(self.tables)}
+
+    def find(self, token: Token) -> TableInfo | None:
+        """The table that a name means. A letter beyond ASCII never means one within, as Kelvin's sign would `k`."""
+        info = self.by_name.get(token.name)
+        return info if info is not None and (token.text.isascii() or not info.name.isascii()) else None
 
     def serves(self, prefix: Sequence[str]) -> bool:
         """Whether a table may be written with this before its name, lower case: nothing, the schema, all of it."""

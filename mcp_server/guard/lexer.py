@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lakehouse.errors import Refused
 from mcp_server.guard.refusal import refused, shown
+from mcp_server.models import NAME_CHARACTERS
 
 
 class Kind(Enum):
@@ -78,7 +79,7 @@ _HINT = re.compile(
     r"\s*(?:\([\w\s.,`]*\))?\s*,?\s*)+",
     re.IGNORECASE | re.ASCII,
 )
-_ODD_NAME_CHARACTER = re.compile(r"[^\w .,:;!?()\[\]{}<>=+\-*/%&|^~'\"#@]")
+_ODD_NAME_CHARACTER = re.compile(f"[^{NAME_CHARACTERS}]")
 
 
 def scan(text: str, max_tokens: int) -> tuple[Token, ...]:
@@ -132,7 +133,7 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
     if token.kind is Kind.QUOTED and _ODD_NAME_CHARACTER.search(token.text[1:-1]):
         raise refused(
             "odd_name",
-            f"The name {shown(token.text)} has a character that no name here has. Names are letters, digits and _.",
+            f"The name {shown(token.text)} has a character that no name here may have, such as \\, ` or $.",
             text=text,
             at=token.start,
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from lakehouse.errors import Refused
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.lexer import Kind, Token
-from mcp_server.guard.refusal import nearest, shown
+from mcp_server.guard.names import check_readable, no_such_table
+from mcp_server.guard.refusal import shown
 from mcp_server.guard.source import Source
 from mcp_server.models import ShowColumns, ShowTables
 
@@ -121,11 +122,10 @@ def _table(cursor: _Cursor, catalog: Catalog) -> str:
                 "other_schema", f"{shown(token.text)} is not served here: the schema is {catalog.schema}.", first
             )
         token = cursor.name()
-    info = catalog.by_name.get(token.name) if token.text.isascii() else None
+    info = catalog.find(token)
     if info is None:
-        near = nearest(token.name, catalog.by_name)
-        hint = f"Did you mean {near}?" if near else "SHOW TABLES lists them."
-        raise cursor.source.refused_at("unknown_table", f"There is no table {shown(token.text)}. {hint}", first)
+        raise no_such_table(cursor.source, cursor.at - 1, catalog, "SHOW TABLES lists them.")
+    check_readable(cursor.source, cursor.at - 1, info)
     return info.name
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from lakehouse.errors import Refused
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.clauses import Reading, TableRef
 from mcp_server.guard.functions import functions
@@ -156,10 +157,10 @@ def _reads(owner: int, owners: Mapping[int, list[int]], counted: dict[int, int])
 def _find(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:
     """The table of the lake that `ref` names."""
     written = ".".join(ref.parts)
-    ascii_only = all(source.tokens[i].text.isascii() for i in range(ref.first, ref.last + 1))
     *schema, name = ref.parts
-    info = catalog.by_name.get(name) if ascii_only else None
+    info = catalog.find(source.tokens[ref.last])
     if info is not None and catalog.serves(schema):
+        check_readable(source, ref.last, info)
         return info
     if len(ref.parts) == 2 and (schema[0] in _FORMATS or "/" in name):
         raise source.refused_at(
@@ -173,9 +174,26 @@ def _find(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:
             f"{shown(written)} is outside the schema {catalog.schema}. Its tables are {_listed(catalog)}.",
             ref.first,
         )
-    near = nearest(name, catalog.by_name)
-    hint = f"Did you mean {near}?" if near else f"There are {_listed(catalog)}."
-    raise source.refused_at("unknown_table", f"There is no table {shown(written)}. {hint}", ref.first)
+    raise no_such_table(source, ref.last, catalog, f"There are {_listed(catalog)}.")
+
+
+def check_readable(source: Source, index: int, info: TableInfo) -> None:
+    """Refuse a table that is listed and cannot be read, with the reason."""
+    if info.problem:
+        raise source.refused_at(
+            "unreadable_table", f"The table {shown(info.name)} cannot be read: {info.problem}. All others can.", index
+        )
+
+
+def no_such_table(source: Source, index: int, catalog: Catalog, otherwise: str) -> Refused:
+    """The refusal of a name that is no table's; `otherwise` is what to say where none is like it."""
+    token = source.tokens[index]
+    near = nearest(token.name, catalog.by_name)
+    if near == token.name:
+        hint = f"The letters of {shown(catalog.by_name[near].name)} only look like it: copy the name from SHOW TABLES."
+    else:
+        hint = f"Did you mean {catalog.by_name[near].name}?" if near else otherwise
+    return source.refused_at("unknown_table", f"There is no table {shown(token.bare)}. {hint}", index)
 
 
 def _listed(catalog: Catalog) -> str:

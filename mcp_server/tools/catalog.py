@@ -75,7 +75,8 @@ async def describe_schema(
 
 async def list_views() -> Annotated[CallToolResult, Views]:
     """The views and what each is for."""
-    found = [table for table in await app_context().service.tables() if table.kind == "view"]
+    tables = await app_context().service.tables()
+    found = [table for table in tables if table.kind == "view"]
     views = [
         View(name=view.name, purpose=view.comment, rows=view.rows, columns=[column.name for column in view.columns])
         for view in found
@@ -84,29 +85,34 @@ async def list_views() -> Annotated[CallToolResult, Views]:
         f"{_headline(table)}: {table.comment}\n  columns: {', '.join(view.columns)}"
         for table, view in zip(found, views, strict=True)
     ]
-    return _answer("\n".join(lines) or "This lake has no views; describe_schema lists its tables.", Views(views=views))
+    lines = lines or ["This lake has no views; describe_schema lists its tables."]
+    unreadable = [table.name for table in tables if table.problem]
+    if unreadable:
+        lines.append(f"{len(unreadable)} of its tables cannot be read; describe_schema tells why.")
+    return _answer("\n".join(lines), Views(views=views))
 
 
 def _all(tables: Sequence[TableInfo], page: int) -> tuple[Described, str]:
     shown, pages = _page(tables, page)
     schema = app_context().service.main_engine.schema
     lines = [f"Schema {schema}, {len(tables)} tables and views. describe_schema(table=…) tells more of one."]
-    lines += [f"{_headline(table)}: {_first_sentence(table.comment)}" for table in shown]
-    facts = [_facts(table, _first_sentence(table.comment)) for table in shown]
+    purposes = [_purpose(table, _first_sentence(table.comment)) for table in shown]
+    lines += [f"{_headline(table)}: {purpose}" for table, purpose in zip(shown, purposes, strict=True)]
+    facts = [_facts(table, purpose) for table, purpose in zip(shown, purposes, strict=True)]
     described = Described(tables=facts, columns=[], sample_rows=[], page=page, pages=pages, notes=_more(page, pages))
     return described, "\n".join([*lines, *described.notes])
 
 
 async def _one(table: TableInfo, page: int) -> tuple[Described, str]:
     columns, pages = _page(table.columns, page)
-    profile = await app_context().profiles.of(current_call(), table, tuple(columns))
+    profile = Profile() if table.problem else await app_context().profiles.of(current_call(), table, tuple(columns))
     shown = [
         ColumnFacts(name=c.name, type=c.type, comment=c.comment, values=_values(profile.values.get(c.name)))
         for c in columns
     ]
     notes = [*_basis(table, profile), *profile.notes, *_more(page, pages)]
     described = Described(
-        tables=[_facts(table, table.comment)],
+        tables=[_facts(table, _purpose(table, table.comment))],
         columns=shown,
         sample_rows=[] if profile.sample is None else [list(row) for row in profile.sample.rows],
         page=page,
@@ -117,7 +123,7 @@ async def _one(table: TableInfo, page: int) -> tuple[Described, str]:
 
 
 def _table_text(table: TableInfo, described: Described, sample: Answer | None) -> str:
-    lines = [f"{_headline(table)}: {table.comment}"]
+    lines = [f"{_headline(table)}: {_purpose(table, table.comment)}"]
     if table.key:
         lines.append(f"Key: {', '.join(table.key)}")
     if table.clustered_by:
@@ -138,8 +144,9 @@ def _find(tables: Sequence[TableInfo], wanted: str) -> TableInfo:
     name = wanted.strip().replace("`", "").casefold()
     for prefix in (schema, schema.rpartition(".")[2]):
         name = name.removeprefix(f"{prefix}.")
+    exact = wanted.strip().casefold()
     for table in tables:
-        if table.name.casefold() == name:
+        if table.name.casefold() in {name, exact}:
             return table
     names = [table.name for table in tables]
     near = nearest(name, names)
@@ -172,6 +179,10 @@ def _facts(table: TableInfo, purpose: str) -> TableFacts:
 
 def _headline(table: TableInfo) -> str:
     return f"{table.name} ({table.kind}{'' if table.rows is None else f', {table.rows:,} rows'})"
+
+
+def _purpose(table: TableInfo, comment: str) -> str:
+    return f"cannot be read: {table.problem}" if table.problem else comment
 
 
 def _first_sentence(comment: str) -> str:

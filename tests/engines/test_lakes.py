@@ -22,12 +22,12 @@ Embedded = Callable[..., LocalEngine]
 
 def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded, query: Query, tmp_path: Path) -> None:
     lake = write_lake(tmp_path / "lake")
-    publish(lake, 1, films=0)
+    publish(lake, 2, films=0)
     engine = embedded(lake)
     assert {table.name: table.version for table in engine.tables()}["films"] == 0
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 0", "films")) == [{"m": 3}]
 
-    publish(lake, 2, films=1)
+    publish(lake, 3, films=1)
 
     assert {table.name: table.version for table in engine.tables()}["films"] == 1
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 1", "films")) == [{"m": 5}]
@@ -77,6 +77,14 @@ def _other_files(folder: Path) -> None:
     (folder / "title.basics.tsv.gz").write_bytes(b"")
 
 
+def _two_levels(folder: Path) -> None:
+    write_deltalake(str(folder / "sales" / "orders"), pa.table({"x": [1]}))
+
+
+def _a_table(folder: Path) -> None:
+    write_deltalake(str(folder), pa.table({"x": [1]}))
+
+
 def _half_made(folder: Path) -> None:
     write_deltalake(str(folder / "movies"), pa.table({"x": [1]}))
     (folder / LOADING_NAME).write_text("{}")
@@ -96,7 +104,9 @@ def _damaged_manifest(folder: Path) -> None:
     [
         (_absent, "There is no lake at .*imdb-etl load"),
         (_empty, "is empty.*imdb-etl load"),
-        (_other_files, "no finished lake.*imdb-etl load"),
+        (_other_files, "is no lake.*imdb-etl load"),
+        (_two_levels, "is a folder of lakes.*--lake .*/lake/sales"),
+        (_a_table, "is a Delta table, not a lake.*Give the folder above it"),
         (_half_made, "no finished lake.*imdb-etl load"),
         (_a_file, "is a file, not a lake"),
         (_damaged_manifest, "cannot be read.*Load the lake again"),

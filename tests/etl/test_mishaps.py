@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from filelock import FileLock
 
 from tests.etl.conftest import HEADERS, MakeSource, manifest_of, rows_of, run_etl
@@ -104,16 +106,30 @@ def test_a_damaged_manifest_is_replaced_by_loading_again(make_source: MakeSource
     assert (lake / "_manifest.previous.json").read_bytes() == previous
 
 
+@pytest.mark.parametrize("table", ["orders", "sales/orders", "."])
+def test_a_load_into_somebody_elses_folder_is_refused(table: str, make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    write_deltalake(str(lake / table), pa.table({"x": [1]}))
+    before = sorted(lake.rglob("*"))
+    _assert_refused(make_source(), lake, "give a new or empty folder as --lake")
+    assert sorted(lake.rglob("*")) == before
+
+
 def test_files_of_other_tables_in_the_folder_are_left_alone(make_source: MakeSource, tmp_path: Path) -> None:
+    assert run_etl("load", "--source", make_source("first"), "--lake", tmp_path / "lake").returncode == 0
     foreign = tmp_path / "lake" / "other"
     (foreign / "_delta_log").mkdir(parents=True)
     (foreign / "_delta_log" / f"{0:020}.json").write_text("{}")
     (foreign / "in-flight.parquet").write_bytes(b"x")
-    ours = tmp_path / "lake" / "movies_delta"
-    ours.mkdir()
-    (ours / "somebody's.parquet").write_bytes(b"x")
     assert run_etl("load", "--source", make_source(), "--lake", tmp_path / "lake").returncode == 0
     assert (foreign / "in-flight.parquet").exists()
+
+
+def test_files_that_no_load_has_made_are_left_alone(make_source: MakeSource, tmp_path: Path) -> None:
+    ours = tmp_path / "lake" / "movies_delta"
+    ours.mkdir(parents=True)
+    (ours / "somebody's.parquet").write_bytes(b"x")
+    assert run_etl("load", "--source", make_source(), "--lake", tmp_path / "lake").returncode == 0
     assert (ours / "somebody's.parquet").exists()
 
 

@@ -1,0 +1,204 @@
+"""The small files of a lake in object storage: each is read and written whole, and may be written on a condition.
+
+The client is the one that the embedded engine and `deltalake` have inside (Rust's `object_store`): the variables that
+let those read a lake let this read it too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from lakehouse.errors import LakeError, UsageError
+from lakehouse.settings import storage_environment
+
+_ANSWER_SECONDS = 40.0
+_TIMES = {"connect_timeout": "5s", "timeout": "15s"}
+_RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+
+Store = Literal["s3", "azure", "gcs"]
+_STORES: Mapping[str, Store] = {
+    "s3": "s3", "s3a": "s3", "abfs": "azure", "abfss": "azure", "az": "azure", "azure": "azure", "adl": "azure",
+    "gs": "gcs",
+}  # fmt: skip
+
+_ADVICE: Mapping[Store, str] = {
+    "s3": "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_PROFILE; AWS_ENDPOINT_URL names a "
+    "store that is not Amazon's.",
+    "azure": "Check AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and "
+    "AZURE_CLIENT_SECRET; the URL is abfss://container@account.dfs.core.windows.net/folder.",
+    "gcs": "Check GOOGLE_APPLICATION_CREDENTIALS, which names a file with the key of a service account.",
+}
+_SWITCHES = ("allow_http", "allow_invalid_certificates")
+_CLIENT_OPTIONS = ("proxy_url", "proxy_ca_certificate", "proxy_excludes")
+"""Options of the HTTP client: it reads them from no variable once it is given others."""
+
+_PREFIXES: Mapping[Store, str] = {"s3": "AWS", "azure": "AZURE", "gcs": "GOOGLE"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file as it was found: its bytes, and the version that a later write can ask for."""
+
+    data: bytes
+    version: Mapping[str, str]
+
+
+class ObjectStore:
+    """The files right below one URL. Every call ends within a minute, and lets signals through meanwhile.
+
+    Raises UsageError where the URL is none, LakeError where the storage refuses or does not answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._store = store_of(url)
+        self._client = self._open()
+
+    def read(self, name: str) -> Stored | None:
+        """A file and its version, None where it is not there."""
+
+        def get() -> Stored | None:
+            try:
+                found = self._client.get(name)
+            except FileNotFoundError:
+                return None
+            return Stored(bytes(found.bytes()), _version(found.meta))
+
+        return self._do(f"read {name}", get)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, whatever is there."""
+        self._do(f"write {name}", lambda: self._client.put(name, data))
+
+    def write_over(self, name: str, data: bytes, seen: Stored | None) -> Stored | None:
+        """Write a file where it is still as it was seen (None: not there). Returns None where it has changed since."""
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        def put() -> Stored | None:
+            try:
+                done = self._client.put(name, data, mode="create" if seen is None else seen.version)
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+                return None
+            return Stored(data, _version(done))
+
+        return self._do(f"write {name}", put)
+
+    def remove(self, name: str) -> None:
+        """Remove a file. Does nothing where it is not there."""
+
+        def delete() -> None:
+            try:
+                self._client.delete(name)
+            except FileNotFoundError:
+                return
+
+        self._do(f"remove {name}", delete)
+
+    def folders(self, within: str | None = None) -> list[str]:
+        """The names of the folders right below, or right below one of these."""
+
+        def look() -> list[str]:
+            found = self._client.list_with_delimiter(within)["common_prefixes"]
+            return [str(each).rstrip("/").rpartition("/")[2] for each in found]
+
+        return self._do("list folders", look)
+
+    def _open(self) -> Any:
+        from obstore.exceptions import BaseError
+        from obstore.store import from_url
+
+        variables = storage_environment()
+        keys: Any = _profile_keys(variables) if self._store == "s3" else {}
+        options: Any = _TIMES | _client_options(_PREFIXES[self._store], variables)
+        try:
+            return from_url(self._url, client_options=options, retry_config=_RETRIES, **keys)
+        except (BaseError, ValueError) as error:
+            raise UsageError(
+                f"--lake {self._url}: this storage cannot be opened: {_first_line(error)}. {_ADVICE[self._store]}"
+            ) from error
+
+    def _do(self, what: str, act: Callable[[], T]) -> T:
+        """Act in a thread, so that a signal ends the program although the client waits for an answer."""
+        outcome: list[T] = []
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                outcome.append(act())
+            except BaseException as error:  # noqa: BLE001  (raised by the caller's thread)
+                failure.append(error)
+
+        thread = threading.Thread(target=run, name="storage", daemon=True)
+        thread.start()
+        thread.join(_ANSWER_SECONDS)
+        if outcome:
+            return outcome[0]
+        raise self._explain(what, failure[0] if failure else None)
+
+    def _explain(self, what: str, error: BaseException | None) -> Exception:
+        from obstore.exceptions import BaseError
+
+        if error is None:
+            reason = f"no answer within {_ANSWER_SECONDS:g} s"
+        elif not isinstance(error, (BaseError, OSError)):
+            raise error
+        elif "BadScheme" in str(error):
+            return UsageError(
+                f"--lake {self._url}: its endpoint is http://, which nothing encrypts, and is used only where that is "
+                f"meant: set {_PREFIXES[self._store]}_ALLOW_HTTP=true."
+            )
+        else:
+            reason = _first_line(error)
+        return LakeError(f"{self._url}: cannot {what}: {reason}. {_ADVICE[self._store]}")
+
+
+def store_of(url: str) -> Store:
+    """Whose storage a URL names. Raises UsageError where it is none that can be read."""
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in _STORES or not rest.strip("/"):
+        raise UsageError(
+            f"--lake {url} is no storage that can be read. Write it as s3://bucket/folder, "
+            "abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder."
+        )
+    return _STORES[scheme.lower()]
+
+
+def _profile_keys(variables: Mapping[str, str]) -> dict[str, str]:
+    """The keys of a profile in ~/.aws/credentials, which the engine's client reads by itself and this one does not."""
+    if {"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"} & variables.keys():
+        return {}
+    import configparser
+
+    profiles = configparser.RawConfigParser()
+    try:
+        profiles.read(variables.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials", "utf-8")
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        return {}
+    name = variables.get("AWS_PROFILE", "default")
+    section = profiles[name] if profiles.has_section(name) else {}
+    known = {"aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key"}
+    keys = {ours: section[theirs] for theirs, ours in known.items() if theirs in section}
+    return keys | ({"token": section["aws_session_token"]} if "aws_session_token" in section else {})
+
+
+def _client_options(prefix: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    said = {option: variables.get(f"{prefix}_{option.upper()}") for option in (*_SWITCHES, *_CLIENT_OPTIONS)}
+    switches = {option: (said[option] or "").lower() in {"1", "true", "yes", "on"} for option in _SWITCHES}
+    return switches | {option: said[option] for option in _CLIENT_OPTIONS if said[option]}
+
+
+def _version(meta: Any) -> Mapping[str, str]:
+    return {key: meta[key] for key in ("e_tag", "version") if meta.get(key) is not None}
+
+
+def _first_line(error: BaseException) -> str:
+    """What a client says, without what may be signed into an address."""
+    text = (str(error).splitlines() or [""])[0].strip().rstrip(".")
+    return " ".join(word.partition("?")[0] if "://" in word else word for word in text.split(" "))[:400]

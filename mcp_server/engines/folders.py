@@ -1,0 +1,148 @@
+"""Somebody else's lake: every folder in it that is a Delta table, at its latest version.
+
+A table that cannot be read is listed with its reason, and keeps nobody from the others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lakehouse.errors import LakeError
+from lakehouse.foreign import DELTA_LOG, describe_foreign
+from lakehouse.manifest import LOADING_NAME, Column
+from lakehouse.storage import Lake
+from mcp_server.models import NAME_CHARACTERS, TableInfo
+
+_COMMITS = ("*.json", "*.parquet")
+_REASON_CHARS = 300
+_NAME = re.compile(f"[{NAME_CHARACTERS}]+")
+_PADDED = "__CHAR_VARCHAR_TYPE_STRING"
+"""Where Spark keeps the types CHAR and VARCHAR, which are strings in a schema of Delta."""
+# Delta's names of types, where Spark SQL's are others.
+_SPARK_NAMES: Mapping[str, str] = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}
+
+
+@dataclass(frozen=True)
+class Located:
+    """A table and its absolute location."""
+
+    info: TableInfo
+    location: str
+
+
+class TableFolders:
+    """The tables of a folder. A table is read again once its log has changed, or where it could not be read before."""
+
+    def __init__(self, lake: Path) -> None:
+        self.lake = lake
+        self._read: dict[Path, tuple[object, TableInfo]] = {}
+
+    def read(self) -> Mapping[str, Located]:
+        """All tables by lower-case name. Raises LakeError, with what to do, where there is none."""
+        logs = _logs(self.lake)
+        if not logs or (self.lake / LOADING_NAME).exists():
+            self._read = {}
+            raise LakeError(describe_foreign(Lake.parse(str(self.lake))))
+        self._read = {log.parent: self._look(log) for log in logs}
+        return by_name(Located(info, str(folder)) for folder, (_, info) in self._read.items())
+
+    def _look(self, log: Path) -> tuple[object, TableInfo]:
+        mark = _mark(log)
+        seen = self._read.get(log.parent)
+        if seen is not None and seen[0] == mark and not seen[1].problem:
+            return seen
+        return mark, describe_table(log.parent)
+
+
+def by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
+    """Tables by lower-case name. Of names that differ in case alone, engines know one: the others have a problem."""
+    found: dict[str, Located] = {}
+    for table in tables:
+        name = table.info.name
+        first = found.setdefault(name.lower(), table)
+        if first is not table:
+            why = f"its name differs from {first.info.name} in case alone, and names are compared without it"
+            found[f"{name.lower()}/{name}"] = Located(TableInfo(name, "table", "", (), problem=why), table.location)
+    return found
+
+
+def describe_table(folder: Path) -> TableInfo:
+    """A Delta table as its log describes it, or the reason why it cannot be read."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    unreadable = TableInfo(folder.name, "table", "", ())
+    if not _NAME.fullmatch(folder.name):
+        return replace(unreadable, problem="its name has a character that no statement may hold, such as \\, ` or $")
+    try:
+        if problem := _look_at_log(folder / DELTA_LOG):
+            return replace(unreadable, problem=problem)
+        table = DeltaTable(folder.absolute().as_uri())  # a path would be read for a URL where `%` is in it
+        fields: list[dict[str, Any]] = json.loads(table.schema().to_json())["fields"]
+        columns = tuple(
+            Column(
+                name=field["name"],
+                type=field.get("metadata", {}).get(_PADDED) or _spark_type(field["type"]),
+                comment=str(field.get("metadata", {}).get("comment", "")),
+                nullable=field["nullable"],
+            )
+            for field in fields
+        )
+        comment = table.metadata().description or ""
+    except (DeltaError, OSError, ValueError, KeyError, TypeError) as error:
+        return replace(unreadable, problem=_reason(error, folder))
+    return TableInfo(folder.name, "table", comment, columns, version=table.version())
+
+
+def _logs(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob(f"*/{DELTA_LOG}") if not path.parent.name.startswith((".", "_")))
+
+
+def _mark(log: Path) -> object:
+    """Something that differs once a log has another commit; None where it cannot be looked at."""
+    try:
+        found = os.stat(log)
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns)
+
+
+def _look_at_log(log: Path) -> str:
+    """What is wrong with a log at first sight, empty where nothing is."""
+    if not log.is_dir():
+        return f"its {DELTA_LOG} is a file, where Delta has a folder"
+    if not any(any(log.glob(pattern)) for pattern in _COMMITS):
+        return "its log has no commit: it is being written, or was never finished"
+    return ""
+
+
+def _reason(error: BaseException, folder: Path) -> str:
+    """What a reader of logs says, in one line and without the path."""
+    if "%" in folder.name:
+        return "the name of its folder has % in it, which readers of its log take for another letter"
+    line = (str(error).splitlines() or [""])[0].strip().rstrip(".") or type(error).__name__
+    line = line.removeprefix("Kernel error: ")
+    for path in (folder.absolute().as_uri(), str(folder.absolute())):
+        line = line.replace(path, folder.name)
+    return line if len(line) <= _REASON_CHARS else line[:_REASON_CHARS] + "…"
+
+
+def _spark_type(delta: Any) -> str:
+    """Spark SQL's name of a type of Delta's schema (Delta protocol, "Schema Serialization Format")."""
+    if isinstance(delta, str):
+        return _SPARK_NAMES.get(delta, delta)
+    match delta["type"]:
+        case "array":
+            return f"array<{_spark_type(delta['elementType'])}>"
+        case "map":
+            return f"map<{_spark_type(delta['keyType'])},{_spark_type(delta['valueType'])}>"
+        case "struct":
+            return "struct<" + ",".join(f"{f['name']}:{_spark_type(f['type'])}" for f in delta["fields"]) + ">"
+        case other:
+            return str(other)

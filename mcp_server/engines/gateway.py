@@ -1,0 +1,165 @@
+"""The way out of an engine's own network: a proxy in the server, which connects to the lake's store and nothing else.
+
+A socket belongs to the network that it was made in. The child makes a listening socket in its own network, where only
+itself can reach it, and hands it over; what it asks for there, the server connects to. No port of the machine is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import socket
+import threading
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from mcp_server.engines.outlet import Outlet
+
+log = logging.getLogger(__name__)
+
+_MOST_CONNECTIONS = 128
+"""More wait in the socket's queue: whatever the engine does, the server keeps descriptors for others."""
+_HEAD_BYTES = 32_768
+_HEAD_SECONDS = 30.0
+_CONNECT_SECONDS = 10.0
+_CHUNK = 1 << 16
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The head of a request to a proxy, and whom it asks for."""
+
+    head: bytes
+    host: str
+    port: int
+
+    @property
+    def is_tunnel(self) -> bool:
+        return self.head.startswith(b"CONNECT ")
+
+
+class Gateway:
+    """One child's way out, open until the child has ended or `close` is called."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._ours, self._theirs = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="engine gateway", daemon=True)
+        self._thread.start()
+
+    @property
+    def descriptor(self) -> int:
+        """What the child inherits (`sandbox.open_way_out`)."""
+        return self._theirs.fileno()
+
+    def hand_over(self) -> None:
+        """The child has its end: when it ends, so does this."""
+        self._theirs.close()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._ours.shutdown(socket.SHUT_RDWR)
+        self._theirs.close()
+        self._thread.join(5.0)
+
+    def _serve(self) -> None:
+        with self._ours:
+            try:
+                _, descriptors, *_ = socket.recv_fds(self._ours, 1, 1)
+            except OSError:
+                return
+            if descriptors:
+                with socket.socket(fileno=descriptors[0]) as listener:
+                    asyncio.run(self._forward(listener))
+
+    async def _forward(self, listener: socket.socket) -> None:
+        places = asyncio.Semaphore(_MOST_CONNECTIONS)
+        tasks: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
+        for each in (listener, self._ours):
+            each.setblocking(False)
+
+        async def accept() -> None:
+            while True:
+                await places.acquire()
+                connection, _ = await loop.sock_accept(listener)
+                task = asyncio.create_task(self._answer(connection))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                task.add_done_callback(lambda _: places.release())
+
+        accepting = asyncio.create_task(accept())
+        with contextlib.suppress(OSError):
+            while await loop.sock_recv(self._ours, 1):
+                pass
+        accepting.cancel()
+
+    async def _answer(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_HEAD_BYTES)
+        try:
+            async with asyncio.timeout(_HEAD_SECONDS):
+                request = _read_request(await reader.readuntil(b"\r\n\r\n"))
+            if not self._outlet.allows(request.host, request.port):
+                log.warning("The engine asked for %.200r, which is not the lake's store.", request.host)
+                await _refuse(writer, "403 Forbidden", "not the lake's store")
+                return
+            await self._connect(request, reader, writer)
+        except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            with contextlib.suppress(OSError):
+                await _refuse(writer, "502 Bad Gateway", f"the store cannot be reached: {type(error).__name__}")
+        finally:
+            writer.close()
+
+    async def _connect(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Reach the store, directly or through the proxy that this machine's programs go through, and pass bytes on."""
+        proxy = self._outlet.proxy_to(request.host)
+        beyond = urlsplit(proxy) if proxy else None
+        host, port = (beyond.hostname or "", beyond.port or 80) if beyond else (request.host, request.port)
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            there, onward = await asyncio.open_connection(host, port)
+        try:
+            if beyond is not None:
+                onward.write(_with_credentials(request.head, beyond.username, beyond.password))
+            elif request.is_tunnel:
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                onward.write(request.head)
+            await asyncio.gather(_pipe(reader, onward), _pipe(there, writer))
+        finally:
+            onward.close()
+
+
+def _read_request(head: bytes) -> _Request:
+    """Read `CONNECT host:port HTTP/1.1` or `GET http://host:port/path HTTP/1.1`. Raises ValueError."""
+    method, target, _ = head.split(b"\r\n", 1)[0].decode("ascii").split(" ")
+    url = urlsplit(f"//{target}" if method == "CONNECT" else target)
+    port = url.port or _PORTS.get(url.scheme)
+    if not url.hostname or port is None or url.username is not None:
+        raise ValueError("no address")
+    return _Request(head, url.hostname, port)
+
+
+def _with_credentials(head: bytes, user: str | None, password: str | None) -> bytes:
+    if user is None:
+        return head
+    pair = base64.b64encode(f"{unquote(user)}:{unquote(password or '')}".encode()).decode()
+    return head[:-2] + f"Proxy-Authorization: Basic {pair}\r\n\r\n".encode()
+
+
+async def _refuse(writer: asyncio.StreamWriter, status: str, reason: str) -> None:
+    body = reason.encode()
+    writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+    await writer.drain()
+
+
+async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """Pass bytes on until one side ends; then the other learns of it."""
+    with contextlib.suppress(OSError):
+        while chunk := await source.read(_CHUNK):
+            sink.write(chunk)
+            await sink.drain()
+    with contextlib.suppress(OSError):
+        sink.write_eof()

@@ -1,0 +1,120 @@
+"""What an engine must reach to read a lake in object storage, and nothing else: hosts, and files with credentials.
+
+Read from the lake's URL and from the variables with which the store's own clients are set up (`AWS_…`, `AZURE_…`,
+`GOOGLE_…`): the engine inherits them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lakehouse.objects import Store, store_of
+from lakehouse.settings import proxy_to, storage_environment
+from lakehouse.storage import Lake, LakeKind
+
+_METADATA = ("169.254.169.254:80", "[fd00:ec2::254]:80", "169.254.170.2:80", "169.254.170.23:80",
+             "metadata.google.internal:80")  # fmt: skip
+"""Where machines in a cloud ask for their own credentials."""
+
+_SERVICES: Mapping[Store, tuple[str, ...]] = {
+    "s3": ("sts.amazonaws.com", "sts.*.amazonaws.com", "portal.sso.*.amazonaws.com", "oidc.*.amazonaws.com"),
+    "azure": ("login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"),
+    "gcs": ("oauth2.googleapis.com", "www.googleapis.com", "iamcredentials.googleapis.com", "sts.googleapis.com"),
+}
+"""Where clients of a store sign in."""
+
+_STORES: Mapping[Store, tuple[str, ...]] = {
+    "s3": ("s3.amazonaws.com", "s3.*.amazonaws.com", "s3.*.amazonaws.com.cn", "{bucket}.s3.amazonaws.com",
+           "{bucket}.s3.*.amazonaws.com", "{bucket}.s3.*.amazonaws.com.cn"),
+    "azure": ("{account}.blob.core.windows.net", "{account}.dfs.core.windows.net",
+              "{account}.blob.fabric.microsoft.com", "{account}.dfs.fabric.microsoft.com"),
+    "gcs": ("storage.googleapis.com",),
+}  # fmt: skip
+
+_OWN_KEYS: Mapping[Store, tuple[str, ...]] = {
+    "s3": ("AWS_ACCESS_KEY_ID",),
+    "azure": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY", "AZURE_CLIENT_SECRET",
+              "AZURE_STORAGE_CLIENT_SECRET"),
+    "gcs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+}  # fmt: skip
+"""Variables that hold credentials: where one is set, the machine is not asked for its own."""
+
+_FOLDERS: Mapping[Store, str] = {"s3": ".aws", "azure": ".azure", "gcs": ".config/gcloud"}
+_AUTHORITIES = ("/etc/ssl", "/etc/pki", "/etc/ca-certificates")
+_EMULATOR = "127.0.0.1:10000"
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Outlet:
+    """`hosts` are `host:port`, in lower case, each with at most one `*` for any letters. `files` may be read."""
+
+    hosts: frozenset[str]
+    files: tuple[str, ...]
+
+    def allows(self, host: str, port: int) -> bool:
+        """Whether the engine may reach a port of a host."""
+        address = _address(host, port)
+        return any(_matches(pattern, address) for pattern in self.hosts)
+
+    def proxy_to(self, host: str) -> str | None:
+        """The URL of the proxy that programs of this machine reach a host through; None where there is none."""
+        return proxy_to(host)
+
+
+def outlet_of(lake: Lake) -> Outlet | None:
+    """What must be reached for a lake; None for one that is on this machine."""
+    if lake.kind is not LakeKind.URL:
+        return None
+    store = store_of(lake.address)
+    variables = storage_environment()
+    return Outlet(frozenset(_hosts(store, lake.address, variables)), tuple(_files(store, variables)))
+
+
+def _hosts(store: Store, url: str, variables: Mapping[str, str]) -> list[str]:
+    endpoints = [_address_of(value) for name, value in variables.items() if _names_address(name)]
+    found = [each for each in endpoints if each is not None]
+    if store == "azure" and variables.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in {"1", "true", "yes"}:
+        found.append(_EMULATOR)
+    if not found:
+        place = urlsplit(url)
+        account = (place.hostname or "").partition(".")[0] if "@" in place.netloc else ""
+        account = account or variables.get("AZURE_STORAGE_ACCOUNT_NAME") or variables.get("AZURE_ACCOUNT_NAME", "")
+        bucket = place.netloc.lower()
+        found = [f"{each.format(bucket=bucket, account=account.lower())}:443" for each in _STORES[store]]
+    found += [f"{each}:443" for each in _SERVICES[store]]
+    return found if any(variables.get(key) for key in _OWN_KEYS[store]) else [*found, *_METADATA]
+
+
+def _files(store: Store, variables: Mapping[str, str]) -> list[str]:
+    named = [value for value in variables.values() if os.path.isabs(value)]
+    return [*named, str(Path.home() / _FOLDERS[store]), *_AUTHORITIES]
+
+
+def _names_address(name: str) -> bool:
+    return "ENDPOINT" in name or name.endswith(("_URL", "_URI", "_HOST"))
+
+
+def _address_of(url: str) -> str | None:
+    """`host:port` of a URL, None where it is none."""
+    try:
+        found = urlsplit(url)
+        port = found.port or _PORTS.get(found.scheme)
+    except ValueError:
+        return None
+    return _address(found.hostname, port) if found.hostname and port and found.scheme in _PORTS else None
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}".lower() if ":" in host else f"{host}:{port}".lower()
+
+
+def _matches(pattern: str, address: str) -> bool:
+    head, star, tail = pattern.partition("*")
+    if not star:
+        return pattern == address
+    return len(address) > len(head) + len(tail) and address.startswith(head) and address.endswith(tail)

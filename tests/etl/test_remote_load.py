@@ -1,0 +1,107 @@
+"""Loads into object storage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from etl.lease import LEASE_NAME, Lease, hold_lease
+from lakehouse.errors import LakeError
+from lakehouse.foreign import describe_foreign
+from lakehouse.manifest import MANIFEST_NAME, Manifest, publish_manifest
+from lakehouse.storage import Lake
+from tests.etl.conftest import MakeSource, run_etl
+
+
+def test_of_two_first_loads_at_once_one_is_published(bucket: str, make_source: MakeSource) -> None:
+    load = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load"]
+    command = [*load, "--source", str(make_source()), "--lake", bucket]
+    with ThreadPoolExecutor() as pool:
+        states = (f"{os.environ['IMDB_STATE_DIR']}-{machine}" for machine in range(2))  # as two machines have
+        done = list(
+            pool.map(
+                lambda state: subprocess.run(
+                    command, capture_output=True, text=True, env=os.environ | {"IMDB_STATE_DIR": state}, check=False
+                ),
+                states,
+            )
+        )
+    assert sorted(each.returncode for each in done) == [0, 1], [each.stderr[-300:] for each in done]
+    assert any("imdb-etl: Another load into" in each.stderr for each in done)
+    manifest = json.loads(Lake.parse(bucket).read_file(MANIFEST_NAME) or b"")
+    assert manifest["generation"] == 1
+    assert {entry["version"] for entry in manifest["tables"].values()} <= {1, 2}
+    assert DeltaTable(f"{bucket}/movies_delta").version() == manifest["tables"]["movies_delta"]["version"]
+    assert Lake.parse(bucket).read_file(LEASE_NAME) is None
+
+
+def test_of_two_manifests_of_one_generation_one_is_published(bucket: str) -> None:
+    lake, start = Lake.parse(bucket), threading.Barrier(8)
+
+    def publish(engine: int) -> str:
+        manifest = Manifest(generation=1, created_at=datetime.now(UTC), engine=str(engine), tables={})
+        start.wait()
+        try:
+            publish_manifest(lake, manifest)
+        except LakeError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        said = sorted(pool.map(publish, range(8)))
+    assert said[0] == ""
+    assert all("was published while this one ran" in each for each in said[1:])
+
+
+def test_a_lease_is_held_by_one_and_taken_where_its_holder_has_ended(bucket: str) -> None:
+    lake = Lake.parse(bucket)
+    with hold_lease(lake, beat=0.2, patience=2) as lease:
+        with pytest.raises(LakeError, match="is running"), hold_lease(lake, beat=0.2, patience=2):
+            pass
+        lease.check()
+    lake.replace_file(LEASE_NAME, b"left behind by a load that was killed")
+    with hold_lease(lake, beat=0.2, patience=1) as lease:
+        lake.replace_file(LEASE_NAME, b"taken by another")
+        with pytest.raises(LakeError, match="lost its hold"):
+            _check_for_seconds(lease)
+    assert lake.read_file(LEASE_NAME) == b"taken by another"
+
+
+def _check_for_seconds(lease: Lease) -> None:
+    for _ in range(100):
+        threading.Event().wait(0.1)
+        lease.check()
+
+
+def test_a_load_into_somebody_elses_folder_of_storage_is_refused(bucket: str, make_source: MakeSource) -> None:
+    write_deltalake(f"{bucket}/orders", pa.table({"x": [1]}))
+    done = run_etl("load", "--source", make_source(), "--lake", bucket)
+    assert done.returncode == 1
+    assert "holds tables that imdb-etl did not load (orders)" in done.stderr
+    assert Lake.parse(bucket).objects.folders() == ["orders"]
+
+
+def test_what_lies_in_storage_is_said(bucket: str) -> None:
+    write_deltalake(f"{bucket}/sales/orders", pa.table({"x": [1]}))
+    assert "There is no lake at" in describe_foreign(Lake.parse(f"{bucket}/nothing"))
+    assert "is a Delta table, not a lake of tables" in describe_foreign(Lake.parse(f"{bucket}/sales/orders"))
+    assert "Delta tables that imdb-etl did not load (orders)" in describe_foreign(Lake.parse(f"{bucket}/sales"))
+    assert (
+        f"is a folder of lakes: its tables lie one level further down, in sales. One of them is served at a time, "
+        f"such as --lake {bucket}/sales" in describe_foreign(Lake.parse(bucket))
+    )
+
+
+def test_spark_of_this_machine_loads_into_folders_alone(bucket: str, make_source: MakeSource) -> None:
+    done = run_etl("load", "--source", make_source(), "--lake", bucket, "--engine", "spark")
+    assert done.returncode == 2
+    assert "no client for object storage. Use --engine embedded" in done.stderr

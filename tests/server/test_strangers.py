@@ -1,0 +1,135 @@
+"""Lakes that nobody's load has made: what can be read is served, and the rest is listed with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client import Client
+
+from lakehouse.settings import load_settings
+from lakehouse.storage import Lake
+from mcp_server.app import LakehouseServer
+from mcp_server.engines.choice import engines_of
+from tests.server.strangers import (
+    DAMAGES,
+    ODD_NAMES,
+    PLAIN_NAMES,
+    UNREADABLE_NAMES,
+    write_damaged,
+    write_named,
+    write_table,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=["embedded", "spark"])
+def strangers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[LakehouseServer, Path]]:
+    """A server of each engine over a lake of odd names and damaged tables."""
+    if request.param == "spark":
+        request.getfixturevalue("java")
+    folder = tmp_path_factory.mktemp("strangers")
+    write_named(folder)
+    write_damaged(folder)
+    settings = load_settings(
+        lake=str(folder), state_dir=tmp_path_factory.mktemp("state"), engine=request.param, engine_memory_mb=1024
+    )
+    engines = engines_of(settings, Lake.parse(str(folder)))
+    engines[0].start()
+    yield LakehouseServer(settings, lambda: engines), folder
+    for engine in engines:
+        engine.close()
+
+
+async def _ask(client: Client, sql: str) -> Any:
+    return await client.call_tool("execute_spark_sql", {"sql_query": sql, "reasoning": "a test", "row_limit": 5})
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
+
+
+def _text(result: Any) -> str:
+    return str(result.content[0].text)
+
+
+def _are_read(server: LakehouseServer, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the names that an engine's catalogue takes: Spark's takes plain ones only."""
+    return names if server.toolbox.app.settings.engine == "embedded" else PLAIN_NAMES
+
+
+async def test_tables_of_any_name_are_read(strangers: tuple[LakehouseServer, Path]) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        for number, name in enumerate((*PLAIN_NAMES, *ODD_NAMES)):
+            for written in (_quoted(name.upper()), f"imdb.{_quoted(name.lower())}"):
+                result = await _ask(client, f"SELECT t.id FROM {written} AS t WHERE id >= 0")
+                if name in _are_read(server, (*PLAIN_NAMES, *ODD_NAMES)):
+                    assert not result.is_error, (written, _text(result))
+                    assert result.structured_content["rows"] == [[number]], written
+                else:
+                    assert "cannot be read: Spark's catalogue takes only names of" in _text(result), written
+
+
+async def test_columns_are_written_with_the_name_of_an_odd_table(strangers: tuple[LakehouseServer, Path]) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        for name in _are_read(server, ("Orders", "bestellungen_ä", "order-items", "it's")):
+            result = await _ask(client, f"SELECT {_quoted(name)}.id FROM {_quoted(name)}")
+            assert not result.is_error, (name, _text(result))
+
+
+async def test_what_cannot_be_read_is_listed_and_refused_with_its_reason(
+    strangers: tuple[LakehouseServer, Path],
+) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        listed = _text(await client.call_tool("describe_schema", {}))
+        listed += _text(await client.call_tool("describe_schema", {"page": 2})) if "page=2" in listed else ""
+        for name in (*DAMAGES, *UNREADABLE_NAMES):
+            assert f"{name} (table): cannot be read: " in listed, name
+        for name in DAMAGES:
+            said = _text(await _ask(client, f"SELECT id FROM {_quoted(name)}"))
+            assert f"Refused (unreadable_table): The table {name} cannot be read: " in said
+            assert "cannot be read: " in _text(await client.call_tool("describe_schema", {"table": name})), name
+        assert "cannot be read" in _text(await client.call_tool("list_views", {}))
+        assert (await _ask(client, "SELECT id FROM sound")).structured_content["rows"] == [[1]]
+
+
+async def test_a_table_that_is_mended_is_read(tmp_path: Path) -> None:
+    write_damaged(tmp_path / "lake")
+    settings = load_settings(lake=str(tmp_path / "lake"), state_dir=tmp_path / "state", engine_memory_mb=1024)
+    engines = engines_of(settings, Lake.parse(str(tmp_path / "lake")))
+    async with Client(LakehouseServer(settings, lambda: engines)) as client:
+        assert "no commit" in _text(await _ask(client, "SELECT id FROM empty_log"))
+        for file in (tmp_path / "lake" / "sound" / "_delta_log").iterdir():
+            (tmp_path / "lake" / "empty_log" / "_delta_log" / file.name).write_bytes(file.read_bytes())
+        for file in (tmp_path / "lake" / "sound").glob("*.parquet"):
+            (tmp_path / "lake" / "empty_log" / file.name).write_bytes(file.read_bytes())
+        assert (await _ask(client, "SELECT id FROM empty_log")).structured_content["rows"] == [[1]]
+    engines[0].close()
+
+
+async def test_of_names_that_differ_in_case_alone_one_is_read(tmp_path: Path) -> None:
+    for number, name in enumerate(("Films", "films", "FILMS")):
+        write_table(tmp_path, name, number)
+    settings = load_settings(lake=str(tmp_path), state_dir=tmp_path / "_state", engine_memory_mb=1024)
+    engines = engines_of(settings, Lake.parse(str(tmp_path)))
+    async with Client(LakehouseServer(settings, lambda: engines)) as client:
+        assert (await _ask(client, "SELECT id FROM films")).structured_content["rows"] == [[2]]  # FILMS sorts first
+        assert _text(await client.call_tool("describe_schema", {})).count("in case alone") == 2
+    engines[0].close()
+
+
+async def test_letters_that_only_look_like_a_name_are_no_name(strangers: tuple[LakehouseServer, Path]) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        said = _text(await _ask(client, "SELECT id FROM `ORDERLINE\u017f`"))  # the long s, whose capital is S
+        kelvin = _text(await _ask(client, "SELECT id FROM `\u212ainds`"))
+    assert "There is no table ORDERLINE\u017f. Did you mean ORDERLINES?" in said
+    assert "The letters of kinds only look like it" in kelvin
