@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 from lakehouse.errors import LakehouseError, QueryCancelled
@@ -18,7 +19,8 @@ class Background:
 
     def __init__(self, handles: Handles) -> None:
         self._handles = handles
-        self._kept: dict[str, Run[Answer]] = {}
+        self._changing = threading.Lock()
+        self._kept: dict[str, Run[Answer]] = {}  # read and written under `_changing`
 
     def keep(self, run: Run[Answer], ended: Callable[[Run[Answer]], None]) -> str:
         """A handle for a statement that goes on. `ended` is called in its thread when it has ended.
@@ -26,15 +28,13 @@ class Background:
         Raises HandlesUnusableError, and then the statement is cancelled: nobody could ask for it.
         """
         try:
-            live = self._handles.live(run.caller)
+            self._drop_expired()
             handle = self._handles.add(run.caller)
         except LakehouseError:
             run.cancel()
             raise
-        mine = [known for known, other in self._kept.items() if other.caller == run.caller]
-        for expired in set(mine) - live:
-            del self._kept[expired]
-        self._kept[handle] = run
+        with self._changing:
+            self._kept[handle] = run
         run.at_end(lambda: self._settle(handle, run, ended))
         return handle
 
@@ -46,11 +46,23 @@ class Background:
         entry = self._handles.find(handle, caller)
         if entry is None or entry.where != "here":
             return entry
-        return self._kept.get(handle)
+        with self._changing:
+            return self._kept.get(handle)
 
     def close(self) -> None:
         """Give up all handles: to others they are lost from now on."""
         self._handles.close()
+
+    def _drop_expired(self) -> None:
+        """Let go of results that nobody can ask for any more. Raises HandlesUnusableError."""
+        with self._changing:
+            known = [*self._kept]
+        # What is kept was in the file before, so what is missing there now has expired. Looked at the other way
+        # round, a handle that another thread adds in between would be taken for one.
+        expired = set(known) - self._handles.live()
+        with self._changing:
+            for handle in expired:
+                self._kept.pop(handle, None)
 
     def _settle(self, handle: str, run: Run[Answer], ended: Callable[[Run[Answer]], None]) -> None:
         try:

@@ -103,14 +103,14 @@ class Handles:
         state, server = row
         return Entry(state, self._whereabouts(server))
 
-    def live(self, caller: str) -> frozenset[str]:
-        """The handles of a caller that have not expired."""
+    def live(self) -> frozenset[str]:
+        """The handles of this process that have not expired. Raises HandlesUnusableError."""
         if not self._file.exists():
             return frozenset()
         with self._database() as database:
             rows = database.execute(
-                "SELECT id FROM handles WHERE caller = ? AND server = ? AND (expires IS NULL OR expires >= ?)",
-                [caller, self._server, self._clock()],
+                "SELECT id FROM handles WHERE server = ? AND (expires IS NULL OR expires >= ?)",
+                [self._server, self._clock()],
             ).fetchall()
         return frozenset(row[0] for row in rows)
 

@@ -6,6 +6,7 @@ The caller's task only waits. It may stop waiting while the statement goes on, a
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections import Counter
@@ -25,8 +26,8 @@ Report = Callable[[str], Coroutine[Any, Any, None]]
 BEAT_SECONDS = 5.0
 """How often a waiting caller hears that its statement still runs; clients that count from the last news want that."""
 
-_QUEUED_PER_SLOT = 8
-"""How many statements may wait for each that may run: beyond it, whoever comes hears so at once."""
+_QUEUED_PER_PLACE = 8
+"""How many statements of one caller may wait for each that may run: beyond it, the caller hears so at once."""
 
 
 class Run(Generic[T]):
@@ -182,32 +183,31 @@ class Places:
     patience_seconds: float
 
     @property
-    def queue(self) -> int:
-        return self.most * _QUEUED_PER_SLOT
+    def open(self) -> int:
+        """How many may run or wait in all: twice what one caller may have, so that others always find room."""
+        return 2 * self.most * (1 + _QUEUED_PER_PLACE)
 
 
 class Runner:
-    """Runs statements in threads, in the order of their arrival, each caller within its share."""
+    """Runs statements in threads: places go round among the callers, and to each caller's in the order of arrival."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._pool = ThreadPoolExecutor(places.most + places.queue, thread_name_prefix="statement")
+        self._pool = ThreadPoolExecutor(places.open, thread_name_prefix="statement")
         self._changed = threading.Condition()
         self._waiting: list[Run[Any]] = []
         self._running: Counter[str] = Counter()
         self._open: set[Run[Any]] = set()
+        self._places_given = itertools.count(1)
+        self._last_given: dict[str, int] = {}
 
     def begin(self, run: Run[T], work: Callable[[], T]) -> None:
         """Start a statement's thread; its place in the order is the one of this call, however late its thread begins.
 
-        Raises ResourceLimit where too many wait already.
+        Raises ResourceLimit where the caller has too many already, or all together have.
         """
         with self._changed:
-            if len(self._open) >= self._places.most + self._places.queue:
-                raise ResourceLimit(
-                    f"{len(self._open)} statements run or wait already, which is all that this server takes. "
-                    "Try again in a minute."
-                )
+            self._require_room(run.caller)
             self._pool.submit(self._perform, run, work)
             self._open.add(run)
             self._waiting.append(run)
@@ -236,13 +236,17 @@ class Runner:
                 result = work()
         except LakehouseError as error:
             # An engine that is ended under a statement says that it is gone; the statement was cancelled.
-            failure = QueryCancelled("The query was cancelled.") if run.cancelled else error
+            told_to = run.cancelled and not isinstance(error, QueryCancelled)
+            failure = QueryCancelled("The query was cancelled.") if told_to else error
         except BaseException as error:  # noqa: BLE001  (whoever waits raises it)
             failure = error
         finally:
             run.settle(result, failure)
             with self._changed:
                 self._open.discard(run)
+                if not any(other.caller == run.caller for other in self._open):
+                    self._last_given.pop(run.caller, None)
+                    del self._running[run.caller]
                 self._changed.notify_all()
 
     @contextmanager
@@ -264,12 +268,28 @@ class Runner:
                 self._admit()
                 self._changed.notify_all()
 
+    def _require_room(self, caller: str) -> None:
+        """No caller may have more statements than there is room left: the next one always finds some.
+
+        Holds `_changed`. Raises ResourceLimit.
+        """
+        yours = sum(run.caller == caller for run in self._open)
+        if yours >= self._places.open - len(self._open):
+            raise ResourceLimit(
+                f"{len(self._open)} statements run or wait, {yours} of them yours, and no more of you are taken. "
+                "Try again in a minute, or end one of yours with cancel_query."
+            )
+
     def _admit(self) -> None:
-        """Give free places to the first of those whose callers have one left. Holds `_changed`."""
-        for run in [*self._waiting]:
-            if self._running.total() < self._places.most and self._running[run.caller] < self._places.each:
-                self._waiting.remove(run)
-                self._running[run.caller] += 1
+        """Give free places to those whose callers have the fewest, and went without for longest. Holds `_changed`."""
+        while self._running.total() < self._places.most:
+            entitled = [run for run in self._waiting if self._running[run.caller] < self._places.each]
+            if not entitled:
+                return
+            run = min(entitled, key=lambda run: (self._running[run.caller], self._last_given.get(run.caller, 0)))
+            self._waiting.remove(run)
+            self._running[run.caller] += 1
+            self._last_given[run.caller] = next(self._places_given)
 
     def _look_again(self) -> None:
         with self._changed:

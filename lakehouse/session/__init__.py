@@ -18,7 +18,7 @@ from lakehouse.session.connect import open_connect
 from lakehouse.session.embedded import open_embedded
 from lakehouse.session.rows import Rows, TooLargeError, fetch, run_query
 from lakehouse.session.spark import IVY_FOLDER, delta_jars, has_spark, open_spark, spark_properties
-from lakehouse.session.types import CAPABILITIES, Capabilities, Dialect, EngineSession, Stage
+from lakehouse.session.types import CAPABILITIES, Capabilities, Dialect, EngineSession, Stage, ThreadTime
 
 if TYPE_CHECKING:
     from lakehouse.settings import Runtime
@@ -31,6 +31,7 @@ __all__ = [
     "EngineSession",
     "Rows",
     "Stage",
+    "ThreadTime",
     "TooLargeError",
     "can_run",
     "delta_jars",

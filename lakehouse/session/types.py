@@ -88,6 +88,14 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
 
 
 @dataclass(frozen=True)
+class ThreadTime:
+    """How far a thread is: seconds that it has computed, and how often it has waited for something."""
+
+    seconds: float
+    waits: int
+
+
+@dataclass(frozen=True)
 class EngineSession:
     """An engine that is open. `spark` is a session of it that speaks the PySpark API.
 
@@ -95,7 +103,7 @@ class EngineSession:
     thread runs within `tagged(session, tag)` bears the tag, and `interrupt(session, tag)`, from any thread, stops
     it. An interrupt that comes too early is lost: repeat it. `lingers(tag)` tells whether work goes on though its
     query has ended: Java cannot stop a thread that looks for nothing, such as one within a regular expression.
-    `computes()` tells that something is at work, not for whom, of an engine that does not know more; else it is None.
+    `at_work()` gives the threads that compute now, of an engine that does not know for whom; else it is None.
     `process` is the process that the engine runs in, None where it is this one or none of ours.
     """
 
@@ -106,7 +114,7 @@ class EngineSession:
     tagged: Callable[[SparkSession, str], AbstractContextManager[None]]
     interrupt: Callable[[SparkSession, str], None]
     lingers: Callable[[str], bool] = lambda _: False
-    computes: Callable[[], bool] | None = None
+    at_work: Callable[[], Mapping[int, ThreadTime]] | None = None
     process: Popen[bytes] | None = None
 
     @property

@@ -57,6 +57,11 @@ class Call:
         )
 
 
+def is_starved(frame: Frame) -> bool:
+    """Whether an engine's answer says that its process has no memory left for anybody."""
+    return frame.op == "error" and frame.fields["kind"] == "starved"
+
+
 def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
     """Raise what an engine's answer says, where it is an error."""
     if frame.op != "error":

@@ -123,7 +123,7 @@ def _failed(error: Any, names: Mapping[str, str]) -> Exception:
         return GoneError(_clean(raw.splitlines()[0], names))
     failure = explain_failure(RuntimeError(_PREAMBLE.sub("", raw)), names)
     text = hide_addresses(failure.text)
-    if failure.kind in {"memory", "large"}:
+    if failure.kind in {"memory", "starved", "large"}:
         return ResourceLimit(f"The warehouse could not hold what the query needs: {text} Read less: filter, aggregate.")
     return QueryFailed(text, condition=failure.condition, sqlstate=failure.sqlstate)
 

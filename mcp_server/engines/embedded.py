@@ -21,6 +21,9 @@ _SPILL_CEILINGS = 4
 """Temporary files may grow to this many times the memory ceiling."""
 
 
+_STOP_SECONDS = 5
+"""What a query that was stopped may take to end its last batches beside many others, which get processor time too."""
+
 _SPARE_THREADS = 4
 _MOST_BUSY = 28
 _THREAD_MB = 28
@@ -71,7 +74,7 @@ class EmbeddedEngine(LocalEngine):
                 memory_mb=settings.engine_memory_mb + threads * _THREAD_MB,
                 isolation=settings.engine_isolation,
                 start_seconds=60,
-                stop_seconds=2,
+                stop_seconds=_STOP_SECONDS,
                 plain_paths=True,
                 reads_lake_only=True,
                 caches=(),

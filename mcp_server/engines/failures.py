@@ -15,9 +15,10 @@ from urllib.parse import quote
 from lakehouse.errors import LakeError
 from lakehouse.session import TooLargeError
 
-Kind = Literal["failed", "large", "memory", "interrupted", "lost", "forgotten", "denied", "lake"]
-"""What a failure means for whoever asked. `forgotten`: a server has ended the session, or was started anew;
-`denied`: it does not let this user in; `lake`: it cannot serve this lake."""
+Kind = Literal["failed", "large", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"]
+"""What a failure means for whoever asked. `memory`: the statement wanted more than its share; `starved`: the process
+has no memory left for anybody, not even for a thread, whoever took it; `forgotten`: a server has ended the session, or
+was started anew; `denied`: it does not let this user in; `lake`: it cannot serve this lake."""
 
 # An engine that was told to stop, ran out of memory, or is going down; an answer that is too large for its transport.
 _MARKS: Mapping[Kind, re.Pattern[str]] = {
@@ -25,14 +26,20 @@ _MARKS: Mapping[Kind, re.Pattern[str]] = {
     "denied": re.compile(r"StatusCode\.(?:UNAUTHENTICATED|PERMISSION_DENIED)"),
     "lost": re.compile(
         r"StatusCode\.UNAVAILABLE|Py4JNetworkError|ConnectionRefusedError|Answer from Java side is empty"
+        r"|RST_STREAM"
         r"|SparkContext was shut down|stopped SparkContext|dagScheduler\(\)"
     ),
     "interrupted": re.compile(
         r"OPERATION_CANCELED|SPARK_JOB_CANCELLED|job \d+ cancelled|operation .*cancel", re.IGNORECASE
     ),
     "large": re.compile(r"message larger than max|maxResultSize|EXCEED_LIMIT_LENGTH"),
+    "starved": re.compile(
+        r"can't start new thread|(?:failed to|can't) spawn (?:\w+ )?thread|unable to create native thread"
+        r"|Cannot allocate memory|memory allocation of \d+ bytes|std::bad_alloc|\b(?:Arrow)?MemoryError|malloc of size",
+        re.IGNORECASE,
+    ),
     "memory": re.compile(
-        r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError|MemoryError"
+        r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError"
         r"|Java heap space|UNABLE_TO_ACQUIRE_MEMORY|Cannot reserve"
     ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from lakehouse.errors import EngineUnavailable
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Runtime, Settings, child_environment
 from lakehouse.storage import Lake
-from mcp_server.engines.call import Call, raise_failure, raise_verdict
+from mcp_server.engines.call import Call, is_starved, raise_failure, raise_verdict
 from mcp_server.engines.gateway import Gateway
 from mcp_server.engines.outlet import Outlet
 from mcp_server.engines.process import Death, Launch, Process
@@ -31,8 +31,8 @@ from mcp_server.models import CheckedQuery, EngineReading, Estimate, ResultSet, 
 log = logging.getLogger(__name__)
 
 _INTERRUPT_EVERY = 0.2
-_ATTEMPTS = 3
-"""The first; once more for the victim of another query; once more alone, which leaves no doubt."""
+_TIMES_A_BYSTANDER = 2
+"""How often a query may lose its process to another one; then it gets the next one to itself."""
 _HELD_SHARE = 0.7
 """Share of the memory ceiling that a process may hold while nothing runs before it is replaced."""
 _EARLY_CANCELS = 256
@@ -212,39 +212,52 @@ class LocalEngine:
             return ResultSet(stream.read_all(), tuple(frame.fields["types"]))
 
     def _perform(self, call: Call) -> Frame:
+        deaths: list[Death] = []
         with self._known(call):
-            alone = False
-            for attempt in range(1, _ATTEMPTS + 1):
+            while True:
+                alone = self._judge(call, deaths)
                 with self._turn(call, alone):
                     process = self._ready(call)
                     outcome = self._answer(process, call)
                 if isinstance(outcome, Frame):
                     raise_failure(outcome, call, self.settings.engine_memory_mb)
                     return outcome
-                alone = self._judge(call, outcome, alone=alone, last=attempt == _ATTEMPTS)
-        raise AssertionError  # the last attempt has a verdict
+                deaths.append(outcome)
 
-    def _judge(self, call: Call, death: Death, *, alone: bool, last: bool) -> bool:
-        """Whether to try again alone, where the process died under a call; raises where that is settled.
+    def _judge(self, call: Call, deaths: Sequence[Death]) -> bool:
+        """Whether to try alone, after the processes that died under a call; raises where it is to blame.
 
         Who was alone is to blame. Of several nobody can tell, so each is tried by itself: the ones that
-        were only near get their answer, and the one to blame ends nothing but itself.
+        were only near get their answer, and the one to blame ends nothing but itself. A process that was killed for
+        another query counts against nobody: its bystanders are run again as long as their time lasts.
         """
         with self._changed:
-            if self._closed:
+            if deaths and self._closed:
                 raise EngineUnavailable("The engine was closed while the query ran.")
-        to_blame = death.killed_for is None and death.unanswered <= {call.id}
-        if to_blame or alone or last:
-            raise_verdict(death, self.settings.engine_memory_mb)
-        return death.killed_for is None
+        unforeseen = [death for death in deaths if death.killed_for is None]
+        if len(unforeseen) > 1 or any(death.unanswered <= {call.id} for death in unforeseen):
+            raise_verdict(unforeseen[-1], self.settings.engine_memory_mb)
+        return bool(unforeseen) or len(deaths) >= _TIMES_A_BYSTANDER
 
     def _answer(self, process: Process, call: Call) -> Frame | Death:
         """Send a call and wait for its answer, or for the end of the process."""
         process.submit(call.id, call.op, call.fields)
         with self._changed:
             if self._wait(call, lambda: call.id in process.replies or process.death is not None):
-                return process.take(call.id)
+                answer = process.take(call.id)
+                if isinstance(answer, Frame) and is_starved(answer):
+                    return self._give_up(process, call)
+                return answer
         raise call.stopped(self._stop(process, call))
+
+    def _give_up(self, process: Process, call: Call) -> Death:
+        """Replace a process that has no memory left: as it is, everything that comes next would fail. Holds `_changed`.
+
+        A statement that found it so is run again, and alone, where another may have taken the memory.
+        """
+        death = process.death or process.give_up(call.id)
+        self._replace(process)
+        return death
 
     def _stop(self, process: Process, call: Call) -> str:
         """Interrupt until the engine has let go, or else end its process. Returns what to say of it."""
@@ -252,11 +265,14 @@ class LocalEngine:
             process.interrupt(call.id)
             with self._changed:
                 if self._changed.wait_for(lambda: process.is_done(call.id), _INTERRUPT_EVERY):
-                    return ""
+                    goes_on = call.id in process.restless
+                    return " The engine went on computing all the same and was restarted." if goes_on else ""
         if self._spec.parting_seconds:
             process.abandon(call.id)
             return f" The server did not let go of it within {self._spec.stop_seconds:g} s; it is asked until it does."
         process.kill(call.id)
+        with self._changed:
+            self._replace(process)
         return f" The engine did not let go of it within {self._spec.stop_seconds:g} s and was restarted."
 
     def _wait(self, call: Call, happened: Callable[[], bool]) -> bool:
@@ -385,13 +401,20 @@ class LocalEngine:
             self._warned.add(warning)
 
     def _recycle(self) -> None:
-        """Replace a process that cannot come to rest, or holds much memory while nothing runs. Holds `_changed`."""
+        """Replace a process that goes on with what has ended, or holds much memory while idle. Holds `_changed`."""
         process, ceiling = self._process, self._spec.memory_mb
-        if process is None or process.doomed or self._closed or self._calls:
+        if process is None or process.doomed or self._closed:
             return
-        holds_much = ceiling is not None and process.held > _HELD_SHARE * (ceiling << 20)
-        if process.restless or holds_much:
-            why = "goes on with what was stopped" if process.restless else f"holds {process.held >> 20} MiB while idle"
-            log.info("The engine %s: a new process takes over.", why)
+        if process.restless:
+            log.info("The engine goes on with what has ended: a new process takes over.")
+            process.kill(min(process.restless))
+            self._replace(process)
+        elif not self._calls and ceiling is not None and process.held > _HELD_SHARE * (ceiling << 20):
+            log.info("The engine holds %d MiB while idle: a new process takes over.", process.held >> 20)
             process.retire()
+            self._replace(process)
+
+    def _replace(self, process: Process) -> None:
+        """Start the process that takes the place of one that was told to end. Holds `_changed`."""
+        if self._process is process and not self._closed:
             self._current()

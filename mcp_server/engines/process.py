@@ -68,8 +68,8 @@ class Process:
     """One child from its start to its end. `changed` is notified whenever something below becomes different.
 
     Read under `changed`: `ready`, `death`, `failure` (why it never became ready), `replies` by call,
-    `held` (bytes that it kept while nothing ran), `restless` (it goes on with what was stopped), `warnings`.
-    `unasked` is called under `changed` when it says something that is no answer.
+    `held` (bytes that it kept while nothing ran), `restless` (calls that have ended, one of which it goes on with),
+    `warnings`. `unasked` is called under `changed` when it says something that is no answer.
     """
 
     def __init__(self, launch: Launch, changed: threading.Condition, unasked: Callable[[], None]) -> None:
@@ -78,13 +78,14 @@ class Process:
         self.death: Death | None = None
         self.replies: dict[str, Frame] = {}
         self.held = 0
-        self.restless = False
+        self.restless: frozenset[str] = frozenset()
         self.warnings: tuple[str, ...] = ()
         self._launch = launch
         self._changed = changed
         self._unasked = unasked
         self._unanswered: set[str] = set()
         self._killed_for: str | None = None
+        self._answers = 0
         self._closing = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._child: subprocess.Popen[bytes] | None = None
@@ -133,6 +134,15 @@ class Process:
         """End the process because `call` cannot be stopped otherwise."""
         self._killed_for = call
         self._signal_group()
+
+    def give_up(self, call: str) -> Death:
+        """End the process, which had no memory left for `call`. Holds `changed`.
+
+        Whoever ran before or beside it may have taken the memory, and counts as unanswered.
+        """
+        self.kill(call)
+        before = {"earlier calls"} if self._answers > 1 else set()
+        return Death("it had no memory left", True, frozenset({call} | self._unanswered | before), None)
 
     def retire(self) -> None:
         """End the process, which nobody needs any more, without waiting for it."""
@@ -230,13 +240,14 @@ class Process:
 
     def _take(self, frame: Frame) -> None:
         if frame.op == "restless":
-            self.restless = True
+            self.restless = frozenset(frame.fields["calls"])
             self._unasked()
             return
         call = frame.fields["id"]
         self.held = frame.fields["held"]
         if call in self._unanswered:
             self._unanswered.discard(call)
+            self._answers += 1
             self.replies[call] = frame
 
     def _autopsy(self, code: int | None) -> Death:

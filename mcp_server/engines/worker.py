@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -46,6 +46,9 @@ _PLAIN = re.compile(r"[\w/.,:;=@+!$&()'-]+", re.ASCII)
 
 _LAST_MOMENTS = 20.0
 """How long a JVM that is going down may take, in seconds; its hooks delete files."""
+
+_STACK_BYTES = 2 << 20
+"""What a thread of Python's reserves of the memory ceiling; by default 8 MiB, and gRPC has several for each query."""
 
 _LOOK_EVERY = 0.1
 """How often to look, in seconds, whether a query that was stopped has let go of its threads."""
@@ -91,7 +94,7 @@ class Worker:
         self._secret: str = settings["secret"]
         self._places = Places(settings["lake"], settings["work_dir"], plain=settings["plain_paths"])
         self._sessions = Sessions(engine, Registry(settings["catalog"], self._schema, self._places.readable))
-        self._threads = ThreadPoolExecutor(settings["threads"], thread_name_prefix="query")
+        self._threads = started_threads(settings["threads"])
         self._running: dict[str, Running] = {}
         self._stopping = threading.Event()
         self._rest = self._watch_rest()
@@ -138,6 +141,8 @@ class Worker:
         # Memory held although nothing runs is what the engine does not give back.
         running = Running(held=0 if self._running else _resident_bytes())
         self._running[frame.fields["id"]] = running
+        if self._rest is not None:
+            self._rest.watch()
         self._threads.submit(self._perform, frame, running, work)
 
     def _perform(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], Reply]) -> None:
@@ -148,8 +153,12 @@ class Worker:
             self._sessions.forget()
             answer = self._attempt(frame, running, work)
         if isinstance(answer, Failure):
-            while running.stopped.is_set() and self._engine.lingers(call):
-                threading.Event().wait(_LOOK_EVERY)  # in the end the server kills this process for it
+            if running.stopped.is_set():
+                self._await_rest(call, running)
+            if (
+                answer.kind == "starved" and self._remote
+            ):  # it is the server that has no memory: nothing here is to blame
+                answer = replace(answer, kind="memory")
             if answer.kind == "lost":
                 if not self._remote:
                     self._end_with_engine()
@@ -157,14 +166,24 @@ class Worker:
             answer = Reply("error", vars(answer))
         del self._running[call]
         self._wire.send(answer.op, answer.payload, id=call, held=running.held, **answer.fields)
-        if self._rest is not None and running.stopped.is_set():
-            self._rest.doubt()
 
     def _watch_rest(self) -> Rest | None:
-        """Tell the server where the engine goes on with what was stopped; None where the engine itself knows that."""
-        if self._engine.computes is None:
+        """Tell the server where the engine goes on with what has ended; None where the engine itself knows that."""
+        if self._engine.at_work is None:
             return None
-        return Rest(self._engine.computes, lambda: bool(self._running), lambda: self._wire.send("restless"))
+        return Rest(
+            self._engine.at_work,
+            lambda: {call: not running.stopped.is_set() for call, running in list(self._running.items())},
+            lambda calls: self._wire.send("restless", calls=sorted(calls)),
+        )
+
+    def _await_rest(self, call: str, running: Running) -> None:
+        """Wait until the engine has let go of what was stopped; in the end the server kills this process for it."""
+        while self._engine.lingers(call):
+            threading.Event().wait(_LOOK_EVERY)
+        if self._rest is not None:
+            running.session = None  # it has ended: there is nothing left in it to interrupt
+            self._rest.await_rest(call)
 
     def _attempt(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], Reply]) -> Reply | Failure:
         """Do the work in a session, which others get afterwards unless it was stopped or something broke."""
@@ -246,11 +265,20 @@ class Worker:
                 threading.Event().wait(_LOOK_EVERY)
 
     def _interrupt(self, call: str, running: Running) -> None:
-        if running.session is not None:
+        session = running.session
+        if session is not None:
             try:
-                self._engine.interrupt(running.session, call)
+                self._engine.interrupt(session, call)
             except Exception as error:  # noqa: BLE001  (it is tried again; the server kills in the end)
                 print(f"interrupt failed: {type(error).__name__}", file=sys.stderr)
+
+
+def started_threads(number: int) -> ThreadPoolExecutor:
+    """A pool whose threads have all begun: later there may be no memory for one, and a call would get no answer."""
+    threads, all_there = ThreadPoolExecutor(number, thread_name_prefix="query"), threading.Barrier(number)
+    for _ in range(number):
+        threads.submit(all_there.wait)
+    return threads
 
 
 class Places:
@@ -373,6 +401,7 @@ def main(descriptor: int, parent: int) -> None:
     settings = opening.fields
     if settings["parting"]:
         sandbox.outlive_parent()  # long enough to stop what runs on a server of others
+    threading.stack_size(_STACK_BYTES)
     try:
         warnings = _restrict(settings)
         # PySpark logs every failed statement with its whole stack; the server gets the sentence.

@@ -27,6 +27,8 @@ FEW_VALUES = 40
 SHOWN_VALUES = 8
 MOST_SECONDS = 20
 
+_Key = tuple[str, tuple[Column, ...]]
+
 _RANGED = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal", "date", "timestamp")
 _COUNTED = ("string", "boolean", "array<string>")
 
@@ -55,24 +57,49 @@ class Profile:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass
+class _Flight:
+    """A profile that is being made. `profile` is None where whoever made it went away before it was done."""
+
+    landed: anyio.Event = field(default_factory=anyio.Event)
+    profile: Profile | None = None
+
+
 class Profiles:
-    """Profiles by table version. Two callers who ask for the same one wait for the same work."""
+    """Profiles by table version. Who asks for one that is being made gets that one, whole or not; nobody else waits."""
 
     def __init__(self, service: QueryService) -> None:
         self._service = service
-        self._kept: dict[tuple[str, tuple[Column, ...]], tuple[object, Profile]] = {}
-        self._turn = anyio.Lock()
+        self._kept: dict[_Key, tuple[object, Profile]] = {}
+        self._flights: dict[tuple[_Key, object], _Flight] = {}
 
     async def of(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
         """The profile of some columns of a table. What could not be found out in time is a note, not an error."""
         key, published = (table.name, columns), (table.version, table.rows)
-        async with self._turn:
-            kept, profile = self._kept.get(key, (None, Profile()))
-            if kept != published:
-                profile = await self._make(call, table, columns)
-                if not profile.notes:  # one that is not whole is tried again by the next caller
-                    self._kept[key] = (published, profile)
-        return profile
+        while True:
+            kept, profile = self._kept.get(key, (None, None))
+            if profile is not None and kept == published:
+                return profile
+            under_way = self._flights.get((key, published))
+            if under_way is None:
+                return await self._fly(call, table, columns, key, published)
+            await under_way.landed.wait()
+            if under_way.profile is not None:
+                return under_way.profile
+
+    async def _fly(
+        self, call: Call, table: TableInfo, columns: tuple[Column, ...], key: _Key, published: object
+    ) -> Profile:
+        """Make a profile for all who ask for it meanwhile."""
+        flight = self._flights[key, published] = _Flight()
+        try:
+            profile = flight.profile = await self._make(call, table, columns)
+            if not profile.notes:  # one that is not whole is tried again by the next caller
+                self._kept[key] = (published, profile)
+            return profile
+        finally:
+            del self._flights[key, published]
+            flight.landed.set()
 
     async def _make(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
         profile = Profile()

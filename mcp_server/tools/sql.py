@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import anyio.lowlevel
 import anyio.to_thread
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
+from lakehouse.errors import QueryCancelled
 from mcp_server.handles import Entry
 from mcp_server.query import Plan
 from mcp_server.results import Answer
@@ -69,7 +71,12 @@ async def execute_spark_sql(
         return _done(run.result())
     event = call.event
     event.verdict = "running"
-    handle = await anyio.to_thread.run_sync(app.background.keep, run, lambda run: app.audit_end(event, run))
+    try:
+        handle = await anyio.to_thread.run_sync(app.background.keep, run, lambda run: app.audit_end(event, run))
+        await anyio.lowlevel.checkpoint()
+    except anyio.get_cancelled_exc_class():
+        run.cancel()  # its caller went away before the handle could be told, so nobody could ever ask for it
+        raise
     return _running(run, handle)
 
 
@@ -97,10 +104,10 @@ async def cancel_query(handle: str) -> Annotated[CallToolResult, Cancelled]:
             state, note = "running", "The engine has been told to stop and has not let go yet. Ask query_status."
         case _, None:
             state, note = "done", f"It had ended before it could be stopped; query_status(handle='{handle}') has it."
-        case _ if before:
-            state, note = "failed", "It had failed before; query_status says why."
+        case _, QueryCancelled() as failure if not before:
+            state, note = "cancelled", str(failure)
         case _:
-            state, note = "cancelled", "It was stopped in the engine."
+            state, note = "failed", "It had failed before; query_status says why."
     return _answer(f"{state}: {note}", Cancelled.model_validate({"state": state}))
 
 

@@ -51,6 +51,8 @@ nothing of it is left that could be counted. `test_life.py` has that.
 UNHEARD = "SELECT count(*) AS n FROM many a JOIN many b ON a.id % 3 = b.id % 3"
 """A join in which each row meets a hundred thousand: Sail says that it is cancelled, and goes on for minutes."""
 
+LITTLE = "SELECT word, count(*) AS n FROM many WHERE id % 1000 = 0 GROUP BY word ORDER BY n DESC, word LIMIT 3"
+
 AT_ONCE = 6
 LONGEST_WAIT = 0.8
 """Seconds until a query is cancelled, at most; one in ten is cancelled before it begins."""
@@ -233,6 +235,54 @@ def _report_unheard(engine: Any) -> None:
         print(f"a join that goes on: ended after {ended - began:.2f} s, answers {time.monotonic() - ended:.2f} s later")
 
 
+@contextmanager
+def asking(engine: Engine, callers: int = 3) -> Iterator[list[float]]:
+    """Callers who keep asking for little meanwhile; gives when each answer came. Raises what fails for one of them."""
+    answered: list[float] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            engine.execute(checked(LITTLE), os.urandom(6).hex())
+            answered.append(time.monotonic())
+
+    with ThreadPoolExecutor(callers) as threads:
+        asked = [threads.submit(ask) for _ in range(callers)]
+        try:
+            yield answered
+        finally:
+            over.set()
+        for each in asked:
+            each.result()
+
+
+def _report_beside(engine: Any) -> None:
+    """The same while three callers keep asking, and how many answers a second they get."""
+
+    def rate(answered: list[float], seconds: float = 3) -> float:
+        threading.Event().wait(seconds)
+        return sum(time.monotonic() - at < seconds for at in answered) / seconds
+
+    with asking(engine) as answered:
+        print(f"three callers: {rate(answered):.1f} answers a second")
+        for number in range(5):
+            process = _family(engine)[0]
+            with ThreadPoolExecutor() as threads:
+                running = threads.submit(engine.execute, checked(UNHEARD), f"beside {number}")
+                beside, began = rate(answered), time.monotonic()
+                engine.cancel(f"beside {number}")
+                psutil.wait_procs([process], timeout=60)
+                ended = time.monotonic() - began
+                text = str(running.exception())
+            after = time.monotonic()
+            wait_for(lambda: answered[-1] > after)  # noqa: B023  (called at once)
+            again = time.monotonic() - after
+            print(
+                f"beside a join: {beside:.1f} a second. Ended {ended:.2f} s after its cancel ({text}); the next answer"
+            )
+            print(f"{again:.2f} s later, then {rate(answered):.1f} a second")
+
+
 def _report(engine: Engine, queries: int) -> None:
     for _ in range(5):
         before = cpu_seconds(engine)
@@ -245,6 +295,7 @@ def _report(engine: Engine, queries: int) -> None:
         print(f"one query: idle {idle:.2f} s after its cancel")
     if engine.name == "embedded":
         _report_unheard(engine)
+        _report_beside(engine)
     Storm(engine, Random(0)).run(60)
     seconds_until_idle(engine)
     storm, first = Storm(engine, Random(1)), settled(engine, lambda _: False, seconds=12)

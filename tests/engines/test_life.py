@@ -22,7 +22,7 @@ from lakehouse.storage import Lake
 from mcp_server.engines import local
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
-from tests.engines.cancelling import UNHEARD
+from tests.engines.cancelling import UNHEARD, asking
 from tests.engines.conftest import Query, of_our_own
 from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
 
@@ -105,6 +105,81 @@ def test_what_goes_on_after_its_cancel_ends_once_others_have_their_answer(embedd
         assert len(bystander.result(timeout=60)) == 1
 
     eventually(lambda: not is_alive(worker))
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which tells what a thread does")
+def test_what_goes_on_after_its_cancel_ends_within_seconds_though_others_keep_asking(
+    embedded: Embedded, query: Query
+) -> None:
+    engine = embedded()
+    worker = worker_of(engine)
+    with asking(engine) as answered, ThreadPoolExecutor() as threads:
+        unheard = threads.submit(engine.execute, query(UNHEARD, "many"), "unheard")
+        eventually(lambda: unheard.running() and len(answered) > 20)
+        began = cpu_seconds(worker)
+        eventually(lambda: cpu_seconds(worker) - began > 1)
+        engine.cancel("unheard")
+        with pytest.raises(QueryCancelled, match="was restarted"):
+            unheard.result(timeout=30)
+        eventually(lambda: not is_alive(worker), seconds=5)
+        before = len(answered)
+        eventually(lambda: len(answered) > before + 10)
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which tells what a thread does")
+def test_what_goes_on_after_its_cancel_holds_its_place_until_it_ends(embedded: Embedded, query: Query) -> None:
+    engine = embedded(max_concurrent_queries=1)
+    worker = worker_of(engine)
+    before = cpu_seconds(worker)
+    with ThreadPoolExecutor() as threads:
+        unheard = threads.submit(engine.execute, query(UNHEARD, "many"), "unheard")
+        eventually(lambda: cpu_seconds(worker) - before > 0.5)
+        engine.cancel("unheard")
+        assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+        assert not is_alive(worker)
+        assert isinstance(unheard.exception(timeout=30), QueryCancelled)
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which tells what a thread does")
+def test_a_cancel_that_is_heard_leaves_the_joins_of_others_alone(embedded: Embedded, query: Query) -> None:
+    engine = embedded()
+    worker = worker_of(engine)
+    before = cpu_seconds(worker)
+    with ThreadPoolExecutor() as threads:
+        join = threads.submit(engine.execute, query(UNHEARD, "many"), "join")
+        eventually(lambda: cpu_seconds(worker) - before > 2)
+        for number in range(2):
+            heard = threads.submit(engine.execute, query(ENDLESS), f"heard {number}")
+            so_far = cpu_seconds(worker)
+            eventually(lambda so_far=so_far: cpu_seconds(worker) - so_far > 1)
+            engine.cancel(f"heard {number}")
+            assert str(heard.exception(timeout=30)) == "The query was cancelled."
+        assert is_alive(worker)
+        assert not join.done()
+        engine.close()
+        join.exception(timeout=30)
+
+
+def test_a_query_that_twice_lost_its_process_to_others_gets_the_next_one_to_itself(
+    embedded: Embedded, query: Query
+) -> None:
+    engine = embedded()
+    with ThreadPoolExecutor() as threads:
+        bystander = threads.submit(engine.execute, query(ENDLESS), "bystander")
+        for _ in range(2):
+            worker = worker_of(engine)
+            before = cpu_seconds(worker)
+            eventually(lambda before=before, worker=worker: cpu_seconds(worker) - before > 0.5)
+            assert engine._process is not None
+            engine._process.kill("another")
+            eventually(lambda worker=worker: not is_alive(worker))
+        last = worker_of(engine)
+        before = cpu_seconds(last)
+        eventually(lambda: cpu_seconds(last) - before > 0.5)
+        with pytest.raises(QueryTimedOut, match="waiting for other queries"):
+            engine.execute(query("SELECT 1", deadline=0.3), "other")
+        engine.cancel("bystander")
+        assert isinstance(bystander.exception(timeout=30), QueryCancelled)
 
 
 def test_sorting_more_than_fits_spills_to_disk(embedded: Embedded, query: Query) -> None:
