@@ -14,7 +14,7 @@ from bridge.client import Lakehouse, own_server
 from bridge.show import cost_line, show, show_event
 from bridge.turn import Asker, Event, Limits, Turn, ask
 from lakehouse.errors import UsageError
-from lakehouse.program import leave
+from lakehouse.program import leave, set_up_logging
 from lakehouse.settings import EngineKind, Settings, load_settings
 
 DEFAULT_PORT = 8766
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run(options: argparse.Namespace) -> int:
     settings = load_settings(lake=options.lake, engine=options.engine, chat_server=options.server)
-    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logging(settings.log_level)
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the client says what failed, in one sentence
     code: int = options.run(options, settings)
     return code

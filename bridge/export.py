@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bridge.session import Entry, Session
-from bridge.show import cell_text, clean, money, tokens
+from bridge.show import cell_text, money, tokens
 from bridge.transcript import Step
 from lakehouse.errors import UsageError
+from lakehouse.escaping import replace_controls
 
 _BREAKS = re.compile(r"\s*[\r\n]+\s*")
 
@@ -100,13 +101,13 @@ def _row(cells: Sequence[Any]) -> str:
 
 def _text(text: str) -> str:
     """Text of strangers: no controls, and no HTML."""
-    return html.escape(clean(text), quote=False)
+    return html.escape(replace_controls(text), quote=False)
 
 
 def _fenced(text: str, kind: str) -> str:
     """A block that nothing in the text can end."""
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
-    return f"{fence}{kind}\n{clean(text)}\n{fence}\n"
+    return f"{fence}{kind}\n{replace_controls(text)}\n{fence}\n"
 
 
 def _total(session: Session) -> str:

@@ -23,7 +23,8 @@ from lakehouse.ai.ledger import Ledger
 from lakehouse.ai.ledger import Limits as Budgets
 from lakehouse.ai.types import AiUnavailable
 from lakehouse.callers import Callers, kept_key
-from lakehouse.listening import listen, outlive_signals
+from lakehouse.listening import listen, outlive_signals, server_options
+from lakehouse.program import tell
 from lakehouse.settings import Settings
 
 _HOST = "127.0.0.1"
@@ -44,13 +45,10 @@ async def _run(settings: Settings, flags: Sequence[str], listener: socket.socket
     async with _desk(settings, flags) as desk:
         config = uvicorn.Config(
             create_app(desk),
-            log_config=None,
-            log_level="warning",
-            access_log=False,
             proxy_headers=settings.chat_proxy is not None,
             forwarded_allow_ips=settings.chat_proxy or "",
-            server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            **server_options(),
         )
         print(f"Serving on http://{_HOST}:{listener.getsockname()[1]}/", file=sys.stderr, flush=True)
         await uvicorn.Server(config).serve(sockets=[listener])
@@ -81,7 +79,7 @@ def _model(settings: Settings) -> ChatModel | None:
     try:
         return open_model(settings)
     except AiUnavailable as error:
-        print(f"Only SQL is answered. {error}", file=sys.stderr)
+        tell(f"Only SQL is answered. {error}")
         return None
 
 

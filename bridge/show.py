@@ -11,21 +11,15 @@ from bridge.client import ToolResult
 from bridge.transcript import Intent, Step
 from bridge.turn import Event, Turn
 from lakehouse.ai.types import NANOS_PER_DOLLAR, Usage, dollars
+from lakehouse.escaping import replace_controls
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""What could give orders to a terminal, or turn a line around."""
 _BREAKS = re.compile(r"[\t\n]+")
 _NUMBERS = re.compile(r"(tinyint|smallint|int|bigint|float|double|decimal)\b")
 
 
-def clean(text: str) -> str:
-    """The same without controls."""
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 def show(text: str, where: TextIO) -> None:
     """Print it without controls."""
-    print(clean(text), file=where, flush=True)
+    print(replace_controls(text), file=where, flush=True)
 
 
 def show_event(event: Event, where: TextIO) -> None:
@@ -57,7 +51,7 @@ def show_table(content: Mapping[str, Any], where: TextIO, most: int | None = Non
     left = len(content["rows"]) - len(content["rows"][:most])
     notes = [f"… and {left:,} more rows"] * bool(left) + list(content["warnings"])
     for note in notes:
-        console.print(Text(clean(note), style="dim"))
+        console.print(Text(replace_controls(note), style="dim"))
 
 
 def cell_text(cell: Any) -> str:
@@ -99,4 +93,4 @@ def _indented(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    return clean(_BREAKS.sub(" ", text))
+    return replace_controls(_BREAKS.sub(" ", text))

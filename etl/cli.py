@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from etl.progress import Reporter, Stage
 from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.escaping import escape_lines
+from lakehouse.program import set_up_logging, tell
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 
@@ -34,18 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except LakehouseError as error:
-        print(f"imdb-etl: {error}", file=sys.stderr)
+        tell(f"imdb-etl: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("imdb-etl: interrupted. What was there before is unchanged; run the same command again.", file=sys.stderr)
+        tell("imdb-etl: interrupted. What was there before is unchanged; run the same command again.")
         return 130
     except Exception as error:
         log.debug("the failure in full", exc_info=error)
         reason = str(error).strip().split("\n", 1)[0]
-        print(
+        tell(
             f"imdb-etl: an unforeseen {type(error).__name__}: {reason} Nothing was published. "
-            "Set IMDB_LOG_LEVEL=DEBUG and run it again to see where.",
-            file=sys.stderr,
+            "Set IMDB_LOG_LEVEL=DEBUG and run it again to see where."
         )
         raise SystemExit(1) from error
     return 0
@@ -89,7 +90,7 @@ def _load(options: argparse.Namespace) -> None:
     from etl.pipeline import load
 
     settings = load_settings(engine=options.engine, lake=options.lake)
-    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logging(settings.log_level)
     if settings.lake is None:
         raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
     lake = Lake.parse(settings.lake)
@@ -104,7 +105,7 @@ def _enrich(options: argparse.Namespace) -> None:
     from lakehouse.ai.types import dollars
 
     settings = load_settings(engine=options.engine, lake=options.lake)
-    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logging(settings.log_level)
     if settings.lake is None:
         raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
     if options.dollars is None and not options.dry_run:
@@ -144,7 +145,7 @@ def print_summary(summary: Summary, lake: Lake) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
     for note in summary.notes:
-        console.print(note, highlight=False, markup=False)
+        console.print(escape_lines(note), highlight=False, markup=False)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from lakehouse.escaping import escape_controls
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -83,6 +85,7 @@ class Reporter:
 
     def say(self, line: str) -> None:
         """One line of plain text."""
+        line = escape_controls(line)
         with self._lock:
             if self.bar is not None:
                 self.bar.console.print(line, highlight=False)

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 import prompts
 from bridge.client import Lakehouse, Server, own_server
 from bridge.model import PROMPT, ChatModel, open_model
-from bridge.show import clean
 from bridge.turn import Limits
 from evals import report
 from evals.questions import QuestionFile, chosen, read_questions
@@ -28,6 +27,7 @@ from evals.run import Ended, Plan, evaluate
 from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.manifest import read_manifest
+from lakehouse.program import set_up_logging, tell
 from lakehouse.settings import EngineKind, Settings, load_settings
 from lakehouse.storage import Lake
 
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     options = _parser().parse_args(arguments)
     try:
         settings = load_settings(lake=options.lake, engine=options.engine, chat_server=options.server)
-        logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        set_up_logging(settings.log_level)
         logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the client says what failed, in one sentence
         sys.exit(_run(options, settings))
     except KeyboardInterrupt:
@@ -168,7 +168,7 @@ def _say_before(plan: Plan, results: ResultFile) -> None:
 
 
 def _say(text: str) -> None:
-    print(clean(text), file=sys.stderr, flush=True)
+    tell(text)
 
 
 def _ids(text: str) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.show import clean
 from evals.questions import GROUPS
 from evals.results import Record
 from evals.score import UNDECIDED
 from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
+from lakehouse.escaping import replace_controls
 
 _Z = 1.959964
 """Of a 95 % interval."""
@@ -137,7 +137,7 @@ def _table(summary: Summary) -> Table:
         rows = "" if row["rows"] is None else f"{row['rows']:,}"
         expected = f"{rows or '-'}/{row['gold_rows']:,}"
         numbers = (expected, f"{row['tool_calls']:,}", f"{row['retries']:,}", _tokens(row), _usd(row["usd"]))
-        table.add_row(Text(clean(row["id"])), _verdict(row), *numbers, f"{row['seconds_median']:.1f}")
+        table.add_row(Text(replace_controls(row["id"])), _verdict(row), *numbers, f"{row['seconds_median']:.1f}")
     return table
 
 
@@ -150,7 +150,7 @@ def _verdict(row: Summary) -> Text:
 def _reasons(summary: Summary) -> list[Text]:
     lines = [f"{row['id']}: {row['reason'].splitlines()[0]}" for row in summary["per_question"] if row["reason"]]
     lines += [f"{name} was not asked: {why}." for name, why in summary["not_asked"].items()]
-    return [Text(clean(line)) for line in lines]
+    return [Text(replace_controls(line)) for line in lines]
 
 
 def _totals(summary: Summary) -> list[str]:
@@ -182,7 +182,7 @@ def _group_table(group: str, values: Mapping[str, Summary]) -> RenderableType:
     table.add_column("match", justify="right")
     frequent = {value: each for value, each in values.items() if each["attempts"] >= _FEWEST}
     for value, each in frequent.items():
-        table.add_row(Text(clean(value)), _of(each["matched"], each["attempts"]))
+        table.add_row(Text(replace_controls(value)), _of(each["matched"], each["attempts"]))
     if rest := len(values) - len(frequent):
         table.add_row(Text(f"({rest} more, of one attempt each)", style="dim"), "")
     return Group(Text(), table)

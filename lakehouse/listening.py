@@ -1,14 +1,20 @@
-"""What the programs that serve have in common: a port, and the signals that end them."""
+"""What the programs that serve have in common: a port, its connections, and the signals that end them."""
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import signal
 import socket
-from typing import Final
+from typing import Any, Final
 
 from lakehouse.errors import LakehouseError, UsageError
 
 HIGHEST_PORT: Final = 65_535
+MOST_CONNECTIONS: Final = 1_000
+"""Connections at once, where the system lets a process have files enough."""
+MOST_FILES: Final = 65_536
+"""More descriptors are not asked for: some libraries look through all that there may be."""
 
 
 class PortError(LakehouseError):
@@ -21,11 +27,43 @@ def listen(host: str, port: int) -> socket.socket:
         raise UsageError(f"--port {port} is not a port: use 0 to {HIGHEST_PORT}; 0 lets the system choose.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise PortError(
             f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port (0: any free one)."
         ) from error
+    # What is accepted inherits it. asyncio sets it itself on no socket whose protocol number is the default 0, and then
+    # the second packet of an answer waits for the client's delayed acknowledgement: 40 ms (docs/facts.md).
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def raise_file_limit() -> int:
+    """Let this process have as many files as the system allows, and return how many connections it may hold.
+
+    Half of the files are left for engines, tables and logs.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit of its own; then it stays as it is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(8, min(MOST_CONNECTIONS, soft // 2))
+
+
+def server_options() -> dict[str, Any]:
+    """How uvicorn serves here: its logs are this program's, and no connection holds a file for nothing."""
+    from lakehouse.connections import bounded_protocol  # late: uvicorn takes 60 ms to import
+
+    return {
+        "http": bounded_protocol(raise_file_limit()),
+        "ws": "none",
+        "log_config": None,
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+    }
 
 
 def outlive_signals() -> None:

@@ -93,6 +93,15 @@ class Settings(BaseSettings):
 
     # the server
     audit_file: Path | None = Field(None, description="The audit log. Default: `audit.jsonl` in the state folder.")
+    audit_max_mb: float = Field(
+        64.0, gt=0, description="Size at which the audit log is renamed to `audit.jsonl.1`, in MiB."
+    )
+    audit_files: int = Field(
+        8,
+        ge=0,
+        le=1_000,
+        description="Files of the audit log that are kept, the newest included; 0 renames and removes none.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="Log level on stderr.")
 
     # AI functions; money in US dollars

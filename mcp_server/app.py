@@ -11,18 +11,20 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import mcp.server.mcpserver.server as sdk
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
-from mcp_types import CallToolResult, InputRequiredResult
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult
 from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
 import prompts
 from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.escaping import quote_briefly
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.choice import engines_of
@@ -65,6 +67,7 @@ class LakehouseServer(MCPServer[Any]):
             version=version(PACKAGE),
             instructions=prompts.read("instructions").text.replace("{schema}", settings.schema_name),
             log_level=settings.log_level,
+            subscriptions=False,  # nothing that is listed ever changes
             middleware=[self._watch],
         )
         self._lake_settings = settings
@@ -112,6 +115,22 @@ class LakehouseServer(MCPServer[Any]):
             self._in_flight -= 1
             if self._idle is not None and not self._in_flight:
                 self._idle.set()
+
+    async def get_prompt(self, name: str, arguments: Any = None, context: Any = None) -> NoReturn:  # noqa: ARG002
+        """Refuse it: there are no prompts. The SDK takes that for a defect, with a trace in the log."""
+        raise MCPError(INVALID_PARAMS, f"There is no prompt {quote_briefly(name)}: this server has tools only.")
+
+    async def read_resource(self, uri: Any, context: Any = None) -> NoReturn:  # noqa: ARG002
+        """Refuse it: there are no resources. The SDK repeats an address of any length, twice."""
+        raise MCPError(INVALID_PARAMS, f"There is no resource {quote_briefly(str(uri))}: this server has tools only.")
+
+    async def run_stdio_async(self) -> None:
+        """Serve the client at this process's stdin and stdout. Raises OutputBrokenError, in a group."""
+        from mcp_server.stdio import stdio_streams
+
+        server = self._lowlevel_server
+        async with stdio_streams() as (received, answers):
+            await server.run(received, answers, server.create_initialization_options())
 
     async def idle(self) -> None:
         """Wait until no call is under way."""
@@ -183,10 +202,10 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     ai = open_service(settings, lake)
     service = QueryService(engines, settings, ai)
     background = Background(Handles(settings.state, settings.handle_minutes * 60))
-    audit = AuditLog(settings.audit_path)
+    audit = AuditLog(settings.audit_path, round(settings.audit_max_mb * 2**20), settings.audit_files)
     callers = Callers(settings.caller_key.get_secret_value()) if settings.caller_key else None
     app = AppContext(settings, service, ai, background, Profiles(service), audit, os_user(), callers)
-    return Toolbox(app, {spec.name: build(spec) for spec in TOOLS})
+    return Toolbox(app, {spec.name: build(spec, settings.max_sql_bytes) for spec in TOOLS})
 
 
 def _import_parsers() -> None:

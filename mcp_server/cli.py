@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn, get_args
 
 from lakehouse.errors import UsageError
-from lakehouse.program import leave
+from lakehouse.program import leave, set_up_logging
 from lakehouse.settings import EngineKind, Settings, load_settings
 from lakehouse.storage import Lake
 
@@ -25,7 +23,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run(options: argparse.Namespace) -> int:
     settings = load_settings(lake=options.lake, engine=options.engine)
-    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logging(settings.log_level)
     code: int = options.run(options, settings)
     return code
 

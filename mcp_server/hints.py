@@ -12,10 +12,16 @@ from mcp_server.models import TableInfo
 # A name as engines quote it in their messages: Spark `x`, Sail Identifier("x"), DataFusion "x".
 _QUOTED_NAME = re.compile(r"""[`"]([A-Za-z_]\w*)[`"]""")
 _MOST_COLUMNS = 40
+_MOST_WORD_CHARS = 128
 
 
 def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known names closest to `word`, whatever their case; closest first, none where none is close."""
+    """The known names closest to `word`, whatever their case; closest first, none where none is close.
+
+    None is close to a word of over `_MOST_WORD_CHARS`: comparing takes the product of both lengths.
+    """
+    if len(word) > _MOST_WORD_CHARS:
+        return []
     by_folded = {name.casefold(): name for name in known}
     return [by_folded[name] for name in difflib.get_close_matches(word.casefold(), by_folded, n=most, cutoff=0.6)]
 

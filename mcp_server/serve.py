@@ -15,12 +15,15 @@ import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 
 from lakehouse.errors import UsageError
-from lakehouse.listening import listen, outlive_signals
+from lakehouse.listening import listen, outlive_signals, raise_file_limit, server_options
+from lakehouse.program import tell
+from mcp_server.stdio import OutputBrokenError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from mcp_server.app import LakehouseServer
+    from mcp_server.gate import Gate
 
 Transport = Literal["stdio", "http", "sse"]
 
@@ -40,29 +43,41 @@ def serve(server: LakehouseServer, transport: Transport, host: str, port: int) -
     if transport == "stdio":
         anyio.run(_stdio, server)
     else:
+        from mcp_server.gate import Gate
+
         listener = listen(_loopback(host), port)
         address = listener.getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         print(f"Serving on http://{shown}:{address[1]}{_PATHS[transport]}", file=sys.stderr, flush=True)
-        anyio.run(_http, _web_app(server, transport), listener)
+        anyio.run(_http, Gate(_web_app(server, transport), [shown]), listener)
     _end(server)
 
 
-def _end(server: LakehouseServer) -> NoReturn:
+def _end(server: LakehouseServer, code: int = 0) -> NoReturn:
     """End the engine, then the process, without waiting for threads: one may still be blocked reading stdin."""
     closing = threading.Thread(target=server.close, daemon=True)
     closing.start()
     closing.join(_CLOSE_SECONDS)
     logging.shutdown()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 async def _stdio(server: LakehouseServer) -> None:
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_end_on_signal, server, tasks.cancel_scope)
-        await server.run_stdio_async()
-        tasks.cancel_scope.cancel()
+    raise_file_limit()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_end_on_signal, server, tasks.cancel_scope)
+            await server.run_stdio_async()
+            tasks.cancel_scope.cancel()
+    except* OutputBrokenError as broken:
+        tell(f"imdb-mcp: {_first(broken)}")
+        _end(server, OutputBrokenError.exit_code)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 async def _end_on_signal(server: LakehouseServer, everything: anyio.CancelScope) -> None:
@@ -78,7 +93,7 @@ async def _end_on_signal(server: LakehouseServer, everything: anyio.CancelScope)
                 _end(server)
 
 
-async def _http(app: Starlette, listener: socket.socket) -> None:
+async def _http(app: Gate, listener: socket.socket) -> None:
     import uvicorn
 
     outlive_signals()
@@ -86,9 +101,7 @@ async def _http(app: Starlette, listener: socket.socket) -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     # Streams that are open at the end are cancelled, which uvicorn would report as an error with its trace.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_cancellation(record))
-    config = uvicorn.Config(
-        app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
-    )
+    config = uvicorn.Config(app, timeout_graceful_shutdown=_GRACE_SECONDS, **server_options())
     await uvicorn.Server(config).serve(sockets=[listener])
 
 
@@ -97,14 +110,10 @@ def _is_cancellation(record: logging.LogRecord) -> bool:
 
 
 def _web_app(server: LakehouseServer, transport: Transport) -> Starlette:
-    # A web page may reach loopback through a name that it controls: only these names are answered.
-    guarded = TransportSecuritySettings(
-        allowed_hosts=["127.0.0.1:*", "localhost:*", "[::1]:*"],
-        allowed_origins=["http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*"],
-    )
+    unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # the gate before it does that
     if transport == "sse":
-        return server.sse_app(sse_path=_PATHS["sse"], transport_security=guarded)
-    return server.streamable_http_app(streamable_http_path=_PATHS["http"], transport_security=guarded)
+        return server.sse_app(sse_path=_PATHS["sse"], transport_security=unguarded)
+    return server.streamable_http_app(streamable_http_path=_PATHS["http"], transport_security=unguarded)
 
 
 def _loopback(host: str) -> str:

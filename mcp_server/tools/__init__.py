@@ -37,8 +37,11 @@ TOOLS = (
 )
 
 
-def build(spec: ToolSpec) -> Tool:
-    """The tool as the SDK registers it, with short schemas and the descriptions of its prompt file."""
+def build(spec: ToolSpec, most_sql_bytes: int) -> Tool:
+    """The tool as the SDK registers it, with short schemas and the descriptions of its prompt file.
+
+    A statement has at most `most_sql_bytes` characters; it is the guard that counts bytes, and refuses a longer one.
+    """
     words = dict(prompts.read(spec.name).meta)
     if (function := functions().get(spec.name)) is not None:
         words.update(function.arguments)
@@ -46,5 +49,7 @@ def build(spec: ToolSpec) -> Tool:
         spec.run, spec.name, description=words["description"], annotations=ToolAnnotations(read_only_hint=True)
     )
     tool.parameters = input_schema(tool.parameters, words)
+    if (statement := tool.parameters["properties"].get("sql_query")) is not None:
+        statement["maxLength"] = most_sql_bytes
     tool.fn_metadata.output_schema = output_schema(tool.fn_metadata.output_schema or {})
     return tool

@@ -13,7 +13,7 @@ from inspect import Parameter, Signature
 from typing import Annotated, Any, Literal
 
 from mcp_types import CallToolResult, TextContent
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from lakehouse.ai.functions import MOST_DETAILS, AiFunction, fenced
 from lakehouse.ai.types import (
@@ -27,12 +27,16 @@ from lakehouse.ai.types import (
     Spender,
 )
 from lakehouse.ai.types import dollars as amount
+from lakehouse.escaping import quote_briefly
 from mcp_server.results import Answer
 from mcp_server.runs import Run
-from mcp_server.tools.calls import BadRequestError, app_context, current_call
+from mcp_server.tools.arguments import BadRequestError
+from mcp_server.tools.calls import app_context, current_call
 
 MOST_CANDIDATES = 10
 MOST_NEAREST = 5
+MOST_NAME_CHARS = 500
+MOST_KEY_CHARS = 64
 
 
 class Written(BaseModel):
@@ -58,8 +62,10 @@ def tool_of(function: AiFunction) -> Callable[..., Awaitable[CallToolResult]]:
 
     tool.__signature__ = Signature(  # type: ignore[attr-defined]  # what the SDK reads
         [
-            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=str | None)
-            for name in (function.by_name, function.key)
+            Parameter(
+                name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str, Field(max_length=most)] | None
+            )
+            for name, most in ((function.by_name, MOST_NAME_CHARS), (function.key, MOST_KEY_CHARS))
         ],
         return_annotation=Annotated[CallToolResult, Written],
     )
@@ -86,7 +92,8 @@ async def _apply(function: AiFunction, name: str | None, key: str | None) -> Cal
         case []:
             return await _not_found(function, name, key)
     more = " There are more than these; execute_spark_sql can list them all." if found.truncated else ""
-    note = f"Several have the {function.by_name} {name!r}. Ask again with the {function.key} of the one meant.{more}"
+    same = f"Several have the {function.by_name} {quote_briefly(name)}."
+    note = f"{same} Ask again with the {function.key} of the one meant.{more}"
     return _answer("ambiguous", note, candidates=found)
 
 
@@ -149,11 +156,13 @@ async def _outcome(function: AiFunction, facts: Facts) -> tuple[dict[str, Any], 
 
 async def _not_found(function: AiFunction, name: str | None, key: str | None) -> CallToolResult:
     if key or not name:
-        note = f"Nothing has the {function.key} {key!r}. Ask by {function.by_name}, or look it up with SQL."
+        note = (
+            f"Nothing has the {function.key} {quote_briefly(key)}. Ask by {function.by_name}, or look it up with SQL."
+        )
         return _answer("not_found", note)
     near = await _ask(function, "nearest", MOST_NEAREST, name=name)
     hint = f"The nearest are listed; ask again with one's {function.key}." if near.rows else "Nor is any like it."
-    return _answer("not_found", f"Nothing has the {function.by_name} {name!r}. {hint}", candidates=near)
+    return _answer("not_found", f"Nothing has the {function.by_name} {quote_briefly(name)}. {hint}", candidates=near)
 
 
 def _answer(

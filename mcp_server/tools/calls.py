@@ -7,7 +7,7 @@ under which the whole of it stands in the log on stderr.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -18,21 +18,22 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult
+from mcp_types import CallToolResult, TextContent
 from pydantic import ValidationError
 
 from lakehouse.ai.service import AiService
 from lakehouse.ai.types import NANOS_PER_DOLLAR, AiUnavailable, Spender
 from lakehouse.callers import META, Callers
 from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
+from lakehouse.escaping import quote_briefly
 from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
 from mcp_server.background import Background
-from mcp_server.hints import nearest
 from mcp_server.models import Principal
 from mcp_server.query import Call, QueryService
 from mcp_server.results import Answer
 from mcp_server.runs import Run
+from mcp_server.tools.arguments import BadRequestError, choose_tool, read_arguments
 from mcp_server.tools.profile import Profiles
 
 log = logging.getLogger(__name__)
@@ -85,12 +86,6 @@ class AppContext:
         if run.failure is not None:
             _classify(run.failure, last)
         self.audit.write(last)
-
-
-class BadRequestError(QueryError):
-    """A tool or an argument that does not exist or does not fit."""
-
-    code = "bad_request"
 
 
 class UnknownCallerError(BadRequestError):
@@ -148,8 +143,10 @@ async def call(
         # Every call is a task of its own, so neither has to be set back.
         _APP.set(app)
         _CALL.set(Call(app.principal, event, _reporter(context)))
-        _require_known(name, arguments, tools)
-        result: CallToolResult = await tools[name].run(arguments, context, convert_result=True)
+        chosen = choose_tool(name, tools)
+        known = read_arguments(name, chosen.parameters, arguments)
+        event.ignored = known.ignored
+        result: CallToolResult = await chosen.run(known.values, context, convert_result=True)
     except anyio.get_cancelled_exc_class():
         event.verdict = "cancelled"
         event.ai_usd = app.charged_usd(event)
@@ -160,6 +157,7 @@ async def call(
     except Exception as error:
         raise ToolError(_translate(error, event)) from error
     else:
+        result.content.extend(TextContent(type="text", text=note) for note in known.notes)
         return result
     finally:
         _write(app.audit, event)
@@ -201,29 +199,11 @@ def _classify(cause: BaseException, event: AuditEvent) -> None:
             event.verdict, event.code = "error", type(cause).__name__
 
 
-def _require_known(name: str, arguments: Mapping[str, Any], tools: Mapping[str, Tool]) -> None:
-    """Refuse a tool or an argument that does not exist; the SDK would let a misspelt argument pass unnoticed."""
-    if name not in tools:
-        raise BadRequestError(f"There is no tool {name!r}.{_did_you_mean(name, tools)} Tools: {', '.join(tools)}.")
-    known = tools[name].parameters["properties"]
-    for argument in arguments:
-        if argument not in known:
-            hint = _did_you_mean(argument, known)
-            raise BadRequestError(f"{name} has no argument {argument!r}.{hint} Its arguments: {', '.join(known)}.")
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = nearest(word, known, most=1)
-    return f" Did you mean {near[0]}?" if near else ""
-
-
 def _argument_problem(detail: Any) -> str:
     name = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "missing":
         return f"The argument {name} is missing. Call the tool again with it."
-    given = repr(detail["input"])
-    shown = given if len(given) <= 60 else f"{given[:60]}…"
-    return f"The argument {name} does not fit: {detail['msg']}; given: {shown}."
+    return f"The argument {name} does not fit: {detail['msg']}; given: {quote_briefly(detail['input'])}."
 
 
 def _meta(context: Context[Any, Any]) -> Mapping[str, Any]:

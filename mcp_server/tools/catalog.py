@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
+from lakehouse.escaping import escape_controls, quote_briefly
 from mcp_server.hints import nearest
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
-from mcp_server.tools.calls import BadRequestError, app_context, current_call
+from mcp_server.tools.arguments import BadRequestError
+from mcp_server.tools.calls import app_context, current_call
 from mcp_server.tools.profile import COUNT_ROWS, Frequent, Profile, Range
 
 PAGE = 40
@@ -65,7 +67,7 @@ class Views(BaseModel):
 
 
 async def describe_schema(
-    table: str | None = None, page: Annotated[int, Field(ge=1)] = 1
+    table: Annotated[str, Field(max_length=512)] | None = None, page: Annotated[int, Field(ge=1)] = 1
 ) -> Annotated[CallToolResult, Described]:
     """All tables in a line each, or one table in full."""
     tables = await app_context().service.tables()
@@ -78,11 +80,16 @@ async def list_views() -> Annotated[CallToolResult, Views]:
     tables = await app_context().service.tables()
     found = [table for table in tables if table.kind == "view"]
     views = [
-        View(name=view.name, purpose=view.comment, rows=view.rows, columns=[column.name for column in view.columns])
+        View(
+            name=view.name,
+            purpose=escape_controls(view.comment),
+            rows=view.rows,
+            columns=[column.name for column in view.columns],
+        )
         for view in found
     ]
     lines = [
-        f"{_headline(table)}: {table.comment}\n  columns: {', '.join(view.columns)}"
+        f"{_headline(table)}: {view.purpose}\n  columns: {escape_controls(', '.join(view.columns))}"
         for table, view in zip(found, views, strict=True)
     ]
     lines = lines or ["This lake has no views; describe_schema lists its tables."]
@@ -96,9 +103,8 @@ def _all(tables: Sequence[TableInfo], page: int) -> tuple[Described, str]:
     shown, pages = _page(tables, page)
     schema = app_context().service.main_engine.schema
     lines = [f"Schema {schema}, {len(tables)} tables and views. describe_schema(table=…) tells more of one."]
-    purposes = [_purpose(table, _first_sentence(table.comment)) for table in shown]
-    lines += [f"{_headline(table)}: {purpose}" for table, purpose in zip(shown, purposes, strict=True)]
-    facts = [_facts(table, purpose) for table, purpose in zip(shown, purposes, strict=True)]
+    facts = [_facts(table, _purpose(table, _first_sentence(table.comment))) for table in shown]
+    lines += [f"{_headline(table)}: {fact.purpose}" for table, fact in zip(shown, facts, strict=True)]
     described = Described(tables=facts, columns=[], sample_rows=[], page=page, pages=pages, notes=_more(page, pages))
     return described, "\n".join([*lines, *described.notes])
 
@@ -107,7 +113,12 @@ async def _one(table: TableInfo, page: int) -> tuple[Described, str]:
     columns, pages = _page(table.columns, page)
     profile = Profile() if table.problem else await app_context().profiles.of(current_call(), table, tuple(columns))
     shown = [
-        ColumnFacts(name=c.name, type=c.type, comment=c.comment, values=_values(profile.values.get(c.name)))
+        ColumnFacts(
+            name=c.name,
+            type=c.type,
+            comment=escape_controls(c.comment),
+            values=escape_controls(_values(profile.values.get(c.name))),
+        )
         for c in columns
     ]
     notes = [*_basis(table, profile), *profile.notes, *_more(page, pages)]
@@ -123,16 +134,18 @@ async def _one(table: TableInfo, page: int) -> tuple[Described, str]:
 
 
 def _table_text(table: TableInfo, described: Described, sample: Answer | None) -> str:
-    lines = [f"{_headline(table)}: {_purpose(table, table.comment)}"]
+    (facts,) = described.tables
+    lines = [f"{_headline(table)}: {facts.purpose}"]
     if table.key:
-        lines.append(f"Key: {', '.join(table.key)}")
+        lines.append(escape_controls(f"Key: {', '.join(table.key)}"))
     if table.clustered_by:
         first, order = table.clustered_by[0], ", ".join(table.clustered_by)
-        lines.append(f"Stored in order of {order}: a filter on {first} reads little.")
+        lines.append(escape_controls(f"Stored in order of {order}: a filter on {first} reads little."))
     lines.append("Columns:")
     for column in described.columns:
         parts = [part for part in (column.comment, column.values) if part]
-        lines.append(f"{column.name} {column.type}: {' | '.join(parts)}" if parts else f"{column.name} {column.type}")
+        head = escape_controls(f"{column.name} {column.type}")
+        lines.append(f"{head}: {' | '.join(parts)}" if parts else head)
     if sample is not None:
         lines += [f"{len(sample.rows)} sample rows:", sample.table_text]
     return "\n".join([*lines, *described.notes])
@@ -148,11 +161,13 @@ def _find(tables: Sequence[TableInfo], wanted: str) -> TableInfo:
     for table in tables:
         if table.name.casefold() in {name, exact}:
             return table
-    names = [table.name for table in tables]
+    names = [escape_controls(table.name) for table in tables]
     near = nearest(name, names)
     hint = f" Nearest: {', '.join(near)}." if near else ""
     example = f"describe_schema(table='{(near or names)[0]}')" if names else "list_views()"
-    raise BadRequestError(f"There is no table {wanted!r}.{hint} Tables: {', '.join(names)}. For example: {example}")
+    raise BadRequestError(
+        f"There is no table {quote_briefly(wanted)}.{hint} Tables: {', '.join(names)}. For example: {example}"
+    )
 
 
 def _page(items: Sequence[Any], page: int) -> tuple[Sequence[Any], int]:
@@ -170,7 +185,7 @@ def _facts(table: TableInfo, purpose: str) -> TableFacts:
     return TableFacts(
         name=table.name,
         kind=table.kind,
-        purpose=purpose,
+        purpose=escape_controls(purpose),
         rows=table.rows,
         key=list(table.key),
         clustered_by=list(table.clustered_by),
@@ -178,7 +193,7 @@ def _facts(table: TableInfo, purpose: str) -> TableFacts:
 
 
 def _headline(table: TableInfo) -> str:
-    return f"{table.name} ({table.kind}{'' if table.rows is None else f', {table.rows:,} rows'})"
+    return f"{escape_controls(table.name)} ({table.kind}{'' if table.rows is None else f', {table.rows:,} rows'})"
 
 
 def _purpose(table: TableInfo, comment: str) -> str:

@@ -9,11 +9,16 @@ _UNNEEDED = frozenset({"title", "default", "description", "additionalProperties"
 
 
 def input_schema(schema: dict[str, Any], descriptions: Mapping[str, str]) -> dict[str, Any]:
-    """The schema of a tool's arguments, described. An argument that may be null may be left out, which says enough."""
+    """The schema of a tool's arguments, described. An argument that may be null may be left out, which says enough.
+
+    Other arguments are not forbidden (`additionalProperties`): clients that add their own would be refused by whoever
+    checks the schema, and they add them whatever it says (docs/architecture.md).
+    """
     small = _compact(schema, schema.get("$defs", {}))
     for name, child in small["properties"].items():
         if isinstance(child.get("type"), list):
             child["type"] = child["type"][0]
+        child.pop("maxLength", None)  # checked, and not worth its tokens: no name that a model writes comes near it
         child["description"] = descriptions[name]
     return small
 

@@ -10,15 +10,20 @@ from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
 from lakehouse.errors import QueryCancelled
+from lakehouse.escaping import quote_briefly
 from mcp_server.handles import Entry
 from mcp_server.query import Plan
 from mcp_server.results import Answer
 from mcp_server.results.estimate import dry_run as dry_run_text
 from mcp_server.runs import Run
-from mcp_server.tools.calls import BadRequestError, app_context, current_call
+from mcp_server.tools.arguments import BadRequestError
+from mcp_server.tools.calls import app_context, current_call
 
 _STOP_SECONDS = 10.0
 """How long `cancel_query` waits for the engine to let go; an engine is replaced before that."""
+
+
+Handle = Annotated[str, Field(max_length=64)]
 
 
 class ResultColumn(BaseModel):
@@ -58,7 +63,7 @@ class Cancelled(BaseModel):
 
 async def execute_spark_sql(
     sql_query: str,
-    reasoning: str,  # noqa: ARG001  (the wrapper around every call puts it into the audit)
+    reasoning: Annotated[str, Field(max_length=10_000)],  # noqa: ARG001  (the wrapper around every call puts it into the audit)
     row_limit: Annotated[int, Field(ge=1)] | None = None,
     dry_run: bool = False,
 ) -> Annotated[CallToolResult, SqlResult]:
@@ -80,7 +85,7 @@ async def execute_spark_sql(
     return _running(run, handle)
 
 
-async def query_status(handle: str) -> Annotated[CallToolResult, SqlResult]:
+async def query_status(handle: Handle) -> Annotated[CallToolResult, SqlResult]:
     """Wait for a statement that was answered with a handle. Raises what it failed with."""
     app, call = app_context(), current_call()
     run = await _find(handle)
@@ -92,11 +97,10 @@ async def query_status(handle: str) -> Annotated[CallToolResult, SqlResult]:
     return _done(answer)
 
 
-async def cancel_query(handle: str) -> Annotated[CallToolResult, Cancelled]:
+async def cancel_query(handle: Handle) -> Annotated[CallToolResult, Cancelled]:
     """Stop a statement that was answered with a handle."""
     run = await _find(handle)
     current_call().event.query_ids.append(run.query_id)
-    before = run.done
     run.cancel()
     await _wait(run, _STOP_SECONDS)
     match run.done, run.failure:
@@ -104,10 +108,10 @@ async def cancel_query(handle: str) -> Annotated[CallToolResult, Cancelled]:
             state, note = "running", "The engine has been told to stop and has not let go yet. Ask query_status."
         case _, None:
             state, note = "done", f"It had ended before it could be stopped; query_status(handle='{handle}') has it."
-        case _, QueryCancelled() as failure if not before:
+        case _, QueryCancelled() as failure:
             state, note = "cancelled", str(failure)
         case _:
-            state, note = "failed", "It had failed before; query_status says why."
+            state, note = "failed", "It had failed before it could be stopped; query_status says why."
     return _answer(f"{state}: {note}", Cancelled.model_validate({"state": state}))
 
 
@@ -119,21 +123,22 @@ async def _wait(run: Run[Answer], seconds: float) -> bool:
 async def _find(handle: str) -> Run[Answer]:
     app = app_context()
     found = await anyio.to_thread.run_sync(app.background.find, handle, app.principal.name)
+    shown = quote_briefly(handle)
     match found:
         case Run():
             return found
         case Entry(where="elsewhere", state=state):
             raise BadRequestError(
-                f"The query of the handle {handle!r} is {state} in another process of this server, which alone has its "
+                f"The query of the handle {shown} is {state} in another process of this server, which alone has its "
                 "result. Ask over the connection that started it, or run the statement again here."
             )
         case Entry():
             raise BadRequestError(
-                f"The query of the handle {handle!r} is lost: the server process that ran it has ended. "
+                f"The query of the handle {shown} is lost: the server process that ran it has ended. "
                 "Run the statement again."
             )
     raise BadRequestError(
-        f"There is no query with the handle {handle!r}: a handle comes from execute_spark_sql, belongs to whoever "
+        f"There is no query with the handle {shown}: a handle comes from execute_spark_sql, belongs to whoever "
         f"asked, and is forgotten {app.settings.handle_minutes:g} minutes after its query has ended. Run the statement "
         "again."
     )

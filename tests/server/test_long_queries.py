@@ -113,7 +113,7 @@ async def test_cancelling_by_handle_stops_the_engine(serve: Serve, connect: Conn
     assert cancelled.structured_content == {"state": "cancelled"}
     assert after.is_error
     assert "cancelled" in text_of(after)
-    assert once_more.structured_content == {"state": "failed"}
+    assert once_more.structured_content == {"state": "cancelled"}
 
 
 async def test_a_statement_that_fails_later_says_why_when_asked(serve: Serve, connect: Connect) -> None:
