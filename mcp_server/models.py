@@ -193,7 +193,11 @@ Checked = CheckedQuery | ShowTables | ShowColumns | Explain
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What is known of a table or view. `rows` is None where nobody counted them."""
+    """What is known of a table or view. `rows` is None where nobody counted them.
+
+    `version` is the newest that may be read, None where the engine's catalogue keeps that to itself. `published` is
+    when it became so, None where nobody publishes versions: then each is there to read as soon as it is written.
+    """
 
     name: str
     kind: str
@@ -203,6 +207,7 @@ class TableInfo:
     key: tuple[str, ...] = ()
     clustered_by: tuple[str, ...] = ()
     version: int | None = None
+    published: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ class LakeCatalog:
                     key=entry.key,
                     clustered_by=entry.clustered_by,
                     version=entry.version,
+                    published=_with_zone(manifest.created_at),
                 ),
                 self._lake.table_location(entry.path),
             )
@@ -111,6 +113,10 @@ class LakeCatalog:
         if not logs or (directory / LOADING_NAME).exists():
             raise LakeError(_nothing_there(self._lake, directory))
         return [(_describe(log.parent), str(log.parent)) for log in logs]
+
+
+def _with_zone(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _delta_logs(directory: Path) -> list[Path]:

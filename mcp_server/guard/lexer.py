@@ -63,7 +63,8 @@ _PIECE = re.compile(
     | (?P<block>/\*)
     | (?P<string>[rR](?:'[^']*+'|"[^"]*+")|[xX]'[0-9a-fA-F]*+'|'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+")
     | (?P<quoted>`(?:[^`]++|``)++`)
-    | (?P<number>(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?(?:[bB][dD]|[lLsSyYdDfF])?(?![A-Za-z0-9_]))
+    | (?P<number>(?:[0-9]++[lLsSyY]|(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?(?:[bB][dD]|[dDfF])?)
+                 (?![A-Za-z0-9_]))
     | (?P<word>[A-Za-z_][A-Za-z0-9_]*+)
     | (?P<symbol><=>|\|>|\|\||->|=>|==|!=|<>|<=|>=|::|<<|[()\[\],.;+\-*/%~&|^=<>!:])
     """,
@@ -71,6 +72,9 @@ _PIECE = re.compile(
 )
 _LONG_EXPONENT = re.compile(r"[eE][+-]?[0-9]{4,}")
 """No number has an exponent beyond 400, and Spark works 1e99999999BD out digit by digit while it parses."""
+
+_LONGEST_NUMBER = 400
+"""Signs of a number as it is written. A double has 309 digits before its point at most, and a decimal 38 in all."""
 
 _FENCE = re.compile(r"/\*|\*/")
 _HINT = re.compile(
@@ -136,7 +140,7 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
             text=text,
             at=token.start,
         )
-    if token.kind is Kind.NUMBER and _LONG_EXPONENT.search(token.text):
+    if token.kind is Kind.NUMBER and (len(token.text) > _LONGEST_NUMBER or _LONG_EXPONENT.search(token.text)):
         raise refused(
             "too_large", f"The number {shown(token.text)} is too large for any type.", text=text, at=token.start
         )
