@@ -199,6 +199,8 @@ Checked = CheckedQuery | ShowTables | ShowColumns | Explain
 class TableInfo:
     """What is known of a table or view. `rows` is None where nobody counted them.
 
+    `version` is the newest that may be read, None where the engine's catalogue keeps that to itself. `published` is
+    when it became so, None where nobody publishes versions: then each is there to read as soon as it is written.
     `problem` says why it cannot be read; then nothing else is known of it but its name. Empty where it can be.
     """
 
@@ -210,6 +212,7 @@ class TableInfo:
     key: tuple[str, ...] = ()
     clustered_by: tuple[str, ...] = ()
     version: int | None = None
+    published: datetime | None = None
     problem: str = ""
 
 

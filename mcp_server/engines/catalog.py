@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lakehouse.errors import LakeError, UsageError
@@ -93,11 +94,16 @@ class LakeCatalog:
                     key=entry.key,
                     clustered_by=entry.clustered_by,
                     version=entry.version,
+                    published=_with_zone(manifest.created_at),
                 ),
                 self._lake.table_location(entry.path),
             )
             for name, entry in sorted(manifest.tables.items())
         )
+
+
+def _with_zone(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _plainly_named(table: Located) -> Located:

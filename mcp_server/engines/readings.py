@@ -2,7 +2,8 @@
 
 Spark is asked twice: its parser gives the plan as written, before any name is looked up, and its analyser the
 leaves once every view is opened. Sail resolves names and opens views in one step, and refuses whatever is no
-query ("expected query node") before it does so.
+query ("expected query node") before it does so. Spark answers in objects, Sail in a text that quotes the statement's
+own strings and names without escapes.
 """
 
 from __future__ import annotations
@@ -85,10 +86,12 @@ def _table_at(session: SparkSession, relation: Any, names: Names) -> str:
     if not is_instance_of(session.sparkContext._gateway, relation, _FILES):  # noqa: SLF001  (nothing public)
         return _ELSEWHERE
     roots = {root.toUri().getPath() for root in _items(relation.location().rootPaths())}
-    return names.get(roots.pop().rstrip("/"), _ELSEWHERE) if len(roots) == 1 else _ELSEWHERE
+    return names.get(roots.pop().rstrip("/"), _ELSEWHERE).lower() if len(roots) == 1 else _ELSEWHERE
 
 
-_SAIL_SECTION = re.compile(r"\A== Parsed Logical Plan ==\n(.*?)(?:\n\n== |\Z)", re.DOTALL)
+_SAIL_FIRST = "== Parsed Logical Plan ==\n"
+_SAIL_SECOND = "\n\n== Analyzed Logical Plan ==\n"
+_SAIL_STRING = re.compile(r'Utf8\("(?:[^"]|"(?!\)))*+"\)')
 _SAIL_NODE = re.compile(r"^ *([A-Z][A-Za-z]*(?: [A-Z][A-Za-z]*)*)(?:: (.*)|:?)$", re.MULTILINE)
 _SAIL_CALL = re.compile(r"\b([a-z_][a-z0-9_]*)\(")
 
@@ -96,20 +99,41 @@ _SAIL_CALL = re.compile(r"\b([a-z_][a-z0-9_]*)\(")
 def _resolved_by_sail(session: SparkSession, sql: str, _names: Names) -> Found:
     """The logical plan, read from its text: a line for each node, and a `TableScan` line for each leaf.
 
-    What a string holds may look like a node or a call; nothing can make a line disappear.
+    What a string holds may add to the reading and never takes away from it.
     """
     from pyspark.sql.connect.plan import SQL
 
     client: Any = session.client
-    plan = _SAIL_SECTION.match(client.explain_string(SQL(sql).to_proto(client), "extended"))
-    if plan is None:
-        raise ValueError("the engine's plan has another form than the one that this version of it had")
-    found = Found(functions=set(_SAIL_CALL.findall(plan[1])))
-    for kind, what in _SAIL_NODE.findall(plan[1]):
+    report = client.explain_string(SQL(sql).to_proto(client), "extended")
+    plan = _first_plan(_without_strings(report, sql))
+    found = Found(functions=set(_SAIL_CALL.findall(plan)))
+    for kind, what in _SAIL_NODE.findall(plan):
         found.kinds.add(kind.rpartition(" ")[2])  # of `Left Join` the join
         if kind == "TableScan":
             found.tables.add(what.lower())
     return found
+
+
+def _without_strings(report: str, sql: str) -> str:
+    """A report without what string literals hold, which may look like a heading, a node or a call.
+
+    A string is left out up to the first `")`, which is its own end or stands before it. Only a name in back-quotes
+    could open one that a string then closes further on: a statement that holds such an opening keeps all its strings.
+    """
+    return report if 'Utf8("' in sql else _SAIL_STRING.sub("Utf8()", report)
+
+
+def _first_plan(report: str) -> str:
+    """The plan as it was resolved, before it is optimized. Raises ValueError where its end is not certain."""
+    plan, *others = report.split(_SAIL_SECOND)
+    if len(others) > 1:
+        raise ValueError(
+            "A string or a name of this statement holds what is a heading in the engine's plan, so the plan cannot be "
+            "read. Leave out the line that begins with ==."
+        )
+    if not others or not plan.startswith(_SAIL_FIRST):
+        raise ValueError("The engine's plan has another form than the one that this version of it had.")
+    return plan.removeprefix(_SAIL_FIRST)
 
 
 READERS: Mapping[Runtime, Mapping[Stage, Reader]] = {

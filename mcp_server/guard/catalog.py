@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from lakehouse.session import Dialect
 from mcp_server.guard.lexer import Token, back_quoted
@@ -25,7 +26,8 @@ class Catalog:
     `pins` maps a table to the Delta version that is read; others are the latest. `dialect` is whose SQL the
     engine runs: what it lacks of Spark's is rewritten or refused (see `dialect`). `bounds` tells, for the name of a
     table, what is known of its columns' values at the version that is read. `ai` names the AI functions that may be
-    called, lower case, and for each the key column of the things that it is about.
+    called, lower case, and for each the key column of the things that it is about. `now` is the clock that tells the
+    future from the past, with a zone.
     """
 
     schema: str
@@ -34,6 +36,7 @@ class Catalog:
     dialect: Dialect = "spark"
     bounds: Callable[[str], Bounds] = lambda _: {}
     ai: Mapping[str, str] = field(default_factory=dict)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TableInfo]:

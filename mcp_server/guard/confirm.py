@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from importlib import resources
 
@@ -15,8 +16,8 @@ from lakehouse.session import Dialect, Stage
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.functions import functions
-from mcp_server.guard.lexer import Kind
 from mcp_server.guard.refusal import refused, shown
+from mcp_server.guard.scans import scans
 from mcp_server.models import EngineReading
 
 
@@ -51,8 +52,8 @@ def confirm(reading: EngineReading, case: Case, catalog: Catalog) -> None:
             "SELECT, WITH, JOIN and the functions that are allowed.",
         )
     called = reading.functions - lists.operators
-    if forbidden := sorted((called & functions().refused.keys()) - _quoted(case)):
-        name = forbidden[0]
+    if forbidden := called & functions().refused.keys():
+        name = min(forbidden)
         raise refused("function_not_allowed", f"{name} is not allowed: {functions().refused[name]}.")
     if reading.stage == "resolved":
         _check_leaves(reading.tables - lists.leaves, case, catalog)
@@ -63,13 +64,26 @@ def confirm(reading: EngineReading, case: Case, catalog: Catalog) -> None:
 
 
 def _check_leaves(leaves: frozenset[str], case: Case, catalog: Catalog) -> None:
-    """With every view opened, nothing is read but the tables of the lake that the statement names."""
-    if leaves - {f"{catalog.schema}.{name}".lower() for name in case.tables}:
+    """With every view opened, the tables are read that the guard's tree reads, and no other.
+
+    A table within a WITH name that nothing uses may be read or not.
+    """
+    if leaves - _spelled(case.tables, catalog):
         raise refused(
             "other_schema",
             "One of the names reads a table that this server does not serve, perhaps through a view. Read "
             f"{', '.join(sorted(case.tables)) or catalog.example} as tables of {catalog.schema}.",
         )
+    if missing := _spelled({scan.table for scan in scans(case)}, catalog) - leaves:
+        raise refused(
+            "engine_reads_otherwise",
+            f"The engine does not read {shown(min(missing))} in this, and the guard does. Leave out strings that look like "
+            "the plan of a query.",
+        )
+
+
+def _spelled(names: Iterable[str], catalog: Catalog) -> frozenset[str]:
+    return frozenset(f"{catalog.schema}.{name}".lower() for name in names)
 
 
 def _check_same(what: str, engine: frozenset[str], guard: frozenset[str], *, partial: bool) -> None:
@@ -86,9 +100,3 @@ def _written_tables(case: Case, catalog: Catalog) -> frozenset[str]:
     """Every relation that is named in what runs, WITH names too, as parts joined by dots."""
     spelled = {ref: ".".join([*catalog.schema.split("."), info.name]).lower() for ref, info in case.names.refs}
     return frozenset(spelled.get(ref, ".".join(ref.parts)) for ref in case.reading.tables)
-
-
-def _quoted(case: Case) -> set[str]:
-    """The words within strings and quoted names: Sail's plan is text, and shows them as they are."""
-    quoted = " ".join(t.text for t in case.source.tokens if t.kind in {Kind.STRING, Kind.QUOTED}).lower()
-    return {name for name in functions().refused if name in quoted} if quoted else set()

@@ -8,6 +8,7 @@ start a name, `!<`), the statement is refused, because no two readers of it coul
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple
 
@@ -64,7 +65,8 @@ _PIECE = re.compile(
     | (?P<block>/\*)
     | (?P<string>[rR](?:'[^']*+'|"[^"]*+")|[xX]'[0-9a-fA-F]*+'|'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+")
     | (?P<quoted>`(?:[^`]++|``)++`)
-    | (?P<number>(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?(?:[bB][dD]|[lLsSyYdDfF])?(?![A-Za-z0-9_]))
+    | (?P<number>(?:[0-9]++[lLsSyY]|(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?(?:[bB][dD]|[dDfF])?)
+                 (?![A-Za-z0-9_]))
     | (?P<word>[A-Za-z_][A-Za-z0-9_]*+)
     | (?P<symbol><=>|\|>|\|\||->|=>|==|!=|<>|<=|>=|::|<<|[()\[\],.;+\-*/%~&|^=<>!:])
     """,
@@ -72,6 +74,12 @@ _PIECE = re.compile(
 )
 _LONG_EXPONENT = re.compile(r"[eE][+-]?[0-9]{4,}")
 """No number has an exponent beyond 400, and Spark works 1e99999999BD out digit by digit while it parses."""
+
+_LONGEST_NUMBER = 400
+"""Signs of a number as it is written: a double has 309 digits before its point at most."""
+
+_MOST_DIGITS = 38
+"""Of a decimal. Sail reads a whole number of 39 digits as one of 38 and a tenth."""
 
 _FENCE = re.compile(r"/\*|\*/")
 _HINT = re.compile(
@@ -137,7 +145,7 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
             text=text,
             at=token.start,
         )
-    if token.kind is Kind.NUMBER and _LONG_EXPONENT.search(token.text):
+    if token.kind is Kind.NUMBER and _is_too_large(token.text):
         raise refused(
             "too_large", f"The number {shown(token.text)} is too large for any type.", text=text, at=token.start
         )
@@ -159,7 +167,7 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
         (before.kind is Kind.NUMBER and (token.text[0] == "." or token.is_name))
         or (token.kind is Kind.NUMBER and token.text[0] == "." and (before.is_name or before.key in {")", "]", "."}))
         or (before.key == "!" and token.key in {"<", ">", "<=", ">=", "=", "=="})
-        or (before.key == ":" and token.key == "/")
+        or (before.key + token.key in {":/", "*/"})
     ):
         raise refused(
             "odd_name",
@@ -168,6 +176,19 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
             text=text,
             at=before.start,
         )
+
+
+def _is_too_large(number: str) -> bool:
+    """Whether a number has no type, or is written longer than any needs to be."""
+    if len(number) > _LONGEST_NUMBER or _LONG_EXPONENT.search(number):
+        return True
+    exact = number[-2:].upper() == "BD"
+    if not exact and (len(number) <= _MOST_DIGITS or not number.replace(".", "").isdigit()):
+        return False
+    value = Decimal(number[:-2] if exact else number).as_tuple()
+    scale = max(-int(value.exponent), 0)
+    whole = len("".join(map(str, value.digits)).lstrip("0")) + int(value.exponent)
+    return max(whole, 0) + scale > _MOST_DIGITS
 
 
 def _is_hex(letter: Token, string: Token) -> bool:

@@ -14,6 +14,7 @@ from mcp_server.guard.functions import functions
 from mcp_server.guard.lexer import Token
 from mcp_server.guard.refusal import nearest, refused, shown
 from mcp_server.guard.source import Source
+from mcp_server.guard.travel import Version, read_version
 from mcp_server.guard.tree import Tree
 from mcp_server.models import TableInfo
 
@@ -36,11 +37,15 @@ _HIDDEN_COLUMNS = frozenset({"_metadata"})
 
 @dataclass(frozen=True)
 class Names:
-    """What the tables of a tree are, by the node's id: a table of the lake, or a WITH name."""
+    """What the tables of a tree are, by the node's id: a table of the lake, or a WITH name.
+
+    `versions` are those that the sender asks for, by the index of the first token of the table's name.
+    """
 
     tables: Mapping[int, TableInfo]
     ctes: Mapping[int, exp.CTE]
     refs: tuple[tuple[TableRef, TableInfo], ...]
+    versions: Mapping[int, Version]
 
 
 def check_calls(source: Source, reading: Reading, ai: Collection[str] = ()) -> None:
@@ -103,6 +108,7 @@ def resolve(tree: Tree, catalog: Catalog) -> Names:
     tables: dict[int, TableInfo] = {}
     ctes: dict[int, exp.CTE] = {}
     refs: list[tuple[TableRef, TableInfo]] = []
+    versions: dict[int, Version] = {}
     owners: dict[int, list[int]] = {}
     for node, scope, owner in _tables(tree.root):
         ref = tree.tables[id(node)]
@@ -120,6 +126,9 @@ def resolve(tree: Tree, catalog: Catalog) -> Names:
             info = _find(tree.source, ref, catalog)
             tables[id(node)] = info
             refs.append((ref, info))
+            version = read_version(tree.source, ref, info, catalog)
+            if version is not None:
+                versions[ref.first] = version
             owners.setdefault(owner, []).append(0)
     if _reads(0, owners, {}) > MAX_READS:
         raise refused(
@@ -127,7 +136,7 @@ def resolve(tree: Tree, catalog: Catalog) -> Names:
             f"With every WITH name put in its place the statement reads more than {MAX_READS} tables. "
             "Join each name once.",
         )
-    return Names(tables, ctes, tuple(refs))
+    return Names(tables, ctes, tuple(refs), versions)
 
 
 def _tables(root: exp.Expr) -> Iterator[tuple[exp.Table, Mapping[str, exp.CTE], int]]:

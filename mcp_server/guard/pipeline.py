@@ -144,7 +144,7 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
         case, rewrites = translate(sent, catalog)
         say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
     with terms.journal.layer("splice") as say:
-        sql = splice(case.source, case.names.refs, catalog)
+        sql = splice(case.source, case.names, catalog)
         say(f"runs: {sql}")
     for stage in STAGES:
         with terms.journal.layer(f"engine, {stage}") as say:

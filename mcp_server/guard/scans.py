@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from sqlglot import exp
 
@@ -122,7 +121,7 @@ class _Scans:
                     info.name,
                     columns.of(relation, info),
                     tuple(filters.get(id(relation.node), ())) if relation.firm and not found.turned else (),
-                    _version(self._tree, relation.node),
+                    self._names.versions.get(self._tree.tables[id(relation.node)].first),
                 )
 
     def _filters(self, condition: exp.Expr, found: From) -> Iterator[tuple[FromItem, list[Filter]]]:
@@ -227,20 +226,6 @@ def _typed(column: Column, op: FilterOp, values: Sequence[Value]) -> Filter | No
 
 def _column(info: TableInfo, name: str) -> Column | None:
     return next((column for column in info.columns if column.name.lower() == name.lower()), None)
-
-
-def _version(tree: Tree, node: exp.Expr) -> int | datetime | None:
-    """The version that the sender asks for."""
-    ref = tree.tables[id(node)]
-    if not ref.travels:
-        return None
-    text = tree.source.tokens[ref.end].text
-    if text.isdigit():
-        return int(text)
-    try:
-        return datetime.fromisoformat(text[1:-1])
-    except ValueError:
-        return None
 
 
 class _Columns:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import pairwise
 
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.clauses import TableRef
-from mcp_server.guard.lexer import scan
+from mcp_server.guard.lexer import Kind, scan
+from mcp_server.guard.names import Names
 from mcp_server.guard.refusal import refused
 from mcp_server.guard.source import MAX_TOKENS, Source
 from mcp_server.models import TableInfo
 
 
-def splice(source: Source, refs: Iterable[tuple[TableRef, TableInfo]], catalog: Catalog) -> str:
+def splice(source: Source, names: Names, catalog: Catalog) -> str:
     """The text to run. Where the sender asks for no old version, the pinned one follows the table's name.
 
-    The result is read again, and must have the tokens that were meant and no others.
+    A time that the guard knows the version of is written as that. The result is read again, and must have the tokens that were meant and no others.
     """
-    replaced = {ref.first: (ref, _meant(ref, info, catalog)) for ref, info in refs}
-    last = {ref.last for ref, _ in replaced.values()}
+    replaced = {ref.first: _meant(source, ref, info, names, catalog) for ref, info in names.refs}
+    last = {ref.last for ref, _ in names.refs}
     pieces: list[str] = []
     words: list[str] = []
     index = 0
@@ -27,11 +27,11 @@ def splice(source: Source, refs: Iterable[tuple[TableRef, TableInfo]], catalog: 
         token = source.tokens[index]
         gap = " " if pieces and (not token.glued or (token.is_name and index - 1 in last)) else ""
         if index in replaced:
-            ref, meant = replaced[index]
+            end, meant = replaced[index]
             gap = gap if source.key(index - 1) in {"(", ","} or not pieces else " "
             pieces.append(gap + _written(meant))
             words += meant
-            index = ref.last + 1
+            index = end + 1
         else:
             pieces.append(gap + token.text)
             words.append(token.text)
@@ -42,11 +42,14 @@ def splice(source: Source, refs: Iterable[tuple[TableRef, TableInfo]], catalog: 
     return sql
 
 
-def _meant(ref: TableRef, info: TableInfo, catalog: Catalog) -> list[str]:
-    """The tokens that stand for a table: its name, and the pinned version where the sender asks for none."""
+def _meant(source: Source, ref: TableRef, info: TableInfo, names: Names, catalog: Catalog) -> tuple[int, list[str]]:
+    """The index of the last token that is replaced for a table, and the tokens that stand for it."""
     name = [word for part in catalog.spelled(info) for word in (".", part)][1:]
-    pin = catalog.pins.get(info.name)
-    return name if pin is None or ref.travels else [*name, "VERSION", "AS", "OF", str(pin)]
+    version = names.versions.get(ref.first, catalog.pins.get(info.name))
+    kept = ref.travels and (not isinstance(version, int) or source.tokens[ref.end].kind is Kind.NUMBER)
+    if kept or version is None:
+        return ref.last, name
+    return ref.end, [*name, "VERSION", "AS", "OF", str(version)]
 
 
 def _written(words: list[str]) -> str:

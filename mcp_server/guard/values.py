@@ -23,7 +23,9 @@ Value = bool | int | float | Decimal | str | date | datetime
 _PLAIN_STRING = re.compile(r"'[^'\\]*'|\"[^\"\\]*\"")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
-_INTEGER = re.compile(r"-?\d+", re.ASCII)
+_INTEGER = re.compile(r"-?\d{1,38}", re.ASCII)
+_MOST_DIGITS = 38
+"""Of a decimal, and so of any number that is exact."""
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "INT": 32, "BIGINT": 64}
 _NUMBERS = frozenset({"tinyint", "smallint", "int", "bigint", "float", "double"})
 
@@ -75,7 +77,7 @@ def _string(tree: Tree, node: exp.Literal) -> str | None:
 def _number(text: str) -> int | float | Decimal | None:
     try:
         if text.isdigit():
-            return int(text)
+            return int(text) if len(text) <= _MOST_DIGITS else None
         number = float(text) if "e" in text.lower() else Decimal(text)
     except (ValueError, InvalidOperation):
         return None
@@ -97,15 +99,16 @@ def _double(value: Value, _: exp.DataType) -> float | None:
 
 def _decimal(value: Value, to: exp.DataType) -> Decimal | None:
     """A cast to a decimal that has room for every digit."""
-    digits = [int(each.name) for each in to.expressions] or [10, 0]
-    if isinstance(value, bool | float | date):
+    digits = [int(each.name) for each in to.expressions] or [10]
+    precision, scale = (*digits, 0)[:2]
+    if isinstance(value, bool | float | date) or not scale <= precision <= _MOST_DIGITS:
         return None
     try:
         number = Decimal(value)
-        scaled = number.scaleb(digits[1] if len(digits) > 1 else 0)
+        scaled = number.scaleb(scale)
     except InvalidOperation:
         return None
-    fits = number.is_finite() and scaled == scaled.to_integral_value() and abs(scaled) < 10 ** digits[0]
+    fits = number.is_finite() and scaled == scaled.to_integral_value() and abs(scaled) < 10**precision
     return number if fits else None
 
 

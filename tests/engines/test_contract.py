@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -177,11 +177,15 @@ def test_a_version_that_does_not_exist_is_said(engine: LocalEngine, query: Query
 
 
 def test_the_version_of_a_moment_is_read_where_the_statement_asks_for_it(engine: LocalEngine, query: Query) -> None:
-    between = (datetime.now(UTC) - FIRST_VERSIONS_AGE / 2).strftime("%Y-%m-%d %H:%M:%S")
+    between = (datetime.now(UTC) - FIRST_VERSIONS_AGE / 2).replace(microsecond=250_000)
+    forms = [
+        *(f"{between:%Y-%m-%d %H:%M:%S}", f"{between:%Y-%m-%dT%H:%M:%S}", f"{between:%Y-%m-%d %H:%M:%S.%f}"),
+        *(f"{between:%Y-%m-%dT%H:%M:%S}Z", between.astimezone(timezone(timedelta(hours=-11))).isoformat()),
+    ]
 
-    found = rows(engine, query(f"SELECT * FROM films TIMESTAMP AS OF '{between}' ORDER BY id", "films"))
-
-    assert found == FILMS_AT_FIRST.to_pylist()
+    for form in forms:  # all that the guard lets pass
+        found = rows(engine, query(f"SELECT * FROM films TIMESTAMP AS OF '{form}' ORDER BY id", "films"))
+        assert found == FILMS_AT_FIRST.to_pylist()
     with pytest.raises(QueryFailed, match="1999-01-01"):
         rows(engine, query("SELECT * FROM films TIMESTAMP AS OF '1999-01-01'", "films"))
 

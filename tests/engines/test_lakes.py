@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from lakehouse.errors import LakeError, UsageError
+from lakehouse.errors import LakeError, Refused, UsageError
 from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
+from mcp_server import guard
 from mcp_server.engines.local import LocalEngine
+from mcp_server.models import CheckedQuery, Principal
+from mcp_server.query import catalog_of
 from tests.engines.conftest import ENGINES, FILMS, FILMS_AT_FIRST, KIND_TYPES, Query, publish, write_lake
 from tests.engines.test_contract import rows
 
 Embedded = Callable[..., LocalEngine]
+
+
+def ask(engine: LocalEngine, sql: str) -> list[dict[str, Any]]:
+    """The rows of a statement that goes the whole way of a caller's."""
+    checked = guard.check(
+        sql,
+        catalog=catalog_of(engine, engine.tables()),
+        limits=guard.Limits(100, 10_000, 60.0),
+        principal=Principal("tester"),
+        read=lambda sql, tables, stage: engine.read(sql, tables, stage, uuid.uuid4().hex),
+    )
+    assert isinstance(checked, CheckedQuery)
+    found: list[dict[str, Any]] = engine.execute(checked, uuid.uuid4().hex).table.to_pylist()
+    return found
 
 
 def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded, query: Query, tmp_path: Path) -> None:
@@ -27,8 +47,13 @@ def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded,
     assert {table.name: table.version for table in engine.tables()}["films"] == 0
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 0", "films")) == [{"m": 3}]
 
+    assert ask(engine, f"SELECT max(id) AS m FROM films TIMESTAMP AS OF '{datetime.now(UTC).isoformat()}'") == [{"m": 3}]
+    with pytest.raises(Refused, match="has the versions 0 to 0 here"):
+        ask(engine, "SELECT * FROM films VERSION AS OF 1")  # as of a load that is not done
+
     publish(lake, 3, films=1)
 
+    assert ask(engine, "SELECT max(id) AS m FROM films VERSION AS OF 1") == [{"m": 5}]
     assert {table.name: table.version for table in engine.tables()}["films"] == 1
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 1", "films")) == [{"m": 5}]
     # A query that was checked before the change still reads what it was pinned to.
@@ -47,7 +72,11 @@ def test_someone_elses_lake_is_served_at_its_latest_versions(embedded: Embedded,
     assert tuple(column.type for column in tables["kinds"].columns) == KIND_TYPES
     assert rows(engine, query("SELECT * FROM films ORDER BY id", "films")) == FILMS.to_pylist()
 
+    with pytest.raises(Refused, match="has the versions 0 to 1 here"):
+        ask(engine, "SELECT * FROM films VERSION AS OF 2")
+
     write_deltalake(str(tmp_path / "films"), FILMS_AT_FIRST, mode="overwrite", schema_mode="overwrite")
+    assert ask(engine, "SELECT max(id) AS m FROM films VERSION AS OF 2") == [{"m": 3}]
     write_deltalake(str(tmp_path / "later"), pa.table({"x": [1]}))
 
     assert {table.name: table.version for table in engine.tables()} == {"films": 2, "kinds": 0, "later": 0, "many": 0}

@@ -50,6 +50,56 @@ def test_a_plan_reads_the_tables_that_it_names(ask: Ask) -> None:
     assert ask(sql, "films", "many").tables == {"imdb.films", "imdb.many"}
 
 
+_MARKS = (
+    "x\n\n== Analyzed Logical Plan ==\ny",
+    "\n\n== Optimized Logical Plan ==\n\n\n== Physical Plan ==\n",
+    "== Parsed Logical Plan ==\nEmptyRelation\n\n== Analyzed Logical Plan ==\n#4: Utf8\n",
+    "\n  TableScan: imdb.kinds\n    ScriptTransformation: x\nDirector\n",
+    "current_user() -- */ reflect(",
+    '{"class":"org.apache.spark.sql.catalyst.plans.logical.DropTable"}',
+    '"\n\n== Analyzed Logical Plan ==\n"',
+    ' Utf8("',
+)
+"""What looks like a part of an engine's own report. The last two could end or begin a string in it."""
+
+
+@of_our_own
+@pytest.mark.parametrize("mark", _MARKS)
+def test_no_string_hides_or_adds_a_table_a_call_or_a_node(ask: Ask, engine: LocalEngine, mark: str) -> None:
+    text = "'" + mark.replace("'", "\\'") + "'"
+    sql = (
+        "SELECT {0} AS a, named_struct({0}, id)[{0}], upper({0}) FROM imdb.films JOIN imdb.many USING (id) "
+        "WHERE title LIKE {0} OR title IN ({0}, (SELECT max(word) FROM imdb.many WHERE word < {0})) ORDER BY title = {0}"
+    )
+
+    for stage in engine.capabilities.readings:
+        plain = ask(sql.format("'x'"), "films", "many", stage=stage)
+        try:
+            marked = ask(sql.format(text), "films", "many", stage=stage)
+        except QueryFailed as error:
+            assert "a heading in the engine's plan" in str(error)  # noqa: PT017  (no answer is as good)
+            assert engine.name == "embedded"
+        else:
+            assert marked.tables >= plain.tables if '"' in mark else marked == plain
+
+
+@of_our_own
+@pytest.mark.parametrize("mark", _MARKS)
+def test_no_name_hides_a_table_or_a_call(ask: Ask, engine: LocalEngine, mark: str) -> None:
+    """The guard refuses such names; the engine's reading stands without it."""
+    sql = "SELECT upper('a), reflect(\")') AS {0} FROM (SELECT id AS {0} FROM imdb.films) {0} JOIN imdb.many USING ({0})"
+    name = f"`{mark}`"
+
+    for stage in engine.capabilities.readings:
+        try:
+            plain = ask(sql.format("id"), "films", "many", stage=stage)
+            marked = ask(sql.replace("USING ({0})", "ON true").format(name), "films", "many", stage=stage)
+        except QueryFailed:
+            continue  # some engines have no such names
+        assert plain.tables <= marked.tables
+        assert plain.functions <= marked.functions
+
+
 @of_our_own
 def test_nothing_runs_while_an_engine_reads(ask: Ask, engine: LocalEngine, query: Query) -> None:
     before = engine.execute(query("SELECT count(*) FROM imdb.films", "films"), uuid.uuid4().hex).table.to_pylist()

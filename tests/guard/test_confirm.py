@@ -69,12 +69,42 @@ def test_whatever_the_engine_reads_otherwise_is_refused(
     assert len(str(refusal.value)) < 400
 
 
-def test_a_word_within_a_string_is_no_call_although_a_plan_shows_it_so() -> None:
+def test_no_word_within_a_string_or_a_name_excuses_a_call() -> None:
     reading = _resolved({"imdb.movies_delta"}, {"TableScan"}, frozenset({"current_user"}))
 
-    allowed = _check("SELECT * FROM movies_delta WHERE primaryTitle = 'the current_user()'", SAIL, reading)
+    for sql in (
+        "SELECT * FROM movies_delta WHERE primaryTitle = 'the current_user()'",
+        "SELECT primaryTitle AS `current_user(` FROM movies_delta",
+    ):
+        with pytest.raises(Refused) as refusal:
+            _check(sql, SAIL, reading)
+        assert refusal.value.code == "function_not_allowed"
 
-    assert isinstance(allowed, CheckedQuery)
+
+@pytest.mark.parametrize(
+    ("sql", "leaves"),
+    [
+        (QUERY, set()),
+        (QUERY, {"imdb.movies_delta"}),
+        ("WITH r AS (SELECT * FROM ratings_delta) SELECT (SELECT max(numVotes) FROM r), 'x' FROM movies_delta", set()),
+        ("SELECT 1 WHERE EXISTS (SELECT 1 FROM crew_delta)", set()),
+    ],
+)
+@pytest.mark.parametrize(("catalog", "kind"), [(SAIL, "TableScan"), (SPARK, "LogicalRelation")])
+def test_an_engine_that_does_not_see_a_table_of_the_statement_has_not_read_it(
+    sql: str, leaves: set[str], catalog: guard.Catalog, kind: str
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        _check(sql, catalog, _resolved(leaves, {kind}))
+
+    assert refusal.value.code == "engine_reads_otherwise"
+
+
+def test_a_table_that_only_an_unused_name_reads_may_be_missing() -> None:
+    sql = "WITH r AS (SELECT * FROM ratings_delta) SELECT * FROM movies_delta"
+
+    for leaves in ({"imdb.movies_delta"}, BOTH):
+        assert isinstance(_check(sql, SAIL, _resolved(leaves, {"TableScan"})), CheckedQuery)
 
 
 def test_names_of_windows_may_hold_calls_that_the_parser_does_not_show() -> None:

@@ -202,5 +202,5 @@ def test_the_version_that_the_sender_asks_for_is_part_of_the_scan(scans: Scans) 
     by_number = scans("SELECT 1 FROM movies_delta VERSION AS OF 2")
     by_time = scans("SELECT 1 FROM movies_delta TIMESTAMP AS OF '2026-01-01'")
 
-    assert [scan.version for scan in [*by_number, *by_time]] == [2, datetime(2026, 1, 1)]  # noqa: DTZ001
+    assert [scan.version for scan in [*by_number, *by_time]] == [2, datetime(2026, 1, 1, tzinfo=UTC)]
     assert [scan.version for scan in scans("SELECT 1 FROM movies_delta")] == [None]

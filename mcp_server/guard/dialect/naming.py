@@ -293,9 +293,11 @@ class _Namer:
             return f"INTERVAL {self.source.tokens[node.first + 1].text} DAY TO SECOND"
         unit = node.word.removesuffix("s")
         count = self.source.tokens[node.first + 1].text.strip("'")
-        if node.end - node.first != 3 or unit not in {"year", "month", "day", "hour", "minute"} or not count.isdigit():
+        if node.end - node.first != 3 or unit not in {"year", "month", "day", "hour", "minute"}:
             raise Unnamed
-        return f"INTERVAL '{int(count)}' {unit.upper()}"
+        if not (count.isascii() and count.isdigit()):
+            raise Unnamed
+        return f"INTERVAL '{count.lstrip('0') or '0'}' {unit.upper()}"
 
     def cast(self, node: Expr) -> str:
         kind = named(node.word)

@@ -152,6 +152,14 @@ _PIECES: Final[dict[str, Callable[[re.Match[str], bool], str]]] = {
 }
 
 
+def _group_number(digits: str, groups: int) -> str:
+    """The digits that Java takes for the number of a group: one, and more as long as there are so many groups."""
+    number, taken = int(digits[0]), 1
+    while taken < len(digits) and (number := 10 * number + int(digits[taken])) <= groups:
+        taken += 1
+    return digits[:taken]
+
+
 def _replacing(replacement: str, groups: int) -> str:
     """`$1x` is group 1 and an x in Java; in Rust it is a group called 1x, which is empty: Sail also takes `\\1`."""
 
@@ -162,10 +170,7 @@ def _replacing(replacement: str, groups: int) -> str:
             return "$$" if match[2] == "$" else match[2]
         if match[1] is None:
             return match[0]
-        digits = next(
-            (match[1][:length] for length in range(len(match[1]), 1, -1) if int(match[1][:length]) <= groups),
-            match[1][0],
-        )
+        digits = _group_number(match[1], groups)
         after = replacement[match.start() + 1 + len(digits) :][:1]
         return ("\\" if after.isalnum() or after == "_" else "$") + digits + match[1][len(digits) :]
 
