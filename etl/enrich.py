@@ -3,7 +3,8 @@
     keys → facts, some thousand at a time → AiService, a chunk at a time → the cache
 
 The cache is the checkpoint: the same command again pays only for what has no answer yet. Each chunk is reserved at its
-maximum and settled as its calls return, so that a killed run pays twice for the calls that were under way, no more.
+maximum; each call is settled and stored before another takes its place, so that a killed run pays twice for the calls
+that were under way, no more.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TypeVar
 
-from etl.executors import SPARK_CONFIG, in_threads, on_executors
+from etl.executors import SPARK_CONFIG, in_threads, on_executors, while_not
 from etl.facts import FactSource, table_locations
 from etl.progress import Reporter, Stage
 from lakehouse.ai.cache import CacheKey
@@ -178,10 +179,10 @@ def _dispatch(
     """What makes the calls: Spark's executors, or threads of this process where it has none."""
     if service.provider is None:
         raise AiUnavailable(str(service.unavailable))
+    seconds, at_once = settings.ai_call_seconds, settings.ai_concurrency
     if session.kind == "spark":
-        return on_executors(session.spark, service.provider, settings.ai_call_seconds, settings.ai_concurrency)
-    at_once = settings.ai_concurrency
-    return stack.enter_context(in_threads(service.provider, settings.ai_call_seconds, at_once, ended))
+        return while_not(ended, on_executors(session.spark, service.provider, seconds, at_once))
+    return while_not(ended, stack.enter_context(in_threads(service.provider, seconds, at_once)))
 
 
 class _Run:
