@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TypeVar
 
@@ -34,8 +33,10 @@ from lakehouse.errors import UsageError
 from lakehouse.session import EngineSession, open_session
 from lakehouse.settings import LoadEngine, Settings
 from lakehouse.storage import Lake
+from lakehouse.work_folders import work_folder
 
 _CALLER = "imdb-etl"
+_WORK_PREFIX = "imdb-etl-"
 
 _FACTS_AT_ONCE = 2_000
 """Keys whose facts one statement fetches: a look-up of many is a scan, which is worth it for many."""
@@ -142,9 +143,9 @@ def _opened(
     stack.callback(service.close)
     service.terms(order.function)
     tables = table_locations(lake.reachable(settings.links))
-    folder = stack.enter_context(TemporaryDirectory(prefix="imdb-etl-"))
+    folder, _ = stack.enter_context(work_folder(settings.state, _WORK_PREFIX))
     config = SPARK_CONFIG if engine == "spark" else {}
-    session = stack.enter_context(open_session(engine, config=config, work_dir=folder))
+    session = stack.enter_context(open_session(engine, config=config, work_dir=str(folder)))
     named = " ".join([order.select or "", *order.function.statements.values()]).lower()
     for name, (location, version) in tables.items():
         if name.lower() not in named:

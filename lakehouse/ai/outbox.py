@@ -119,9 +119,8 @@ class ReservedCalls:
     def put(self, results: Sequence[tuple[int, CallResult]]) -> None:
         with self._changed:
             self._arrived += results
-        with (
-            self._keeping
-        ):  # whoever comes first keeps what all have brought by then: a commit of the cache takes 20 ms
+        # Whoever comes first keeps what all have brought by then: a commit of the cache takes 20 ms.
+        with self._keeping:
             with self._changed:
                 arrived = [(number, result) for number, result in self._arrived if number in self._under_way]
                 self._arrived = []
