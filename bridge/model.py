@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import prompts
 from bridge.client import ToolInfo
+from lakehouse.ai.charges import Bounds, charge
 from lakehouse.ai.functions import price
 from lakehouse.ai.providers import FilteredError, OpenAiProvider, ProviderConfig, configured, open_provider, usage_of
 from lakehouse.ai.streaming import Hear
@@ -48,7 +49,8 @@ class ToolCall:
 class Reply:
     """What a model answered. `refusal` is its reason where it declined; `nanos` is what the call cost.
 
-    `cut` says that it had more to write. `usage` is at its maximum where the provider reported none.
+    `cut` says that it had more to write. `usage` is at its maximum where the provider reported none that can
+    be true.
     """
 
     text: str
@@ -114,9 +116,11 @@ class ChatModel:
             )
         except FilteredError as error:
             return Reply("", (), str(error), cut=False, usage=most, nanos=nanos)
-        return self._read(answer, most)
+        # Servers render tools in ways of their own, so only the messages' text tells the least that was read.
+        told = "".join(str(message.get("content") or "") for message in request.messages)
+        return self._read(answer, Bounds.of(told, most))
 
-    def _read(self, found: Mapping[str, Any], most: Usage) -> Reply:
+    def _read(self, found: Mapping[str, Any], bounds: Bounds) -> Reply:
         """Reads an answer. Raises CallFailedError for anything that is not one: it has been billed all the same."""
         try:
             choice = found["choices"][0]
@@ -130,10 +134,11 @@ class ChatModel:
         except (LookupError, TypeError, AttributeError) as error:
             text = f"{self._provider.name} answered with something that is no chat completion."
             raise CallFailedError(text, billed=True) from error
-        usage = usage_of(found.get("usage")) or most
+        written = str(text) + "".join(call.arguments for call in calls)
+        charged = charge(usage_of(found.get("usage")), written, bounds, self._price)
         if finish == "content_filter" and not refusal:
             refusal = "the provider's content filter ended the answer"
-        return Reply(str(text), calls, refusal, finish == "length", usage, self._price.of(usage))
+        return Reply(str(text), calls, refusal, finish == "length", charged.usage or bounds.most, charged.nanos)
 
     def close(self) -> None:
         """End all connections."""

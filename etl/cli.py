@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
-from etl.progress import Reporter, Stage
+from etl.progress import Reporter, Stage, Surviving
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.escaping import escape_lines
 from lakehouse.program import set_up_logging, tell
@@ -64,7 +64,7 @@ def _sample(options: argparse.Namespace) -> None:
 
         written = write_sample(options.out, titles=options.titles, seed=options.seed, progress=count)
         stage.advance(0, sum(written.values()))
-    print(f"{sum(written.values()):,} rows in {len(written)} files in {options.out}")
+    _say(f"{sum(written.values()):,} rows in {len(written)} files in {options.out}")
 
 
 def _download(options: argparse.Namespace) -> None:
@@ -83,7 +83,7 @@ def _download(options: argparse.Namespace) -> None:
             under_way[file].advance(done, 0)
 
         files = download(options.out, url=settings.download_url, progress=show)
-    print(f"{len(files)} files in {options.out}")
+    _say(f"{len(files)} files in {options.out}")
 
 
 def _load(options: argparse.Namespace) -> None:
@@ -118,11 +118,16 @@ def _enrich(options: argparse.Namespace) -> None:
             enrich(order, lake, settings.load_engine, settings, report)
             return
         found = estimate(order, lake, settings.load_engine, settings)
-    print(
+    _say(
         f"{found.items:,} asked for, {found.hits:,} of them in the cache. {found.calls:,} calls would cost at most "
         f"{dollars(found.nanos)} ({found.input_tokens:,} tokens in, at most {found.output_tokens:,} out). "
         "Nothing was called."
     )
+
+
+def _say(line: str) -> None:
+    """One line on stdout. What was done is done, whether or not anybody reads that it is."""
+    Reporter(sys.stdout).say(line)
 
 
 def print_summary(summary: Summary, lake: Lake) -> None:
@@ -142,7 +147,7 @@ def print_summary(summary: Summary, lake: Lake) -> None:
         numbers = (read, f"{row.written:,}", rejected, f"{row.files:,}", f"{row.bytes:,}", f"{row.seconds:.1f}")
         table.add_row(row.table, row.source or "pre-computed", *numbers)
     # A pipe has no width of its own; the table must not be folded for it.
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(file=cast("TextIO", Surviving(sys.stdout)), width=None if sys.stdout.isatty() else 140)
     console.print(table)
     for note in summary.notes:
         console.print(escape_lines(note), highlight=False, markup=False)

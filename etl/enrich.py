@@ -3,7 +3,8 @@
     keys → facts, some thousand at a time → AiService, a chunk at a time → the cache
 
 The cache is the checkpoint: the same command again pays only for what has no answer yet. Each chunk is reserved at its
-maximum and settled as its calls return, so that a killed run pays twice for the calls that were under way, no more.
+maximum; each call is settled and stored before another takes its place, so that a killed run pays twice for the calls
+that were under way, no more.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TypeVar
 
-from etl.executors import SPARK_CONFIG, in_threads, on_executors
+from etl.executors import SPARK_CONFIG, in_threads, on_executors, while_not
 from etl.facts import FactSource, table_locations
 from etl.progress import Reporter, Stage
 from lakehouse.ai.cache import CacheKey
@@ -33,8 +33,10 @@ from lakehouse.errors import UsageError
 from lakehouse.session import EngineSession, open_session
 from lakehouse.settings import LoadEngine, Settings
 from lakehouse.storage import Lake, LakeKind
+from lakehouse.work_folders import work_folder
 
 _CALLER = "imdb-etl"
+_WORK_PREFIX = "imdb-etl-"
 
 _FACTS_AT_ONCE = 2_000
 """Keys whose facts one statement fetches: a look-up of many is a scan, which is worth it for many."""
@@ -145,9 +147,9 @@ def _opened(
     stack.callback(service.close)
     service.terms(order.function)
     tables = table_locations(lake.reachable(settings.links))
-    folder = stack.enter_context(TemporaryDirectory(prefix="imdb-etl-"))
+    folder, _ = stack.enter_context(work_folder(settings.state, _WORK_PREFIX))
     config = SPARK_CONFIG if engine == "spark" else {}
-    session = stack.enter_context(open_session(engine, config=config, work_dir=folder))
+    session = stack.enter_context(open_session(engine, config=config, work_dir=str(folder)))
     named = " ".join([order.select or "", *order.function.statements.values()]).lower()
     for name, (location, version) in tables.items():
         if name.lower() not in named:
@@ -182,10 +184,10 @@ def _dispatch(
     """What makes the calls: Spark's executors, or threads of this process where it has none."""
     if service.provider is None:
         raise AiUnavailable(str(service.unavailable))
+    seconds, at_once = settings.ai_call_seconds, settings.ai_concurrency
     if session.kind == "spark":
-        return on_executors(session.spark, service.provider, settings.ai_call_seconds, settings.ai_concurrency)
-    at_once = settings.ai_concurrency
-    return stack.enter_context(in_threads(service.provider, settings.ai_call_seconds, at_once, ended))
+        return while_not(ended, on_executors(session.spark, service.provider, seconds, at_once))
+    return while_not(ended, stack.enter_context(in_threads(service.provider, seconds, at_once)))
 
 
 class _Run:

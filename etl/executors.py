@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.ai.calls import Caller, CallResult, Dispatch
+from lakehouse.ai.calls import Batch, Caller, CallResult, Dispatch, Outbox
 from lakehouse.ai.providers import ProviderConfig, open_provider
 from lakehouse.ai.types import Completion, ModelRequest, Usage
 from lakehouse.errors import EngineUnavailable
@@ -36,65 +36,59 @@ _RESULTS = (
 _LOST = "An executor was lost while it asked the model."
 
 
-_STORE_SECONDS = 0.2
-"""How long answers are gathered before they are stored together: each commit is a file, and one more in the log."""
+def while_not(ended: threading.Event, dispatch: Dispatch) -> Dispatch:
+    """Makes the same calls, and begins none once `ended` is set."""
+
+    def watched(outbox: Outbox, deadline: float) -> Iterator[None]:
+        for _ in dispatch(outbox, deadline):
+            if ended.is_set():
+                outbox.stop()
+            yield
+
+    return watched
 
 
 @contextmanager
-def in_threads(
-    provider: ProviderConfig, call_seconds: float, calls_at_once: int, ended: threading.Event
-) -> Iterator[Dispatch]:
-    """Makes calls in so many threads, and begins none once `ended` is set.
-
-    Results come in few parts: those that are there after a moment, together.
-    """
+def in_threads(provider: ProviderConfig, call_seconds: float, calls_at_once: int) -> Iterator[Dispatch]:
+    """Makes calls in so many threads of this process."""
     caller = Caller(open_provider(provider), call_seconds)
-    make = caller.in_threads(calls_at_once)
-
-    def dispatch(
-        requests: Sequence[ModelRequest], deadline: float, stop: threading.Event
-    ) -> Iterator[list[tuple[int, CallResult]]]:
-        left = len(requests)
-        for results in make(requests, deadline, stop):
-            if ended.is_set():
-                stop.set()
-            yield results
-            left -= len(results)
-            if left:
-                time.sleep(_STORE_SECONDS)
-
     try:
-        yield dispatch
+        yield caller.in_threads(calls_at_once)
     finally:
         caller.close()
 
 
 def on_executors(spark: SparkSession, provider: ProviderConfig, call_seconds: float, calls_at_once: int) -> Dispatch:
-    """Makes calls on all executors of a session, about so many at once in all.
+    """Makes calls on all executors of a session, in rounds of so many.
 
-    Results come when all calls of a dispatch are done. Where Spark fails, what has no result counts as billed.
+    Results come when all calls of a round are done, so that no more than a round is under way. Where Spark fails, what
+    has no result counts as billed.
     """
     parts = max(1, min(calls_at_once, spark.sparkContext.defaultParallelism))
     workers = -(-calls_at_once // parts)
 
-    def dispatch(
-        requests: Sequence[ModelRequest], deadline: float, _: threading.Event
-    ) -> Iterator[list[tuple[int, CallResult]]]:
-        seconds = deadline - time.monotonic()  # a clock of this process
-
+    def ask(requests: Sequence[ModelRequest], seconds: float) -> list[CallResult]:
         def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             return make_calls(batches, provider, call_seconds, workers, seconds)
 
-        try:
-            rows = spark.createDataFrame(_as_table(requests)).repartition(parts)
-            results = rows.mapInArrow(work, _RESULTS).toArrow().to_pylist()
-        except Exception as error:
-            yield [(number, CallResult(None, _LOST, billed=True)) for number in range(len(requests))]
-            raise EngineUnavailable(
-                f"Spark's executors failed ({str(error).strip().splitlines()[0]}). Calls under way are charged at "
-                "their maximum. Each executor needs this package with its extra `ai`; run the same command again."
-            ) from error
-        yield [(row["number"], _result(row)) for row in results]
+        rows = spark.createDataFrame(_as_table(requests)).repartition(parts)
+        results = rows.mapInArrow(work, _RESULTS).toArrow().to_pylist()
+        return [_result(row) for row in sorted(results, key=lambda row: row["number"])]
+
+    def dispatch(outbox: Outbox, deadline: float) -> Iterator[None]:
+        while (seconds := deadline - time.monotonic()) > 0 and (taken := outbox.take(calls_at_once)):
+            numbers = [number for number, _ in taken]
+            try:
+                results = ask([request for _, request in taken], seconds)
+            except Exception as error:
+                lost = CallResult(None, _LOST, billed=True)
+                outbox.put([(number, lost) for number in numbers])
+                raise EngineUnavailable(
+                    f"Spark's executors failed ({str(error).strip().splitlines()[0]}). Calls under way are charged at "
+                    "their maximum. Each executor needs this package with its extra `ai`; run the same command again."
+                ) from error
+            outbox.put(list(zip(numbers, results, strict=True)))
+            yield
 
     return dispatch
 
@@ -108,15 +102,13 @@ def make_calls(
     rows = [row for batch in batches for row in batch.to_pylist()]
     task = TaskContext.get()
     if task is not None and task.attemptNumber() > 0:
-        yield _as_batch(rows, [(place, CallResult(None, _LOST, billed=True)) for place in range(len(rows))])
+        yield _as_batch(rows, [CallResult(None, _LOST, billed=True)] * len(rows))
         return
-    requests = [ModelRequest(row["model"], row["system"], row["user"], row["max_output_tokens"]) for row in rows]
-    caller = Caller(open_provider(provider), call_seconds)
-    try:
-        for results in caller.in_threads(workers)(requests, time.monotonic() + seconds, threading.Event()):
-            yield _as_batch(rows, results)
-    finally:
-        caller.close()
+    batch = Batch([ModelRequest(row["model"], row["system"], row["user"], row["max_output_tokens"]) for row in rows])
+    with in_threads(provider, call_seconds, workers) as make:
+        for _ in make(batch, time.monotonic() + seconds):
+            pass
+    yield _as_batch(rows, batch.results())
 
 
 def _as_table(requests: Sequence[ModelRequest]) -> pa.Table:
@@ -133,8 +125,8 @@ def _as_table(requests: Sequence[ModelRequest]) -> pa.Table:
     )
 
 
-def _as_batch(rows: Sequence[dict[str, Any]], results: Iterable[tuple[int, CallResult]]) -> pa.RecordBatch:
-    """Results by their places in `rows`, with the numbers that the driver gave."""
+def _as_batch(rows: Sequence[dict[str, Any]], results: Sequence[CallResult]) -> pa.RecordBatch:
+    """A result for each row, with the number that the driver gave."""
     import pyarrow as pa
 
     schema = pa.schema(
@@ -148,7 +140,8 @@ def _as_batch(rows: Sequence[dict[str, Any]], results: Iterable[tuple[int, CallR
             ("billed", pa.bool_()),
         ]
     )
-    return pa.RecordBatch.from_pylist([_row(rows[place]["number"], result) for place, result in results], schema)
+    found = [_row(row["number"], result) for row, result in zip(rows, results, strict=True)]
+    return pa.RecordBatch.from_pylist(found, schema)
 
 
 def _row(number: int, result: CallResult) -> dict[str, Any]:

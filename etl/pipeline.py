@@ -1,13 +1,14 @@
 """The load, from files to a published lake: one program over the DataFrame API for every engine.
 
-    inspect a file → typed table → … → rejects → gold views → optimise → publish the manifest
+    inspect a file → typed table → … → rejects → gold views → optimise → publish the manifest → report
 
-Nothing that readers see changes before the last step. Each file is inspected in a thread while the
-engine writes the table before it.
+Nothing that readers see changes before the manifest is published, and nothing that only reports comes before it. Each
+file is inspected in a thread while the engine writes the table before it.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +20,8 @@ from pathlib import Path
 
 from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, GoldView
 from etl.progress import Reporter
-from etl.quality import duplicate_keys, orphans
-from etl.safeguards import check_loadable, clear_errors, exclusive, work_folder
+from etl.quality import counts
+from etl.safeguards import check_loadable, clear_errors, exclusive, was_interrupted, work_folder
 from etl.source import Inspection, check_header, find_source, inspect
 from etl.tables import TableDefinition, TableWriter, Written
 from etl.transform import read_lines, rejected, typed
@@ -38,6 +39,10 @@ from lakehouse.manifest import (
 from lakehouse.session import EngineSession, open_session
 from lakehouse.settings import LoadEngine, Settings
 from lakehouse.storage import Lake, is_plain
+
+log = logging.getLogger(__name__)
+
+_REASON_CHARS = 200
 
 _REJECT_COLUMNS = (
     Column(name="file", type="string", comment="The source file."),
@@ -156,12 +161,12 @@ class _Load:
         self._check_reject_share()
         for view in GOLD_VIEWS:
             self._build_view(view)
-        self._check_quality()
         self._optimize()
         self.summary.generation = last + 1
         check_held()
         publish_manifest(self.lake, self._manifest())
         self.lake.remove_file(LOADING_NAME)
+        self._report_quality()
         return self.summary
 
     def _inspections(self, files: list[tuple[Dataset, Path]]) -> Iterator[tuple[Dataset, Inspection]]:
@@ -283,11 +288,25 @@ class _Load:
             )
         )
 
-    def _check_quality(self) -> None:
+    def _report_quality(self) -> None:
+        """Count what a person should know. The lake is published by now: whatever fails here is a note."""
+        keys = {name: made.key for name, made in self.made.items() if made.kind == "table"}
+        notes = self.summary.notes
         with self.report.stage("count duplicate keys and orphans"):
-            keys = {name: made.key for name, made in self.made.items() if made.kind == "table"}
-            self.summary.notes += duplicate_keys(self.session.spark, keys)
-            self.summary.notes += orphans(self.session.spark, ORPHANS)
+            for count in counts(keys, ORPHANS):
+                try:
+                    finding = count.find(self.session.spark)
+                except (Exception, KeyboardInterrupt) as error:
+                    if was_interrupted(error):
+                        notes.append(
+                            f"Interrupted: {count.about} and what follows were not counted. The lake is loaded."
+                        )
+                        return
+                    log.debug("%s were not counted", count.about, exc_info=error)
+                    reason = str(error).strip().split("\n", 1)[0][:_REASON_CHARS] or type(error).__name__
+                    notes.append(f"Not counted, {count.about}: {reason}. The lake is loaded all the same.")
+                    continue
+                notes += [finding] if finding else []
 
     def _optimize(self) -> None:
         if not self.session.capabilities.optimize:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, cast
 
 from lakehouse.escaping import escape_controls
 
@@ -15,6 +18,52 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PLAIN_INTERVAL_SECONDS = 10.0
+
+
+class Surviving(io.TextIOBase):
+    """A stream that goes quiet once nobody reads it: a pipe that is closed, a terminal that is gone, a full disk."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+        self._encoding = stream.encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # what rich asks for
+        return self._encoding
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._stream is not None and not self._stream.closed and self._stream.isatty()
+
+    def fileno(self) -> int:
+        if self._stream is None:
+            raise io.UnsupportedOperation("fileno")
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        self._try(lambda stream: stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(lambda stream: stream.flush())
+
+    def _try(self, act: Callable[[TextIO], object]) -> None:
+        if self._stream is None:
+            return
+        try:
+            act(self._stream)
+        except (OSError, ValueError):  # ValueError: it was closed in this process
+            self._leave(self._stream)
+
+    def _leave(self, stream: TextIO) -> None:
+        """Python flushes its own streams at the end, and would fail once more: what is left goes nowhere."""
+        self._stream = None
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 class Stage:
@@ -54,7 +103,7 @@ class Reporter:
     """Where stages report to. Safe for several threads."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stderr
+        self.stream = Surviving(stream or sys.stderr)
         self.bar: Progress | None = None
         self._lock = threading.Lock()
 
@@ -67,7 +116,7 @@ class Reporter:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        console = Console(file=self.stream)
+        console = Console(file=cast("TextIO", self.stream))
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True) as bar:
             self.bar = bar
@@ -90,4 +139,6 @@ class Reporter:
             if self.bar is not None:
                 self.bar.console.print(line, highlight=False)
             else:
-                print(line, file=self.stream, flush=True)
+                # One write for each line, so that no reader sees half of one.
+                self.stream.write(f"{line}\n")
+                self.stream.flush()

@@ -31,7 +31,7 @@ def clear_errors(lake: Lake, settings: Settings) -> Iterator[None]:
     except LakehouseError:
         raise
     except Exception as error:
-        if _was_interrupted(error):
+        if was_interrupted(error):
             raise KeyboardInterrupt from error
         text = str(error)
         if getattr(error, "errno", None) in _FULL or any(words in text for words in _FULL_WORDS):
@@ -107,7 +107,7 @@ def work_folder(lake: Lake, settings: Settings, tables: Iterable[str]) -> Iterat
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _was_interrupted(error: BaseException) -> bool:
+def was_interrupted(error: BaseException) -> bool:
     """Whether an error is only what a driver made of an interruption."""
     cause: BaseException | None = error
     while cause is not None:

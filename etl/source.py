@@ -3,7 +3,8 @@
 Engines differ in what they do with a line of the wrong shape (Sail's CSV reader ends the load, Spark's
 fills up with nulls, both replace bytes that are not UTF-8), so none of them ever sees one. Here a line
 is split from its neighbours, counted, and where it is malformed, written aside with the reason. What is
-left is read by the engine from the file itself, or, where lines were taken out, from a clean copy.
+left is read by the engine from the file itself, or from a clean copy, where lines were taken out or readers
+of gzip may differ in what the file holds (`etl.packed`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self, cast
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from etl.datasets import Dataset
+from etl.packed import DamagedError, Unpacker
 from lakehouse.errors import SourceError
 from lakehouse.manifest import SourceFile
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK_BYTES = 4 << 20
+_HEADER_BLOCK_BYTES = 64 << 10
 _NEWLINE, _TAB = 10, 9
 
 OnProgress = Callable[[int, int], None]
@@ -70,8 +72,8 @@ def find_source(folder: Path, dataset: Dataset) -> Path | None:
 
 def check_header(path: Path, dataset: Dataset) -> None:
     """Raises SourceError where the file is empty, has a byte-order mark or CRLF, or another header."""
-    with _readable(path), _open(path) as stream:
-        line = stream.readline(64 << 10)
+    with _readable(path):
+        line = _Reader(path).first_line()
     name, expected = path.name, "\t".join(dataset.header)
     if not line:
         raise SourceError(f"{name} is empty. Fetch it again with `imdb-etl download`.")
@@ -97,13 +99,14 @@ def inspect(path: Path, dataset: Dataset, work_dir: Path, on_progress: OnProgres
     digest = hashlib.sha256()
     scanner = _Scanner(len(dataset.header))
     rejects = _RejectWriter(work_dir / f"{dataset.file}.rejects.parquet", path.name)
+    reader = _Reader(path)
     with _readable(path), rejects:
-        for block in _blocks(path, digest.update, on_progress, scanner):
+        for block in reader.blocks(digest.update, scanner, on_progress):
             rejects.write(scanner.malformed_lines(block))
     if scanner.lines == 0:
         raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
     readable = path
-    if rejects.count:
+    if rejects.count or not reader.is_plain:
         readable = work_dir / f"{dataset.file}.clean.tsv.gz"
         _write_clean(path, dataset, readable)
     return Inspection(
@@ -221,7 +224,7 @@ def _write_clean(path: Path, dataset: Dataset, target: Path) -> None:
     scanner = _Scanner(len(dataset.header))
     with _readable(path), gzip.open(target, "wb", compresslevel=1) as out:
         out.write("\t".join(dataset.header).encode() + b"\n")
-        for block in _blocks(path, lambda _: None, lambda *_: None, scanner):
+        for block in _Reader(path).blocks(lambda _: None, scanner):
             start = scanner.lines + 1
             bad = {number - start for number, _, _ in scanner.malformed_lines(block)}
             if bad:
@@ -231,28 +234,52 @@ def _write_clean(path: Path, dataset: Dataset, target: Path) -> None:
                 out.write(block)
 
 
-def _blocks(
-    path: Path, on_bytes: Callable[[bytes], None], on_progress: OnProgress, scanner: _Scanner
-) -> Iterator[bytes]:
-    """The file below its header in blocks of whole lines. A last line without an end gets one."""
-    with path.open("rb") as raw:
-        tap = _Tap(raw, on_bytes)
-        source = cast("IO[bytes]", tap)
-        stream = gzip.GzipFile(fileobj=source, mode="rb") if path.suffix == ".gz" else source
-        rest, header_seen = b"", False
-        while chunk := stream.read(BLOCK_BYTES):
-            block = rest + chunk
-            if not header_seen:
-                _, newline, block = block.partition(b"\n")
-                header_seen = bool(newline)
-            cut = block.rfind(b"\n") + 1
-            rest = block[cut:]
-            if cut:
-                yield block[:cut]
-                on_progress(tap.count, scanner.lines)
-        if rest:
-            yield rest + b"\n"
-        on_progress(tap.count, scanner.lines)
+class _Reader:
+    """The only reader of a source file. `is_plain`, once it was read, says whether an engine reads the same bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self.is_plain = True
+        self._path = path
+
+    def first_line(self) -> bytes:
+        """The first line with its end, or as much of it as a header may have."""
+        with self._path.open("rb") as raw:
+            start = b""
+            for block in self._unpacked(raw, _HEADER_BLOCK_BYTES):
+                start += block
+                if b"\n" in block or len(start) >= _HEADER_BLOCK_BYTES:
+                    break
+        line, newline, _ = start.partition(b"\n")
+        return line + newline
+
+    def blocks(
+        self, on_bytes: Callable[[bytes], None], scanner: _Scanner, on_progress: OnProgress = lambda *_: None
+    ) -> Iterator[bytes]:
+        """The file below its header in blocks of whole lines. A last line without an end gets one."""
+        with self._path.open("rb") as raw:
+            tap = _Tap(raw, on_bytes)
+            rest, header_seen = b"", False
+            for chunk in self._unpacked(tap, BLOCK_BYTES):
+                block = rest + chunk
+                if not header_seen:
+                    _, newline, block = block.partition(b"\n")
+                    header_seen = bool(newline)
+                cut = block.rfind(b"\n") + 1
+                rest = block[cut:]
+                if cut:
+                    yield block[:cut]
+                    on_progress(tap.count, scanner.lines)
+            if rest:
+                yield rest + b"\n"
+            on_progress(tap.count, scanner.lines)
+
+    def _unpacked(self, source: _Tap | IO[bytes], size: int) -> Iterator[bytes]:
+        if self._path.suffix != ".gz":
+            yield from iter(lambda: source.read(size), b"")
+            return
+        unpacker = Unpacker(source)
+        yield from unpacker.blocks(size)
+        self.is_plain = unpacker.is_plain
 
 
 class _Tap:
@@ -270,10 +297,6 @@ class _Tap:
         return data
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))
-
-
 class _readable:  # noqa: N801  (reads like a statement: `with _readable(path)`)
     """Turns the errors of a damaged or unreadable file into one sentence."""
 
@@ -285,10 +308,8 @@ class _readable:  # noqa: N801  (reads like a statement: `with _readable(path)`)
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         match error:
-            case EOFError():
-                reason = "is truncated: its end is missing"
-            case gzip.BadGzipFile() | zlib.error():
-                reason = "is not a valid gzip file, or is damaged"
+            case DamagedError():
+                reason = str(error)
             case OSError(errno=errno.ENOSPC | errno.EDQUOT):
                 return  # of what is written meanwhile, not of this file
             case OSError():

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from lakehouse.addresses import check_address
 from lakehouse.errors import UsageError
 
 PREFIX = "IMDB_"
@@ -30,6 +31,9 @@ LoadEngine = Literal["embedded", "spark"]
 
 Runtime = Literal["embedded", "spark", "connect", "databricks"]
 """Where statements really run: `spark` is a session of this machine, `connect` somebody's Spark Connect server."""
+
+
+_ADDRESSES = ("openai_base_url", "azure_openai_endpoint", "cosmos_endpoint", "download_url")
 
 
 def _service(name: str, description: str) -> Any:
@@ -259,6 +263,16 @@ class Settings(BaseSettings):
         description="Azure Cosmos DB database. Made where it is missing.",
     )
 
+    @field_validator(*_ADDRESSES)
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        return None if value is None else check_address(value)
+
+    @field_validator("ai_webhook")
+    @classmethod
+    def _secret_address(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(check_address(value.get_secret_value()))
+
     @field_validator("state_dir", "audit_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -393,9 +407,14 @@ def _explain(detail: Any) -> str:
         near = difflib.get_close_matches(field, list(Settings.model_fields), n=1)
         return f"{field} is not a setting." + (f" Did you mean {near[0]}?" if near else "")
     name = variable_name(field) if field in Settings.model_fields else field
-    secret = any(word in field.lower() for word in ("key", "token", "secret"))
-    shown = "" if secret else f" (given: {detail['input']!r})"
-    return f"{name}: {detail['msg']}{shown}."
+    shown = "" if _is_secret(field) else f" (given: {detail['input']!r})"
+    return f"{name}: {detail['msg'].removeprefix('Value error, ')}{shown}."
+
+
+def _is_secret(field: str) -> bool:
+    """Whether a value is shown to nobody. An address may hold a password, and an unknown name may be a misspelt key."""
+    info = Settings.model_fields.get(field)
+    return info is None or "SecretStr" in str(info.annotation) or field in _ADDRESSES
 
 
 if __name__ == "__main__":

@@ -141,9 +141,9 @@ class LakehouseServer(MCPServer[Any]):
     def close(self) -> None:
         """End the engines, where there are any yet. Statements that still run fail."""
         if self._toolbox is not None:
+            self._toolbox.app.ai.close()  # first: it gives back what was reserved for calls that will not be made
             self._toolbox.app.service.close()
             self._toolbox.app.background.close()
-            self._toolbox.app.ai.close()
 
     async def _watch(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Start the warm-up behind the first answer, and audit a tool call too malformed to become one."""

@@ -6,14 +6,13 @@ that never came about. Whoever calls has reserved one call at its maximum, and o
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol
 
+from lakehouse.ai.charges import Bounds, Charge, charge
 from lakehouse.ai.providers import ProviderDownError
 from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelProvider, ModelRequest, Price
 from lakehouse.backoff import pause
@@ -23,12 +22,10 @@ MOST_ATTEMPTS = 5
 BEAT_SECONDS = 0.5
 """How often whoever waits hears that calls are still under way, so that it can be told to stop."""
 
-_GRACE_SECONDS = 5.0
+GRACE_SECONDS = 5.0
 """How long after its deadline a call may come back before it is given up: looking up a host knows no time-out."""
 
-_TOO_LATE = "The query's time was over before this call was made."
-
-T = TypeVar("T")
+NOT_MADE = "This call was not made: the query was ended, or its time was over, before."
 
 
 @dataclass(frozen=True)
@@ -39,19 +36,84 @@ class CallResult:
     reason: str | None
     billed: bool
 
-    def nanos(self, price: Price, most: int) -> int:
-        """What is charged for it: the usage as reported, nothing for what was not billed, else `most`."""
+    def charge(self, bounds: Bounds, price: Price) -> Charge:
+        """What is charged for it: nothing for what was not billed, the maximum where nothing was answered."""
         if not self.billed:
-            return 0
-        usage = self.completion.usage if self.completion else None
-        return most if usage is None else price.of(usage)
+            return Charge(None, 0)
+        if self.completion is None:
+            return Charge(None, price.of(bounds.most))
+        return charge(self.completion.usage, self.completion.text or "", bounds, price)
 
 
-Dispatch = Callable[[Sequence[ModelRequest], float, threading.Event], Iterator[list[tuple[int, CallResult]]]]
-"""Makes calls until a deadline (`time.monotonic`) and gives the results as they come, with the number of the request.
+LOST = CallResult(None, "The model took too long to answer.", billed=True)
 
-Every request gets exactly one result. Once the event is set, no further call begins. An empty list is a sign of life.
+Numbered = tuple[int, ModelRequest]
+
+
+class Outbox(Protocol):
+    """Calls that are ready to be made, by number. Safe for several threads."""
+
+    @property
+    def waiting(self) -> int:
+        """How many calls nobody has taken."""
+
+    @property
+    def stopped(self) -> threading.Event:
+        """Set once no further call may begin."""
+
+    def take(self, most: int) -> Sequence[Numbered]:
+        """The next calls, which count as made from now on; none where no further one may begin."""
+
+    def put(self, results: Sequence[tuple[int, CallResult]]) -> None:
+        """Hand in what came of calls that were taken. Returns once it is settled and kept."""
+
+    def stop(self) -> None:
+        """Let no further call begin."""
+
+
+Dispatch = Callable[[Outbox, float], Iterator[None]]
+"""Makes the calls of an outbox until a deadline (`time.monotonic`). Each step is a sign of life.
+
+Whoever makes a call takes the next one only after its result was put: what a process that is killed has not kept are
+the calls under way, and no others.
 """
+
+
+class Batch:
+    """An outbox in memory, for whoever has neither ledger nor cache."""
+
+    def __init__(self, requests: Sequence[ModelRequest]) -> None:
+        self.stopped = threading.Event()
+        self._requests = requests
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._results: dict[int, CallResult] = {}
+
+    @property
+    def waiting(self) -> int:
+        return len(self._requests) - self._taken
+
+    def take(self, most: int) -> Sequence[Numbered]:
+        with self._lock:
+            first = self._taken
+            self._taken = first if self.stopped.is_set() else min(len(self._requests), first + most)
+            return list(enumerate(self._requests))[first : self._taken]
+
+    def put(self, results: Sequence[tuple[int, CallResult]]) -> None:
+        with self._lock:
+            self._results.update(results)
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    def results(self) -> list[CallResult]:
+        """One for each request, in their order."""
+        with self._lock:
+            unsent = CallResult(None, NOT_MADE, billed=False)
+            return [
+                self._results.get(number, LOST if number < self._taken else unsent)
+                for number in range(len(self._requests))
+            ]
 
 
 class Caller:
@@ -70,7 +132,7 @@ class Caller:
         for attempt in range(MOST_ATTEMPTS):
             left = deadline - time.monotonic()
             if stop.is_set() or left <= 0:
-                return CallResult(None, _TOO_LATE, billed=False)
+                return CallResult(None, NOT_MADE, billed=False)
             try:
                 with self._breaker.attempt(ProviderDownError):
                     completion = self._provider.complete(request, min(left, self._call_seconds))
@@ -88,68 +150,48 @@ class Caller:
 
     def in_threads(self, workers: int) -> Dispatch:
         """Makes calls in so many threads of this process."""
-
-        def dispatch(
-            requests: Sequence[ModelRequest], deadline: float, stop: threading.Event
-        ) -> Iterator[list[tuple[int, CallResult]]]:
-            return _in_threads(
-                lambda index: self.call(requests[index], deadline, stop), len(requests), workers, deadline
-            )
-
-        return dispatch
+        return lambda outbox, deadline: _Crew(self, outbox, deadline).work(workers)
 
     def close(self) -> None:
         """End the provider's connections."""
         self._provider.close()
 
 
-_Done = tuple[int, CallResult | BaseException]
+class _Crew:
+    """Threads that make the calls of an outbox.
 
+    Daemon threads, because no process should wait for a model at its end: what is under way then stays charged.
+    """
 
-def _in_threads(
-    call: Callable[[int], CallResult], count: int, workers: int, deadline: float
-) -> Iterator[list[tuple[int, CallResult]]]:
-    """Daemon threads, because no process should wait for a model at its end: what is under way then stays charged."""
-    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
-    done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
-    for index in range(count):
-        todo.put(index)
-    for _ in range(min(workers, count)):
-        threading.Thread(target=_work, args=(call, todo, done), name="model call", daemon=True).start()
-    waiting = set(range(count))
-    while waiting:
-        left = deadline + _GRACE_SECONDS - time.monotonic()
-        if left <= 0:
-            lost = CallResult(None, "The model took too long to answer.", billed=True)
-            unsent = dict.fromkeys(_taken(todo), CallResult(None, _TOO_LATE, billed=False))
-            yield [(index, unsent.get(index, lost)) for index in sorted(waiting)]
-            return
-        with suppress(queue.Empty):
-            first = done.get(timeout=min(left, BEAT_SECONDS))
-            results = [_checked(found) for found in [first, *_taken(done)]]
-            waiting -= {index for index, _ in results}
-            yield results
-            continue
-        yield []
+    def __init__(self, caller: Caller, outbox: Outbox, deadline: float) -> None:
+        self._caller, self._outbox, self._deadline = caller, outbox, deadline
+        self._progress = threading.Event()
+        self._failures: list[BaseException] = []
 
+    def work(self, workers: int) -> Iterator[None]:
+        threads = [
+            threading.Thread(target=self._call_all, name="model call", daemon=True)
+            for _ in range(min(workers, self._outbox.waiting))
+        ]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            left = self._deadline + GRACE_SECONDS - time.monotonic()
+            if left <= 0:
+                return
+            self._progress.wait(min(left, BEAT_SECONDS))
+            self._progress.clear()
+            yield
+        if self._failures:
+            raise self._failures[0]
 
-def _work(call: Callable[[int], CallResult], todo: queue.SimpleQueue[int], done: queue.SimpleQueue[_Done]) -> None:
-    for index in _taken(todo):
+    def _call_all(self) -> None:
         try:
-            done.put((index, call(index)))
+            while taken := () if time.monotonic() >= self._deadline else self._outbox.take(1):
+                for number, request in taken:
+                    result = self._caller.call(request, self._deadline, self._outbox.stopped)
+                    self._outbox.put([(number, result)])
+                self._progress.set()
         except BaseException as error:  # noqa: BLE001  (whoever waits raises it)
-            done.put((index, error))
-
-
-def _taken(things: queue.SimpleQueue[T]) -> Iterator[T]:
-    """One after the other, until there is none at the moment."""
-    with suppress(queue.Empty):
-        while True:
-            yield things.get_nowait()
-
-
-def _checked(found: _Done) -> tuple[int, CallResult]:
-    index, result = found
-    if isinstance(result, BaseException):
-        raise result
-    return index, result
+            self._failures.append(error)
+        self._progress.set()

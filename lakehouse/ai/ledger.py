@@ -11,7 +11,7 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,18 +184,23 @@ class Ledger:
 
         Raises AiUnavailable: then the call stays charged at its maximum.
         """
+        self.settle_all({number: nanos})
+
+    def settle_all(self, costs: Mapping[int, int]) -> None:
+        """The same for several calls by their numbers, all or none."""
         with self._file.transaction() as database:
-            spender = self._change(database, number, nanos)
+            changed = [self._change(database, number, nanos) for number, nanos in costs.items()]
             alerts = []
-            if spender is not None:
+            for spender in dict.fromkeys(spender for spender in changed if spender is not None):
                 for standing in self._standings(database, spender, self._now(database)):
                     alerts += _reached(database, standing)
         self._tell_all(alerts)
 
-    def release(self, number: int) -> None:
-        """Take back the charge for a call that was never sent. The query stays counted. Raises AiUnavailable."""
+    def release(self, *numbers: int) -> None:
+        """Take back the charges for calls that were never sent. Their query stays counted. Raises AiUnavailable."""
         with self._file.transaction() as database:
-            self._change(database, number, 0)
+            for number in numbers:
+                self._change(database, number, 0)
 
     def charged(self, spender: Spender) -> int:
         """What a query has spent or reserved so far, in nano-dollars. Raises AiUnavailable."""

@@ -54,6 +54,10 @@ class ContextExceededError(CallFailedError):
     """The prompt is longer than the model can read. Nothing was billed."""
 
 
+class RedirectedError(CallFailedError):
+    """The provider answered with another address. Nothing goes there: key and prompt were meant for this one."""
+
+
 class ProviderDownError(CallFailedError):
     """The provider cannot be reached or fails by itself: what a circuit breaker counts."""
 
@@ -203,6 +207,11 @@ class OpenAiProvider:
         if code == "context_length_exceeded":
             raise ContextExceededError(f"The prompt is longer than {self.name}'s model can read.") from error
         status = error.status_code
+        if 300 <= status < 400:
+            raise RedirectedError(
+                f"{self.name} answered {status}: it sends callers to another address, which is not followed. Whoever "
+                "runs this server can set the address that it should be."
+            ) from error
         log.warning("%s answered %d: %r", self.name, status, _without(self._config.key, error.message)[:500])
         text = f"{self.name} answered {status}{f' ({code})' if code else ''}."
         if status >= 500:
@@ -219,6 +228,8 @@ class OpenAiProvider:
         import httpx2
 
         cause = error.__cause__
+        if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
+            raise CallFailedError(f"{self.name} cannot be asked: its address or key is none.") from error
         if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
             raise ProviderDownError(
                 f"{self.name} cannot be reached ({type(cause).__name__}).", retryable=True
@@ -248,10 +259,15 @@ def _client(config: ProviderConfig) -> OpenAI:
 
     # The client wants a key, servers of one's own do not.
     key = _azure_token() if config.azure and config.key is None else config.key or "none"
+    asked: dict[str, Any] = {
+        "base_url": config.base_url,
+        "max_retries": 0,
+        "http_client": openai.DefaultHttpxClient(follow_redirects=False),
+    }
     if config.api_version is None:
-        return openai.OpenAI(api_key=key, base_url=config.base_url, max_retries=0)
+        return openai.OpenAI(api_key=key, **asked)
     proof: dict[str, Any] = {"azure_ad_token_provider" if callable(key) else "api_key": key}
-    return openai.AzureOpenAI(base_url=config.base_url, api_version=config.api_version, max_retries=0, **proof)
+    return openai.AzureOpenAI(api_version=config.api_version, **asked, **proof)
 
 
 def _azure_token() -> Callable[[], str]:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from lakehouse.ai.cache import Cache, Cached, CacheKey
-from lakehouse.ai.calls import BEAT_SECONDS, Caller, CallResult, Dispatch
+from lakehouse.ai.calls import BEAT_SECONDS, GRACE_SECONDS, Caller, Dispatch
 from lakehouse.ai.flights import Flights
 from lakehouse.ai.functions import MOST_FACTS_BYTES, AiFunction, price
-from lakehouse.ai.job import Job, Sent, Terms, outcome_of
+from lakehouse.ai.job import Job, Terms
 from lakehouse.ai.ledger import Ledger, Limits
+from lakehouse.ai.outbox import ReservedCalls
 from lakehouse.ai.providers import ProviderConfig, configured, open_provider
 from lakehouse.ai.tokens import input_tokens
 from lakehouse.ai.types import AiEstimate, AiUnavailable, Facts, Outcome, Spender, Usage
@@ -32,6 +34,9 @@ log = logging.getLogger(__name__)
 Report = Callable[[int, int, int], None]
 """Hears of progress, and twice a second that there is none: how many different items are done, of how many, and what
 they cost so far in nano-dollars. May raise, which ends the run."""
+
+_CLOSE_SECONDS = 1.0
+"""How long `close` waits for calls under way: those that pause before another attempt come back at once."""
 
 _NO_PROVIDER = (
     "No model provider is configured. Whoever runs the server can set OPENAI_API_KEY, or OPENAI_BASE_URL for a server "
@@ -61,6 +66,8 @@ class AiService:
         self._clock = clock
         self._opening = threading.Lock()
         self._caller: Caller | None = None
+        self._outboxes: WeakSet[ReservedCalls] = WeakSet()
+        self._ending = False
 
     @cached_property
     def provider(self) -> ProviderConfig | None:
@@ -102,7 +109,7 @@ class AiService:
     def estimate(self, function: AiFunction, items: Sequence[Facts]) -> AiEstimate:
         """What applying a function to these facts would take at most. Nothing is called. Raises AiUnavailable."""
         job = Job(function, self.terms(function), items)
-        job.take_cached(self.cache.look_up(job.open), self.ledger)
+        job.take_cached(self.cache.look_up(job.open))
         return job.estimate()
 
     def ceiling(self, function: AiFunction, items: int) -> AiEstimate:
@@ -136,24 +143,35 @@ class AiService:
         deadline = time.monotonic() + deadline_seconds
         report = report or _to_nobody
         job = Job(function, self.terms(function), items)
-        try:
-            with closing(self._turns(job, deadline, report)) as turns:
-                for mine, claims in turns:
-                    if not job.reserved:
+        with self._outbox() as outbox:
+            try:
+                with closing(self._turns(job, outbox, deadline, report)) as turns:
+                    for mine, claims in turns:
                         dispatch = dispatch or self._threads()
-                        job.reserve(self.ledger, spender)
-                    self._make(job, mine, claims, dispatch or self._threads(), deadline, report)
-        except AiUnavailable as error:
-            if not job.begun:
-                raise
-            log.warning("An AI query ends with the answers that it has. %s", error)
-        finally:
-            job.release_rest(self.ledger)
+                        if not outbox.reserved:
+                            outbox.reserve(spender, job.calls())
+                        self._make(job, outbox, mine, claims, dispatch, deadline, report)
+            except AiUnavailable as error:
+                if not outbox.begun:
+                    raise
+                log.warning("An AI query ends with the answers that it has. %s", error)
+        job.conclude()
         report(job.done, job.count, job.nanos)
         return job.in_order()
 
     def close(self) -> None:
-        """End the connections to the provider and let go of the ledger."""
+        """Begin no further call, give back what was reserved for those, and let go of provider and ledger.
+
+        Calls under way have a moment to come back; without one they stay charged at their maximum.
+        """
+        with self._opening:
+            self._ending = True
+            outboxes = list(self._outboxes)
+        for outbox in outboxes:
+            outbox.stop()
+        until = time.monotonic() + _CLOSE_SECONDS
+        for outbox in outboxes:
+            outbox.wait(until - time.monotonic())
         with self._opening:
             if self._caller is not None:
                 self._caller.close()
@@ -169,8 +187,25 @@ class AiService:
             raise AiUnavailable(_NO_PROVIDER)
         return caller.in_threads(self._settings.ai_concurrency)
 
+    @contextmanager
+    def _outbox(self) -> Iterator[ReservedCalls]:
+        """The outbox of a run, which `close` stops as well: whatever ends, what was not sent is given back."""
+        outbox = ReservedCalls(self.ledger, self._keep, self._clock)
+        with self._opening:
+            self._outboxes.add(outbox)
+            ending = self._ending
+        if ending:
+            outbox.stop()
+        try:
+            yield outbox
+        finally:
+            outbox.stop()
+
+    def _keep(self, answers: Mapping[CacheKey, Cached]) -> None:
+        self.cache.store(answers)  # opened when the first answer is there
+
     def _turns(
-        self, job: Job, deadline: float, report: Report
+        self, job: Job, outbox: ReservedCalls, deadline: float, report: Report
     ) -> Generator[tuple[list[CacheKey], ExitStack], None, None]:
         """What is ours to call, until nothing is open or the time is over: others' calls are waited for.
 
@@ -181,9 +216,13 @@ class AiService:
             with ExitStack() as claims:
                 claimed = {by_digest[digest] for digest in claims.enter_context(self._flights.claim(by_digest))}
                 # After the claim: what is not there now is being made by nobody else.
-                job.take_cached(self.cache.look_up(job.open), self.ledger)
+                cached = self.cache.look_up(job.open)
+                job.take_cached(cached)
+                outbox.give_back(cached)
                 if mine := [key for key in job.open if key in claimed]:
                     yield mine, claims
+            if outbox.reserved and outbox.stopped.is_set():
+                return
             if job.open:
                 report(job.done, job.count, job.nanos)
                 self._flights.wait([key.digest for key in job.open], min(left, BEAT_SECONDS))
@@ -191,6 +230,7 @@ class AiService:
     def _make(
         self,
         job: Job,
+        outbox: ReservedCalls,
         mine: list[CacheKey],
         claims: ExitStack,
         dispatch: Dispatch,
@@ -198,51 +238,19 @@ class AiService:
         report: Report,
     ) -> None:
         """Call the model for what is ours, and note every result as it comes."""
-        stop = threading.Event()
-        sent = job.send(mine)
-        batches = dispatch([call.request for call in sent], deadline, stop)
+        outbox.make_ready(mine)
         try:
-            for batch in batches:
-                self._note(job, sent, batch, stop)
+            for _ in dispatch(outbox, deadline):
+                job.outcomes |= outbox.collect()
                 report(job.done, job.count, job.nanos)
         except BaseException:
-            stop.set()
-            rest = (job, sent, batches, claims.pop_all(), stop)
-            threading.Thread(target=self._note_rest, args=rest, name="model calls, cancelled", daemon=True).start()
+            outbox.stop()
+            rest = (outbox, claims.pop_all(), deadline + GRACE_SECONDS)
+            threading.Thread(target=_hold, args=rest, name="model calls, cancelled", daemon=True).start()
             raise
-
-    def _note_rest(
-        self,
-        job: Job,
-        sent: list[Sent],
-        batches: Iterator[list[tuple[int, CallResult]]],
-        claims: ExitStack,
-        stop: threading.Event,
-    ) -> None:
-        with claims:
-            for batch in batches:
-                self._note(job, sent, batch, stop)
-
-    def _note(self, job: Job, sent: list[Sent], batch: list[tuple[int, CallResult]], stop: threading.Event) -> None:
-        """Settle what calls cost, keep what they answered."""
-        answers: dict[CacheKey, Cached] = {}
-        for index, result in batch:
-            call = sent[index]
-            nanos = result.nanos(job.terms.price, call.most)
-            try:
-                self.ledger.settle(call.number, nanos)
-            except AiUnavailable as error:  # the call stays charged at its maximum
-                log.warning("A model call could not be settled; no further one is made. %s", error)
-                nanos = call.most
-                stop.set()
-            outcome = outcome_of(result, nanos)
-            job.outcomes[call.key] = outcome
-            if outcome.text is not None:
-                answers[call.key] = Cached(outcome.text, outcome.usage, nanos, self._clock())
-        try:
-            self.cache.store(answers)
-        except AiUnavailable as error:
-            log.warning("Answers of a model could not be kept. %s", error)
+        outbox.give_up()
+        outbox.skip_queue()
+        job.outcomes |= outbox.collect()
 
 
 def open_service(settings: Settings, lake: Lake | None, *, limits: Limits | None = None) -> AiService:
@@ -257,6 +265,12 @@ def open_service(settings: Settings, lake: Lake | None, *, limits: Limits | None
         cache=lambda: Cache.beside(lake, settings),
         flights=Flights(settings.state),
     )
+
+
+def _hold(outbox: ReservedCalls, claims: ExitStack, until: float) -> None:
+    """Hold claims for calls that are under way: nobody else should pay for what they will answer."""
+    with claims:
+        outbox.wait(until - time.monotonic())
 
 
 def _to_nobody(_done: int, _of: int, _nanos: int) -> None:

@@ -12,6 +12,9 @@ What it raises ends the answer, and the connection with it.
 """
 
 
+_COUNTS = ("prompt_tokens", "completion_tokens")
+
+
 def whole(chunks: Iterable[Any], hear: Hear) -> dict[str, Any] | None:
     """The chat completion that `chunks` (of the `openai` client) make, None where they end before it does.
 
@@ -32,7 +35,7 @@ def whole(chunks: Iterable[Any], hear: Hear) -> dict[str, Any] | None:
     calls = [message["tool_calls"][index] for index in sorted(message["tool_calls"])]
     said = {"role": "assistant", "content": message["content"], "refusal": message["refusal"] or None}
     found: dict[str, Any] = {"choices": [{"message": said | {"tool_calls": calls}, "finish_reason": finish}]}
-    return found | {"usage": usage.model_dump() if usage is not None else None}
+    return found | {"usage": usage and {name: getattr(usage, name, None) for name in _COUNTS}}
 
 
 def _add(message: dict[str, Any], delta: Any) -> None:

@@ -123,13 +123,17 @@ class AiEstimate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one item: a text, or None and the `reason`. A cached one costs nothing."""
+    """What came of one item: a text, or None and the `reason`. A cached one costs nothing.
+
+    `doubt` says why it was charged at its maximum although the model answered.
+    """
 
     text: str | None
     reason: str | None
     cached: bool
     usage: Usage | None
     nanos: int
+    doubt: str | None = None
 
 
 class AiUnavailable(QueryError):  # noqa: N818  (a name of the domain)

@@ -156,7 +156,8 @@ def written(
         if name not in hidden
     ]
     rows = pa.Table.from_arrays([cells for cells, _, _ in kept], names=[name for _, name, _ in kept])
-    use = use_of([result.use for result in done], nulls)
+    outcomes = [outcome for result in done for outcome in result.outcomes.values()]
+    use = use_of([result.use for result in done], nulls, [each.doubt for each in outcomes if each.doubt is not None])
     types = tuple(kind for _, _, kind in kept)
     return replace(found, table=rows, types=types, warnings=(*found.warnings, *use.warnings)), use
 

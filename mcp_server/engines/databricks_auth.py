@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from lakehouse.addresses import check_address
 from lakehouse.errors import EngineUnavailable, UsageError
 from lakehouse.settings import Settings, variable_name
 
@@ -135,7 +136,10 @@ def workspace(host: str | None) -> str:
     """The URL of a workspace, however its name was given. Raises UsageError where it would be reached without TLS."""
     if not host:
         raise UsageError("The databricks engine needs DATABRICKS_HOST: the URL of the workspace.")
-    parts = urlsplit(host if "://" in host else f"https://{host}")
+    try:
+        parts = urlsplit(check_address(host if "://" in host else f"https://{host}"))
+    except ValueError as error:
+        raise UsageError(f"DATABRICKS_HOST: {error}.") from error
     if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "localhost"}:
         raise UsageError("DATABRICKS_HOST must begin with https://: a token is sent there.")
     return f"{parts.scheme}://{parts.netloc}"

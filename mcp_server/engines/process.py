@@ -7,24 +7,20 @@ be one thread, because Linux ties "die with your parent" to the thread that star
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import logging
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from lakehouse.work_folders import work_folder
 from mcp_server.engines.gateway import Gateway
 from mcp_server.engines.wire import Frame, Wire
 
@@ -171,7 +167,7 @@ class Process:
 
     def _live(self) -> None:
         try:
-            with _work_folder(self._launch.state) as (work, lock):
+            with work_folder(self._launch.state, _WORK_PREFIX) as (work, lock):
                 self._run(work, lock)
         except OSError as error:
             self.failure = self.failure or f"{error.strerror or error} ({error.filename or 'its process'})"
@@ -270,46 +266,3 @@ class Process:
                 text = line.decode("utf-8", "replace").rstrip()
                 self._tail.append(text)
                 log.debug("engine: %s", text)
-
-
-@contextlib.contextmanager
-def _work_folder(state: Path) -> Iterator[tuple[Path, int]]:
-    """A folder for the engine's temporary files, and the lock that says that it is in use.
-
-    The child holds the lock too. The system lets go of it when the last of both has ended, however they
-    ended, so that a folder whose lock is free belongs to nobody and is taken away.
-    """
-    # In the state folder of macOS ("Application Support") the embedded engine would not find its links.
-    parent = state if re.fullmatch(r"[\w/.-]+", str(state), re.ASCII) else Path(tempfile.gettempdir())
-    for left in parent.glob(f"{_WORK_PREFIX}*"):
-        with _locked(left) as lock:
-            if lock is not None:
-                shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=_WORK_PREFIX, dir=parent))
-    try:
-        with _locked(work) as lock:
-            if lock is None:
-                raise BlockingIOError(errno.EAGAIN, "in use by another process", str(work))
-            yield work, lock
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[int | None]:
-    """The descriptor that holds a folder's lock, None where somebody else holds it."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        yield None
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        yield None
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel
@@ -40,6 +41,13 @@ class AiNulls(BaseModel):
     rows: list[int]
 
 
+class AiDoubt(BaseModel):
+    """Why `calls` were charged at their maximum although the model answered."""
+
+    reason: str
+    calls: int
+
+
 class AiUse(BaseModel):
     """What the AI functions of a query did, and what they cost, in US dollars."""
 
@@ -49,6 +57,7 @@ class AiUse(BaseModel):
     estimate_usd: float
     cost_usd: float
     nulls: list[AiNulls]
+    doubts: list[AiDoubt]
 
     @property
     def text(self) -> str:
@@ -62,10 +71,11 @@ class AiUse(BaseModel):
 
     @property
     def warnings(self) -> list[str]:
-        """Which cells are null, and why."""
+        """Which cells are null, and which charges are not what the provider reported, and why."""
         shown = [f"{each.column} is null in {_rows(each.rows)}: {each.reason}" for each in self.nulls[:_SHOWN_REASONS]]
         more = len(self.nulls) - len(shown)
-        return [*shown, *([f"{_count(more, 'more reason')} for nulls in ai.nulls."] if more > 0 else [])]
+        doubts = [f"{_count(each.calls, 'call')}: {each.reason}" for each in self.doubts[:_SHOWN_REASONS]]
+        return [*shown, *([f"{_count(more, 'more reason')} for nulls in ai.nulls."] if more > 0 else []), *doubts]
 
 
 class AiPlan(BaseModel):
@@ -88,7 +98,7 @@ class AiPlan(BaseModel):
         return f"AI: at most {_count(self.calls, 'call')} of {', '.join(self.functions)}. {self.note}"
 
 
-def use_of(functions: Sequence[AiFunctionUse], nulls: Iterable[AiNulls]) -> AiUse:
+def use_of(functions: Sequence[AiFunctionUse], nulls: Iterable[AiNulls], doubts: Iterable[str]) -> AiUse:
     """All functions of a query together."""
     return AiUse(
         functions=list(functions),
@@ -97,6 +107,7 @@ def use_of(functions: Sequence[AiFunctionUse], nulls: Iterable[AiNulls]) -> AiUs
         estimate_usd=usd(sum(round(each.estimate_usd * NANOS_PER_DOLLAR) for each in functions)),
         cost_usd=usd(sum(round(each.cost_usd * NANOS_PER_DOLLAR) for each in functions)),
         nulls=list(nulls),
+        doubts=[AiDoubt(reason=reason, calls=calls) for reason, calls in Counter(doubts).most_common()],
     )
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from lakehouse.ai.calls import MOST_ATTEMPTS, Caller, CallResult
+from lakehouse.ai.calls import MOST_ATTEMPTS, Batch, Caller, CallResult
+from lakehouse.ai.charges import Bounds, Charge
 from lakehouse.ai.providers import ProviderConfig, open_provider
 from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Price, Usage
 from lakehouse.breaker import Breaker
 from tests import openai_server as replies
 from tests.openai_server import OpenAiServer, Reply
+from tests.server.processes import until
 
 PRICE = Price(400, 1_600)
+BOUNDS = Bounds.of("Say something.", Usage(60, 50))
+MOST = Charge(None, 60 * 400 + 50 * 1_600)
 
 
 def request(number: int = 0) -> ModelRequest:
@@ -36,11 +40,10 @@ def once(caller: Caller, seconds: float = 30) -> CallResult:
 
 def gathered(caller: Caller, count: int, *, workers: int = 4, seconds: float = 30) -> list[CallResult]:
     """The results of so many calls, in the order of the requests."""
-    dispatch = caller.in_threads(workers)
-    batches = dispatch([request(i) for i in range(count)], time.monotonic() + seconds, threading.Event())
-    found = dict(result for batch in batches for result in batch)
-    assert sorted(found) == list(range(count))
-    return [found[i] for i in range(count)]
+    batch = Batch([request(i) for i in range(count)])
+    for _ in caller.in_threads(workers)(batch, time.monotonic() + seconds):
+        pass
+    return batch.results()
 
 
 @pytest.mark.parametrize("reply", [replies.TOO_MANY, replies.BROKEN], ids=["429", "500"])
@@ -63,7 +66,7 @@ def test_what_may_be_billed_is_never_repeated(caller: Caller, server: OpenAiServ
     server.will(reply)
     result = once(caller)
     assert (result.completion, result.billed) == (None, True)
-    assert result.nanos(PRICE, most=999) == 999
+    assert result.charge(BOUNDS, PRICE) == MOST
     assert len(server.calls) == 1
 
 
@@ -90,10 +93,12 @@ def test_a_pause_beyond_the_deadline_is_not_waited_for(caller: Caller, server: O
 
 def test_a_call_is_charged_as_reported_else_at_its_maximum_and_not_where_it_was_never_made() -> None:
     said = Completion("stop", "x", Usage(10, 5))
-    assert CallResult(said, None, billed=True).nanos(PRICE, most=99_999) == 10 * 400 + 5 * 1_600
-    assert CallResult(Completion("stop", "x", None), None, billed=True).nanos(PRICE, most=99_999) == 99_999
-    assert CallResult(None, "cut", billed=True).nanos(PRICE, most=99_999) == 99_999
-    assert CallResult(None, "refused", billed=False).nanos(PRICE, most=99_999) == 0
+    assert CallResult(said, None, billed=True).charge(BOUNDS, PRICE) == Charge(said.usage, 10 * 400 + 5 * 1_600)
+    unsaid = CallResult(Completion("stop", "x", None), None, billed=True).charge(BOUNDS, PRICE)
+    assert (unsaid.usage, unsaid.nanos) == (None, MOST.nanos)
+    assert "reported no count of its tokens: charged at the maximum of 60 and 50 tokens" in str(unsaid.doubt)
+    assert CallResult(None, "cut", billed=True).charge(BOUNDS, PRICE) == MOST
+    assert CallResult(None, "refused", billed=False).charge(BOUNDS, PRICE) == Charge(None, 0)
 
 
 def test_many_calls_run_at_once_and_no_more_than_asked(caller: Caller, server: OpenAiServer) -> None:
@@ -117,11 +122,68 @@ def test_after_the_deadline_no_call_begins_and_none_of_those_is_charged(caller: 
 
 
 def test_once_stopped_no_call_begins(caller: Caller, server: OpenAiServer) -> None:
-    stop = threading.Event()
-    stop.set()
-    batches = caller.in_threads(2)([request(i) for i in range(5)], time.monotonic() + 5, stop)
-    assert [result.billed for batch in batches for _, result in batch] == [False] * 5
+    batch = Batch([request(i) for i in range(5)])
+    batch.stop()
+    assert list(caller.in_threads(2)(batch, time.monotonic() + 5)) == []
+    assert [result.billed for result in batch.results()] == [False] * 5
     assert server.calls == []
+
+
+@pytest.mark.parametrize(
+    ("reported", "answer"),
+    [
+        (Usage(0, 0), "x"), (Usage(0, 5), "x"), (Usage(9_000_000, 9_000_000), "x"), (Usage(61, 5), "x"),
+        (Usage(10, 51), "x"), (Usage(10, 0), "x"), (Usage(1, 5), "x"), (Usage(10, 1), "x" * 129), (Usage(0, 0), ""),
+    ],
+)  # fmt: skip
+def test_what_a_call_cannot_have_taken_is_charged_at_its_maximum_and_said(
+    reported: Usage, answer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = CallResult(Completion("stop", answer, reported), None, billed=True)
+    found = result.charge(Bounds.of("p" * 200, Usage(60, 50)), PRICE)
+    assert (found.usage, found.nanos) == (None, MOST.nanos)
+    assert f"reported {reported.input_tokens:,} tokens read and {reported.output_tokens:,} written" in str(found.doubt)
+    assert str(found.doubt) in caplog.text
+
+
+@pytest.mark.parametrize(("reported", "answer"), [(Usage(2, 1), "x"), (Usage(60, 50), "x" * 6_400), (Usage(9, 0), "")])
+def test_what_a_call_can_have_taken_is_charged_as_reported(reported: Usage, answer: str) -> None:
+    result = CallResult(Completion("stop", answer, reported), None, billed=True)
+    assert result.charge(Bounds.of("p" * 200, Usage(60, 50)), PRICE) == Charge(reported, PRICE.of(reported))
+
+
+def test_a_model_that_costs_nothing_may_report_what_it_likes() -> None:
+    result = CallResult(Completion("stop", "x", Usage(0, 0)), None, billed=True)
+    assert result.charge(BOUNDS, Price(0, 0)) == Charge(None, 0)
+
+
+class Slow:
+    """An outbox whose keeper takes its time."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.kept = threading.Semaphore(0)
+        self.stopped = batch.stopped
+        self.waiting = batch.waiting
+        self.take, self.stop = batch.take, batch.stop
+
+    def put(self, results: Sequence[tuple[int, CallResult]]) -> None:
+        self.kept.acquire()
+        self.batch.put(results)
+
+
+def test_no_call_takes_the_place_of_one_whose_result_is_not_kept(caller: Caller, server: OpenAiServer) -> None:
+    slow = Slow(Batch([request(i) for i in range(9)]))
+    making = threading.Thread(target=list, args=[caller.in_threads(3)(slow, time.monotonic() + 30)])
+    making.start()
+    for kept in range(6):
+        until(lambda kept=kept: len(server.calls) == 3 + kept and not server.at_once)  # type: ignore[misc]
+        slow.kept.release()
+    assert making.is_alive()
+    slow.kept.release(3)
+    making.join()
+    assert len(server.calls) == 9
+    assert [result.billed for result in slow.batch.results()] == [True] * 9
 
 
 def test_a_provider_that_fails_again_and_again_is_left_alone_for_a_while(server: OpenAiServer) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from lakehouse.ai.providers import OPENAI_URL, ProviderConfig, ProviderDownError, configured, open_provider
+from lakehouse.ai.providers import OPENAI_URL, ProviderConfig, ProviderDownError, configured, open_provider, usage_of
 from lakehouse.ai.tokens import input_tokens
 from lakehouse.ai.types import CallFailedError, Completion, ModelProvider, ModelRequest, Usage
+from lakehouse.errors import UsageError
 from lakehouse.settings import load_settings
 from tests import openai_server as replies
 from tests.openai_server import OpenAiServer, Reply
@@ -156,6 +157,68 @@ def test_a_failure_says_whether_it_may_be_repeated_and_whether_it_may_be_billed(
     found = failed.value
     assert (found.retryable, found.billed, isinstance(found, ProviderDownError)) == (retryable, billed, down)
     assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("azure", [False, True], ids=["openai", "azure"])
+def test_a_redirect_is_refused_and_neither_key_nor_prompt_goes_there(
+    provider: Open, server: OpenAiServer, status: int, azure: bool
+) -> None:
+    with replies.serving() as elsewhere:
+        server.usual = Reply(status, raw=b"{}", headers={"location": f"{elsewhere.url}/chat/completions"})
+        versioned = {"AZURE_OPENAI_ENDPOINT": server.root, "OPENAI_API_VERSION": "2024-10-21", "AZURE_OPENAI_KEY": "k"}
+        plain = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-secret"}
+        asked = provider(**(versioned if azure else plain))
+        with pytest.raises(CallFailedError, match=f"answered {status}: .* not followed") as failed:
+            asked.complete(REQUEST, 5)
+        with pytest.raises(CallFailedError, match="not followed"):
+            asked.stream({"model": "m", "messages": []}, 5, 5, lambda _: None)  # type: ignore[attr-defined]
+        assert (failed.value.billed, failed.value.retryable) == (False, False)
+        assert elsewhere.calls == []
+
+
+BAD_ADDRESSES = [
+    "ftp://example.org/v1", "file:///etc/passwd", "example.org/v1", "https://", "http://:80", "http://host:port",
+    "http://[::1", "https://exa mple.org", "https://example.org\n", "gopher://example.org", "//example.org",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT", "IMDB_AI_WEBHOOK", "IMDB_DOWNLOAD_URL",
+                                  "COSMOS_ENDPOINT"])  # fmt: skip
+def test_an_address_that_is_none_is_refused_where_it_comes_in_and_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for address in BAD_ADDRESSES:
+        monkeypatch.setenv(name, address)
+        with pytest.raises(UsageError, match=f"{name}: it has to be an address") as refused:
+            load_settings()
+        assert address.strip() not in str(refused.value)
+    for address in (
+        "https://example.org",
+        "http://localhost:11434/v1",
+        "http://user:pass@10.0.0.1:8000/v1/",
+        "http://[::1]:80",
+    ):
+        monkeypatch.setenv(name, address)
+        load_settings()
+
+
+@pytest.mark.parametrize("usage", [
+    {"prompt_tokens": 1.5, "completion_tokens": 2}, {"prompt_tokens": None, "completion_tokens": 2}, {},
+    {"prompt_tokens": -1, "completion_tokens": 2}, {"prompt_tokens": 10**30, "completion_tokens": 2},
+    {"prompt_tokens": True, "completion_tokens": False}, {"prompt_tokens": "7", "completion_tokens": "7"},
+    {"completion_tokens": 2},
+    {"prompt_tokens": [7], "completion_tokens": {"a": 1}},
+])  # fmt: skip
+def test_a_usage_that_counts_nothing_is_none_however_the_answer_comes(
+    provider: Open, server: OpenAiServer, usage: dict[str, Any]
+) -> None:
+    server.usual = Reply(text="Something.", usage=usage)
+    asked = provider()
+    assert asked.complete(REQUEST, 5).usage is None
+    messages = [{"role": "user", "content": "Say something."}]
+    found = asked.stream({"model": "m", "messages": messages}, 5, 5, lambda _: None)  # type: ignore[attr-defined]
+    assert usage_of(found["usage"]) is None
 
 
 def test_a_connection_that_never_came_about_costs_nothing(provider: Open) -> None:

@@ -151,6 +151,51 @@ def test_an_answer_without_usage_is_charged_at_its_maximum_and_kept(make: Make, 
     assert spent(service) == most
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 0},
+        {"prompt_tokens": 9_000_000, "completion_tokens": 9_000_000},
+        {"prompt_tokens": 100, "completion_tokens": 10_000},
+        {"prompt_tokens": 1, "completion_tokens": 1},
+        {"prompt_tokens": 100.5, "completion_tokens": 20},
+        {"prompt_tokens": "100", "completion_tokens": "20"},
+    ],
+)
+def test_no_report_of_a_provider_spends_more_or_less_than_a_call_can(
+    make: Make, server: OpenAiServer, usage: dict[str, Any]
+) -> None:
+    server.usual = Reply(usage=usage)
+    service = make()
+    most = service.estimate(SUMMARY, films(1)).nanos
+    service = make(ai_query_budget=most * 3.5 / 1e9)
+    found = run(service, films(3))
+    assert [(outcome.text is not None, outcome.nanos, outcome.usage) for outcome in found] == [(True, most, None)] * 3
+    assert all("charged at the maximum" in str(outcome.doubt) for outcome in found)
+    assert spent(service) == 3 * most
+    with pytest.raises(BudgetExceeded):
+        run(service, [film(9)])
+
+
+def test_closing_gives_back_what_was_not_sent_and_what_paused_and_charges_what_was(
+    make: Make, server: OpenAiServer
+) -> None:
+    service = make(ai_concurrency=3)
+    run(service, [film(99)], "q0")
+    most = service.estimate(SUMMARY, films(1)).nanos
+    busy = Reply(429, error={"message": "later"}, headers={"retry-after": "20"})
+    server.choose = lambda call: busy if call.facts["tconst"] == "tt0000002" else replies.HANGING
+    running = threading.Thread(target=run, args=(service, films(9)))
+    running.start()
+    until(lambda: len(server.calls) == 4 and server.at_once == 2)
+    service.close()
+    assert spent(make()) == COST + 2 * most
+    with pytest.raises(AiUnavailable, match="the program is ending"):
+        run(service, films(5), "q2")
+    running.join()
+    assert len(server.calls) == 4
+
+
 def test_what_a_model_writes_is_data(make: Make, server: OpenAiServer) -> None:
     server.will(
         Reply(text="\x1b[31mRed\u202e\U000e0041\u200b\r\n line\tone\n\n"), Reply(text="x" * 9_000), replies.LONG

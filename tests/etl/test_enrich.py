@@ -180,6 +180,8 @@ def test_a_killed_run_pays_twice_for_the_calls_under_way_and_no_more_and_the_led
     spent, reserved = charged(tmp_path)
     assert spent == 150 * CALL_NANOS
     assert reserved >= 8 * CALL_NANOS
+    left = list((tmp_path / "state").glob("imdb-etl-*"))
+    assert len(left) == 1
 
     server.choose = None
     done = run_etl("enrich", "ai_movie_summary", "--lake", lake, "--dollars", 1, **environment)
@@ -188,6 +190,23 @@ def test_a_killed_run_pays_twice_for_the_calls_under_way_and_no_more_and_the_led
     asked = Counter(titles(server.calls))
     assert (len(asked), set(asked.values()), sum(asked.values())) == (270, {1, 2}, 278)
     assert charged(tmp_path) == (270 * CALL_NANOS, reserved)
+    assert list(tmp_path.glob("**/imdb-etl-*")) == []
+
+
+def test_a_run_that_is_killed_at_any_moment_repeats_no_more_than_the_calls_under_way(
+    lake: Path, server: OpenAiServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    server.usual = replace(OK, seconds=0.02)
+    for stored in (20, 60, 100):  # the calls are quick, so that many come back while others are stored
+        run = started(lake, environment)
+        until(lambda stored=stored: len(kept(lake)) >= stored, 240)  # type: ignore[misc]
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+    done = run_etl("enrich", "ai_movie_summary", "--lake", lake, "--dollars", 1, **environment)
+
+    assert done.returncode == 0, done.stderr
+    assert len(kept(lake)) == 270
+    assert len(server.calls) - 270 <= 3 * 8
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +12,28 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from tests.etl.conftest import AWKWARD, HEADERS, MakeSource, manifest_of, rejects_of, rows_of, run_etl
+
+
+def _in_members(data: bytes) -> bytes:
+    """Members that end in the middle of lines, an empty one among them."""
+    parts = [data[:7], data[7:40], b"", data[40:]]
+    return b"".join(gzip.compress(part) for part in parts)
+
+
+def _with_odd_header(data: bytes) -> bytes:
+    """All that a header may have (RFC 1952): an extra field, a name, a comment and a sum of its own."""
+    plain = gzip.compress(data)
+    header = plain[:3] + b"\x1e" + plain[4:10] + b"\x04\x00abcd" + b"name\x00" + b"comment\x00"
+    return header + (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little") + plain[10:]
+
+
+# Files without a malformed line, packed as gzip's tools read them and engines may not.
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "name.basics": lambda data: gzip.compress(data) + b"\0" * 100_000,
+    "title.crew": _in_members,
+    "title.akas": lambda data: _in_members(data) + b"\0",
+    "title.episode": _with_odd_header,
+}
 
 
 @pytest.fixture(scope="session", params=["embedded", "spark"])
@@ -23,7 +47,7 @@ def awkward_lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     for file, rows in AWKWARD.items():
         lines = [HEADERS[file], *rows, *(line for line, _ in MALFORMED.get(file, []))]
         data = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines) + b"\n"
-        (source / f"{file}.tsv.gz").write_bytes(gzip.compress(data))
+        (source / f"{file}.tsv.gz").write_bytes(PACKED.get(file, gzip.compress)(data))
     done = run_etl("load", "--source", source, "--lake", lake, "--engine", request.param, IMDB_MAX_REJECT_PERCENT="90")
     assert done.returncode == 0, done.stderr
     return lake
@@ -150,6 +174,15 @@ def test_comments_travel_with_the_tables(awkward_lake: Path) -> None:
     assert all(comments.values())
     entry = manifest_of(awkward_lake)["tables"]["movies_delta"]
     assert {column["name"]: column["comment"] for column in entry["columns"]} == comments
+
+
+def test_what_the_tools_of_gzip_read_is_loaded_whole(awkward_lake: Path) -> None:
+    tables = manifest_of(awkward_lake)["tables"].values()
+    rows = {table["source"]["name"]: table["rows"] for table in tables if table["source"]}
+    assert {file: rows[f"{file}.tsv.gz"] for file in PACKED} == {file: len(AWKWARD[file]) for file in PACKED}
+    assert not {f"{file}.tsv.gz" for file in PACKED if file not in MALFORMED} & {
+        row["file"] for row in rejects_of(awkward_lake)
+    }
 
 
 def test_both_engines_make_equal_tables(embedded_sample_lake: Path, spark_sample_lake: Path) -> None:

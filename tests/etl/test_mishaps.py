@@ -39,6 +39,58 @@ def test_a_truncated_file_is_one_sentence(make_source: MakeSource, tmp_path: Pat
     _assert_refused(source, tmp_path / "lake", "title.basics.tsv.gz is truncated")
 
 
+def test_bytes_behind_the_end_of_a_file_are_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
+    source = make_source()
+    with (source / "title.basics.tsv.gz").open("ab") as packed:
+        packed.write(b"\0\0more")
+    _assert_refused(source, tmp_path / "lake", "title.basics.tsv.gz has bytes behind its end")
+
+
+def test_counts_that_fail_are_said_and_the_lake_is_loaded(make_source: MakeSource, tmp_path: Path) -> None:
+    code = """
+import sys
+import etl.pipeline as pipeline
+from etl.cli import main
+from etl.datasets import Orphans
+pipeline.ORPHANS = (Orphans("ratings_delta", "tconst", "nowhere"), *pipeline.ORPHANS)
+sys.exit(main(sys.argv[1:]))
+"""
+    lake = tmp_path / "lake"
+    command = [sys.executable, "-W", "ignore", "-c", code, "load", "--source", str(make_source()), "--lake", str(lake)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Not counted, rows of ratings_delta without their nowhere: " in done.stdout
+    assert "principals_delta: 2 rows have a tconst that movies_delta lacks." in done.stdout
+    assert manifest_of(lake)["generation"] == 1
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_a_reader_that_goes_away_does_not_end_a_load(closed: str, make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "etl.cli",
+        "load",
+        "--source",
+        str(make_source()),
+        "--lake",
+        str(lake),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        if closed != "stderr":
+            process.stdout.close()
+        if closed != "stdout":
+            process.stderr.close()
+        said = b"" if closed != "stdout" else process.stderr.read()
+        assert (process.wait(timeout=120), b"unforeseen" in said) == (0, False), said
+    assert manifest_of(lake)["generation"] == 1
+
+
 def test_a_damaged_file_is_one_sentence(make_source: MakeSource, tmp_path: Path) -> None:
     source = make_source()
     (source / "title.basics.tsv.gz").write_bytes(b"not gzip at all")

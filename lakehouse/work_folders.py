@@ -1,0 +1,56 @@
+"""Folders for what a process needs only while it lives, which the next one takes away where it could not."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def work_folder(state: Path, prefix: str) -> Iterator[tuple[Path, int]]:
+    """A folder for an engine's temporary files, and the descriptor of the lock that says that it is in use.
+
+    A child that inherits the descriptor holds the lock too. The system lets go of it when the last of them has ended,
+    however they ended: a folder of this prefix whose lock is free belongs to nobody and is taken away.
+    """
+    # In the state folder of macOS ("Application Support") the embedded engine would not find its links.
+    parent = state if re.fullmatch(r"[\w/.-]+", str(state), re.ASCII) else Path(tempfile.gettempdir())
+    for left in parent.glob(f"{prefix}*"):
+        with _locked(left) as lock:
+            if lock is not None:
+                shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        with _locked(work) as lock:
+            if lock is None:
+                raise BlockingIOError(errno.EAGAIN, "in use by another process", str(work))
+            yield work, lock
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[int | None]:
+    """The descriptor that holds a folder's lock, None where somebody else holds it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield None
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
