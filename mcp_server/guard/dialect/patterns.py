@@ -16,8 +16,12 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
-from mcp_server.guard.dialect.literals import literal, said
+from mcp_server.guard.dialect.literals import said
 from mcp_server.guard.dialect.sail import sail
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    quote_text,
+)
 from mcp_server.guard.dialect.writing import Writing, written
 
 _INSIDE: Final = {
@@ -73,7 +77,7 @@ def rewrite_patterns(case: Case, catalog: Catalog) -> Sequence[Edit]:
     return written(case, catalog, _written)
 
 
-def _written(node: Expr, write: Writing) -> str | None:
+def _written(node: Expr, write: Writing) -> Sql | None:
     place = sail().patterns.get(node.word.removeprefix("not "), -1)
     if node.kind not in {"call", "like"} or not 0 < place < len(node.parts):
         return None
@@ -90,7 +94,7 @@ def _written(node: Expr, write: Writing) -> str | None:
     changed = {part: text for part, text in changed.items() if text != _said(part, write)}
     if not changed:
         return None
-    return write.kept(node, lambda part: literal(changed[part]) if part in changed else None)
+    return write.kept(node, lambda part: quote_text(changed[part]) if part in changed else None)
 
 
 def _said(node: Expr, write: Writing) -> str | None:

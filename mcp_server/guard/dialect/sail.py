@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ class Form(NamedTuple):
 
     text: str
     casts: Mapping[int, str]
+
+    @property
+    def fresh(self) -> frozenset[str]:
+        """The names that it makes, such as those of parameters; in its text they are holes that end with `_`."""
+        holes = (name for _, name, _, _ in string.Formatter().parse(self.text) if name)
+        return frozenset(name for name in holes if name.endswith("_"))
 
     @property
     def keeps_call(self) -> bool:
