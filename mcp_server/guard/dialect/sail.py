@@ -55,6 +55,7 @@ class Sail:
     counts: frozenset[str]
     caveats: Mapping[str, frozenset[str]]
     texts: frozenset[str]
+    written: frozenset[str]
 
 
 @functools.cache
@@ -78,6 +79,7 @@ def sail() -> Sail:
         counts=frozenset(data["counts"].split()),
         caveats={each["says"]: frozenset(each["names"].split()) for each in data["caveats"].values()},
         texts=frozenset(data["texts"].split()),
+        written=frozenset(data["written"].split()),
     )
 
 

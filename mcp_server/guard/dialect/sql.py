@@ -19,7 +19,7 @@ from mcp_server.guard.words import KEYWORDS, NO_ALIAS
 _SEAL: Final = object()
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TYPE: Final = re.compile(r"[A-Za-z0-9_<>(),: ]+")
-_ESCAPED: Final = re.compile(r"[\\'\x00-\x1f\x7f-\x9f]")
+_ESCAPED: Final = re.compile(r"[\\'\x00-\x1f\x7f-\x9f]|\$(?=\{)")
 _WRITTEN: Final = {"\\": "\\\\", "'": "\\'", "\0": "\\0", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _VALUES: Final = frozenset(
     {
