@@ -249,7 +249,7 @@ def test_only_columns_of_the_outermost_query_get_names() -> None:
     [
         "SELECT round(avg(rating), 2), 100.0 * count(*) / sum(count(*)) OVER () FROM movies GROUP BY startYear",
         "SELECT initcap(tconst), datediff('2020-01-02', '2020-01-01'), bround(rating, 1) FROM movies",
-        "SELECT regexp_like(tconst, '\\\\w'), avg(startYear / 60.0) FROM movies GROUP BY tconst",
+        "SELECT regexp_like(tconst, '\\\\w') AS x, avg(startYear / 60.0) FROM movies GROUP BY tconst",
     ],
 )
 def test_other_words_are_not_rewritten_again(sql: str) -> None:

@@ -125,10 +125,10 @@ def translate(case: Case, catalog: Catalog) -> tuple[Case, tuple[str, ...]]:
             after = _again(name, case, catalog, edits)
             check_step(name, case, after, ADDED if rewrite is rewrite_pushed else ())
             case = after
-            if rewrite in ONCE:
-                break
             if name not in done:
                 done.append(name)
+            if rewrite in ONCE:
+                break
     return case, tuple(done)
 
 

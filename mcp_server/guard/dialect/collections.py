@@ -31,11 +31,12 @@ _NO_NULLS = frozenset(
 
 
 def indexed(node: Expr, write: Writing) -> Sql | None:
-    """`a[i]`, where Sail takes no index but a number: element_at counts from one."""
+    """`a[i]`, where Sail takes no index but a number: element_at counts from one, and from the end below zero."""
     base, index = node.parts
     if index.kind in {"number", "string"} or not str(write.types.of(base)).startswith("array<"):
         return None
-    return compose("element_at({}, {} + 1)", write.text(base), write.text(index))
+    place = write.text(index)
+    return compose("element_at({}, if({} < 0, 0, {} + 1))", write.text(base), place, place)
 
 
 def contains(node: Expr, write: Writing) -> Sql | None:
@@ -88,12 +89,26 @@ def extreme(node: Expr, write: Writing) -> Sql | None:
 
 
 def cut(node: Expr, write: Writing) -> Sql | None:
-    """slice from a place before the array's first, of which Spark gives nothing."""
-    if len(node.parts) != 3 or node.parts[1].word == "if" or (node.parts[1].kind, node.parts[1].word) == ("number", ""):
+    """slice from a place that is counted from the end, of which Sail loses some that reach it."""
+    if len(node.parts) != 3:
         return None
-    array, start = map(write.text, node.parts[:2])
-    place = compose("if(- {} > size({}), size({}) + 1, {})", start, array, array, start)
-    return write.replaced(node, node.parts[1], place)
+    _, first, length = node.parts
+    if write.types.text(first) == "0" or (length.kind, length.word) == ("number", "-"):
+        raise lacking("slice", "a place of 0 or a length below it as Spark does, which fails", "Count from 1 or -1.")
+    array = write.text(node.parts[0])
+    if write.types.text(first) or (
+        first.word == "if" and write.stands(_place(array, write.sent(first.parts[-1])), first)
+    ):
+        return None
+    return write.replaced(node, first, _place(array, write.text(first)))
+
+
+def _place(array: Sql, start: Sql) -> Sql:
+    """A place that is counted from the array's first; behind its last where there is no such."""
+    return compose(
+        "if({} < 0, if({} + size({}) < 0, size({}) + 1, size({}) + {} + 1), {})",
+        *(start, start, array, array, array, start, start),
+    )
 
 
 def sort(node: Expr, write: Writing) -> Sql | None:

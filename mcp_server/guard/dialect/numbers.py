@@ -303,8 +303,7 @@ def _grouped(node: Expr, write: Writing) -> Sql | None:
         "regexp_replace(reverse(split_part(trim(LEADING '-' FROM {}), '.', 1)), '([0-9]{{3}})', '$1,')", name
     )
     point = compose("'.', split_part({}, '.', 2)", name) if digits else compose("''")
-    # The sign is that of the text: what the call is made of is written once, and outside of the lambda.
-    sign = compose("if({} LIKE '-%', '-', '')", name)
+    sign = compose("if({} < 0, '-', '')", value)
     each = compose("{} -> concat({}, reverse(trim(TRAILING ',' FROM {})), {})", name, sign, whole, point)
     return compose("element_at(transform(array({}), {}), 1)", text, each)
 

@@ -41,7 +41,7 @@ def _written(node: Expr, write: Writing) -> Sql | None:
         return None
     pattern = _said(node.parts[place], write)
     if pattern is None:
-        return None
+        raise lacking(word, "a pattern that is not written out, in Java's words", "Write the pattern as a text.")
     writer = _WRITERS.get(word, _tested)
     try:
         regex = read_regex(pattern)
