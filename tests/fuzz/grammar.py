@@ -135,7 +135,7 @@ _VALUES: Final[Grammar] = {
     ),
     "name": (
         "item_", "pair_", "`item_`", "Item_", "v_", "each_", "own_", "__keep", "__s1", "`a b`", "`NULL`", "`case`", "`x'y`", "`x', (SELECT leaked FROM ratings_delta), 'y`",
-        "`x, (SELECT leaked FROM ratings_delta) y`", "`x) -> (SELECT leaked), (y`", "`x' OR leaked = 'a`", "`x AS leaked`", "`(leaked)`", "`\"leaked\"`",
+        "`x, (SELECT leaked FROM ratings_delta) y`", "`x) -> (SELECT leaked), (y`", "`x' OR leaked = 'a`", "`x AS leaked`", "`(leaked)`", '`"leaked"`',
     ),
     "bin": ("unhex('FF')", "X'00'", "hll_sketch_agg(m.startYear)", "{call:sketch}", "encode({str}, 'utf-8')"),
     "type": ("INT", "BIGINT", "STRING", "DECIMAL(10, 2)", "DOUBLE", "ARRAY<INT>", "MAP<STRING, INT>", "STRUCT<a: INT>", "BINARY", "VARCHAR(3)", "TIMESTAMP_NTZ", "hr.salaries"),

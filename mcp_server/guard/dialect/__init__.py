@@ -39,6 +39,7 @@ from mcp_server.guard.dialect.patterns import rewrite_patterns
 from mcp_server.guard.dialect.pipes import unpipe
 from mcp_server.guard.dialect.pushed import ADDED, rewrite_pushed
 from mcp_server.guard.dialect.recursion import recursion
+from mcp_server.guard.dialect.sorting import check_sort_keys
 from mcp_server.guard.dialect.spelling import pivots, reserved, samples, spreading, stars, views, with_names
 from mcp_server.guard.dialect.subqueries import subqueries
 from mcp_server.guard.dialect.texts import rewrite_texts
@@ -59,6 +60,7 @@ It runs again on its own result until it gives none: with nested clauses, do the
 REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
     "spark": (),
     "sail": (
+        ("sort keys", check_sort_keys),
         ("column names", rewrite_names),
         ("pipes", unpipe),
         ("with names", with_names),

@@ -152,7 +152,7 @@ def _shifted(node: Expr, write: Writing) -> Sql | None:
         return None
     kind, places = write.types.of(node.parts[0]), write.types.text(node.parts[1])
     most = 63 if kind == "bigint" else 31
-    if places and 0 < int(places) <= most:
+    if places and node.parts[1].word != "-" and 0 < int(places) <= most:
         return None
     value, left = write.text(node.parts[0]), compose("({}) & {}", write.text(node.parts[1]), most)
     return compose(

@@ -11,6 +11,7 @@ from mcp_server.guard.dialect.conditions import conjuncts, equality
 from mcp_server.guard.dialect.edits import Edit, delete, lacking
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.fresh import FreshNames
+from mcp_server.guard.dialect.membership import check_membership
 from mcp_server.guard.dialect.names import Names, Use, names_of
 from mcp_server.guard.dialect.spelling import innermost
 from mcp_server.guard.dialect.sql import (
@@ -113,6 +114,9 @@ class _Inner:
             raise lacking(
                 "IN", "IN with a sub-query in HAVING", "Put the groups into a sub-query and IN into its WHERE."
             )
+        where = outer.clauses.get("WHERE")
+        if where is not None and where.body <= self.before < where.end:
+            check_membership(self.names, outer, self.query.first - 1)
         if not listed or self.in_aggregate(outer):
             return
         first = self.operand(outer, end)
