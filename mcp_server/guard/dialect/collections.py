@@ -96,9 +96,8 @@ def cut(node: Expr, write: Writing) -> Sql | None:
     if write.types.text(first) == "0" or (length.kind, length.word) == ("number", "-"):
         raise lacking("slice", "a place of 0 or a length below it as Spark does, which fails", "Count from 1 or -1.")
     array = write.text(node.parts[0])
-    if (first.kind, first.word) == ("number", "") or (
-        first.word == "if" and write.stands(_place(array, write.sent(first.parts[-1])), first)
-    ):
+    own = _place(array, write.sent(first.parts[-1])) if first.word == "if" and first.parts else None
+    if (first.kind, first.word) == ("number", "") or (own is not None and write.stands(own, first)):
         return None
     return write.replaced(node, first, _place(array, write.text(first)))
 

@@ -250,7 +250,7 @@ def _factorial(node: Expr, write: Writing) -> Sql | None:
     if len(node.parts) != 1:
         return None
     number, inner = write.text(node.parts[0]), node.parts[0].parts
-    if node.parts[0].word == "if" and inner[0].kind == "between" and "BETWEEN0AND20," in squeeze(number):
+    if node.parts[0].word == "if" and inner and inner[0].kind == "between" and "BETWEEN0AND20," in squeeze(number):
         return None
     if write.types.of(node.parts[0]) == "bigint":
         raise lacking("factorial", "it of a BIGINT as Spark does", "Write factorial(CAST(x AS INT)).")
