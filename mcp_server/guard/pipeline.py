@@ -156,13 +156,13 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
                 if reading is None
                 else f"reads {', '.join(sorted(reading.tables)) or 'no table'}"
             )
-    read = scans(sent)
+    read = scans(case)
     refs = [(ref, info) for ref, info in case.names.refs if info.name in catalog.pins and not ref.travels]
     return CheckedQuery(
         sent=source.text,
         sql=sql,
         tables=case.tables,
-        functions=sent.functions,
+        functions=case.functions,
         limit=RowLimit(limits.max_rows if sent.limit is None else min(sent.limit, limits.max_rows)),
         deadline_seconds=limits.deadline_seconds,
         principal=terms.principal,
@@ -171,7 +171,7 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
         caveats=caveats(case, catalog),
         seal=GUARD_SEAL,
         scans=read,
-        advice=() if ai else advise(sent, catalog, read),
+        advice=() if ai else advise(sent, catalog, read if case is sent else scans(sent)),
         ai=ai,
     )
 

@@ -11,9 +11,11 @@ from mcp_server.guard.case import Case, read_case
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.inference import Types
-from mcp_server.guard.dialect.literals import literal, value_of
+from mcp_server.guard.dialect.literals import value_of
 from mcp_server.guard.dialect.naming import name_of
-from mcp_server.guard.dialect.patterns import translated
+from mcp_server.guard.dialect.patterns import replaced_by
+from mcp_server.guard.dialect.regex import Unlike, read_regex
+from mcp_server.guard.dialect.sql import quote_text
 from mcp_server.guard.dialect.types import Decimal
 from mcp_server.guard.journal import Journal
 from mcp_server.guard.lexer import scan
@@ -57,14 +59,14 @@ def test_a_literal_says_what_it_says_in_spark(text: str, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["it's", "a\\b", "\n\t", "é☃", '"', "\\%"])
 def test_a_literal_that_is_written_anew_says_the_same(value: str) -> None:
-    assert value_of(literal(value)).replace("\\%", "%") == value.replace("\\%", "%")
+    assert value_of(quote_text(value)).replace("\\%", "%") == value.replace("\\%", "%")
 
 
 @pytest.mark.parametrize(
     ("sent", "ran"),
     [
         ("SELECT 'it''s' AS a", "'it\\'s' AS a"),
-        ('SELECT "a""b" AS a', '"a\\"b" AS a'),
+        ('SELECT "a""b" AS a', "'a\"b' AS a"),
         ("SELECT 'a''''b' AS a", "'a\\'\\'b' AS a"),
         ("SELECT 'a' 'b' AS a", "'a' 'b' AS a"),
         ("SELECT -128Y AS a", "CAST('-128' AS TINYINT) AS a"),
@@ -75,6 +77,9 @@ def test_only_what_the_engine_reads_otherwise_is_written_anew(sent: str, ran: st
     assert ran in run(sent).sql
 
 
+DOT = r"[^\n\r\x{85}\x{2028}\x{2029}]"
+
+
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
@@ -82,20 +87,86 @@ def test_only_what_the_engine_reads_otherwise_is_written_anew(sent: str, ran: st
         (r"[\w.-]+@\S", r"[0-9A-Za-z_.-]+@[^\t\n\x0B\f\r ]"),
         (r"[^\W_]", "[^[^0-9A-Za-z_]_]"),
         (r"\p{Alpha}[\p{Digit}x]", "[A-Za-z][0-9x]"),
+        (r"\P{Alpha}\pL[\P{Digit}]", r"[^A-Za-z]\p{L}[[^0-9]]"),
         (r"\Qa+b\E\.", r"a\+b\."),
         (r"\p{Lu}\bx\b\\d", r"\p{Lu}\bx\b\\d"),
-        (r"a++b"[:1] + r"\+\+", r"a\+\+"),
+        (r"a\+\+", r"a\+\+"),
+        (r"\<b\>|\-\é", "<b>|-é"),
+        (r"a.b(?s).c", f"a{DOT}b(?s:.)c"),
+        (r"(?i)a(?s-i:b.)c", r"(?i)a(?-i:b(?s:.))c"),
+        (r"[]a~b&&[^c]]\e", r"[\]a\~b&&[^c]]\x1B"),
+        (r"\u00e9\x41\x{1F600}", r"\x{00e9}\x{41}\x{1F600}"),
+        (r"(?<year>\d{4})-(?:\d{1,2}?)", r"(?<year>[0-9]{4})-(?:[0-9]{1,2}?)"),
     ],
 )
 def test_a_pattern_means_the_same_to_the_engine(pattern: str, words: str) -> None:
-    assert translated(pattern) == words
-    assert translated(words) == words
+    assert read_regex(pattern).with_end("$") == words
 
 
-@pytest.mark.parametrize("pattern", ["a(?=b)", "(?<!a)b", r"(a)\1", "a*+", "a++", r"\h", "(?>a)"[:2] + "!a)"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a(?=b)", "(?<!a)b", r"(a)\1", "a*+", "a++", r"\h", "(?!a)", "(?>a)", "(?U)a+", "(?x) a", "(?m)^a", "(?d)a",
+        "(?P<n>a)", r"\R", r"\b{g}", "[a[:alpha:]]", "[^a[b]]", "[+--]", r"\p{InGreek}", "(?i)é", "(a", "a)", "[a",
+        "*a",
+    ],
+)  # fmt: skip
 def test_a_pattern_without_words_for_it_is_refused(pattern: str) -> None:
+    with pytest.raises(Unlike):
+        read_regex(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "nullable"),
+    [
+        *(
+            ("b*", True),
+            ("b?c*", True),
+            ("(a|b*)", True),
+            ("^$", True),
+            (r"\b", True),
+            ("a{0,3}", True),
+            ("(b*)+", True),
+        ),
+        *(("b+", False), ("b*c", False), ("(a|b)", False), ("a{1,3}", False), (r"\Qx\E*y", False), ("[ab]", False)),
+    ],
+)
+def test_a_pattern_that_may_match_nothing_is_known(pattern: str, *, nullable: bool) -> None:
+    assert read_regex(pattern).nullable is nullable
+
+
+@pytest.mark.parametrize(
+    ("pattern", "last"),
+    [
+        *(("a$", True), ("a$|b", True), ("(a|b$)", True), ("(a$)|(c)", True)),
+        *(("a$b", False), ("(a$)+", False), ("(a|b$)c", False), ("$(?:a)", False)),
+    ],
+)
+def test_the_end_of_a_pattern_is_known(pattern: str, *, last: bool) -> None:
+    regex = read_regex(pattern)
+
+    assert all(map(regex.is_last, regex.ends)) is last
+
+
+@pytest.mark.parametrize(
+    ("replacement", "groups", "words"),
+    [
+        ("$1$2", 2, "${1}${2}"),
+        ("$10", 1, "${1}0"),
+        ("$10", 10, "${10}"),
+        ("$1x$0", 1, "${1}x${0}"),
+        (r"\$1\a", 1, "$$1a"),
+        ("{1}", 1, "{1}"),
+    ],
+)
+def test_a_replacement_means_the_same_to_the_engine(replacement: str, groups: int, words: str) -> None:
+    assert replaced_by(replacement, groups) == words
+
+
+@pytest.mark.parametrize("replacement", ["$2", "$", "$$1", "a\\", r"\\", "$x"])
+def test_a_replacement_that_java_refuses_or_rust_has_no_words_for_is_refused(replacement: str) -> None:
     with pytest.raises(EngineLacks):
-        translated(pattern)
+        replaced_by(replacement, 1)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +249,7 @@ def test_only_columns_of_the_outermost_query_get_names() -> None:
     [
         "SELECT round(avg(rating), 2), 100.0 * count(*) / sum(count(*)) OVER () FROM movies GROUP BY startYear",
         "SELECT initcap(tconst), datediff('2020-01-02', '2020-01-01'), bround(rating, 1) FROM movies",
-        "SELECT regexp_replace(tconst, '\\\\w(\\\\d)', '$1x'), avg(startYear / 60.0) FROM movies GROUP BY tconst",
+        "SELECT regexp_like(tconst, '\\\\w') AS x, avg(startYear / 60.0) FROM movies GROUP BY tconst",
     ],
 )
 def test_other_words_are_not_rewritten_again(sql: str) -> None:

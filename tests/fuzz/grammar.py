@@ -49,7 +49,7 @@ _QUERIES: Final[Grammar] = {
     "mode": ("EXTENDED", "FORMATTED", "COST", "CODEGEN", "LOGICAL"),
     "shows": ("TABLES", "VIEWS", "TABLES LIKE 'm*'", "COLUMNS FROM movies_delta", "CREATE TABLE hr.salaries", "SCHEMAS"),
     "items": ("m.tconst", "{num} AS a", "{str} AS b, {num} AS c", "*", "m.*", "{any}, {any}", "{odd_item}", "{aggregates}"),
-    "any": ("{num}", "{str}", "{bool}", "{date}", "{array}", "{map}", "{bin}", "{call:any}", "{subquery}"),
+    "any": ("{num}", "{str}", "{bool}", "{date}", "{array}", "{map}", "{bin}", "{call:any}", "{subquery}", "{named}"),
     "from": (
         "movies_delta m", "movies_delta m", "movies_delta AS m JOIN ratings_delta r ON m.tconst = r.tconst",
         "movies_with_ratings m", "movies_delta m LEFT JOIN ratings_delta r USING (tconst)", "imdb.movies_delta m",
@@ -126,6 +126,17 @@ _VALUES: Final[Grammar] = {
     ),
     "array": ("m.genres", "array({num}, {num})", "split({str}, ',')", "sequence(1, {small})", "transform(m.genres, x -> upper(x))", "filter(m.genres, x -> x > 'a')", "{call:array}", "collect_list({str})", "array_repeat({num}, {small})"),
     "map": ("map('a', {num})", "named_struct('a', {num}, 'b', {str})", "struct({num} AS a)", "struct(*)", "{call:map_and_struct}", "map_from_arrays({array}, {array})"),
+    "named": (
+        "zip_with({array}, {array}, ({name}, y) -> {name})", "transform_values(map('a', {num}), ({name}, v) -> v)", "transform_keys(map('a', {num}), (k, {name}) -> concat(k, 'x'))",
+        "transform({array}, {name} -> array_contains({array}, {name}))", "max(struct({num} AS {name}, {num} AS {name}2))", "array_contains({array}, {bool} AND {bool})",
+        "decode({bool} OR {bool}, true AND {bool}, {num}, {num})", "slice({array}, {num} - 2, {small})", "({str} || 'a') LIKE ANY ('a%', {str} || '%')", "array_contains({array}, {call:random})",
+        "{num} IN (SELECT {num} AS {name} FROM movies_delta m)", "mod({num} - 1, {num} | 1)", "array_except({array}, {array})", "parse_json('{{\"a\": 1}}'):a::int", "{array}[{num} - {num}]",
+        "(SELECT max({name}) FROM (SELECT m.startYear AS {name} FROM movies_delta m))", "named_struct({literal}, {num})", "regexp_replace({str}, 'a(b)$', '$10')", "CAST({num} / 3 AS STRING)",
+    ),
+    "name": (
+        "item_", "pair_", "`item_`", "Item_", "v_", "each_", "own_", "__keep", "__s1", "`a b`", "`NULL`", "`case`", "`x'y`", "`x', (SELECT leaked FROM ratings_delta), 'y`",
+        "`x, (SELECT leaked FROM ratings_delta) y`", "`x) -> (SELECT leaked), (y`", "`x' OR leaked = 'a`", "`x AS leaked`", "`(leaked)`", '`"leaked"`',
+    ),
     "bin": ("unhex('FF')", "X'00'", "hll_sketch_agg(m.startYear)", "{call:sketch}", "encode({str}, 'utf-8')"),
     "type": ("INT", "BIGINT", "STRING", "DECIMAL(10, 2)", "DOUBLE", "ARRAY<INT>", "MAP<STRING, INT>", "STRUCT<a: INT>", "BINARY", "VARCHAR(3)", "TIMESTAMP_NTZ", "hr.salaries"),
     "aggregates": (

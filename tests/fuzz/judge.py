@@ -26,6 +26,9 @@ from mcp_server.models import Checked, CheckedQuery, Explain, Principal
 CPU_SECONDS: Final = 0.25
 """The issue's bound on any check."""
 
+LEAKED: Final = "leaked"
+"""A word that the grammar writes within names alone."""
+
 LONGEST_TEXT: Final = 900
 """Characters of a refusal; those of rewrites quote the one that their result met."""
 
@@ -96,6 +99,8 @@ def _read_otherwise(query: CheckedQuery, catalog: guard.Catalog) -> None:
     bare = _TEXTS.sub(lambda text: "``" if text[0][0] == "`" else "''", query.sql)
     assert not re.search(r"--|/\*|;|[@?#$\\]", bare), query.sql
     assert "${" not in query.sql
+    if LEAKED not in _TEXTS.sub("", query.sent).lower():  # what stands in a name or a text stays there
+        assert LEAKED not in bare.lower(), query.sql
     assert not [name for name in _called(bare) if name in functions().refused or name.startswith("ai_")], query.sql
     try:
         root = sqlglot.parse_one(query.sql, dialect="databricks")

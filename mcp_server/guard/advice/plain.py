@@ -13,10 +13,9 @@ from datetime import date, timedelta
 from sqlglot import exp
 
 from lakehouse.manifest import Column
-from mcp_server.guard.advice.suggestion import Suggestion, edited
+from mcp_server.guard.advice.suggestion import Change, Suggestion, edited
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expressions
 from mcp_server.guard.scans import From, read_from
@@ -139,7 +138,7 @@ def _written(case: Case, node: exp.Column, better: str) -> str | None:
     if not around:
         return None
     old = min(around, key=lambda each: each.end - each.first)
-    return edited(case.source, [Edit(old.first, old.end, better)])
+    return edited(case.source, [Change(old.first, old.end, better)])
 
 
 def _comparisons(case: Case) -> Iterator[Expr]:

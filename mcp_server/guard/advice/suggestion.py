@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.source import Source
 
 LARGE_ROWS: Final = 1_000_000
@@ -23,7 +22,15 @@ class Suggestion(NamedTuple):
     sql: str | None = None
 
 
-def edited(source: Source, edits: Iterable[Edit]) -> str:
+class Change(NamedTuple):
+    """`text` in the place of the tokens from `first` up to `end`. Nothing of it runs: it is shown to the caller."""
+
+    first: int
+    end: int
+    text: str
+
+
+def edited(source: Source, edits: Iterable[Change]) -> str:
     """The statement with all edits made, spaced as its sender did; they do not overlap."""
     changes = {edit.first: edit for edit in edits}
     text, at = "", 0

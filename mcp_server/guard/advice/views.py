@@ -12,11 +12,10 @@ from itertools import pairwise
 
 from sqlglot import exp
 
-from mcp_server.guard.advice.suggestion import Suggestion, edited
+from mcp_server.guard.advice.suggestion import Change, Suggestion, edited
 from mcp_server.guard.blocks import Block
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.lexer import back_quoted
@@ -120,7 +119,7 @@ def _written(case: Case, select: exp.Select, found: From, view: TableInfo) -> st
     alias = named.name if named is not None else view.name
     alias = alias if _WORD.fullmatch(alias) else back_quoted(alias)
     clause = block.clauses["FROM"]
-    edits = [Edit(clause.body, clause.end, f"{name} AS {alias}" if named is not None else name)]
+    edits = [Change(clause.body, clause.end, f"{name} AS {alias}" if named is not None else name)]
     edits += _without_ties(case, block, aliases)
     for column in select.find_all(exp.Column):
         if column.table.lower() in aliases:
@@ -128,11 +127,11 @@ def _written(case: Case, select: exp.Select, found: From, view: TableInfo) -> st
             if at is None or column.args.get("db"):
                 return None
             if not any(edit.first <= at < edit.end for edit in edits):
-                edits.append(Edit(at, at + 1, alias))
+                edits.append(Change(at, at + 1, alias))
     return edited(case.source, edits)
 
 
-def _without_ties(case: Case, block: Block, aliases: set[str]) -> list[Edit]:
+def _without_ties(case: Case, block: Block, aliases: set[str]) -> list[Change]:
     """Takes the equalities that tied the tables out of WHERE: in the view they hold for every row."""
     where = block.clauses.get("WHERE")
     condition = expression(case, where.body) if where is not None else None
@@ -141,13 +140,13 @@ def _without_ties(case: Case, block: Block, aliases: set[str]) -> list[Edit]:
     parts = condition.parts if condition.kind == "logic" and condition.word == "and" else (condition,)
     kept = [part for part in parts if not _ties_names(part, aliases)]
     if not kept:
-        return [Edit(where.first, where.end, "")]
+        return [Change(where.first, where.end, "")]
     edits = [
-        Edit(part.first, after.first, "")
+        Change(part.first, after.first, "")
         for part, after in pairwise(parts)
         if part not in kept and part.first < kept[-1].first
     ]
-    return [*edits, Edit(kept[-1].end, parts[-1].end, "")] if kept[-1] is not parts[-1] else edits
+    return [*edits, Change(kept[-1].end, parts[-1].end, "")] if kept[-1] is not parts[-1] else edits
 
 
 def _ties_names(part: Expr, aliases: set[str]) -> bool:

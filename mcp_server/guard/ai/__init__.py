@@ -9,6 +9,7 @@ the form to use.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ from mcp_server.guard.ai.rules import check_names, check_ordinals, check_rows, c
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.dialect.edits import Edit, apply
+from mcp_server.guard.dialect.sql import Sql, compose, join, quote_name
 from mcp_server.guard.refusal import refused
 from mcp_server.models import AiColumn
 
@@ -55,13 +57,21 @@ def below(case: Case, catalog: Catalog, limits: Limits) -> Below:
     rows = check_rows(case, select, calls, catalog, limits)
     edits: list[Edit] = []
     columns: list[AiColumn] = []
-    keys: dict[str, str] = {}
+    keys: dict[Sql, str] = {}
     for number, call in enumerate(calls, start=1):
         key = key_of(case, select, call.argument, catalog.ai[call.function])
         hidden = None if key is None else keys.setdefault(key, f"{RESERVED}key_{len(keys) + 1}")
         column = AiColumn(call.function, f"{RESERVED}{number}", call.name, hidden)
         columns.append(column)
-        edits.append(Edit(call.item.first, call.item.end, f"{call.words(case)} AS {column.argument}"))
+        edits.append(
+            Edit(call.item.first, call.item.end, compose("{} AS {}", call.words(case), quote_name(column.argument)))
+        )
     end = block.clauses["SELECT"].end
-    edits.append(Edit(end, end, "".join(f", {key} AS {name}" for key, name in keys.items())))
+    edits.append(Edit(end, end, _hidden(keys)))
     return Below(apply(case.source, edits), rows, tuple(columns))
+
+
+def _hidden(keys: Mapping[Sql, str]) -> Sql:
+    """The keys as further columns of the list, where there are any."""
+    columns = join(", ", (compose("{} AS {}", key, quote_name(name)) for key, name in keys.items()))
+    return compose(", {}", columns) if columns else columns

@@ -12,7 +12,7 @@ from lakehouse.errors import Refused
 from mcp_server.guard.blocks import Block, Item
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import text_of
+from mcp_server.guard.dialect.sql import Sql, copy_tokens
 from mcp_server.guard.refusal import SHOWN, shown
 
 RESERVED: Final = "_ai_"
@@ -64,9 +64,9 @@ class AiCall:
         argument: exp.Expr = self.node.expressions[0]
         return argument
 
-    def words(self, case: Case) -> str:
+    def words(self, case: Case) -> Sql:
         """The sender's own words between the brackets."""
-        return text_of(case.source, self.item.first + 2, case.source.closing[self.item.first + 1])
+        return copy_tokens(case.source, self.item.first + 2, case.source.closing[self.item.first + 1])
 
 
 def calls_of(case: Case, catalog: Catalog) -> tuple[exp.Select, Block, tuple[AiCall, ...]]:
@@ -96,7 +96,7 @@ def _call(case: Case, select: exp.Select, block: Block, node: exp.Anonymous) -> 
     only = node.expressions[0] if len(node.expressions) == 1 else None
     if only is None or isinstance(only, _NO_VALUE) or only.is_star:
         raise refused_at(case, node, "takes one value, such as a column with names or keys.")
-    name = source.tokens[item.names[0]].bare if item.names else text_of(source, item.first, item.stop)
+    name = source.tokens[item.names[0]].bare if item.names else copy_tokens(source, item.first, item.stop)
     return AiCall(node, case.tree.called(node), item, number, name)
 
 

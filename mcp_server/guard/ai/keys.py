@@ -7,13 +7,13 @@ from collections import Counter
 from sqlglot import exp
 
 from mcp_server.guard.case import Case
-from mcp_server.guard.lexer import back_quoted
+from mcp_server.guard.dialect.sql import Sql, back_quote, compose, join
 from mcp_server.guard.relations import Relation
 
 _ONE_SIDED = frozenset({"SEMI", "ANTI"})
 
 
-def key_of(case: Case, select: exp.Select, argument: exp.Expr, key: str) -> str | None:
+def key_of(case: Case, select: exp.Select, argument: exp.Expr, key: str) -> Sql | None:
     """How the column `key` of the argument's row is written in a SELECT, or None where that is not one column.
 
     It is the argument's own relation's; else that of the only relation that has one. Rows that were grouped have it
@@ -31,7 +31,7 @@ def key_of(case: Case, select: exp.Select, argument: exp.Expr, key: str) -> str 
     having = [each for each, known in zip(relations, columns, strict=True) if known is not None and key in known]
     joined = sum(key in used for used in _used(select))
     if joined and joined == len(having) - 1:
-        return back_quoted(key)  # one column of all that have it
+        return back_quote(key)  # one column of all that have it
     if isinstance(argument, exp.Column):
         name, table = argument.name.lower(), argument.table.lower()
         pairs = zip(relations, columns, strict=True)
@@ -42,11 +42,11 @@ def key_of(case: Case, select: exp.Select, argument: exp.Expr, key: str) -> str 
     return _written(having[0], key, relations) if len(having) == 1 and not sided else None
 
 
-def _grouped(group: exp.Group, key: str) -> str | None:
+def _grouped(group: exp.Group, key: str) -> Sql | None:
     """The key among the plain columns of a GROUP BY, as it is written there."""
     for each in group.expressions:
         if isinstance(each, exp.Column) and each.name.lower() == key:
-            return ".".join(back_quoted(part.name) for part in each.parts)
+            return join(".", (back_quote(part.name) for part in each.parts))
     return None
 
 
@@ -88,9 +88,9 @@ def _columns(case: Case, node: exp.Expr, seen: frozenset[int] = frozenset()) -> 
     return frozenset(name for name, times in counted.items() if times == 1)
 
 
-def _written(relation: Relation, key: str, relations: list[Relation]) -> str | None:
+def _written(relation: Relation, key: str, relations: list[Relation]) -> Sql | None:
     """The key with the name of its relation before it; a relation without a name must be the only one."""
     name = relation.node.alias_or_name
     if name:
-        return f"{back_quoted(name)}.{back_quoted(key)}"
-    return back_quoted(key) if len(relations) == 1 else None
+        return compose("{}.{}", back_quote(name), back_quote(key))
+    return back_quote(key) if len(relations) == 1 else None

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from mcp_server.guard.dialect.edits import lacking
 from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    join,
+    write_type,
+    write_word,
+)
 from mcp_server.guard.dialect.types import INTEGERS, Decimal
 from mcp_server.guard.dialect.writing import Writing
 
@@ -21,16 +28,18 @@ _PLAIN_TEXTS = frozenset({"string", "boolean", "date", *INTEGERS})
 """Types of which different values are different texts."""
 
 
-def filtered(node: Expr, write: Writing) -> str:
+def filtered(node: Expr, write: Writing) -> Sql:
     """`sum(x) FILTER (WHERE c) OVER w` as `sum(CASE WHEN c THEN x END) OVER w`."""
     condition, over = node.has("filter"), node.has("over")
     plain = node.word in _IGNORE_NULLS and node.parts and node.has("distinct") is None
     if condition is None or over is None or not plain:
         raise lacking(f"{node.word} FILTER OVER", "a FILTER in a window", "Write sum(CASE WHEN c THEN x END) OVER (…).")
     first = node.parts[0]
-    value = "1" if first.kind == "star" else write.text(first)
-    kept = f"CASE WHEN {write.text(condition.parts[0])} THEN {value} END"
-    return f"{node.word}({', '.join([kept, *map(write.text, node.parts[1:])])}) {write.text(over)}"
+    value = compose("1") if first.kind == "star" else write.text(first)
+    kept = compose("CASE WHEN {} THEN {} END", write.text(condition.parts[0]), value)
+    return compose(
+        "{}({}) {}", write_word(node.word), join(", ", [kept, *map(write.text, node.parts[1:])]), write.text(over)
+    )
 
 
 def _check_column(word: str, values: Expr) -> None:
@@ -39,7 +48,7 @@ def _check_column(word: str, values: Expr) -> None:
         raise lacking(word, "it of a constant", "Leave it out: it is that constant.")
 
 
-def quantile(node: Expr, write: Writing) -> str | None:
+def quantile(node: Expr, write: Writing) -> Sql | None:
     """approx_percentile(x, p) is one of the values: exactly so it is percentile_disc, in the type of x."""
     kind = write.types.of(node.parts[0]) if len(node.parts) > 1 else None
     if node.parts:
@@ -50,17 +59,17 @@ def quantile(node: Expr, write: Writing) -> str | None:
             node.word, "this estimate as Spark does", "Write percentile(x, 0.5), which is exact, or cast x to DOUBLE."
         )
     condition = node.has("filter")
-    tail = "" if condition is None else " " + write.text(condition)
+    tail = _tail(condition, write)
     column = write.text(node.parts[0])
-    shares = _shares(node.parts[1])
+    shares, type_ = _shares(node.parts[1]), write_type(kind)
     found = [
-        f"CAST(percentile_disc({write.text(share)}) WITHIN GROUP (ORDER BY {column}){tail} AS {kind})"
+        compose("CAST(percentile_disc({}) WITHIN GROUP (ORDER BY {}) {} AS {})", write.text(share), column, tail, type_)
         for share in shares
     ]
     return found[0] if shares == [node.parts[1]] else _several(column, tail, found)
 
 
-def quantiles(node: Expr, write: Writing) -> str | None:
+def quantiles(node: Expr, write: Writing) -> Sql | None:
     """Several shares at once, one call for each."""
     shares = _shares(node.parts[0]) if node.parts else []
     within, condition = node.has("within"), node.has("filter")
@@ -68,36 +77,44 @@ def quantiles(node: Expr, write: Writing) -> str | None:
         _check_column(node.word, within)
     if not shares or shares == [node.parts[0]] or within is None:
         return None
-    tail = " ".join(map(write.text, node.rest))
+    tail = join(" ", map(write.text, node.rest))
     column = write.text(within.parts[0].parts[0])
-    found = [f"{node.word}({write.text(share)}) {tail}" for share in shares]
-    return _several(column, "" if condition is None else " " + write.text(condition), found)
+    found = [compose("{}({}) {}", write_word(node.word), write.text(share), tail) for share in shares]
+    return _several(column, _tail(condition, write), found)
 
 
-def _several(column: str, tail: str, found: list[str]) -> str:
+def _tail(condition: Expr | None, write: Writing) -> Sql:
+    """The FILTER of an aggregate, where it has one."""
+    return compose("") if condition is None else write.text(condition)
+
+
+def _several(column: Sql, tail: Sql, found: list[Sql]) -> Sql:
     """An array, which is null where there are no values."""
-    return f"CASE WHEN count({column}){tail} > 0 THEN array({', '.join(found)}) END"
+    return compose("CASE WHEN count({}) {} > 0 THEN array({}) END", column, tail, join(", ", found))
 
 
 def _shares(node: Expr) -> list[Expr]:
     return list(node.parts) if node.kind == "call" and node.word == "array" else [node]
 
 
-def joined(node: Expr, write: Writing) -> str | None:
+def joined(node: Expr, write: Writing) -> Sql | None:
     """listagg(DISTINCT x, d) WITHIN GROUP (ORDER BY x), whose order Sail does not keep."""
     within, condition = node.has("within"), node.has("filter")
     if node.has("distinct") is None or within is None or not node.parts:
         return None
     if len(within.parts) != 1 or node.has("over") is not None:
         raise lacking(node.word, "DISTINCT in this order", "Write array_join(sort_array(collect_set(x)), ', ').")
-    column, tail = write.text(node.parts[0]), "" if condition is None else " " + write.text(condition)
-    delimiter = write.text(node.parts[1]) if len(node.parts) > 1 else "''"
-    upward = "true" if within.parts[0].word.startswith("ASC") else "false"
-    values = f"transform(sort_array(collect_set({column}){tail}, {upward}), value_ -> CAST(value_ AS STRING))"
-    return f"CASE WHEN count({column}){tail} > 0 THEN array_join({values}, {delimiter}) END"
+    column, tail = write.text(node.parts[0]), _tail(condition, write)
+    delimiter = write.text(node.parts[1]) if len(node.parts) > 1 else compose("''")
+    upward = compose("true" if within.parts[0].word.startswith("ASC") else "false")
+    each = write.fresh("value_")
+    values = compose(
+        "transform(sort_array(collect_set({}) {}, {}), {} -> CAST({} AS STRING))", column, tail, upward, each, each
+    )
+    return compose("CASE WHEN count({}) {} > 0 THEN array_join({}, {}) END", column, tail, values, delimiter)
 
 
-def counted_together(node: Expr, write: Writing) -> str | None:
+def counted_together(node: Expr, write: Writing) -> Sql | None:
     """count(DISTINCT x, y) as that of one text, which is null where one of them is, as Spark wants it.
 
     Of several values Sail reckons with gigabytes of memory where ten thousand differ, and gives up.
@@ -110,9 +127,11 @@ def counted_together(node: Expr, write: Writing) -> str | None:
     values = map(write.text, node.parts)
     # How long a text is tells where the next value begins; nothing else has a blank in it.
     pieces = [
-        f"CAST(length({value}) AS STRING), ' ', {value}" if kind == "string" else f"CAST({value} AS STRING)"
+        compose("CAST(length({}) AS STRING), ' ', {}", value, value)
+        if kind == "string"
+        else compose("CAST({} AS STRING)", value)
         for value, kind in zip(values, kinds, strict=True)
     ]
-    rest = " ".join(write.text(each) for each in node.rest if each.kind != "distinct")
-    together = ", ' ', ".join(pieces)
-    return f"count(DISTINCT concat({together})) {rest}".rstrip()
+    rest = join(" ", (write.text(each) for each in node.rest if each.kind != "distinct"))
+    together = join(", ' ', ", pieces)
+    return join(" ", [compose("count(DISTINCT concat({}))", together), rest])

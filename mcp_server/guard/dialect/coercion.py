@@ -15,14 +15,21 @@ from mcp_server.guard.dialect.collections import fields_of
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.inference import results
-from mcp_server.guard.dialect.literals import literal
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    join,
+    quote_text,
+    write_type,
+    write_word,
+)
 from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, common, is_nested
-from mcp_server.guard.dialect.writing import Rule, Writing, written
+from mcp_server.guard.dialect.writing import Rule, Writing, squeeze, written
 from mcp_server.guard.functions import functions
 
 _COMPARED: Final = frozenset({"=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>"})
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
-_TRIED: Final = {"try_add": "+", "try_subtract": "-", "try_multiply": "*"}
+_TRIED: Final = {"try_add": "({} + {})", "try_subtract": "({} - {})", "try_multiply": "({} * {})"}
 _BITS: Final = frozenset({"&", "|", "^"})
 _RECKONING: Final = (
     "sum", "avg", "mean", "try_sum", "try_avg", "abs", "round", "bround", "floor", "ceil", "ceiling", "sqrt", "exp",
@@ -37,7 +44,7 @@ def rewrite_coercion(case: Case, catalog: Catalog) -> Sequence[Edit]:
     return written(case, catalog, _written)
 
 
-def _written(node: Expr, write: Writing) -> str | None:
+def _written(node: Expr, write: Writing) -> Sql | None:
     if node.kind == "call" and node.has("over") is None and functions().allowed.get(node.word) == "aggregate":
         _check_inside(node)
     rule = _RULES.get((node.kind, node.word)) or _RULES.get((node.kind.removeprefix("not "), ""))
@@ -59,14 +66,14 @@ def _own(node: Expr) -> Iterator[Expr]:
             yield from _own(child)
 
 
-def _no_bits(node: Expr, write: Writing) -> str | None:
+def _no_bits(node: Expr, write: Writing) -> Sql | None:
     kinds = [write.types.of(part) for part in node.parts]
     if any(kind in FRACTIONS if node.word == "div" else _has_fraction(kind) for kind in kinds):
         raise lacking(f"{node.word} of a fraction", "it as Spark does, which refuses it", "Cast to BIGINT.")
     return None
 
 
-def _of_decimals(node: Expr, write: Writing) -> str | None:
+def _of_decimals(node: Expr, write: Writing) -> Sql | None:
     kinds = [write.types.of(part) for part in node.parts]
     if len(kinds) != 2:
         return None
@@ -91,7 +98,7 @@ def _is_number(kind: Type | None) -> bool:
     return kind in INTEGERS or _has_fraction(kind)
 
 
-def _binary(node: Expr, write: Writing) -> str | None:
+def _binary(node: Expr, write: Writing) -> Sql | None:
     if node.word in _COMPARED:
         return _together(node, write, node.parts)
     if node.word in _BITS or node.word == "div":
@@ -106,7 +113,7 @@ def _binary(node: Expr, write: Writing) -> str | None:
     return _cast(node, write, node.parts, common(kinds))
 
 
-def _together(node: Expr, write: Writing, parts: Sequence[Expr]) -> str | None:
+def _together(node: Expr, write: Writing, parts: Sequence[Expr]) -> Sql | None:
     """Operands that are compared with each other."""
     kinds = [write.types.of(part) for part in parts]
     if _is_mixed(kinds):
@@ -126,7 +133,7 @@ def _is_short(part: Expr, write: Writing) -> bool:
     return part.kind == "string" and text.isdigit() and len(text) <= _SHORT
 
 
-def _cast(node: Expr, write: Writing, parts: Sequence[Expr], target: Type | None) -> str | None:
+def _cast(node: Expr, write: Writing, parts: Sequence[Expr], target: Type | None) -> Sql | None:
     """The node with those of `parts` cast that have another type."""
     if target is None:
         return None
@@ -134,26 +141,38 @@ def _cast(node: Expr, write: Writing, parts: Sequence[Expr], target: Type | None
     if not other:
         return None
     kind = str(target).upper()
-    return write.kept(node, lambda part: f"CAST({write.text(part)} AS {kind})" if part in other else None)
+    return write.kept(
+        node, lambda part: compose("CAST({} AS {})", write.text(part), write_type(kind)) if part in other else None
+    )
 
 
-def _shifted(node: Expr, write: Writing) -> str | None:
+def _shifted(node: Expr, write: Writing) -> Sql | None:
     """Java shifts by what is left of the number of places after 32, or 64 for a BIGINT, and by none not at all."""
-    if len(node.parts) != 2 or node.parts[1].word == "&":
+    if len(node.parts) != 2 or _is_bounded(node.parts[1]):
         return None
     kind, places = write.types.of(node.parts[0]), write.types.text(node.parts[1])
     most = 63 if kind == "bigint" else 31
-    if places and 0 < int(places) <= most:
+    if places and node.parts[1].word != "-" and 0 < int(places) <= most:
         return None
-    value, left = write.text(node.parts[0]), f"({write.text(node.parts[1])}) & {most}"
-    return f"if({left} = 0, {value}, shiftrightunsigned({value}, if({left} = 0, 1, {left}) & {most}))"
+    value, left = write.text(node.parts[0]), compose("({}) & {}", write.text(node.parts[1]), most)
+    return compose(
+        "if({} = 0, {}, shiftrightunsigned({}, if({} = 0, 1, {}) & {}))", left, value, value, left, left, most
+    )
 
 
-def _within(node: Expr, write: Writing) -> str | None:
+def _is_bounded(places: Expr) -> bool:
+    """Whether they are what `_shifted` writes: `if(n = 0, 1, n) & 31`, which is neither none nor too many."""
+    if places.word != "&" or places.parts[1].kind != "number":
+        return False
+    chosen = places.parts[0]
+    return chosen.word == "if" and len(chosen.parts) == 3 and chosen.parts[1].kind == "number"
+
+
+def _within(node: Expr, write: Writing) -> Sql | None:
     return None if any(part.kind == "query" for part in node.parts) else _together(node, write, node.parts)
 
 
-def _chosen(node: Expr, write: Writing) -> str | None:
+def _chosen(node: Expr, write: Writing) -> Sql | None:
     """CASE and its kin: conditions are no numbers, and what they give has one type."""
     if node.kind == "case":
         tests: Sequence[Expr] = [p for p, w in _worded(node) if w == "when" and not node.word.startswith("case")]
@@ -173,30 +192,30 @@ def _worded(node: Expr) -> list[tuple[Expr, str]]:
     return list(zip(node.parts, node.word.split(), strict=True))
 
 
-def _of_one_type(node: Expr, write: Writing) -> str | None:
+def _of_one_type(node: Expr, write: Writing) -> Sql | None:
     kinds = {write.types.of(part) for part in node.parts} - {"void"}
     if "string" in kinds and any(map(_is_number, kinds)):
         raise lacking(node.word, "text beside numbers as Spark does, which refuses it", "Cast to one type.")
     return _cast(node, write, node.parts, "double") if _is_mixed(kinds) and None not in kinds else None
 
 
-def _number(node: Expr, write: Writing) -> str | None:
+def _number(node: Expr, write: Writing) -> Sql | None:
     """Text that is reckoned with is a double."""
     if not node.parts or write.types.of(node.parts[0]) != "string":
         return _alone(node, write)
     return _cast(node, write, node.parts[:1], "double")
 
 
-def _tried(node: Expr, write: Writing) -> str | None:
+def _tried(node: Expr, write: Writing) -> Sql | None:
     """try_add and its kin take whole numbers of one type only."""
     kinds = {write.types.of(part) for part in node.parts}
     if kinds & {*FRACTIONS} and len(node.parts) == 2 and all(map(_is_number, kinds)):
         left, right = map(write.text, node.parts)  # a double is never too large: it is infinite then, on both
-        return f"(({left}) {_TRIED[node.word]} ({right}))"
+        return compose(_TRIED[node.word], left, right)
     return _cast(node, write, node.parts, common(list(kinds))) if kinds <= {*INTEGERS} else None
 
 
-def _alone(node: Expr, _: Writing) -> str | None:
+def _alone(node: Expr, _: Writing) -> Sql | None:
     if node.has("distinct") is not None and node.has("over") is not None:
         raise lacking(
             f"{node.word}(DISTINCT) OVER", "it as Spark does, which refuses it", "Write size(collect_set(x) OVER w)."
@@ -204,7 +223,7 @@ def _alone(node: Expr, _: Writing) -> str | None:
     return None
 
 
-def _outermost(node: Expr, write: Writing) -> str | None:
+def _outermost(node: Expr, write: Writing) -> Sql | None:
     """The largest or smallest struct: a null in it is less than anything to Spark, and more to Sail."""
     kind = write.types.of(node.parts[0]) if len(node.parts) == 1 else None
     if not is_nested(kind):
@@ -212,47 +231,54 @@ def _outermost(node: Expr, write: Writing) -> str | None:
     fields = fields_of(node.parts[0], write)
     if not fields or any(is_nested(write.types.of(value)) for _, value in fields):
         raise lacking(f"{node.word} of this {kind}", "it as Spark does, with nulls in it", "Take max(struct(x, y)).")
-    if fields[0][0].startswith(_KNOWN):
+    if _is_ordered(fields, write):
         return None
-    rest = " ".join(write.text(each) for each in node.rest)
-    found = f"array({node.word}({_ordered(fields, write, node.first)}) {rest})"
-    is_array = node.parts[0].word == "array"
-    values = ", ".join(
-        ("" if is_array else f"{literal(name)}, ") + f"top_.value{at}_{node.first}"
-        for at, (name, _) in enumerate(fields)
-    )
-    made = f"{'array' if is_array else 'named_struct'}({values})"
-    return f"element_at(transform({found}, top_ -> if(top_ IS NULL, NULL, {made})), 1)"
+    rest = join(" ", (write.text(each) for each in node.rest))
+    names = [write.fresh(f"value{at}_") for at in range(len(fields))]
+    found = compose("array({}({}) {})", write_word(node.word), _ordered(fields, write, names), rest)
+    top = write.fresh("top_")
+    values = [compose("{}.{}", top, name) for name in names]
+    if node.parts[0].word == "array":
+        made = compose("array({})", join(", ", values))
+    else:
+        pairs = (compose("{}, {}", quote_text(name), each) for (name, _), each in zip(fields, values, strict=True))
+        made = compose("named_struct({})", join(", ", pairs))
+    return compose("element_at(transform({}, {} -> if({} IS NULL, NULL, {})), 1)", found, top, top, made)
 
 
-def _ordered(fields: Sequence[tuple[str, Expr]], write: Writing, key: int) -> str:
-    """A struct that Sail puts in Spark's order. `key` tells it from others, which Sail takes for one by their names."""
+def _ordered(fields: Sequence[tuple[str, Expr]], write: Writing, names: Sequence[Sql]) -> Sql:
+    """A struct that Sail puts in Spark's order. Its names are its own: Sail takes structs of the same ones for one."""
     pairs = (
-        f"{write.text(value)} IS NOT NULL AS {_KNOWN}{at}_{key}, {write.text(value)} AS value{at}_{key}"
-        for at, (_, value) in enumerate(fields)
+        compose("{} IS NOT NULL AS {}, {} AS {}", write.text(value), write.fresh("known_"), write.text(value), name)
+        for (_, value), name in zip(fields, names, strict=True)
     )
-    return f"struct({', '.join(pairs)})"
+    return compose("struct({})", join(", ", pairs))
 
 
-def _by(node: Expr, write: Writing) -> str | None:
+def _is_ordered(fields: Sequence[tuple[str, Expr]], write: Writing) -> bool:
+    """Whether each value stands behind whether it is known, as `_ordered` writes them."""
+    known, values = fields[::2], fields[1::2]
+    return len(known) == len(values) and all(
+        each.word == "is not null" and squeeze(write.sent(each.parts[0])) == squeeze(write.sent(value))
+        for (_, each), (_, value) in zip(known, values, strict=True)
+    )
+
+
+def _by(node: Expr, write: Writing) -> Sql | None:
     """max_by and min_by with a struct to order by."""
     by = node.parts[1] if len(node.parts) == 2 else node
     kind = write.types.of(by)
     if by is node or not is_nested(kind):
         return None
     fields = fields_of(by, write)
-    if fields and fields[0][0].startswith(_KNOWN):
+    if fields and _is_ordered(fields, write):
         return None
     if not fields or any(is_nested(write.types.of(value)) for _, value in fields):
         raise lacking(f"{node.word} of this {kind}", "it as Spark does, with nulls in it", "Order by struct(x, y).")
-    return write.replaced(node, by, _ordered(fields, write, by.first))
+    return write.replaced(node, by, _ordered(fields, write, [write.fresh(f"value{at}_") for at in range(len(fields))]))
 
 
-_KNOWN: Final = "known_"
-"""What the name of a field begins with that tells whether the next one is known."""
-
-
-def _days(node: Expr, write: Writing) -> str | None:
+def _days(node: Expr, write: Writing) -> Sql | None:
     if len(node.parts) == 2:
         kind = write.types.of(node.parts[1])
         if _has_fraction(kind):
@@ -260,7 +286,7 @@ def _days(node: Expr, write: Writing) -> str | None:
     return None
 
 
-def _pattern(node: Expr, write: Writing) -> str | None:
+def _pattern(node: Expr, write: Writing) -> Sql | None:
     """What LIKE and RLIKE look at is text."""
     kind = write.types.of(node.parts[0])
     if kind not in {*INTEGERS, "boolean", "date", "timestamp"} and not isinstance(kind, Decimal):

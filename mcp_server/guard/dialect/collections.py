@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from mcp_server.guard.dialect.edits import lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.literals import said
+from mcp_server.guard.dialect.sql import (
+    Operand,
+    Sql,
+    as_operand,
+    back_quote,
+    compose,
+    copy_replaced,
+    join,
+    quote_name,
+    quote_text,
+    write_type,
+    write_word,
+)
 from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal, Type, element, is_nested
 from mcp_server.guard.dialect.writing import Writing
 
@@ -16,15 +30,16 @@ _NO_NULLS = frozenset(
 """Functions whose arrays hold no nulls."""
 
 
-def indexed(node: Expr, write: Writing) -> str | None:
-    """`a[i]`, where Sail takes no index but a number: element_at counts from one."""
+def indexed(node: Expr, write: Writing) -> Sql | None:
+    """`a[i]`, where Sail takes no index but a number: element_at counts from one, and from the end below zero."""
     base, index = node.parts
     if index.kind in {"number", "string"} or not str(write.types.of(base)).startswith("array<"):
         return None
-    return f"element_at({write.text(base)}, ({write.text(index)}) + 1)"
+    place = write.text(index)
+    return compose("element_at({}, if({} < 0, 0, {} + 1))", write.text(base), place, place)
 
 
-def contains(node: Expr, write: Writing) -> str | None:
+def contains(node: Expr, write: Writing) -> Sql | None:
     """array_contains is null, and not false, where a null may be what is looked for.
 
     Arrays in a table's columns hold no nulls.
@@ -38,8 +53,11 @@ def contains(node: Expr, write: Writing) -> str | None:
     )
     if not has_nulls and wanted.kind in {"string", "number"}:
         return None
-    found = f"exists({write.text(base)}, item_ -> item_ = {write.text(wanted)})"
-    return found if wanted.kind in {"string", "number"} else f"if({write.text(wanted)} IS NULL, NULL, {found})"
+    item = write.fresh("item_")
+    found = compose("exists({}, {} -> {} = {})", write.text(base), item, item, write.text(wanted))
+    return (
+        found if wanted.kind in {"string", "number"} else compose("if({} IS NULL, NULL, {})", write.text(wanted), found)
+    )
 
 
 def fields_of(node: Expr, write: Writing) -> list[tuple[str, Expr]]:
@@ -56,46 +74,65 @@ def fields_of(node: Expr, write: Writing) -> list[tuple[str, Expr]]:
     tokens = write.source.tokens
     names = [tokens[part.end - 1].bare if part.kind in {"name", "alias"} else "" for part in node.parts]
     values = [part.parts[0] if part.kind == "alias" else part for part in node.parts]
-    return [(name or f"col{at}", value) for at, (name, value) in enumerate(zip(names, values, strict=True), start=1)]
+    return [
+        (name or compose("col{}", at), value)
+        for at, (name, value) in enumerate(zip(names, values, strict=True), start=1)
+    ]
 
 
-def extreme(node: Expr, write: Writing) -> str | None:
+def extreme(node: Expr, write: Writing) -> Sql | None:
     """array_max and array_min of nested values, which sort_array puts in Spark's order."""
     if len(node.parts) != 1 or not is_nested(element(write.types.of(node.parts[0]))):
         return None
-    upward = "true" if node.word == "array_min" else "false"
-    return f"get(sort_array({_known(node.parts[0], write)}, {upward}), 0)"
+    upward = compose("true" if node.word == "array_min" else "false")
+    return compose("get(sort_array({}, {}), 0)", _known(node.parts[0], write), upward)
 
 
-def cut(node: Expr, write: Writing) -> str | None:
-    """slice from a place before the array's first, of which Spark gives nothing."""
-    if len(node.parts) != 3 or node.parts[1].word == "if" or (node.parts[1].kind, node.parts[1].word) == ("number", ""):
+def cut(node: Expr, write: Writing) -> Sql | None:
+    """slice from a place that is counted from the end, of which Sail loses some that reach it."""
+    if len(node.parts) != 3:
         return None
-    array, start = map(write.text, node.parts[:2])
-    place = f"if(- ({start}) > size({array}), size({array}) + 1, {start})"
-    return write.replaced(node, node.parts[1], place)
+    _, first, length = node.parts
+    if write.types.text(first) == "0" or (length.kind, length.word) == ("number", "-"):
+        raise lacking("slice", "a place of 0 or a length below it as Spark does, which fails", "Count from 1 or -1.")
+    array = write.text(node.parts[0])
+    own = _place(array, write.sent(first.parts[-1])) if first.word == "if" and first.parts else None
+    if (first.kind, first.word) == ("number", "") or (own is not None and write.stands(own, first)):
+        return None
+    return write.replaced(node, first, _place(array, write.text(first)))
 
 
-def sort(node: Expr, write: Writing) -> str | None:
+def _place(array: Sql, start: Sql) -> Sql:
+    """A place that is counted from the array's first; behind its last where there is no such."""
+    return compose(
+        "if({} < 0, if({} + size({}) < 0, size({}) + 1, size({}) + {} + 1), {})",
+        *(start, start, array, array, array, start, start),
+    )
+
+
+def sort(node: Expr, write: Writing) -> Sql | None:
     """array_sort of nested values; its nulls come last."""
     if len(node.parts) != 1 or not is_nested(element(write.types.of(node.parts[0]))):
         return None
-    nulls = f"filter({write.text(node.parts[0])}, each_ -> each_ IS NULL)"
-    return f"concat(sort_array({_known(node.parts[0], write)}), {nulls})"
+    each = write.fresh("each_")
+    nulls = compose("filter({}, {} -> {} IS NULL)", write.text(node.parts[0]), each, each)
+    return compose("concat(sort_array({}), {})", _known(node.parts[0], write), nulls)
 
 
-def _known(array: Expr, write: Writing) -> str:
-    return f"filter({write.text(array)}, each_ -> each_ IS NOT NULL)"
+def _known(array: Expr, write: Writing) -> Sql:
+    each = write.fresh("each_")
+    return compose("filter({}, {} -> {} IS NOT NULL)", write.text(array), each, each)
 
 
-def explode(node: Expr, write: Writing) -> str | None:
+def explode(node: Expr, write: Writing) -> Sql | None:
     """explode of a map, on which Sail's process panics."""
     if len(node.parts) != 1 or not _is_map(node, write, 2):
         return None
-    return f"{'inline_outer' if node.word.endswith('outer') else 'inline'}(map_entries({write.text(node.parts[0])}))"
+    word = write_word("inline_outer" if node.word.endswith("outer") else "inline")
+    return compose("{}(map_entries({}))", word, write.text(node.parts[0]))
 
 
-def posexplode(node: Expr, write: Writing) -> str | None:
+def posexplode(node: Expr, write: Writing) -> Sql | None:
     if len(node.parts) == 1 and _is_map(node, write, 3):
         raise lacking(node.word, "the places of a map's entries", "Write posexplode(map_entries(m)).")
     return None
@@ -115,75 +152,83 @@ def _is_map(node: Expr, write: Writing, names: int) -> bool:
     return all(source.key(at + 2 * place - 1) == "," for place in range(1, names))
 
 
-def zip_with(node: Expr, write: Writing) -> str | None:
+def zip_with(node: Expr, write: Writing) -> Sql | None:
     """zip_with(a, b, (x, y) -> e) as a transform of arrays_zip, which pads with nulls too."""
     if len(node.parts) != 3:
         return None
     left, right, function = node.parts
     # A column would give its name to its field: coalesce has none, and the fields are numbers.
-    zipped = f"arrays_zip(coalesce({write.text(left)}), coalesce({write.text(right)}))"
+    zipped = compose("arrays_zip(coalesce({}), coalesce({}))", write.text(left), write.text(right))
     kinds = [element(write.types.of(part)) for part in (left, right)]
-    pairs, body = _of_pairs(node.word, function, write, zipped, ("`0`", "`1`"), kinds)
-    return f"transform({pairs}, pair_ -> {body})"
+    pairs = _of_pairs(node.word, function, write, zipped, ("0", "1"), kinds)
+    return compose("transform({}, {} -> {})", pairs.array, pairs.name, pairs.body)
 
 
-def transform_map(node: Expr, write: Writing) -> str | None:
+def transform_map(node: Expr, write: Writing) -> Sql | None:
     """transform_values(m, (k, v) -> e) and transform_keys as a transform of the map's entries."""
     if len(node.parts) != 2:
         return None
     entries, function = node.parts
-    pairs, body = _of_pairs(node.word, function, write, f"map_entries({write.text(entries)})", ("key", "value"))
-    names = [name.word for name in function.parts[:-1]]
-    pair = [f"pair_.{names[0]}", body] if node.word == "transform_values" else [body, f"pair_.{names[1]}"]
-    return f"map_from_entries(transform({pairs}, pair_ -> struct({', '.join(pair)})))"
+    pairs = _of_pairs(node.word, function, write, compose("map_entries({})", write.text(entries)), ("key", "value"))
+    key, value = pairs.values
+    pair = [key, pairs.body] if node.word == "transform_values" else [pairs.body, value]
+    made = compose("transform({}, {} -> struct({}))", pairs.array, pairs.name, join(", ", pair))
+    return compose("map_from_entries({})", made)
+
+
+class _Pairs(NamedTuple):
+    """An array of pairs whose fields bear the names of a lambda's parameters, and its body about such a pair."""
+
+    array: Sql
+    name: Sql
+    values: tuple[Sql, Sql]
+    body: Operand
 
 
 def _of_pairs(
     word: str,
     function: Expr,
     write: Writing,
-    pairs: str,
+    pairs: Sql,
     fields: tuple[str, str],
     kinds: Sequence[Type | None] = (None, None),
-) -> tuple[str, str]:
-    """An array of pairs whose fields bear the names of a lambda's parameters, and its body about such a `pair_`.
-
-    The fields are cast to their types where these are known, which tells them to whoever reads the result.
+) -> _Pairs:
+    """The fields are cast to their types where these are known, which tells them to whoever reads the result.
 
     What the body holds is rewritten in the next step. Errors: EngineLacks.
     """
     *names, body = function.parts if function.kind == "lambda" else (function,)
     taken = {name.word for node in body.walk() if node.kind == "lambda" for name in node.parts[:-1]}
-    if len(names) != 2 or taken & {name.word for name in names}:
+    if len({name.word for name in names}) != 2 or taken & {name.word for name in names}:
         raise lacking(word, "this function of two values", f"Write {word}(…, (x, y) -> …), each name once.")
-    first, second = (name.word for name in names)
-    values = [_as(f"pair_.{field}", kind) for field, kind in zip(fields, kinds, strict=True)]
-    named = f"named_struct('{first}', {values[0]}, '{second}', {values[1]})"
-    replaced = _replaced(body, write, {first: f"pair_.{first}", second: f"pair_.{second}"})
-    return f"transform({pairs}, pair_ -> {named})", replaced
+    before, after = write.fresh("pair_"), write.fresh("pair_")
+    cells = [
+        compose("{}, {}", quote_text(name.word), _as(compose("{}.{}", before, back_quote(field)), kind))
+        for name, field, kind in zip(names, fields, kinds, strict=True)
+    ]
+    array = compose("transform({}, {} -> named_struct({}))", pairs, before, join(", ", cells))
+    first, second = (compose("{}.{}", after, quote_name(name.word)) for name in names)
+    return _Pairs(array, after, (first, second), _about(body, write, {names[0].word: first, names[1].word: second}))
 
 
-def _as(text: str, kind: Type | None) -> str:
+def _as(text: Sql, kind: Type | None) -> Sql:
     if kind == "string":
-        return f"CAST({text} AS VARCHAR(65535))"
+        return compose("CAST({} AS VARCHAR(65535))", text)
     plain = isinstance(kind, Decimal) or kind in {*INTEGERS, *FRACTIONS}
-    return f"CAST({text} AS {str(kind).upper()})" if plain else text
+    return compose("CAST({} AS {})", text, write_type(str(kind).upper())) if plain else text
 
 
-def _replaced(body: Expr, write: Writing, values: Mapping[str, str]) -> str:
-    source = write.source
-    pieces: list[str] = []
-    for index in range(body.first, body.end):
-        token = source.tokens[index]
-        gap = "" if token.glued or index == body.first else " "
-        bare = token.is_name and source.key(index - 1) != "." and source.key(index + 1) != "("
-        pieces.append(gap + (values.get(token.name, token.text) if bare else token.text))
-    return "".join(pieces)
+def _about(body: Expr, write: Writing, values: Mapping[str, Sql]) -> Operand:
+    """The body with values in the place of its parameters."""
+    named = {
+        node.first: values.get(write.source.tokens[node.first].name) for node in body.walk() if node.kind == "name"
+    }
+    return as_operand(copy_replaced(write.source, body.first, body.end, named.get))
 
 
-def split(node: Expr, write: Writing) -> str | None:
+def split(node: Expr, write: Writing) -> Sql | None:
     """split of what another function gives, whose texts Sail keeps in a form that its split cannot read."""
     first = node.parts[0] if node.parts else None
     if first is None or first.kind in {"name", "string", "cast"}:
         return None
-    return write.replaced(node, first, f"CAST({write.text(first)} AS STRING)")
+    return write.replaced(node, first, compose("CAST({} AS STRING)", write.text(first)))

@@ -14,10 +14,21 @@ from mcp_server.guard.blocks import Block, commas, skip
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.conditions import conjuncts, equality
-from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.fresh import FreshNames
 from mcp_server.guard.dialect.lists import columns_of
 from mcp_server.guard.dialect.names import Aliases, Names, Use, names_of
-from mcp_server.guard.dialect.relation import Relation, quoted
+from mcp_server.guard.dialect.relation import Relation
+from mcp_server.guard.dialect.sql import (
+    Operand,
+    Sql,
+    as_operand,
+    compose,
+    copy_operand,
+    copy_tokens,
+    join,
+    quote_name,
+)
 
 
 def laterals(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -38,9 +49,13 @@ def laterals(case: Case, _: Catalog) -> Sequence[Edit]:
 class _Parts:
     """The conditions of a sub-query: `keys` are inner and outer sides of equalities, `across` compare otherwise."""
 
-    inner: list[str] = field(default_factory=list)
-    keys: list[tuple[str, str]] = field(default_factory=list)
-    across: list[str] = field(default_factory=list)
+    inner: list[Operand] = field(default_factory=list)
+    keys: list[tuple[Operand, Operand]] = field(default_factory=list)
+    across: list[Operand] = field(default_factory=list)
+
+
+Key = tuple[Sql, Operand, Operand]
+"""The name of an inner side among the columns of the sub-query, that side, and the outer one."""
 
 
 class _Lateral:
@@ -51,9 +66,13 @@ class _Lateral:
         self.source = names.source
         self.outer = outer
         self.relation = relation
+        self.fresh = FreshNames(names.case)
         self.mark = f"__l{relation.first}"
-        self.alias = self.source.tokens[relation.named].text if relation.named is not None else self.mark
-        self.hidden: list[str] = []
+        named = relation.named
+        self.alias = self.fresh.name(self.mark) if named is None else copy_tokens(self.source, named, named + 1)
+        self.inner_name = self.fresh.name(f"{self.mark}x")
+        self.number_name = self.fresh.name(f"{self.mark}n")
+        self.hidden: list[Sql] = []
 
     def edits(self) -> list[Edit]:
         query = self.relation.query
@@ -93,15 +112,16 @@ class _Lateral:
             "inline",
         }:
             columns = relation.listed or item.names
-            listed = f"({', '.join(self.source.tokens[token].text for token in columns)})" if columns else ""
+            names = join(", ", (copy_tokens(self.source, token, token + 1) for token in columns))
+            listed = compose("({})", names) if columns else compose("")
             if item.stop == skip(self.source, item.first + 1) and len(block.clauses) == 1:
-                text = text_of(self.source, item.first, item.stop)
-                return [Edit(relation.first, relation.end, f"{text} AS {self.alias}{listed}")]
-        plain = relation.on is None or text_of(self.source, relation.on.body, relation.on.end).upper() == "TRUE"
+                text = copy_tokens(self.source, item.first, item.stop)
+                return [Edit(relation.first, relation.end, compose("{} AS {}{}", text, self.alias, listed))]
+        plain = relation.on is None or copy_tokens(self.source, relation.on.body, relation.on.end).upper() == "TRUE"
         if "LEFT" in relation.join:
             if not plain or len(block.clauses) > 1:
                 raise self.lacks("without FROM, joined by a condition")
-            return [Edit(relation.words, relation.first, "JOIN LATERAL")]
+            return [Edit(relation.words, relation.first, compose("JOIN LATERAL"))]
         return []
 
     def is_outer(self, use: Use) -> bool:
@@ -124,7 +144,7 @@ class _Lateral:
     def conditions(self) -> _Parts:
         found, where = _Parts(), self.block.clauses.get("WHERE")
         for first, end in conjuncts(self.source, where.body, where.end) if where is not None else ():
-            text = text_of(self.source, first, end)
+            text = copy_operand(self.source, first, end)
             if not self.sides(first, end)[1]:
                 found.inner.append(text)
                 continue
@@ -132,123 +152,142 @@ class _Lateral:
             left = self.sides(first, split) if split else (True, True)
             right = self.sides(split + 1, end) if split else (True, True)
             if split and left == (True, False) and right == (False, True):
-                found.keys.append((text_of(self.source, first, split), text_of(self.source, split + 1, end)))
+                found.keys.append((copy_operand(self.source, first, split), copy_operand(self.source, split + 1, end)))
             elif split and left == (False, True) and right == (True, False):
-                found.keys.append((text_of(self.source, split + 1, end), text_of(self.source, first, split)))
+                found.keys.append((copy_operand(self.source, split + 1, end), copy_operand(self.source, first, split)))
             elif any(first <= query.first < end for query in self.names.case.blocks.queries):
                 raise self.lacks("that compares with the row before it in a sub-query of its own")
             else:
-                found.across.append(self.names.substituted(first, end, self.carried, whole=True))
+                found.across.append(as_operand(self.names.substituted(first, end, self.carried, whole=True)))
         return found
 
-    def carried(self, use: Use) -> str | None:
+    def carried(self, use: Use) -> Sql | None:
         """An inner column of a condition that goes to the join, under a name of its own."""
         if self.is_outer(use):
             return None
-        name = f"{self.mark}_{len(self.hidden) + 1}"
-        self.hidden.append(f"{text_of(self.source, use.at, use.end)} AS {name}")
-        return f"{self.alias}.{name}"
+        name = self.fresh.name(f"{self.mark}_{len(self.hidden) + 1}")
+        self.hidden.append(compose("{} AS {}", copy_tokens(self.source, use.at, use.end), name))
+        return compose("{}.{}", self.alias, name)
 
     def joined(self, parts: _Parts, *, limited: bool) -> list[Edit]:
         """The join, and stars written out that would show its keys."""
-        keys = [(f"{self.mark}k{number}", *pair) for number, pair in enumerate(parts.keys, 1)]
+        keys = [(self.fresh.name(f"{self.mark}k{number}"), *pair) for number, pair in enumerate(parts.keys, 1)]
         inner = self.derived(parts, keys, limited=limited)
-        on = [f"{outer} = {self.inner_name()}.{name}" for name, _, outer in keys] + parts.across
+        on = [compose("{} = {}.{}", outer, self.joined_name(), name) for name, _, outer in keys]
+        on += [compose("{}", each) for each in parts.across]
         edits = [
-            Edit(item.first, item.stop, ", ".join(columns_of(self.names, self.outer, item, owned=self.whole)))
+            Edit(item.first, item.stop, join(", ", columns_of(self.names, self.outer, item, owned=self.whole)))
             for item in self.outer.items
             if self.names.sources.is_star(item) and keys
         ]
         return [*edits, *self.replaced(inner, on, keys)]
 
-    def inner_name(self) -> str:
-        return f"{self.mark}x" if self.whole else self.alias
+    def joined_name(self) -> Sql:
+        return self.inner_name if self.whole else self.alias
 
-    def replaced(self, inner: str, on: list[str], keys: list[tuple[str, str, str]]) -> list[Edit]:
-        relation, join = self.relation, self.relation.join
+    def replaced(self, inner: Sql, on: list[Sql], keys: list[Key]) -> list[Edit]:
+        relation, words = self.relation, self.relation.join
         given = relation.on
         end = given.end if given is not None else relation.end
-        own = text_of(self.source, given.body, given.end) if given is not None else ""
+        own = copy_tokens(self.source, given.body, given.end) if given is not None else compose("")
         if own.upper() not in {"", "TRUE"}:
-            on = [*on, f"({own})"]
+            on = [*on, compose("({})", own)]
         if not self.whole:
-            if join == (",",):
-                return [Edit(relation.words, end, f", {inner} AS {self.alias}"), *self.where(on)]
-            word = "LEFT JOIN" if "LEFT" in join else "JOIN"
-            return [
-                Edit(relation.words, end, f"{word} {inner} AS {self.alias} " + (f"ON {' AND '.join(on)}" if on else ""))
-            ]
+            if words == (",",):
+                behind = list(self.names.sources.relations(self.outer))
+                if any({"RIGHT", "FULL"} & {*other.join} for other in behind[behind.index(relation) + 1 :]):
+                    raise self.lacks("before a RIGHT or FULL JOIN")
+                return [Edit(relation.words, end, compose(", {} AS {}", inner, self.alias)), *self.where(on)]
+            joined = compose("LEFT JOIN {} AS {}" if "LEFT" in words else "JOIN {} AS {}", inner, self.alias)
+            return [Edit(relation.words, end, compose("{} ON {}", joined, join(" AND ", on)) if on else joined)]
         if own.upper() not in {"", "TRUE"}:
             raise self.lacks("of an aggregate, joined by a condition")
         before = list(self.names.sources.relations(self.outer))
         if any(other.join == (",",) for other in before[: before.index(relation)]):
             raise self.lacks("behind relations with commas")
         if not keys:
-            return [Edit(relation.words, end, f"CROSS JOIN {inner} AS {self.alias}")]
-        text = (
-            f"LEFT JOIN {inner} AS {self.inner_name()} ON {' AND '.join(on)} JOIN LATERAL (SELECT {self.filled(keys)})"
+            return [Edit(relation.words, end, compose("CROSS JOIN {} AS {}", inner, self.alias))]
+        text = compose(
+            "LEFT JOIN {} AS {} ON {} JOIN LATERAL (SELECT {})",
+            inner,
+            self.inner_name,
+            join(" AND ", on),
+            self.filled(keys),
         )
-        return [Edit(relation.words, end, f"{text} AS {self.alias}")]
+        return [Edit(relation.words, end, compose("{} AS {}", text, self.alias))]
 
-    def filled(self, keys: list[tuple[str, str, str]]) -> str:
+    def filled(self, keys: list[Key]) -> Sql:
         """The columns of an aggregate, and what it says of no rows where the join found none."""
         clause = self.block.clauses["FROM"]
-        rows = text_of(self.source, clause.first, clause.end)
+        rows = copy_tokens(self.source, clause.first, clause.end)
         texts = []
         for item, name in zip(self.block.items, self.shown(), strict=True):
-            empty = f"(SELECT {text_of(self.source, item.first, item.stop)} {rows} WHERE false)"
-            found = f"{self.inner_name()}.{quoted(name)}"
+            empty = compose("(SELECT {} {} WHERE false)", copy_tokens(self.source, item.first, item.stop), rows)
+            found = compose("{}.{}", self.inner_name, quote_name(name))
             texts.append(
-                f"CASE WHEN {self.inner_name()}.{keys[0][0]} IS NULL THEN {empty} ELSE {found} END AS {quoted(name)}"
+                compose(
+                    "CASE WHEN {}.{} IS NULL THEN {} ELSE {} END AS {}",
+                    self.inner_name,
+                    keys[0][0],
+                    empty,
+                    found,
+                    quote_name(name),
+                )
             )
-        return ", ".join(texts)
+        return join(", ", texts)
 
     def shown(self) -> list[str]:
         """The names of the sub-query's columns."""
         if self.relation.listed:
-            return [self.source.tokens[token].text.strip("`") for token in self.relation.listed]
+            return [self.source.tokens[token].bare for token in self.relation.listed]
         found = [self.names.name(item) for item in self.block.items]
         if any(name is None for name in found):
             raise self.lacks("with a column that has no name: give it one with AS")
         return [name for name in found if name is not None]
 
-    def listed(self) -> list[str]:
+    def listed(self) -> list[Sql]:
         block = self.block
         if any(self.names.sources.is_star(item) for item in block.items):
             if self.relation.listed or self.whole:
                 raise self.lacks("of a star with names for its columns")
-            return [text_of(self.source, item.first, item.end) for item in block.items]
+            return [copy_tokens(self.source, item.first, item.end) for item in block.items]
         pairs = zip(block.items, self.shown(), strict=True)
-        return [f"{text_of(self.source, item.first, item.stop)} AS {quoted(name)}" for item, name in pairs]
+        return [
+            compose("{} AS {}", copy_tokens(self.source, item.first, item.stop), quote_name(name))
+            for item, name in pairs
+        ]
 
-    def derived(self, parts: _Parts, keys: list[tuple[str, str, str]], *, limited: bool) -> str:
+    def derived(self, parts: _Parts, keys: list[Key], *, limited: bool) -> Sql:
         """The sub-query without the row before it, with its keys as columns."""
         block, clauses = self.block, self.block.clauses
-        listed = [*self.listed(), *(f"{text} AS {name}" for name, text, _ in keys), *self.hidden]
+        listed = [*self.listed(), *(compose("{} AS {}", text, name) for name, text, _ in keys), *self.hidden]
         if limited:
-            listed.append(f"row_number() OVER ({self.partition(keys)}) AS {self.mark}n")
-        pieces = ["SELECT DISTINCT" if block.distinct else "SELECT", ", ".join(listed)]
-        pieces.append(text_of(self.source, clauses["FROM"].first, clauses["FROM"].end))
-        pieces += ["WHERE " + " AND ".join(f"({each})" for each in parts.inner)] if parts.inner else []
+            listed.append(compose("row_number() OVER ({}) AS {}", self.partition(keys), self.number_name))
+        pieces = [compose("SELECT DISTINCT {}" if block.distinct else "SELECT {}", join(", ", listed))]
+        pieces.append(copy_tokens(self.source, clauses["FROM"].first, clauses["FROM"].end))
+        pieces += [compose("WHERE {}", join(" AND ", parts.inner))] if parts.inner else []
         groups = [text for _, text, _ in keys]
         if "GROUP" in clauses:
-            pieces.append(
-                text_of(self.source, clauses["GROUP"].first, clauses["GROUP"].end) + "".join(f", {g}" for g in groups)
-            )
+            own = copy_tokens(self.source, clauses["GROUP"].first, clauses["GROUP"].end)
+            pieces.append(join(", ", [own, *groups]))
         elif self.whole and groups:
-            pieces.append("GROUP BY " + ", ".join(groups))
+            pieces.append(compose("GROUP BY {}", join(", ", groups)))
         if "HAVING" in clauses:
-            pieces.append(text_of(self.source, clauses["HAVING"].first, clauses["HAVING"].end))
-        text = f"({' '.join(pieces)})"
-        return f"(SELECT * FROM {text} AS {self.mark}r WHERE {self.within()})" if limited else text  # noqa: S608  (the sender's own words, read again by every layer)
+            pieces.append(copy_tokens(self.source, clauses["HAVING"].first, clauses["HAVING"].end))
+        text = compose("({})", join(" ", pieces))
+        return (
+            compose("(SELECT * FROM {} AS {} WHERE {})", text, self.fresh.name(f"{self.mark}r"), self.within())
+            if limited
+            else text
+        )
 
-    def partition(self, keys: list[tuple[str, str, str]]) -> str:
+    def partition(self, keys: list[Key]) -> Sql:
         if self.block.distinct:
             raise self.lacks("with DISTINCT and LIMIT")
-        by = f"PARTITION BY {', '.join(text for _, text, _ in keys)} " if keys else ""
+        by = compose("PARTITION BY {}", join(", ", (text for _, text, _ in keys))) if keys else compose("")
         clause = self.block.clauses.get("ORDER")
         if clause is None:
-            return f"{by}ORDER BY {keys[0][1] if keys else '1'}"
+            return compose("{} ORDER BY {}", by, keys[0][1] if keys else 1)
         aliases = Aliases(self.names, self.block)
         for item in self.block.items:
             aliases.add(item)
@@ -257,28 +296,28 @@ class _Lateral:
         )
         if any(self.source.tokens[first].text.isdigit() for first, _ in commas(self.source, clause.body, clause.end)):
             raise self.lacks("with ORDER BY a number")
-        return by + order
+        return join(" ", [by, order])
 
-    def within(self) -> str:
+    def within(self) -> Sql:
         """The numbers of the rows that LIMIT and OFFSET leave."""
-        number = f"{self.mark}n"
+        number = self.number_name
         skipped, kept = (self.number(name) for name in ("OFFSET", "LIMIT"))
-        parts = [f"{number} > {skipped}"] if skipped is not None else []
-        parts += [f"{number} <= {kept + (skipped or 0)}"] if kept is not None else []
-        return " AND ".join(parts)
+        parts = [compose("{} > {}", number, skipped)] if skipped is not None else []
+        parts += [compose("{} <= {}", number, kept + (skipped or 0))] if kept is not None else []
+        return join(" AND ", parts)
 
     def number(self, name: str) -> int | None:
         clause = self.block.clauses.get(name)
         return int(self.source.tokens[clause.body].text) if clause is not None else None
 
-    def where(self, conditions: list[str]) -> Iterator[Edit]:
+    def where(self, conditions: list[Sql]) -> Iterator[Edit]:
         """Conditions in the WHERE of the outer SELECT."""
         if not conditions:
             return
-        condition, clause = " AND ".join(conditions), self.outer.clauses.get("WHERE")
+        condition, clause = join(" AND ", conditions), self.outer.clauses.get("WHERE")
         if clause is None:
             end = self.outer.clauses["FROM"].end
-            yield Edit(end, end, f"WHERE {condition}")
+            yield Edit(end, end, compose("WHERE {}", condition))
         else:
-            old = text_of(self.source, clause.body, clause.end)
-            yield Edit(clause.body, clause.end, f"({old}) AND {condition}")
+            old = copy_tokens(self.source, clause.body, clause.end)
+            yield Edit(clause.body, clause.end, compose("({}) AND {}", old, condition))

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from lakehouse.errors import EngineLacks
+from mcp_server.guard.dialect.sql import Sql, compose, copy_tokens, join
 from mcp_server.guard.source import Source
 
 
-class Edit(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Edit:
     """`text` in the place of the tokens from `first` up to, and without, `end`; `first == end` inserts before."""
 
     first: int
     end: int
-    text: str
+    text: Sql
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, Sql):
+            raise TypeError(f"{self.text!r} is plain text, and no part of a statement")
 
 
-def text_of(source: Source, first: int, end: int) -> str:
-    """The sender's own words from one token up to another, comments left out."""
-    return "".join(
-        ("" if token.glued or index == first else " ") + token.text
-        for index, token in enumerate(source.tokens[first:end], start=first)
-    )
+def delete(first: int, end: int) -> Edit:
+    """Leaves tokens out."""
+    return Edit(first, end, compose(""))
 
 
-def apply(source: Source, edits: Iterable[Edit]) -> str:
+def apply(source: Source, edits: Iterable[Edit]) -> Sql:
     """The statement with all edits made; they do not overlap."""
-    pieces: list[str] = []
+    pieces: list[Sql] = []
     at = 0
     for edit in sorted(edits):
-        pieces += [text_of(source, at, edit.first), edit.text]
+        pieces += [copy_tokens(source, at, edit.first), edit.text]
         at = edit.end
-    pieces.append(text_of(source, at, len(source.tokens)))
-    return " ".join(piece for piece in pieces if piece)
+    pieces.append(copy_tokens(source, at, len(source.tokens)))
+    return join(" ", pieces)
 
 
 def lacking(what: str, why: str, instead: str) -> EngineLacks:

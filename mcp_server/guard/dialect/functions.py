@@ -15,10 +15,17 @@ from mcp_server.guard.dialect import aggregates, collections
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.sail import Form, sail
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    compose_named,
+    join,
+    write_word,
+)
 from mcp_server.guard.dialect.types import FRACTIONS, INTEGERS, Decimal
-from mcp_server.guard.dialect.writing import Writing, written
+from mcp_server.guard.dialect.writing import Writing, squeeze, written
 
-Maker = Callable[[Expr, Writing], str | None]
+Maker = Callable[[Expr, Writing], Sql | None]
 
 
 def rewrite_functions(case: Case, catalog: Catalog) -> Sequence[Edit]:
@@ -53,7 +60,7 @@ def _lacking(key: str, name: str) -> Exception:
     return lacking(name, lack.why.format(name=name), lack.instead)
 
 
-def _written(node: Expr, write: Writing) -> str | None:
+def _written(node: Expr, write: Writing) -> Sql | None:
     if node.kind == "index":
         return collections.indexed(node, write)
     if node.kind != "call":
@@ -72,30 +79,25 @@ def _written(node: Expr, write: Writing) -> str | None:
     return found
 
 
-def _formed(node: Expr, write: Writing, form: Form) -> str | None:
+def _formed(node: Expr, write: Writing, form: Form) -> Sql | None:
     """The call in the words of a form, unless it is what the form has written."""
     if node.has("distinct") is not None:
         return None
     if form.keeps_call:
-        text = form.text.format(*map(write.text, node.parts), call=write.kept(node))
-        return None if _stands(text, node, write) else text
+        text = _filled(form, node, write, call=write.kept(node))
+        return None if write.stands(text, node) else text
     for which, kind in form.casts.items():
         if (node.parts[which].kind, node.parts[which].word) == ("cast", kind.upper()):
             return None
-    return " ".join([form.text.format(*map(write.text, node.parts)), *map(write.text, node.rest)])
+    return join(" ", [_filled(form, node, write), *map(write.text, node.rest)])
 
 
-def _stands(text: str, node: Expr, write: Writing) -> bool:
-    """Whether these words for a node stand around it already."""
-    above: Expr | None = node
-    while above is not None and len(write.sent(above)) <= len(text):
-        if "".join(write.sent(above).split()) == "".join(text.split()):
-            return True
-        above = write.parent(above)
-    return False
+def _filled(form: Form, node: Expr, write: Writing, **parts: Sql) -> Sql:
+    names = {name: write.fresh(name) for name in form.fresh}
+    return compose_named(form.text, map(write.text, node.parts), **parts, **names)
 
 
-def _fields(node: Expr, write: Writing) -> str | None:
+def _fields(node: Expr, write: Writing) -> Sql | None:
     """extract(f FROM x) and date_part('f', x): some fields, and the parts of an interval."""
     if len(node.parts) != 2:
         return None
@@ -105,17 +107,19 @@ def _fields(node: Expr, write: Writing) -> str | None:
     return None if form is None else _formed(node, write, form)
 
 
-def _decode(node: Expr, write: Writing) -> str | None:
+def _decode(node: Expr, write: Writing) -> Sql | None:
     """decode(x, a, b, …, otherwise), where nulls are equal."""
     if len(node.parts) < 3:
         return None
     value, *rest = map(write.text, node.parts)
-    pairs = " ".join(f"WHEN {value} <=> {a} THEN {b}" for a, b in zip(rest[::2], rest[1::2], strict=False))
-    otherwise = f" ELSE {rest[-1]}" if len(rest) % 2 else ""
-    return f"CASE {pairs}{otherwise} END"
+    pairs = join(
+        " ", (compose("WHEN {} <=> {} THEN {}", value, a, b) for a, b in zip(rest[::2], rest[1::2], strict=False))
+    )
+    otherwise = compose("ELSE {}", rest[-1]) if len(rest) % 2 else compose("")
+    return compose("CASE {} {} END", pairs, otherwise)
 
 
-def _json_path(node: Expr, write: Writing) -> str | None:
+def _json_path(node: Expr, write: Writing) -> Sql | None:
     if len(node.parts) == 2 and node.parts[1].kind == "string" and "*" in write.sent(node.parts[1]):
         raise lacking(
             "get_json_object", "a path with *", "Write from_json(j, 'b ARRAY<STRUCT<c: INT>>').b and transform it."
@@ -123,13 +127,13 @@ def _json_path(node: Expr, write: Writing) -> str | None:
     return None
 
 
-def _variant_text(node: Expr, write: Writing) -> str | None:
+def _variant_text(node: Expr, write: Writing) -> Sql | None:
     if len(node.parts) == 3 and write.sent(node.parts[2]).strip("'\"").lower() == "string":
         raise lacking(node.word, "a value of another type as a string", "Write get_json_object(j, '$.a').")
     return None
 
 
-def _date_pattern(node: Expr, write: Writing) -> str | None:
+def _date_pattern(node: Expr, write: Writing) -> Sql | None:
     """The session is in UTC, which Sail calls Etc/UTC."""
     pattern = write.sent(node.parts[1]) if len(node.parts) == 2 and node.parts[1].kind == "string" else ""
     if set(pattern[1:-1].replace("\\'", "'").split("'")[0]) & {"z", "V"}:
@@ -137,92 +141,123 @@ def _date_pattern(node: Expr, write: Writing) -> str | None:
     return None
 
 
-def _base(node: Expr, write: Writing) -> str | None:
+def _base(node: Expr, write: Writing) -> Sql | None:
     kind = write.types.of(node.parts[0]) if node.parts else None
     if kind in FRACTIONS or isinstance(kind, Decimal):
         raise lacking(node.word, "it of a fraction as Spark does", "Cast to BIGINT.")
     return None
 
 
-def _is_nan(node: Expr, write: Writing) -> str | None:
+def _is_nan(node: Expr, write: Writing) -> Sql | None:
     """A null is no NaN, and not unknown."""
-    parent = write.parent(node)
-    return None if parent is not None and parent.word == "<=>" else f"({write.kept(node)} <=> true)"
+    found = compose("({} <=> true)", write.kept(node))
+    return None if write.stands(found, node) else found
 
 
-def _left_over(node: Expr, write: Writing) -> str | None:
+def _left_over(node: Expr, write: Writing) -> Sql | None:
     if len(node.parts) != 2:
         return None
-    plain = {"number", "name", "call", "cast", "brackets"}
-    texts = [write.text(part) if part.kind in plain else f"({write.text(part)})" for part in node.parts]
-    return f"({texts[0]} % {texts[1]})"
+    left, right = map(write.text, node.parts)
+    return compose("({} % {})", left, right)
 
 
-def _letter(node: Expr, write: Writing) -> str | None:
+def _letter(node: Expr, write: Writing) -> Sql | None:
     """chr counts to 255 and begins again; below zero it is nothing."""
-    if len(node.parts) != 1 or node.parts[0].word == "&":
+    if len(node.parts) != 1 or _is_byte(node.parts[0], write):
         return None
     digits = write.types.text(node.parts[0])
     if digits and node.parts[0].word != "-" and int(digits) < 256:
         return None
-    number = f"CAST({write.text(node.parts[0])} AS BIGINT)"
-    return f"if({number} < 0, '', {node.word}({number} & 255))"
+    number = compose("CAST({} AS BIGINT)", write.text(node.parts[0]))
+    return compose("if({} < 0, '', {}({} & 255))", number, write_word(node.word), number)
 
 
-def _repeated(node: Expr, write: Writing) -> str | None:
+def _is_byte(node: Expr, write: Writing) -> bool:
+    return node.word == "&" and write.types.text(node.parts[1]) == "255"
+
+
+def _repeated(node: Expr, write: Writing) -> Sql | None:
     """A number of times, or a length, below zero is none in Spark, and an error in Sail."""
     if len(node.parts) < 2 or (node.parts[1].kind, node.parts[1].word) != ("number", "-"):
         return None
-    return write.replaced(node, node.parts[1], "0")
+    return write.replaced(node, node.parts[1], compose("0"))
 
 
-def _cut_out(node: Expr, write: Writing) -> str | None:
+def _cut_out(node: Expr, write: Writing) -> Sql | None:
     """A place that is null gives null; a number of letters below zero is none in Spark, and an error in Sail."""
-    if len(node.parts) < 2 or node.parts[-1].word == "if":
+    if len(node.parts) < 2 or _is_counted(node, write):
         return None
     text, first, *last = node.parts
     counted = _counted(text, first, last[0], write) if last else None
     if first.kind == "number":
         return counted
     call = counted or write.kept(node)
-    whole = f"if({write.text(first)} IS NULL, NULL, {call})"
-    return None if _stands(whole, node, write) else whole
+    whole = compose("if({} IS NULL, NULL, {})", write.text(first), call)
+    return None if write.stands(whole, node) else whole
 
 
-def _counted(text: Expr, first: Expr, last: Expr, write: Writing) -> str | None:
+def _counted(text: Expr, first: Expr, last: Expr, write: Writing) -> Sql | None:
     """substring with a number of letters that is not below zero."""
     count = write.text(last)
     if _may_be_negative(first):
         # What is counted from the end, and begins before the text does, ends where it would all the same.
-        start = f"({write.text(first)}) + length({write.text(text)})"
-        count = f"(if({start} < 0, {start}, 0) + {count})"
+        start = compose("({} + length({}))", write.text(first), write.text(text))
+        count = compose("(if({} < 0, {}, 0) + {})", start, start, count)
     elif not _may_be_negative(last):
         return None
-    return f"substring({write.text(text)}, {write.text(first)}, if({count} < 0, 0, {count}))"
+    return compose("substring({}, {}, if({} < 0, 0, {}))", write.text(text), write.text(first), count, count)
 
 
-def _overlaid(node: Expr, write: Writing) -> str | None:
+def _is_counted(node: Expr, write: Writing) -> bool:
+    """Whether it is what `_counted` writes."""
+    if len(node.parts) != 3 or node.parts[2].word != "if":
+        return False
+    text, first, last = node.parts
+    counted = _counted(text, first, Expr("none", last.first, last.first), write)
+    begun = squeeze(counted).rpartition("if((if(")[2].partition("<0,")[0] if counted is not None else ""
+    return (
+        len(last.parts) == 3
+        and (not _may_be_negative(first) or squeeze(write.sent(last)).startswith(f"if((if({begun}<0,{begun},0)+"))
+        and _is_clamped(last, write)
+    )
+
+
+def _is_clamped(node: Expr, write: Writing) -> bool:
+    """Whether it is `if(n < 0, …, n)`."""
+    test = node.parts[0]
+    return test.word == "<" and squeeze(write.sent(test.parts[0])) == squeeze(write.sent(node.parts[2]))
+
+
+def _overlaid(node: Expr, write: Writing) -> Sql | None:
     """A number of letters below zero is as many as are put in."""
-    if len(node.parts) != 4 or node.parts[3].word == "if" or not _may_be_negative(node.parts[3]):
+    if len(node.parts) != 4 or not _may_be_negative(node.parts[3]):
         return None
     put, count = write.text(node.parts[1]), write.text(node.parts[3])
-    return write.replaced(node, node.parts[3], f"if({count} < 0, length({put}), {count})")
+    if (
+        node.parts[3].word == "if"
+        and f",length({squeeze(put)})," in squeeze(count)
+        and _is_clamped(node.parts[3], write)
+    ):
+        return None
+    return write.replaced(node, node.parts[3], compose("if({} < 0, length({}), {})", count, put, count))
 
 
 def _may_be_negative(node: Expr) -> bool:
     return node.kind != "number" or node.word == "-"
 
 
-def _factorial(node: Expr, write: Writing) -> str | None:
-    if len(node.parts) != 1 or node.parts[0].word == "if":
+def _factorial(node: Expr, write: Writing) -> Sql | None:
+    if len(node.parts) != 1:
         return None
-    number = write.text(node.parts[0])
+    number, inner = write.text(node.parts[0]), node.parts[0].parts
+    if node.parts[0].word == "if" and inner and inner[0].kind == "between" and "BETWEEN0AND20," in squeeze(number):
+        return None
     if write.types.of(node.parts[0]) == "bigint":
         raise lacking("factorial", "it of a BIGINT as Spark does", "Write factorial(CAST(x AS INT)).")
-    return f"factorial(if({number} BETWEEN 0 AND 20, {number}, NULL))"
+    return compose("factorial(if({} BETWEEN 0 AND 20, {}, NULL))", number, number)
 
 
-def _truncated(node: Expr, write: Writing) -> str | None:
+def _truncated(node: Expr, write: Writing) -> Sql | None:
     """A unit that there is none of gives null."""
     if len(node.parts) != 2:
         return None
@@ -231,17 +266,17 @@ def _truncated(node: Expr, write: Writing) -> str | None:
     units = _DATE_UNITS if of_date else _DATE_UNITS | _TIME_UNITS
     if unit.kind != "string" or write.sent(unit)[1:-1].upper() in units:
         return None
-    return f"CAST(NULL AS {'DATE' if of_date else 'TIMESTAMP'})"
+    return compose("CAST(NULL AS DATE)" if of_date else "CAST(NULL AS TIMESTAMP)")
 
 
-def _since_1970(node: Expr, write: Writing) -> str | None:
+def _since_1970(node: Expr, write: Writing) -> Sql | None:
     """timestamp_seconds of a double, of which Spark cuts off what is less than a microsecond."""
     if not node.parts or write.types.of(node.parts[0]) not in FRACTIONS:
         return None
-    return f"timestamp_micros(CAST(({write.text(node.parts[0])}) * 1E6D AS BIGINT))"
+    return compose("timestamp_micros(CAST({} * 1E6D AS BIGINT))", write.text(node.parts[0]))
 
 
-def _apart(node: Expr, write: Writing) -> str | None:
+def _apart(node: Expr, write: Writing) -> Sql | None:
     """Whole units between two times, as Java counts them; Sail counts midnights, and begun units below zero.
 
     Months are those of `LocalDateTime.until`: the later date counts only if its time of day is reached.
@@ -250,22 +285,30 @@ def _apart(node: Expr, write: Writing) -> str | None:
         return None
     unit = write.sent(node.parts[0]).strip("'\"").upper()
     first, last = (
-        write.text(part) if write.types.of(part) == "timestamp" else f"CAST({write.text(part)} AS TIMESTAMP)"
+        write.text(part) if write.types.of(part) == "timestamp" else compose("CAST({} AS TIMESTAMP)", write.text(part))
         for part in node.parts[1:]
     )
     if unit in _MICROSECONDS:
-        return f"((unix_micros({last}) - unix_micros({first})) DIV {_MICROSECONDS[unit]})"
+        return compose("((unix_micros({}) - unix_micros({})) DIV {})", last, first, _MICROSECONDS[unit])
     if unit not in _MONTHS:
         return None
-    reached = (
-        f"CAST(timestamp_micros(unix_micros({last}) - unix_micros({first}) % {_DAY} "
-        f"+ if({last} < {first}, {_DAY - 1}, 0)) AS DATE)"
+    reached = compose(
+        "CAST(timestamp_micros(unix_micros({}) - unix_micros({}) % {} + if({} < {}, {}, 0)) AS DATE)",
+        last,
+        first,
+        _DAY,
+        last,
+        first,
+        _DAY - 1,
     )
-    places = [f"((year({day}) * 12 + month({day})) * 32 + day({day}))" for day in (reached, f"CAST({first} AS DATE)")]
-    return f"(({places[0]} - {places[1]}) DIV {32 * _MONTHS[unit]})"
+    places = [
+        compose("((year({}) * 12 + month({})) * 32 + day({}))", day, day, day)
+        for day in (reached, compose("CAST({} AS DATE)", first))
+    ]
+    return compose("(({} - {}) DIV {})", places[0], places[1], 32 * _MONTHS[unit])
 
 
-def _encoded(node: Expr, write: Writing) -> str | None:
+def _encoded(node: Expr, write: Writing) -> Sql | None:
     """Other character sets lack letters, for which Spark fails, or begin with a mark even where there is no letter."""
     charset = write.sent(node.parts[1]).strip("'\"").lower() if len(node.parts) == 2 else ""
     if charset not in {"utf-8", "utf-16be", "utf-16le"}:
@@ -273,7 +316,7 @@ def _encoded(node: Expr, write: Writing) -> str | None:
     return None
 
 
-def _to_bytes(node: Expr, write: Writing) -> str | None:
+def _to_bytes(node: Expr, write: Writing) -> Sql | None:
     """Malformed text, which Sail takes for something all the same."""
     asked = write.sent(node.parts[1]).strip("'\"").lower() if len(node.parts) == 2 else "hex"
     if asked not in ({"utf-8", "utf8"} if node.word == "to_binary" else {"utf-8", "utf8", "hex"}):
@@ -283,37 +326,37 @@ def _to_bytes(node: Expr, write: Writing) -> str | None:
     return None
 
 
-def _to_json(node: Expr, write: Writing) -> str | None:
+def _to_json(node: Expr, write: Writing) -> Sql | None:
     kind = write.types.of(node.parts[0]) if node.parts else None
     if isinstance(kind, Decimal) or kind in _NO_JSON:
         raise lacking("to_json", f"it of {kind} as Spark does, which refuses it", "Write to_json(struct(x)).")
     return None
 
 
-def _of_times(node: Expr, write: Writing) -> str | None:
+def _of_times(node: Expr, write: Writing) -> Sql | None:
     if node.parts and write.types.of(node.parts[0]) == "date":
         raise lacking(node.word, "it of a date as Spark does, which refuses it", "Write CAST(d AS TIMESTAMP).")
     return None
 
 
-def _try_divide(node: Expr, write: Writing) -> str | None:
+def _try_divide(node: Expr, write: Writing) -> Sql | None:
     """Of numbers with a fraction, which Sail's own does not take."""
     kinds = [write.types.of(part) for part in node.parts]
     if len(kinds) != 2 or not any(kind in FRACTIONS or isinstance(kind, Decimal) for kind in kinds):
         return None
     left, right = map(write.text, node.parts)
     digits = write.types.text(node.parts[1])
-    return f"(({left}) / {right})" if digits and int(digits) else f"(({left}) / nullif({right}, 0))"
+    return compose("({} / {})", left, right) if digits and int(digits) else compose("({} / nullif({}, 0))", left, right)
 
 
-def _cased(node: Expr, write: Writing) -> str | None:
+def _cased(node: Expr, write: Writing) -> Sql | None:
     """lower(upper(x)) is lower(x) to Spark's optimizer, which leaves an ß alone that upper(x) makes SS of."""
     inner = node.parts[0] if len(node.parts) == 1 else node
     if not write.reads_tables or not _changes_case(inner) or not any(each.kind == "name" for each in inner.walk()):
         return None  # constants and VALUES are reckoned before anything is simplified
     while _changes_case(inner):
         inner = inner.parts[0]
-    return f"{node.word}({write.text(inner)})"
+    return compose("{}({})", write_word(node.word), write.text(inner))
 
 
 def _changes_case(node: Expr) -> bool:

@@ -11,10 +11,20 @@ from collections.abc import Iterator, Sequence
 from mcp_server.guard.blocks import Block, commas
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.edits import Edit, delete, lacking
+from mcp_server.guard.dialect.fresh import FreshNames
 from mcp_server.guard.dialect.lists import columns_of
 from mcp_server.guard.dialect.names import Names, names_of
-from mcp_server.guard.dialect.relation import Relation, quoted
+from mcp_server.guard.dialect.relation import Relation
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    copy_operand,
+    copy_tokens,
+    join,
+    quote_name,
+    write_word,
+)
 from mcp_server.guard.functions import functions
 
 _KEEPS_ROWS = frozenset({"stack", "json_tuple"})
@@ -36,7 +46,9 @@ class _Generators:
         self.names = names
         self.source = names.source
         self.block = block
-        self.conditions: list[str] = []
+        self.conditions: list[Sql] = []
+        self.fresh = FreshNames(names.case)
+        self.called: dict[int, Sql] = {}
         self.placed = False
 
     def edits(self) -> Sequence[Edit]:
@@ -64,18 +76,21 @@ class _Generators:
         outer = "OUTER" in relation.join if "VIEW" in relation.join else "LEFT" in relation.join
         if relation.using or "NATURAL" in relation.join or (outer and not self.is_true(relation)):
             raise lacking("LATERAL", "a generator joined by a condition", "Put the condition into WHERE.")
+        before_this = len(self.conditions)
         written = self.written(relation, outer=outer)
         if written is None and not self.changes(relation):
             return
-        words = "JOIN" if self.is_followed(relation) else ","
-        if words == "JOIN" and relation.join == (",",) and before is not None and before.join == (",",):
+        followed = self.is_followed(relation)
+        if followed and relation.join == (",",) and before is not None and before.join == (",",):
             raise lacking("LATERAL", "a generator between relations with commas", "Write JOIN in place of commas.")
-        call = written or text_of(self.source, relation.first, relation.end)
-        yield Edit(relation.words, relation.end, f"{words} LATERAL {call}")
+        call = written or copy_tokens(self.source, relation.first, relation.end)
+        yield Edit(relation.words, relation.end, compose("JOIN LATERAL {}" if followed else ", LATERAL {}", call))
         if relation.on is not None:
             if not self.is_true(relation):
-                self.conditions.append(text_of(self.source, relation.on.body, relation.on.end))
-            yield Edit(relation.on.first, relation.on.end, "")
+                self.conditions.append(copy_operand(self.source, relation.on.body, relation.on.end))
+            yield delete(relation.on.first, relation.on.end)
+        if len(self.conditions) > before_this and self.is_filled(relation):
+            raise lacking("LATERAL", "a generator before a RIGHT or FULL JOIN", "Put it into a sub-query.")
 
     def changes(self, relation: Relation) -> bool:
         """Whether the words around the call must change, where the call itself need not."""
@@ -86,63 +101,72 @@ class _Generators:
         return "VIEW" in relation.join or relation.on is not None or apart
 
     def is_true(self, relation: Relation) -> bool:
-        return relation.on is None or text_of(self.source, relation.on.body, relation.on.end).upper() == "TRUE"
+        return relation.on is None or copy_tokens(self.source, relation.on.body, relation.on.end).upper() == "TRUE"
 
     def is_followed(self, relation: Relation) -> bool:
         """Whether a JOIN comes behind."""
         relations = list(self.names.sources.relations(self.block))
         return any("JOIN" in other.join for other in relations[relations.index(relation) + 1 :])
 
-    def written(self, relation: Relation, *, outer: bool) -> str | None:
+    def is_filled(self, relation: Relation) -> bool:
+        """Whether a join behind gives rows in which the columns of this relation are null."""
+        relations = list(self.names.sources.relations(self.block))
+        return any({"RIGHT", "FULL"} & {*other.join} for other in relations[relations.index(relation) + 1 :])
+
+    def written(self, relation: Relation, *, outer: bool) -> Sql | None:
         """The call with its alias, or None where it may stay as it is; conditions are noted."""
         call, base = relation.call, relation.call.removesuffix("_outer")
         alias, listed = self.alias(relation), [column.name for column in relation.columns or ()]
         first = relation.first + 1
-        argument = text_of(self.source, first + 1, self.source.closing[first])
+        argument = copy_tokens(self.source, first + 1, self.source.closing[first])
         view = "VIEW" in relation.join
         if base in _KEEPS_ROWS or (call != base and not view) or (call != base and view):
-            return f"{call}({argument}) AS {alias}" if view else None
+            return compose("{}({}) AS {}", write_word(call), argument, alias) if view else None
         if outer:
-            return f"{base}_outer({argument}) AS {alias}"
+            return compose("{}({}) AS {}", write_word(f"{base}_outer"), argument, alias)
         parts = list(commas(self.source, first + 1, self.source.closing[first]))
         simple = len(parts) == 1 and self.names.sources.plain_name(*parts[0]) is not None
         if simple:
-            self.conditions.append(f"size({argument}) > 0")
-            return f"{base}_outer({argument}) AS {alias}"
+            self.conditions.append(compose("size({}) > 0", argument))
+            return compose("{}({}) AS {}", write_word(f"{base}_outer"), argument, alias)
         if base not in _BY_PLACE or not listed or len(listed) > (2 if base == "posexplode" else 1):
             raise lacking("LATERAL", f"{call} of what is no column", "Name its argument in a sub-query first.")
         return self.by_place(relation, argument, listed)
 
-    def by_place(self, relation: Relation, argument: str, listed: list[str]) -> str:
+    def by_place(self, relation: Relation, argument: Sql, listed: list[str]) -> Sql:
         """explode by its sister that tells the place too, which is null where there was nothing to give."""
-        name = self.name(relation)
-        if len(listed) == 1:
-            listed = [f"__place{relation.first}", *listed]
+        name, columns = self.name(relation), [quote_name(each) for each in listed]
+        if len(columns) == 1:
+            columns = [self.fresh.name(f"__place{relation.first}"), *columns]
             self.placed = True
-        self.conditions.append(f"{name}.{quoted(listed[0])} IS NOT NULL")
-        return f"posexplode_outer({argument}) AS {name}({', '.join(quoted(each) for each in listed)})"
+        self.conditions.append(compose("{}.{} IS NOT NULL", name, columns[0]))
+        return compose("posexplode_outer({}) AS {}({})", argument, name, join(", ", columns))
 
-    def name(self, relation: Relation) -> str:
-        return self.source.tokens[relation.named].text if relation.named is not None else f"__view{relation.first}"
+    def name(self, relation: Relation) -> Sql:
+        if relation.named is not None:
+            return copy_tokens(self.source, relation.named, relation.named + 1)
+        if relation.first not in self.called:
+            self.called[relation.first] = self.fresh.name(f"__view{relation.first}")
+        return self.called[relation.first]
 
-    def alias(self, relation: Relation) -> str:
-        columns = ", ".join(self.source.tokens[token].text for token in relation.listed)
-        return self.name(relation) + (f"({columns})" if columns else "")
+    def alias(self, relation: Relation) -> Sql:
+        columns = join(", ", (copy_tokens(self.source, token, token + 1) for token in relation.listed))
+        return compose("{}({})", self.name(relation), columns) if columns else self.name(relation)
 
     def where(self) -> Iterator[Edit]:
         """The conditions in the WHERE of the SELECT."""
         if not self.conditions:
             return
-        condition, clause = " AND ".join(self.conditions), self.block.clauses.get("WHERE")
+        condition, clause = join(" AND ", self.conditions), self.block.clauses.get("WHERE")
         if clause is None:
             end = self.block.clauses["FROM"].end
-            yield Edit(end, end, f"WHERE {condition}")
+            yield Edit(end, end, compose("WHERE {}", condition))
         else:
-            old = text_of(self.source, clause.body, clause.end)
-            yield Edit(clause.body, clause.end, f"({old}) AND {condition}")
+            old = copy_tokens(self.source, clause.body, clause.end)
+            yield Edit(clause.body, clause.end, compose("({}) AND {}", old, condition))
 
     def stars(self) -> Iterator[Edit]:
         """Stars written out, so that they do not show the place."""
         for item in self.block.items:
             if self.names.sources.is_star(item):
-                yield Edit(item.first, item.stop, ", ".join(columns_of(self.names, self.block, item)))
+                yield Edit(item.first, item.stop, join(", ", columns_of(self.names, self.block, item)))

@@ -8,12 +8,18 @@ from itertools import combinations
 from mcp_server.guard.blocks import Block, commas, skip
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, text_of
+from mcp_server.guard.dialect.edits import Edit, delete
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    copy_tokens,
+    join,
+)
 from mcp_server.guard.limits import MAX_GROUPINGS
 
 _MAKERS = frozenset({"CUBE", "ROLLUP"})
 
-Sets = list[tuple[str, ...]]
+Sets = list[tuple[Sql, ...]]
 
 
 def groupings(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -35,14 +41,14 @@ class _Groups:
         at = clause.body
         while at < clause.end:
             if self.source.key(at) == "GROUPING" and self.source.key(at - 1) not in {"BY", ","}:
-                yield Edit(clause.body, at, "")
+                yield delete(clause.body, at)
                 clause = clause._replace(body=at)
                 break
             at = skip(self.source, at)
         for first, end in commas(self.source, clause.body, clause.end):
             if self.is_odd(first, end):
-                sets = ", ".join(f"({', '.join(each)})" for each in self.sets(first, end))
-                yield Edit(first, end, f"GROUPING SETS ({sets})")
+                sets = join(", ", (compose("({})", join(", ", each)) for each in self.sets(first, end)))
+                yield Edit(first, end, compose("GROUPING SETS ({})", sets))
 
     def opening(self, first: int) -> int:
         """The bracket of `CUBE (`, `ROLLUP (`, `GROUPING SETS (`; 0 where none of them begins."""
@@ -82,12 +88,12 @@ class _Groups:
             kept = [list(chosen) for size in sizes for chosen in combinations(columns, size)]
         return [tuple(name for group in chosen for name in group) for chosen in kept]
 
-    def columns(self, first: int, end: int) -> tuple[str, ...]:
+    def columns(self, first: int, end: int) -> tuple[Sql, ...]:
         """The columns of `a` or `(a, b)`; a number stands for a column of the list."""
         if self.is_bracketed(first, end):
             inner = commas(self.source, first + 1, end - 1)
             return tuple(name for a, b in inner for name in self.columns(a, b))
-        text, items = text_of(self.source, first, end), self.block.items
+        text, items = copy_tokens(self.source, first, end), self.block.items
         if text.isdigit() and 1 <= int(text) <= len(items):
-            return (text_of(self.source, items[int(text) - 1].first, items[int(text) - 1].stop),)
+            return (copy_tokens(self.source, items[int(text) - 1].first, items[int(text) - 1].stop),)
         return (text,)

@@ -9,6 +9,10 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.names import Names, names_of
+from mcp_server.guard.dialect.sql import (
+    compose,
+    copy_tokens,
+)
 
 
 def having(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -40,6 +44,7 @@ def _qualified(names: Names, block: Block) -> Iterator[Edit]:
         for use in names.uses(call + 1, skip(source, call + 1)):
             if use.parts[0] in given and len(use.parts) == 1:
                 owners = names.owners(block, use)
-                owner = names.written(owners[0]) if len(owners) == 1 else ""
+                owner = names.written(owners[0]) if len(owners) == 1 else compose("")
                 if owner:
-                    yield Edit(use.at, use.at, owner + ".")
+                    names.check_captured(owner)
+                    yield Edit(use.at, use.end, compose("{}.{}", owner, copy_tokens(source, use.at, use.end)))

@@ -7,9 +7,16 @@ from collections.abc import Iterator, Sequence
 from mcp_server.guard.blocks import Block, Clause, Item, Query, commas
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.edits import Edit, delete, lacking
 from mcp_server.guard.dialect.names import Aliases, Names, names_of
-from mcp_server.guard.dialect.relation import Columns, quoted
+from mcp_server.guard.dialect.relation import Columns
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    copy_tokens,
+    join,
+    quote_name,
+)
 from mcp_server.guard.functions import functions
 
 
@@ -20,14 +27,14 @@ def star_except(case: Case, _: Catalog) -> Sequence[Edit]:
         return ()
     names = names_of(case)
     return [
-        Edit(item.first, item.stop, ", ".join(columns_of(names, block, item)))
+        Edit(item.first, item.stop, join(", ", columns_of(names, block, item)))
         for block in case.blocks.selects
         for item in block.items
         if names.sources.is_star(item) and source.key(item.stop - 1) == ")"
     ]
 
 
-def columns_of(names: Names, block: Block, item: Item, *, owned: bool = False) -> list[str]:
+def columns_of(names: Names, block: Block, item: Item, *, owned: bool = False) -> list[Sql]:
     """The columns of a star as they are written, with their relation if `owned` or where the name is not enough.
 
     Errors: EngineLacks, where they are not known.
@@ -40,14 +47,14 @@ def columns_of(names: Names, block: Block, item: Item, *, owned: bool = False) -
     texts = []
     for column in columns:
         once = seen.count(column.key) == 1 and not owned
-        owner = names.written(column.owner) if column.owner is not None and not once else ""
-        texts.append(f"{owner}.{quoted(column.name)}" if owner else quoted(column.name))
+        owner = names.written(column.owner) if column.owner is not None and not once else compose("")
+        texts.append(compose("{}.{}", owner, quote_name(column.name)) if owner else quote_name(column.name))
     return texts
 
 
 def unknown_star(names: Names, item: Item) -> Exception:
     """The error for a star whose columns nobody here knows."""
-    piece = text_of(names.source, item.first, item.stop)
+    piece = copy_tokens(names.source, item.first, item.stop)
     return lacking("SELECT *", f"{piece} with columns that cannot be told", "Write the columns out.")
 
 
@@ -67,7 +74,7 @@ def grouped_stars(case: Case, _: Catalog) -> Sequence[Edit]:
         return ()
     names = names_of(case)
     return [
-        Edit(item.first, item.stop, ", ".join(columns_of(names, block, item)))
+        Edit(item.first, item.stop, join(", ", columns_of(names, block, item)))
         for block in case.blocks.selects
         for item in (block.items if "GROUP" in block.clauses else ())
         if names.sources.is_star(item)
@@ -82,19 +89,19 @@ def _grouped(case: Case, block: Block) -> Iterator[Edit]:
     names, clause = names_of(case), block.clauses["GROUP"]
     starred = any(names.sources.is_star(item) for item in block.items)
     known, calls = functions().allowed, case.reading.calls
-    keys: list[str] = []
+    keys: list[Sql] = []
     for number, item in enumerate(block.items, 1):
         if names.sources.is_star(item):
             written = columns_of(names, block, item)
             keys += written
-            yield Edit(item.first, item.stop, ", ".join(written))
+            yield Edit(item.first, item.stop, join(", ", written))
         elif any(known.get(name) == "generator" for at, name in calls.items() if item.first <= at < item.stop):
             raise lacking(
                 "GROUP BY ALL", "groups of what explode gives", "Put explode into a sub-query, and group around it."
             )
         elif not any(names.aggregates(item.first, item.stop)):
-            keys.append(text_of(case.source, item.first, item.stop) if starred else str(number))
-    yield Edit(clause.body, clause.end, ", ".join(keys)) if keys else Edit(clause.first, clause.end, "")
+            keys.append(copy_tokens(case.source, item.first, item.stop) if starred else compose("{}", number))
+    yield Edit(clause.body, clause.end, join(", ", keys)) if keys else delete(clause.first, clause.end)
 
 
 def group_keys(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -112,7 +119,7 @@ def _keys(names: Names, block: Block) -> Iterator[Edit]:
     source, clause = names.source, block.clauses["GROUP"]
     given = {source.tokens[item.names[0]].name: item for item in block.items if len(item.names) == 1}
     starred = any(names.sources.is_star(item) for item in block.items)
-    whole = text_of(source, block.first, block.end)
+    whole = copy_tokens(source, block.first, block.end)
     for first, end in commas(source, clause.body, clause.end):
         token = source.tokens[first]
         if end - first > 1 or not given:
@@ -122,7 +129,7 @@ def _keys(names: Names, block: Block) -> Iterator[Edit]:
             item = block.items[int(token.text) - 1]
         if item is None or item.stop - item.first == 1 or token.name in (names.known(block) or {token.name}):
             continue
-        text = text_of(source, item.first, item.stop)
+        text = copy_tokens(source, item.first, item.stop)
         if whole.count(text) > 1 and any(names.uses(item.first, item.stop)):
             yield Edit(first, end, text)
 
@@ -134,9 +141,9 @@ def order_by_all(case: Case, _: Catalog) -> Sequence[Edit]:
         clauses = query.block.clauses if query.block is not None else query.tail
         clause = clauses.get("ORDER")
         if clause is not None and _is_all(case, clause):
-            how = text_of(case.source, clause.body + 1, clause.end)
-            keys = [f"{number} {how}".strip() for number in range(1, _width(case, query) + 1)]
-            edits.append(Edit(clause.body, clause.end, ", ".join(keys)))
+            how = copy_tokens(case.source, clause.body + 1, clause.end)
+            keys = [join(" ", [number, how]) for number in range(1, _width(case, query) + 1)]
+            edits.append(Edit(clause.body, clause.end, join(", ", keys)))
     return edits
 
 

@@ -10,12 +10,12 @@ from typing import Final
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit
+from mcp_server.guard.dialect.sql import compose, quote_text, write_type
 from mcp_server.guard.lexer import Kind, Token
 from mcp_server.guard.words import OPERAND_NEXT
 
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[01][0-7]{2}|.)", re.DOTALL)
 _MEANINGS: Final = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
-_WRITTEN: Final = {"\\": "\\\\", "'": "\\'", "\0": "\\0", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _SMALLEST: Final = {
     "2147483648": "INT",
@@ -36,14 +36,20 @@ def rewrite_literals(case: Case, _: Catalog) -> Sequence[Edit]:
             while end < len(tokens) and _goes_on(tokens[end - 1], tokens[end]):
                 end += 1
             if end > index + 1:
-                quote = tokens[index].text[0]
-                inner = f"\\{quote}".join(token.text[1:-1] for token in tokens[index:end])
-                edits.append(Edit(index, end, quote + inner + quote))
+                edits.append(Edit(index, end, quote_text(said(tokens[index:end]))))
         elif tokens[index].key == "-" and end < len(tokens) and (index == 0 or tokens[index - 1].key in OPERAND_NEXT):
             number = tokens[end].text.upper()
             if number in _SMALLEST:
                 end += 1
-                edits.append(Edit(index, end, f"CAST('-{number.rstrip('LSY')}' AS {_SMALLEST[number]})"))
+                edits.append(
+                    Edit(
+                        index,
+                        end,
+                        compose(
+                            "CAST({} AS {})", quote_text(f"-{number.rstrip('LSY')}"), write_type(_SMALLEST[number])
+                        ),
+                    )
+                )
         index = end
     return edits
 
@@ -74,8 +80,3 @@ def _meaning(match: re.Match[str]) -> str:
     if len(escaped) > 1:
         return chr(int(escaped[1:], 16)) if escaped[0] in "uU" else chr(int(escaped, 8))
     return _MEANINGS.get(escaped, escaped)
-
-
-def literal(value: str) -> str:
-    """A string literal that says `value` to both engines."""
-    return "'" + "".join(_WRITTEN.get(character, character) for character in value) + "'"

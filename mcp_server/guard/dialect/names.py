@@ -11,12 +11,20 @@ from sqlglot import exp
 
 from mcp_server.guard.blocks import Block, Item
 from mcp_server.guard.case import Case, once
-from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.naming import name_of
 from mcp_server.guard.dialect.relation import Relation, flat
 from mcp_server.guard.dialect.sources import Sources
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    as_operand,
+    compose,
+    copy_tokens,
+    join,
+)
 from mcp_server.guard.functions import functions
+from mcp_server.guard.lexer import scan
 from mcp_server.guard.source import MAX_TOKENS
 
 _AGGREGATES: Final = frozenset({"aggregate", "collecting"})
@@ -41,6 +49,7 @@ class Names:
         self.sources = Sources(case)
         self._uses = sorted(self._all(), key=lambda use: use.at)
         self._places = [use.at for use in self._uses]
+        self._parameters = frozenset(_parameters(case))
         self._queries = sorted(query.first for query in case.blocks.queries)
 
     def _all(self) -> Iterator[Use]:
@@ -106,14 +115,15 @@ class Names:
             at = source.closing.get(at + 1, at) + 1
         return source.key(at) == "OVER"
 
-    def written(self, relation: Relation) -> str:
+    def written(self, relation: Relation) -> Sql:
         """The name of a relation as its columns are written with it."""
         source = self.source
         if relation.named is not None:
-            return source.tokens[relation.named].text
-        return source.tokens[relation.first + 2 * (len(relation.path) - 1)].text if relation.path else ""
+            return copy_tokens(source, relation.named, relation.named + 1)
+        at = relation.first + 2 * (len(relation.path) - 1)
+        return copy_tokens(source, at, at + 1) if relation.path else compose("")
 
-    def substituted(self, first: int, end: int, meaning: Callable[[Use], str | None], *, whole: bool = False) -> str:
+    def substituted(self, first: int, end: int, meaning: Callable[[Use], Sql | None], *, whole: bool = False) -> Sql:
         """The words between two tokens, with what `meaning` gives in the place of columns: of their first names, as
         the next ones can be fields, or of all of them where `whole`."""
         edits = [
@@ -121,15 +131,32 @@ class Names:
             for use in self.uses(first, end)
             if (text := meaning(use)) is not None
         ]
-        pieces, at = list[str](), first
+        pieces, at = list[Sql](), first
         for edit in edits:
-            pieces += [text_of(self.source, at, edit.first), edit.text]
+            self.check_captured(edit.text)
+            pieces += [copy_tokens(self.source, at, edit.first), edit.text]
             at = edit.end
-        pieces.append(text_of(self.source, at, end))
-        return " ".join(piece for piece in pieces if piece)
+        pieces.append(copy_tokens(self.source, at, end))
+        return join(" ", pieces)
+
+    def check_captured(self, text: Sql) -> None:
+        """Errors: EngineLacks, where a parameter of a lambda has the name of something that is written elsewhere."""
+        if self._parameters and any(each.is_name and each.name in self._parameters for each in scan(text, MAX_TOKENS)):
+            raise lacking(
+                "a lambda", "a parameter that is called like a column here", "Give the parameter another name."
+            )
 
 
 names_of = once(Names)
+
+
+def _parameters(case: Case) -> Iterator[str]:
+    """The names of the parameters of all lambdas."""
+    source = case.source
+    opening = {closing: at for at, closing in source.closing.items()}
+    for arrow in (at for at, token in enumerate(source.tokens) if token.key == "->"):
+        first = opening.get(arrow - 1, arrow - 1)
+        yield from (token.name for token in source.tokens[first:arrow] if token.is_name)
 
 
 class Aliases:
@@ -138,21 +165,21 @@ class Aliases:
     def __init__(self, names: Names, block: Block) -> None:
         self._names = names
         self._known = names.known(block)
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, Sql] = {}
         self._tokens: dict[str, tuple[int, int]] = {}
 
-    def add(self, item: Item) -> str:
+    def add(self, item: Item) -> Sql:
         """Writes out an item of the list, and makes its name known to the next."""
         text = self._names.substituted(item.first, item.stop, lambda use: self.hidden(use, item))
         if len(item.names) == 1:
             name = self._names.source.tokens[item.names[0]].name
-            self.texts.setdefault(name, text if item.stop - item.first == 1 else f"({text})")
+            self.texts.setdefault(name, compose("{}", as_operand(text)))
             self._tokens.setdefault(name, (item.first, item.stop))
         if sum(map(len, self.texts.values())) > MAX_TOKENS * 16:
             raise lacking("lateral aliases", "names that stand for so much", "Put the inner ones into a sub-query.")
         return text
 
-    def hidden(self, use: Use, before: Item | None = None) -> str | None:
+    def hidden(self, use: Use, before: Item | None = None) -> Sql | None:
         """The meaning of a name that the FROM does not have, given by a column that stands before another."""
         if self._known is None or use.parts[0] in self._known:
             return None
@@ -165,13 +192,9 @@ class Aliases:
         """Whether a name in an item stands for a column before it."""
         return self.hidden(use, item) is not None
 
-    def meaning(self, use: Use) -> str | None:
+    def meaning(self, use: Use) -> Sql | None:
         """The meaning of a name."""
         text = self.texts.get(use.parts[0])
         if text is None:
             return None
-        first, stop = self._tokens[use.parts[0]]
-        calls, classes = self._names.case.reading.calls, functions().allowed
-        if any(first <= at < stop and classes.get(name) == "random" for at, name in calls.items()):
-            raise lacking("lateral aliases", f"{use.parts[0]} twice, which is random", "Put it into a sub-query.")
         return text

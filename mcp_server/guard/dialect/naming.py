@@ -24,6 +24,10 @@ from mcp_server.guard.dialect.operators import rewrite_operators
 from mcp_server.guard.dialect.overflow import rewrite_overflow
 from mcp_server.guard.dialect.patterns import rewrite_patterns
 from mcp_server.guard.dialect.sail import sail
+from mcp_server.guard.dialect.sql import (
+    back_quote,
+    compose,
+)
 from mcp_server.guard.dialect.texts import rewrite_texts
 from mcp_server.guard.dialect.types import java_double, named, of_number
 from mcp_server.guard.dialect.windows import over_name
@@ -82,7 +86,7 @@ def rewrite_names(case: Case, catalog: Catalog) -> Sequence[Edit]:
             continue
         name = name_of(item, case.source)
         if name is not None:
-            edits.append(Edit(item.end, item.end, f"AS `{name}`"))
+            edits.append(Edit(item.end, item.end, compose("AS {}", back_quote(name))))
     return edits
 
 

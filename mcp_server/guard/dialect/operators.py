@@ -10,6 +10,13 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    join,
+    quote_text,
+    write_word,
+)
 from mcp_server.guard.dialect.writing import Writing, written
 from mcp_server.guard.source import Source
 
@@ -46,7 +53,7 @@ def _in_type(source: Source, index: int) -> bool:
     return len(opened) > len(closed)
 
 
-def _written(node: Expr, write: Writing) -> str | None:
+def _written(node: Expr, write: Writing) -> Sql | None:
     if node.kind == "like" and node.word.endswith((" any", " all")):
         return _each(node, write)
     if node.kind == "cast" and node.parts[0].kind == "path":
@@ -58,23 +65,23 @@ def _written(node: Expr, write: Writing) -> str | None:
     return None
 
 
-def _each(node: Expr, write: Writing) -> str:
+def _each(node: Expr, write: Writing) -> Sql:
     if any(part.kind == "query" for part in node.parts):
         raise lacking("LIKE ANY", "LIKE ANY over a sub-query", "Join with LIKE, or write the patterns out.")
     word, _, which = node.word.rpartition(" ")
     value, *patterns = map(write.text, node.parts)
-    joint = " AND " if which == "all" else " OR "
-    return f"({joint.join(f'{value} {word.upper()} {pattern}' for pattern in patterns)})"
+    tests = [compose("{} {} {}", value, write_word(word.upper()), pattern) for pattern in patterns]
+    return compose("({})", join(" AND " if which == "all" else " OR ", tests))
 
 
-def _path(node: Expr, kind: str, write: Writing) -> str:
+def _path(node: Expr, kind: str, write: Writing) -> Sql:
     """`parse_json(j):a.b::int`, the value at a path. Only of parse_json, whose argument is JSON to both engines."""
     base = node.parts[0]
     if base.kind != "call" or base.word != "parse_json" or len(base.parts) != 1 or "'" in node.word or not kind:
         raise _no_path()
     if kind == "STRING":
-        return f"get_json_object({write.text(base.parts[0])}, '{node.word}')"
-    return f"variant_get({write.text(base)}, '{node.word}', '{kind.lower()}')"
+        return compose("get_json_object({}, {})", write.text(base.parts[0]), quote_text(node.word))
+    return compose("variant_get({}, {}, {})", write.text(base), quote_text(node.word), quote_text(kind.lower()))
 
 
 def _check_arguments(node: Expr, write: Writing) -> None:

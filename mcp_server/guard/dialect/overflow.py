@@ -14,6 +14,11 @@ from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.ranges import Ranges, fits
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    write_type,
+)
 from mcp_server.guard.dialect.types import INTEGERS
 from mcp_server.guard.dialect.writing import Writing, guarded
 
@@ -30,7 +35,7 @@ def rewrite_overflow(case: Case, catalog: Catalog) -> Sequence[Edit]:
     def edits() -> Sequence[Edit]:
         ranges: list[Ranges] = []
 
-        def rule(node: Expr, write: Writing) -> str | None:
+        def rule(node: Expr, write: Writing) -> Sql | None:
             if not ranges:
                 ranges.append(Ranges(case, catalog, write.types))
             return _written(node, write, ranges[0])
@@ -45,7 +50,7 @@ def may_grow(case: Case) -> bool:
     return "sum" in case.functions or any(token.key in _STEPS for token in case.source.tokens)
 
 
-def _written(node: Expr, write: Writing, ranges: Ranges) -> str | None:
+def _written(node: Expr, write: Writing, ranges: Ranges) -> Sql | None:
     kind = write.types.of(node) if is_step(node) else None
     if kind not in INTEGERS or any(write.types.of(part) not in INTEGERS for part in node.parts):
         return None
@@ -54,12 +59,12 @@ def _written(node: Expr, write: Writing, ranges: Ranges) -> str | None:
         return None
     wider = _WIDER[str(kind)]
 
-    def widened(part: Expr) -> str | None:
+    def widened(part: Expr) -> Sql | None:
         if part not in node.parts or (part.kind == "number" and kind == "int" and part is not node.parts[0]):
             return None  # a number that is written out takes the type of the other
-        return f"CAST({write.text(part)} AS {wider})"
+        return compose("CAST({} AS {})", write.text(part), write_type(wider))
 
-    return f"CAST({write.kept(node, widened)} AS {str(kind).upper()})"
+    return compose("CAST({} AS {})", write.kept(node, widened), write_type(str(kind).upper()))
 
 
 def is_step(node: Expr) -> bool:

@@ -1,71 +1,32 @@
-"""Regular expressions: Spark's are Java's, Sail's are those of Rust's regex crate.
-
-In Java `\\w`, `\\d` and `\\s` mean ASCII only, in Rust all of Unicode: `[^\\w ]` takes É away in one and not in the
-other. (`\\b` is that of Java 17; from Java 19 on it is ASCII there.) Where a pattern is written out it gets the
-classes that both read alike. What Rust has no words for is refused: looking around, references back, possessive
-repetition.
-"""
+"""Regular expressions that are written out: Spark's are Java's, Sail's are those of Rust's regex crate (`regex`)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from lakehouse.errors import EngineLacks
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
-from mcp_server.guard.dialect.literals import literal, said
+from mcp_server.guard.dialect.literals import said
+from mcp_server.guard.dialect.regex import LINE_END, Regex, Unlike, read_regex
 from mcp_server.guard.dialect.sail import sail
+from mcp_server.guard.dialect.sql import Sql, compose, quote_text
 from mcp_server.guard.dialect.writing import Writing, written
 
-_INSIDE: Final = {
-    "d": "0-9",
-    "D": "[^0-9]",
-    "w": "0-9A-Za-z_",
-    "W": "[^0-9A-Za-z_]",
-    "s": r"\t\n\x0B\f\r ",
-    "S": r"[^\t\n\x0B\f\r ]",
-}
-"""Java's classes as Rust writes them within brackets."""
+_AT_END: Final = rf"{LINE_END}\z"
+_EVERY: Final = frozenset({"regexp_count", "regexp_extract_all", "regexp_replace", "split"})
+"""Functions that go on behind a match: Java finds nothing right behind a match, and Rust does not."""
 
-_POSIX: Final = {
-    "Alnum": "0-9A-Za-z",
-    "Alpha": "A-Za-z",
-    "Blank": r"\t ",
-    "Cntrl": r"\x00-\x1F\x7F",
-    "Digit": "0-9",
-    "Graph": r"\x21-\x7E",
-    "Lower": "a-z",
-    "Print": r"\x20-\x7E",
-    "Punct": r"\x21-\x2F\x3A-\x40\x5B-\x60\x7B-\x7E",
-    "Space": r"\t\n\x0B\f\r ",
-    "Upper": "A-Z",
-    "XDigit": "0-9A-Fa-f",
-}
-"""Java's `\\p{Alpha}` and its kin, which are ASCII."""
-
-_PIECE = re.compile(
-    r"""
-      (?P<quoted>\\Q.*?(?:\\E|$))
-    | (?P<posix>\\p\{(\w+)\})
-    | (?P<refused>\(\?(?:[=!>]|<[=!])|(?<![\\(|^])[*+?}]\+|\\[1-9GkRXhHvVZNceC0])
-    | (?P<bracketed>\[:\^?\w+:\])
-    | (?P<escape>\\.)
-    | (?P<open>\[)
-    | (?P<close>\])
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_REPLACED = re.compile(r"\$\$|\\\d|\$(\d+)|\\(.)", re.DOTALL)
-_GROUP = re.compile(r"(?<!\\)\((?!\?)|\(\?<\w")
+Changes = dict[Expr, Sql]
 
 
 def rewrite_patterns(case: Case, catalog: Catalog) -> Sequence[Edit]:
     """Patterns and replacements that are written out, in words that mean the same to Rust.
 
-    Errors: EngineLacks, for what Rust's regular expressions lack.
+    It runs once: what it writes is no Java any more. Errors: EngineLacks, for what Rust's regular expressions lack.
     """
     called = case.functions & sail().patterns.keys()
     if not called and not any(token.key in {"RLIKE", "REGEXP"} for token in case.source.tokens):
@@ -73,105 +34,137 @@ def rewrite_patterns(case: Case, catalog: Catalog) -> Sequence[Edit]:
     return written(case, catalog, _written)
 
 
-def _written(node: Expr, write: Writing) -> str | None:
-    place = sail().patterns.get(node.word.removeprefix("not "), -1)
+def _written(node: Expr, write: Writing) -> Sql | None:
+    word = node.word.removeprefix("not ")
+    place = sail().patterns.get(word, -1)
     if node.kind not in {"call", "like"} or not 0 < place < len(node.parts):
         return None
     pattern = _said(node.parts[place], write)
     if pattern is None:
-        return None
-    if pattern == "" and node.word == "split":
-        raise lacking("split", "split by nothing as Spark does", "Write regexp_extract_all(s, '(.)', 1).")
-    changed = {node.parts[place]: translated(pattern)}
-    if node.word == "regexp_replace" and len(node.parts) > 2:
-        replacement = _said(node.parts[2], write)
-        if replacement is not None:
-            changed[node.parts[2]] = _replacing(replacement, len(_GROUP.findall(pattern)))
-    changed = {part: text for part, text in changed.items() if text != _said(part, write)}
-    if not changed:
-        return None
-    return write.kept(node, lambda part: literal(changed[part]) if part in changed else None)
+        raise lacking(word, "a pattern that is not written out, in Java's words", "Write the pattern as a text.")
+    writer = _WRITERS.get(word, _tested)
+    try:
+        regex = read_regex(pattern)
+        _check_empty(regex, word, node, write)
+        changed = writer(node, regex, node.parts[place], write)
+    except Unlike as unlike:
+        raise _lacks(pattern, str(unlike)) from None
+    changed = {part: text for part, text in changed.items() if not _says(part, text, write)}
+    return write.kept(node, changed.get) if changed else None
+
+
+def _lacks(pattern: str, what: str) -> EngineLacks:
+    return lacking(
+        f"the pattern {pattern[:40]}",
+        f"{what[:40]} in a regular expression as Java does",
+        "It has no looking around, no references back and no possessive repetition: write it without, "
+        "or with two conditions.",
+    )
 
 
 def _said(node: Expr, write: Writing) -> str | None:
     """What a literal says, None for anything else."""
-    if node.kind != "string":
-        return None
-    return said(write.source.tokens[node.first : node.end])
+    return said(write.source.tokens[node.first : node.end]) if node.kind == "string" else None
 
 
-def translated(pattern: str) -> str:
-    """A pattern of Java in words that Rust reads alike; it is unchanged where they agree already.
+def _says(part: Expr, text: Sql, write: Writing) -> bool:
+    """Whether a part says this already, in whatever quotes."""
+    value = _said(part, write)
+    return text == write.sent(part) or (value is not None and quote_text(value) == text)
 
-    Errors: EngineLacks.
-    """
-    pieces, at, depth = list[str](), 0, 0
-    for match in _PIECE.finditer(pattern):
-        pieces.append(pattern[at : match.start()])
-        at = match.end()
-        kind, text = match.lastgroup or "", match[0]
-        if kind == "refused" and not depth:
-            raise lacking(
-                f"the pattern {pattern[:40]}",
-                f"{text} in a regular expression",
-                "It has no looking around, no references back and no possessive repetition: write it without, "
-                "or with two conditions.",
-            )
-        if kind == "bracketed":
-            why = f"{text} as Java does, to which it is these letters"
-            raise lacking(f"the pattern {pattern[:40]}", why, "Write \\p{Alpha}, \\p{Punct} and so on.")
-        if kind in {"open", "close"}:
-            depth = max(depth + (1 if kind == "open" else -1), 0)
-        writer = _PIECES.get(kind)
-        pieces.append(text if writer is None else writer(match, depth > 0))
-    pieces.append(pattern[at:])
+
+def _check_empty(regex: Regex, word: str, node: Expr, write: Writing) -> None:
+    if regex.nullable and word in _EVERY and not _removes(node, write):
+        raise Unlike("a pattern that may match nothing")
+
+
+def _removes(node: Expr, write: Writing) -> bool:
+    """Whether what is found is taken away: then it does not matter how often nothing is found."""
+    return node.word == "regexp_replace" and len(node.parts) == 3 and _said(node.parts[2], write) == ""
+
+
+def _check_end(regex: Regex) -> None:
+    if not all(map(regex.is_last, regex.ends)):
+        raise Unlike("$ before something else")
+
+
+def _tested(_: Expr, regex: Regex, pattern: Expr, __: Writing) -> Changes:
+    """A pattern of which only is asked whether, where or how often it matches."""
+    _check_end(regex)
+    return {pattern: quote_text(regex.with_end(_AT_END))}
+
+
+def _split(_: Expr, regex: Regex, pattern: Expr, __: Writing) -> Changes:
+    if regex.ends:
+        raise Unlike("$")
+    return {pattern: quote_text(regex.with_end(""))}
+
+
+def _extracted(node: Expr, regex: Regex, pattern: Expr, write: Writing) -> Changes:
+    """A last line end must be no part of what is extracted."""
+    _check_end(regex)
+    if not regex.ends:
+        return {pattern: quote_text(regex.with_end(""))}
+    index = write.sent(node.parts[2]) if len(node.parts) == 3 else "1"
+    if node.word == "regexp_extract" and index == "0" and "|" not in regex.pieces and len(regex.ends) == 1:
+        before = regex.with_end("")
+        return {pattern: quote_text(f"({before}){_AT_END}"), node.parts[2]: compose("1")}
+    if node.word == "regexp_substr" or not index.isdigit() or index == "0" or any(map(regex.captures, regex.ends)):
+        raise Unlike("$ within what is extracted")
+    return {pattern: quote_text(regex.with_end(_AT_END))}
+
+
+def _replaced(node: Expr, regex: Regex, pattern: Expr, write: Writing) -> Changes:
+    """A last line end is put back: it is a group of its own, the last one."""
+    _check_end(regex)
+    replacement = _said(node.parts[2], write) if len(node.parts) > 2 else None
+    changed: Changes = {}
+    words, kept = "", ""
+    if regex.ends:
+        if replacement is None or len(regex.ends) > 1 or regex.groups_behind(regex.ends[0]):
+            raise Unlike("$ here")
+        words, kept = rf"({LINE_END})\z", f"${{{regex.groups + 1}}}"
+    changed[pattern] = quote_text(regex.with_end(words))
+    if replacement is not None:
+        changed[node.parts[2]] = quote_text(replaced_by(replacement, regex.groups) + kept)
+    return changed
+
+
+def replaced_by(replacement: str, groups: int) -> str:
+    """A replacement of Java in Rust's words: `$10` is group 1 and a 0 where there is no tenth. Errors: EngineLacks."""
+    pieces, at = list[str](), 0
+    while at < len(replacement):
+        letter, following = replacement[at], replacement[at + 1 : at + 2]
+        if letter not in "\\$":
+            pieces.append(letter)
+            at += 1
+        elif letter == "\\" and following not in {"", "\\"}:
+            pieces.append("$$" if following == "$" else following)
+            at += 2
+        elif letter == "$" and following.isascii() and following.isdigit() and int(following) <= groups:
+            number = _group_number(replacement, at + 1, groups)
+            pieces.append(f"${{{number}}}")
+            at += 1 + len(number)
+        else:
+            raise lacking("regexp_replace", f"{letter}{following} in a replacement as Java does", "Write replace(…).")
     return "".join(pieces)
 
 
-def _quoted(match: re.Match[str], _: bool) -> str:
-    return re.sub(r"([^\w\s])", r"\\\1", match[0].removeprefix("\\Q").removesuffix("\\E"), flags=re.ASCII)
-
-
-def _posix(match: re.Match[str], inside: bool) -> str:
-    words = _POSIX.get(match[3])
-    return match[0] if words is None else words if inside else f"[{words}]"
-
-
-def _escape(match: re.Match[str], inside: bool) -> str:
-    letter = match[0][1]
-    words = _INSIDE.get(letter)
-    if words is None:
-        return match[0]
-    return words if inside or words.startswith("[") else f"[{words}]"
-
-
-_PIECES: Final[dict[str, Callable[[re.Match[str], bool], str]]] = {
-    "quoted": _quoted,
-    "posix": _posix,
-    "escape": _escape,
-}
-
-
-def _group_number(digits: str, groups: int) -> str:
+def _group_number(replacement: str, start: int, groups: int) -> str:
     """The digits that Java takes for the number of a group: one, and more as long as there are so many groups."""
-    number, taken = int(digits[0]), 1
-    while taken < len(digits) and (number := 10 * number + int(digits[taken])) <= groups:
-        taken += 1
-    return digits[:taken]
+    number, end = int(replacement[start]), start + 1
+    while (letter := replacement[end : end + 1]).isascii() and letter.isdigit():
+        number = 10 * number + int(letter)
+        if number > groups:
+            break
+        end += 1
+    return replacement[start:end]
 
 
-def _replacing(replacement: str, groups: int) -> str:
-    """`$1x` is group 1 and an x in Java; in Rust it is a group called 1x, which is empty: Sail also takes `\\1`."""
-
-    def one(match: re.Match[str]) -> str:
-        if match[2] is not None:
-            if match[2] == "\\":
-                raise lacking("regexp_replace", "a backslash as a replacement", "Write replace(…) for it.")
-            return "$$" if match[2] == "$" else match[2]
-        if match[1] is None:
-            return match[0]
-        digits = _group_number(match[1], groups)
-        after = replacement[match.start() + 1 + len(digits) :][:1]
-        return ("\\" if after.isalnum() or after == "_" else "$") + digits + match[1][len(digits) :]
-
-    return _REPLACED.sub(one, replacement)
+_WRITERS: Final[Mapping[str, Callable[[Expr, Regex, Expr, Writing], Changes]]] = {
+    "regexp_extract": _extracted,
+    "regexp_extract_all": _extracted,
+    "regexp_substr": _extracted,
+    "regexp_replace": _replaced,
+    "split": _split,
+}

@@ -16,9 +16,19 @@ from sqlglot import exp
 from mcp_server.guard.blocks import Block, Query, Rows, commas, skip
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, lacking, text_of
-from mcp_server.guard.dialect.relation import Column, Columns, Relation, flat, quoted
+from mcp_server.guard.dialect.edits import Edit, delete, lacking
+from mcp_server.guard.dialect.fresh import FreshNames
+from mcp_server.guard.dialect.relation import Column, Columns, Relation, flat
 from mcp_server.guard.dialect.sources import Sources
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    as_operand,
+    compose,
+    copy_replaced,
+    copy_tokens,
+    join,
+    quote_name,
+)
 from mcp_server.guard.dialect.stage import Stage
 from mcp_server.guard.functions import functions
 from mcp_server.guard.words import SET_OPERATORS
@@ -52,12 +62,12 @@ def unpipe(case: Case, _: Catalog) -> Sequence[Edit]:
 def _turned(case: Case, block: Block) -> Iterator[Edit]:
     listed = block.clauses.get("SELECT")
     if listed is None:
-        yield Edit(block.first, block.first, "SELECT *")
+        yield Edit(block.first, block.first, compose("SELECT *"))
         return
     views = (at for at in range(listed.body, listed.end) if case.source.key(at) == "LATERAL")
     end = next(views, listed.end)
-    yield Edit(block.first, block.first, text_of(case.source, listed.first, end))
-    yield Edit(listed.first, end, "")
+    yield Edit(block.first, block.first, copy_tokens(case.source, listed.first, end))
+    yield delete(listed.first, end)
 
 
 class _Fold:
@@ -68,11 +78,12 @@ class _Fold:
         self.source = case.source
         self.sources = Sources(case)
         self.query = query
+        self.fresh_names = FreshNames(case)
         self.wrapped = 0
         self.lost: frozenset[str] = frozenset()
         self.stage = self.start()
 
-    def run(self) -> str:
+    def run(self) -> Sql:
         pipes = (*self.query.pipes, self.query.end)
         for pipe, end in pairwise(pipes):
             self.step(pipe + 1, end)
@@ -85,31 +96,33 @@ class _Fold:
             clause = query.block.clauses["FROM"]
             relations = list(self.sources.relations(query.block))
             columns = self.sources.visible(relations)
-            return Stage(relations, text_of(self.source, clause.body, clause.end), columns)
+            return Stage(relations, copy_tokens(self.source, clause.body, clause.end), columns)
         if isinstance(term, Rows) and len(query.terms) == 1:
             relations = list(self.sources.joined(query.head, query.pipes[0]))
-            return Stage(relations, text_of(self.source, query.head, query.pipes[0]), relations[0].columns)
-        text = text_of(self.source, query.head, query.pipes[0])
+            return Stage(relations, copy_tokens(self.source, query.head, query.pipes[0]), relations[0].columns)
+        text = copy_tokens(self.source, query.head, query.pipes[0])
         turned = isinstance(term, Block) and self.source.key(term.first) == "FROM"
         inner = (
-            "".join(edit.text + " " for edit in _turned(self.case, term)) if turned and isinstance(term, Block) else ""
+            join(" ", (edit.text for edit in _turned(self.case, term))) if isinstance(term, Block) and turned else None
         )
-        if turned and "SELECT" in inner and isinstance(term, Block) and "SELECT" in term.clauses:
+        if inner and isinstance(term, Block) and "SELECT" in term.clauses:
             raise lacking("pipes", "a pipe behind FROM … SELECT", "Write SELECT … FROM before the first |>.")
         kept = self.kept(term) if isinstance(term, Block) and len(query.terms) == 1 else ""
-        return self.around(f"({inner}{text})", self.sources.term(term), kept)
+        return self.around(
+            compose("({} {})", inner, text) if inner else compose("({})", text), self.sources.term(term), kept
+        )
 
     def kept(self, block: Block) -> str:
         """The one name under which the columns of a SELECT are known behind it, if there is one."""
         found = {relation.alias or (relation.path or ("",))[-1] for relation in flat(self.sources.relations(block))}
         return found.pop() if len(found) == 1 else ""
 
-    def around(self, text: str, columns: Columns | None, name: str = "") -> Stage:
+    def around(self, text: Sql, columns: Columns | None, name: str = "") -> Stage:
         """A SELECT around a query in brackets."""
         self.wrapped += 1
-        alias = name or f"__pipe_{self.wrapped}"
+        alias = name or self.fresh_names.name(f"__pipe_{self.wrapped}")
         relation = Relation(0, 0, 0, alias=alias, columns=columns)
-        return Stage([relation], f"{text} AS {quoted(alias)}", columns)
+        return Stage([relation], compose("{} AS {}", text, quote_name(alias)), columns)
 
     def wrap(self, *, ordered: bool = True) -> Stage:
         """The stage as a sub-query of the next. `ordered` says that the next step keeps the order of rows."""
@@ -119,13 +132,13 @@ class _Fold:
             around = relations[0].alias or (relations[0].path or ("",))[-1]
         else:
             self.lost |= {relation.alias or (relation.path or ("",))[-1] for relation in relations}
-        order = ""
+        order: Sql | None = None
         if ordered and stage.order is not None:
             kept = {column.key for column in stage.columns or ()}
             if not stage.order_names or not stage.order_names <= kept:
                 raise lacking("pipes", "steps behind an ORDER BY that must keep its order", "Put ORDER BY last.")
             order = stage.order
-        found = self.around(f"({stage.text})", stage.columns, around)
+        found = self.around(compose("({})", stage.text), stage.columns, around)
         if order:
             found.order, found.order_names = order, stage.order_names
         return found
@@ -137,11 +150,9 @@ class _Fold:
         elif word in SET_OPERATORS:
             self.operate(first, end)
         elif word in _AROUND:
-            self.stage = self.around(f"({self.stage.text})", self.stage.columns)
-            self.stage.source = self.stage.source.rpartition(" AS ")[0] + " " + self.words(first, end)
-            sampled = word == "TABLESAMPLE"
-            self.stage.columns = self.stage.columns if sampled else None
-            self.stage.relations = [Relation(0, 0, 0, alias="", columns=self.stage.columns)]
+            columns = self.stage.columns if word == "TABLESAMPLE" else None
+            source = compose("({}) {}", self.stage.text, self.words(first, end))
+            self.stage = Stage([Relation(0, 0, 0, alias="", columns=columns)], source, columns)
         elif word in _TAILS:
             self.tail(_TAILS[word], first, end)
         elif word in _STEPS:
@@ -149,7 +160,7 @@ class _Fold:
         else:
             raise lacking("pipes", f"{word} behind a pipe", "Write the step as a SELECT around the steps before it.")
 
-    def words(self, first: int, end: int) -> str:
+    def words(self, first: int, end: int) -> Sql:
         """The sender's words, without the names of relations that a sub-query has put out of sight."""
         tree, gone = self.case.tree, self.lost - {r.alias for r in self.stage.relations}
         dropped: set[int] = set()
@@ -163,31 +174,26 @@ class _Fold:
                     "pipes", f"{node.sql()} so far behind its JOIN", "SELECT the columns that go on, with AS."
                 )
             dropped |= {at, at + 1}
-        pieces = [
-            ("" if self.source.tokens[at].glued and at - 1 not in dropped else " ") + self.source.tokens[at].text
-            for at in range(first, end)
-            if at not in dropped
-        ]
-        return "".join(pieces).strip()
+        return copy_replaced(self.source, first, end, lambda at: compose("") if at in dropped else None)
 
     def join(self, first: int, end: int) -> None:
         stage = self.stage = self.stage if self.stage.bare else self.wrap(ordered=False)
-        stage.source += " " + self.words(first, end)
+        stage.source = join(" ", [stage.source, self.words(first, end)])
         stage.relations += self.sources.joined(first, end)
         stage.columns = self.sources.visible(stage.relations)
 
     def operate(self, first: int, end: int) -> None:
         at = first + 2 if self.source.key(first + 1) in {"ALL", "DISTINCT"} else first + 1
-        operator, right = text_of(self.source, first, at), text_of(self.source, at, end)
+        operator, right = copy_tokens(self.source, first, at), copy_tokens(self.source, at, end)
         if self.source.key(at) == "FROM":
-            right = f"SELECT * {right}"
-        self.stage = self.around(f"(({self.stage.text}) {operator} ({right}))", self.stage.columns)
+            right = compose("SELECT * {}", right)
+        self.stage = self.around(compose("(({}) {} ({}))", self.stage.text, operator, right), self.stage.columns)
 
     def where(self, first: int, end: int) -> None:
         stage = self.stage
         if stage.listed is not None or stage.limit is not None:
             stage = self.stage = self.wrap()
-        stage.where.append(self.words(first, end))
+        stage.where.append(as_operand(self.words(first, end)))
 
     def tail(self, kind: str, first: int, end: int) -> None:
         """ORDER BY and LIMIT. What only spreads rows changes no answer and is left out."""
@@ -221,16 +227,16 @@ class _Fold:
         text = self.words(first, window)
         distinct = self.source.key(first) in {"DISTINCT", "ALL"}
         stage.columns = self.sources.listed(stage.relations, tuple(self.case.blocks.items(first + distinct, window)))
-        stage.listed, stage.behind = f"SELECT {text}", self.words(window, end)
+        stage.listed, stage.behind = compose("SELECT {}", text), self.words(window, end)
 
     def extend(self, first: int, end: int) -> None:
         stage = self.fresh(first, end)
-        stage.listed = f"SELECT *, {self.words(first, end)}"
+        stage.listed = compose("SELECT *, {}", self.words(first, end))
         added = [self.given(item.names) for item in self.case.blocks.items(first, end)]
         stage.columns = None if stage.columns is None else (*stage.columns, *(c for each in added for c in each))
 
     def given(self, tokens: tuple[int, ...]) -> Columns:
-        return tuple(Column(self.source.tokens[token].text.strip("`")) for token in tokens) or (Column(""),)
+        return tuple(Column(self.source.tokens[token].bare) for token in tokens) or (Column(""),)
 
     def set(self, first: int, end: int) -> None:
         """Each assignment sees those before it."""
@@ -242,27 +248,29 @@ class _Fold:
                 raise lacking("pipes", f"SET {name.text} here", "Name the columns in SELECT instead.")
             columns = stage.columns or ()
             items = [self.written(column, columns) for column in columns]
-            items[columns.index(found[0])] = f"{self.words(start + 2, stop)} AS {name.text}"
-            stage.listed = "SELECT " + ", ".join(items)
-            spelled = name.text.strip("`")
+            items[columns.index(found[0])] = compose(
+                "{} AS {}", self.words(start + 2, stop), copy_tokens(self.source, start, start + 1)
+            )
+            stage.listed = compose("SELECT {}", join(", ", items))
+            spelled = name.bare
             stage.columns = tuple(Column(spelled) if column is found[0] else column for column in columns)
 
-    def written(self, column: Column, columns: Columns) -> str:
+    def written(self, column: Column, columns: Columns) -> Sql:
         """A column by its name, with its relation where others have the same name."""
         same = sum(other.key == column.key for other in columns) > 1
         owner = column.owner.alias or (column.owner.path or ("",))[-1] if column.owner else ""
         if (same and (not owner or owner in self.lost)) or not column.name:
             raise lacking("pipes", f"SET beside two columns {column.name}", "Name the columns in SELECT instead.")
-        return f"{quoted(owner)}.{quoted(column.name)}" if same else quoted(column.name)
+        return compose("{}.{}", quote_name(owner), quote_name(column.name)) if same else quote_name(column.name)
 
     def drop(self, first: int, end: int) -> None:
         stage = self.fresh(first, end)
-        stage.listed = f"SELECT * EXCEPT ({self.words(first, end)})"
+        stage.listed = compose("SELECT * EXCEPT ({})", self.words(first, end))
         gone = {self.source.tokens[start].name for start, _ in commas(self.source, first, end)}
         stage.columns = None if stage.columns is None else tuple(c for c in stage.columns if c.key not in gone)
 
     def rename(self, first: int, end: int) -> None:
-        self.stage = self.around(f"({self.stage.text})", self.stage.columns, self.source.tokens[first].name)
+        self.stage = self.around(compose("({})", self.stage.text), self.stage.columns, self.source.tokens[first].name)
         del end
 
     def aggregate(self, first: int, end: int) -> None:
@@ -274,12 +282,12 @@ class _Fold:
         groups = list(self.case.blocks.items(min(group + 2, end), end))
         keys = [self.ordinal(self.words(item.first, item.stop)) for item in groups]
         shown = [
-            key + (" " + self.words(item.stop, item.end) if item.names else "")
+            join(" ", [key, self.words(item.stop, item.end)]) if item.names else key
             for key, item in zip(keys, groups, strict=True)
         ]
         whole = self.words(first, group)
-        stage.listed = "SELECT " + ", ".join([*shown, *([whole] if whole else [])])
-        stage.behind = "GROUP BY " + ", ".join(keys) if keys else ""
+        stage.listed = compose("SELECT {}", join(", ", [*shown, whole]))
+        stage.behind = compose("GROUP BY {}", join(", ", keys)) if keys else None
         columns = self.sources.listed(stage.relations, (*groups, *self.case.blocks.items(first, group)), unnamed=True)
         stage.columns = columns
 
@@ -288,7 +296,7 @@ class _Fold:
             yield first
             first = skip(self.source, first)
 
-    def ordinal(self, key: str) -> str:
+    def ordinal(self, key: Sql) -> Sql:
         columns = self.stage.columns or ()
         if not key.isdigit():
             return key

@@ -10,13 +10,18 @@ from typing import Final
 
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, text_of
+from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expressions
+from mcp_server.guard.dialect.sql import (
+    compose,
+    copy_tokens,
+)
 from mcp_server.guard.source import Source
 
 _BEFORE: Final = frozenset({"WHERE", "ON", "HAVING"})
-_KEPT: Final = "if(rand() < 2D, {condition}, NULL)"
+ADDED: Final = frozenset({"rand"})
+"""What it calls that the sender need not have called: its number decides nothing."""
 
 
 def rewrite_pushed(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -31,8 +36,8 @@ def _edits(roots: Sequence[Expr], source: Source) -> Iterator[Edit]:
         if source.key(root.first - 1) in _BEFORE:
             for part in root.parts if root.word == "and" else (root,):
                 if _has_lambda(part) and not (part.word == "if" and source.key(part.first + 2) == "RAND"):
-                    text = text_of(source, part.first, part.end)
-                    yield Edit(part.first, part.end, _KEPT.format(condition=text))
+                    text = copy_tokens(source, part.first, part.end)
+                    yield Edit(part.first, part.end, compose("if(rand() < 2D, {}, NULL)", text))
         for node in root.walk():
             if node.kind == "query":
                 yield from _edits(node.parts, source)

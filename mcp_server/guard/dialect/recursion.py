@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from mcp_server.guard.blocks import Block, Query
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, lacking
-from mcp_server.guard.dialect.relation import quoted
+from mcp_server.guard.dialect.edits import Edit, delete, lacking
 from mcp_server.guard.dialect.sources import Sources
+from mcp_server.guard.dialect.sql import (
+    compose,
+    quote_name,
+)
 from mcp_server.guard.source import Source, is_plain_integer
 
 DEFAULT_LEVELS = 100
@@ -45,12 +48,14 @@ def _counted(sources: Sources, at: int, name: str) -> Iterator[Edit]:
     if "RECURSION" in words:
         first = before - 4 + words.index("MAX")
         level = int(source.tokens[first + 3].text)
-        yield Edit(first, first + 4, "")
+        yield delete(first, first + 4)
     if numbers is None or numbers[3] > level:
         raise lacking("WITH RECURSIVE", f"the recursion of {name}", _INSTEAD)
     start, last, step, _ = numbers
-    alias = f" AS {quoted(counter.column)}" if counter.column else ""
-    yield Edit(query.first, query.end, f"SELECT explode(sequence({start}, {last}, {step})){alias}")
+    text = compose("SELECT explode(sequence({}, {}, {}))", start, last, step)
+    if counter.column:
+        text = compose("{} AS {}", text, quote_name(counter.column))
+    yield Edit(query.first, query.end, text)
 
 
 class _Counter:
@@ -85,7 +90,7 @@ class _Counter:
 
     def start(self, anchor: Block) -> int | None:
         item = anchor.items[0]
-        self.column = self.source.tokens[item.names[0]].text.strip("`") if item.names else ""
+        self.column = self.source.tokens[item.names[0]].bare if item.names else ""
         return self.integer(item.first, item.stop) if len(anchor.items) == 1 else None
 
     def step(self, step: Block) -> int:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mcp_server.guard.blocks import Clause, Query
-from mcp_server.guard.lexer import back_quoted
-from mcp_server.guard.words import KEYWORDS, NO_ALIAS
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,6 @@ class Relation:
 
 
 Relations = Sequence[Relation]
-
-
-def quoted(name: str) -> str:
-    """A name as it is written, in back-quotes where it is no plain word."""
-    plain = name.isascii() and name.isidentifier() and name.upper() not in KEYWORDS | NO_ALIAS
-    return name if plain else back_quoted(name)
 
 
 def names(relation: Relation, path: tuple[str, ...]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ class Form(NamedTuple):
     casts: Mapping[int, str]
 
     @property
+    def fresh(self) -> frozenset[str]:
+        """The names that it makes, such as those of parameters; in its text they are holes that end with `_`."""
+        holes = (name for _, name, _, _ in string.Formatter().parse(self.text) if name)
+        return frozenset(name for name in holes if name.endswith("_"))
+
+    @property
     def keeps_call(self) -> bool:
         """Whether the call itself is part of the words for it."""
         return "{call}" in self.text
@@ -48,6 +55,7 @@ class Sail:
     counts: frozenset[str]
     caveats: Mapping[str, frozenset[str]]
     texts: frozenset[str]
+    written: frozenset[str]
 
 
 @functools.cache
@@ -71,6 +79,7 @@ def sail() -> Sail:
         counts=frozenset(data["counts"].split()),
         caveats={each["says"]: frozenset(each["names"].split()) for each in data["caveats"].values()},
         texts=frozenset(data["texts"].split()),
+        written=frozenset(data["written"].split()),
     )
 
 

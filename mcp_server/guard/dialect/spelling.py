@@ -8,9 +8,16 @@ from typing import Final
 from mcp_server.guard.blocks import Block
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, text_of
-from mcp_server.guard.dialect.relation import Relation, flat, names, quoted
+from mcp_server.guard.dialect.edits import Edit, delete
+from mcp_server.guard.dialect.relation import Relation, flat, names
 from mcp_server.guard.dialect.sources import Sources
+from mcp_server.guard.dialect.sql import (
+    back_quote,
+    compose,
+    copy_tokens,
+    join,
+    quote_name,
+)
 
 _RESERVED: Final = frozenset(
     {
@@ -31,7 +38,7 @@ def with_names(case: Case, _: Catalog) -> Sequence[Edit]:
     for node, cte in case.names.ctes.items():
         at = refs[node].first
         if case.source.tokens[at].bare != cte.alias:
-            edits.append(Edit(at, at + 1, quoted(cte.alias)))
+            edits.append(Edit(at, at + 1, quote_name(cte.alias)))
     return edits
 
 
@@ -43,9 +50,11 @@ def reserved(case: Case, _: Catalog) -> Sequence[Edit]:
     sources, edits = Sources(case), list[Edit]()
     for block in case.blocks.selects:
         named = [r.named for r in flat(sources.relations(block)) if r.named is not None]
-        edits += [Edit(at, at + 1, f"`{source.tokens[at].text}`") for at in named if source.key(at) in _RESERVED]
+        edits += [Edit(at, at + 1, back_quote(source.tokens[at].bare)) for at in named if source.key(at) in _RESERVED]
         given = [item.names[0] for item in block.items if len(item.names) == 1]
-        edits += [Edit(at, at, "AS") for at in given if source.key(at) in _RESERVED and source.key(at - 1) != "AS"]
+        edits += [
+            Edit(at, at, compose("AS")) for at in given if source.key(at) in _RESERVED and source.key(at - 1) != "AS"
+        ]
     return edits
 
 
@@ -55,7 +64,7 @@ def views(case: Case, _: Catalog) -> Sequence[Edit]:
         return ()
     sources = Sources(case)
     found = (r for block in case.blocks.selects for r in sources.relations(block) if "VIEW" in r.join and r.listed)
-    return [Edit(r.listed[0], r.listed[0], "AS") for r in found if case.source.key(r.listed[0] - 1) != "AS"]
+    return [Edit(r.listed[0], r.listed[0], compose("AS")) for r in found if case.source.key(r.listed[0] - 1) != "AS"]
 
 
 def spreading(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -64,12 +73,12 @@ def spreading(case: Case, _: Catalog) -> Sequence[Edit]:
         return ()
     blocks = case.blocks
     clauses = [block.clauses for block in blocks.selects] + [query.tail for query in blocks.queries]
-    edits = [Edit(c["DISTRIBUTE"].first, c["DISTRIBUTE"].end, "") for c in clauses if "DISTRIBUTE" in c]
+    edits = [delete(c["DISTRIBUTE"].first, c["DISTRIBUTE"].end) for c in clauses if "DISTRIBUTE" in c]
     windows = [
         at for at, token in enumerate(case.source.tokens) if token.key == "CLUSTER" and case.source.key(at - 1) == "("
     ]
-    edits += [Edit(at, at + 1, "PARTITION") for at in windows]
-    return edits + [Edit(c["CLUSTER"].first, c["CLUSTER"].body, "SORT BY") for c in clauses if "CLUSTER" in c]
+    edits += [Edit(at, at + 1, compose("PARTITION")) for at in windows]
+    return edits + [Edit(c["CLUSTER"].first, c["CLUSTER"].body, compose("SORT BY")) for c in clauses if "CLUSTER" in c]
 
 
 def samples(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -81,9 +90,10 @@ def samples(case: Case, _: Catalog) -> Sequence[Edit]:
     for relation in (r for block in case.blocks.selects for r in flat(sources.relations(block))):
         sample = relation.sampled
         if sample is not None and source.key(sample.body + 2) == "ROWS":
-            rows = source.tokens[sample.body + 1].text
-            name = "" if relation.named is not None or not relation.path else f" AS {quoted(_name(case, relation))}"
-            text = f"(SELECT * FROM {text_of(source, relation.first, relation.core)} LIMIT {rows}){name}"  # noqa: S608  (the sender's own words, read again by every layer)
+            rows = copy_tokens(source, sample.body + 1, sample.body + 2)
+            text = compose("(SELECT * FROM {} LIMIT {})", copy_tokens(source, relation.first, relation.core), rows)
+            if relation.named is None and relation.path:
+                text = compose("{} AS {}", text, quote_name(_name(case, relation)))
             edits.append(Edit(relation.first, sample.end, text))
     return edits
 
@@ -105,7 +115,7 @@ def pivots(case: Case, _: Catalog) -> Sequence[Edit]:
             at = next((at for at in range(index, closing) if source.key(at) == "FOR"), closing)
             end = next((at for at in range(at, closing) if source.key(at) == "IN"), closing)
             if end < closing and source.key(at + 1) != "(":
-                edits.append(Edit(at + 1, end, f"({text_of(source, at + 1, end)})"))
+                edits.append(Edit(at + 1, end, compose("({})", copy_tokens(source, at + 1, end))))
     return edits
 
 
@@ -126,11 +136,11 @@ def _star(case: Case, catalog: Catalog, at: int) -> Iterator[Edit]:
         if names(relation, path):
             node = Sources(case).tables.get(relation.first)
             info = case.names.tables.get(node[0]) if node and not relation.alias else None
-            named = (
-                source.tokens[relation.named].text if relation.named is not None else source.tokens[relation.first].text
-            )
-            meant = ".".join(catalog.spelled(info)) if info is not None else named
-            if meant != text_of(source, first, at - 1):
+            named = relation.first if relation.named is None else relation.named
+            meant = copy_tokens(source, named, named + 1)
+            if info is not None:
+                meant = join(".", map(quote_name, (*catalog.schema.split("."), info.name)))
+            if meant != copy_tokens(source, first, at - 1):
                 yield Edit(first, at - 1, meant)
             return
 

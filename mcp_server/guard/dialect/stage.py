@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mcp_server.guard.dialect.relation import Columns, Relation
+from mcp_server.guard.dialect.sql import Operand, Sql, as_kept, compose, join
 
 
 @dataclass
@@ -12,14 +13,14 @@ class Stage:
     """The SELECT at hand. Each part is None or empty while no step has asked for it."""
 
     relations: list[Relation]
-    source: str
+    source: Sql
     columns: Columns | None
-    where: list[str] = field(default_factory=list)
-    listed: str | None = None
-    behind: str = ""
-    order: str | None = None
+    where: list[Operand] = field(default_factory=list)
+    listed: Sql | None = None
+    behind: Sql | None = None
+    order: Sql | None = None
     order_names: frozenset[str] = frozenset()
-    limit: str | None = None
+    limit: Sql | None = None
 
     @property
     def bare(self) -> bool:
@@ -27,14 +28,15 @@ class Stage:
         return not self.where and self.listed is None and self.order is None and self.limit is None
 
     @property
-    def text(self) -> str:
-        where = " AND ".join(self.where if len(self.where) == 1 else [f"({each})" for each in self.where])
+    def text(self) -> Sql:
+        one = as_kept(self.where[0]) if len(self.where) == 1 else None
+        where = one or join(" AND ", self.where)
         parts = [
-            self.listed or "SELECT *",
-            f"FROM {self.source}",
-            f"WHERE {where}" if where else "",
+            self.listed or compose("SELECT *"),
+            compose("FROM {}", self.source),
+            compose("WHERE {}", where) if where else None,
             self.behind,
-            self.order or "",
-            self.limit or "",
+            self.order,
+            self.limit,
         ]
-        return " ".join(part for part in parts if part)
+        return join(" ", (part for part in parts if part))

@@ -8,10 +8,18 @@ from mcp_server.guard.blocks import Block, Query
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.conditions import conjuncts, equality
-from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.edits import Edit, delete, lacking
 from mcp_server.guard.dialect.expressions import expression
+from mcp_server.guard.dialect.fresh import FreshNames
+from mcp_server.guard.dialect.membership import check_membership
 from mcp_server.guard.dialect.names import Names, Use, names_of
 from mcp_server.guard.dialect.spelling import innermost
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    as_operand,
+    compose,
+    copy_tokens,
+)
 
 _JOIN = "Join with the sub-query, or put its condition into WHERE."
 
@@ -71,7 +79,7 @@ class _Inner:
         if self.is_in_on(outer):
             raise lacking(self.word, f"{self.word} with a sub-query in ON", _JOIN)
         if "ORDER" in block.clauses and "LIMIT" not in block.clauses and self.word == "EXISTS":
-            yield Edit(block.clauses["ORDER"].first, block.clauses["ORDER"].end, "")
+            yield delete(block.clauses["ORDER"].first, block.clauses["ORDER"].end)
             return
         if self.word == "IN":
             yield from self.member(outer, block)
@@ -106,6 +114,9 @@ class _Inner:
             raise lacking(
                 "IN", "IN with a sub-query in HAVING", "Put the groups into a sub-query and IN into its WHERE."
             )
+        where = outer.clauses.get("WHERE")
+        if where is not None and where.body <= self.before < where.end:
+            check_membership(self.names, outer, self.query.first - 1)
         if not listed or self.in_aggregate(outer):
             return
         first = self.operand(outer, end)
@@ -150,27 +161,34 @@ class _Inner:
         keys = {self.source.key(at) for at in range(first, end)}
         return not keys & {"AND", "OR", "NOT", "WHEN", "THEN", "ELSE", "CASE", ","}
 
-    def compared(self, first: int, end: int, *, negated: bool) -> str:
+    def compared(self, first: int, end: int, *, negated: bool) -> Sql:
         """IN as EXISTS. In the list of columns Spark's IN is never null: a null is in nothing, and where the
         sub-query has one, everything else is in it for NOT IN.
         """
-        rows = f"({text_of(self.source, self.query.first, self.query.end)}) AS __s{first}(__v{first})"
-        column = f"__s{first}.__v{first}"
-        outer = self.names.substituted(first, end, self.qualified, whole=True)
-        found = f"EXISTS (SELECT 1 FROM {rows} WHERE {column} = {outer})"  # noqa: S608  (the sender's own words, read again by every layer)
+        fresh = FreshNames(self.names.case)
+        name, value = fresh.name(f"__s{first}"), fresh.name(f"__v{first}")
+        rows = compose("({}) AS {}({})", copy_tokens(self.source, self.query.first, self.query.end), name, value)
+        column = compose("{}.{}", name, value)
+        outer = as_operand(self.names.substituted(first, end, self.qualified, whole=True))
+        found = compose("EXISTS (SELECT 1 FROM {} WHERE {} = {})", rows, column, outer)
         if not negated:
             return found
-        return (
-            f"CASE WHEN {found} OR (SELECT count(*) FROM {rows} WHERE {column} IS NULL) > 0 "  # noqa: S608  (the sender's own words, read again by every layer)
-            f"OR (({outer}) IS NULL AND (SELECT count(*) FROM {rows}) > 0) THEN false ELSE true END"
+        return compose(
+            "CASE WHEN {} OR (SELECT count(*) FROM {} WHERE {} IS NULL) > 0 OR ({} IS NULL AND "
+            "(SELECT count(*) FROM {}) > 0) THEN false ELSE true END",
+            found,
+            rows,
+            column,
+            outer,
+            rows,
         )
 
-    def qualified(self, use: Use) -> str | None:
+    def qualified(self, use: Use) -> Sql | None:
         """A column of the outer SELECT with its relation: within EXISTS it must not be taken for another."""
         outer = innermost(self.names.case, use.at)
         owners = self.names.owners(outer, use) if outer is not None and len(use.parts) == 1 else []
-        owner = self.names.written(owners[0]) if len(owners) == 1 else ""
-        return f"{owner}.{text_of(self.source, use.at, use.end)}" if owner else None
+        owner = self.names.written(owners[0]) if len(owners) == 1 else compose("")
+        return compose("{}.{}", owner, copy_tokens(self.source, use.at, use.end)) if owner else None
 
     def check_scalar(self, block: Block) -> None:
         """A scalar sub-query compares with the row around it by equality, and has an aggregate."""
@@ -189,5 +207,5 @@ class _Inner:
         where = block.clauses.get("WHERE")
         for first, end in conjuncts(self.source, where.body, where.end) if where is not None else ():
             if any(first <= use.at < end for use in uses) and not equality(self.source, first, end):
-                piece = text_of(self.source, first, end)
+                piece = copy_tokens(self.source, first, end)
                 raise lacking("sub-query", f"{piece}, which compares a sub-query's rows with the row around it", _JOIN)

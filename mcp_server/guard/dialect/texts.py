@@ -14,13 +14,21 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
-from mcp_server.guard.dialect.literals import literal, said
+from mcp_server.guard.dialect.literals import said
 from mcp_server.guard.dialect.sail import sail
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    compose_named,
+    quote_text,
+    write_type,
+    write_word,
+)
 from mcp_server.guard.dialect.types import FRACTIONS, Decimal, element, is_nested
 from mcp_server.guard.dialect.writing import Rule, Writing, written
 
-RAW: Final = "VARCHAR(32)"
-"""The type that asks for a double as Sail writes it: text, and no cast that this module changes."""
+RAW: Final = "VARCHAR(32749)"
+"""The type that asks for a double as Sail writes it: text, of a length that nobody asks for."""
 
 _DOUBLE: Final = (
     "CASE WHEN {v} IS NULL OR {v} = 0D OR isnan({v}) OR (abs({v}) >= 1E-3D AND abs({v}) < 1E7D) THEN {t} "
@@ -41,8 +49,14 @@ def rewrite_texts(case: Case, catalog: Catalog) -> Sequence[Edit]:
     return written(case, catalog, _written)
 
 
-def _written(node: Expr, write: Writing) -> str | None:
+def _written(node: Expr, write: Writing) -> Sql | None:
     if node.kind == "cast":
+        if (
+            node.word.startswith(("VARCHAR", "CHAR"))
+            and node.word != RAW
+            and write.types.of(node.parts[0]) in FRACTIONS
+        ):
+            raise lacking("a double as VARCHAR", "it as Spark writes it", "Write CAST(x AS STRING).")
         return _CASTS[node.word](node, write) if node.word in _CASTS else None
     if node.kind == "like":
         return _first(node, write)
@@ -52,7 +66,7 @@ def _written(node: Expr, write: Writing) -> str | None:
     return rule(node, write) if rule is not None else None
 
 
-def _cast(node: Expr, write: Writing) -> str | None:
+def _cast(node: Expr, write: Writing) -> Sql | None:
     inner = node.parts[0]
     kind = write.types.of(inner)
     if kind in FRACTIONS:
@@ -62,34 +76,38 @@ def _cast(node: Expr, write: Writing) -> str | None:
     inside = element(kind)
     if inside is None:
         return None
-    strings = _text(inner, write) if inside in FRACTIONS else write.text(inner)
+    strings = _text(inner, write) or write.text(inner)
     if is_nested(inside):
         raise lacking("an array as text", f"one of {inside} as Spark writes it", "Write to_json(…).")
     if inside != "string" and inside not in FRACTIONS:
-        strings = f"CAST({strings} AS ARRAY<STRING>)"
-    return f"concat('[', array_join({strings}, ', ', 'null'), ']')"
+        strings = compose("CAST({} AS ARRAY<STRING>)", strings)
+    return compose("concat('[', array_join({}, ', ', 'null'), ']')", strings)
 
 
-def _each(node: Expr, write: Writing) -> str | None:
+def _each(node: Expr, write: Writing) -> Sql | None:
     """A cast to an array of texts."""
     return _text(node.parts[0], write) if element(write.types.of(node.parts[0])) in FRACTIONS else None
 
 
-def _text(node: Expr, write: Writing) -> str | None:
+def _text(node: Expr, write: Writing) -> Sql | None:
     """A double, or each of an array, as Spark writes it; what is no name is said once. None for anything else."""
     kind, sent = write.types.of(node), write.text(node)
     if kind in FRACTIONS and node.kind == "name":
         return _double(sent)
     if kind in FRACTIONS:
-        return f"element_at(transform(array({sent}), v_ -> {_double('v_')}), 1)"
-    return f"transform({sent}, v_ -> {_double('v_')})" if element(kind) in FRACTIONS else None
+        name = write.fresh("v_")
+        return compose("element_at(transform(array({}), {} -> {}), 1)", sent, name, _double(name))
+    if element(kind) not in FRACTIONS:
+        return None
+    name = write.fresh("v_")
+    return compose("transform({}, {} -> {})", sent, name, _double(name))
 
 
-def _double(name: str) -> str:
-    return _DOUBLE.replace("{t}", f"CAST({name} AS {RAW})").replace("{v}", name)
+def _double(name: Sql) -> Sql:
+    return compose_named(_DOUBLE, (), v=name, t=compose("CAST({} AS {})", name, write_type(RAW)))
 
 
-def _every(node: Expr, write: Writing) -> str | None:
+def _every(node: Expr, write: Writing) -> Sql | None:
     """What makes text of all its operands unasked."""
     texts = {part: _text(part, write) for part in node.parts}
     if node.word == "concat" and any(element(write.types.of(part)) is not None for part in node.parts):
@@ -97,7 +115,7 @@ def _every(node: Expr, write: Writing) -> str | None:
     return write.kept(node, texts.get) if any(texts.values()) else None
 
 
-def _first(node: Expr, write: Writing) -> str | None:
+def _first(node: Expr, write: Writing) -> Sql | None:
     """What makes text of its first operand unasked."""
     if not node.parts or (node.word == "reverse" and element(write.types.of(node.parts[0])) is not None):
         return None
@@ -105,7 +123,7 @@ def _first(node: Expr, write: Writing) -> str | None:
     return write.replaced(node, node.parts[0], text) if text is not None else None
 
 
-def _formatted(node: Expr, write: Writing) -> str | None:
+def _formatted(node: Expr, write: Writing) -> Sql | None:
     """Values under their conversions: 1.5 under `%s` is written 15 by Sail, and 1e10 as 10000000000.
 
     It counts a width in bytes: a text is made as long as it is to be before.
@@ -113,7 +131,7 @@ def _formatted(node: Expr, write: Writing) -> str | None:
     if not node.parts or node.parts[0].kind != "string":
         return None
     format_ = said(write.source.tokens[node.parts[0].first : node.parts[0].end])
-    texts: dict[Expr, str] = {}
+    texts: dict[Expr, Sql] = {}
     index = 0
     for place, flags, width, conversion in _PLACES.findall(format_):
         if conversion in "%n":
@@ -124,20 +142,22 @@ def _formatted(node: Expr, write: Writing) -> str | None:
             raise lacking(node.word, f"%{place}{width}{conversion} as Spark does", "Write %d, %f, %s and lpad(x, n).")
         text = _converted(node.word, node.parts[at], conversion, write) if at < len(node.parts) else None
         if conversion == "s" and width and at < len(node.parts):
-            text = _padded(text or write.text(node.parts[at]), width, left="-" in flags)
+            text = _padded(text or write.text(node.parts[at]), int(width), left="-" in flags)
         if text is not None:
             texts[node.parts[at]] = text
     if texts:
-        texts[node.parts[0]] = literal(_PADDED.sub("%s", format_))
+        texts[node.parts[0]] = quote_text(_PADDED.sub("%s", format_))
     return write.kept(node, texts.get) if texts else None
 
 
-def _padded(value: str, width: str, *, left: bool) -> str:
-    text = f"coalesce(CAST({value} AS STRING), 'null')"
-    return f"if(length({text}) < {width}, {'rpad' if left else 'lpad'}({text}, {width}), {text})"
+def _padded(value: Sql, width: int, *, left: bool) -> Sql:
+    text = compose("coalesce(CAST({} AS STRING), 'null')", value)
+    return compose(
+        "if(length({}) < {}, {}({}, {}), {})", text, width, write_word("rpad" if left else "lpad"), text, width, text
+    )
 
 
-def _converted(word: str, part: Expr, conversion: str, write: Writing) -> str | None:
+def _converted(word: str, part: Expr, conversion: str, write: Writing) -> Sql | None:
     kind = write.types.of(part)
     if isinstance(kind, Decimal) and conversion != "s":
         raise lacking(word, f"a decimal under %{conversion}, as in Spark", "Write CAST(x AS DOUBLE).")
@@ -146,11 +166,11 @@ def _converted(word: str, part: Expr, conversion: str, write: Writing) -> str | 
     if kind in {"map", "struct"} or element(kind) is not None:
         raise lacking(word, f"{kind} as Spark writes it", "Write array_join(a, ',') or to_json(…).")
     if isinstance(kind, Decimal) or kind == "boolean":
-        return f"CAST({write.text(part)} AS STRING)"
+        return compose("CAST({} AS STRING)", write.text(part))
     return _text(part, write) if kind in FRACTIONS else None
 
 
-def _hashed(node: Expr, write: Writing) -> str | None:
+def _hashed(node: Expr, write: Writing) -> Sql | None:
     if any(isinstance(kind, Decimal) for kind in map(write.types.of, node.parts)):
         raise lacking(node.word, "it of decimals as Spark does", "Hash text: hash(CAST(x AS STRING)).")
     if any(element(kind) is not None or kind in {"map", "struct"} for kind in map(write.types.of, node.parts)):

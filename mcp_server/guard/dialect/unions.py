@@ -7,11 +7,17 @@ from collections.abc import Iterator, Sequence
 from mcp_server.guard.blocks import Block, Item, Query, Rows
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.inference import Types
 from mcp_server.guard.dialect.names import names_of
-from mcp_server.guard.dialect.relation import quoted
+from mcp_server.guard.dialect.sql import (
+    compose,
+    copy_tokens,
+    join,
+    quote_name,
+    write_type,
+)
 from mcp_server.guard.dialect.types import Type, common, named
 from mcp_server.guard.words import SET_OPERATORS
 
@@ -84,5 +90,15 @@ class _Casts:
             if item is None or len(item.names) > 1:
                 raise lacking("UNION", "stars over columns of different types", "Write the columns out, with CAST.")
             name = self.names.name(item)
-            text = text_of(self.case.source, item.first, item.stop)
-            yield Edit(item.first, item.end, f"CAST({text} AS {one})" + (f" AS {quoted(name)}" if name else ""))
+            text = copy_tokens(self.case.source, item.first, item.stop)
+            yield Edit(
+                item.first,
+                item.end,
+                join(
+                    " ",
+                    [
+                        compose("CAST({} AS {})", text, write_type(one)),
+                        compose("AS {}", quote_name(name)) if name else compose(""),
+                    ],
+                ),
+            )

@@ -7,10 +7,20 @@ from collections.abc import Sequence
 from mcp_server.guard.blocks import Block, commas
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, lacking, text_of
-from mcp_server.guard.dialect.relation import Column, Relation, quoted
+from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.fresh import FreshNames
+from mcp_server.guard.dialect.relation import Column, Relation
 from mcp_server.guard.dialect.sources import Sources
-from mcp_server.guard.dialect.types import common, named
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    copy_tokens,
+    join,
+    quote_name,
+    quote_text,
+    write_type,
+)
+from mcp_server.guard.dialect.types import Type, common, named
 from mcp_server.guard.source import Source
 
 
@@ -44,19 +54,19 @@ class _Unpivot:
         closing = self.source.closing[pivot.body]
         self.for_ = next(at for at in range(pivot.body, closing) if self.source.key(at) == "FOR")
         self.values = self.names(pivot.body + 1, self.for_)
-        self.label = self.source.tokens[self.for_ + 1].text
+        self.label = copy_tokens(self.source, self.for_ + 1, self.for_ + 2)
         opening = self.for_ + 3
         self.groups = [self.group(a, b) for a, b in commas(self.source, opening + 1, self.source.closing[opening])]
         if any(len(columns) != len(self.values) for columns, _ in self.groups) or not self.values:
             raise lacking("UNPIVOT", "groups of columns of another width", "Name as many values as columns of a group.")
 
-    def names(self, first: int, end: int) -> list[str]:
-        """The names of `a` or `(a, b)`, as they are written."""
+    def names(self, first: int, end: int) -> list[int]:
+        """The tokens of the names in `a` or `(a, b)`."""
         if self.source.key(first) == "(":
             first, end = first + 1, self.source.closing[first]
-        return [self.source.tokens[b - 1].text for _, b in commas(self.source, first, end)]
+        return [b - 1 for _, b in commas(self.source, first, end)]
 
-    def group(self, first: int, end: int) -> tuple[list[str], str]:
+    def group(self, first: int, end: int) -> tuple[list[int], str]:
         """The columns of `a`, `a AS x` or `(a, b) AS x`, and the name of their row."""
         stop = self.source.closing[first] + 1 if self.source.key(first) == "(" else first + 1
         while self.source.key(stop) == ".":
@@ -64,12 +74,15 @@ class _Unpivot:
         columns = self.names(first, stop)
         if stop < end:
             return columns, self.source.tokens[end - 1].bare
-        return columns, "_".join(self.spelled(name) for name in columns)
+        return columns, "_".join(map(self.spelled, columns))
 
-    def spelled(self, name: str) -> str:
+    def spelled(self, at: int) -> str:
         """A column's name as its relation has it."""
-        key = name.strip("`").lower()
-        return next((column.name for column in self.columns() if column.key == key), name.strip("`"))
+        token = self.source.tokens[at]
+        return next((column.name for column in self.columns() if column.key == token.name), token.bare)
+
+    def written(self, at: int) -> Sql:
+        return copy_tokens(self.source, at, at + 1)
 
     def columns(self) -> Sequence[Column]:
         found = self.relation.before
@@ -79,33 +92,38 @@ class _Unpivot:
             )
         return found
 
-    def text(self) -> str:
-        used = {name.strip("`").lower() for columns, _ in self.groups for name in columns}
-        kept = [quoted(column.name) for column in self.columns() if column.key not in used]
+    def text(self) -> Sql:
+        used = {self.source.tokens[at].name for columns, _ in self.groups for at in columns}
+        kept = [quote_name(column.name) for column in self.columns() if column.key not in used]
         casts = [self.cast([columns[place] for columns, _ in self.groups]) for place in range(len(self.values))]
         rows = []
         for columns, name in self.groups:
-            cells = [f"CAST({c} AS {kind})" if kind else c for c, kind in zip(columns, casts, strict=True)]
-            rows.append(", ".join(["'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'", *cells]))
-        made = [self.label, *self.values]
-        source = text_of(self.source, self.relation.first, self.pivot.first)
-        mark = f"__u{self.relation.first}"
-        call = f"LATERAL stack({len(rows)}, {', '.join(rows)}) AS {mark}({', '.join(made)})"
+            cells = [
+                self.written(at) if kind is None else compose("CAST({} AS {})", self.written(at), write_type(kind))
+                for at, kind in zip(columns, casts, strict=True)
+            ]
+            rows.append(join(", ", [quote_text(name), *cells]))
+        values = [self.written(at) for at in self.values]
+        made = [self.label, *values]
+        source = copy_tokens(self.source, self.relation.first, self.pivot.first)
+        mark = FreshNames(self.sources.case).name(f"__u{self.relation.first}")
+        call = compose("LATERAL stack({}, {}) AS {}({})", len(rows), join(", ", rows), mark, join(", ", made))
         words = [self.source.key(at) for at in range(self.pivot.first, self.pivot.body)]
-        present = " OR ".join(f"{mark}.{value} IS NOT NULL" for value in self.values)
-        where = "" if "INCLUDE" in words else f" WHERE {present}"
-        alias = f" AS {self.source.tokens[self.relation.named].text}" if self.relation.named is not None else ""
-        return f"(SELECT {', '.join([*kept, *made])} FROM {source}, {call}{where}){alias}"  # noqa: S608  (the sender's own words, read again by every layer)
+        present = join(" OR ", (compose("{}.{} IS NOT NULL", mark, value) for value in values))
+        where = compose("") if "INCLUDE" in words else compose("WHERE {}", present)
+        found = compose("(SELECT {} FROM {}, {} {})", join(", ", [*kept, *made]), source, call, where)
+        named = self.relation.named
+        return found if named is None else compose("{} AS {}", found, self.written(named))
 
-    def cast(self, names: list[str]) -> str:
+    def cast(self, names: list[int]) -> Type | None:
         """The type that cells of one column become, where they are not of one type already."""
         kinds = {column.key: column.kind for column in self.columns()}
-        found = [kinds.get(name.strip("`").lower()) for name in names]
+        found = [kinds.get(self.source.tokens[at].name) for at in names]
         if len(set(found)) == 1:
-            return ""
+            return None
         one = common([named(kind) if kind is not None else None for kind in found])
         if one is None:
             raise lacking(
                 "UNPIVOT", "UNPIVOT of columns of different types", "CAST them to one type in a sub-query first."
             )
-        return str(one)
+        return one

@@ -11,9 +11,16 @@ from collections.abc import Iterator, Sequence
 from mcp_server.guard.blocks import Block, Item
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.edits import Edit, delete, lacking
 from mcp_server.guard.dialect.names import Names, Use, names_of
-from mcp_server.guard.dialect.relation import Column, Relation, flat, names, quoted
+from mcp_server.guard.dialect.relation import Column, Relation, flat, names
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    copy_tokens,
+    join,
+    quote_name,
+)
 
 
 def usings(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -33,7 +40,7 @@ class _Using:
         self.block = block
         found = list(places.sources.relations(block))
         self.relations = [*flat(found[:1]), *found[1:]]  # brackets around the first join change nothing
-        self.meant: dict[str, str] = {}
+        self.meant: dict[str, Sql] = {}
         self.holders: dict[str, list[Relation]] = {}
         self.leading: dict[int, list[str]] = {}
         self.conditions: list[Edit] = []
@@ -87,20 +94,22 @@ class _Using:
         pairs = []
         for key in keys:
             left = self.meant.get(key) or self.first(key, columns)
-            right = f"{self.written(relation)}.{quoted(key)}"
-            pairs.append(f"{left} = {right}")
+            right = compose("{}.{}", self.written(relation), quote_name(key))
+            pairs.append(compose("{} = {}", left, right))
             self.meant[key] = left
             if "RIGHT" in relation.join:
                 self.meant[key] = right
             elif "FULL" in relation.join:
-                self.meant[key] = f"coalesce({left}, {right})"
+                self.meant[key] = compose("coalesce({}, {})", left, right)
         self.lead(keys, [*columns, *(Column(c.name, c.kind, relation) for c in relation.columns)])
         natural = [at for at in range(relation.words, relation.first) if self.source.key(at) == "NATURAL"]
-        self.conditions += [Edit(at, at + 1, "") for at in natural]
+        self.conditions += [delete(at, at + 1) for at in natural]
         end = relation.end
         if relation.using:
             end = self.source.closing[relation.end + 1] + 1
-        self.conditions.append(Edit(relation.end, end, "ON " + " AND ".join(pairs) if pairs else ""))
+        self.conditions.append(
+            Edit(relation.end, end, compose("ON {}", join(" AND ", pairs)) if pairs else compose(""))
+        )
 
     def lead(self, keys: Sequence[str], columns: Sequence[Column]) -> None:
         """Notes that `m.*` begins with these columns, for every relation that shares them: those of the last join."""
@@ -112,14 +121,14 @@ class _Using:
             before = self.leading.get(relation.first, [])
             self.leading[relation.first] = [*own, *(key for key in before if key not in own)]
 
-    def first(self, key: str, columns: Sequence[Column]) -> str:
+    def first(self, key: str, columns: Sequence[Column]) -> Sql:
         found = next((column for column in columns if column.key == key), None)
-        owner = self.written(found.owner) if found is not None and found.owner is not None else ""
+        owner = self.written(found.owner) if found is not None and found.owner is not None else compose("")
         if found is None or not owner:
             raise lacking("USING", f"the shared column {key} here", "Join with ON.")
-        return f"{owner}.{quoted(found.name)}"
+        return compose("{}.{}", owner, quote_name(found.name))
 
-    def written(self, relation: Relation) -> str:
+    def written(self, relation: Relation) -> Sql:
         return self.places.written(relation)
 
     def columns(self) -> Iterator[Edit]:
@@ -137,7 +146,9 @@ class _Using:
                 continue
             item = items.get(use.at)
             alone = item is not None and item.stop == use.end and not item.names
-            yield Edit(use.at, use.end, meant + (f" AS {self.source.tokens[use.at].text}" if alone else ""))
+            self.places.check_captured(meant)
+            name = copy_tokens(self.source, use.at, use.end)
+            yield Edit(use.at, use.end, compose("{} AS {}", meant, name) if alone else meant)
 
     def is_using(self, use: Use) -> bool:
         return any(use.at in relation.using for relation in self.relations)
@@ -148,7 +159,7 @@ class _Using:
             if not self.places.sources.is_star(item):
                 continue
             if self.source.key(item.first) == "*" or self.is_led(item):
-                yield Edit(item.first, item.stop, ", ".join(self.listed(item)))
+                yield Edit(item.first, item.stop, join(", ", self.listed(item)))
 
     def is_led(self, item: Item) -> bool:
         """Whether the shared columns of `m.*` are not its first ones."""
@@ -157,7 +168,7 @@ class _Using:
         led = self.leading.get(owner.first, []) if owner is not None else []
         return [column.key for column in columns[: len(led)]] != led
 
-    def listed(self, item: Item) -> Iterator[str]:
+    def listed(self, item: Item) -> Iterator[Sql]:
         columns = self.places.sources.starred(self.relations, item)
         if columns is None:
             raise lacking("USING", "SELECT * over this join", "Write the columns out.")
@@ -166,7 +177,7 @@ class _Using:
             led = self.leading.get(columns[0].owner.first, [])
             columns = tuple(sorted(columns, key=lambda c: led.index(c.key) if c.key in led else len(led)))
         for column in columns:
-            owner = self.written(column.owner) if column.owner is not None else ""
+            owner = self.written(column.owner) if column.owner is not None else compose("")
             meant = self.meant.get(column.key) if alone else None
-            plain = f"{owner}.{quoted(column.name)}" if owner else quoted(column.name)
-            yield f"{meant} AS {quoted(column.name)}" if meant else plain
+            plain = compose("{}.{}", owner, quote_name(column.name)) if owner else quote_name(column.name)
+            yield compose("{} AS {}", meant, quote_name(column.name)) if meant else plain

@@ -11,9 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from mcp_server.guard.blocks import TAIL, Block, Clause, Item, commas
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.edits import Edit, lacking, text_of
+from mcp_server.guard.dialect.edits import Edit, lacking
+from mcp_server.guard.dialect.fresh import FreshNames
 from mcp_server.guard.dialect.names import Aliases, Names, Use, names_of
-from mcp_server.guard.dialect.relation import quoted
+from mcp_server.guard.dialect.sql import (
+    Sql,
+    compose,
+    copy_tokens,
+    join,
+    quote_name,
+)
 
 _DIRECTIONS = frozenset({"ASC", "DESC", "NULLS"})
 
@@ -53,17 +60,17 @@ def _groups(names: Names, clause: Clause | None) -> bool:
 
 def _orders(names: Names, block: Block) -> bool:
     """Whether a key of ORDER BY has an aggregate and is no column of the list."""
-    shown = {text_of(names.source, item.first, item.stop).upper() for item in block.items}
+    shown = {copy_tokens(names.source, item.first, item.stop).upper() for item in block.items}
     return (
         any(
-            any(names.aggregates(first, end)) and text_of(names.source, first, end).upper() not in shown
+            any(names.aggregates(first, end)) and copy_tokens(names.source, first, end).upper() not in shown
             for first, end, _ in _keys(names, block.clauses["ORDER"])
         )
         and not block.distinct
     )
 
 
-def _keys(names: Names, clause: Clause) -> Iterator[tuple[int, int, str]]:
+def _keys(names: Names, clause: Clause) -> Iterator[tuple[int, int, Sql]]:
     """The keys of an ORDER BY, each with the words for its direction."""
     for first, end in commas(names.source, clause.body, clause.end):
         stop = end
@@ -71,7 +78,7 @@ def _keys(names: Names, clause: Clause) -> Iterator[tuple[int, int, str]]:
             if names.source.key(at) in _DIRECTIONS and at > first:
                 stop = at
                 break
-        yield first, stop, text_of(names.source, stop, end)
+        yield first, stop, copy_tokens(names.source, stop, end)
 
 
 class _Wrap:
@@ -86,67 +93,62 @@ class _Wrap:
         self.aliases = Aliases(names, block)
         for item in block.items:
             self.aliases.add(item)
-        self.hidden: list[str] = []
+        self.hidden: list[Sql] = []
+        self.fresh = FreshNames(names.case)
+        self.own: list[Sql] = []
+        """The names of the inner columns, where two of them are called alike."""
         if self.known is not None and any(self.is_outer(use) for use in names.uses(block.first, block.end)):
             raise lacking(
                 word, f"{word} in a sub-query that reads the row around it", "Join with the sub-query instead."
             )
 
-    def text(self) -> str:
+    def text(self) -> Sql:
         block, clauses = self.block, self.block.clauses
         shown, inner = self.columns()
-        keep = ""
+        keep = compose("")
         if self.word != "ORDER":
             clause = clauses[self.word]
             condition = self.names.substituted(clause.body, clause.end, self.aliases.hidden)
-            self.hidden.append(f"({condition}) AS __keep")
-            keep = "WHERE __keep"
-        order = self.order(shown) if "ORDER" in clauses else ""
-        listed = ", ".join([*inner, *self.hidden])
+            name = self.fresh.name("__keep")
+            self.hidden.append(compose("({}) AS {}", condition, name))
+            keep = compose("WHERE {}", name)
+        order = self.order(shown) if "ORDER" in clauses else compose("")
+        listed = join(", ", [*inner, *self.hidden])
         kept = [
-            text_of(self.source, c.first, c.end)
+            copy_tokens(self.source, c.first, c.end)
             for name, c in clauses.items()
             if name not in {"SELECT", self.word, *TAIL}
         ]
-        tail = [text_of(self.source, clauses[name].first, clauses[name].end) for name in TAIL[1:] if name in clauses]
-        select = "SELECT DISTINCT" if block.distinct else "SELECT"
-        outer = ", ".join(self.shown(shown, inner))
-        return " ".join(
-            piece
-            for piece in (
-                select,
-                outer,
-                f"FROM (SELECT {listed}",
-                " ".join(kept) + ") AS __wrapped",
-                keep,
-                order,
-                *tail,
-            )
-            if piece
-        )
+        tail = [
+            copy_tokens(self.source, clauses[name].first, clauses[name].end) for name in TAIL[1:] if name in clauses
+        ]
+        select = compose("SELECT DISTINCT" if block.distinct else "SELECT")
+        within = compose("FROM (SELECT {} {}) AS {}", listed, join(" ", kept), self.fresh.name("__wrapped"))
+        return join(" ", [select, join(", ", self.shown(shown)), within, keep, order, *tail])
 
     def is_outer(self, use: Use) -> bool:
         """Whether a column is one of the row around a sub-query."""
         return use.parts[0] not in (self.known or ()) and use.parts[0] not in self.aliases.texts and len(use.parts) > 1
 
-    def columns(self) -> tuple[list[str], list[str]]:
+    def columns(self) -> tuple[list[str], list[Sql]]:
         """The names of the columns, and the items of the inner list; with names of their own where two are alike."""
         pairs = [pair for item in self.block.items for pair in self.pairs(item)]
         shown = [name for name, _ in pairs]
         if len({name.lower() for name in shown}) == len(shown):
-            plain = [text_of(self.source, item.first, item.end) for item in self.block.items]
+            plain = [copy_tokens(self.source, item.first, item.end) for item in self.block.items]
             unnamed = [not item.names and not self.is_plain(item) for item in self.block.items]
             return shown, [
-                f"{text} AS {quoted(pair[0])}" if bare else text
+                compose("{} AS {}", text, quote_name(pair[0])) if bare else text
                 for text, bare, pair in zip(plain, unnamed, [self.pairs(i)[0] for i in self.block.items], strict=True)
             ]
-        return shown, [f"{text} AS __c{number}" for number, (_, text) in enumerate(pairs, 1)]
+        self.own = [self.fresh.name(f"__c{number}") for number in range(1, len(pairs) + 1)]
+        return shown, [compose("{} AS {}", text, own) for (_, text), own in zip(pairs, self.own, strict=True)]
 
     def is_plain(self, item: Item) -> bool:
         sources = self.names.sources
         return sources.is_star(item) or sources.plain_name(item.first, item.stop) is not None
 
-    def pairs(self, item: Item) -> list[tuple[str, str]]:
+    def pairs(self, item: Item) -> list[tuple[str, Sql]]:
         """The names and expressions of one item; of several, where it is a star."""
         sources = self.names.sources
         if sources.is_star(item):
@@ -156,37 +158,39 @@ class _Wrap:
             return [
                 (
                     column.name,
-                    f"{self.names.written(column.owner)}.{quoted(column.name)}" if column.owner else column.name,
+                    compose("{}.{}", self.names.written(column.owner), quote_name(column.name))
+                    if column.owner
+                    else quote_name(column.name),
                 )
                 for column in columns
             ]
         name = self.names.name(item)
         if name is None:
-            piece = text_of(self.source, item.first, item.stop)
+            piece = copy_tokens(self.source, item.first, item.stop)
             raise lacking(self.word, f"it with the column {piece}, which has no name", "Give it a name with AS.")
-        return [(name, text_of(self.source, item.first, item.stop))]
+        return [(name, copy_tokens(self.source, item.first, item.stop))]
 
-    def shown(self, names: list[str], inner: list[str]) -> list[str]:
-        if inner and inner[0].endswith(" AS __c1"):
-            return [f"__c{number} AS {quoted(name)}" for number, name in enumerate(names, 1)]
-        return [quoted(name) for name in names]
+    def shown(self, names: list[str]) -> list[Sql]:
+        if self.own:
+            return [compose("{} AS {}", own, quote_name(name)) for own, name in zip(self.own, names, strict=True)]
+        return [quote_name(name) for name in names]
 
-    def order(self, shown: list[str]) -> str:
+    def order(self, shown: list[str]) -> Sql:
         """ORDER BY of the outer SELECT: names and numbers of its columns stay, all else becomes a column."""
-        clause, keys = self.block.clauses["ORDER"], list[str]()
+        clause, keys = self.block.clauses["ORDER"], list[Sql]()
         lower = {name.lower() for name in shown}
         for first, end, how in _keys(self.names, clause):
             token = self.source.tokens[first]
             alone = end == first + 1 and (token.name in lower or token.text.isdigit())
             if alone or self.block.distinct:
-                key = text_of(self.source, first, end)
+                key = copy_tokens(self.source, first, end)
             else:
                 text = self.names.substituted(first, end, self.named_first)
-                key = f"__key{len(keys) + 1}"
-                self.hidden.append(f"{text} AS {key}")
-            keys.append(f"{key} {how}".strip())
-        return "ORDER BY " + ", ".join(keys)
+                key = self.fresh.name(f"__key{len(keys) + 1}")
+                self.hidden.append(compose("{} AS {}", text, key))
+            keys.append(join(" ", [key, how]))
+        return compose("ORDER BY {}", join(", ", keys))
 
-    def named_first(self, use: Use) -> str | None:
+    def named_first(self, use: Use) -> Sql | None:
         """ORDER BY takes a name for a column of the result before one of the FROM."""
         return self.aliases.meaning(use) if use.parts[0] in self.aliases.texts else None
