@@ -83,7 +83,7 @@ def _find_id(data: bytes) -> int | str | None:
         head = data[:most].decode("utf-8", "ignore").encode()
         with suppress(ValueError):
             begun = from_json(head, allow_partial=True)
-            if isinstance(begun, dict) and "id" in list(begun)[:-1]:  # the last number may be cut
+            if isinstance(begun, dict) and "id" in begun and not head[-1:].isdigit():  # a number there may be cut
                 return _usable_id(begun["id"])
     tail = data[-TAIL_BYTES:]
     with suppress(ValueError):
