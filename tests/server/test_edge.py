@@ -52,6 +52,7 @@ FRAMES = {
     "an id that is no id": (request(id=None), INVALID_REQUEST, None),
     "an id with a fraction": (request(id=1.5), INVALID_REQUEST, None),
     "an endless id": (request(id="7" * 1000), INVALID_REQUEST, None),
+    "an endless token": (request(id=7, params={"_meta": {"progressToken": "t" * 1000}}), INVALID_REQUEST, 7),
     "an endless method": (request(id=7, method="m" * 1000), INVALID_REQUEST, 7),
     "too long, its id first": (b'{"jsonrpc":"2.0","id":7,"method":"x","params":{"a":' + LONG + b"}}", -32600, 7),
     "too long, its id last": (b'{"method":"x","params":{"a":' + LONG + b'},"jsonrpc":"2.0","id":7}', -32600, 7),
@@ -118,6 +119,7 @@ def test_names_from_a_client_forge_no_log_line_and_leave_no_trace(nothing: Path,
     with started("serve", "--lake", str(nothing), state=tmp_path, IMDB_LOG_LEVEL="DEBUG") as server:
         send(server, hello, INITIALIZED)
         assert answer(server)["id"] == 1
+        send(server, {"jsonrpc": "2.0", "method": FORGED})
         for method, params in asked.items():
             send(server, {"jsonrpc": "2.0", "id": 2, "method": method, "params": params})
             assert len(json.dumps(answer(server)["error"])) < 500
