@@ -25,6 +25,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from etl.sample import SAMPLE_STAR
+from lakehouse.escaping import replace_controls
 
 CALL_TIMEOUT_SECONDS = 120.0
 
@@ -134,7 +135,7 @@ def _print_rows(console: Console, content: dict[str, Any]) -> None:
     table = Table()
     for column in content["columns"]:
         right = str(column["type"]).startswith(numeric)
-        table.add_column(escape(column["name"]), justify="right" if right else "left")
+        table.add_column(escape(replace_controls(column["name"])), justify="right" if right else "left")
     # Separators help in counts and are wrong in years.
     large = [
         any(isinstance(cell, int) and cell >= 10_000 for cell in column)
@@ -142,14 +143,14 @@ def _print_rows(console: Console, content: dict[str, Any]) -> None:
     ]
     for row in content["rows"]:
         cells = (f"{cell:,}" if wide and isinstance(cell, int) else cell for cell, wide in zip(row, large, strict=True))
-        table.add_row(*("" if cell is None else escape(str(cell)) for cell in cells))
+        table.add_row(*("" if cell is None else escape(replace_controls(str(cell))) for cell in cells))
     console.print(table)
     for warning in content["warnings"]:
-        console.print(warning, style="yellow", markup=False)
+        console.print(replace_controls(warning), style="yellow", markup=False)
 
 
 def _text(result: CallToolResult) -> str:
-    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+    return replace_controls("\n".join(block.text for block in result.content if isinstance(block, TextContent)))
 
 
 def _say_what_next(console: Console, lake: Path) -> None:

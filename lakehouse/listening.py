@@ -56,8 +56,10 @@ def server_options() -> dict[str, Any]:
     """How uvicorn serves here: its logs are this program's, and no connection holds a file for nothing."""
     from lakehouse.connections import bounded_protocol  # late: uvicorn takes 60 ms to import
 
+    most = raise_file_limit()
     return {
-        "http": bounded_protocol(raise_file_limit()),
+        "http": bounded_protocol(most),
+        "backlog": max(8, most // 2),  # asyncio accepts so many at once, before the first of them can give way
         "ws": "none",
         "log_config": None,
         "log_level": "warning",

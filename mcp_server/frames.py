@@ -21,7 +21,7 @@ HEAD_BYTES: Final = 1024
 TAIL_BYTES: Final = 256
 """What is kept of a longer frame: its `id` stands in its first bytes, or in its last ones."""
 _MOST_NAME_CHARS: Final = 256
-"""Longest method and id: both are repeated in answers."""
+"""Longest method, id and progress token: they are repeated in answers."""
 
 
 class FrameError(Exception):
@@ -60,9 +60,17 @@ def parse_frame(data: bytes, size: int | None = None) -> JSONRPCMessage:
     if "method" in value and "id" in value and request_id is None:
         text = f"The id of a request is an integer or a text of at most {_MOST_NAME_CHARS} characters."
         raise FrameError(INVALID_REQUEST, text, None)
-    if len(value.get("method", "")) > _MOST_NAME_CHARS:
-        raise FrameError(INVALID_REQUEST, "There is no method with so long a name.", request_id)
+    if any(len(name) > _MOST_NAME_CHARS for name in _repeated(value)):
+        text = f"A method, and a progress token, are texts of at most {_MOST_NAME_CHARS} characters."
+        raise FrameError(INVALID_REQUEST, text, request_id)
     return message
+
+
+def _repeated(value: dict[str, Any]) -> list[str]:
+    """The texts of a message, beside its id, that answers repeat as they are."""
+    meta = (value.get("params") or {}).get("_meta")
+    texts = [value.get("method"), meta.get("progressToken") if isinstance(meta, dict) else None]
+    return [text for text in texts if isinstance(text, str)]
 
 
 def _explain(error: str) -> str:
@@ -83,7 +91,7 @@ def _find_id(data: bytes) -> int | str | None:
         head = data[:most].decode("utf-8", "ignore").encode()
         with suppress(ValueError):
             begun = from_json(head, allow_partial=True)
-            if isinstance(begun, dict) and "id" in list(begun)[:-1]:  # the last number may be cut
+            if isinstance(begun, dict) and "id" in begun and not head[-1:].isdigit():  # a number there may be cut
                 return _usable_id(begun["id"])
     tail = data[-TAIL_BYTES:]
     with suppress(ValueError):

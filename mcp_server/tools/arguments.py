@@ -1,7 +1,7 @@
 """The arguments of a tool call as they come: which of them are meant, which are left out, which are a mistake.
 
-Clients add arguments of their own to what a model wrote: n8n `toolCallId`, `sessionId`, `action` and `chatInput`,
-opencode `_sessionID`, others `_meta`. They do so whatever the schema says: those are left out, and the audit notes it.
+Clients add arguments of their own to what a model wrote: n8n `toolCallId`, SiYuan `_sessionID`, others `_meta`. They do
+so whatever the schema says (docs/architecture.md): those are left out, and the audit notes it.
 What looks like an argument of this tool and is none is a model's mistake, which it can mend if it is told.
 """
 

@@ -173,7 +173,7 @@ def _find(tables: Sequence[TableInfo], wanted: str) -> TableInfo:
 def _page(items: Sequence[Any], page: int) -> tuple[Sequence[Any], int]:
     pages = max(1, -(-len(items) // PAGE))
     if page > pages:
-        raise BadRequestError(f"There is no page {page}; the last page is {pages}.")
+        raise BadRequestError(f"There is no page {quote_briefly(page)}; the last page is {pages}.")
     return items[(page - 1) * PAGE : page * PAGE], pages
 
 

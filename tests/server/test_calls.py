@@ -78,6 +78,75 @@ async def test_bad_arguments_are_taught_and_audited(
     assert all(repr(value)[1:-1] in str(line) for value in arguments.values() if isinstance(value, str))
 
 
+ADDED = {"toolCallId": "1", "_sessionID": "2", "_meta": {"a": 1}, "sessionId": None, "chatInput": "hello"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("execute_spark_sql", {"sql_query": "SELECT 1", "reasoning": "x"}),
+        ("describe_schema", {}),
+        ("list_views", {}),
+    ],
+)
+async def test_what_a_client_adds_to_the_arguments_is_left_out_and_noted_in_the_audit(
+    serve: Serve, connect: Connect, tool: str, arguments: dict[str, Any]
+) -> None:
+    server = serve()
+    async with connect(server) as client:
+        result = await client.call_tool(tool, {**arguments, **ADDED})
+        plain = await client.call_tool(tool, arguments)
+    assert not result.is_error
+    assert len(result.content) == len(plain.content)
+    assert [line["ignored"] for line in audit_lines(server)] == [[*ADDED], []]
+
+
+async def test_a_model_is_told_of_an_argument_that_it_may_have_meant(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    async with connect(server) as client:
+        ignored = await client.call_tool("execute_spark_sql", {"sql_query": "SELECT 1", "reasoning": "x", "explain": 1})
+        named = await client.call_tool("describe_schema", {"tableName": "movies_delta"})
+        refused = [
+            await client.call_tool("execute_spark_sql", {"sql_query": "SELECT 1", "reasoning": "x", "dryRun": True}),
+            await client.call_tool("execute_spark_sql", {"sql": "SELECT 1", "reasoning": "x"}),
+        ]
+    assert not ignored.is_error
+    assert ignored.content[-1].text == "Ignored, as execute_spark_sql has no such argument: 'explain'."
+    assert "'tableName'" in named.content[-1].text
+    assert [result.is_error for result in refused] == [True, True]
+    assert "Did you mean dry_run?" in text_of(refused[0])
+    assert "no argument 'sql'" in text_of(refused[1])
+
+
+@pytest.mark.parametrize("unset", [None, "", "  "])
+@pytest.mark.parametrize(
+    ("tool", "needed", "optional"),
+    [
+        ("execute_spark_sql", {"sql_query": "SELECT 1", "reasoning": "x"}, ("row_limit", "dry_run")),
+        ("describe_schema", {}, ("table", "page")),
+        ("ai_movie_summary", {"title": "The Twin Bridges"}, ("tconst",)),
+        ("ai_person_summary", {"nconst": "nm0"}, ("name",)),
+    ],
+)
+async def test_an_optional_argument_that_is_null_or_blank_is_as_good_as_left_out(
+    serve: Serve, tool: str, needed: dict[str, Any], optional: tuple[str, ...], unset: str | None
+) -> None:
+    from mcp.client import Client
+
+    async with Client(serve(), mode="legacy") as client:
+        plain = await client.call_tool(tool, needed)
+        given = await client.call_tool(tool, {**needed, **dict.fromkeys(optional, unset)})
+    assert not given.is_error
+    assert given.structured_content.keys() == plain.structured_content.keys()
+    assert given.structured_content.get("status") == plain.structured_content.get("status")
+
+
+async def test_a_needed_argument_that_is_null_is_missing(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        result = await client.call_tool("execute_spark_sql", {"sql_query": "SELECT 1", "reasoning": None})
+    assert "argument reasoning is missing" in text_of(result)
+
+
 async def test_a_call_without_an_object_of_arguments_is_audited_too(serve: Serve) -> None:
     from mcp.client import Client
 
