@@ -87,12 +87,14 @@ def _download(options: argparse.Namespace) -> None:
 
 def _load(options: argparse.Namespace) -> None:
     from etl.pipeline import load
+    from etl.safeguards import isolate
 
     settings = load_settings(engine=options.engine, lake=options.lake)
     logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     if settings.lake is None:
         raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
     lake = Lake.parse(settings.lake)
+    isolate(lake, settings)
     report = Reporter()
     with report.running():
         summary = load(options.source, lake, settings.load_engine, settings, report)

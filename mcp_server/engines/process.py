@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from mcp_server.engines.gateway import Gateway
+from lakehouse.gateway import Gateway
 from mcp_server.engines.wire import Frame, Wire
 
 log = logging.getLogger(__name__)

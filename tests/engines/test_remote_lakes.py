@@ -19,13 +19,14 @@ from pathlib import Path
 import pytest
 from deltalake import write_deltalake
 
+from lakehouse import isolation
 from lakehouse.errors import LakeError, LakehouseError, UsageError
+from lakehouse.gateway import Gateway
 from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
+from lakehouse.outlet import Outlet, outlet_of
 from lakehouse.storage import Lake
-from mcp_server.engines import sandbox, worker
-from mcp_server.engines.gateway import Gateway
+from mcp_server.engines import worker
 from mcp_server.engines.local import LocalEngine
-from mcp_server.engines.outlet import Outlet, outlet_of
 from tests.engines.conftest import ENGINES, FILMS, Query
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
@@ -90,16 +91,16 @@ def test_without_isolation_the_danger_is_said(
 
 
 @pytest.mark.parametrize(
-    ("isolation", "is_remote", "starts"), [("auto", True, False), ("required", False, False), ("auto", False, True)]
+    ("setting", "is_remote", "starts"), [("auto", True, False), ("required", False, False), ("auto", False, True)]
 )
 def test_where_no_network_of_its_own_can_be_had_a_remote_lake_is_not_served(
-    monkeypatch: pytest.MonkeyPatch, isolation: str, is_remote: bool, starts: bool
+    monkeypatch: pytest.MonkeyPatch, setting: str, is_remote: bool, starts: bool
 ) -> None:
     def isolate_network() -> None:
-        raise sandbox.IsolationError("the system does not allow it")
+        raise isolation.IsolationError("the system does not allow it")
 
-    monkeypatch.setattr(sandbox, "isolate_network", isolate_network)
-    settings = {"isolation": isolation, "is_remote": is_remote, "kind": "embedded", "gateway": None}
+    monkeypatch.setattr(isolation, "isolate_network", isolate_network)
+    settings = {"isolation": setting, "is_remote": is_remote, "kind": "embedded", "gateway": None}
     if starts:
         assert "Other users of this machine could reach it" in (worker._isolate(settings) or "")
     else:
@@ -139,9 +140,9 @@ def store() -> Iterator[ThreadingHTTPServer]:
 
 _CHILD = """
 import socket, sys, threading, urllib.request
-from mcp_server.engines import sandbox
-sandbox.isolate_network()
-sandbox.use_proxy(sandbox.open_way_out(int(sys.argv[1])))
+from lakehouse import isolation
+isolation.isolate_network()
+isolation.use_proxy(isolation.open_way_out(int(sys.argv[1])))
 def fetch(url):
     try:
         return urllib.request.urlopen(url, timeout=30).read().decode()
