@@ -260,17 +260,22 @@ def test_storage_that_cannot_be_read_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("url", "variable"),
+    ("url", "variables"),
     [
-        ("gs://lakes/imdb", "GOOGLE_PROXY_URL"),
-        ("abfss://lakes@account.dfs.core.windows.net/imdb", "AZURE_PROXY_URL"),
+        ("s3://lakes/imdb", {"AWS_ENDPOINT_URL": "{silent}", "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "k",
+                             "AWS_SECRET_ACCESS_KEY": "s"}),
+        ("abfss://lakes@account.dfs.core.windows.net/imdb", {"AZURE_PROXY_URL": "{silent}",
+                                                             "AZURE_STORAGE_ACCOUNT_KEY": "a2V5"}),
     ],
-)
-def test_a_load_into_storage_that_does_not_answer_ends_at_a_signal(url: str, variable: str, tmp_path: Path) -> None:
+)  # fmt: skip
+def test_a_load_into_storage_that_does_not_answer_ends_at_a_signal(
+    url: str, variables: dict[str, str], tmp_path: Path
+) -> None:
     load = [sys.executable, "-W", "ignore", "-m", "etl.cli"]
     subprocess.run([*load, "sample", "--out", tmp_path / "source", "--titles", "20"], check=True, capture_output=True)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        environment = os.environ | {variable: f"http://127.0.0.1:{silent.getsockname()[1]}", "HOME": str(tmp_path)}
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = os.environ | {name: value.format(silent=address) for name, value in variables.items()}
         command = [*load, "load", "--source", str(tmp_path / "source"), "--lake", url]
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
             silent.settimeout(60)
