@@ -88,12 +88,14 @@ def _download(options: argparse.Namespace) -> None:
 
 def _load(options: argparse.Namespace) -> None:
     from etl.pipeline import load
+    from etl.safeguards import isolate
 
     settings = load_settings(engine=options.engine, lake=options.lake)
     set_up_logging(settings.log_level)
     if settings.lake is None:
         raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
     lake = Lake.parse(settings.lake)
+    isolate(lake, settings)
     report = Reporter()
     with report.running():
         summary = load(options.source, lake, settings.load_engine, settings, report)

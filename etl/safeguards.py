@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,8 +13,12 @@ from etl.lease import hold_lease
 from etl.tables import remove_orphans
 from lakehouse.errors import LakeError, LakehouseError, UsageError
 from lakehouse.foreign import check_own
+from lakehouse.isolation import IsolationError, enter_own_network
+from lakehouse.outlet import outlet_of
 from lakehouse.settings import LoadEngine, Settings
 from lakehouse.storage import Lake, LakeKind
+
+log = logging.getLogger(__name__)
 
 LOCK_NAME = "_load.lock"
 WORK_NAME = "_work"
@@ -59,6 +64,24 @@ def check_loadable(lake: Lake, engine: LoadEngine) -> None:
             f"--lake {lake}: a Spark session of this machine has no client for object storage. Use --engine embedded."
         )
     check_own(lake)
+
+
+def isolate(lake: Lake, settings: Settings) -> None:
+    """Let nobody else on this machine reach the engine of a load, which asks for no password and has its user's rights.
+
+    To be called before the first thread starts. Raises UsageError where it has to be so and cannot be.
+    """
+    if settings.engine_isolation == "off" or settings.load_engine != "embedded":
+        return
+    try:
+        enter_own_network(outlet_of(lake))
+    except IsolationError as error:
+        reach = f"The load's engine shares the machine's network: {error}. Other users of this machine could reach it"
+        if settings.engine_isolation == "required" or lake.kind is LakeKind.URL:
+            raise UsageError(
+                f"{reach}. Allow user namespaces, or set IMDB_ENGINE_ISOLATION=off where the machine has no others."
+            ) from error
+        log.warning("%s until the load ends; IMDB_ENGINE_ISOLATION=off silences this.", reach)
 
 
 @contextlib.contextmanager

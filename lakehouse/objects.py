@@ -37,7 +37,8 @@ _SWITCHES = ("allow_http", "allow_invalid_certificates")
 _CLIENT_OPTIONS = ("proxy_url", "proxy_ca_certificate", "proxy_excludes")
 """Options of the HTTP client: it reads them from no variable once it is given others."""
 
-_PREFIXES: Mapping[Store, str] = {"s3": "AWS", "azure": "AZURE", "gcs": "GOOGLE"}
+VARIABLES: Mapping[Store, str] = {"s3": "AWS", "azure": "AZURE", "gcs": "GOOGLE"}
+"""What the names of a store's variables begin with."""
 
 T = TypeVar("T")
 
@@ -116,7 +117,7 @@ class ObjectStore:
 
         variables = storage_environment()
         keys: Any = _profile_keys(variables) if self._store == "s3" else {}
-        options: Any = _TIMES | _client_options(_PREFIXES[self._store], variables)
+        options: Any = _TIMES | _client_options(VARIABLES[self._store], variables)
         try:
             return from_url(self._url, client_options=options, retry_config=_RETRIES, **keys)
         except (BaseError, ValueError) as error:
@@ -152,7 +153,7 @@ class ObjectStore:
         elif "BadScheme" in str(error):
             return UsageError(
                 f"--lake {self._url}: its endpoint is http://, which nothing encrypts, and is used only where that is "
-                f"meant: set {_PREFIXES[self._store]}_ALLOW_HTTP=true."
+                f"meant: set {VARIABLES[self._store]}_ALLOW_HTTP=true."
             )
         else:
             reason = _first_line(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lakehouse.session import can_run
 from lakehouse.settings import Runtime, Settings
 from lakehouse.storage import Lake
-from mcp_server.engines import Engine, spark
+from mcp_server.engines import Engine
 
 
 def engines_of(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
@@ -16,6 +16,8 @@ def engines_of(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
 
 
 def _can_serve(runtime: Runtime, lake: Lake) -> bool:
+    from mcp_server.engines import spark
+
     return runtime != "spark" or spark.can_serve(lake)
 
 

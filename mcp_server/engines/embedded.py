@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 
+from lakehouse.outlet import outlet_of
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.local import EngineSpec, LocalEngine
-from mcp_server.engines.outlet import outlet_of
 
 _POOL_SHARE = 0.4
 """Share of the ceiling that sorts, joins and aggregates may use before they spill to disk.

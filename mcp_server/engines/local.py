@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lakehouse.errors import EngineUnavailable
+from lakehouse.gateway import Gateway
+from lakehouse.outlet import Outlet
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Runtime, Settings, child_environment
 from lakehouse.storage import Lake
 from mcp_server.engines.call import Call, is_starved, raise_failure, raise_verdict
-from mcp_server.engines.gateway import Gateway
-from mcp_server.engines.outlet import Outlet
 from mcp_server.engines.process import Death, Launch, Process
 from mcp_server.engines.recent import Recent
 from mcp_server.engines.registry import Catalog

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from lakehouse.gateway import Gateway
 from lakehouse.work_folders import work_folder
-from mcp_server.engines.gateway import Gateway
 from mcp_server.engines.wire import Frame, Wire
 
 log = logging.getLogger(__name__)

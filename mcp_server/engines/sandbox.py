@@ -1,4 +1,4 @@
-"""What a child process gives up before it opens an engine: memory without bound, the network, outliving its parent.
+"""What a child process gives up before it opens an engine: memory without bound, and outliving its parent.
 
 Used in the child only, before its first thread starts and before any driver is imported. All of it is
 Linux; elsewhere each function says so in a warning, and the process's end with its parent rests on
@@ -8,26 +8,15 @@ the connection alone, whose end it reads.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import resource
 import signal
-import socket
-import struct
 import sys
 
 _LINUX = sys.platform == "linux"
 
-# <linux/prctl.h>, <linux/sched.h>, <linux/sockios.h>, <linux/if.h>
+# <linux/prctl.h>
 _PR_SET_PDEATHSIG = 1
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
-_SIOCSIFFLAGS = 0x8914
-_IFF_UP_RUNNING = 0x1 | 0x40
-
-
-class IsolationError(Exception):
-    """This process cannot have a network of its own; the text says why."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -58,59 +47,3 @@ def limit_memory(mebibytes: int) -> str | None:
         ceiling = min(ceiling, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
     return None
-
-
-def isolate_network() -> None:
-    """Move this process into a network that holds nothing but its own loopback.
-
-    The engine's TCP port can then be reached by nobody else, and the engine reaches nobody.
-    Raises IsolationError where the system does not allow it.
-    """
-    if not _LINUX:
-        raise IsolationError(f"{sys.platform} has no network namespaces")
-    libc = ctypes.CDLL(None, use_errno=True)
-    user, group = os.geteuid(), os.getegid()
-    # Who may do it directly keeps all rights on files; others need a user namespace around it.
-    if libc.unshare(_CLONE_NEWNET) != 0:
-        if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
-            raise IsolationError(f"the system does not allow it ({os.strerror(ctypes.get_errno())})")
-        _keep_identity(user, group)
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            request = struct.pack("16sh22x", b"lo", _IFF_UP_RUNNING)
-            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, request)
-    except OSError as error:
-        raise IsolationError(f"its loopback cannot be started ({error.strerror})") from error
-
-
-def open_way_out(gateway: int) -> str:
-    """Hand a listening socket of this network over to the server's gateway, and return its URL as a proxy.
-
-    `gateway` is the descriptor of `Gateway.descriptor`; it stays open for as long as this process lives.
-    """
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    connection = socket.socket(fileno=gateway)
-    socket.send_fds(connection, [b"."], [listener.fileno()])
-    connection.detach()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.close()  # the server has it now
-    return url
-
-
-def use_proxy(url: str) -> None:
-    """Have every client of this process go through a proxy, but for the one that talks to the engine in it."""
-    for name in [name for name in os.environ if name.lower().endswith(("_proxy", "_proxy_url"))]:
-        del os.environ[name]
-    for name in ("http_proxy", "https_proxy"):
-        os.environ[name] = os.environ[name.upper()] = url
-    os.environ["no_grpc_proxy"] = "127.0.0.1"  # noqa: SIM112  (gRPC reads it in these letters)
-
-
-def _keep_identity(user: int, group: int) -> None:
-    """Be the same user inside the namespace as outside, so that files look and behave as before."""
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-        try:
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
-        except OSError:
-            return  # an unmapped process reads the same files; only its user's name is unknown

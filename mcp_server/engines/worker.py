@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lakehouse import isolation
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.session import EngineSession, open_session, run_query
 from mcp_server.engines import fence, sandbox
@@ -360,8 +361,8 @@ def _isolate(settings: Mapping[str, Any]) -> str | None:
     if settings["isolation"] == "off":
         return _SHARED_CREDENTIALS if settings["is_remote"] and settings["kind"] == "embedded" else None
     try:
-        sandbox.isolate_network()
-    except sandbox.IsolationError as error:
+        isolation.isolate_network()
+    except isolation.IsolationError as error:
         if settings["isolation"] == "required" or settings["is_remote"]:
             raise UsageError(
                 f"The engine cannot have a network of its own: {error}. Without one, other users of this machine could "
@@ -373,7 +374,7 @@ def _isolate(settings: Mapping[str, Any]) -> str | None:
             "IMDB_ENGINE_ISOLATION=off silences this."
         )
     if settings["gateway"] is not None:
-        sandbox.use_proxy(sandbox.open_way_out(settings["gateway"]))
+        isolation.use_proxy(isolation.open_way_out(settings["gateway"]))
     return None
 
 

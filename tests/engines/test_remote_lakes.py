@@ -19,13 +19,14 @@ from pathlib import Path
 import pytest
 from deltalake import write_deltalake
 
+from lakehouse import isolation
 from lakehouse.errors import LakeError, LakehouseError, UsageError
+from lakehouse.gateway import Gateway
 from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
+from lakehouse.outlet import Outlet, outlet_of
 from lakehouse.storage import Lake
-from mcp_server.engines import sandbox, worker
-from mcp_server.engines.gateway import Gateway
+from mcp_server.engines import worker
 from mcp_server.engines.local import LocalEngine
-from mcp_server.engines.outlet import Outlet, outlet_of
 from tests.engines.conftest import ENGINES, FILMS, Query
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
@@ -90,16 +91,16 @@ def test_without_isolation_the_danger_is_said(
 
 
 @pytest.mark.parametrize(
-    ("isolation", "is_remote", "starts"), [("auto", True, False), ("required", False, False), ("auto", False, True)]
+    ("setting", "is_remote", "starts"), [("auto", True, False), ("required", False, False), ("auto", False, True)]
 )
 def test_where_no_network_of_its_own_can_be_had_a_remote_lake_is_not_served(
-    monkeypatch: pytest.MonkeyPatch, isolation: str, is_remote: bool, starts: bool
+    monkeypatch: pytest.MonkeyPatch, setting: str, is_remote: bool, starts: bool
 ) -> None:
     def isolate_network() -> None:
-        raise sandbox.IsolationError("the system does not allow it")
+        raise isolation.IsolationError("the system does not allow it")
 
-    monkeypatch.setattr(sandbox, "isolate_network", isolate_network)
-    settings = {"isolation": isolation, "is_remote": is_remote, "kind": "embedded", "gateway": None}
+    monkeypatch.setattr(isolation, "isolate_network", isolate_network)
+    settings = {"isolation": setting, "is_remote": is_remote, "kind": "embedded", "gateway": None}
     if starts:
         assert "Other users of this machine could reach it" in (worker._isolate(settings) or "")
     else:
@@ -139,9 +140,9 @@ def store() -> Iterator[ThreadingHTTPServer]:
 
 _CHILD = """
 import socket, sys, threading, urllib.request
-from mcp_server.engines import sandbox
-sandbox.isolate_network()
-sandbox.use_proxy(sandbox.open_way_out(int(sys.argv[1])))
+from lakehouse import isolation
+isolation.isolate_network()
+isolation.use_proxy(isolation.open_way_out(int(sys.argv[1])))
 def fetch(url):
     try:
         return urllib.request.urlopen(url, timeout=30).read().decode()
@@ -259,17 +260,22 @@ def test_storage_that_cannot_be_read_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("url", "variable"),
+    ("url", "variables"),
     [
-        ("gs://lakes/imdb", "GOOGLE_PROXY_URL"),
-        ("abfss://lakes@account.dfs.core.windows.net/imdb", "AZURE_PROXY_URL"),
+        ("s3://lakes/imdb", {"AWS_ENDPOINT_URL": "{silent}", "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "k",
+                             "AWS_SECRET_ACCESS_KEY": "s"}),
+        ("abfss://lakes@account.dfs.core.windows.net/imdb", {"AZURE_PROXY_URL": "{silent}",
+                                                             "AZURE_STORAGE_ACCOUNT_KEY": "a2V5"}),
     ],
-)
-def test_a_load_into_storage_that_does_not_answer_ends_at_a_signal(url: str, variable: str, tmp_path: Path) -> None:
+)  # fmt: skip
+def test_a_load_into_storage_that_does_not_answer_ends_at_a_signal(
+    url: str, variables: dict[str, str], tmp_path: Path
+) -> None:
     load = [sys.executable, "-W", "ignore", "-m", "etl.cli"]
     subprocess.run([*load, "sample", "--out", tmp_path / "source", "--titles", "20"], check=True, capture_output=True)
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        environment = os.environ | {variable: f"http://127.0.0.1:{silent.getsockname()[1]}", "HOME": str(tmp_path)}
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = os.environ | {name: value.format(silent=address) for name, value in variables.items()}
         command = [*load, "load", "--source", str(tmp_path / "source"), "--lake", url]
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
             silent.settimeout(60)

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -99,6 +101,33 @@ def test_what_lies_in_storage_is_said(bucket: str) -> None:
         f"is a folder of lakes: its tables lie one level further down, in sales. One of them is served at a time, "
         f"such as --lake {bucket}/sales" in describe_foreign(Lake.parse(bucket))
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
+@pytest.mark.parametrize("remote", [False, True])
+def test_nobody_else_reaches_the_engine_of_a_load(
+    remote: bool, bucket: str, make_source: MakeSource, tmp_path: Path
+) -> None:
+    lake = bucket if remote else str(tmp_path / "lake")
+    load = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load", "--source", str(make_source()), "--lake", lake]
+    environment = os.environ | {"IMDB_ENGINE_ISOLATION": "required"}
+    ours, seen = os.readlink("/proc/self/ns/net"), set()
+    with subprocess.Popen(load, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        while child.poll() is None:
+            with suppress(OSError):
+                network = os.readlink(f"/proc/{child.pid}/ns/net")
+                seen |= _listening_ports(child.pid) if network == ours else {network}
+            threading.Event().wait(0.02)
+    assert child.returncode == 0
+    assert len(seen) == 1  # a network of its own, and before it no port
+
+
+def _listening_ports(process: int) -> set[str]:
+    """The sockets of a process that listen for TCP."""
+    table = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    listening = {f"socket:[{fields[9]}]" for fields in table if fields[3] == "0A"}
+    files = Path(f"/proc/{process}/fd")
+    return {os.readlink(file) for file in files.iterdir()} & listening
 
 
 def test_spark_of_this_machine_loads_into_folders_alone(bucket: str, make_source: MakeSource) -> None:

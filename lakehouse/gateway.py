@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from mcp_server.engines.outlet import Outlet
+from lakehouse.outlet import Outlet
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +45,13 @@ class Gateway:
     """One child's way out, open until the child has ended or `close` is called."""
 
     def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
         self._ours, self._theirs = socket.socketpair()
-        self._thread = threading.Thread(target=self._serve, name="engine gateway", daemon=True)
+        self._thread = threading.Thread(target=serve, args=(self._ours, outlet), name="engine gateway", daemon=True)
         self._thread.start()
 
     @property
     def descriptor(self) -> int:
-        """What the child inherits (`sandbox.open_way_out`)."""
+        """What the child inherits (`isolation.open_way_out`)."""
         return self._theirs.fileno()
 
     def hand_over(self) -> None:
@@ -65,21 +64,31 @@ class Gateway:
         self._theirs.close()
         self._thread.join(5.0)
 
-    def _serve(self) -> None:
-        with self._ours:
-            try:
-                _, descriptors, *_ = socket.recv_fds(self._ours, 1, 1)
-            except OSError:
-                return
-            if descriptors:
-                with socket.socket(fileno=descriptors[0]) as listener:
-                    asyncio.run(self._forward(listener))
 
-    async def _forward(self, listener: socket.socket) -> None:
+def serve(child: socket.socket, outlet: Outlet) -> None:
+    """Take a listening socket from a child, and answer on it until the other end of `child` is closed."""
+    with child:
+        try:
+            _, descriptors, *_ = socket.recv_fds(child, 1, 1)
+        except OSError:
+            return
+        if descriptors:
+            with socket.socket(fileno=descriptors[0]) as listener:
+                asyncio.run(_Proxy(outlet).run(listener, child))
+
+
+class _Proxy:
+    """Answers requests to a proxy, `CONNECT` and others, where the outlet allows whom they ask for."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+
+    async def run(self, listener: socket.socket, child: socket.socket) -> None:
+        """Answer on the listener until the child is gone."""
         places = asyncio.Semaphore(_MOST_CONNECTIONS)
         tasks: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
-        for each in (listener, self._ours):
+        for each in (listener, child):
             each.setblocking(False)
 
         async def accept() -> None:
@@ -93,7 +102,7 @@ class Gateway:
 
         accepting = asyncio.create_task(accept())
         with contextlib.suppress(OSError):
-            while await loop.sock_recv(self._ours, 1):
+            while await loop.sock_recv(child, 1):
                 pass
         accepting.cancel()
 

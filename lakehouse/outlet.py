@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lakehouse.objects import Store, store_of
+from lakehouse.objects import VARIABLES, Store, store_of
 from lakehouse.settings import proxy_to, storage_environment
 from lakehouse.storage import Lake, LakeKind
 
@@ -43,6 +43,11 @@ _OWN_KEYS: Mapping[Store, tuple[str, ...]] = {
 }  # fmt: skip
 """Variables that hold credentials: where one is set, the machine is not asked for its own."""
 
+_NAMED_BY: Mapping[Store, tuple[str, ...]] = {
+    "s3": ("AWS_",),
+    "azure": ("AZURE_", "AZURITE_", "IDENTITY_", "MSI_"),
+    "gcs": ("GOOGLE_",),
+}
 _FOLDERS: Mapping[Store, str] = {"s3": ".aws", "azure": ".azure", "gcs": ".config/gcloud"}
 _AUTHORITIES = ("/etc/ssl", "/etc/pki", "/etc/ca-certificates")
 _EMULATOR = "127.0.0.1:10000"
@@ -51,10 +56,14 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Outlet:
-    """`hosts` are `host:port`, in lower case, each with at most one `*` for any letters. `files` may be read."""
+    """`hosts` are `host:port`, in lower case, each with at most one `*` for any letters. `files` may be read.
+
+    `proxy` is the URL of a proxy that the store's clients are set up with, None for that of all programs, if any.
+    """
 
     hosts: frozenset[str]
     files: tuple[str, ...]
+    proxy: str | None = None
 
     def allows(self, host: str, port: int) -> bool:
         """Whether the engine may reach a port of a host."""
@@ -63,7 +72,9 @@ class Outlet:
 
     def proxy_to(self, host: str) -> str | None:
         """The URL of the proxy that programs of this machine reach a host through; None where there is none."""
-        return proxy_to(host)
+        if any(host.lower() == each.rpartition(":")[0].strip("[]") for each in _METADATA):
+            return None
+        return self.proxy or proxy_to(host)
 
 
 def outlet_of(lake: Lake) -> Outlet | None:
@@ -72,11 +83,13 @@ def outlet_of(lake: Lake) -> Outlet | None:
         return None
     store = store_of(lake.address)
     variables = storage_environment()
-    return Outlet(frozenset(_hosts(store, lake.address, variables)), tuple(_files(store, variables)))
+    proxy = variables.get(f"{VARIABLES[store]}_PROXY_URL")
+    return Outlet(frozenset(_hosts(store, lake.address, variables)), tuple(_files(store, variables)), proxy)
 
 
 def _hosts(store: Store, url: str, variables: Mapping[str, str]) -> list[str]:
-    endpoints = [_address_of(value) for name, value in variables.items() if _names_address(name)]
+    named = {name: value for name, value in variables.items() if name.startswith(_NAMED_BY[store])}
+    endpoints = [_address_of(value) for name, value in named.items() if _names_address(name)]
     found = [each for each in endpoints if each is not None]
     if store == "azure" and variables.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in {"1", "true", "yes"}:
         found.append(_EMULATOR)
@@ -96,7 +109,7 @@ def _files(store: Store, variables: Mapping[str, str]) -> list[str]:
 
 
 def _names_address(name: str) -> bool:
-    return "ENDPOINT" in name or name.endswith(("_URL", "_URI", "_HOST"))
+    return "ENDPOINT" in name or (name.endswith(("_URL", "_URI", "_HOST")) and not name.endswith("_PROXY_URL"))
 
 
 def _address_of(url: str) -> str | None:
