@@ -15,7 +15,7 @@ from urllib.parse import quote
 from lakehouse.errors import LakeError
 from lakehouse.session import TooLargeError
 
-Kind = Literal["failed", "large", "memory", "interrupted", "lost", "forgotten", "denied", "lake"]
+Kind = Literal["failed", "large", "disk", "memory", "interrupted", "lost", "forgotten", "denied", "lake"]
 """What a failure means for whoever asked. `forgotten`: a server has ended the session, or was started anew;
 `denied`: it does not let this user in; `lake`: it cannot serve this lake."""
 
@@ -31,6 +31,8 @@ _MARKS: Mapping[Kind, re.Pattern[str]] = {
         r"OPERATION_CANCELED|SPARK_JOB_CANCELLED|job \d+ cancelled|operation .*cancel", re.IGNORECASE
     ),
     "large": re.compile(r"message larger than max|maxResultSize|EXCEED_LIMIT_LENGTH"),
+    # Before memory: Sail calls both exhausted resources.
+    "disk": re.compile(r"used disk space during the spilling|No space left on device|Disk quota exceeded"),
     "memory": re.compile(
         r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError|MemoryError"
         r"|Java heap space|UNABLE_TO_ACQUIRE_MEMORY|Cannot reserve"

@@ -33,6 +33,8 @@ _ATTEMPTS = 3
 """The first; once more for the victim of another query; once more alone, which leaves no doubt."""
 _HELD_SHARE = 0.7
 """Share of the memory ceiling that a process may hold while nothing runs before it is replaced."""
+_LITTER_SHARE = 0.5
+"""Share of the cap on temporary files that may lie there while nothing runs: no statement pays for those before it."""
 _EARLY_CANCELS = 256
 _READINGS = 512
 """Readings to remember: the same text over the same tables of the same edition of a lake is read alike."""
@@ -343,8 +345,14 @@ class LocalEngine:
             "threads": self.settings.max_concurrent_queries * (_SPARE_THREADS if self._spec.parting_seconds else 1),
         }
         environment = child_environment() | {"TZ": "UTC"} | dict(self._spec.environment)
-        times = (self._spec.start_seconds, self._spec.parting_seconds)
-        return Launch(environment, opening, self.settings.state, *times)
+        return Launch(
+            environment,
+            opening,
+            self.settings.state,
+            self._spec.start_seconds,
+            self.settings.engine_temp_mb,
+            self._spec.parting_seconds,
+        )
 
     def _fence(self) -> dict[str, Any] | None:
         """What the process may read (None: anything) and write besides temporary files; None where it has no fence."""
@@ -376,8 +384,11 @@ class LocalEngine:
         if process is None or process.doomed or self._closed or self._calls:
             return
         holds_much = ceiling is not None and process.held > _HELD_SHARE * (ceiling << 20)
-        if process.restless or holds_much:
+        left = process.temp_bytes
+        is_littered = left > _LITTER_SHARE * (self.settings.engine_temp_mb << 20)
+        if process.restless or holds_much or is_littered:
             why = "goes on with what was stopped" if process.restless else f"holds {process.held >> 20} MiB while idle"
+            why = f"has left {left >> 20} MiB of temporary files" if is_littered else why
             log.info("The engine %s: a new process takes over.", why)
             process.retire()
             self._current()

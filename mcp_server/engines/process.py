@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lakehouse.work_folders import work_folder
+from mcp_server.engines.disk import capped, used_bytes
 from mcp_server.engines.wire import Frame, Wire
 
 log = logging.getLogger(__name__)
@@ -37,22 +38,28 @@ _JVM_OUT_OF_MEMORY = frozenset({3, 52})  # -XX:+ExitOnOutOfMemoryError, SparkExi
 class Launch:
     """How to start a process: its `environment`, what its first frame says, and how long that may take.
 
-    `parting_seconds` is how long it may take to stop what it runs elsewhere, once its connection has ended.
+    `temp_mb` caps the files in its work folder, in MiB. `parting_seconds` is how long it may take to stop what it runs
+    elsewhere, once its connection has ended.
     """
 
     environment: Mapping[str, str]
     opening: Mapping[str, Any]
     state: Path
     start_seconds: float
+    temp_mb: int
     parting_seconds: float = 0
 
 
 @dataclass(frozen=True)
 class Death:
-    """How a process ended. `unanswered` are the calls that it left; `killed_for` the one it was killed for."""
+    """How a process ended. `unanswered` are the calls that it left; `killed_for` the one it was killed for.
+
+    `temp_mb` is the cap on temporary files where it was ended for writing more, else None.
+    """
 
     reason: str
     out_of_memory: bool
+    temp_mb: int | None
     unanswered: frozenset[str]
     killed_for: str | None
 
@@ -78,6 +85,8 @@ class Process:
         self._unasked = unasked
         self._unanswered: set[str] = set()
         self._killed_for: str | None = None
+        self._overfull = False
+        self._work: Path | None = None
         self._closing = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._child: subprocess.Popen[bytes] | None = None
@@ -92,7 +101,12 @@ class Process:
     @property
     def doomed(self) -> bool:
         """Whether it has ended or was told to: no call should go there any more."""
-        return self._closing or self._killed_for is not None or self.death is not None
+        return self._closing or self._overfull or self._killed_for is not None or self.death is not None
+
+    @property
+    def temp_bytes(self) -> int:
+        """What lies in its work folder now."""
+        return used_bytes(self._work) if self._work is not None else 0
 
     def submit(self, call: str, op: str, fields: Mapping[str, Any]) -> None:
         """Hand over a call; its answer appears in `replies`, or the process's end in `death`."""
@@ -152,6 +166,12 @@ class Process:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
 
+    def _end_overfull(self) -> None:
+        """End the process because it wrote more than it may. Its folder goes with it."""
+        log.warning("The engine's temporary files exceed %d MiB (IMDB_ENGINE_TEMP_MB): it ends.", self._launch.temp_mb)
+        self._overfull = True
+        self._signal_group()
+
     def _live(self) -> None:
         try:
             with work_folder(self._launch.state, _WORK_PREFIX) as (work, lock):
@@ -182,7 +202,9 @@ class Process:
         try:
             if self._closing:
                 self._signal_group()
-            self._converse(self._wire, work)
+            self._work = work
+            with capped(work, self._launch.temp_mb << 20, self._end_overfull):
+                self._converse(self._wire, work)
         finally:
             self._wire.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -239,7 +261,8 @@ class Process:
             reason = f"it ended with code {code}"
         if not self._closing and self._killed_for is None:
             log.warning("The engine's process is gone: %s. Its last words: %s", reason, list(self._tail)[-3:])
-        return Death(reason, out_of_memory, frozenset(self._unanswered), self._killed_for)
+        temp_mb = self._launch.temp_mb if self._overfull else None
+        return Death(reason, out_of_memory, temp_mb, frozenset(self._unanswered), self._killed_for)
 
     def _drain(self, output: IO[bytes]) -> None:
         """Keep the last lines of what the child prints, whose pipe would otherwise fill and stop it."""
