@@ -60,6 +60,12 @@ class Settings(BaseSettings):
     engine_memory_mb: int = Field(
         4096, ge=512, description="Memory ceiling of the embedded engine's process, in MiB. A query above it ends."
     )
+    engine_temp_mb: int = Field(
+        16_384,
+        ge=64,
+        description="Temporary files that the embedded engine or a local Spark session may have at once, in MiB. A "
+        "query above it ends.",
+    )
     engine_isolation: Literal["auto", "required", "off"] = Field(
         "auto",
         description="Fence the engine in (Linux): it writes nothing but temporary files; the embedded one reads "

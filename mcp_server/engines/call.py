@@ -71,6 +71,8 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
         raise ResourceLimit(f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. {_NARROW}")
     if kind == "memory":
         raise ResourceLimit(f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}")
+    if kind == "disk":
+        raise ResourceLimit(f"The query needs more room for temporary files than there is: {text} {_NARROW}")
     if kind == "lake":
         raise LakeError(text)
     if kind in {"lost", "forgotten"}:
@@ -85,6 +87,11 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
 
 def raise_verdict(death: Death, memory_mb: int) -> NoReturn:
     """Raise what to tell the query that an engine's process died under."""
+    if death.temp_mb is not None:
+        raise ResourceLimit(
+            f"The query wrote more temporary files than the engine may have ({death.temp_mb} MiB), which ended the "
+            f"engine. It starts anew with the next query. {_NARROW}"
+        )
     if death.out_of_memory:
         raise ResourceLimit(
             f"The query needed more memory than the engine may use ({memory_mb} MiB), which ended the engine. "

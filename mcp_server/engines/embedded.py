@@ -17,8 +17,8 @@ _POOL_SHARE = 0.4
 Measured under 2 GiB on 7 million rows (docs/engines.md): without a pool an aggregate ended the
 process; with 20 % in a `fair` pool all spilled and finished; a `greedy` pool failed a sort.
 """
-_SPILL_CEILINGS = 4
-"""Temporary files may grow to this many times the memory ceiling."""
+_SPILL_SHARE = 0.9
+"""Share of the cap on temporary files that one session may fill: its statement fails before the process is ended."""
 
 
 _STOP_SECONDS = 5
@@ -54,7 +54,7 @@ class EmbeddedEngine(LocalEngine):
         config = {
             "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
             "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(int(ceiling * _POOL_SHARE)),
-            "SAIL_RUNTIME__TEMPORARY_FILES__MAX_SIZE": str(ceiling * _SPILL_CEILINGS),
+            "SAIL_RUNTIME__TEMPORARY_FILES__MAX_SIZE": str(int((settings.engine_temp_mb << 20) * _SPILL_SHARE)),
             "SAIL_CATALOG__DEFAULT_DATABASE": json.dumps([schema]),
             "SAIL_CATALOG__LIST": f'[{{name="sail", type="memory", initial_database=["{schema}"], '
             'initial_database_comment=""}]',

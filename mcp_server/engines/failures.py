@@ -15,7 +15,7 @@ from urllib.parse import quote
 from lakehouse.errors import LakeError
 from lakehouse.session import TooLargeError
 
-Kind = Literal["failed", "large", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"]
+Kind = Literal["failed", "large", "disk", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"]
 """What a failure means for whoever asked. `memory`: the statement wanted more than its share; `starved`: the process
 has no memory left for anybody, not even for a thread, whoever took it; `forgotten`: a server has ended the session, or
 was started anew; `denied`: it does not let this user in; `lake`: it cannot serve this lake."""
@@ -38,6 +38,8 @@ _MARKS: Mapping[Kind, re.Pattern[str]] = {
         r"|Cannot allocate memory|memory allocation of \d+ bytes|std::bad_alloc|\b(?:Arrow)?MemoryError|malloc of size",
         re.IGNORECASE,
     ),
+    # Before memory: Sail calls both exhausted resources.
+    "disk": re.compile(r"used disk space during the spilling|No space left on device|Disk quota exceeded"),
     "memory": re.compile(
         r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError"
         r"|Java heap space|UNABLE_TO_ACQUIRE_MEMORY|Cannot reserve"

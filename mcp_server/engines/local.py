@@ -35,6 +35,8 @@ _TIMES_A_BYSTANDER = 2
 """How often a query may lose its process to another one; then it gets the next one to itself."""
 _HELD_SHARE = 0.7
 """Share of the memory ceiling that a process may hold while nothing runs before it is replaced."""
+_LITTER_SHARE = 0.5
+"""Share of the cap on temporary files that may lie there while nothing runs: no statement pays for those before it."""
 _EARLY_CANCELS = 256
 _READINGS = 512
 """Readings to remember: the same text over the same tables of the same edition of a lake is read alike."""
@@ -364,11 +366,18 @@ class LocalEngine:
             "threads": self.settings.max_concurrent_queries * (_SPARE_THREADS if self._spec.parting_seconds else 1),
         }
         environment = child_environment() | {"TZ": "UTC"} | dict(self._spec.environment)
-        times = (self._spec.start_seconds, self._spec.parting_seconds)
         outlet = self._spec.outlet if self._spec.isolation != "off" else None
         gateway = Gateway(outlet) if outlet is not None else None
         opening["gateway"] = gateway.descriptor if gateway is not None else None
-        return Launch(environment, opening, self.settings.state, *times, gateway)
+        return Launch(
+            environment,
+            opening,
+            self.settings.state,
+            self._spec.start_seconds,
+            self.settings.engine_temp_mb,
+            self._spec.parting_seconds,
+            gateway,
+        )
 
     def _fence(self) -> dict[str, Any] | None:
         """What the process may read (None: anything) and write besides temporary files; None where it has no fence."""
@@ -409,10 +418,18 @@ class LocalEngine:
             log.info("The engine goes on with what has ended: a new process takes over.")
             process.kill(min(process.restless))
             self._replace(process)
-        elif not self._calls and ceiling is not None and process.held > _HELD_SHARE * (ceiling << 20):
-            log.info("The engine holds %d MiB while idle: a new process takes over.", process.held >> 20)
+        elif not self._calls and (excess := self._excess(process, ceiling)):
+            log.info("The engine %s while idle: a new process takes over.", excess)
             process.retire()
             self._replace(process)
+
+    def _excess(self, process: Process, ceiling: int | None) -> str:
+        """What an idle process holds too much of, empty where it does not."""
+        if ceiling is not None and process.held > _HELD_SHARE * (ceiling << 20):
+            return f"holds {process.held >> 20} MiB"
+        if (left := process.temp_bytes) > _LITTER_SHARE * (self.settings.engine_temp_mb << 20):
+            return f"keeps {left >> 20} MiB of temporary files"
+        return ""
 
     def _replace(self, process: Process) -> None:
         """Start the process that takes the place of one that was told to end. Holds `_changed`."""

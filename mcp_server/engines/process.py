@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from lakehouse.gateway import Gateway
 from lakehouse.work_folders import work_folder
+from mcp_server.engines.disk import capped, used_bytes
 from mcp_server.engines.wire import Frame, Wire
 
 log = logging.getLogger(__name__)
@@ -38,24 +39,30 @@ _JVM_OUT_OF_MEMORY = frozenset({3, 52})  # -XX:+ExitOnOutOfMemoryError, SparkExi
 class Launch:
     """How to start a process: its `environment`, what its first frame says, and how long that may take.
 
-    `parting_seconds` is how long it may take to stop what it runs elsewhere, once its connection has ended. `gateway`
-    is its way out of a network of its own, which ends with the process.
+    `temp_mb` caps the files in its work folder, in MiB. `parting_seconds` is how long it may take to stop what it runs
+    elsewhere, once its connection has ended. `gateway` is its way out of a network of its own, which ends with the
+    process.
     """
 
     environment: Mapping[str, str]
     opening: Mapping[str, Any]
     state: Path
     start_seconds: float
+    temp_mb: int
     parting_seconds: float = 0
     gateway: Gateway | None = None
 
 
 @dataclass(frozen=True)
 class Death:
-    """How a process ended. `unanswered` are the calls that it left; `killed_for` the one it was killed for."""
+    """How a process ended. `unanswered` are the calls that it left; `killed_for` the one it was killed for.
+
+    `temp_mb` is the cap on temporary files where it was ended for writing more, else None.
+    """
 
     reason: str
     out_of_memory: bool
+    temp_mb: int | None
     unanswered: frozenset[str]
     killed_for: str | None
 
@@ -82,6 +89,8 @@ class Process:
         self._unanswered: set[str] = set()
         self._killed_for: str | None = None
         self._answers = 0
+        self._overfull = False
+        self._work: Path | None = None
         self._closing = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._child: subprocess.Popen[bytes] | None = None
@@ -96,7 +105,12 @@ class Process:
     @property
     def doomed(self) -> bool:
         """Whether it has ended or was told to: no call should go there any more."""
-        return self._closing or self._killed_for is not None or self.death is not None
+        return self._closing or self._overfull or self._killed_for is not None or self.death is not None
+
+    @property
+    def temp_bytes(self) -> int:
+        """What lies in its work folder now."""
+        return used_bytes(self._work) if self._work is not None else 0
 
     def submit(self, call: str, op: str, fields: Mapping[str, Any]) -> None:
         """Hand over a call; its answer appears in `replies`, or the process's end in `death`."""
@@ -138,7 +152,7 @@ class Process:
         """
         self.kill(call)
         before = {"earlier calls"} if self._answers > 1 else set()
-        return Death("it had no memory left", True, frozenset({call} | self._unanswered | before), None)
+        return Death("it had no memory left", True, None, frozenset({call} | self._unanswered | before), None)
 
     def retire(self) -> None:
         """End the process, which nobody needs any more, without waiting for it."""
@@ -164,6 +178,12 @@ class Process:
         if child is not None and child.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
+
+    def _end_overfull(self) -> None:
+        """End the process because it wrote more than it may. Its folder goes with it."""
+        log.warning("The engine's temporary files exceed %d MiB (IMDB_ENGINE_TEMP_MB): it ends.", self._launch.temp_mb)
+        self._overfull = True
+        self._signal_group()
 
     def _live(self) -> None:
         try:
@@ -199,7 +219,9 @@ class Process:
         try:
             if self._closing:
                 self._signal_group()
-            self._converse(self._wire, work)
+            self._work = work
+            with capped(work, self._launch.temp_mb << 20, self._end_overfull):
+                self._converse(self._wire, work)
         finally:
             self._wire.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -257,7 +279,8 @@ class Process:
             reason = f"it ended with code {code}"
         if not self._closing and self._killed_for is None:
             log.warning("The engine's process is gone: %s. Its last words: %s", reason, list(self._tail)[-3:])
-        return Death(reason, out_of_memory, frozenset(self._unanswered), self._killed_for)
+        temp_mb = self._launch.temp_mb if self._overfull else None
+        return Death(reason, out_of_memory, temp_mb, frozenset(self._unanswered), self._killed_for)
 
     def _drain(self, output: IO[bytes]) -> None:
         """Keep the last lines of what the child prints, whose pipe would otherwise fill and stop it."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,8 +21,10 @@ from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryTimedOut, R
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines import local
+from mcp_server.engines.disk import used_bytes
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
+from mcp_server.models import CheckedQuery
 from tests.engines.cancelling import UNHEARD, asking
 from tests.engines.conftest import Query, of_our_own
 from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
@@ -191,6 +194,87 @@ def test_sorting_more_than_fits_spills_to_disk(embedded: Embedded, query: Query)
     """
 
     assert rows(engine, query(sql, "many")) == [{"n": 4_500_000, "last": 2_250_000}]
+
+
+def spilling(rows: int) -> str:
+    """A sort of so many times 300,000 rows that cannot be compressed much."""
+    return f"""
+        SELECT count(*) AS n FROM (
+            SELECT row_number() OVER (PARTITION BY a.id % 2 ORDER BY md5(concat(a.word, b.id))) AS r
+            FROM many a CROSS JOIN range({rows}) b)
+        WHERE r > 0
+    """
+
+
+def most_temporary(engine: LocalEngine, sql: CheckedQuery, folder: Path) -> tuple[int, str]:
+    """The most bytes of temporary files at any time while a query fails, and what it is told."""
+    most = 0
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(engine.execute, sql, "spilling")
+        while not running.done():
+            most = max(most, used_bytes(folder))
+            time.sleep(0.02)
+        with pytest.raises(ResourceLimit) as said:
+            running.result()
+    return most, str(said.value)
+
+
+def test_temporary_files_are_capped_on_the_embedded_engine_and_leave_nothing(
+    embedded: Embedded, query: Query, tmp_path: Path
+) -> None:
+    engine = embedded(state_dir=tmp_path, engine_memory_mb=1024, engine_temp_mb=100)
+    most, said = most_temporary(engine, query(spilling(15), "many"), tmp_path)
+    assert "temporary files" in said
+    assert "Read less" in said
+    assert most < 200 << 20
+    assert rows(engine, query(spilling(1), "many")) == [{"n": 300_000}]
+    eventually(lambda: used_bytes(tmp_path) < 1 << 20)
+
+
+def test_temporary_files_are_capped_on_spark_and_leave_nothing(
+    java: None, lake: Lake, settings_of: Callable[..., Settings], query: Query, tmp_path: Path
+) -> None:
+    engine = SparkEngine(lake, settings_of(engine="spark", state_dir=tmp_path, engine_temp_mb=100))
+    try:
+        engine.start()
+        most, said = most_temporary(engine, query(spilling(15), "many"), tmp_path)
+        assert "temporary files than the engine may have (100 MiB)" in said
+        assert most < 400 << 20
+        eventually(lambda: used_bytes(tmp_path) < 10 << 20, seconds=20)
+    finally:
+        engine.close()
+
+
+def litter(folder: Path, mebibytes: int) -> None:
+    """Leave so much in the engine's work folder."""
+    (work,) = folder.glob("imdb-engine-*")
+    (work / "left").write_bytes(bytes(mebibytes << 20))
+
+
+def test_bystanders_of_a_process_that_wrote_too_much_are_answered(
+    embedded: Embedded, query: Query, tmp_path: Path
+) -> None:
+    engine = embedded(state_dir=tmp_path, engine_temp_mb=64)
+    worker = worker_of(engine)
+    before = cpu_seconds(worker)
+    with ThreadPoolExecutor() as threads:
+        running = [threads.submit(rows, engine, query(SOME_SECONDS)) for _ in range(2)]
+        eventually(lambda: cpu_seconds(worker) - before > 0.3)
+        litter(tmp_path, 65)
+        assert [len(each.result(timeout=60)) for each in running] == [1, 1]
+    assert not is_alive(worker)
+
+
+def test_no_statement_pays_for_temporary_files_of_those_before_it(
+    embedded: Embedded, query: Query, tmp_path: Path
+) -> None:
+    engine = embedded(state_dir=tmp_path, engine_temp_mb=64)
+    worker = worker_of(engine)
+    litter(tmp_path, 40)
+    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+    eventually(lambda: not is_alive(worker))
+    assert rows(engine, query("SELECT 2 AS x")) == [{"x": 2}]
+    assert used_bytes(tmp_path) < 1 << 20
 
 
 def test_an_answer_that_is_too_large_is_refused(embedded: Embedded, query: Query) -> None:
