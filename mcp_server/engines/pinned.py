@@ -28,12 +28,12 @@ from lakehouse.delta import (
     LogAudit,
     LogFolder,
     Snapshot,
+    is_below,
     latest_version,
     parse_moment,
     read_snapshot,
     version_at,
 )
-from lakehouse.delta.paths import is_below
 from mcp_server.engines.statistics_text import StatisticsFilter
 from mcp_server.engines.travel import read_travels, reads_latest
 
