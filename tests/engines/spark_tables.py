@@ -75,8 +75,8 @@ STATEMENTS = (
     "INSERT INTO part2 VALUES (1, 2234567890123456.4321), (2, null)",
     "INSERT INTO part5 VALUES (1, TIMESTAMP'2024-02-29 12:00:00.123456'), (2, null)",
     "INSERT INTO part10 VALUES (1, 'a b/%é=:#?&+'), (2, null)",
-    ("INSERT INTO part10 VALUES (3, ''), (4, '__HIVE_DEFAULT_PARTITION__'), (5, 'x y'), (6, 'quo\\'te\"'), (7, '日本'), "
-    "(8, 'a\\\\b'), (9, '[x]{y}')"),
+    "INSERT INTO part10 VALUES (3, ''), (4, '__HIVE_DEFAULT_PARTITION__'), (5, 'x y'), (6, 'quo\\'te\"')",
+    "INSERT INTO part10 VALUES (7, '日本'), (8, 'a\\\\b'), (9, '[x]{y}')",
     "INSERT INTO dv SELECT /*+ REPARTITION(1) */ id, repeat('x', 3) FROM range(100)",
     "DELETE FROM dv WHERE id % 7 = 3",
     "UPDATE dv SET x = 'u' WHERE id = 50",
