@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from lakehouse.delta.folder import Entry, LogFolder
 from lakehouse.delta.paths import DataPaths
 
 _TABLES = 1024
+_SETTLED_NS = 1_000_000_000
+"""How old a folder's time must be before it tells that nothing has changed since: clocks of file systems tick."""
 
 
 @dataclass
@@ -48,7 +51,8 @@ class LogAudit:
             mark = log.mark()
             if known.mark != mark or known.folders != _times(known.folders):
                 self._look(log, known)
-                known.mark = mark
+                if time.time_ns() - max(mark[1], *known.folders.values(), 0) > _SETTLED_NS:
+                    known.mark = mark
 
     def _look(self, log: LogFolder, known: _Audited) -> None:
         found = DataPaths(log.table, self._lake)

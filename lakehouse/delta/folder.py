@@ -99,12 +99,12 @@ class LogFolder:
         """The bytes of a file of the log."""
         try:
             with open(self._folder / name, "rb") as file:
-                data = file.read(_MOST_BYTES + 1)
+                # A bound given to `read` would be allocated at once.
+                if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                    raise self.damaged(f"{name} is larger than {_MOST_BYTES >> 20} MiB")
+                return file.read()
         except OSError as error:
             raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
-        if len(data) > _MOST_BYTES:
-            raise self.damaged(f"{name} is larger than {_MOST_BYTES >> 20} MiB")
-        return data
 
     def actions(self, name: str) -> Iterator[dict[str, Any]]:
         """The actions of a file with one JSON object in each line."""

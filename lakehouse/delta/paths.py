@@ -99,6 +99,15 @@ class DataPaths:
         )
 
 
+def is_relative(path: str) -> bool:
+    """Whether a path of a log, as the protocol spells it, stays below the table's own folder, wherever that is."""
+    decoded = unquote(path)
+    return bool(decoded) and not any(
+        _SCHEME.match(each) or each.startswith(("/", "\\")) or ".." in each.replace("\\", "/").split("/")
+        for each in (path, decoded)
+    )
+
+
 def is_below(real: str, home: str) -> bool:
     """Whether a path lies in a folder, or is it."""
     return real == home or real.startswith(home.rstrip("/") + "/")

@@ -14,17 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from lakehouse.errors import EngineUnavailable
+from lakehouse.delta import parse_moment
+from lakehouse.errors import EngineUnavailable, LakeError
 from lakehouse.gateway import Gateway
 from lakehouse.outlet import Outlet
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Runtime, Settings, child_environment
-from lakehouse.storage import Lake
+from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.call import Call, is_starved, raise_failure, raise_verdict
 from mcp_server.engines.process import Death, Launch, Process
 from mcp_server.engines.recent import Recent
 from mcp_server.engines.registry import Catalog
 from mcp_server.engines.statistics import Statistics
+from mcp_server.engines.travel import read_travels
 from mcp_server.engines.wire import Frame
 from mcp_server.models import CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
 
@@ -204,7 +206,22 @@ class LocalEngine:
     def _about(self, sql: str, tables: Iterable[str]) -> dict[str, Any]:
         """A statement, the tables that it reads, and the state of the lake that they belong to."""
         locations = self._catalog.locations(tables)
+        if self.lake.kind is LakeKind.URL:
+            self._check_storage(sql, locations)
         return {"sql": sql, "tables": locations, "edition": self._catalog.edition}
+
+    def _check_storage(self, sql: str, locations: Mapping[str, str]) -> None:
+        """Refuse tables in storage whose logs name files elsewhere; on this machine the engine's process does it."""
+        published = {info.name: info.version for info in self._catalog.tables()}
+        for name, location in locations.items():
+            asked: list[int | str | None] = [each.asked for each in read_travels(sql) if each.table == name.lower()]
+            for each in asked or [published[name]]:
+                version = parse_moment(each) if isinstance(each, str) else each
+                if not self._statistics.of(name, location, version).confined:
+                    raise LakeError(
+                        f"The table {name} is not read: its Delta log names a file that is not below the table's own "
+                        "folder. Write the table anew, or take it away."
+                    )
 
     def _rows(self, call: Call) -> ResultSet:
         frame = self._perform(call)

@@ -28,19 +28,18 @@ from lakehouse.delta import (
     LogAudit,
     LogFolder,
     Snapshot,
+    is_below,
     latest_version,
     parse_moment,
     read_snapshot,
     version_at,
 )
-from lakehouse.delta.paths import is_below
 from mcp_server.engines.statistics_text import StatisticsFilter
 from mcp_server.engines.travel import read_travels, reads_latest
 
 _MOST_BYTES: Final = 1 << 30
 """Of pinned logs on disk: those of a million files and more."""
 _LINKS: Final = ("data", "lake")
-_MOST_OF_ONE: Final = _MOST_BYTES // 8
 _CHECKPOINT_ID: Final = "00000000-0000-4000-8000-000000000000"
 """V2 checkpoints have a UUID in their names; these folders have no two of a version."""
 
@@ -85,12 +84,14 @@ class _Pinned:
 class PinnedLogs:
     """Writes pinned logs into a folder, in a thread of its own: the only one that may write there.
 
-    `folder` is made; `lake` is where every file must be. Safe for several threads.
+    `folder` is made; `lake` is where every file must be. `most_bytes` is what they may take on disk beside those that
+    are in use, and an eighth of it what one table may. Safe for several threads.
     """
 
-    def __init__(self, folder: str, lake: str) -> None:
+    def __init__(self, folder: str, lake: str, *, most_bytes: int = _MOST_BYTES) -> None:
         self._folder = Path(folder)
         self._lake = lake
+        self._most_bytes = most_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="logs")
         # All that follows is read and written in that thread.
         self._known: OrderedDict[str, _Pinned] = OrderedDict()
@@ -133,7 +134,7 @@ class PinnedLogs:
     def _ready(self, location: str, log: LogFolder, versions: set[int], pinned: list[_Pinned]) -> _Pinned:
         mark = log.mark()
         known = self._known.pop(location, None)
-        if known is None or known.mark != mark or known.bytes > _MOST_OF_ONE:
+        if known is None or known.mark != mark or known.bytes > self._most_bytes // 8:
             if known is not None:
                 self._retired.append(known)
             known = self._new(location, mark)
@@ -159,7 +160,7 @@ class PinnedLogs:
             each.users -= 1
         total = sum(each.bytes for each in self._known.values())
         for location, each in list(self._known.items())[:-1]:
-            if total > _MOST_BYTES and not each.users:
+            if total > self._most_bytes and not each.users:
                 self._retired.append(self._known.pop(location))
                 total -= each.bytes
         for each in [each for each in self._retired if not each.users]:

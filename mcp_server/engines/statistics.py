@@ -17,6 +17,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.delta import is_relative
 from lakehouse.errors import LakeError
 from mcp_server.models import CheckedQuery, Estimate, Filter, FilterOp, Scan, ScanEstimate
 
@@ -43,12 +44,14 @@ _Version = int | datetime | None
 class FileStatistics:
     """The files of one version of a table: `size_bytes`, `num_records`, and `min.`, `max.`, `null_count.` of columns.
 
-    `named` tells whether the log calls the columns what the table does.
+    `named` tells whether the log calls the columns what the table does, `confined` whether all files that it names are
+    below the table's own folder.
     """
 
     version: int
     files: pa.Table
     named: bool
+    confined: bool = True
 
     def estimate(self, scan: Scan) -> ScanEstimate:
         """What a scan reads of it."""
@@ -146,7 +149,8 @@ def _read(delta: DeltaTable) -> FileStatistics:
     files = actions.drop_columns([name for name in ("path", "modification_time") if name in actions.column_names])
     # With mapped columns the log's names are not the table's: `a` may be what was once called `b`.
     mapped = delta.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
-    return FileStatistics(delta.version(), files, named=not mapped)
+    confined = all(is_relative(path) for path in actions["path"].to_pylist())
+    return FileStatistics(delta.version(), files, named=not mapped, confined=confined)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Reads what runs, which the guard has checked: one statement without comments.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,12 +33,12 @@ def read_travels(sql: str) -> list[Travel]:
     >>> [(each.table, each.asked) for each in read_travels("SELECT 1 FROM a.`t` VERSION AS OF 3, u")]
     [('t', 3)]
     """
-    return list(_travels(list(_TOKEN.finditer(sql))))
+    return list(_travels(_tokens(sql)))
 
 
 def reads_latest(sql: str, table: str) -> bool:
     """Whether a statement may read a table without saying which version: mostly, and never the other way round."""
-    tokens = list(_TOKEN.finditer(sql))
+    tokens = _tokens(sql)
     asked = {travel.start for travel in _travels(tokens) if travel.table == table}
     starts = [token.start() for token in tokens] + [len(sql)]
     words = ["", *(token[0].upper() for token in tokens), ""]
@@ -48,6 +49,12 @@ def reads_latest(sql: str, table: str) -> bool:
         and starts[index + 1] not in asked
         for index, token in enumerate(tokens)
     )
+
+
+@functools.lru_cache(256)
+def _tokens(sql: str) -> list[re.Match[str]]:
+    """A statement is read by the engine before it runs, and asked about for each of its tables."""
+    return list(_TOKEN.finditer(sql))
 
 
 def _travels(tokens: list[re.Match[str]]) -> Iterator[Travel]:

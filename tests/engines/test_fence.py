@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable
@@ -87,6 +89,39 @@ def test_an_engine_has_a_network_of_its_own(engine: LocalEngine, query: Query) -
         pytest.skip("this was Spark's first start, which fetches its jars")
 
     assert os.readlink(f"/proc/{engine.process_id}/ns/net") != os.readlink("/proc/self/ns/net")
+
+
+def test_only_the_thread_that_writes_pinned_logs_may_write_them(lake: Lake, tmp_path: Path) -> None:
+    """In a process of its own, because nothing gives rights back."""
+    program = """
+import json, sys, threading
+from mcp_server.engines.worker import _open_logs
+settings = json.loads(sys.argv[1])
+hold, temporary = _open_logs(settings)
+def attempt(path):
+    try:
+        open(path, "w").close()
+        return "written"
+    except PermissionError:
+        return "denied"
+with hold("SELECT 1 FROM imdb.films VERSION AS OF 0", {"films": settings["lake"] + "/films"}) as held:
+    log = held.tables["films"] + "/_delta_log"
+    said = [attempt(f"{log}/{1:020}.json")]
+    late = threading.Thread(target=lambda: said.append(attempt(held.tables["films"] + "/data/x.parquet")))
+    late.start()
+    late.join()
+    print(said + [attempt(temporary + "/x")])
+"""
+    settings = {
+        "kind": "embedded",
+        "lake": lake.address,
+        "work_dir": str(tmp_path / "work"),
+        "files": {"readable": [lake.address], "writable": [], "required": False},
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(settings)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "['denied', 'denied', 'written']", done.stderr
 
 
 def test_a_lake_reached_by_a_link_is_read(embedded: Embedded, query: Query, tmp_path: Path) -> None:

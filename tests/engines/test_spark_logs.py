@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -15,11 +17,13 @@ from typing import Any
 
 import pytest
 
-from lakehouse.errors import LakeError, QueryFailed
+from lakehouse.errors import EngineLacks, LakeError, QueryFailed
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.local import LocalEngine
+from mcp_server.guard import Catalog, Limits, check
+from mcp_server.models import Principal
 from tests.engines.conftest import Query
 from tests.engines.test_contract import rows
 
@@ -183,6 +187,22 @@ def test_types_that_were_widened_are_read_as_they_are_now(engine: LocalEngine, q
     ]
 
 
+@pytest.mark.parametrize(
+    ("sql", "lacks"),
+    [
+        ("SELECT * FROM chars", True),
+        ("SELECT id FROM chars WHERE c = 'ab'", True),
+        ("SELECT t.c FROM (SELECT * FROM chars) t", True),
+        ("SELECT count(*) AS n, max(v) AS v FROM chars", False),
+        ("SELECT a FROM decs JOIN chars ON a = id", False),
+    ],
+)
+def test_columns_that_spark_fills_up_with_blanks_are_left_to_it(engine: LocalEngine, sql: str, lacks: bool) -> None:
+    catalog = Catalog("imdb", engine.tables(), dialect="sail")
+    with pytest.raises(EngineLacks, match=r"c is CHAR\(5\)") if lacks else nullcontext():
+        check(sql, catalog=catalog, limits=Limits(10, 1000, 10.0), principal=Principal("tester"))
+
+
 def _dv(found: list[dict[str, Any]]) -> bool:
     return [row["id"] for row in found] == [n for n in range(100) if n % 7 != 3]
 
@@ -204,8 +224,6 @@ def test_deletion_vectors_and_mapped_columns_are_followed(engine: LocalEngine, q
 def test_a_commit_that_is_missing_is_said_of_its_table(
     embedded: Any, query: Query, folder: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     shutil.copytree(folder / "v2", tmp_path / "holed")
     shutil.copytree(folder / "decs", tmp_path / "whole")
     (tmp_path / "holed" / "_delta_log" / "00000000000000000007.json").unlink()
