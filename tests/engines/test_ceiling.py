@@ -104,7 +104,7 @@ def test_a_process_that_is_given_up_for_one_query_loses_none_of_the_others(embed
     engine.start()
     with ThreadPoolExecutor(4) as threads:
         found = [threads.submit(rows, engine, query(f"SELECT {number} AS x")) for number in range(24)]
-        eventually(lambda: found[3].done())
+        eventually(found[3].done)
         with engine._changed:
             assert engine._process is not None
             engine._process.give_up("another")
