@@ -90,7 +90,12 @@ class Settings(BaseSettings):
     handle_minutes: float = Field(
         60.0, gt=0, le=1_440, description="Time that the result of such a query is kept after its end."
     )
-    max_concurrent_queries: int = Field(8, ge=1, le=64, description="Queries that run at once; others wait.")
+    max_concurrent_queries: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Queries that run at once; others wait. Under a small memory ceiling embedded runs fewer.",
+    )
     max_queries_per_caller: int = Field(
         4, ge=1, le=64, description="Queries of one caller that run at once; others of the same caller wait."
     )

@@ -58,6 +58,7 @@ class ConnectEngine(LocalEngine):
                 reads_lake_only=False,
                 caches=(),
                 catalog="server" if self._given is None else "given",
+                queries=settings.max_concurrent_queries,
                 parting_seconds=6,
                 secret=token,
             ),

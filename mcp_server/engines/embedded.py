@@ -11,8 +11,12 @@ from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.local import EngineSpec, LocalEngine
 
+_OWN_MB = 256
+"""What the process itself needs of the ceiling, before a query has any."""
+_QUERY_MB = 128
+"""Of what is left, for each query that may run at once: more of them would only end the process together."""
 _POOL_SHARE = 0.4
-"""Share of the ceiling that sorts, joins and aggregates may use before they spill to disk.
+"""Share of what is left that sorts, joins and aggregates may use before they spill to disk.
 
 Measured under 2 GiB on 7 million rows (docs/engines.md): without a pool an aggregate ended the
 process; with 20 % in a `fair` pool all spilled and finished; a `greedy` pool failed a sort.
@@ -33,6 +37,16 @@ Measured at 768 MiB while a sort spills: 763 MiB reserved and 485 in use with tw
 """
 
 
+def _queries(settings: Settings) -> int:
+    """How many queries may run at once: no more than the memory ceiling has room for."""
+    return max(1, min(settings.max_concurrent_queries, _left_mb(settings) // _QUERY_MB))
+
+
+def _left_mb(settings: Settings) -> int:
+    """What the memory ceiling leaves for queries."""
+    return max(settings.engine_memory_mb - _OWN_MB, settings.engine_memory_mb // 4)
+
+
 def _threads(settings: Settings) -> int:
     """How many threads each of Sail's runtimes gets: more than queries can keep busy.
 
@@ -48,12 +62,11 @@ class EmbeddedEngine(LocalEngine):
     """Needs the `embedded` extra and no Java. Raises UsageError where the lake is a catalogue."""
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
-        ceiling = settings.engine_memory_mb << 20
         schema = settings.schema_name
         threads = _threads(settings)
         config = {
             "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
-            "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(int(ceiling * _POOL_SHARE)),
+            "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(int((_left_mb(settings) << 20) * _POOL_SHARE)),
             "SAIL_RUNTIME__TEMPORARY_FILES__MAX_SIZE": str(int((settings.engine_temp_mb << 20) * _SPILL_SHARE)),
             "SAIL_CATALOG__DEFAULT_DATABASE": json.dumps([schema]),
             "SAIL_CATALOG__LIST": f'[{{name="sail", type="memory", initial_database=["{schema}"], '
@@ -79,6 +92,7 @@ class EmbeddedEngine(LocalEngine):
                 reads_lake_only=True,
                 caches=(),
                 catalog="session",
+                queries=_queries(settings),
                 outlet=outlet_of(lake),
             ),
             LakeCatalog(lake),

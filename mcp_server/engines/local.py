@@ -56,8 +56,8 @@ class EngineSpec:
     for an engine that does not find paths with blanks or letters beyond ASCII. `reads_lake_only` is for
     an engine that needs no file but its lake's and its libraries'; `caches` are the folders that it may write besides
     its temporary one. `catalog` is where tables get their names. `parting_seconds` is how long the child may take to
-    stop what it runs on a server that lives on; 0 where the engine ends with it. `outlet` is what an engine in a
-    network of its own may reach. `secret` is never shown.
+    stop what it runs on a server that lives on; 0 where the engine ends with it. `queries` is how many may run at once.
+    `outlet` is what an engine in a network of its own may reach. `secret` is never shown.
     """
 
     kind: Runtime
@@ -71,6 +71,7 @@ class EngineSpec:
     reads_lake_only: bool
     caches: tuple[str, ...]
     catalog: Catalog
+    queries: int
     parting_seconds: float = 0
     outlet: Outlet | None = None
     secret: str = field(default="", repr=False)
@@ -318,7 +319,7 @@ class LocalEngine:
 
     @contextmanager
     def _turn(self, call: Call, alone: bool) -> Iterator[None]:
-        """Wait for a place: one of `max_concurrent_queries`, or the engine to itself."""
+        """Wait for a place: one of those that the engine has, or the engine to itself."""
         with self._changed:
             self._wanting_alone += alone
             try:
@@ -341,7 +342,7 @@ class LocalEngine:
         if alone:
             return self._inside == 0
         blocked = self._someone_alone or self._wanting_alone
-        return not blocked and self._inside < self.settings.max_concurrent_queries
+        return not blocked and self._inside < self._spec.queries
 
     def _ready(self, call: Call) -> Process:
         """The process, started if need be. Raises EngineUnavailable where it cannot be, or not in time."""
@@ -380,7 +381,7 @@ class LocalEngine:
             "lake": self.lake.address,
             "tables": self._catalog.locations(),
             "edition": self._catalog.edition,
-            "threads": self.settings.max_concurrent_queries * (_SPARE_THREADS if self._spec.parting_seconds else 1),
+            "threads": self._spec.queries * (_SPARE_THREADS if self._spec.parting_seconds else 1),
         }
         environment = child_environment() | {"TZ": "UTC"} | dict(self._spec.environment)
         outlet = self._spec.outlet if self._spec.isolation != "off" else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,8 @@ _WORK_PREFIX = "imdb-engine-"
 _TAIL_LINES = 40
 _LINE_CHARS = 500
 _SIGABRT_TEXT = "memory allocation of"
+_STARVED_TEXT = re.compile(r"MemoryError\b|RuntimeError: can't start new thread")
+"""How a line begins that says why a thread has ended: it had no memory left, and its query would wait for ever."""
 _JVM_OUT_OF_MEMORY = frozenset({3, 52})  # -XX:+ExitOnOutOfMemoryError, SparkExitCode.OOM
 
 
@@ -91,6 +94,7 @@ class Process:
         self._answers = 0
         self._overfull = False
         self._work: Path | None = None
+        self._starved = False
         self._closing = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._child: subprocess.Popen[bytes] | None = None
@@ -151,8 +155,7 @@ class Process:
         Whoever ran before or beside it may have taken the memory, and counts as unanswered.
         """
         self.kill(call)
-        before = {"earlier calls"} if self._answers > 1 else set()
-        return Death("it had no memory left", True, None, frozenset({call} | self._unanswered | before), None)
+        return Death("it had no memory left", True, None, frozenset({call} | self._unanswered | self._before()), None)
 
     def retire(self) -> None:
         """End the process, which nobody needs any more, without waiting for it."""
@@ -265,12 +268,12 @@ class Process:
         self.held = frame.fields["held"]
         if call in self._unanswered:
             self._unanswered.discard(call)
-            self._answers += 1
+            self._answers += frame.op != "error"
             self.replies[call] = frame
 
     def _autopsy(self, code: int | None) -> Death:
         last_words = "\n".join(self._tail)
-        out_of_memory = _SIGABRT_TEXT in last_words or code in {-signal.SIGABRT, *_JVM_OUT_OF_MEMORY}
+        aborted = _SIGABRT_TEXT in last_words or code in {-signal.SIGABRT, *_JVM_OUT_OF_MEMORY}
         if code is None:
             reason = "it was not started"
         elif code < 0:
@@ -280,7 +283,12 @@ class Process:
         if not self._closing and self._killed_for is None:
             log.warning("The engine's process is gone: %s. Its last words: %s", reason, list(self._tail)[-3:])
         temp_mb = self._launch.temp_mb if self._overfull else None
-        return Death(reason, out_of_memory, temp_mb, frozenset(self._unanswered), self._killed_for)
+        left = self._unanswered | (self._before() if self._starved else set())
+        return Death(reason, aborted or self._starved, temp_mb, frozenset(left), self._killed_for)
+
+    def _before(self) -> set[str]:
+        """What else may have taken the memory: statements that have been answered since the start."""
+        return {"earlier calls"} if self._answers else set()
 
     def _drain(self, output: IO[bytes]) -> None:
         """Keep the last lines of what the child prints, whose pipe would otherwise fill and stop it."""
@@ -288,4 +296,7 @@ class Process:
             while line := output.readline(_LINE_CHARS):
                 text = line.decode("utf-8", "replace").rstrip()
                 self._tail.append(text)
+                if _STARVED_TEXT.match(text):
+                    self._starved = True
+                    self._signal_group()
                 log.debug("engine: %s", text)

@@ -8,6 +8,7 @@ thread goes on so, it can only work for a statement that ran when it was first s
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from lakehouse.session import ThreadTime
 _LOOK_EVERY = 0.1
 _CPU_SECONDS = 0.7
 """Processor time that may go into what has ended: on a machine with nothing else to do, less than a second."""
+
+_STUCK_SECONDS = 15.0
 
 _FEW_WAITS = 3
 _WAITS_A_SECOND = 20
@@ -61,7 +64,8 @@ class Rest:
 
     `at_work` gives the engine's threads that compute now; `running` the statements under way, True for those that
     somebody waits for, False for those that were told to stop; `disturbed` is called with the statements, one of which
-    is computed for nobody. It watches in a thread of its own, so that no answer waits for it.
+    is computed for nobody. `stuck` is called where statements wait for an engine that has computed nothing for long:
+    one that could not start a thread leaves them so. It watches in a thread of its own, so that no answer waits for it.
     """
 
     def __init__(
@@ -69,10 +73,13 @@ class Rest:
         at_work: Callable[[], Mapping[int, ThreadTime]],
         running: Callable[[], Mapping[str, bool]],
         disturbed: Callable[[frozenset[str]], None],
+        stuck: Callable[[], None],
     ) -> None:
         self._at_work = at_work
         self._running = running
         self._disturbed = disturbed
+        self._stuck = stuck
+        self._still_since = (time.monotonic(), time.process_time())
         self._awake = threading.Event()
         self._looking = threading.Lock()
         self._steps: dict[int, _Step] = {}  # replaced, and never changed, under `_looking`
@@ -92,6 +99,7 @@ class Rest:
         while True:
             self._awake.wait()
             self._awake.clear()
+            self._still_since = (time.monotonic(), time.process_time())
             while self._look():
                 threading.Event().wait(_LOOK_EVERY)
 
@@ -108,4 +116,13 @@ class Rest:
                     self._disturbed(step.owners)
                 steps[thread] = step
             self._steps = steps
+            self._look_for_life(at_work=bool(steps), awaited=bool(alive))
             return bool(running or steps)
+
+    def _look_for_life(self, *, at_work: bool, awaited: bool) -> None:
+        now, cpu = time.monotonic(), time.process_time()
+        since, cpu_then = self._still_since
+        if at_work or not awaited or cpu - cpu_then > _CPU_SECONDS:  # Python's threads compute for statements as well
+            self._still_since = (now, cpu)
+        elif now - since > _STUCK_SECONDS:
+            self._stuck()

@@ -36,6 +36,7 @@ class SparkEngine(LocalEngine):
                 reads_lake_only=False,
                 caches=(str(IVY_FOLDER),),
                 catalog="process",
+                queries=settings.max_concurrent_queries,
             ),
             LakeCatalog(lake, plain_names=True),
             settings,

@@ -93,6 +93,7 @@ class Worker:
         self._schema: str = settings["schema"]
         self._remote = engine.kind == "connect"
         self._secret: str = settings["secret"]
+        self._waits_for_others = "://" in settings["lake"]  # an engine may do nothing while a store takes its time
         self._places = Places(settings["lake"], settings["work_dir"], plain=settings["plain_paths"])
         self._sessions = Sessions(engine, Registry(settings["catalog"], self._schema, self._places.readable))
         self._threads = started_threads(settings["threads"])
@@ -144,7 +145,15 @@ class Worker:
         self._running[frame.fields["id"]] = running
         if self._rest is not None:
             self._rest.watch()
-        self._threads.submit(self._perform, frame, running, work)
+        self._threads.submit(self._perform_or_end, frame, running, work)
+
+    def _perform_or_end(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], Reply]) -> None:
+        """Answer, or end this process: whoever asked must not wait for an answer that cannot be made."""
+        try:
+            self._perform(frame, running, work)
+        except BaseException as error:  # noqa: BLE001  (for want of memory, mostly)
+            print(f"{type(error).__name__}: a query could not be answered", file=sys.stderr, flush=True)
+            _end_all()
 
     def _perform(self, frame: Frame, running: Running, work: Callable[[Frame, SparkSession], Reply]) -> None:
         call = frame.fields["id"]
@@ -176,6 +185,7 @@ class Worker:
             self._engine.at_work,
             lambda: {call: not running.stopped.is_set() for call, running in list(self._running.items())},
             lambda calls: self._wire.send("restless", calls=sorted(calls)),
+            lambda: None if self._waits_for_others else _end_stuck(),
         )
 
     def _await_rest(self, call: str, running: Running) -> None:
@@ -385,6 +395,12 @@ def _follow(engine: Popen[bytes]) -> None:
         os._exit(engine.wait() or 1)
 
     threading.Thread(target=watch, name="engine watch", daemon=True).start()
+
+
+def _end_stuck() -> NoReturn:
+    """End because the engine does nothing for what it was asked; the server runs that again, in another process."""
+    print("the engine computed nothing for what it was asked", file=sys.stderr, flush=True)
+    _end_all()
 
 
 def _end_all() -> NoReturn:

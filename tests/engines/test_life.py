@@ -118,15 +118,15 @@ def test_what_goes_on_after_its_cancel_ends_within_seconds_though_others_keep_as
     worker = worker_of(engine)
     with asking(engine) as answered, ThreadPoolExecutor() as threads:
         unheard = threads.submit(engine.execute, query(UNHEARD, "many"), "unheard")
-        eventually(lambda: unheard.running() and len(answered) > 20)
+        eventually(lambda: unheard.running() and len(answered) > 3)
         began = cpu_seconds(worker)
-        eventually(lambda: cpu_seconds(worker) - began > 1)
+        eventually(lambda: cpu_seconds(worker) - began > 0.6)
         engine.cancel("unheard")
         with pytest.raises(QueryCancelled, match="was restarted"):
             unheard.result(timeout=30)
         eventually(lambda: not is_alive(worker), seconds=5)
         before = len(answered)
-        eventually(lambda: len(answered) > before + 10)
+        eventually(lambda: len(answered) > before + 3)
 
 
 @pytest.mark.skipif(not LINUX, reason="needs Linux, which tells what a thread does")
@@ -150,17 +150,16 @@ def test_a_cancel_that_is_heard_leaves_the_joins_of_others_alone(embedded: Embed
     before = cpu_seconds(worker)
     with ThreadPoolExecutor() as threads:
         join = threads.submit(engine.execute, query(UNHEARD, "many"), "join")
-        eventually(lambda: cpu_seconds(worker) - before > 2)
-        for number in range(2):
-            heard = threads.submit(engine.execute, query(ENDLESS), f"heard {number}")
-            so_far = cpu_seconds(worker)
-            eventually(lambda so_far=so_far: cpu_seconds(worker) - so_far > 1)
-            engine.cancel(f"heard {number}")
-            assert str(heard.exception(timeout=30)) == "The query was cancelled."
+        eventually(lambda: cpu_seconds(worker) - before > 1)
+        joining = cpu_seconds(worker)
+        heard = threads.submit(engine.execute, query(ENDLESS), "heard")
+        eventually(lambda: cpu_seconds(worker) - joining > 0.6)
+        engine.cancel("heard")
+        assert str(heard.exception(timeout=30)) == "The query was cancelled."
         assert is_alive(worker)
         assert not join.done()
         engine.close()
-        join.exception(timeout=30)
+        assert join.exception(timeout=30) is not None
 
 
 def test_a_query_that_twice_lost_its_process_to_others_gets_the_next_one_to_itself(
@@ -172,13 +171,13 @@ def test_a_query_that_twice_lost_its_process_to_others_gets_the_next_one_to_itse
         for _ in range(2):
             worker = worker_of(engine)
             before = cpu_seconds(worker)
-            eventually(lambda before=before, worker=worker: cpu_seconds(worker) - before > 0.5)
+            eventually(lambda before=before, worker=worker: cpu_seconds(worker) - before > 0.1)
             assert engine._process is not None
             engine._process.kill("another")
             eventually(lambda worker=worker: not is_alive(worker))
         last = worker_of(engine)
         before = cpu_seconds(last)
-        eventually(lambda: cpu_seconds(last) - before > 0.5)
+        eventually(lambda: cpu_seconds(last) - before > 0.1)
         with pytest.raises(QueryTimedOut, match="waiting for other queries"):
             engine.execute(query("SELECT 1", deadline=0.3), "other")
         engine.cancel("bystander")

@@ -1,0 +1,112 @@
+"""An engine near its memory ceiling: what lacks memory is said to, nobody else fails for it, and nothing hangs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lakehouse.errors import ResourceLimit
+from lakehouse.session import ThreadTime
+from mcp_server.engines import rest
+from mcp_server.engines.failures import explain_failure
+from mcp_server.engines.local import LocalEngine
+from mcp_server.engines.rest import Rest
+from tests.engines.conftest import Query
+from tests.engines.test_contract import eventually, rows, worker_of
+from tests.engines.test_life import BLOW_UP
+
+LINUX = sys.platform == "linux"
+Embedded = Callable[..., LocalEngine]
+
+SORT = "SELECT max(r) AS r FROM (SELECT row_number() OVER (ORDER BY word, id) AS r FROM many)"
+GROUPS = "SELECT count(*) AS n FROM (SELECT word, count(*) AS n FROM many GROUP BY word)"
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which has the ceiling")
+def test_sixteen_queries_at_once_under_half_a_gibibyte_are_all_answered(embedded: Embedded, query: Query) -> None:
+    engine = embedded(engine_memory_mb=512, max_concurrent_queries=16)
+    with ThreadPoolExecutor(16) as threads:
+        asked = [query(sql, "many") for sql in (SORT, GROUPS) * 8]
+        found = list(threads.map(lambda each: rows(engine, each), asked))
+
+    assert found == [[{"r": 300_000}], [{"n": 300_000}]] * 8
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which has the ceiling")
+def test_beside_a_query_that_needs_more_memory_than_there_is_others_are_answered(
+    embedded: Embedded, query: Query
+) -> None:
+    engine = embedded(engine_memory_mb=512, max_concurrent_queries=8)
+    with ThreadPoolExecutor(5) as threads:
+        greedy = threads.submit(engine.execute, query(BLOW_UP, "many"), "greedy")
+        modest = [threads.submit(rows, engine, query(GROUPS, "many")) for _ in range(3)]
+
+        assert [each.result(timeout=120) for each in modest] == [[{"n": 300_000}]] * 3
+        assert isinstance(greedy.exception(timeout=120), ResourceLimit)
+    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which has the ceiling")
+def test_a_process_that_has_no_memory_for_a_thread_is_replaced_and_the_query_is_run_again(
+    embedded: Embedded, query: Query
+) -> None:
+    import resource
+
+    engine = embedded()
+    worker = worker_of(engine)
+    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+    _, most = resource.prlimit(worker.pid, resource.RLIMIT_DATA)
+    resource.prlimit(worker.pid, resource.RLIMIT_DATA, (worker.memory_info().data // 2, most))
+
+    found = [rows(engine, query("SELECT count(*) AS n FROM films", "films")) for _ in range(3)]
+    assert found == [[{"n": 5}]] * 3
+    assert worker_of(engine).pid != worker.pid
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "can't start new thread",
+        "failed to spawn thread: Os { code: 11, kind: WouldBlock }",
+        "OS can't spawn worker thread: Resource temporarily unavailable (os error 11)",
+        "memory allocation of 98304 bytes failed",
+        "malloc of size 67108864 failed",
+        "[Errno 12] Cannot allocate memory",
+    ],
+)
+def test_words_for_a_process_without_memory_are_no_fault_of_the_statement(text: str) -> None:
+    failure = explain_failure(RuntimeError(text), {})
+    assert (failure.kind, failure.lacking) == ("starved", False)
+
+
+def test_an_engine_that_computes_nothing_for_what_it_was_asked_is_told_to_be_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rest, "_STUCK_SECONDS", 0.3)
+    stuck = threading.Event()
+    running: dict[str, bool] = {}
+    at_work: dict[int, ThreadTime] = {}
+    watcher = Rest(lambda: dict(at_work), lambda: dict(running), lambda _: None, stuck.set)
+
+    running["asked"], at_work[7] = True, ThreadTime(1.0, 1)
+    watcher.watch()
+    assert not stuck.wait(0.8)
+    at_work.clear()
+    assert stuck.wait(10)
+
+
+def test_a_process_that_is_given_up_for_one_query_loses_none_of_the_others(embedded: Embedded, query: Query) -> None:
+    engine = embedded()
+    engine.start()
+    with ThreadPoolExecutor(4) as threads:
+        found = [threads.submit(rows, engine, query(f"SELECT {number} AS x")) for number in range(24)]
+        eventually(found[3].done)
+        with engine._changed:
+            assert engine._process is not None
+            engine._process.give_up("another")
+
+        assert [each.result(timeout=120) for each in found] == [[{"x": number}] for number in range(24)]
