@@ -201,25 +201,26 @@ def _counted(text: Expr, first: Expr, last: Expr, write: Writing) -> Sql | None:
     count = write.text(last)
     if _may_be_negative(first):
         # What is counted from the end, and begins before the text does, ends where it would all the same.
-        start = compose("({} + length({}))", write.text(first), write.text(text))
-        count = compose("(if({} < 0, {}, 0) + {})", start, start, count)
+        count = compose("({} + {})", _left_out(text, first, write), count)
     elif not _may_be_negative(last):
         return None
     return compose("substring({}, {}, if({} < 0, 0, {}))", write.text(text), write.text(first), count, count)
 
 
+def _left_out(text: Expr, first: Expr, write: Writing) -> Sql:
+    """How many letters before the text's first there would be, as a number below zero."""
+    start = compose("({} + length({}))", write.text(first), write.text(text))
+    return compose("if({} < 0, {}, 0)", start, start)
+
+
 def _is_counted(node: Expr, write: Writing) -> bool:
     """Whether it is what `_counted` writes."""
-    if len(node.parts) != 3 or node.parts[2].word != "if":
+    if len(node.parts) != 3 or node.parts[2].word != "if" or len(node.parts[2].parts) != 3:
         return False
     text, first, last = node.parts
-    counted = _counted(text, first, Expr("none", last.first, last.first), write)
-    begun = squeeze(counted).rpartition("if((if(")[2].partition("<0,")[0] if counted is not None else ""
-    return (
-        len(last.parts) == 3
-        and (not _may_be_negative(first) or squeeze(write.sent(last)).startswith(f"if((if({begun}<0,{begun},0)+"))
-        and _is_clamped(last, write)
-    )
+    begun = f"if(({squeeze(_left_out(text, first, write))}+" if _may_be_negative(first) else ""
+    is_least = write.sent(last.parts[1]) == "0"
+    return is_least and squeeze(write.sent(last)).startswith(begun) and _is_clamped(last, write)
 
 
 def _is_clamped(node: Expr, write: Writing) -> bool:
