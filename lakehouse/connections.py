@@ -73,7 +73,8 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self.room.waiting[self] = None  # for its next request, which uvicorn gives its own few seconds
+        if self in self.room.open and not self._is_answering():  # the next request may have come already
+            self.room.waiting[self] = None  # uvicorn itself gives it a few seconds
 
     def give_up(self) -> None:
         """End a connection whose request has not arrived."""

@@ -81,7 +81,12 @@ class Visitor:
 
     def ended(self, operation: str) -> Answer:
         """An operation, once it has ended."""
-        until(lambda: self.operation(operation)["state"] not in ("pending", "running"), what="the end of the operation")
+
+        def has_ended() -> bool:
+            return self.operation(operation)["state"] not in ("pending", "running")
+
+        # A visitor may ask 300 times within a minute.
+        until(has_ended, what="the end of the operation", pause=0.25)
         return self.operation(operation)
 
     def conversation(self, conversation: str) -> Answer:

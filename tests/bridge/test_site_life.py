@@ -105,7 +105,7 @@ def test_an_operation_that_another_process_cancels_ends_where_it_runs(
         assert same.operation(operation)["state"] == "running"
         assert same.client.delete(f"/api/operations/{operation}").json()["result"]["outcome"] == "cancelled"
         until(lambda: not busy(below(one)), what="the engine's rest")
-        until(lambda: mine.operation(operation)["state"] == "failed", what="the end")
+        until(lambda: mine.operation(operation)["state"] == "failed", what="the end", pause=0.25)
 
 
 def test_a_store_that_is_damaged_is_said_without_its_path_and_found_again_when_it_is_mended(

@@ -20,12 +20,14 @@ def environment(state: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "IMDB_STATE_DIR": str(state), **more}
 
 
-def until(condition: Callable[[], object], seconds: float = 60, what: str = "the condition") -> None:
-    """Poll until `condition` holds. Fails after `seconds`."""
+def until(
+    condition: Callable[[], object], seconds: float = 60, what: str = "the condition", pause: float = 0.02
+) -> None:
+    """Poll until `condition` holds, with a pause between. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def descendants(pid: int) -> list[psutil.Process]:
