@@ -23,6 +23,7 @@ from typing import TypeVar
 from etl.executors import SPARK_CONFIG, in_threads, on_executors, while_not
 from etl.facts import FactSource, table_locations
 from etl.progress import Reporter, Stage
+from etl.safeguards import check_engine
 from lakehouse.ai.cache import CacheKey
 from lakehouse.ai.calls import Dispatch
 from lakehouse.ai.functions import AiFunction, functions
@@ -32,7 +33,7 @@ from lakehouse.ai.types import AiEstimate, AiUnavailable, BudgetExceeded, Facts,
 from lakehouse.errors import UsageError
 from lakehouse.session import EngineSession, open_session
 from lakehouse.settings import LoadEngine, Settings
-from lakehouse.storage import Lake, LakeKind
+from lakehouse.storage import Lake
 from lakehouse.work_folders import work_folder
 
 _CALLER = "imdb-etl"
@@ -139,10 +140,7 @@ def _opened(
     stack: ExitStack, order: Order, lake: Lake, engine: LoadEngine, settings: Settings
 ) -> tuple[AiService, FactSource]:
     """The service with the run's own limits, and the lake; what cannot work is said before an engine is started."""
-    if lake.kind is LakeKind.URL and engine == "spark":
-        raise UsageError(
-            f"--lake {lake}: a Spark session of this machine has no client for object storage. Use --engine embedded."
-        )
+    check_engine(lake, engine)
     service = open_service(settings, lake, limits=Limits.of_batch(settings, order.most_dollars))
     stack.callback(service.close)
     service.terms(order.function)

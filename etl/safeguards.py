@@ -59,11 +59,16 @@ def check_loadable(lake: Lake, engine: LoadEngine) -> None:
     """Raises where no load can go there, before anything is written."""
     if lake.kind is LakeKind.CATALOG:
         raise UsageError(f"--lake {lake}: a load writes to a directory or a storage URL, not to a catalogue.")
+    check_engine(lake, engine)
+    check_own(lake)
+
+
+def check_engine(lake: Lake, engine: LoadEngine) -> None:
+    """Raises UsageError where an engine of this machine cannot reach a lake."""
     if lake.kind is LakeKind.URL and engine == "spark":
         raise UsageError(
             f"--lake {lake}: a Spark session of this machine has no client for object storage. Use --engine embedded."
         )
-    check_own(lake)
 
 
 def isolate(lake: Lake, settings: Settings) -> None:

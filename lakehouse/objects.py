@@ -6,6 +6,7 @@ let those read a lake let this read it too.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -113,13 +114,12 @@ class ObjectStore:
 
     def _open(self) -> Any:
         from obstore.exceptions import BaseError
-        from obstore.store import from_url
 
         variables = storage_environment()
-        keys: Any = _profile_keys(variables) if self._store == "s3" else {}
-        options: Any = _TIMES | _client_options(VARIABLES[self._store], variables)
+        keys = _profile_keys(variables) if self._store == "s3" else {}
+        options = _TIMES | _client_options(VARIABLES[self._store], variables)
         try:
-            return from_url(self._url, client_options=options, retry_config=_RETRIES, **keys)
+            return _open_client(self._url, *(tuple(each.items()) for each in (options, keys, variables)))
         except (BaseError, ValueError) as error:
             raise UsageError(
                 f"--lake {self._url}: this storage cannot be opened: {_first_line(error)}. {_ADVICE[self._store]}"
@@ -169,6 +169,15 @@ def store_of(url: str) -> Store:
             "abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder."
         )
     return _STORES[scheme.lower()]
+
+
+@functools.lru_cache(maxsize=8)
+def _open_client(url: str, options: Any, keys: Any, _variables: Any) -> Any:
+    """A client, with its connections, for as long as what it was set up with is the same."""
+    from obstore.store import from_url
+
+    given: dict[str, Any] = {"client_options": dict(options), "retry_config": _RETRIES} | dict(keys)
+    return from_url(url, **given)
 
 
 def _profile_keys(variables: Mapping[str, str]) -> dict[str, str]:

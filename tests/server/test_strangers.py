@@ -37,7 +37,11 @@ def strangers(
     write_named(folder)
     write_damaged(folder)
     settings = load_settings(
-        lake=str(folder), state_dir=tmp_path_factory.mktemp("state"), engine=request.param, engine_memory_mb=1024
+        lake=str(folder),
+        state_dir=tmp_path_factory.mktemp("state"),
+        engine=request.param,
+        engine_memory_mb=1024,
+        wait_seconds=240,
     )
     engines = engines_of(settings, Lake.parse(str(folder)))
     engines[0].start()
@@ -103,7 +107,9 @@ async def test_what_cannot_be_read_is_listed_and_refused_with_its_reason(
 
 async def test_a_table_that_is_mended_is_read(tmp_path: Path) -> None:
     write_damaged(tmp_path / "lake")
-    settings = load_settings(lake=str(tmp_path / "lake"), state_dir=tmp_path / "state", engine_memory_mb=1024)
+    settings = load_settings(
+        lake=str(tmp_path / "lake"), state_dir=tmp_path / "state", engine_memory_mb=1024, wait_seconds=240
+    )
     engines = engines_of(settings, Lake.parse(str(tmp_path / "lake")))
     async with Client(LakehouseServer(settings, lambda: engines)) as client:
         assert "no commit" in _text(await _ask(client, "SELECT id FROM empty_log"))
@@ -118,7 +124,7 @@ async def test_a_table_that_is_mended_is_read(tmp_path: Path) -> None:
 async def test_of_names_that_differ_in_case_alone_one_is_read(tmp_path: Path) -> None:
     for number, name in enumerate(("Films", "films", "FILMS")):
         write_table(tmp_path, name, number)
-    settings = load_settings(lake=str(tmp_path), state_dir=tmp_path / "_state", engine_memory_mb=1024)
+    settings = load_settings(lake=str(tmp_path), state_dir=tmp_path / "_state", engine_memory_mb=1024, wait_seconds=240)
     engines = engines_of(settings, Lake.parse(str(tmp_path)))
     async with Client(LakehouseServer(settings, lambda: engines)) as client:
         assert (await _ask(client, "SELECT id FROM films")).structured_content["rows"] == [[2]]  # FILMS sorts first
