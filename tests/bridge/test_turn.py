@@ -285,7 +285,7 @@ async def test_no_call_is_made_that_could_exceed_money_or_tokens(
     assert turn.outcome == "stopped"
     assert named in turn.answer
     assert len(provider.calls) == 1
-    assert turn.nanos == 9_000 * 1_000 + 100 * 2_000
+    assert turn.nanos == 5_000 * 1_000 + 100 * 2_000
 
 
 async def test_a_question_ends_when_its_time_is_over(question: Ask, provider: OpenAiServer) -> None:
