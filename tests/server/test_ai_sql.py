@@ -237,7 +237,8 @@ async def test_a_report_that_cannot_be_true_is_charged_at_the_maximum_and_said(
     models.usual = Reply(usage={"prompt_tokens": tokens, "completion_tokens": tokens})
     async with opened(serve()) as client:
         found = await run(client, f"{OPENED} 3")
-        told = await client.call_tool("ai_movie_summary", {"tconst": "tt0000300"})
+        key = rows_of(await run(client, f"SELECT tconst {BEST} 4"))[-1][0]
+        told = await client.call_tool("ai_movie_summary", {"tconst": key})
 
     ai = found.structured_content["ai"]
     assert ai["cost_usd"] == pytest.approx(ai["estimate_usd"])
