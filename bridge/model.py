@@ -70,6 +70,13 @@ class ChatRequest:
     may_call: bool = True
 
 
+@dataclass
+class Sending:
+    """Whether a call is with its provider, which may then bill for it however the call ends."""
+
+    under_way: bool = False
+
+
 class ChatModel:
     """A model with its price. `name` is the model's or Azure deployment's."""
 
@@ -88,16 +95,18 @@ class ChatModel:
         )
         return usage, self._price.of(usage)
 
-    async def reply(self, request: ChatRequest, seconds: float, hear: Hear) -> Reply:
+    async def reply(self, request: ChatRequest, seconds: float, hear: Hear, sending: Sending) -> Reply:
         """Call the model; what costs nothing is repeated while there is time. Raises CallFailedError.
 
-        `hear` is told the text piece by piece, as it is written.
+        `hear` is told the text piece by piece, as it is written; `sending` is kept true for whoever cancels this.
         """
         deadline = time.monotonic() + seconds
         for attempt in range(MOST_ATTEMPTS):
+            sending.under_way = True
             try:
                 return await self._once(request, deadline - time.monotonic(), hear)
             except CallFailedError as failed:
+                sending.under_way = failed.billed
                 again = pause(attempt, at_least=failed.retry_after or 0.0)
                 last = attempt == MOST_ATTEMPTS - 1 or time.monotonic() + again >= deadline
                 if not failed.retryable or failed.billed or last:

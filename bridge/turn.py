@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 import prompts
 from bridge.client import Caller, Lakehouse, ServerGoneError, ToolResult
-from bridge.model import PROMPT, ChatModel, ChatRequest, Reply
+from bridge.model import PROMPT, ChatModel, ChatRequest, Reply, Sending
 from bridge.transcript import Exchange, Intent, Round, Step, Transcript, intent
 from lakehouse.ai.providers import ContextExceededError
 from lakehouse.ai.types import NANOS_PER_DOLLAR, CallFailedError, Usage, dollars
@@ -236,8 +236,13 @@ class _Asking:
             request, most, nanos = self._fitting(may_call)
             number = await self._reserved(nanos)
             self._charge(most, nanos)
+            sending = Sending()
             try:
-                reply = await self._model.reply(request, self._left(), self._hear)
+                reply = await self._model.reply(request, self._left(), self._hear, sending)
+            except asyncio.CancelledError:
+                if not sending.under_way:
+                    await self._unspent(number, most, nanos)
+                raise
             except ContextExceededError:
                 await self._unspent(number, most, nanos)
                 self._context = int(most.input_tokens * _LESS_CONTEXT)
@@ -254,8 +259,13 @@ class _Asking:
                 return reply
 
     async def _reserved(self, nanos: int) -> int:
+        reserving = asyncio.ensure_future(asyncio.to_thread(self._asker.purse.reserve, nanos))
         try:
-            return await asyncio.to_thread(self._asker.purse.reserve, nanos)
+            return await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            with suppress(LakehouseError):
+                await self._settled(await reserving, 0)
+            raise
         except LakehouseError as error:
             raise _EndedError("stopped", self._stopped(str(error).rstrip("."))) from error
 

@@ -96,6 +96,50 @@ async def test_whoever_stops_waiting_for_an_answer_ends_the_connection_that_brin
     assert provider.broken_off == 1
 
 
+class Counted:
+    """A purse that keeps what it is told."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.open: dict[int, int] = {}
+        self._pause = threading.Event()
+        self._seconds = seconds
+
+    def reserve(self, nanos: int) -> int:
+        self.open[len(self.open)] = nanos
+        self._pause.wait(self._seconds)
+        return len(self.open) - 1
+
+    def settle(self, number: int, nanos: int) -> None:
+        self.open[number] = nanos
+
+
+@pytest.mark.parametrize("purse", [Counted(), Counted(seconds=1.0)], ids=["while it pauses", "while it is reserved"])
+async def test_a_question_that_ends_while_no_call_is_with_the_provider_costs_nothing(
+    question: Ask, provider: OpenAiServer, purse: Counted
+) -> None:
+    provider.usual = Reply(429, error={"message": "later"}, headers={"retry-after": "20"})
+    asked = asyncio.create_task(question(purse=purse))
+    await asyncio.to_thread(until, lambda: purse.open if purse._seconds else provider.calls and not provider.at_once)
+    await asyncio.sleep(0.2)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert list(purse.open.values()) == [0]
+
+
+async def test_what_a_provider_reports_of_a_call_is_bounded_by_what_was_reserved(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    for usage in ({"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": 9_000_000, "completion_tokens": 1}):
+        purse = Counted()
+        provider.usual = Reply(text="All of them.", usage=usage)
+        turn = await question(purse=purse)
+        assert turn.outcome == "answered"
+        assert turn.usage.output_tokens == 2_000
+        assert 0 < turn.usage.input_tokens < 100_000
+        assert list(purse.open.values()) == [turn.nanos]
+
+
 async def test_the_model_is_told_the_tools_and_the_instructions_that_the_server_gives(
     question: Ask, provider: OpenAiServer, lakehouse: Lakehouse
 ) -> None:
@@ -231,17 +275,17 @@ async def test_a_model_that_never_answers_is_stopped_after_its_rounds(question: 
     assert len(turn.steps) == 2
 
 
-@pytest.mark.parametrize(("limit", "named"), [({"nanos": 15_000_000}, "$0.015"), ({"tokens": 15_000}, "15,000 tokens")])
+@pytest.mark.parametrize(("limit", "named"), [({"nanos": 12_000_000}, "$0.012"), ({"tokens": 12_000}, "12,000 tokens")])
 async def test_no_call_is_made_that_could_exceed_money_or_tokens(
     question: Ask, provider: OpenAiServer, limit: dict[str, int], named: str
 ) -> None:
-    used = {"prompt_tokens": 9_000, "completion_tokens": 100}
+    used = {"prompt_tokens": 5_000, "completion_tokens": 100}
     provider.usual = Reply(text=None, tool_calls=running(COUNT).tool_calls, usage=used)
     turn = await question(**limit)
     assert turn.outcome == "stopped"
     assert named in turn.answer
     assert len(provider.calls) == 1
-    assert turn.nanos == 9_000 * 1_000 + 100 * 2_000
+    assert turn.nanos == 5_000 * 1_000 + 100 * 2_000
 
 
 async def test_a_question_ends_when_its_time_is_over(question: Ask, provider: OpenAiServer) -> None:

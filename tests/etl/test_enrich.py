@@ -197,16 +197,16 @@ def test_a_run_that_is_killed_at_any_moment_repeats_no_more_than_the_calls_under
     lake: Path, server: OpenAiServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
     server.usual = replace(OK, seconds=0.02)
-    for stored in (20, 60, 100):  # the calls are quick, so that many come back while others are stored
-        run = started(lake, environment)
+    for stored in (20, 50):  # the calls are quick, so that many come back while others are stored
+        run = started(lake, environment, "--rows", "90")
         until(lambda stored=stored: len(kept(lake)) >= stored, 240)  # type: ignore[misc]
         run.send_signal(signal.SIGKILL)
         run.communicate()
-    done = run_etl("enrich", "ai_movie_summary", "--lake", lake, "--dollars", 1, **environment)
+    done = run_etl("enrich", "ai_movie_summary", "--lake", lake, "--rows", 90, "--dollars", 1, **environment)
 
     assert done.returncode == 0, done.stderr
-    assert len(kept(lake)) == 270
-    assert len(server.calls) - 270 <= 3 * 8
+    assert len(kept(lake)) == 90
+    assert len(server.calls) - 90 <= 2 * 8
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -230,6 +230,24 @@ async def test_one_rows_failure_is_its_null_and_is_tried_again_next_time(serve: 
     assert len(models.calls) == 5
 
 
+@pytest.mark.parametrize("tokens", [0, 9_000_000])
+async def test_a_report_that_cannot_be_true_is_charged_at_the_maximum_and_said(
+    serve: Serve, models: OpenAiServer, tokens: int
+) -> None:
+    models.usual = Reply(usage={"prompt_tokens": tokens, "completion_tokens": tokens})
+    async with opened(serve()) as client:
+        found = await run(client, f"{OPENED} 3")
+        key = rows_of(await run(client, f"SELECT tconst {BEST} 4"))[-1][0]
+        told = await client.call_tool("ai_movie_summary", {"tconst": key})
+
+    ai = found.structured_content["ai"]
+    assert ai["cost_usd"] == pytest.approx(ai["estimate_usd"])
+    assert sum(doubt["calls"] for doubt in ai["doubts"]) == ai["calls"] == 3
+    assert f": The model's provider reported {tokens:,} tokens read and" in text_of(found)
+    assert "charged at the maximum" in told.structured_content["note"]
+    assert told.structured_content["ai"]["cost_usd"] == told.structured_content["ai"]["estimate_usd"]
+
+
 async def test_a_query_beyond_its_budget_is_refused_with_the_figure_before_anything_is_spent(
     serve: Serve, models: OpenAiServer
 ) -> None:
