@@ -66,8 +66,8 @@ class EmbeddedEngine(LocalEngine):
                     "RUST_BACKTRACE": "0",
                     "TOKIO_WORKER_THREADS": str(threads),
                 },
-                # What idle threads reserve counts towards the limit, and is no memory in use.
-                memory_mb=settings.engine_memory_mb + threads * _THREAD_MB,
+                # What idle threads reserve counts towards the limit, and is no memory in use; one writes pinned logs.
+                memory_mb=settings.engine_memory_mb + (threads + 1) * _THREAD_MB,
                 isolation=isolation(lake, settings),
                 start_seconds=60,
                 stop_seconds=2,
