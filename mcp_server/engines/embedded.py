@@ -9,6 +9,7 @@ from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.local import EngineSpec, LocalEngine, isolation
+from mcp_server.engines.pinned import LOG_THREADS
 
 _POOL_SHARE = 0.4
 """Share of the ceiling that sorts, joins and aggregates may use before they spill to disk.
@@ -66,8 +67,8 @@ class EmbeddedEngine(LocalEngine):
                     "RUST_BACKTRACE": "0",
                     "TOKIO_WORKER_THREADS": str(threads),
                 },
-                # What idle threads reserve counts towards the limit, and is no memory in use; one writes pinned logs.
-                memory_mb=settings.engine_memory_mb + (threads + 1) * _THREAD_MB,
+                # What idle threads reserve counts towards the limit, and is no memory in use; some write pinned logs.
+                memory_mb=settings.engine_memory_mb + (threads + LOG_THREADS) * _THREAD_MB,
                 isolation=isolation(lake, settings),
                 start_seconds=60,
                 stop_seconds=2,
