@@ -76,6 +76,7 @@ class TableWriter:
         # By one column Z-order is plain order; more columns would weaken the pruning by the first.
         by = definition.clustered_by[0]
         self._session.spark.sql(f"OPTIMIZE {self._schema}.{definition.name} ZORDER BY ({by})")
+        self._forget_checkpoint(definition.name)
         return self.measure(definition.name)
 
     def read(self, table: str, version: int) -> DataFrame:

@@ -27,6 +27,7 @@ class _Audited:
     entries: dict[str, Entry] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
     folders: dict[str, int] = field(default_factory=dict)
+    looking: threading.Lock = field(default_factory=threading.Lock)
 
 
 class LogAudit:
@@ -47,6 +48,7 @@ class LogAudit:
             self._known.move_to_end(location)
             while len(self._known) > _TABLES:
                 self._known.popitem(last=False)
+        with known.looking:
             log = LogFolder(location)
             mark = log.mark()
             if known.mark != mark or known.folders != _times(known.folders):

@@ -10,6 +10,7 @@ from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.local import EngineSpec, LocalEngine
+from mcp_server.engines.pinned import LOG_THREADS
 
 _OWN_MB = 256
 """What the process itself needs of the ceiling, before a query has any."""
@@ -83,8 +84,8 @@ class EmbeddedEngine(LocalEngine):
                     "RUST_BACKTRACE": "0",
                     "TOKIO_WORKER_THREADS": str(threads),
                 },
-                # What idle threads reserve counts towards the limit, and is no memory in use.
-                memory_mb=settings.engine_memory_mb + threads * _THREAD_MB,
+                # What idle threads reserve counts towards the limit, and is no memory in use; some write pinned logs.
+                memory_mb=settings.engine_memory_mb + (threads + LOG_THREADS) * _THREAD_MB,
                 isolation=settings.engine_isolation,
                 start_seconds=60,
                 stop_seconds=_STOP_SECONDS,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,8 @@ from mcp_server.engines.travel import read_travels, reads_latest
 
 _MOST_BYTES: Final = 1 << 30
 """Of pinned logs on disk: those of a million files and more."""
+LOG_THREADS: Final = 3
+"""A log of a million files takes a minute: others do not wait for it."""
 _LINKS: Final = ("data", "lake")
 _CHECKPOINT_ID: Final = "00000000-0000-4000-8000-000000000000"
 """V2 checkpoints have a UUID in their names; these folders have no two of a version."""
@@ -72,17 +75,18 @@ def audited(lake: str) -> Hold:
 
 @dataclass
 class _Pinned:
-    """The pinned log of one table, as its own log was at `mark`."""
+    """The pinned log of one table, as its own log was at `mark`. `writing` is held while a version is added."""
 
     root: Path
     mark: tuple[int, int]
     versions: set[int] = field(default_factory=set)
     bytes: int = 0
     users: int = 0
+    writing: threading.Lock = field(default_factory=threading.Lock)
 
 
 class PinnedLogs:
-    """Writes pinned logs into a folder, in a thread of its own: the only one that may write there.
+    """Writes pinned logs into a folder, in threads of its own: the only ones that may write there.
 
     `folder` is made; `lake` is where every file must be. `most_bytes` is what they may take on disk beside those that
     are in use, and an eighth of it what one table may. Safe for several threads.
@@ -92,21 +96,22 @@ class PinnedLogs:
         self._folder = Path(folder)
         self._lake = lake
         self._most_bytes = most_bytes
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="logs")
-        # All that follows is read and written in that thread.
+        self._lock = threading.Lock()
+        # All that follows is read and written under `_lock`.
         self._known: OrderedDict[str, _Pinned] = OrderedDict()
         self._retired: list[_Pinned] = []
         self._made = 0
-        self._thread.submit(self._folder.mkdir, parents=True, exist_ok=True).result()
+        self._threads = _started_threads()
+        self._threads.submit(self._folder.mkdir, parents=True, exist_ok=True).result()
 
     @contextmanager
     def hold(self, sql: str, tables: Mapping[str, str]) -> Iterator[Held]:
         """Pin the versions that a statement reads; a moment that it asks for becomes the version of that moment."""
         pinned: list[_Pinned] = []
         try:
-            yield self._thread.submit(self._pin, sql, tables, pinned).result()
+            yield self._threads.submit(self._pin, sql, tables, pinned).result()
         finally:
-            self._thread.submit(self._release, pinned)
+            self._threads.submit(self._release, pinned)
 
     def _pin(self, sql: str, tables: Mapping[str, str], pinned: list[_Pinned]) -> Held:
         travels = read_travels(sql)
@@ -132,19 +137,25 @@ class PinnedLogs:
         return Held(sql, roots)
 
     def _ready(self, location: str, log: LogFolder, versions: set[int], pinned: list[_Pinned]) -> _Pinned:
-        mark = log.mark()
-        known = self._known.pop(location, None)
-        if known is None or known.mark != mark or known.bytes > self._most_bytes // 8:
-            if known is not None:
-                self._retired.append(known)
-            known = self._new(location, mark)
-        self._known[location] = known  # the last of all: what was not used for longest goes first
-        known.users += 1
+        known = self._take(location, log.mark())
         pinned.append(known)
-        for version in sorted(versions - known.versions):
-            known.bytes += _write(known.root, read_snapshot(log, version), DataPaths(location, self._lake))
-            known.versions.add(version)
+        with known.writing:
+            for version in sorted(versions - known.versions):
+                known.bytes += _write(known.root, read_snapshot(log, version), DataPaths(location, self._lake))
+                known.versions.add(version)
         return known
+
+    def _take(self, location: str, mark: tuple[int, int]) -> _Pinned:
+        """The pinned log of a table as it is now; from here on somebody uses it."""
+        with self._lock:
+            known = self._known.pop(location, None)
+            if known is None or known.mark != mark or known.bytes > self._most_bytes // 8:
+                if known is not None:
+                    self._retired.append(known)
+                known = self._new(location, mark)
+            self._known[location] = known  # the last of all: what was not used for longest goes first
+            known.users += 1
+            return known
 
     def _new(self, location: str, mark: tuple[int, int]) -> _Pinned:
         self._made += 1
@@ -156,16 +167,25 @@ class PinnedLogs:
 
     def _release(self, pinned: list[_Pinned]) -> None:
         """Let go of them, and take away what nobody uses and is old or too much."""
-        for each in pinned:
-            each.users -= 1
-        total = sum(each.bytes for each in self._known.values())
-        for location, each in list(self._known.items())[:-1]:
-            if total > self._most_bytes and not each.users:
-                self._retired.append(self._known.pop(location))
-                total -= each.bytes
-        for each in [each for each in self._retired if not each.users]:
-            shutil.rmtree(each.root, ignore_errors=True)
-            self._retired.remove(each)
+        with self._lock:
+            for each in pinned:
+                each.users -= 1
+            total = sum(each.bytes for each in self._known.values())
+            for location, each in list(self._known.items())[:-1]:
+                if total > self._most_bytes and not each.users:
+                    self._retired.append(self._known.pop(location))
+                    total -= each.bytes
+            for each in [each for each in self._retired if not each.users]:
+                shutil.rmtree(each.root, ignore_errors=True)
+                self._retired.remove(each)
+
+
+def _started_threads() -> ThreadPoolExecutor:
+    """A pool whose threads have begun: with the rights on files that this process has now."""
+    threads, all_there = ThreadPoolExecutor(LOG_THREADS, thread_name_prefix="logs"), threading.Barrier(LOG_THREADS)
+    for _ in range(LOG_THREADS):
+        threads.submit(all_there.wait)
+    return threads
 
 
 def _is_here(location: str) -> bool:

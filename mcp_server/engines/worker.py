@@ -348,7 +348,7 @@ def _restrict(settings: Mapping[str, Any]) -> list[str]:
 def _open_logs(settings: Mapping[str, Any]) -> tuple[Hold, str]:
     """What makes the logs of tables ready, and the folder for the engine's temporary files.
 
-    The embedded engine may read the logs that it gets and not write them: the thread that does is started before that
+    The embedded engine may read the logs that it gets and not write them: the threads that do are started before that
     right is given up.
     """
     work_dir: str = settings["work_dir"]

@@ -47,5 +47,7 @@ def test_the_tenth_load_takes_no_table_down_whether_it_fails_or_not(lake: Path, 
         assert asker.votes_at(between) == [10]  # of the load that failed: it is in the history, and nobody's
         assert [asker.votes(version) for version in range(1, 12)] == [[1]] * COMMITS + [[10], [11]]
         assert asker.count_all(PREVIOUS_NAME) == before
+    assert list(lake.glob("*/_delta_log/*.checkpoint.parquet"))  # what it is about
+    assert not list(lake.glob("*/_delta_log/_last_checkpoint"))  # who reads the lake with Sail alone is misled by it
     assert asker.wrong == []
     assert asker.answers.total() > len(before)
