@@ -1,4 +1,4 @@
-"""Whom threads compute for, by how far each is. The threads are the tests' own: those of an engine come as they like."""
+"""Whom threads compute for, by how far each is. The threads are the tests' own: an engine's come as they like."""
 
 from __future__ import annotations
 
