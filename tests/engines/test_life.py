@@ -22,7 +22,7 @@ from lakehouse.storage import Lake
 from mcp_server.engines import local
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
-from tests.engines.cancelling import UNHEARD, asking
+from tests.engines.cancelling import UNHEARD, asking, checked, endless
 from tests.engines.conftest import Query, of_our_own
 from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
 
@@ -149,7 +149,7 @@ def test_a_cancel_that_is_heard_leaves_the_joins_of_others_alone(embedded: Embed
         join = threads.submit(engine.execute, query(UNHEARD, "many"), "join")
         eventually(lambda: cpu_seconds(worker) - before > 1)
         joining = cpu_seconds(worker)
-        heard = threads.submit(engine.execute, query(ENDLESS), "heard")
+        heard = threads.submit(engine.execute, checked(endless(engine)), "heard")
         eventually(lambda: cpu_seconds(worker) - joining > 0.6)
         engine.cancel("heard")
         assert str(heard.exception(timeout=30)) == "The query was cancelled."
@@ -164,7 +164,7 @@ def test_a_query_that_twice_lost_its_process_to_others_gets_the_next_one_to_itse
 ) -> None:
     engine = embedded()
     with ThreadPoolExecutor() as threads:
-        bystander = threads.submit(engine.execute, query(ENDLESS), "bystander")
+        bystander = threads.submit(engine.execute, checked(endless(engine)), "bystander")
         for _ in range(2):
             worker = worker_of(engine)
             before = cpu_seconds(worker)
