@@ -19,6 +19,7 @@ _CPU_SECONDS = 0.7
 """Processor time that may go into what has ended: on a machine with nothing else to do, less than a second."""
 
 _STUCK_SECONDS = 15.0
+"""How long an engine may compute nothing while somebody waits for it: a local lake is never waited for so long."""
 
 _FEW_WAITS = 3
 _WAITS_A_SECOND = 20
@@ -49,8 +50,8 @@ class _Step:
 
     def advance(self, now: ThreadTime, running: Collection[str], alive: Collection[str]) -> float:
         """Note how far it is by now. Returns for how many seconds it has computed for nobody."""
-        if now.waits != self.seen.waits and now.seconds - self.began.seconds < _SETTLED_SECONDS:
-            self.owners |= frozenset(running)  # it may be a new step, of another statement
+        if now.seconds - self.began.seconds < _SETTLED_SECONDS:
+            self.owners |= frozenset(running)  # it may have begun another step since, of another statement
         self.seen = now
         if self.owners & frozenset(alive):
             self.ended_at = None
@@ -82,6 +83,7 @@ class Rest:
         self._still_since = (time.monotonic(), time.process_time())
         self._awake = threading.Event()
         self._looking = threading.Lock()
+        self._ended: set[str] = set()
         self._steps: dict[int, _Step] = {}  # replaced, and never changed, under `_looking`
         threading.Thread(target=self._watch, name="rest", daemon=True).start()
 
@@ -92,8 +94,12 @@ class Rest:
     def await_rest(self, statement: str) -> None:
         """Wait until nothing can be at work for a statement that was told to stop and has ended."""
         self._look()
+        with self._looking:
+            self._ended.add(statement)  # what begins from now on is not for it
         while any(statement in step.owners for step in self._steps.values()):
             threading.Event().wait(_LOOK_EVERY)
+        with self._looking:
+            self._ended.discard(statement)
 
     def _watch(self) -> None:
         while True:
@@ -106,7 +112,7 @@ class Rest:
     def _look(self) -> bool:
         """See what is at work, and tell of what is for nobody. Returns whether there is anything to look at."""
         with self._looking:
-            running = self._running()
+            running = {each: wanted for each, wanted in self._running().items() if each not in self._ended}
             alive = [statement for statement, wanted in running.items() if wanted]
             steps: dict[int, _Step] = {}
             for thread, now in self._at_work().items():

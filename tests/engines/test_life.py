@@ -25,7 +25,7 @@ from mcp_server.engines.disk import used_bytes
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery
-from tests.engines.cancelling import UNHEARD, asking
+from tests.engines.cancelling import UNHEARD, asking, checked, endless
 from tests.engines.conftest import Query, of_our_own
 from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
 
@@ -152,7 +152,7 @@ def test_a_cancel_that_is_heard_leaves_the_joins_of_others_alone(embedded: Embed
         join = threads.submit(engine.execute, query(UNHEARD, "many"), "join")
         eventually(lambda: cpu_seconds(worker) - before > 1)
         joining = cpu_seconds(worker)
-        heard = threads.submit(engine.execute, query(ENDLESS), "heard")
+        heard = threads.submit(engine.execute, checked(endless(engine)), "heard")
         eventually(lambda: cpu_seconds(worker) - joining > 0.6)
         engine.cancel("heard")
         assert str(heard.exception(timeout=30)) == "The query was cancelled."
@@ -167,7 +167,7 @@ def test_a_query_that_twice_lost_its_process_to_others_gets_the_next_one_to_itse
 ) -> None:
     engine = embedded()
     with ThreadPoolExecutor() as threads:
-        bystander = threads.submit(engine.execute, query(ENDLESS), "bystander")
+        bystander = threads.submit(engine.execute, checked(endless(engine)), "bystander")
         for _ in range(2):
             worker = worker_of(engine)
             before = cpu_seconds(worker)
