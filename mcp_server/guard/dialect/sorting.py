@@ -132,7 +132,8 @@ def _is_fixed(node: Expr) -> bool:
     """Whether a node reads no column and no row."""
     classes = functions().allowed
     return not any(
-        each.kind in {"name", "query", "star"} or (each.kind == "call" and classes.get(each.word) in _VARYING)
+        each.kind in {"element", "name", "place", "query", "star", "zero"}
+        or (each.kind == "call" and classes.get(each.word) in _VARYING)
         for each in node.walk()
     )
 
