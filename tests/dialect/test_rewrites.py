@@ -202,6 +202,7 @@ SAME = (
     "SELECT zip_with(array(1), array(2), (`x', 'y`, `int`) -> CAST(`int` AS INT) * 10 + `x', 'y`) AS z",
     "SELECT transform_values(map('a', 1), (k, v) -> concat(k, pair_, v)) AS z FROM (SELECT 'p' AS pair_)",
     "SELECT array_except(array(1, own_), array(2, other_)) AS z FROM (SELECT 1 AS own_, 7 AS other_)",
+    "SELECT initcap(s) AS z, count(*) AS n FROM VALUES ('a b'), ('A B') AS t(s) GROUP BY initcap(s)",
     "SELECT initcap(word_) AS z FROM (SELECT 'abc déf' AS word_)",
     "SELECT max(struct(a AS known_1, b)) AS z, min(struct(a AS known_2, b AS value1_)) AS y FROM VALUES (1, NULL), (1, 2), (NULL, 4) AS t(a, b)",
     "SELECT concat(v_ * 2, 'x') AS y FROM VALUES (1e10D), (0.00001D) AS t(v_)",
