@@ -21,7 +21,7 @@ from mcp_server.guard.dialect.functions import rewrite_functions
 from mcp_server.guard.dialect.generators import generators
 from mcp_server.guard.dialect.grouping import groupings
 from mcp_server.guard.dialect.having import having
-from mcp_server.guard.dialect.invariants import check_step
+from mcp_server.guard.dialect.invariants import ROWS, check_step
 from mcp_server.guard.dialect.lists import (
     group_by_all,
     group_keys,
@@ -38,7 +38,7 @@ from mcp_server.guard.dialect.overflow import rewrite_overflow
 from mcp_server.guard.dialect.padding import refuse_padded
 from mcp_server.guard.dialect.patterns import rewrite_patterns
 from mcp_server.guard.dialect.pipes import unpipe
-from mcp_server.guard.dialect.pushed import ADDED, rewrite_pushed
+from mcp_server.guard.dialect.pushed import rewrite_pushed
 from mcp_server.guard.dialect.recursion import recursion
 from mcp_server.guard.dialect.sorting import check_sort_keys
 from mcp_server.guard.dialect.spelling import pivots, reserved, samples, spreading, stars, views, with_names
@@ -62,12 +62,12 @@ REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
     "spark": (),
     "sail": (
         ("padded columns", refuse_padded),
-        ("sort keys", check_sort_keys),
         ("column names", rewrite_names),
         ("pipes", unpipe),
         ("with names", with_names),
         ("reserved words", reserved),
         ("recursion", recursion),
+        ("sort keys", check_sort_keys),
         ("lateral view", views),
         ("unpivot", unpivot),
         ("lateral", laterals),
@@ -103,6 +103,13 @@ REWRITES: Final[Mapping[Dialect, tuple[tuple[str, Rewrite], ...]]] = {
 }
 """Name and function, in the order in which they run."""
 
+ADDED: Final[Mapping[Rewrite, frozenset[str]]] = {
+    recursion: frozenset({ROWS}),
+    unpivot: frozenset({ROWS}),
+    rewrite_pushed: frozenset({"rand"}),
+}
+"""What a rewrite itself calls of what may be called no more often."""
+
 ONCE: Final = frozenset({rewrite_patterns})
 """Rewrites whose result they would read otherwise."""
 
@@ -127,7 +134,7 @@ def translate(case: Case, catalog: Catalog) -> tuple[Case, tuple[str, ...]]:
             if read > MAX_REREAD_TOKENS or steps > MAX_STEPS:
                 raise lacking(name, "so long a statement in the words of this engine", "Use WITH, or send it in parts.")
             after = _again(name, case, catalog, edits)
-            check_step(name, case, after, ADDED if rewrite is rewrite_pushed else ())
+            check_step(name, case, after, ADDED.get(rewrite, frozenset()))
             case = after
             if name not in done:
                 done.append(name)

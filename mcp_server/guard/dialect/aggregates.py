@@ -107,7 +107,7 @@ def joined(node: Expr, write: Writing) -> Sql | None:
     column, tail = write.text(node.parts[0]), _tail(condition, write)
     delimiter = write.text(node.parts[1]) if len(node.parts) > 1 else compose("''")
     upward = compose("true" if within.parts[0].word.startswith("ASC") else "false")
-    each = write.fresh("value_")
+    each = write.fresh("value_", node)
     values = compose(
         "transform(sort_array(collect_set({}) {}, {}), {} -> CAST({} AS STRING))", column, tail, upward, each, each
     )

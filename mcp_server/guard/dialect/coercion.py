@@ -234,9 +234,9 @@ def _outermost(node: Expr, write: Writing) -> Sql | None:
     if _is_ordered(fields, write):
         return None
     rest = join(" ", (write.text(each) for each in node.rest))
-    names = [write.fresh(f"value{at}_") for at in range(len(fields))]
+    names = [write.fresh(f"value{at}_", node) for at in range(len(fields))]
     found = compose("array({}({}) {})", write_word(node.word), _ordered(fields, write, names), rest)
-    top = write.fresh("top_")
+    top = write.fresh("top_", node)
     values = [compose("{}.{}", top, name) for name in names]
     if node.parts[0].word == "array":
         made = compose("array({})", join(", ", values))
@@ -249,7 +249,13 @@ def _outermost(node: Expr, write: Writing) -> Sql | None:
 def _ordered(fields: Sequence[tuple[str, Expr]], write: Writing, names: Sequence[Sql]) -> Sql:
     """A struct that Sail puts in Spark's order. Its names are its own: Sail takes structs of the same ones for one."""
     pairs = (
-        compose("{} IS NOT NULL AS {}, {} AS {}", write.text(value), write.fresh("known_"), write.text(value), name)
+        compose(
+            "{} IS NOT NULL AS {}, {} AS {}",
+            write.text(value),
+            write.fresh(f"known_{name}", value),
+            write.text(value),
+            name,
+        )
         for (_, value), name in zip(fields, names, strict=True)
     )
     return compose("struct({})", join(", ", pairs))
@@ -275,7 +281,9 @@ def _by(node: Expr, write: Writing) -> Sql | None:
         return None
     if not fields or any(is_nested(write.types.of(value)) for _, value in fields):
         raise lacking(f"{node.word} of this {kind}", "it as Spark does, with nulls in it", "Order by struct(x, y).")
-    return write.replaced(node, by, _ordered(fields, write, [write.fresh(f"value{at}_") for at in range(len(fields))]))
+    return write.replaced(
+        node, by, _ordered(fields, write, [write.fresh(f"value{at}_", by) for at in range(len(fields))])
+    )
 
 
 def _days(node: Expr, write: Writing) -> Sql | None:

@@ -53,7 +53,7 @@ def contains(node: Expr, write: Writing) -> Sql | None:
     )
     if not has_nulls and wanted.kind in {"string", "number"}:
         return None
-    item = write.fresh("item_")
+    item = write.fresh("item_", node)
     found = compose("exists({}, {} -> {} = {})", write.text(base), item, item, write.text(wanted))
     return (
         found if wanted.kind in {"string", "number"} else compose("if({} IS NULL, NULL, {})", write.text(wanted), found)
@@ -114,13 +114,13 @@ def sort(node: Expr, write: Writing) -> Sql | None:
     """array_sort of nested values; its nulls come last."""
     if len(node.parts) != 1 or not is_nested(element(write.types.of(node.parts[0]))):
         return None
-    each = write.fresh("each_")
+    each = write.fresh("each_", node)
     nulls = compose("filter({}, {} -> {} IS NULL)", write.text(node.parts[0]), each, each)
     return compose("concat(sort_array({}), {})", _known(node.parts[0], write), nulls)
 
 
 def _known(array: Expr, write: Writing) -> Sql:
-    each = write.fresh("each_")
+    each = write.fresh("each_", array)
     return compose("filter({}, {} -> {} IS NOT NULL)", write.text(array), each, each)
 
 
@@ -201,7 +201,7 @@ def _of_pairs(
     taken = {name.word for node in body.walk() if node.kind == "lambda" for name in node.parts[:-1]}
     if len({name.word for name in names}) != 2 or taken & {name.word for name in names}:
         raise lacking(word, "this function of two values", f"Write {word}(…, (x, y) -> …), each name once.")
-    before, after = write.fresh("pair_"), write.fresh("pair_")
+    before, after = write.fresh("pair_", function), write.fresh("pair2_", function)
     cells = [
         compose("{}, {}", quote_text(name.word), _as(compose("{}.{}", before, back_quote(field)), kind))
         for name, field, kind in zip(names, fields, kinds, strict=True)

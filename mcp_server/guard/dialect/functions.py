@@ -93,7 +93,7 @@ def _formed(node: Expr, write: Writing, form: Form) -> Sql | None:
 
 
 def _filled(form: Form, node: Expr, write: Writing, **parts: Sql) -> Sql:
-    names = {name: write.fresh(name) for name in form.fresh}
+    names = {name: write.fresh(name, node) for name in form.fresh}
     return compose_named(form.text, map(write.text, node.parts), **parts, **names)
 
 

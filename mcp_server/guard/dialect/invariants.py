@@ -1,14 +1,15 @@
 """What holds between a statement and the same in other words, whatever the rewrite: it is checked after every step.
 
-It reads no other table and calls no function but those that rewrites are known to write. What depends on chance is
-asked for as often as before, and in the same place: not twice, not for each element of an array, not for each row of
-a sub-query.
+It reads no other table and calls no function but those that rewrites are known to write. What depends on chance, or
+makes rows, is asked for as often as before, and in the same place: not twice, not for each element of an array, not for
+each row of a sub-query.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from typing import Final
 
 from sqlglot import exp
 
@@ -23,6 +24,9 @@ _TYPES = frozenset({"types", "conversion"})
 
 _WRAPPINGS = (exp.Subquery, exp.Paren)
 
+ROWS: Final = "a function that makes rows"
+"""Stands for every generator: a rewrite may call another one in the place of one."""
+
 Chance = tuple[str, int, int]
 """What depends on chance, and in how many lambdas and in how many sub-queries of expressions it stands."""
 
@@ -30,7 +34,7 @@ Chance = tuple[str, int, int]
 def check_step(name: str, before: Case, after: Case, added: Collection[str] = ()) -> None:
     """Compares the statement before a step of the rewrite `name` with the one after it.
 
-    `added` are functions of chance that the rewrite itself calls. Errors: EngineLacks.
+    `added` are functions of chance, or `ROWS`, that the rewrite itself calls. Errors: EngineLacks.
     """
     tables = after.tables - before.tables
     called = after.functions - before.functions - sail().written
@@ -43,7 +47,7 @@ def check_step(name: str, before: Case, after: Case, added: Collection[str] = ()
     if again:
         raise lacking(
             name,
-            f"{', '.join(again)} here, which depends on chance and would be asked more than once",
+            f"{', '.join(again)} here, which depends on chance or makes rows, and would be asked more than once",
             "Put it into a sub-query, under a name.",
         )
 
@@ -51,7 +55,7 @@ def check_step(name: str, before: Case, after: Case, added: Collection[str] = ()
 def _chances(case: Case) -> Iterator[Chance]:
     """Calls that depend on chance, samples, and WITH names that hold such."""
     nodes = list(_of_chance(case))
-    with_chance = {id(cte) for node, _ in nodes for cte in _holders(node)}
+    with_chance = {id(cte) for node, word in nodes if word != ROWS for cte in _holders(node)}
     for table in case.tree.every(exp.Table):
         cte = case.names.ctes.get(id(table))
         if cte is not None and id(cte) in with_chance:
@@ -66,6 +70,8 @@ def _of_chance(case: Case) -> Iterator[tuple[exp.Expr, str]]:
         word = case.tree.called(node)
         if classes.get(word) == "random" or word == "shuffle":
             yield node, word
+        elif classes.get(word) == "generator":
+            yield node, ROWS
     for sample in case.tree.every(exp.TableSample):
         yield sample, "TABLESAMPLE"
 

@@ -298,7 +298,7 @@ def _grouped(node: Expr, write: Writing) -> Sql | None:
     value = write.text(node.parts[0])
     rounded_off = compose("bround({}, {})", value, digits) if exact.scale > digits else value
     text = compose("CAST(CAST({} AS {}) AS STRING)", rounded_off, wide)
-    name = write.fresh("t_")
+    name = write.fresh("t_", node)
     whole = compose(
         "regexp_replace(reverse(split_part(trim(LEADING '-' FROM {}), '.', 1)), '([0-9]{{3}})', '$1,')", name
     )

@@ -20,8 +20,6 @@ from mcp_server.guard.dialect.sql import (
 from mcp_server.guard.source import Source
 
 _BEFORE: Final = frozenset({"WHERE", "ON", "HAVING"})
-ADDED: Final = frozenset({"rand"})
-"""What it calls that the sender need not have called: its number decides nothing."""
 
 
 def rewrite_pushed(case: Case, _: Catalog) -> Sequence[Edit]:

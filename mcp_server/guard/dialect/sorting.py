@@ -108,9 +108,11 @@ def _constant_names(case: Case) -> frozenset[str]:
 
 
 def _is_one_value(node: Expr, source: Source) -> bool:
-    """Whether a predicate holds for one value of its operand alone."""
+    """Whether a predicate holds for one value of its operand alone; null is what a join fills in, too."""
     if node.kind == "is":
-        return node.word in {"is null", "is true", "is false"} or node.word == "is not distinct from"
+        return node.word in {"is true", "is false"} or (
+            node.word == "is not distinct from" and all(map(_is_fixed, node.parts[1:]))
+        )
     texts = {"".join(token.text for token in source.tokens[part.first : part.end]) for part in node.parts[1:]}
     return node.word in {"in", "between"} and len(texts) == 1 and all(map(_is_fixed, node.parts[1:]))
 
@@ -130,7 +132,8 @@ def _is_fixed(node: Expr) -> bool:
     """Whether a node reads no column and no row."""
     classes = functions().allowed
     return not any(
-        each.kind in {"name", "query", "star"} or (each.kind == "call" and classes.get(each.word) in _VARYING)
+        each.kind in {"element", "name", "place", "query", "star", "zero"}
+        or (each.kind == "call" and classes.get(each.word) in _VARYING)
         for each in node.walk()
     )
 

@@ -82,9 +82,17 @@ class _Inner:
             yield delete(block.clauses["ORDER"].first, block.clauses["ORDER"].end)
             return
         if self.word == "IN":
+            if (aggregates or "HAVING" in block.clauses) and "GROUP" not in block.clauses and self.is_correlated(block):
+                raise lacking("IN", "IN with an aggregate that reads the row around it", _JOIN)
             yield from self.member(outer, block)
         if self.in_list(outer) and self.in_aggregate(outer):
             raise lacking(self.word, f"{self.word} with a sub-query within an aggregate", _JOIN)
+
+    def is_correlated(self, block: Block) -> bool:
+        """Whether the sub-query may read the row around it."""
+        known = self.names.known(block)
+        uses = self.names.uses(block.first, block.end, nested=True)
+        return known is None or any(use.parts[0] not in known for use in uses)
 
     def in_list(self, outer: Block) -> bool:
         return any(item.first <= self.before < item.stop for item in outer.items)

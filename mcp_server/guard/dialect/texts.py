@@ -95,11 +95,11 @@ def _text(node: Expr, write: Writing) -> Sql | None:
     if kind in FRACTIONS and node.kind == "name":
         return _double(sent)
     if kind in FRACTIONS:
-        name = write.fresh("v_")
+        name = write.fresh("v_", node)
         return compose("element_at(transform(array({}), {} -> {}), 1)", sent, name, _double(name))
     if element(kind) not in FRACTIONS:
         return None
-    name = write.fresh("v_")
+    name = write.fresh("v_", node)
     return compose("transform({}, {} -> {})", sent, name, _double(name))
 
 

@@ -38,6 +38,7 @@ class Writing:
         self._case = case
         self._rule = rule
         self._texts: dict[Expr, Sql] = {}
+        self._given: dict[tuple[str, str], Sql] = {}
 
     @functools.cached_property
     def _parents(self) -> dict[Expr, Expr]:
@@ -47,9 +48,12 @@ class Writing:
     def _fresh(self) -> FreshNames:
         return FreshNames(self._case)
 
-    def fresh(self, base: str) -> Sql:
-        """A name that nothing else in the statement has."""
-        return self._fresh.name(base)
+    def fresh(self, base: str, node: Expr) -> Sql:
+        """A name that nothing else has; one for the same words, which may stand in the list and in GROUP BY."""
+        key = base, squeeze(self.sent(node))
+        if key not in self._given:
+            self._given[key] = self._fresh.name(base)
+        return self._given[key]
 
     def parent(self, node: Expr) -> Expr | None:
         """The node of which `node` is a part."""
