@@ -89,16 +89,17 @@ class Failure:
 
 def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str = "") -> Failure:
     """Sort an exception and clean its text; `paths` says what to write for a location, `secret` is never written."""
-    condition = _ask(error, "getCondition")
+    named = _ask(error, "getCondition")
     raw = _unwrapped(str(error) or type(error).__name__)
-    raw = raw if condition is not None else _cause(error, raw)
+    raw = raw if named is not None else _cause(error, raw)
     if secret:
         raw = raw.replace(secret, "<secret>")
     if isinstance(error, TooLargeError):
         return Failure("large", "more than may be sent")
     if isinstance(error, LakeError):
         return Failure("lake", hide_paths(raw, paths))
-    kind = tell_kind(error, condition := condition or _first(_CONDITION, raw), raw)
+    condition = named or _first(_CONDITION, raw)
+    kind = tell_kind(error, named, condition, raw)
     if condition is None:
         raw = _named(raw)
         condition = _first(_CONDITION, raw)

@@ -54,10 +54,17 @@ _IN_JAVA: Mapping[Kind, re.Pattern[str]] = {
 _CALLING = re.compile(r"\AAn error occurred while calling \S+\s+: ")
 
 
-def tell_kind(error: BaseException, condition: str | None, sentence: str) -> Kind:
-    """The kind of a failure, by Spark's name of it, if it has one, or by what the engine says without gRPC's words."""
-    if condition is not None:
-        return _first_that_begins(_BY_CONDITION, condition)
+def tell_kind(error: BaseException, named: str | None, read: str | None, sentence: str) -> Kind:
+    """The kind of a failure, by Spark's name of it or by what the engine says without gRPC's words.
+
+    `named` is the condition that the exception itself has, `read` the one that its text holds. A stack repeats the
+    caller's lines, so no text can say that a session is gone.
+    """
+    if named is not None:
+        return _first_that_begins(_BY_CONDITION, named)
+    if read is not None:
+        kind = _first_that_begins(_BY_CONDITION, read)
+        return "failed" if kind == "forgotten" else kind
     if not is_over_connect(error):
         return _first_that_begins(_IN_JAVA, f"{type(error).__name__}: {_CALLING.sub('', sentence)}")
     by_status = _BY_STATUS.get(_status(error))
