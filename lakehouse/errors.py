@@ -56,14 +56,18 @@ class EngineUnavailable(LakehouseError):
 
 
 class QueryError(LakehouseError):
-    """A query that did not give a result. `code` is stable and machine-readable."""
+    """A query that did not give a result. `code` is stable and machine-readable.
+
+    `lacking` is true where the engine rather than the statement may be at fault, so that another engine is worth a try.
+    """
 
     mendable = True
     code: str = "query_failed"
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, lacking: bool = False) -> None:
         super().__init__(message)
         self.code = code or type(self).code
+        self.lacking = lacking
 
 
 class Refused(QueryError):
@@ -81,13 +85,15 @@ class EngineLacks(QueryError):
 
     code = "engine_lacks"
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, lacking=True)
+
 
 class QueryFailed(QueryError):
     """The engine could not analyse or run the statement.
 
     `condition` and `sqlstate` are Spark's names of the error (`UNRESOLVED_COLUMN.WITH_SUGGESTION`,
-    `42703`), None where the engine gave none. `lacking` is true where the engine rather than the statement may be
-    at fault, so that another engine is worth a try.
+    `42703`), None where the engine gave none.
     """
 
     def __init__(
@@ -99,8 +105,7 @@ class QueryFailed(QueryError):
         sqlstate: str | None = None,
         lacking: bool = False,
     ) -> None:
-        super().__init__(message, code=code)
-        self.lacking = lacking
+        super().__init__(message, code=code, lacking=lacking)
         self.condition = condition
         self.sqlstate = sqlstate
 

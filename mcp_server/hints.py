@@ -9,8 +9,12 @@ from collections.abc import Collection, Iterable, Sequence
 from lakehouse.errors import QueryFailed
 from mcp_server.models import TableInfo
 
-# A name as engines quote it in their messages: Spark `x`, Sail Identifier("x"), DataFusion "x".
-_QUOTED_NAME = re.compile(r"""[`"]([A-Za-z_]\w*)[`"]""")
+_UNKNOWN_COLUMN = ("UNRESOLVED_COLUMN", "UNRESOLVED_USING_COLUMN_FOR_JOIN")
+"""Spark's conditions, which Sail's errors of this kind have as well."""
+
+_BLAMED = re.compile(r"(?:with name |USING column )`((?:[^`]|``|`\.`)++)` cannot be resolved|Cannot find column (\w+)")
+"""How engines name the column that is not there."""
+
 _MOST_COLUMNS = 40
 _MOST_WORD_CHARS = 128
 
@@ -29,7 +33,8 @@ def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
 def teach(error: QueryFailed, sql: str, names: Collection[str], tables: Sequence[TableInfo]) -> QueryFailed:
     """The same failure with what exists instead and a statement that works; `names` are the tables that `sql` reads."""
     read = [table for table in tables if table.name in names]
-    lines = [str(error), *_unknown_columns(str(error), sql, read), *map(_columns_line, read)]
+    blamed = _blamed_columns(error)
+    lines = [str(error), *_unknown_columns(blamed, read), *map(_columns_line, read)]
     if read:
         names = ", ".join(column.name for column in read[0].columns[:3])
         lines.append(f"For example: SELECT {names} FROM {read[0].name} LIMIT 5")  # noqa: S608  (text)
@@ -38,19 +43,30 @@ def teach(error: QueryFailed, sql: str, names: Collection[str], tables: Sequence
         code=error.code,
         condition=error.condition,
         sqlstate=error.sqlstate,
-        lacking=error.lacking,
+        lacking=error.lacking or any(_is_there(name, sql, read) for name in blamed),
     )
 
 
-def _unknown_columns(message: str, sql: str, read: Sequence[TableInfo]) -> list[str]:
-    """One line for each name that the engine complains of, that the statement holds and that no table has."""
+def _blamed_columns(error: QueryFailed) -> list[str]:
+    """The columns, without what qualifies them, that the engine says are not there."""
+    if error.condition is None or error.condition.partition(".")[0] not in _UNKNOWN_COLUMN:
+        return []
+    names = [quoted.rpartition("`.`")[2] or plain for quoted, plain in _BLAMED.findall(str(error))]
+    return list(dict.fromkeys(names))
+
+
+def _is_there(name: str, sql: str, read: Sequence[TableInfo]) -> bool:
+    """Whether a column that an engine does not find is one of the tables, or named by the statement itself."""
+    in_table = any(column.name.casefold() == name.casefold() for table in read for column in table.columns)
+    return in_table or re.search(rf"\bAS\s+`?{re.escape(name)}\b", sql, re.IGNORECASE) is not None
+
+
+def _unknown_columns(blamed: Iterable[str], read: Sequence[TableInfo]) -> list[str]:
+    """One line for each name that the engine complains of and that no table has."""
     columns = {column.name: table.name for table in read for column in table.columns}
     known = {name.casefold() for name in (*columns, *columns.values())}
-    words = {word.casefold() for word in re.findall(r"\w+", sql)}
-    blamed = dict.fromkeys(_QUOTED_NAME.findall(message))
-    unknown = [name for name in blamed if name.casefold() in words and name.casefold() not in known]
     lines = []
-    for name in unknown:
+    for name in (name for name in blamed if name.casefold() not in known):
         near = ", ".join(f"{match} (in {columns[match]})" for match in nearest(name, columns))
         lines.append(f"There is no column {name}." + (f" Nearest: {near}." if near else ""))
     return lines

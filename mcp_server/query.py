@@ -210,8 +210,8 @@ class QueryService:
             way = self._check(run, event, check, first)
             if not others or not _caveats(way.checked):
                 return act(way)
-        except (EngineLacks, QueryFailed) as lack:
-            if not others or not (isinstance(lack, EngineLacks) or lack.lacking):
+        except QueryError as lack:
+            if not others or not lack.lacking:
                 raise
             return self._hand_over(run, event, check, act, others[0], lack)
         try:
@@ -227,6 +227,9 @@ class QueryService:
         try:
             return act(self._check(run, event, check, engine))
         except EngineUnavailable as gone:
+            if not isinstance(lack, EngineLacks):
+                log.warning("The %s engine is not there to help: %s", engine.name, gone)
+                raise lack from gone
             raise EngineLacks(f"{lack} The {engine.name} engine could, and is not there: {gone}") from gone
 
     def _check(self, run: Run[Any], event: AuditEvent, check: Check, engine: Engine) -> _Way:

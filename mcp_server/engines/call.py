@@ -70,7 +70,9 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
     if kind == "large":
         raise ResourceLimit(f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. {_NARROW}")
     if kind == "memory":
-        raise ResourceLimit(f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}")
+        raise ResourceLimit(
+            f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}", lacking=True
+        )
     if kind == "disk":
         raise ResourceLimit(f"The query needs more room for temporary files than there is: {text} {_NARROW}")
     if kind == "lake":
@@ -95,7 +97,8 @@ def raise_verdict(death: Death, memory_mb: int) -> NoReturn:
     if death.out_of_memory:
         raise ResourceLimit(
             f"The query needed more memory than the engine may use ({memory_mb} MiB), which ended the engine. "
-            f"It starts anew with the next query. {_NARROW}"
+            f"It starts anew with the next query. {_NARROW}",
+            lacking=True,
         )
     raise EngineUnavailable(
         f"The engine's process is gone: {death.reason}. It starts anew with the next query. Ask again; "

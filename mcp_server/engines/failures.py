@@ -9,50 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from lakehouse.errors import LakeError
 from lakehouse.session import TooLargeError
+from mcp_server.engines.kinds import Kind, is_over_connect, tell_kind
 
-Kind = Literal["failed", "large", "disk", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"]
-"""What a failure means for whoever asked. `memory`: the statement wanted more than its share; `starved`: the process
-has no memory left for anybody, not even for a thread, whoever took it; `forgotten`: a server has ended the session, or
-was started anew; `denied`: it does not let this user in; `lake`: it cannot serve this lake."""
-
-# An engine that was told to stop, ran out of memory, or is going down; an answer that is too large for its transport.
-_MARKS: Mapping[Kind, re.Pattern[str]] = {
-    "forgotten": re.compile(r"INVALID_HANDLE\.|NO_ACTIVE_SESSION|SESSION_(?:NOT_FOUND|CLOSED|CHANGED)"),
-    "denied": re.compile(r"StatusCode\.(?:UNAUTHENTICATED|PERMISSION_DENIED)"),
-    "lost": re.compile(
-        r"StatusCode\.UNAVAILABLE|Py4JNetworkError|ConnectionRefusedError|Answer from Java side is empty"
-        r"|RST_STREAM"
-        r"|SparkContext was shut down|stopped SparkContext|dagScheduler\(\)"
-    ),
-    "interrupted": re.compile(
-        r"OPERATION_CANCELED|SPARK_JOB_CANCELLED|job \d+ cancelled|operation .*cancel", re.IGNORECASE
-    ),
-    "large": re.compile(r"message larger than max|maxResultSize|EXCEED_LIMIT_LENGTH"),
-    "starved": re.compile(
-        r"can't start new thread|(?:failed to|can't) spawn (?:\w+ )?thread|unable to create native thread"
-        r"|Cannot allocate memory|memory allocation of \d+ bytes|std::bad_alloc|\b(?:Arrow)?MemoryError|malloc of size",
-        re.IGNORECASE,
-    ),
-    # Before memory: Sail calls both exhausted resources.
-    "disk": re.compile(r"used disk space during the spilling|No space left on device|Disk quota exceeded"),
-    "memory": re.compile(
-        r"Failed to allocate additional|Resources exhausted|RESOURCE_EXHAUSTED|OutOfMemoryError"
-        r"|Java heap space|UNABLE_TO_ACQUIRE_MEMORY|Cannot reserve"
-    ),
-}
-
-# What Sail says where it has not what a statement needs; Spark, which gives every error a name, never says it so.
-_LACKING = re.compile(
-    r"UnsupportedOperationException|IllegalArgumentException: invalid argument"
-    r"|(?i:unsupported|not (?:yet )?(?:supported|implemented)|internal error)|No field named"
+# At the beginning, perhaps behind Java's class or DataFusion's: further on it may be the caller's own words.
+_CONDITION = re.compile(
+    r"\A(?:(?:\w++\.)++[\w$]++: |[A-Z][a-z]++ error: |Table not found: )*+\[([A-Z][A-Z0-9_]*+(?:\.[A-Z0-9_]++)*+)\] "
 )
-
-_CONDITION = re.compile(r"(?:^|: )\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\] ")
 _SQLSTATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
 # Where Spark's sentence ends and its dump of plans, positions and stacks begins.
 _DUMP = re.compile(r"(?<=SQLSTATE: .....)[; ].*|;? *line \d+,? pos(?:ition)? \d+;?.*")
@@ -66,6 +33,10 @@ _REWORDED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"(found .{1,40} at \d+:\d+) expected .{80,}"), r"\1, which this engine does not expect there"),
 )
 _ANSI: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"attribute (`.*`) is missing from the schema: cannot resolve attribute.*"),
+        r"[UNRESOLVED_COLUMN] A column or function parameter with name \1 cannot be resolved.",
+    ),
     (re.compile(r".*Division by zero.*"), "[DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to get NULL instead."),
     (re.compile(r".*Remainder by zero.*"), "[REMAINDER_BY_ZERO] Remainder by zero. Use `try_mod` to get NULL instead."),
     (
@@ -81,7 +52,10 @@ _ANSI: tuple[tuple[re.Pattern[str], str], ...] = (
         "[ARITHMETIC_OVERFLOW] A number outgrows its type. Cast to a wider type first, such as BIGINT.",
     ),
 )
-"""What Sail says without a name where Spark in ANSI mode has one, and how to say it."""
+"""What Sail says without a name where Spark has one, and how to say it: the mistakes of whoever sent the statement.
+
+Whatever else fails has passed the guard, and may be answered by another engine.
+"""
 
 _STATES = {
     "ARITHMETIC_OVERFLOW": "22003",
@@ -91,6 +65,7 @@ _STATES = {
     "INVALID_ARRAY_INDEX": "22003",
     "REMAINDER_BY_ZERO": "22012",
     "TABLE_OR_VIEW_NOT_FOUND": "42P01",
+    "UNRESOLVED_COLUMN": "42703",
 }
 """SQLSTATEs of conditions that Sail names without (Spark 4.2, error-conditions.json)."""
 
@@ -101,7 +76,8 @@ _MAX_TEXT = 600
 class Failure:
     """Why a statement did not give a result. `condition` and `sqlstate` are Spark's names, where it gave them.
 
-    `lacking` is true where the engine rather than the statement may be at fault.
+    `lacking` is true where the engine rather than the statement may be at fault: it ran out of memory, or it says in
+    words of its own what Spark has no name for.
     """
 
     kind: Kind
@@ -113,26 +89,25 @@ class Failure:
 
 def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str = "") -> Failure:
     """Sort an exception and clean its text; `paths` says what to write for a location, `secret` is never written."""
-    raw = _cause(str(error) or type(error).__name__)
+    named = _ask(error, "getCondition")
+    raw = _unwrapped(str(error) or type(error).__name__)
+    raw = raw if named is not None else _cause(error, raw)
     if secret:
         raw = raw.replace(secret, "<secret>")
     if isinstance(error, TooLargeError):
         return Failure("large", "more than may be sent")
     if isinstance(error, LakeError):
         return Failure("lake", hide_paths(raw, paths))
-    condition = _ask(error, "getCondition") or _first(_CONDITION, raw)
+    condition = named or _first(_CONDITION, raw)
+    kind = tell_kind(error, named, condition, raw)
     if condition is None:
         raw = _named(raw)
         condition = _first(_CONDITION, raw)
     sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw) or _STATES.get(condition or "")
-    # A text may quote the caller's own words, so where Spark names the condition, only that counts.
-    probe = condition or f"{type(error).__name__}: {raw}"
-    kind: Kind = next((kind for kind, mark in _MARKS.items() if mark.search(probe)), "failed")
     text = hide_paths(one_line(raw), paths)
     if sqlstate is not None and sqlstate not in text:
         text = f"{text} SQLSTATE: {sqlstate}"
-    lacking = kind == "failed" and condition is None and _LACKING.search(probe) is not None
-    return Failure(kind, text, condition, sqlstate, lacking)
+    return Failure(kind, text, condition, sqlstate, kind == "memory" or (kind == "failed" and condition is None))
 
 
 def _named(raw: str) -> str:
@@ -147,14 +122,19 @@ def _named(raw: str) -> str:
 
 def one_line(raw: str) -> str:
     """The engine's sentence, without its plan, its stack and the wire's wrapping."""
-    details = _GRPC_DETAILS.search(raw)
-    text = details.group(1).replace("\\n", "\n").replace('\\"', '"') if details else raw
+    text = _unwrapped(raw)
     if text.startswith("["):  # Spark's: one line that says it, then what it was looking at
         text = text.splitlines()[0]
     text = _NOT_FOR_CALLERS.sub("", _DUMP.sub("", " ".join(text.split())))
     for pattern, wording in _REWORDED:
         text = pattern.sub(wording, text)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+
+
+def _unwrapped(raw: str) -> str:
+    """What a server said, without gRPC's words around it."""
+    details = _GRPC_DETAILS.search(raw) if raw.startswith("<") else None
+    return details.group(1).replace("\\n", "\n").replace('\\"', '"') if details else raw
 
 
 def spellings(places: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -177,9 +157,13 @@ def hide_paths(text: str, paths: Mapping[str, str]) -> str:
     return text
 
 
-def _cause(raw: str) -> str:
-    """What lies below a Java stack: the exception that Spark gave a name, else the deepest."""
-    causes = _CAUSE.findall(raw)
+def _cause(error: BaseException, raw: str) -> str:
+    """What lies below a Java stack: the exception that Spark gave a name, else the deepest.
+
+    Over Connect a message of Java begins with its class in brackets. Sail has no stacks, and may quote lines of the
+    statement.
+    """
+    causes = [] if is_over_connect(error) and not raw.startswith("(") else _CAUSE.findall(raw)
     return next((cause for cause in causes if cause.startswith("[")), causes[-1] if causes else raw)
 
 

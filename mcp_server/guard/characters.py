@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from mcp_server.guard.catalog import Limits
+from mcp_server.guard.envelope import refuse_envelope
 from mcp_server.guard.refusal import refused
 
 TextRule = Callable[[str, Limits], None]
@@ -58,4 +59,9 @@ def substitution(text: str, _limits: Limits) -> None:
         )
 
 
-TEXT_RULES: tuple[TextRule, ...] = (size, encoding, control, substitution)
+def envelope(text: str, _limits: Limits) -> None:
+    """The query alone, without what it was sent in."""
+    refuse_envelope(text)
+
+
+TEXT_RULES: tuple[TextRule, ...] = (size, encoding, control, substitution, envelope)

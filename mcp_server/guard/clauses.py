@@ -90,6 +90,11 @@ class _Reader:
             raise self.source.refused_at(
                 "syntax", f"{token.text} is not allowed here. Read a table by its name.", index
             )
+        elif key == "AS" and index + 1 < len(self.source.tokens) and self.source.tokens[index + 1].kind is Kind.STRING:
+            name = shown(self.source.tokens[index + 1].text[1:-1])
+            raise self.source.refused_at(
+                "syntax", f"Quotes make a string, and a name is expected after AS: write AS `{name}`.", index + 1
+            )
         elif level.expects and key not in {"LATERAL", "VALUES"}:
             return self.relation(index)
         elif self.is_keyword(index, key):

@@ -77,8 +77,8 @@ def _check_leaves(leaves: frozenset[str], case: Case, catalog: Catalog) -> None:
     if missing := _spelled({scan.table for scan in scans(case)}, catalog) - leaves:
         raise refused(
             "engine_reads_otherwise",
-            f"The engine does not read {shown(min(missing))} in this, and the guard does. Leave out strings that look like "
-            "the plan of a query.",
+            f"The engine does not read {shown(min(missing))} in this, and the guard does. Leave out strings that look "
+            "like the plan of a query.",
         )
 
 

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from lakehouse.errors import Refused
+from mcp_server.guard.envelope import ENTITIES, meant_sign
 from mcp_server.guard.refusal import refused, shown
 from mcp_server.models import NAME_CHARACTERS
 
@@ -94,7 +95,7 @@ def scan(text: str, max_tokens: int) -> tuple[Token, ...]:
     """All tokens of `text`, comments left out.
 
     Errors: Refused, with the code `unterminated`, `comment`, `hint`, `parameter`, `substitution`,
-    `odd_character`, `odd_name`, `too_large` or `too_long`.
+    `odd_character`, `odd_name`, `not_plain_sql`, `too_large` or `too_long`.
     """
     tokens: list[Token] = []
     at, glued, end = 0, False, len(text)
@@ -152,6 +153,13 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
     if not tokens:
         return
     before = tokens[-1]
+    if token.key == ";" and token.glued and before.glued and before.text in ENTITIES and tokens[-2].key == "&":
+        raise refused(
+            "not_plain_sql",
+            f"&{before.text}; is HTML for {ENTITIES[before.text]}. Send the signs themselves.",
+            text=text,
+            at=tokens[-2].start,
+        )
     if token.kind is Kind.STRING:
         prefixed = before.kind is Kind.WORD and len(before.text) == 1 and not _is_hex(before, token)
         unicode = token.glued and before.key == "&" and len(tokens) > 1 and tokens[-2].key == "U"
@@ -224,7 +232,7 @@ _CHARACTERS = {
     "$": ("substitution", "$ outside a string is for variables, which are not filled in here: write the value itself."),
     "@": ("substitution", "@ is for variables and versions. Write the value, or VERSION AS OF 3 after a table."),
     "\\": ("odd_character", "A backslash has a meaning only inside a string."),
-    "#": ("odd_character", "# means nothing in Spark SQL. Comments start with --."),
+    "#": ("odd_character", "# means nothing in Spark SQL. Comments start with --, and &#39; is HTML for a quote."),
 }
 
 
@@ -238,14 +246,22 @@ def _odd_character(text: str, at: int) -> Refused:
             text=text,
             at=at,
         )
-    code, message = _CHARACTERS.get(
-        character,
-        (
-            "odd_character",
-            (
-                f"The character U+{ord(character):04X} may stand only inside a string, or, if it is a letter, "
-                "in a name in back-quotes."
-            ),
-        ),
+    if text.startswith("```", at):
+        return refused("not_plain_sql", "A code fence is no part of a query: leave ``` out.", text=text, at=at)
+    if character in _CHARACTERS:
+        return refused(*_CHARACTERS[character], text=text, at=at)
+    meant = meant_sign(character)
+    if meant is not None:
+        return refused(
+            "not_plain_sql",
+            f"The character U+{ord(character):04X} is one of word processors and web pages. Write {meant} instead.",
+            text=text,
+            at=at,
+        )
+    return refused(
+        "odd_character",
+        f"The character U+{ord(character):04X} may stand only inside a string, or, if it is a letter, in a name in "
+        "back-quotes.",
+        text=text,
+        at=at,
     )
-    return refused(code, message, text=text, at=at)

@@ -16,7 +16,8 @@ from mcp_server.models import TableInfo
 def splice(source: Source, names: Names, catalog: Catalog) -> str:
     """The text to run. Where the sender asks for no old version, the pinned one follows the table's name.
 
-    A time that the guard knows the version of is written as that. The result is read again, and must have the tokens that were meant and no others.
+    A time that the guard knows the version of is written as that. The result is read again, and must have the tokens
+    that were meant and no others.
     """
     replaced = {ref.first: _meant(source, ref, info, names, catalog) for ref, info in names.refs}
     last = {ref.last for ref, _ in names.refs}

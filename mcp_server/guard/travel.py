@@ -52,7 +52,9 @@ def read_version(source: Source, ref: TableRef, info: TableInfo, catalog: Catalo
 def _published_number(source: Source, ref: TableRef, info: TableInfo, catalog: Catalog) -> int:
     digits, newest = source.tokens[ref.end].text, catalog.pins.get(info.name)
     if len(digits) > _MOST_DIGITS or (newest is not None and int(digits) > newest):
-        known = "no table has so many versions" if newest is None else f"{info.name} has the versions 0 to {newest} here"
+        known = (
+            "no table has so many versions" if newest is None else f"{info.name} has the versions 0 to {newest} here"
+        )
         raise _refuse(source, ref, f"Version {shown(digits)} is not published: {known}. "
                       "Leave the version out for the newest.")  # fmt: skip
     return int(digits)

@@ -47,7 +47,9 @@ def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded,
     assert {table.name: table.version for table in engine.tables()}["films"] == 0
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 0", "films")) == [{"m": 3}]
 
-    assert ask(engine, f"SELECT max(id) AS m FROM films TIMESTAMP AS OF '{datetime.now(UTC).isoformat()}'") == [{"m": 3}]
+    assert ask(engine, f"SELECT max(id) AS m FROM films TIMESTAMP AS OF '{datetime.now(UTC).isoformat()}'") == [
+        {"m": 3}
+    ]
     with pytest.raises(Refused, match="has the versions 0 to 0 here"):
         ask(engine, "SELECT * FROM films VERSION AS OF 1")  # as of a load that is not done
 

@@ -69,7 +69,8 @@ def test_no_string_hides_or_adds_a_table_a_call_or_a_node(ask: Ask, engine: Loca
     text = "'" + mark.replace("'", "\\'") + "'"
     sql = (
         "SELECT {0} AS a, named_struct({0}, id)[{0}], upper({0}) FROM imdb.films JOIN imdb.many USING (id) "
-        "WHERE title LIKE {0} OR title IN ({0}, (SELECT max(word) FROM imdb.many WHERE word < {0})) ORDER BY title = {0}"
+        "WHERE title LIKE {0} OR title IN ({0}, (SELECT max(word) FROM imdb.many WHERE word < {0})) "
+        "ORDER BY title = {0}"
     )
 
     for stage in engine.capabilities.readings:
@@ -87,7 +88,9 @@ def test_no_string_hides_or_adds_a_table_a_call_or_a_node(ask: Ask, engine: Loca
 @pytest.mark.parametrize("mark", _MARKS)
 def test_no_name_hides_a_table_or_a_call(ask: Ask, engine: LocalEngine, mark: str) -> None:
     """The guard refuses such names; the engine's reading stands without it."""
-    sql = "SELECT upper('a), reflect(\")') AS {0} FROM (SELECT id AS {0} FROM imdb.films) {0} JOIN imdb.many USING ({0})"
+    sql = (
+        "SELECT upper('a), reflect(\")') AS {0} FROM (SELECT id AS {0} FROM imdb.films) {0} JOIN imdb.many USING ({0})"
+    )
     name = f"`{mark}`"
 
     for stage in engine.capabilities.readings:

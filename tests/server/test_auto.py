@@ -13,6 +13,7 @@ from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer, build_server
 from mcp_server.engines import Engine
+from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.spark import SparkEngine
 from tests.server.conftest import audit_lines
 from tests.server.test_tools import run, text_of
@@ -55,6 +56,57 @@ async def test_what_the_embedded_engine_only_fails_at_is_answered_by_spark(both:
     async with Client(both()) as client:
         found = await run(client, "SELECT count(hash(genres)) AS n FROM movies_delta WHERE tconst = 'tt0007919'")
     assert (found.structured_content["engine"], found.structured_content["rows"]) == ("spark", [[1]])
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT date_format(TIMESTAMP '2020-01-01 00:00:00+08:00:00', 'yyyy') AS y", [["2019"]]),
+        ("SELECT '2017-12-11 09:30:00' - INTERVAL 2 DAY AS t", [["2017-12-09 09:30:00"]]),
+    ],
+)
+async def test_what_the_embedded_engine_refuses_in_its_own_words_is_answered_by_spark(
+    both: Both, sql: str, rows: list[list[object]]
+) -> None:
+    async with Client(both()) as client:
+        found = await run(client, sql)
+    assert (found.structured_content["engine"], found.structured_content["rows"]) == ("spark", rows)
+
+
+async def test_what_the_embedded_engine_has_no_memory_for_is_answered_by_spark(
+    spark: Engine, lake: Path, tmp_path: Path
+) -> None:
+    settings = load_settings(
+        lake=str(lake), engine="auto", state_dir=tmp_path / "state", wait_seconds=250, engine_memory_mb=512
+    )
+    small = EmbeddedEngine(Lake.parse(str(lake)), settings)
+    sql = "SELECT count(DISTINCT array(id), CAST(id AS DOUBLE)) AS n FROM range(200000)"
+    alone = LakehouseServer(settings, lambda: [small])
+    async with Client(alone) as client:
+        failed = await run(client, sql)
+    async with Client(LakehouseServer(settings, lambda: [small, spark])) as client:
+        found = await run(client, sql)
+    small.close()
+    assert "memory" in text_of(failed)
+    assert (found.structured_content["engine"], found.structured_content["rows"]) == ("spark", [[200_000]])
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("SELECT CAST(titleType AS DATE) FROM movies_delta", "CAST_INVALID_INPUT"),
+        ("SELECT 1 DIV (startYear - startYear) FROM movies_with_ratings", "DIVIDE_BY_ZERO"),
+        ("SELECT m.primaryTitel FROM movies_delta m", "There is no column primaryTitel."),
+    ],
+)
+async def test_a_mistake_of_the_sender_stays_on_the_embedded_engine(both: Both, sql: str, says: str) -> None:
+    server = both()
+    async with Client(server) as client:
+        found = await run(client, sql)
+    assert found.is_error
+    assert says in text_of(found)
+    assert ("There is no column" in text_of(found)) == says.startswith("There")
+    assert [line["engine"] for line in audit_lines(server)] == ["embedded"]
 
 
 async def test_what_may_be_answered_otherwise_is_answered_by_spark_and_else_with_a_warning(

@@ -1,0 +1,102 @@
+"""What kind of failure an exception is, by marks that a statement cannot imitate.
+
+A message may quote the caller's own words. So a kind is told by Spark's condition, by the status of the exchange, or by
+how a sentence begins, and never by what stands anywhere in it: one kind of failure ends the engine's process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Kind = Literal["failed", "large", "disk", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"]
+"""What a failure means for whoever asked. `memory`: the statement wanted more than its share; `starved`: the process
+has no memory left for anybody, not even for a thread, whoever took it; `forgotten`: a server has ended the session, or
+was started anew; `denied`: it does not let this user in; `lake`: it cannot serve this lake."""
+
+_BY_CONDITION: Mapping[Kind, re.Pattern[str]] = {
+    "forgotten": re.compile(r"INVALID_HANDLE\.|NO_ACTIVE_SESSION|SESSION_(?:NOT_FOUND|CLOSED|CHANGED)"),
+    "interrupted": re.compile(r"OPERATION_CANCELED|SPARK_JOB_CANCELLED"),
+    "large": re.compile(r"\w*EXCEED_LIMIT_LENGTH"),
+    "memory": re.compile(r"UNABLE_TO_ACQUIRE_MEMORY"),
+}
+_BY_STATUS: Mapping[str, Kind] = {
+    "UNAVAILABLE": "lost",
+    "UNAUTHENTICATED": "denied",
+    "PERMISSION_DENIED": "denied",
+    "RESOURCE_EXHAUSTED": "memory",
+}
+_TOO_LARGE = re.compile(r"[\w: ]{0,40}message larger than max")
+
+_NO_ROOM = (
+    r"(?:can't start new thread|(?i:(?:failed to|can't) spawn (?:\w+ )?thread)|unable to create native thread"
+    r"|Cannot allocate memory|memory allocation of \d+ bytes|std::bad_alloc)"
+)
+_NO_DISK = r"(?:No space left on device|Disk quota exceeded)"
+_UNQUOTED = r"""[^"'`\n]{0,300}?"""
+"""The sentence up to the first quoted word."""
+
+# Over Connect: from Sail the sentences of DataFusion, from Spark's server those of Java behind the class in brackets.
+_BY_SENTENCE: Mapping[Kind, re.Pattern[str]] = {
+    "interrupted": re.compile(
+        r"(?i:operation [\w-]{0,40} ?\w{0,9} ?cancel)|\([\w.]+SparkException\) Job \d+ cancelled"
+    ),
+    "large": re.compile(r"(?:\([\w.]+\) )?Job aborted due to stage failure: Total size of serialized results"),
+    "starved": re.compile(_UNQUOTED + _NO_ROOM),
+    # Before memory: Sail calls both exhausted resources.
+    "disk": re.compile(_UNQUOTED + rf"(?:The used disk space during the spilling process|{_NO_DISK})"),
+    "memory": re.compile(
+        r"(?:[A-Z][a-z]+ error: )*+(?:Failed to allocate additional|Resources exhausted|Cannot reserve)"
+        r"|\(java\.lang\.OutOfMemoryError\)|Java heap space"
+    ),
+}
+# Of this process and of a JVM in its care: the exception's class and sentence.
+_IN_JAVA: Mapping[Kind, re.Pattern[str]] = {
+    "lost": re.compile(
+        _UNQUOTED
+        + r"(?:Py4JNetworkError|ConnectionRefusedError|Answer from Java side is empty|SparkContext was shut down"
+        r'|stopped SparkContext|Cannot invoke "org\.apache\.spark\.[\w.]{0,80}dagScheduler\(\))'
+    ),
+    "interrupted": re.compile(_UNQUOTED + r"(?i:job \d+ cancelled)"),
+    "large": re.compile(_UNQUOTED + r"(?:Total size of serialized results|maxResultSize)"),
+    "starved": re.compile(_UNQUOTED + rf"(?:{_NO_ROOM}|\b(?:Arrow)?MemoryError|malloc of size)"),
+    "disk": re.compile(_UNQUOTED + _NO_DISK),
+    "memory": re.compile(_UNQUOTED + r"(?:OutOfMemoryError|Java heap space|Cannot reserve)"),
+}
+_CALLING = re.compile(r"\AAn error occurred while calling \S+\s+: ")
+
+
+def tell_kind(error: BaseException, named: str | None, read: str | None, sentence: str) -> Kind:
+    """The kind of a failure, by Spark's name of it or by what the engine says without gRPC's words.
+
+    `named` is the condition that the exception itself has, `read` the one that its text holds. A stack repeats the
+    caller's lines, so no text can say that a session is gone.
+    """
+    if named is not None:
+        return _first_that_begins(_BY_CONDITION, named)
+    if read is not None:
+        kind = _first_that_begins(_BY_CONDITION, read)
+        return "failed" if kind == "forgotten" else kind
+    if not is_over_connect(error):
+        return _first_that_begins(_IN_JAVA, f"{type(error).__name__}: {_CALLING.sub('', sentence)}")
+    by_status = _BY_STATUS.get(_status(error))
+    if by_status == "memory" and _TOO_LARGE.match(sentence):
+        return "large"
+    by_sentence = _first_that_begins(_BY_SENTENCE, sentence) if by_status in {None, "memory"} else "failed"
+    return by_sentence if by_sentence != "failed" else by_status or "failed"
+
+
+def is_over_connect(error: BaseException) -> bool:
+    """Whether a server said it, be it Spark's or Sail's, and no JVM in this process's care."""
+    return ".connect" in type(error).__module__
+
+
+def _first_that_begins(marks: Mapping[Kind, re.Pattern[str]], text: str) -> Kind:
+    return next((kind for kind, mark in marks.items() if mark.match(text)), "failed")
+
+
+def _status(error: BaseException) -> str:
+    """The name of gRPC's status, as PySpark's exceptions keep it."""
+    ask: Any = getattr(error, "getGrpcStatusCode", None)
+    return str(getattr(ask(), "name", "")) if callable(ask) else ""
