@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from lakehouse.errors import QueryFailed
+from lakehouse.nearest import nearest
 from mcp_server.models import TableInfo
 
 # A name as engines quote it in their messages: Spark `x`, Sail Identifier("x"), DataFusion "x".
 _QUOTED_NAME = re.compile(r"""[`"]([A-Za-z_]\w*)[`"]""")
+_WORD = re.compile(r"\w++")
 _MOST_COLUMNS = 40
-
-
-def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known names closest to `word`, whatever their case; closest first, none where none is close."""
-    by_folded = {name.casefold(): name for name in known}
-    return [by_folded[name] for name in difflib.get_close_matches(word.casefold(), by_folded, n=most, cutoff=0.6)]
 
 
 def teach(error: QueryFailed, sql: str, names: Collection[str], tables: Sequence[TableInfo]) -> QueryFailed:
@@ -40,7 +35,7 @@ def _unknown_columns(message: str, sql: str, read: Sequence[TableInfo]) -> list[
     """One line for each name that the engine complains of, that the statement holds and that no table has."""
     columns = {column.name: table.name for table in read for column in table.columns}
     known = {name.casefold() for name in (*columns, *columns.values())}
-    words = {word.casefold() for word in re.findall(r"\w+", sql)}
+    words = {word.casefold() for word in _WORD.findall(sql)}
     blamed = dict.fromkeys(_QUOTED_NAME.findall(message))
     unknown = [name for name in blamed if name.casefold() in words and name.casefold() not in known]
     lines = []

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _WORKER = "mcp_server.engines.worker"
 _WORK_PREFIX = "imdb-engine-"
+_PLAIN = re.compile(r"[\w/.-]+", re.ASCII)
 _TAIL_LINES = 40
 _LINE_CHARS = 500
 _SIGABRT_TEXT = "memory allocation of"
@@ -262,7 +263,7 @@ def _work_folder(state: Path) -> Iterator[tuple[Path, int]]:
     ended, so that a folder whose lock is free belongs to nobody and is taken away.
     """
     # In the state folder of macOS ("Application Support") the embedded engine would not find its links.
-    parent = state if re.fullmatch(r"[\w/.-]+", str(state), re.ASCII) else Path(tempfile.gettempdir())
+    parent = state if _PLAIN.fullmatch(str(state)) else Path(tempfile.gettempdir())
     for left in parent.glob(f"{_WORK_PREFIX}*"):
         with _locked(left) as lock:
             if lock is not None:

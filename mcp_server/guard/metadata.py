@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lakehouse.errors import Refused
+from lakehouse.nearest import nearest
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.lexer import Kind, Token
-from mcp_server.guard.refusal import nearest, shown
+from mcp_server.guard.refusal import shown
 from mcp_server.guard.source import Source
 from mcp_server.models import ShowColumns, ShowTables
 
@@ -123,8 +124,8 @@ def _table(cursor: _Cursor, catalog: Catalog) -> str:
         token = cursor.name()
     info = catalog.by_name.get(token.name) if token.text.isascii() else None
     if info is None:
-        near = nearest(token.name, catalog.by_name)
-        hint = f"Did you mean {near}?" if near else "SHOW TABLES lists them."
+        near = nearest(token.name, catalog.by_name, most=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]}?" if near else "SHOW TABLES lists them."
         raise cursor.source.refused_at("unknown_table", f"There is no table {shown(token.text)}. {hint}", first)
     return info.name
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from lakehouse.nearest import nearest
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.clauses import Reading, TableRef
 from mcp_server.guard.functions import functions
 from mcp_server.guard.lexer import Token
-from mcp_server.guard.refusal import nearest, refused, shown
+from mcp_server.guard.refusal import refused, shown
 from mcp_server.guard.source import Source
 from mcp_server.guard.tree import Tree
 from mcp_server.models import TableInfo
@@ -173,8 +174,8 @@ def _find(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:
             f"{shown(written)} is outside the schema {catalog.schema}. Its tables are {_listed(catalog)}.",
             ref.first,
         )
-    near = nearest(name, catalog.by_name)
-    hint = f"Did you mean {near}?" if near else f"There are {_listed(catalog)}."
+    near = nearest(name, catalog.by_name, most=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}?" if near else f"There are {_listed(catalog)}."
     raise source.refused_at("unknown_table", f"There is no table {shown(written)}. {hint}", ref.first)
 
 

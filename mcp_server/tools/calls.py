@@ -25,10 +25,10 @@ from lakehouse.ai.service import AiService
 from lakehouse.ai.types import NANOS_PER_DOLLAR, AiUnavailable, Spender
 from lakehouse.callers import META, Callers
 from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
+from lakehouse.nearest import nearest
 from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
 from mcp_server.background import Background
-from mcp_server.hints import nearest
 from mcp_server.models import Principal
 from mcp_server.query import Call, QueryService
 from mcp_server.results import Answer
@@ -36,6 +36,9 @@ from mcp_server.runs import Run
 from mcp_server.tools.profile import Profiles
 
 log = logging.getLogger(__name__)
+
+_SHOWN_CHARS = 100
+"""How much of a caller's own word a message repeats."""
 
 
 @dataclass(frozen=True)
@@ -204,12 +207,13 @@ def _classify(cause: BaseException, event: AuditEvent) -> None:
 def _require_known(name: str, arguments: Mapping[str, Any], tools: Mapping[str, Tool]) -> None:
     """Refuse a tool or an argument that does not exist; the SDK would let a misspelt argument pass unnoticed."""
     if name not in tools:
-        raise BadRequestError(f"There is no tool {name!r}.{_did_you_mean(name, tools)} Tools: {', '.join(tools)}.")
+        unknown = f"There is no tool {name[:_SHOWN_CHARS]!r}.{_did_you_mean(name, tools)}"
+        raise BadRequestError(f"{unknown} Tools: {', '.join(tools)}.")
     known = tools[name].parameters["properties"]
     for argument in arguments:
         if argument not in known:
-            hint = _did_you_mean(argument, known)
-            raise BadRequestError(f"{name} has no argument {argument!r}.{hint} Its arguments: {', '.join(known)}.")
+            unknown = f"{name} has no argument {argument[:_SHOWN_CHARS]!r}.{_did_you_mean(argument, known)}"
+            raise BadRequestError(f"{unknown} Its arguments: {', '.join(known)}.")
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
-from mcp_server.hints import nearest
+from lakehouse.nearest import nearest
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
 from mcp_server.tools.calls import BadRequestError, app_context, current_call
@@ -16,6 +16,9 @@ from mcp_server.tools.profile import COUNT_ROWS, Frequent, Profile, Range
 
 PAGE = 40
 """Tables or columns on one page: three times what this lake needs, and still a short answer."""
+
+_SHOWN_CHARS = 100
+"""How much of a caller's own word a message repeats."""
 
 
 class TableFacts(BaseModel):
@@ -145,7 +148,8 @@ def _find(tables: Sequence[TableInfo], wanted: str) -> TableInfo:
     near = nearest(name, names)
     hint = f" Nearest: {', '.join(near)}." if near else ""
     example = f"describe_schema(table='{(near or names)[0]}')" if names else "list_views()"
-    raise BadRequestError(f"There is no table {wanted!r}.{hint} Tables: {', '.join(names)}. For example: {example}")
+    unknown = f"There is no table {wanted[:_SHOWN_CHARS]!r}.{hint}"
+    raise BadRequestError(f"{unknown} Tables: {', '.join(names)}. For example: {example}")
 
 
 def _page(items: Sequence[Any], page: int) -> tuple[Sequence[Any], int]:

@@ -58,7 +58,8 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_REPLACED = re.compile(r"\$\$|\\\d|\$(\d+)|\\(.)", re.DOTALL)
+_REPLACED = re.compile(r"\$\$|\\\d|\$(\d{1,4})|\\(.)", re.DOTALL)
+_SIGN = re.compile(r"[^\w\s]", re.ASCII)
 _GROUP = re.compile(r"(?<!\\)\((?!\?)|\(\?<\w")
 
 
@@ -129,7 +130,7 @@ def translated(pattern: str) -> str:
 
 
 def _quoted(match: re.Match[str], _: bool) -> str:
-    return re.sub(r"([^\w\s])", r"\\\1", match[0].removeprefix("\\Q").removesuffix("\\E"), flags=re.ASCII)
+    return _SIGN.sub(r"\\\g<0>", match[0].removeprefix("\\Q").removesuffix("\\E"))
 
 
 def _posix(match: re.Match[str], inside: bool) -> str:
@@ -166,7 +167,8 @@ def _replacing(replacement: str, groups: int) -> str:
             (match[1][:length] for length in range(len(match[1]), 1, -1) if int(match[1][:length]) <= groups),
             match[1][0],
         )
-        after = replacement[match.start() + 1 + len(digits) :][:1]
+        behind = match.start() + 1 + len(digits)
+        after = replacement[behind : behind + 1]
         return ("\\" if after.isalnum() or after == "_" else "$") + digits + match[1][len(digits) :]
 
     return _REPLACED.sub(one, replacement)
