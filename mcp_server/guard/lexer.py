@@ -72,6 +72,9 @@ _PIECE = re.compile(
 _LONG_EXPONENT = re.compile(r"[eE][+-]?[0-9]{4,}")
 """No number has an exponent beyond 400, and Spark works 1e99999999BD out digit by digit while it parses."""
 
+_MOST_DIGITS = 400
+"""Python reads no integer of more than 4,300 digits, and a double has 309 at most."""
+
 _FENCE = re.compile(r"/\*|\*/")
 _HINT = re.compile(
     r"\+\s*+(?:(?:BROADCAST(?:JOIN)?+|MAPJOIN|MERGE(?:JOIN)?+|SHUFFLE_MERGE|SHUFFLE_HASH)"
@@ -136,7 +139,7 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
             text=text,
             at=token.start,
         )
-    if token.kind is Kind.NUMBER and _LONG_EXPONENT.search(token.text):
+    if token.kind is Kind.NUMBER and (len(token.text) > _MOST_DIGITS or _LONG_EXPONENT.search(token.text)):
         raise refused(
             "too_large", f"The number {shown(token.text)} is too large for any type.", text=text, at=token.start
         )
