@@ -95,8 +95,8 @@ def _answer(
         notes.append(
             f"Cells longer than {caps.cell_chars:,} characters were cut in "
             f"{_listed([names[i] for i in sorted(fitting.cut)])}: "
-            "`…[+n chars]` says how much is missing. Use substring(column, start, length), slice(array, start, length) "
-            "or explode(array) to read the rest."
+            "`…[+n chars]` says how much is missing, of a long list at least how much. "
+            "Use substring(column, start, length), slice(array, start, length) or explode(array) to read the rest."
         )
     if len(fitting.rows) < found.count:
         truncated = True
