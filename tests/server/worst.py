@@ -40,7 +40,8 @@ WORST = {
 def small_server(lake: Path, state: Path) -> Iterator[tuple[int, str]]:
     """The process and the URL of a server that lets one caller run eight statements."""
     arguments = ("serve", "--lake", str(lake), "--transport", "http", "--port", "0")
-    with started(*arguments, state=state, IMDB_MAX_QUERIES_PER_CALLER=str(CALLERS)) as server:
+    more = {"IMDB_MAX_QUERIES_PER_CALLER": str(CALLERS), "IMDB_WAIT_SECONDS": "600"}  # on a busy machine it takes long
+    with started(*arguments, state=state, **more) as server:
         assert server.stderr is not None
         yield server.pid, server.stderr.readline().decode().split()[-1]
 
