@@ -16,7 +16,7 @@ from bridge.transcript import Step
 from lakehouse.errors import UsageError
 from lakehouse.escaping import replace_controls
 
-_BREAKS = re.compile(r"\s*[\r\n]+\s*")
+_TICKS = re.compile(r"`++")
 
 
 def export(session: Session, name: str) -> Path:
@@ -61,7 +61,7 @@ _WRITERS: Mapping[str, Callable[[Session], str]] = {".md": _markdown, ".csv": _c
 
 
 def _entry(entry: Entry) -> str:
-    title = _text(_BREAKS.sub(" ", entry.text)) if entry.kind == "question" else "SQL"
+    title = _text(_join_lines(entry.text)) if entry.kind == "question" else "SQL"
     parts = [f"## {title}\n"]
     if entry.answer:
         parts.append(f"{_text(entry.answer)}\n")
@@ -95,8 +95,13 @@ def _table(content: Mapping[str, Any]) -> str:
 
 
 def _row(cells: Sequence[Any]) -> str:
-    shown = (_text(_BREAKS.sub(" ", cell_text(cell))).replace("|", "\\|") for cell in cells)
+    shown = (_text(_join_lines(cell_text(cell))).replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(shown)} |"
+
+
+def _join_lines(text: str) -> str:
+    """A text of several lines as one."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _text(text: str) -> str:
@@ -106,7 +111,7 @@ def _text(text: str) -> str:
 
 def _fenced(text: str, kind: str) -> str:
     """A block that nothing in the text can end."""
-    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    fence = "`" * max(3, *(len(run) + 1 for run in _TICKS.findall(text)), 3)
     return f"{fence}{kind}\n{replace_controls(text)}\n{fence}\n"
 
 

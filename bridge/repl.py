@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from bridge.show import cost_line, show, show_event, show_table, tokens
 from bridge.turn import Limits, Turn
 from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.nearest import nearest
 from lakehouse.settings import Settings
 
 PROMPT = "imdb> "
@@ -121,7 +121,7 @@ class _Repl:
         name, *rest = line.split(maxsplit=1)
         command = self._commands.get(name.lower())
         if command is None:
-            near = difflib.get_close_matches(name.lower(), self._commands, 1)
+            near = nearest(name, self._commands, most=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise UsageError(f"There is no command {name}.{hint} /help lists all.")
         return command.does(rest[0] if rest else "")

@@ -16,7 +16,7 @@ from evals.questions import Question
 
 _WIDER = 100
 """Rows beyond a LIMIT that are looked at for ties."""
-_CUT = re.compile(r"…\[\+\d+ chars\]$")
+_CUT = re.compile(r"…\[\+(?:more than )?\d+ chars\]$")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ does not tell; `difficulty` (a text), `features` and `tags` (lists of texts) are
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import UsageError
+from lakehouse.nearest import nearest
 
 GROUPS = ("difficulty", "features", "tags")
 _MOST_SAID = 10
@@ -63,7 +63,7 @@ def chosen(questions: Sequence[Question], ids: Sequence[str]) -> tuple[Question,
     known = [question.id for question in questions]
     for wanted in ids:
         if wanted not in known:
-            near = difflib.get_close_matches(wanted, known, 1)
+            near = nearest(wanted, known, most=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise UsageError(f"There is no question {wanted} in the file.{hint}")
     return tuple(question for question in questions if not ids or question.id in ids)

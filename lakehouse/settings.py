@@ -8,7 +8,6 @@ README's table is generated from this class: `python -m lakehouse.settings`.
 
 from __future__ import annotations
 
-import difflib
 import os
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from lakehouse.addresses import check_address
 from lakehouse.errors import UsageError
+from lakehouse.nearest import nearest
 
 PREFIX = "IMDB_"
 CONFIG_VARIABLE = "IMDB_CONFIG"
@@ -407,7 +407,7 @@ def _reject_unknown_variables() -> None:
     known = {variable_name(field) for field in Settings.model_fields} | {CONFIG_VARIABLE}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name.upper() not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = nearest(name, known, most=1)
             hint = f" Did you mean {near[0]}?" if near else f" README lists the {PREFIX} settings."
             raise UsageError(f"{name} is not a setting.{hint}")
 
@@ -415,7 +415,7 @@ def _reject_unknown_variables() -> None:
 def _explain(detail: Any) -> str:
     field = str(detail["loc"][0]) if detail["loc"] else "?"
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(field, list(Settings.model_fields), n=1)
+        near = nearest(field, Settings.model_fields, most=1)
         return f"{field} is not a setting." + (f" Did you mean {near[0]}?" if near else "")
     name = variable_name(field) if field in Settings.model_fields else field
     shown = "" if _is_secret(field) else f" (given: {detail['input']!r})"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
 
 from lakehouse.errors import QueryFailed
+from lakehouse.nearest import nearest
 from mcp_server.models import TableInfo
 
 _UNKNOWN_COLUMN = ("UNRESOLVED_COLUMN", "UNRESOLVED_USING_COLUMN_FOR_JOIN")
@@ -15,19 +15,8 @@ _UNKNOWN_COLUMN = ("UNRESOLVED_COLUMN", "UNRESOLVED_USING_COLUMN_FOR_JOIN")
 _BLAMED = re.compile(r"(?:with name |USING column )`((?:[^`]|``|`\.`)++)` cannot be resolved|Cannot find column (\w+)")
 """How engines name the column that is not there."""
 
+_WORD = re.compile(r"\w++")
 _MOST_COLUMNS = 40
-_MOST_WORD_CHARS = 128
-
-
-def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known names closest to `word`, whatever their case; closest first, none where none is close.
-
-    None is close to a word of over `_MOST_WORD_CHARS`: comparing takes the product of both lengths.
-    """
-    if len(word) > _MOST_WORD_CHARS:
-        return []
-    by_folded = {name.casefold(): name for name in known}
-    return [by_folded[name] for name in difflib.get_close_matches(word.casefold(), by_folded, n=most, cutoff=0.6)]
 
 
 def teach(error: QueryFailed, sql: str, names: Collection[str], tables: Sequence[TableInfo]) -> QueryFailed:
@@ -58,7 +47,11 @@ def _blamed_columns(error: QueryFailed) -> list[str]:
 def _is_there(name: str, sql: str, read: Sequence[TableInfo]) -> bool:
     """Whether a column that an engine does not find is one of the tables, or named by the statement itself."""
     in_table = any(column.name.casefold() == name.casefold() for table in read for column in table.columns)
-    return in_table or re.search(rf"\bAS\s+`?{re.escape(name)}\b", sql, re.IGNORECASE) is not None
+    return in_table or f" as {_join_words(name)} " in f" {_join_words(sql)} "
+
+
+def _join_words(text: str) -> str:
+    return " ".join(_WORD.findall(text)).casefold()
 
 
 def _unknown_columns(blamed: Iterable[str], read: Sequence[TableInfo]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -217,9 +217,34 @@ class TableInfo:
 
 
 @dataclass(frozen=True)
+class Caps:
+    """How large an answer may be: `payload_bytes` of rows as JSON, `cell_chars` characters in one cell."""
+
+    payload_bytes: int
+    cell_chars: int
+
+    @property
+    def cell_limit(self) -> int:
+        """Characters of a cell that can be part of an answer."""
+        return min(self.cell_chars, self.payload_bytes)
+
+
+@dataclass(frozen=True)
 class ResultSet:
-    """What an engine answered: at most `RowLimit.fetch` rows, with Spark SQL type names beside Arrow's."""
+    """What an engine answered: at most `RowLimit.fetch` rows, with Spark SQL type names beside Arrow's.
+
+    Of an answer that no caller could be given whole, `table` holds only what can be: then `rows` is how many there
+    were, and `missing` how many characters a cell has lost, by row and column; 0 for a list, map or struct, of which
+    they are not counted. Every cell is still longer than what is shown of it.
+    """
 
     table: pa.Table
     types: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    rows: int | None = None
+    missing: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    @property
+    def found(self) -> int:
+        """The rows that the engine found, within its limit."""
+        return self.table.num_rows if self.rows is None else self.rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,13 +25,14 @@ from lakehouse.errors import (
     EngineUnavailable,
     QueryError,
     QueryFailed,
+    QueryTimedOut,
     Refused,
     ResourceLimit,
 )
 from lakehouse.session import Stage
 from lakehouse.settings import Settings
 from mcp_server import results
-from mcp_server.ai import Ai, key_columns
+from mcp_server.ai import Ai, argument_caps, key_columns
 from mcp_server.audit import AuditEvent
 from mcp_server.engines import Engine
 from mcp_server.hints import teach
@@ -274,24 +276,26 @@ class QueryService:
             shape = partial(results.answer, results.Rows(("plan",), ("string",), ((plan,),)), whole)
         else:
             self._ai.require(checked)
-            found = self._execute(way, checked, run.query_id)
+            tick = _watch(run, checked.deadline_seconds)
+            found = self._execute(way, checked, run.query_id, argument_caps(caps) if checked.ai else caps)
             if checked.ai:
                 found, use = self._apply(way, checked, found)
-            shape = partial(results.shape, found, checked.limit, caps)
+                tick = run.raise_if_cancelled  # what is paid for is shown, however long it took
+            shape = partial(results.shape, found, checked.limit, caps, tick=tick)
         run.enter("reading the rows")
         answer = replace(shape(results.Origin(run.query_id, engine.name, run.elapsed_ms)), ai=use)
         way.event.rows += len(answer.rows)
         way.event.result_bytes += answer.payload_bytes
         return answer
 
-    def _execute(self, way: _Way, query: CheckedQuery, query_id: str) -> ResultSet:
-        """What the engine answers to a query, within the scan budget, its caveats with it."""
+    def _execute(self, way: _Way, query: CheckedQuery, query_id: str, caps: results.Caps) -> ResultSet:
+        """What the engine answers to a query, within the scan budget and the caps, its caveats with it."""
         engine, tables = way.engine, way.tables
         if self._settings.max_scan_mb is not None:
             check_budget(query, engine.estimate(query), tables, self._settings.max_scan_mb)
         self._enter(way, query)
         try:
-            found = engine.execute(query, query_id)
+            found = engine.execute(query, query_id, caps)
         except QueryFailed as error:
             raise teach(error, query.sql, query.tables, tables) from error
         return replace(found, warnings=(*query.caveats, *found.warnings))
@@ -316,7 +320,7 @@ class QueryService:
                 principal=query.principal,
                 read=self._reader(run, engine, way.tables, query_id),
             )
-            answered = self._execute(way, checked, query_id)
+            answered = self._execute(way, checked, query_id, self._own_caps)
             return results.shape(
                 answered, checked.limit, self._own_caps, results.Origin(query_id, engine.name, run.elapsed_ms)
             )
@@ -376,6 +380,21 @@ class _Way:
 
 Act = Callable[[_Way], T]
 """What is done with an allowed statement."""
+
+
+def _watch(run: Run[Any], seconds: float) -> Callable[[], None]:
+    """Raises once a statement is cancelled, or so many seconds from now: a caller's time covers reading its rows."""
+    end = time.monotonic() + seconds
+
+    def look() -> None:
+        run.raise_if_cancelled()
+        if time.monotonic() > end:
+            raise QueryTimedOut(
+                f"The query did not end within {seconds:g} s: its rows took too long to read. "
+                "Select fewer columns, or smaller parts of lists and maps."
+            )
+
+    return look
 
 
 def _caveats(checked: Checked) -> tuple[str, ...]:

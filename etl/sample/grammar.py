@@ -13,6 +13,8 @@ from etl.sample.randomness import Ints
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_LIST = re.compile(r"(\{\w+\})")
+
 
 class Grammar:
     """Groups of patterns over one vocabulary, ready to be spoken in bulk.
@@ -26,7 +28,7 @@ class Grammar:
 
         words: list[str] = [""]
         spans: dict[str, tuple[int, int]] = {"": (0, 1)}
-        patterns = [re.split(r"(\{\w+\})", pattern) for group in groups for pattern in group]
+        patterns = [_LIST.split(pattern) for group in groups for pattern in group]
         patterns = [[part for part in parts if part] for parts in patterns]
         self._slots = max(len(parts) for parts in patterns)
         for part in (part for parts in patterns for part in parts):

@@ -9,17 +9,23 @@ Spending, and all that it needs, is `lakehouse.ai.service`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from lakehouse.ai.functions import functions
 from lakehouse.ai.service import AiService
 from lakehouse.ai.types import NANOS_PER_DOLLAR, AiEstimate, AiUnavailable, Spender
 from lakehouse.settings import Settings
-from mcp_server.ai.apply import prepare, spend, written
+from mcp_server.ai.apply import ARGUMENT_CHARS, prepare, spend, written
 from mcp_server.ai.resolve import Ask
-from mcp_server.models import CheckedQuery, ResultSet
+from mcp_server.models import Caps, CheckedQuery, ResultSet
 from mcp_server.results.ai import AiPlan, AiUse, plan_of, usd
 
-__all__ = ["Ai", "key_columns"]
+__all__ = ["Ai", "argument_caps", "key_columns"]
+
+
+def argument_caps(caps: Caps) -> Caps:
+    """The caps on rows that AI functions are applied to: names have to come whole."""
+    return replace(caps, cell_chars=max(caps.cell_chars, ARGUMENT_CHARS))
 
 
 def key_columns() -> Mapping[str, str]:

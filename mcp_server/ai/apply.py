@@ -9,10 +9,13 @@ from typing import Any
 from lakehouse.ai.functions import AiFunction
 from lakehouse.ai.service import AiService
 from lakehouse.ai.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, dollars
-from mcp_server.ai.resolve import MOST_ROWS, Ask, Meant, Wanted, resolve
+from mcp_server.ai.resolve import MOST_NAME_CHARS, MOST_ROWS, Ask, Meant, Wanted, resolve
 from mcp_server.models import AiColumn, CheckedQuery, ResultSet
 from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, usd, use_of
-from mcp_server.results.cells import column_cells
+from mcp_server.results.cells import Json, read_column
+
+ARGUMENT_CHARS = MOST_NAME_CHARS + 100
+"""Characters that are read of an argument: more than the longest name has."""
 
 Say = Callable[[str], None]
 """Hears what is being done. Raises to end it."""
@@ -54,9 +57,14 @@ def prepare(functions: Mapping[str, AiFunction], found: ResultSet, query: Checke
 
 def _wanted(found: ResultSet, query: CheckedQuery, column: AiColumn) -> list[Wanted]:
     table = found.table.slice(0, query.limit.rows)
-    arguments = column_cells(table.column(column.argument))
-    keys = column_cells(table.column(column.key)) if column.key is not None else [None] * len(arguments)
+    arguments = _texts(table.column(column.argument))
+    keys = _texts(table.column(column.key)) if column.key is not None else [None] * len(arguments)
     return [Wanted.of(argument, key) for argument, key in zip(arguments, keys, strict=True)]
+
+
+def _texts(column: Any) -> list[Json]:
+    """The cells of a column, as far as a name can go; a longer text is no name, and a list is none."""
+    return [cell.value for chunk in column.chunks for cell in read_column(chunk, ARGUMENT_CHARS)]
 
 
 def _facts(function: AiFunction, keys: list[str], ask: Ask) -> dict[str, Facts]:
@@ -150,16 +158,23 @@ def written(
             names[column.argument] = column.name
             nulls += _nulls(column.name, [reason for _, reason in cells])
     hidden = {column.key for column in query.ai}
+    names_before = table.column_names
+    shown = [number for number, name in enumerate(names_before) if name not in hidden]
     kept = [
-        (texts.get(name, cells), names.get(name, name), "string" if name in texts else kind)
-        for name, cells, kind in zip(table.column_names, table.columns, found.types, strict=True)
-        if name not in hidden
+        (texts[name], names[name], "string") if name in texts else (table.column(number), name, found.types[number])
+        for number, name in ((number, names_before[number]) for number in shown)
     ]
+    missing = {
+        (row, shown.index(column)): chars
+        for (row, column), chars in found.missing.items()
+        if column in shown and names_before[column] not in texts
+    }
     rows = pa.Table.from_arrays([cells for cells, _, _ in kept], names=[name for _, name, _ in kept])
     outcomes = [outcome for result in done for outcome in result.outcomes.values()]
     use = use_of([result.use for result in done], nulls, [each.doubt for each in outcomes if each.doubt is not None])
     types = tuple(kind for _, _, kind in kept)
-    return replace(found, table=rows, types=types, warnings=(*found.warnings, *use.warnings)), use
+    warnings = (*found.warnings, *use.warnings)
+    return replace(found, table=rows, types=types, warnings=warnings, missing=missing), use
 
 
 def _cell(meant: Meant, outcomes: Mapping[str, Outcome]) -> tuple[str | None, str | None]:

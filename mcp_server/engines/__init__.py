@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from lakehouse.session import Capabilities, Stage
-from mcp_server.models import CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
+from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
 
 __all__ = ["Capabilities", "Engine"]
 
@@ -39,10 +39,11 @@ class Engine(Protocol):
         None where it does not tell at this stage (`capabilities.readings`).
         """
 
-    def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
+    def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
         """Run a checked query to its end, deadline or cancellation.
 
-        `query_id` has neither comma nor dot, and is used for one query only.
+        `query_id` has neither comma nor dot, and is used for one query only. With `caps` comes what can be part of an
+        answer within them, and how much else there was; without, all rows.
         """
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:

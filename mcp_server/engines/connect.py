@@ -21,7 +21,7 @@ from mcp_server.engines.databricks_errors import hide_addresses
 from mcp_server.engines.local import EngineSpec, LocalEngine
 from mcp_server.engines.remote_catalog import RemoteCatalog, quoted
 from mcp_server.engines.wire import Frame
-from mcp_server.models import CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo
+from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,10 +72,10 @@ class ConnectEngine(LocalEngine):
         """All tables and views, asked for anew."""
         return self.tables() if self._given is None else self._given.known.refresh()
 
-    def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
+    def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
         """Run a checked query to its end, its deadline or its cancellation."""
         try:
-            return super().execute(query, query_id)
+            return super().execute(query, query_id, caps)
         except QueryFailed as error:
             if self._given is not None:
                 self._given.known.learn_from(error)

@@ -25,7 +25,7 @@ from mcp_server.engines.databricks_pool import Pool
 from mcp_server.engines.databricks_runs import Lane, Run, StoppedError
 from mcp_server.engines.databricks_session import Warehouse, load_connector
 from mcp_server.engines.remote_catalog import RemoteCatalog, quoted
-from mcp_server.models import CheckedQuery, EngineReading, Estimate, ResultSet, ScanEstimate, TableInfo
+from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, ScanEstimate, TableInfo
 
 IDLE_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -108,10 +108,10 @@ class DatabricksEngine:
         """None: a warehouse tells what it reads only by EXPLAIN, which itself runs what some statements hide."""
         return None
 
-    def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
+    def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
         """Run a checked query to its end, its deadline or its cancellation."""
         try:
-            return self._perform(Call(query_id, "run", {}, query.deadline_seconds), query.sql, query.limit.fetch)
+            return self._perform(Call(query_id, "run", {}, query.deadline_seconds), query.sql, query.limit.fetch, caps)
         except QueryFailed as error:
             self._catalog.learn_from(error)
             raise
@@ -181,9 +181,9 @@ class DatabricksEngine:
         if files is not None and size is not None:
             yield ScanEstimate(name.lower(), None, files, files, size, size, None)
 
-    def _perform(self, call: Call, sql: str, most_rows: int) -> ResultSet:
+    def _perform(self, call: Call, sql: str, most_rows: int, caps: Caps | None = None) -> ResultSet:
         """Let a statement run in a thread of its own, and leave it there where its time is over."""
-        run = Run(call, sql, most_rows)
+        run = Run(call, sql, most_rows, caps)
         with self._known(run), self._changed:
             self._take_place(run)
             threading.Thread(target=self._work, args=[run], name=f"warehouse {call.id}", daemon=True).start()

@@ -14,13 +14,14 @@ from typing import Any
 from lakehouse.errors import LakehouseError, QueryFailed, ResourceLimit
 from mcp_server.engines.failures import explain_failure
 
-_LOCATION = re.compile(r"\[(?:s3a?|abfss?|gs|r2|wasbs?|adl|dbfs|file|hdfs|https?):/[^\]]*\]")
+# To the end of the text where no bracket closes it: a pattern that can fail there would be tried from each beginning.
+_LOCATION = re.compile(r"\[(?:s3a?|abfss?|gs|r2|wasbs?|adl|dbfs|file|hdfs|https?):/[^\]]*+(?:\]|\Z)")
 _ADDRESS = re.compile(r"\b(?:s3a?|abfss?|gs|r2|wasbs?|adl|dbfs|file|hdfs|https?):/[^\s,;\]})'\"]+")
 _GONE = re.compile(
     r"Invalid (?:Session|Operation)Handle|INVALID_HANDLE|RESOURCE_DOES_NOT_EXIST|unexpectedly closed", re.IGNORECASE
 )
 # Java's class names and the thrift server's own words before Spark's sentence.
-_PREAMBLE = re.compile(r"\A(?:[\w.$]+(?:Exception|Error)?: |Error running query: )+(?=\[[A-Z])")
+_PREAMBLE = re.compile(r"\A(?:[\w.$]++: |Error running query: )++(?=\[[A-Z])")
 
 
 class UnreachableError(Exception):

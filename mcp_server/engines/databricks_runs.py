@@ -22,7 +22,7 @@ from mcp_server.engines.databricks_auth import SignIn
 from mcp_server.engines.databricks_errors import BusyError, DeniedError, GoneError, UnreachableError
 from mcp_server.engines.databricks_pool import Pool
 from mcp_server.engines.databricks_session import Session, Statement, Warehouse, load_connector
-from mcp_server.models import ResultSet
+from mcp_server.models import Caps, ResultSet
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +63,16 @@ class Run:
     call: Call
     sql: str
     most_rows: int
+    caps: Caps | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     waiting_for: str = ""
     done: bool = False
     result: ResultSet | None = None
     error: BaseException | None = None
+
+    def raise_if_stopped(self) -> None:
+        if self.stop.is_set():
+            raise StoppedError
 
 
 class Lane:
@@ -86,7 +91,7 @@ class Lane:
         healthy = False
         try:
             self._wait(run, statement)
-            result = self._rows(statement)
+            result = self._rows(run, statement)
             healthy = True
         except QueryFailed:
             healthy = True  # the session is as good as before
@@ -138,10 +143,10 @@ class Lane:
         if run.stop.is_set():
             raise StoppedError
 
-    def _rows(self, statement: Statement) -> ResultSet:
+    def _rows(self, run: Run, statement: Statement) -> ResultSet:
         """Never tried again: rows may be on their way, and the next request would give the next rows."""
         try:
-            return statement.fetch()
+            return statement.fetch(run.caps, run.raise_if_stopped)
         except (UnreachableError, BusyError, DeniedError) as error:
             raise EngineUnavailable(
                 f"The rows could not be read from the warehouse to their end: {error}. Ask again."

@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import QueryFailed, ResourceLimit, UsageError
 from mcp_server.engines.databricks_errors import sorted_out
 from mcp_server.engines.databricks_types import arrow_table, in_utc, spark_types
 from mcp_server.engines.wire import MAX_RESULT_BYTES
-from mcp_server.models import ResultSet
+from mcp_server.models import Caps, ResultSet
+from mcp_server.results.cutting import Cutter
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from mcp_server.engines.databricks_auth import SignIn
 
 _QUERY = re.compile(r"\s*(?:\(\s*)*(?:SELECT|WITH|FROM|VALUES|TABLE|SHOW|DESCRIBE|DESC|EXPLAIN)\b", re.IGNORECASE)
 _MOST_STATEMENTS = 500
 _BATCH_ROWS = 500
 """Rows asked for at a time, after each of which the size of all is looked at."""
-_BATCH_BYTES = 16 << 20
+_BATCH_BYTES = 4 << 20
+"""What a batch may weigh, unless a single row weighs more. All callers' batches are held by the server itself."""
 
 
 @dataclass(frozen=True)
@@ -152,16 +152,19 @@ class Statement:
         with sorted_out(self.names):
             self.cursor.cancel()
 
-    def fetch(self) -> ResultSet:
-        """The rows of a statement that has ended. Raises ResourceLimit where they are too large."""
+    def fetch(self, caps: Caps | None, tick: Callable[[], None]) -> ResultSet:
+        """The rows of a statement that has ended, within `caps`. Raises ResourceLimit where they are too large."""
+        kept = Cutter(caps, tick)
+        types: tuple[str, ...] = ()
         with sorted_out(self.names):
             self.cursor.get_async_execution_result()
-            batches: list[pa.Table] = []
             rows = size = 0
             while rows < self.most_rows:
+                tick()
                 batch = arrow_table(self.cursor.fetchmany_arrow(min(_BATCH_ROWS, self.most_rows - rows)))
-                if batch.num_rows or not batches:
-                    batches.append(batch)
+                types = types or spark_types(batch.schema)
+                if batch.num_rows or not rows:
+                    kept.add(in_utc(batch))
                 if not batch.num_rows:
                     break
                 rows, size = rows + batch.num_rows, size + batch.nbytes
@@ -170,10 +173,7 @@ class Statement:
                         f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. Name the columns that you need, or "
                         "aggregate."
                     )
-        import pyarrow as pa
-
-        table = pa.concat_tables(batches)
-        return ResultSet(in_utc(table), spark_types(table.schema))
+        return replace(kept.result(), types=types)
 
     def close(self) -> None:
         """Let the warehouse forget it. A cursor does so only where rows were fetched from it."""

@@ -22,33 +22,35 @@ _CONDITION = re.compile(
 )
 _SQLSTATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
 # Where Spark's sentence ends and its dump of plans, positions and stacks begins.
-_DUMP = re.compile(r"(?<=SQLSTATE: .....)[; ].*|;? *line \d+,? pos(?:ition)? \d+;?.*")
+_DUMP = re.compile(r"(?<=SQLSTATE: .....)[; ].*|;? ?line \d+,? pos(?:ition)? \d+;?.*")
 _NOT_FOR_CALLERS = re.compile(r' If necessary set "spark\.[^.]*\.[^.]*\.enabled" to "false" to bypass this error\.')
 _CAUSE = re.compile(r"^Caused by: [\w.$]+: (.*)$", re.MULTILINE)
-_GRPC_DETAILS = re.compile(r'details = "(.*?)"\s*(?:debug_error_string|>|$)', re.DOTALL)
+_GRPC_DETAILS = 'details = "'
+_GRPC_DETAILS_END = re.compile(r'"\s*+(?:debug_error_string|>|\Z)')
+_QUOTED = re.compile(r'"([^"]*+)"')
 # What Sail writes as it comes out of its parser and planner, and how to say it.
 _REWORDED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    (re.compile(r"ObjectName\(\[(.*?)\]\)"), lambda m: ".".join(f"`{n}`" for n in re.findall(r'"(.*?)"', m[1]))),
+    (re.compile(r"ObjectName\(\[([^\[\]]*+)\]\)"), lambda m: ".".join(f"`{n}`" for n in _QUOTED.findall(m[1]))),
     (re.compile(r'No field named \S*"#\d+".*'), "A selected column is neither in GROUP BY nor in an aggregate."),
     (re.compile(r"(found .{1,40} at \d+:\d+) expected .{80,}"), r"\1, which this engine does not expect there"),
 )
 _ANSI: tuple[tuple[re.Pattern[str], str], ...] = (
     (
-        re.compile(r"attribute (`.*`) is missing from the schema: cannot resolve attribute.*"),
+        re.compile(r"attribute (`.{0,300}`) is missing from the schema: cannot resolve attribute"),
         r"[UNRESOLVED_COLUMN] A column or function parameter with name \1 cannot be resolved.",
     ),
-    (re.compile(r".*Division by zero.*"), "[DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to get NULL instead."),
-    (re.compile(r".*Remainder by zero.*"), "[REMAINDER_BY_ZERO] Remainder by zero. Use `try_mod` to get NULL instead."),
+    (re.compile(r"Division by zero"), "[DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to get NULL instead."),
+    (re.compile(r"Remainder by zero"), "[REMAINDER_BY_ZERO] Remainder by zero. Use `try_mod` to get NULL instead."),
     (
-        re.compile(r".*Cannot cast (?:string|value) '(.*)' to value of (\w+) type.*"),
+        re.compile(r"Cannot cast (?:string|value) '(.{0,600})' to value of (\w+) type"),
         r"[CAST_INVALID_INPUT] The text '\1' is no \2. Correct it, or use `try_cast` to get NULL instead.",
     ),
     (
-        re.compile(r".*Can't cast value (\S+) to type (\w+).*"),
+        re.compile(r"Can't cast value (\S+) to type (\w+)"),
         r"[CAST_OVERFLOW] The value \1, cast or calculated, does not fit into \2. Use a wider type, or `try_cast`.",
     ),
     (
-        re.compile(r".*(?:Overflow while rounding|overflow on|too large to store in a Decimal).*"),
+        re.compile(r"Overflow while rounding|overflow on|too large to store in a Decimal"),
         "[ARITHMETIC_OVERFLOW] A number outgrows its type. Cast to a wider type first, such as BIGINT.",
     ),
 )
@@ -114,7 +116,7 @@ def _named(raw: str) -> str:
     """Sail's sentence with the name that Spark has for it, if it is one of those."""
     sentence = one_line(raw)
     for said, instead in _ANSI:
-        found = said.fullmatch(sentence)
+        found = said.search(sentence)
         if found is not None:
             return found.expand(instead)
     return raw
@@ -133,8 +135,11 @@ def one_line(raw: str) -> str:
 
 def _unwrapped(raw: str) -> str:
     """What a server said, without gRPC's words around it."""
-    details = _GRPC_DETAILS.search(raw) if raw.startswith("<") else None
-    return details.group(1).replace("\\n", "\n").replace('\\"', '"') if details else raw
+    if not raw.startswith("<"):
+        return raw
+    _, _, rest = raw.partition(_GRPC_DETAILS)
+    end = _GRPC_DETAILS_END.search(rest)
+    return raw if end is None else rest[: end.start()].replace("\\n", "\n").replace('\\"', '"')
 
 
 def spellings(places: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from mcp_server.engines.registry import Catalog
 from mcp_server.engines.statistics import Statistics
 from mcp_server.engines.travel import read_travels
 from mcp_server.engines.wire import Frame
-from mcp_server.models import CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
+from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +139,10 @@ class LocalEngine:
         """The same: a look at the lake tells whether it has changed, so nothing old is ever kept."""
         return self.tables()
 
-    def execute(self, query: CheckedQuery, query_id: str) -> ResultSet:
+    def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
         """Run a checked query to its end, its deadline or its cancellation."""
-        fields = {"fetch": query.limit.fetch} | self._about(query.sql, query.tables)
+        within = None if caps is None else [caps.payload_bytes, caps.cell_chars]
+        fields = {"fetch": query.limit.fetch, "caps": within} | self._about(query.sql, query.tables)
         return self._rows(Call(query_id, "run", fields, query.deadline_seconds))
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
@@ -229,7 +230,10 @@ class LocalEngine:
         import pyarrow as pa
 
         with pa.ipc.open_stream(pa.py_buffer(frame.payload)) as stream:
-            return ResultSet(stream.read_all(), tuple(frame.fields["types"]))
+            missing = {(row, column): chars for row, column, chars in frame.fields["missing"]}
+            return ResultSet(
+                stream.read_all(), tuple(frame.fields["types"]), rows=frame.fields["rows"], missing=missing
+            )
 
     def _perform(self, call: Call) -> Frame:
         deaths: list[Death] = []

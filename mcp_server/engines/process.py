@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _WORKER = "mcp_server.engines.worker"
 _WORK_PREFIX = "imdb-engine-"
+_PLAIN = re.compile(r"[\w/.-]+", re.ASCII)
 _TAIL_LINES = 40
 _LINE_CHARS = 500
 _SIGABRT_TEXT = "memory allocation of"

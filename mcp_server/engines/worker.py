@@ -26,7 +26,7 @@ from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lakehouse import isolation
-from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.errors import LakehouseError, QueryCancelled, UsageError
 from lakehouse.session import EngineSession, open_session, run_query
 from mcp_server.engines import fence, sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
@@ -36,6 +36,8 @@ from mcp_server.engines.registry import Registry
 from mcp_server.engines.rest import Rest
 from mcp_server.engines.sessions import Lent, Sessions
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame, Wire
+from mcp_server.models import Caps, ResultSet
+from mcp_server.results.cutting import cut, to_stream
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -72,6 +74,10 @@ class Running:
     held: int
     stopped: threading.Event = field(default_factory=threading.Event)
     session: SparkSession | None = None
+
+    def raise_if_stopped(self) -> None:
+        if self.stopped.is_set():
+            raise QueryCancelled("The query was stopped while its rows were read.")
 
 
 @dataclass(frozen=True)
@@ -234,13 +240,12 @@ class Worker:
         _end_all()
 
     def _run(self, frame: Frame, session: SparkSession) -> Reply:
-        import pyarrow as pa
-
-        found = run_query(session, frame.fields["sql"], frame.fields["fetch"], MAX_RESULT_BYTES)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, found.table.schema) as stream:
-            stream.write_table(found.table)
-        return Reply("result", {"types": found.types}, sink.getvalue())
+        rows = run_query(session, frame.fields["sql"], frame.fields["fetch"], MAX_RESULT_BYTES)
+        found = ResultSet(rows.table, rows.types)
+        if (caps := frame.fields.get("caps")) is not None:
+            found = cut(found, Caps(*caps), self._running[frame.fields["id"]].raise_if_stopped)
+        missing = [(*place, chars) for place, chars in found.missing.items()]
+        return Reply("result", {"types": found.types, "rows": found.rows, "missing": missing}, to_stream(found.table))
 
     def _explain(self, frame: Frame, session: SparkSession) -> Reply:
         mode = _EXPLAIN[frame.fields["mode"]]

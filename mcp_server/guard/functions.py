@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+
+from lakehouse.nearest import nearest
 
 AI_PREFIX = "ai_"
 
@@ -31,8 +32,7 @@ class Functions:
 
     def nearest(self, name: str) -> str | None:
         """The allowed function whose name is most like `name`."""
-        found = difflib.get_close_matches(name, self.allowed, n=1, cutoff=0.7)
-        return found[0] if found else None
+        return next(iter(nearest(name, self.allowed, most=1, cutoff=0.7)), None)
 
 
 @functools.cache

@@ -84,8 +84,8 @@ _MOST_DIGITS = 38
 
 _FENCE = re.compile(r"/\*|\*/")
 _HINT = re.compile(
-    r"\+\s*(?:(?:BROADCAST|BROADCASTJOIN|MAPJOIN|MERGE|MERGEJOIN|SHUFFLE_MERGE|SHUFFLE_HASH)"
-    r"\s*(?:\([\w\s.,`]*\))?\s*,?\s*)+",
+    r"\+\s*+(?:(?:BROADCAST(?:JOIN)?+|MAPJOIN|MERGE(?:JOIN)?+|SHUFFLE_MERGE|SHUFFLE_HASH)"
+    r"\s*+(?:\([\w\s.,`]*+\)\s*+)?+(?:,\s*+)?+)++",
     re.IGNORECASE | re.ASCII,
 )
 _ODD_NAME_CHARACTER = re.compile(f"[^{NAME_CHARACTERS}]")

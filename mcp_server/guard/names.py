@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from lakehouse.errors import Refused
+from lakehouse.nearest import nearest
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.clauses import Reading, TableRef
 from mcp_server.guard.functions import functions
 from mcp_server.guard.lexer import Token
-from mcp_server.guard.refusal import nearest, refused, shown
+from mcp_server.guard.refusal import refused, shown
 from mcp_server.guard.source import Source
 from mcp_server.guard.travel import Version, read_version
 from mcp_server.guard.tree import Tree
@@ -197,7 +198,7 @@ def check_readable(source: Source, index: int, info: TableInfo) -> None:
 def no_such_table(source: Source, index: int, catalog: Catalog, otherwise: str) -> Refused:
     """The refusal of a name that is no table's; `otherwise` is what to say where none is like it."""
     token = source.tokens[index]
-    near = nearest(token.name, catalog.by_name)
+    near = next(iter(nearest(token.name, catalog.by_name, most=1, cutoff=0.5)), "")
     if near == token.name:
         hint = f"The letters of {shown(catalog.by_name[near].name)} only look like it: copy the name from SHOW TABLES."
     else:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 from lakehouse.errors import Refused
 
 SHOWN = 60
@@ -27,9 +24,3 @@ def shown(piece: str) -> str:
     """A piece of the sender's text as a message may repeat it: short, in one line, printable."""
     line = "".join(c if c.isprintable() else " " for c in piece)
     return line if len(line) <= SHOWN else line[:SHOWN] + "…"
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that is most like `name`, or None where none is."""
-    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
-    return found[0] if found else None

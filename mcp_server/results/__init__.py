@@ -1,35 +1,27 @@
 """Shapes what an engine answered into what a caller receives: JSON-safe, within the caps, each cut said.
 
 Three caps: rows (the engine was asked for one row more than the limit, which proves that there are
-more), the size of the answer as JSON, and the length of a single cell.
+more), the size of the answer as JSON, and the length of a single cell. All are applied in Arrow, before a value becomes
+a Python object: `cutting` where the engine is, `fitting` here.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import ResourceLimit
-from mcp_server.models import ResultSet, RowLimit
-from mcp_server.results.cells import SAFE_INTEGER, Json, Rows, column_cells
+from mcp_server.models import Caps, ResultSet, RowLimit
+from mcp_server.results.cells import SAFE_INTEGER, Json, Rows, shorten
+from mcp_server.results.fitting import Found, Tick, fit, read_rows
 from mcp_server.results.text import table_text
 
 if TYPE_CHECKING:
     from mcp_server.results.ai import AiUse
 
-__all__ = ["Answer", "Caps", "Json", "Origin", "Rows", "answer", "shape"]
+__all__ = ["Answer", "Caps", "Json", "Origin", "Rows", "Tick", "answer", "shape"]
 
 _SHOWN_NAMES = 5
-
-
-@dataclass(frozen=True)
-class Caps:
-    """How large an answer may be: `payload_bytes` of rows as JSON, `cell_chars` characters in one cell."""
-
-    payload_bytes: int
-    cell_chars: int
 
 
 @dataclass(frozen=True)
@@ -74,90 +66,61 @@ class Answer:
         return [dict(zip(self.names, row, strict=True)) for row in self.rows]
 
 
-def shape(result: ResultSet, limit: RowLimit, caps: Caps, origin: Origin) -> Answer:
+def shape(result: ResultSet, limit: RowLimit, caps: Caps, origin: Origin, tick: Tick = lambda: None) -> Answer:
     """Turn an engine's result into an answer. Raises ResourceLimit where the column names alone are too large."""
-    table = result.table.slice(0, limit.rows)
+    names = tuple(str(name) for name in result.table.column_names)
     warnings = list(result.warnings)
-    if truncated := result.table.num_rows > limit.rows:
+    if truncated := result.found > limit.rows:
         warnings.append(
             f"Cut at the row limit of {limit.rows}; there are more rows. "
             "Aggregate, filter, or page with ORDER BY and OFFSET."
         )
-    columns = [column_cells(column) for column in table.columns]
-    names = tuple(str(name) for name in result.table.column_names)
-    warnings += _unsafe_warnings(names, result.types, columns)
-    rows = zip(*columns, strict=True) if columns else ()
-    return answer(Rows(names, result.types, tuple(rows)), caps, origin, truncated=truncated, warnings=warnings)
+    found = Found(names, result.types, read_rows(result, limit.rows, caps, tick), min(result.found, limit.rows))
+    return _answer(found, caps, origin, truncated=truncated, warnings=warnings)
 
 
-def answer(found: Rows, caps: Caps, origin: Origin, *, truncated: bool = False, warnings: Sequence[str] = ()) -> Answer:
+def answer(rows: Rows, caps: Caps, origin: Origin) -> Answer:
     """Put JSON-safe rows under the caps on a cell and on the whole."""
-    names, types, rows = found.names, found.types, found.rows
-    notes = list(warnings)
-    head = _size([*names, *types])
-    if head > caps.payload_bytes:
-        raise ResourceLimit(
-            f"The {len(names)} columns' names and types alone take {head:,} bytes; an answer may take "
-            f"{caps.payload_bytes:,}. Select fewer columns, or fewer fields of a struct."
-        )
-    shortened = [tuple(_short(cell, caps.cell_chars) for cell in row) for row in rows]
-    cut = {i for row, whole in zip(shortened, rows, strict=True) for i in range(len(row)) if row[i] is not whole[i]}
-    if cut:
+    cells = ([shorten(value, caps.cell_limit) for value in row] for row in rows.rows)
+    return _answer(Found(rows.names, rows.types, cells, len(rows.rows)), caps, origin)
+
+
+def _answer(
+    found: Found, caps: Caps, origin: Origin, *, truncated: bool = False, warnings: Sequence[str] = ()
+) -> Answer:
+    names, types = found.names, found.types
+    fitting = fit(found, caps)
+    notes = [*warnings, *_unsafe_warnings(names, types, fitting.rows)]
+    if fitting.cut:
         notes.append(
-            f"Cells longer than {caps.cell_chars:,} characters were cut in {_listed([names[i] for i in sorted(cut)])}: "
-            "`…[+n chars]` says how much is missing. Use substring(column, start, length), slice(array, start, length) "
-            "or explode(array) to read the rest."
+            f"Cells longer than {caps.cell_chars:,} characters were cut in "
+            f"{_listed([names[i] for i in sorted(fitting.cut)])}: "
+            "`…[+n chars]` says how much is missing, of a long list at least how much. "
+            "Use substring(column, start, length), slice(array, start, length) or explode(array) to read the rest."
         )
-    fitting, used = _fit(shortened, caps.payload_bytes - head)
-    if len(fitting) < len(rows):
+    if len(fitting.rows) < found.count:
         truncated = True
         notes.append(
-            f"Only the first {len(fitting)} of {len(rows)} rows fit into {caps.payload_bytes:,} bytes. "
+            f"Only the first {len(fitting.rows)} of {found.count} rows fit into {caps.payload_bytes:,} bytes. "
             "Select fewer columns, aggregate, or ask for the rest with ORDER BY and OFFSET."
         )
-    return Answer(names, types, tuple(fitting), truncated, used, origin, tuple(notes))
+    return Answer(names, types, fitting.rows, truncated, fitting.size, origin, tuple(notes))
 
 
-def _short(cell: Json, most: int) -> Json:
-    """The same object where it is short enough, else the beginning of its text and how much is missing."""
-    if not isinstance(cell, str | list | dict):
-        return cell
-    text = cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False, separators=(",", ":"))
-    return cell if len(text) <= most else f"{text[:most]}…[+{len(text) - most} chars]"
-
-
-def _fit(rows: Sequence[tuple[Json, ...]], budget: int) -> tuple[Sequence[tuple[Json, ...]], int]:
-    used = 0
-    for number, row in enumerate(rows):
-        size = _size(row)
-        if used + size > budget:
-            return rows[:number], used
-        used += size
-    return rows, used
-
-
-def _size(row: Sequence[Json]) -> int:
-    return len(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")) + 1
-
-
-def _unsafe_warnings(names: Sequence[str], types: Sequence[str], columns: Sequence[Sequence[Json]]) -> list[str]:
+def _unsafe_warnings(names: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[Json]]) -> list[str]:
     """Say which number columns hold strings, and why: a reader would trip over `"NaN"` among numbers."""
+    columns = [{isinstance(row[i], str) for row in rows} for i in range(len(names))]
+    with_text = [(name, kind) for name, kind, kinds in zip(names, types, columns, strict=True) if True in kinds]
     notes = []
-    floats = [n for n, t, cells in zip(names, types, columns, strict=True) if t in _FLOATS and _any_text(cells)]
-    if floats:
+    if floats := [name for name, kind in with_text if kind in _FLOATS]:
         notes.append(f"NaN or infinite values in {_listed(floats)} are given as text; JSON has no number for them.")
-    whole = [n for n, t, cells in zip(names, types, columns, strict=True) if t in _INTEGERS and _any_text(cells)]
-    if whole:
+    if whole := [name for name, kind in with_text if kind in _INTEGERS]:
         notes.append(f"Integers beyond {SAFE_INTEGER:,} in {_listed(whole)} are given as text to stay exact.")
     return notes
 
 
 _FLOATS = frozenset({"double", "float"})
 _INTEGERS = frozenset({"bigint", "long"})
-
-
-def _any_text(cells: Sequence[Json]) -> bool:
-    return any(isinstance(cell, str) for cell in cells)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,8 +15,9 @@ anything else           its text
 from __future__ import annotations
 
 import base64
+import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -27,6 +28,15 @@ Json = Any
 
 SAFE_INTEGER = 2**53
 """The largest integer that a JSON reader with double-precision numbers keeps exactly (RFC 8259, section 6)."""
+
+LOOKED_AT = 4
+"""How many times as much of a list, map or struct is looked at as is shown: most of them are counted exactly."""
+
+_AT_ONCE_BYTES = 1 << 16
+"""How much of a column of lists, maps or structs is read at once."""
+
+_STEP = 16
+"""Values of a list that become Python objects at a time."""
 
 _SECONDS_PER_DAY = 86_400
 _PER_SECOND = {"D": 1, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -41,46 +51,185 @@ class Rows:
     rows: tuple[tuple[Json, ...], ...]
 
 
-def column_cells(column: Any) -> list[Json]:
-    """All cells of a `pyarrow.ChunkedArray`, in order."""
-    return [cell for chunk in column.chunks for cell in _cells(chunk)]
+@dataclass(frozen=True)
+class Cell:
+    """What is shown of a value, and whether that is not all of it."""
+
+    value: Json
+    is_cut: bool = False
+
+
+def shorten(value: Json, most: int) -> Cell:
+    """A JSON-safe value of which at most so many characters are shown, and how many more there are."""
+    if not isinstance(value, str | list | dict):
+        return Cell(value)
+    text = value if isinstance(value, str) else to_json(value)
+    return Cell(value) if len(text) <= most else Cell(f"{text[:most]}…[+{len(text) - most} chars]", is_cut=True)
+
+
+def read_column(column: Any, most: int, missing: Mapping[int, int] | None = None) -> Iterator[Cell]:
+    """The cells of an Arrow array, in order, each made when it is asked for and never beyond what is shown of it.
+
+    `most` characters of each are shown; `missing` are those that the array itself has lost, by row.
+    """
+    import pyarrow as pa
+
+    kind = column.type
+    if hasattr(kind, "storage_type"):
+        return read_column(column.storage, most, missing)
+    if kind in {pa.string_view(), pa.binary_view()}:
+        return read_column(column.cast(pa.string() if _is_text(kind) else pa.binary()), most, missing)
+    if _holds_others(kind):
+        return _read_all_nested(column, most, missing or {})
+    if _is_text(kind) or _is_binary(kind):
+        return _read_texts(column, most, missing or {})
+    return (Cell(value) for value in _cells(column))
+
+
+def to_json(value: Json) -> str:
+    """As it is written in an answer."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _read_texts(array: Any, most: int, missing: Mapping[int, int]) -> Iterator[Cell]:
+    if not missing and _longest(array) <= most // 2:  # base64 makes more of it; else nothing makes it longer
+        return (Cell(value) for value in _cells(array))
+    return (_read_text(scalar, most, missing.get(row, 0)) for row, scalar in enumerate(array))
+
+
+def _read_text(scalar: Any, most: int, lost: int) -> Cell:
+    """One text or binary of any length; only the bytes that are shown become Python's."""
+    if not scalar.is_valid:
+        return Cell(None)
+    shown = _text_of(scalar, most)
+    beyond = text_length(scalar) + lost - len(shown)
+    return Cell(shown) if beyond <= 0 else Cell(f"{shown}…[+{beyond} chars]", is_cut=True)
+
+
+def _text_of(scalar: Any, most: int) -> str:
+    """The first characters of a text, or of a binary in base64."""
+    raw = memoryview(scalar.as_buffer())
+    if _is_binary(scalar.type):
+        return base64.b64encode(raw[: 3 * (most // 4 + 1)]).decode("ascii")[:most]
+    return bytes(raw[: 4 * most]).decode("utf-8", "replace")[:most]
+
+
+def text_length(scalar: Any) -> int:
+    """The characters of a text, or of a binary in base64."""
+    import pyarrow.compute as pc
+
+    if _is_binary(scalar.type):
+        return 4 * -(-len(scalar.as_buffer()) // 3)
+    return int(pc.utf8_length(scalar).as_py())
+
+
+def _read_all_nested(array: Any, most: int, lost: Mapping[int, int]) -> Iterator[Cell]:
+    """Lists, maps or structs: all at once where they are small, which takes a third of the time."""
+    if len(array) > 1 and array.nbytes <= _AT_ONCE_BYTES and not lost:
+        walk = _Walk(most * LOOKED_AT, _AT_ONCE_BYTES)
+        values = walk.cells(array)
+        if walk.is_whole:
+            yield from (shorten(value, most) for value in values)
+            return
+    for row in range(len(array)):
+        yield _read_nested(array.slice(row, 1), most, is_whole=row not in lost)
+
+
+def _read_nested(single: Any, most: int, *, is_whole: bool) -> Cell:
+    """A list, map or struct, as an array of one."""
+    walk = _Walk(most * LOOKED_AT, most * LOOKED_AT)
+    value = walk.cells(single)[0]
+    if walk.is_whole and is_whole:
+        return shorten(value, most)
+    text = to_json(value)
+    return Cell(f"{text[:most]}…[+more than {len(text) - most} chars]", is_cut=True)
+
+
+class _Walk:
+    """Reads a nested value in the order of its JSON, until `left` characters are read; what follows is left out.
+
+    `most` are the characters that are read of one text in it. Where it `is_whole`, nothing was left out. A value of
+    which something is left out is still longer than what is shown of it, because far more is looked at.
+    """
+
+    def __init__(self, most: int, left: int) -> None:
+        self._most = most
+        self._left = left
+        self.is_whole = True
+
+    def cells(self, array: Any) -> list[Json]:
+        """The values of an array that is looked at."""
+        import pyarrow.types as kinds
+
+        kind = array.type
+        if hasattr(kind, "storage_type"):
+            return self.cells(array.storage)
+        if kinds.is_map(kind):
+            return [self._map(scalar) for scalar in array]
+        if _is_list(kind):
+            return [self._items(scalar.values) if scalar.is_valid else None for scalar in array]
+        if kinds.is_struct(kind):
+            return self._structs(array)
+        if _is_text(kind) or _is_binary(kind):
+            return [self._text(scalar) for scalar in array]
+        self._left -= 2 * len(array)  # a character and a comma at least
+        return _cells(array)
+
+    def _items(self, array: Any) -> list[Json]:
+        # What holds lists is read one by one: what is left out must stand behind all that is read.
+        step = _STEP if _is_flat(array.type) else 1
+        found: list[Json] = []
+        self._left -= 2
+        while len(found) < len(array):
+            if self._left < 0:
+                self.is_whole = False
+                break
+            found += self.cells(array.slice(len(found), step))
+        return found
+
+    def _map(self, scalar: Any) -> Json:
+        if not scalar.is_valid:
+            return None
+        entries = self._items(scalar.values)
+        is_object = _is_text(scalar.type.key_type)
+        pairs = [tuple(entry.values()) for entry in entries]
+        return dict(pairs) if is_object else [list(pair) for pair in pairs]
+
+    def _structs(self, array: Any) -> list[Json]:
+        names = _different([field.name for field in array.type])
+        columns = [self.cells(child) for child in array.flatten()]
+        rows = zip(*columns, strict=True) if columns else ((),) * len(array)
+        self._left -= (sum(map(len, names)) + 2) * len(array)
+        return [
+            dict(zip(names, row, strict=True)) if ok else None
+            for row, ok in zip(rows, array.is_valid().to_pylist(), strict=True)
+        ]
+
+    def _text(self, scalar: Any) -> Json:
+        if not scalar.is_valid:
+            self._left -= 4
+            return None
+        shown = _text_of(scalar, self._most)
+        self._left -= len(shown)
+        if len(shown) == self._most:
+            self.is_whole &= text_length(scalar) == self._most
+        return shown
 
 
 def _cells(array: Any) -> list[Json]:
+    """All values of an array of a type that holds no others."""
     import pyarrow.types as kinds
 
     kind = array.type
-    # Ordered: the first that holds says how cells of this type are read.
-    readers: tuple[tuple[bool, Callable[[Any], list[Json]]], ...] = (
-        (hasattr(kind, "storage_type"), lambda part: _cells(part.storage)),
-        (kinds.is_dictionary(kind), lambda part: _cells(part.dictionary_decode())),
-        (kinds.is_map(kind), _maps),
-        (kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind), _lists),
-        (kinds.is_struct(kind), _structs),
-        (_is_text(kind), _texts),
-        (kinds.is_float32(kind), _short_floats),
-        (kinds.is_temporal(kind), _times),
-        (True, _scalars),
-    )
-    return next(read for holds, read in readers if holds)(array)
-
-
-def _lists(array: Any) -> list[Json]:
-    return [_cells(scalar.values) if scalar.is_valid else None for scalar in array]
-
-
-def _maps(array: Any) -> list[Json]:
-    gather: Callable[[Any], Json] = dict if _is_text(array.type.key_type) else _as_pairs
-    return [
-        gather(zip(_cells(scalar.values.field(0)), _cells(scalar.values.field(1)), strict=True))
-        if scalar.is_valid
-        else None
-        for scalar in array
-    ]
-
-
-def _as_pairs(entries: Iterable[tuple[Json, Json]]) -> Json:
-    return [list(pair) for pair in entries]
+    if hasattr(kind, "storage_type"):
+        return _cells(array.storage)
+    if kinds.is_dictionary(kind):
+        return _cells(array.dictionary_decode())
+    if _is_text(kind):
+        return _texts(array)
+    if kinds.is_float32(kind):
+        return _short_floats(array)
+    return _times(array) if kinds.is_temporal(kind) else _scalars(array)
 
 
 def _is_text(kind: Any) -> bool:
@@ -89,15 +238,47 @@ def _is_text(kind: Any) -> bool:
     return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
 
 
-def _structs(array: Any) -> list[Json]:
-    names: list[str] = []
-    for field in array.type:
-        count = sum(name == field.name or name.startswith(f"{field.name}_") for name in names)
-        names.append(f"{field.name}_{count + 1}" if field.name in names else field.name)
-    columns = [_cells(child) for child in array.flatten()]
-    valid = array.is_valid().to_pylist()
-    rows = zip(*columns, strict=True) if columns else ((),) * len(array)
-    return [dict(zip(names, row, strict=True)) if ok else None for row, ok in zip(rows, valid, strict=True)]
+def _is_binary(kind: Any) -> bool:
+    import pyarrow.types as kinds
+
+    return bool(kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_fixed_size_binary(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as kinds
+
+    return bool(kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind))
+
+
+def _holds_others(kind: Any) -> bool:
+    import pyarrow.types as kinds
+
+    return bool(kinds.is_nested(kind))
+
+
+def _is_flat(kind: Any) -> bool:
+    """Whether a type holds no lists or maps."""
+    import pyarrow.types as kinds
+
+    if kinds.is_struct(kind):
+        return all(_is_flat(field.type) for field in kind)
+    return not _holds_others(kind)
+
+
+def _longest(array: Any) -> int:
+    """The bytes of the longest text of an array."""
+    import pyarrow.compute as pc
+
+    return int(pc.max(pc.binary_length(array)).as_py() or 0)
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    """Names that are met twice with a number."""
+    found: list[str] = []
+    for name in names:
+        count = sum(known == name or known.startswith(f"{name}_") for known in found)
+        found.append(f"{name}_{count + 1}" if name in found else name)
+    return found
 
 
 def _texts(array: Any) -> list[Json]:

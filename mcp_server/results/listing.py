@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mcp_server.models import ShowColumns, ShowTables, TableInfo
 from mcp_server.results.cells import Rows
@@ -17,7 +16,8 @@ def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[T
     """What Spark answers to the statement."""
     match statement:
         case ShowTables(views_only=only, pattern=pattern):
-            chosen = [t for t in tables if (t.kind == "view" or not only) and _matches(pattern, t.name)]
+            fits = _reader(pattern)
+            chosen = [t for t in tables if (t.kind == "view" or not only) and fits(t.name)]
             names = ("namespace", "viewName" if only else "tableName", "isTemporary")
             return Rows(names, ("string", "string", "boolean"), tuple((schema, t.name, False) for t in chosen))
         case ShowColumns(table=wanted, describe=describe):
@@ -27,9 +27,33 @@ def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[T
             return _texts("col_name", rows=((c.name,) for c in columns))
 
 
-def _matches(pattern: str | None, name: str) -> bool:
-    """Spark's pattern of SHOW: `*` for any letters, `|` between choices, whatever the case."""
+def _reader(pattern: str | None) -> Callable[[str], bool]:
+    """Spark's pattern of SHOW as a test of names: `*` for any letters, `|` between choices, whatever the case.
+
+    A name is read once, from left to right, however many stars a choice has.
+    """
     if pattern is None:
-        return True
-    choices = (".*".join(map(re.escape, choice.strip().split("*"))) for choice in pattern.split("|"))
-    return any(re.fullmatch(choice, name, re.IGNORECASE) for choice in choices)
+        return lambda _name: True
+    choices = dict.fromkeys(choice.strip().lower() for choice in pattern.split("|"))
+    whole = frozenset(choice for choice in choices if "*" not in choice)
+    starred = [choice.split("*") for choice in choices if "*" in choice]
+    parts = [(first, [part for part in middle if part], last) for first, *middle, last in starred]
+
+    def fits(name: str) -> bool:
+        folded = name.lower()
+        return folded in whole or any(_has_in_order(folded, *each) for each in parts)
+
+    return fits
+
+
+def _has_in_order(name: str, first: str, middle: Sequence[str], last: str) -> bool:
+    """Whether a name begins with `first`, ends with `last`, and has the parts of the middle between them."""
+    if not name.startswith(first):
+        return False
+    at = len(first)
+    for part in middle:
+        found = name.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return name.endswith(last) and at + len(last) <= len(name)

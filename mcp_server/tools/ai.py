@@ -33,6 +33,8 @@ from mcp_server.runs import Run
 from mcp_server.tools.arguments import BadRequestError
 from mcp_server.tools.calls import app_context, current_call
 
+_TICKS = re.compile(r"`++")
+
 MOST_CANDIDATES = 10
 MOST_NEAREST = 5
 MOST_NAME_CHARS = 500
@@ -214,7 +216,7 @@ def _taken(function: AiFunction, estimate: AiEstimate, outcome: Outcome) -> dict
 
 def _block(text: str) -> str:
     """A model's text in a fence that nothing in it is long enough to end."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
 
 

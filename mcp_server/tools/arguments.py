@@ -15,7 +15,7 @@ from mcp.server.mcpserver.tools import Tool
 
 from lakehouse.errors import QueryError
 from lakehouse.escaping import quote_briefly
-from mcp_server.hints import nearest
+from lakehouse.nearest import nearest
 
 _MOST_ARGUMENTS = 50
 _MOST_NOTED = 5

@@ -38,6 +38,9 @@ from mcp_server.tools.profile import Profiles
 
 log = logging.getLogger(__name__)
 
+_SHOWN_CHARS = 100
+"""How much of a caller's own word a message repeats."""
+
 
 @dataclass(frozen=True)
 class AppContext:

@@ -9,7 +9,7 @@ from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
 from lakehouse.escaping import escape_controls, quote_briefly
-from mcp_server.hints import nearest
+from lakehouse.nearest import nearest
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
 from mcp_server.tools.arguments import BadRequestError
@@ -18,6 +18,9 @@ from mcp_server.tools.profile import COUNT_ROWS, Frequent, Profile, Range
 
 PAGE = 40
 """Tables or columns on one page: three times what this lake needs, and still a short answer."""
+
+_SHOWN_CHARS = 100
+"""How much of a caller's own word a message repeats."""
 
 
 class TableFacts(BaseModel):

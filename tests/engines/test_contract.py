@@ -20,6 +20,8 @@ import pytest
 
 from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut
 from mcp_server.engines.local import LocalEngine
+from mcp_server.models import Caps, RowLimit
+from mcp_server.results import Origin, shape
 from tests.engines.cancelling import endless
 from tests.engines.conftest import FILMS, FILMS_AT_FIRST, FIRST_VERSIONS_AGE, KIND_TYPES, KINDS, SERVERS, Query
 
@@ -143,6 +145,21 @@ def test_one_row_more_than_the_limit_arrives_and_no_other(engine: LocalEngine, q
     assert len(rows(engine, query("SELECT * FROM many", "many", limit=7))) == 8
     assert len(rows(engine, query("SELECT * FROM many LIMIT 3", "many", limit=7))) == 3
     assert len(rows(engine, query("SELECT id FROM films", "films", limit=5))) == 5
+
+
+def test_within_caps_an_engine_gives_what_an_answer_shows_and_counts_the_rest(
+    engine: LocalEngine, query: Query
+) -> None:
+    sql = "SELECT array_repeat(false, 900000) AS a, repeat('é', 20000) AS t FROM range(40)"
+    found = engine.execute(query(sql), "within caps", Caps(60_000, 2_000))
+
+    assert found.found == 40
+    assert found.table.nbytes < 2_000_000
+    answer = shape(found, RowLimit(100), Caps(60_000, 2_000), Origin("q", engine.name, 1))
+    assert 5 < len(answer.rows) < 40
+    assert answer.rows[0][0].startswith("[false,false,")
+    assert answer.rows[0][1] == "é" * 2_000 + "…[+18000 chars]"
+    assert f"first {len(answer.rows)} of 40 rows" in answer.warnings[-1]
 
 
 def test_the_order_of_a_statement_survives_the_limit(engine: LocalEngine, query: Query) -> None:

@@ -38,7 +38,7 @@ multiplies too, so it goes by way of its text."""
 
 _KEYS = frozenset({"/", "-", "+", "%", "CASE", "CAST", "TRY_CAST", "::"})
 _NUMBERS = frozenset({*INTEGERS, "float", "double"})
-_PLACEHOLDER = re.compile(r"%(?:(\d+)\$)?[-#+ 0,(]*\d*(?:\.(\d+))?([a-zA-Z%])")
+_PLACEHOLDER = re.compile(r"%(?:(\d{1,9})\$)?[-#+ 0,(]*+\d*+(?:\.(\d{1,9}))?([a-zA-Z%])")
 
 
 def rewrite_numbers(case: Case, catalog: Catalog) -> Sequence[Edit]:

@@ -178,7 +178,7 @@ def _hashed(node: Expr, write: Writing) -> Sql | None:
     return None
 
 
-_PLACES: Final = re.compile(r"%(\d+\$)?([-#+ 0,(]*)(\d*)(?:\.\d+)?([a-zA-Z%])")
+_PLACES: Final = re.compile(r"%(\d{1,9}\$)?([-#+ 0,(]*+)(\d*+)(?:\.\d++)?([a-zA-Z%])")
 _PADDED: Final = re.compile(r"%-?\d+s")
 _UNLIKE: Final = frozenset("SeEgGaA")
 """Conversions that Sail does otherwise: NaN for %g and %e of zero, ASCII alone for %S."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -31,7 +30,7 @@ def _frame(source: Source, call: Expr, over: Expr, *, ordered: bool) -> str | No
         steps = source.tokens[call.parts[1].end - 1].text if len(call.parts) > 1 else "1"
         sign = "-" if (call.word == "lag") != (len(call.parts) > 1 and call.parts[1].word == "-") else ""
         return f"ROWS BETWEEN {sign}{steps} FOLLOWING AND {sign}{steps} FOLLOWING" if steps.isdigit() else None
-    frame = re.sub(r"\s+", " ", over.word.upper())
+    frame = " ".join(over.word.upper().split())
     if frame.startswith("WINDOW ") or "INTERVAL" in frame:
         return None
     if call.word in _RANKS:

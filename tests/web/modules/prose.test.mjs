@@ -42,3 +42,12 @@ test("any text ends, and soon", () => {
   for (const part of ["**", "`", "- ", "```\n", "#".repeat(9), "**a", "\n\n"]) blocks(part.repeat(20_000));
   assert.ok(performance.now() - began < 5_000);
 });
+
+test("a long text takes time in proportion to its length", () => {
+  const blanks = " ".repeat(40_000);
+  const began = process.cpuUsage();
+  for (const said of [`- ${blanks}a\u2028`, `1. ${blanks}a\u2028b`, `# ${blanks}a\u2028`, "a\n\n".repeat(20_000), "**a`".repeat(20_000)]) {
+    blocks(said);
+  }
+  assert.ok(process.cpuUsage(began).user < 1_500_000, "quadratic time would be minutes");
+});

@@ -21,3 +21,12 @@ test("the pieces joined are the statement, whatever it is", () => {
   const odd = ["", "SELECT 'open", "/* open", "`open", "\u0000\ud800x", "SELECT 静か FROM 😀", "a|>b <=> c", "1..2", "\\", "<img src=x>"];
   for (const sql of odd) assert.equal(pieces(sql).map((one) => one.text).join(""), sql);
 });
+
+test("a long text takes time in proportion to its length", () => {
+  const began = process.cpuUsage();
+  for (const part of ["'", "'a\"", "/*", "`", "1.", "'\\"]) {
+    const sql = `${part.repeat(40_000)}\\`;
+    assert.equal(pieces(sql).map((piece) => piece.text).join(""), sql);
+  }
+  assert.ok(process.cpuUsage(began).user < 2_500_000, "quadratic time would be minutes");
+});

@@ -3,10 +3,10 @@
 // A block is {kind: "paragraph", parts}, {kind: "list", ordered, items: [parts]} or {kind: "code", text};
 // a part is {kind: "text" | "bold" | "code", text}.
 
-const BULLET = /^\s*[-*•]\s+(.*)$/;
-const NUMBER = /^\s*\d{1,3}[.)]\s+(.*)$/;
+const BULLET = /^\s*[-*•]\s+(.*)$/s;
+const NUMBER = /^\s*\d{1,3}[.)]\s+(.*)$/s;
 const FENCE = /^\s*```/;
-const HEADING = /^#{1,6}\s+(.*)$/;
+const HEADING = /^#{1,6}\s+(.*)$/s;
 const PART = /`([^`\n]+)`|\*\*(?=\S)([^*\n]+?)\*\*/g;
 
 /** The blocks of a text. */
@@ -51,8 +51,9 @@ function list(lines, at, pattern, ordered) {
 }
 
 function run(lines, from, fits) {
-  const end = lines.findIndex((line, number) => number >= from && !fits(line));
-  return lines.slice(from, end === -1 ? lines.length : end);
+  let end = from;
+  while (end < lines.length && fits(lines[end])) end += 1;
+  return lines.slice(from, end);
 }
 
 function opens(line) {
