@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+_PLAIN = re.compile(r"[\w/.-]+", re.ASCII)
+
 
 @contextlib.contextmanager
 def work_folder(state: Path, prefix: str) -> Iterator[tuple[Path, int]]:
@@ -21,7 +23,7 @@ def work_folder(state: Path, prefix: str) -> Iterator[tuple[Path, int]]:
     however they ended: a folder of this prefix whose lock is free belongs to nobody and is taken away.
     """
     # In the state folder of macOS ("Application Support") the embedded engine would not find its links.
-    parent = state if re.fullmatch(r"[\w/.-]+", str(state), re.ASCII) else Path(tempfile.gettempdir())
+    parent = state if _PLAIN.fullmatch(str(state)) else Path(tempfile.gettempdir())
     for left in parent.glob(f"{prefix}*"):
         with _locked(left) as lock:
             if lock is not None:

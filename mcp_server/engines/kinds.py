@@ -18,7 +18,7 @@ was started anew; `denied`: it does not let this user in; `lake`: it cannot serv
 _BY_CONDITION: Mapping[Kind, re.Pattern[str]] = {
     "forgotten": re.compile(r"INVALID_HANDLE\.|NO_ACTIVE_SESSION|SESSION_(?:NOT_FOUND|CLOSED|CHANGED)"),
     "interrupted": re.compile(r"OPERATION_CANCELED|SPARK_JOB_CANCELLED"),
-    "large": re.compile(r"\w*EXCEED_LIMIT_LENGTH"),
+    "large": re.compile(r"\A\w*EXCEED_LIMIT_LENGTH"),
     "memory": re.compile(r"UNABLE_TO_ACQUIRE_MEMORY"),
 }
 _BY_STATUS: Mapping[str, Kind] = {
@@ -34,7 +34,7 @@ _NO_ROOM = (
     r"|Cannot allocate memory|memory allocation of \d+ bytes|std::bad_alloc)"
 )
 _NO_DISK = r"(?:No space left on device|Disk quota exceeded)"
-_UNQUOTED = r"""[^"'`\n]{0,300}?"""
+_UNQUOTED = r"""\A[^"'`\n]{0,300}?"""
 """The sentence up to the first quoted word."""
 
 # Over Connect: from Sail the sentences of DataFusion, from Spark's server those of Java behind the class in brackets.
@@ -47,8 +47,8 @@ _BY_SENTENCE: Mapping[Kind, re.Pattern[str]] = {
     # Before memory: Sail calls both exhausted resources.
     "disk": re.compile(_UNQUOTED + rf"(?:The used disk space during the spilling process|{_NO_DISK})"),
     "memory": re.compile(
-        r"(?:[A-Z][a-z]+ error: )*+(?:Failed to allocate additional|Resources exhausted|Cannot reserve)"
-        r"|\(java\.lang\.OutOfMemoryError\)|Java heap space"
+        r"\A(?:(?:[A-Z][a-z]+ error: )*+(?:Failed to allocate additional|Resources exhausted|Cannot reserve)"
+        r"|\(java\.lang\.OutOfMemoryError\)|Java heap space)"
     ),
 }
 # Of this process and of a JVM in its care: the exception's class and sentence.

@@ -91,7 +91,8 @@ def _table_at(session: SparkSession, relation: Any, names: Names) -> str:
 
 _SAIL_FIRST = "== Parsed Logical Plan ==\n"
 _SAIL_SECOND = "\n\n== Analyzed Logical Plan ==\n"
-_SAIL_STRING = re.compile(r'Utf8\("(?:[^"]|"(?!\)))*+"\)')
+_SAIL_STRING = 'Utf8("'
+_SAIL_STRING_END = '")'
 _SAIL_NODE = re.compile(r"^ *([A-Z][A-Za-z]*(?: [A-Z][A-Za-z]*)*)(?:: (.*)|:?)$", re.MULTILINE)
 _SAIL_CALL = re.compile(r"\b([a-z_][a-z0-9_]*)\(")
 
@@ -120,7 +121,16 @@ def _without_strings(report: str, sql: str) -> str:
     A string is left out up to the first `")`, which is its own end or stands before it. Only a name in back-quotes
     could open one that a string then closes further on: a statement that holds such an opening keeps all its strings.
     """
-    return report if 'Utf8("' in sql else _SAIL_STRING.sub("Utf8()", report)
+    if _SAIL_STRING in sql:
+        return report
+    kept, at = [], 0
+    while (start := report.find(_SAIL_STRING, at)) >= 0:
+        end = report.find(_SAIL_STRING_END, start + len(_SAIL_STRING))
+        if end < 0:
+            break
+        kept += [report[at:start], "Utf8()"]
+        at = end + len(_SAIL_STRING_END)
+    return "".join([*kept, report[at:]])
 
 
 def _first_plan(report: str) -> str:

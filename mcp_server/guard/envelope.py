@@ -13,7 +13,9 @@ from mcp_server.guard.refusal import refused, shown
 
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)", re.ASCII)
-_QUERY = re.compile(r"[:>\n\"'`(]\s{0,80}((?:SELECT|WITH|FROM|VALUES|TABLE|EXPLAIN|SHOW|DESCRIBE)\b)", re.IGNORECASE)
+_QUERY = re.compile(r"\b(?:SELECT|WITH|FROM|VALUES|TABLE|EXPLAIN|SHOW|DESCRIBE)\b", re.IGNORECASE)
+_OPENERS = frozenset(":>\"'`(")
+"""What a query stands behind in a text around it, if not on a line of its own."""
 _PREFACE = 400
 """How many characters are looked at for the beginning of the query."""
 
@@ -57,13 +59,22 @@ def refuse_envelope(text: str) -> None:
     first = _FIRST_WORD.match(text)
     if first is not None and first[1].upper() in _STATEMENTS.split():
         return
-    query = _QUERY.search(text, 0, _PREFACE) if first is not None or text.lstrip()[:1] in {'"', "'", "`", ">"} else None
+    query = _find_query(text) if first is not None or text.lstrip()[:1] in {'"', "'", "`", ">"} else None
     if query is not None:
-        preface, start = shown(text[: query.start(1)].strip()), query[1].upper()
+        preface, start = shown(text[: query.start()].strip()), query[0].upper()
         raise refused(
             "not_plain_sql",
             f"The text before {start} is no part of a query ({preface}). Send the SQL alone, beginning with {start}.",
         )
+
+
+def _find_query(text: str) -> re.Match[str] | None:
+    for found in _QUERY.finditer(text, 0, _PREFACE):
+        before = text[: found.start()]
+        preface = before.rstrip()
+        if preface[-1:] in _OPENERS or "\n" in before[len(preface) :]:
+            return found
+    return None
 
 
 def meant_sign(character: str) -> str | None:
