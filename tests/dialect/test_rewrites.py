@@ -266,6 +266,8 @@ LACKING = (
     f"{_T}SELECT t.k, y AS z FROM s RIGHT JOIN t ON t.k = s.k AND s.y = 1 ORDER BY 2, 1",
     f"{_T}SELECT k, x, count(*) AS n FROM t WHERE k = 1 GROUP BY ROLLUP (k, x) ORDER BY k, x",
     f"{_T}SELECT k, x, count(*) AS n FROM (SELECT *, 'a' AS c FROM t) GROUP BY GROUPING SETS ((c, k, x), (x, k), ()) ORDER BY c, k",
+    f"{_T}SELECT s.k FROM t LEFT JOIN s ON t.k = s.k WHERE t.k = 2 ORDER BY s.k",
+    f"{_T}SELECT z.k FROM t LEFT JOIN (SELECT s.k FROM s LEFT JOIN t ON t.x = s.y WHERE s.k = 2) z ON t.x = z.k ORDER BY z.k",
     f"{_T}SELECT t.k, row_number() OVER (ORDER BY c, t.k) AS n FROM t FULL JOIN (SELECT k, 1 AS c FROM s) s ON t.k = s.k",
 )
 """What would be other rows than Spark's."""
@@ -281,6 +283,7 @@ def test_what_would_be_other_rows_is_left_to_spark(sql: str, check: Check) -> No
     "sql",
     [
         "SELECT m.tconst, r.numVotes FROM movies_delta m LEFT JOIN ratings_delta r ON m.tconst = r.tconst WHERE m.titleType = 'movie' ORDER BY r.numVotes DESC, m.tconst",
+        "SELECT m.titleType, r.numVotes FROM movies_delta m LEFT JOIN ratings_delta r ON m.tconst = r.tconst WHERE m.titleType = 'movie' ORDER BY m.titleType, m.tconst",
         "SELECT titleType, startYear, count(*) AS n FROM movies_delta WHERE startYear > 1990 GROUP BY ROLLUP (titleType, startYear) ORDER BY titleType, startYear",
         "SELECT m.tconst FROM movies_delta m WHERE m.tconst IN (SELECT tconst FROM ratings_delta) AND m.startYear NOT IN (SELECT endYear FROM movies_delta WHERE endYear IS NOT NULL)",
     ],

@@ -31,9 +31,9 @@ _VARYING: Final = frozenset({"aggregate", "collecting", "window", "random", "gen
 def check_sort_keys(case: Case, _: Catalog) -> Sequence[Edit]:
     """Changes nothing. Errors: EngineLacks, for an order that the engine would not keep."""
     source = case.source
-    if "ORDER" not in source.keys or not _fills(source):
+    if "ORDER" not in source.keys or not (fills := _fills(source)):
         return ()
-    constant = _constant_names(case)
+    constant = _constant_names(case, fills)
     if constant:
         for name in _sorted_by(case):
             if name in constant:
@@ -45,14 +45,15 @@ def check_sort_keys(case: Case, _: Catalog) -> Sequence[Edit]:
     return ()
 
 
-def _fills(source: Source) -> bool:
-    """Whether a clause gives rows in which columns are null that are not below it."""
-    for at, key in enumerate(source.keys):
-        if key in _GROUPING or (key == "OUTER" and source.key(at - 1) == "VIEW"):
-            return True
-        if key in _FILLING and source.key(at + 1) in {"JOIN", "OUTER"}:
-            return True
-    return False
+def _fills(source: Source) -> list[int]:
+    """The tokens of clauses that give rows in which columns are null that are not below them."""
+    return [
+        at
+        for at, key in enumerate(source.keys)
+        if key in _GROUPING
+        or (key == "OUTER" and source.key(at - 1) == "VIEW")
+        or (key in _FILLING and source.key(at + 1) in {"JOIN", "OUTER"})
+    ]
 
 
 def _sorted_by(case: Case) -> Iterator[str]:
@@ -88,23 +89,45 @@ def _keys(case: Case) -> Iterator[str]:
             yield from _names(sort)
 
 
-def _constant_names(case: Case) -> frozenset[str]:
-    """Names that are given to constants, that are compared with one, and that are equal to such."""
+def _constant_names(case: Case, fills: Sequence[int]) -> frozenset[str]:
+    """Names that are given to constants, that are compared with one, and that are equal to such.
+
+    A column that is compared in the WHERE behind all that fills is constant in what comes out, too: its order is none.
+    Names that joins take for equal are several columns, of which one may be filled, and count in any case.
+    """
+    behind = _wheres_behind(case, fills)
     found = {name for name, node in names_given(case) if node is not None and _is_constant(node, case.source)}
+    filtered = set[str]()
     pairs: list[tuple[str, str]] = []
     for node in (node for root in expressions(case) for node in root.walk()):
+        fixed = filtered if any(first <= node.first < end for first, end in behind) else found
         if node.kind == "binary" and node.word in _EQUAL:
             left, right = map(_name, node.parts)
             if left and right:
                 pairs.append((left, right))
-            found |= {one for one, other in ((left, node.parts[1]), (right, node.parts[0])) if one and _is_fixed(other)}
+            fixed |= {one for one, other in ((left, node.parts[1]), (right, node.parts[0])) if one and _is_fixed(other)}
         elif _name(node.parts[0] if node.parts else node) and _is_one_value(node, case.source):
-            found.add(_name(node.parts[0]))
+            fixed.add(_name(node.parts[0]))
+    found |= {name for name in filtered if any(name in pair for pair in pairs)}
     grown = True
     while grown:
         more = {name for pair in pairs if not found.isdisjoint(pair) for name in pair}
         grown, found = not more <= found, found | more
     return frozenset(found)
+
+
+def _wheres_behind(case: Case, fills: Sequence[int]) -> list[tuple[int, int]]:
+    """The tokens of each WHERE whose own FROM holds all that fills; none where a join may name columns without ON."""
+    source = case.source
+    if not {"USING", "NATURAL"}.isdisjoint(source.keys):
+        return []
+    found = []
+    for block in case.blocks.selects:
+        where = block.clauses.get("WHERE")
+        if where is not None and all(block.first < at < where.body for at in fills):
+            found.append((where.body, where.end))
+    inner = [(block.first, block.end) for block in case.blocks.selects]
+    return [(first, end) for first, end in found if not any(first <= one < end for one, _ in inner)]
 
 
 def _is_one_value(node: Expr, source: Source) -> bool:
