@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
+from lakehouse.escaping import escape_controls
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
@@ -98,7 +99,7 @@ async def test_what_cannot_be_read_is_listed_and_refused_with_its_reason(
         listed = _text(await client.call_tool("describe_schema", {}))
         listed += _text(await client.call_tool("describe_schema", {"page": 2})) if "page=2" in listed else ""
         for name in (*DAMAGES, *UNREADABLE_NAMES):
-            assert f"{name} (table): cannot be read: " in listed, name
+            assert f"{escape_controls(name)} (table): cannot be read: " in listed, name
         for name in DAMAGES:
             said = _text(await _ask(client, f"SELECT id FROM {_quoted(name)}"))
             assert f"Refused (unreadable_table): The table {name} cannot be read: " in said
