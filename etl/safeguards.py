@@ -11,6 +11,7 @@ from pathlib import Path
 
 from etl.lease import hold_lease
 from etl.tables import remove_orphans
+from lakehouse import work_folders
 from lakehouse.errors import LakeError, LakehouseError, UsageError
 from lakehouse.foreign import check_own
 from lakehouse.isolation import IsolationError, enter_own_network
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LOCK_NAME = "_load.lock"
 WORK_NAME = "_work"
+_REMOTE_WORK_PREFIX = "imdb-load-"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_WORDS = ("No space left on device", "Disk quota exceeded")
@@ -121,12 +123,14 @@ def _locked(lake: Lake, path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def work_folder(lake: Lake, settings: Settings, tables: Iterable[str]) -> Iterator[Path]:
     """An empty folder for what only this run needs, after removing what a killed run left behind."""
-    if lake.directory is None:
-        folder = settings.state / WORK_NAME
-    else:
-        folder = lake.directory / WORK_NAME
-        for table in tables:
-            remove_orphans(lake.directory / table)
+    if lake.directory is None:  # loads into several lakes share the state folder
+        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with work_folders.work_folder(settings.state, _REMOTE_WORK_PREFIX) as (folder, _):
+            yield folder
+        return
+    folder = lake.directory / WORK_NAME
+    for table in tables:
+        remove_orphans(lake.directory / table)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
