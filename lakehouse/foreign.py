@@ -30,16 +30,21 @@ def look_at(lake: Lake) -> Place:
     if lake.directory is None:
         store = lake.objects
         folders = store.folders()
-        inside = {name: store.folders(name) for name in folders[:_LOOKED_INTO]}
+        inside = {name: store.folders(name) for name in list(filter(is_shown, folders))[:_LOOKED_INTO]}
         tables = tuple(name for name, found in inside.items() if DELTA_LOG in found)
         below = tuple(name for name, found in inside.items() if _has_table(store, name, found))
         return Place(DELTA_LOG in folders, tables, below, bool(folders))
     folder = lake.directory
     if not folder.is_dir():
         return Place(is_table=False, tables=(), below=(), has_files=False)
-    tables = tuple(sorted(log.parent.name for log in folder.glob(f"*/{DELTA_LOG}")))
-    below = tuple(sorted({log.parent.parent.name for log in folder.glob(f"*/*/{DELTA_LOG}")}))
+    tables = tuple(sorted(filter(is_shown, (log.parent.name for log in folder.glob(f"*/{DELTA_LOG}")))))
+    below = tuple(sorted(filter(is_shown, {log.parent.parent.name for log in folder.glob(f"*/*/{DELTA_LOG}")})))
     return Place((folder / DELTA_LOG).exists(), tables, below, any(folder.iterdir()))
+
+
+def is_shown(folder: str) -> bool:
+    """Whether a folder may be a table: names that begin so are hidden, such as our own cache of AI answers."""
+    return not folder.startswith((".", "_"))
 
 
 def _has_table(store: ObjectStore, folder: str, inside: list[str]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import LakeError
-from lakehouse.foreign import DELTA_LOG, describe_foreign
+from lakehouse.foreign import DELTA_LOG, describe_foreign, is_shown
 from lakehouse.manifest import LOADING_NAME, Column
 from lakehouse.storage import Lake
 from mcp_server.models import NAME_CHARACTERS, TableInfo
@@ -101,7 +101,7 @@ def describe_table(folder: Path) -> TableInfo:
 
 
 def _logs(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.glob(f"*/{DELTA_LOG}") if not path.parent.name.startswith((".", "_")))
+    return sorted(path for path in directory.glob(f"*/{DELTA_LOG}") if is_shown(path.parent.name))
 
 
 def _mark(log: Path) -> object:

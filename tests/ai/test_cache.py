@@ -86,7 +86,7 @@ def test_a_lake_that_is_a_folder_has_its_cache_beside_its_tables_and_sql_does_no
 
     assert DeltaTable(str(tmp_path / "lake" / BESIDE_LAKE)).version() == 0
     assert not (tmp_path / "state" / IN_STATE).exists()
-    with pytest.raises(LakeError, match="not a lake"):
+    with pytest.raises(LakeError, match="no lake: nothing in it"):
         EmbeddedEngine(lake, settings).tables()
 
 
