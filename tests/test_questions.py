@@ -33,7 +33,9 @@ def ask_all(lake: Path, engine: str, state: Path) -> Answers:
     """Every question's structured result, or the text of its error."""
 
     async def run() -> Answers:
-        settings = load_settings(engine=engine, state_dir=state, max_rows=100_000, max_result_bytes=50_000_000)
+        settings = load_settings(
+            engine=engine, state_dir=state, max_rows=100_000, max_result_bytes=50_000_000, wait_seconds=280
+        )
         server = build_server(settings, Lake.parse(str(lake)))
         answers: Answers = {}
         try:

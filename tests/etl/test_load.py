@@ -229,13 +229,21 @@ def test_a_reload_adds_one_version_to_each_table(make_source: MakeSource, tmp_pa
 def test_a_table_of_another_shape_is_replaced_and_its_old_version_stays(
     make_source: MakeSource, tmp_path: Path
 ) -> None:
-    lake = tmp_path / "lake"
-    write_deltalake(str(lake / "movies_delta"), pa.table({"tconst": ["tt1"], "title": ["x"]}))
-    assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
+    lake, source = tmp_path / "lake", make_source()
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    other = pa.table({"tconst": ["tt1"], "title": ["x"]})
+    write_deltalake(str(lake / "movies_delta"), other, mode="overwrite", schema_mode="overwrite")
+    version = DeltaTable(str(lake / "movies_delta")).version()
+
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+
     fields = {field.name: field.metadata for field in DeltaTable(str(lake / "movies_delta")).schema().fields}
     assert fields["runtimeMinutes"]["comment"] == "Running time in minutes. Null: unknown."
     assert len(rows_of(lake, "movies_delta")) == 6
-    assert DeltaTable(str(lake / "movies_delta"), version=0).to_pyarrow_table().column_names == ["tconst", "title"]
+    assert DeltaTable(str(lake / "movies_delta"), version=version).to_pyarrow_table().column_names == [
+        "tconst",
+        "title",
+    ]
 
 
 def test_duplicate_keys_are_reported(make_source: MakeSource, tmp_path: Path) -> None:
