@@ -125,7 +125,8 @@ def _without_strings(report: str, sql: str) -> str:
         return report
     kept, at = [], 0
     while (start := report.find(_SAIL_STRING, at)) >= 0:
-        end = report.find(_SAIL_STRING_END, start + len(_SAIL_STRING))
+        # From the opening quote on: what looks like an opening may end with the quote of the string that holds it.
+        end = report.find(_SAIL_STRING_END, start + len(_SAIL_STRING) - 1)
         if end < 0:
             break
         kept += [report[at:start], "Utf8()"]

@@ -174,6 +174,7 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
     elif token.glued and (
         (before.kind is Kind.NUMBER and (token.text[0] == "." or token.is_name))
         or (token.kind is Kind.NUMBER and token.text[0] == "." and (before.is_name or before.key in {")", "]", "."}))
+        or (token.kind is Kind.NUMBER and before.key == ".")
         or (before.key == "!" and token.key in {"<", ">", "<=", ">=", "=", "=="})
         or (before.key + token.key in {":/", "*/"})
     ):

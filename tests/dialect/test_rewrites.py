@@ -254,7 +254,14 @@ LACKING = (
     "SELECT q AS y, transform(array(1, 2), q -> y + q) AS z FROM (SELECT 5 AS q)",
     "SELECT m.tconst, g FROM movies_delta m LATERAL VIEW explode(genres) t AS g RIGHT JOIN ratings_delta r ON r.tconst = m.tconst WHERE g = 'Drama'",
     "SELECT m.tconst, g FROM movies_delta m JOIN LATERAL explode(m.genres) AS t(g) ON g = 'a' FULL JOIN ratings_delta r ON r.tconst = m.tconst",
-    f"{_T}SELECT k FROM t WHERE NOT (x IN (SELECT y FROM s))",
+    f"{_T}SELECT k FROM t WHERE NOT (x IN (SELECT y FROM s) OR k = 3)",
+    f"{_T}SELECT k FROM t WHERE x NOT IN (SELECT y FROM s WHERE s.y <> t.x)",
+    f"{_T}SELECT k FROM t WHERE NOT x IN (SELECT y FROM s WHERE t.k > 5)",
+    f"{_T}SELECT k FROM t WHERE x NOT IN (SELECT y FROM s WHERE x IS NULL)",
+    "SELECT count(*) AS n FROM range(9) WHERE floor(rand() * 2) BETWEEN 1 AND 0",
+    "SELECT count(*) AS n FROM range(9) WHERE floor(rand() * 2) NOT IN (0, 1)",
+    f"SELECT 'a' RLIKE 'a{{{'9' * 5000}}}' AS x",
+    "SELECT 'a' RLIKE 'a{²}' AS x",
     f"{_T}SELECT k FROM t WHERE x NOT IN (SELECT y FROM s) OR k = 3",
     f"{_T}SELECT k FROM t WHERE CASE WHEN x IN (SELECT y FROM s) THEN false ELSE true END",
     f"{_T}SELECT k FROM t WHERE (x IN (SELECT y FROM s)) IS NULL",
@@ -269,6 +276,23 @@ LACKING = (
     f"{_T}SELECT s.k FROM t LEFT JOIN s ON t.k = s.k WHERE t.k = 2 ORDER BY s.k",
     f"{_T}SELECT z.k FROM t LEFT JOIN (SELECT s.k FROM s LEFT JOIN t ON t.x = s.y WHERE s.k = 2) z ON t.x = z.k ORDER BY z.k",
     f"{_T}SELECT t.k, row_number() OVER (ORDER BY c, t.k) AS n FROM t FULL JOIN (SELECT k, 1 AS c FROM s) s ON t.k = s.k",
+    f"{_T}SELECT t.k, rank() OVER w AS n FROM t LEFT JOIN (SELECT k, 1 AS c FROM s) s ON t.k = s.k WINDOW w AS (ORDER BY c)",
+    f"{_T}SELECT c, t.k FROM t LEFT JOIN (SELECT k, 1 AS c FROM s) s ON t.k = s.k ORDER BY ALL",
+    f"{_T}SELECT * FROM t LEFT JOIN (SELECT k AS j, 1 AS c FROM s) s ON t.k = j ORDER BY 4, 1",
+    f"{_T}SELECT t.k, m FROM t LEFT JOIN (SELECT max(y) AS m FROM s) s ON t.k = m ORDER BY m, t.k DESC",
+    *(
+        f"{_T}SELECT t.k, y FROM t LEFT JOIN s ON t.k = s.k AND {condition} ORDER BY y, t.k DESC"
+        for condition in (
+            "y >= 1 AND y <= 1",
+            "y > 0 AND y < 2",
+            "y BETWEEN 0.5 AND 1.5",
+            "NOT y <> 1",
+            "NOT y NOT IN (1)",
+            "y * 1 = 1",
+            "y LIKE '1'",
+            "y RLIKE '^1$'",
+        )
+    ),
 )
 """What would be other rows than Spark's."""
 
@@ -284,6 +308,13 @@ def test_what_would_be_other_rows_is_left_to_spark(sql: str, check: Check) -> No
     [
         "SELECT m.tconst, r.numVotes FROM movies_delta m LEFT JOIN ratings_delta r ON m.tconst = r.tconst WHERE m.titleType = 'movie' ORDER BY r.numVotes DESC, m.tconst",
         "SELECT m.titleType, r.numVotes FROM movies_delta m LEFT JOIN ratings_delta r ON m.tconst = r.tconst WHERE m.titleType = 'movie' ORDER BY m.titleType, m.tconst",
+        "SELECT m.tconst, r.numVotes FROM movies_delta m LEFT JOIN ratings_delta r USING (tconst) WHERE m.titleType = 'movie' ORDER BY m.titleType, m.tconst",
+        "SELECT m.tconst, r.numVotes FROM movies_delta m LEFT JOIN ratings_delta r ON m.tconst = r.tconst WHERE m.tconst = 'tt1' ORDER BY m.tconst DESC",
+        "SELECT m.tconst, r.numVotes FROM movies_delta m LEFT JOIN ratings_delta r ON m.tconst = r.tconst WHERE m.startYear BETWEEN 2000 AND 2000 ORDER BY m.startYear",
+        "SELECT m.tconst, r.numVotes FROM movies_delta m LEFT JOIN ratings_delta r ON m.tconst = r.tconst AND r.numVotes BETWEEN 10 AND 20 ORDER BY r.numVotes, m.tconst",
+        "SELECT count(*) AS n, max(r.numVotes) AS m FROM movies_delta m LEFT JOIN ratings_delta r ON m.tconst = r.tconst ORDER BY n, m",
+        "SELECT tconst FROM movies_delta WHERE NOT (tconst IN (SELECT tconst FROM ratings_delta)) AND startYear > 1990",
+        "SELECT tconst FROM movies_delta m WHERE tconst NOT IN (SELECT tconst FROM ratings_delta WHERE tconst IN (SELECT tconst FROM principals_delta WHERE category = 'actor'))",
         "SELECT titleType, startYear, count(*) AS n FROM movies_delta WHERE startYear > 1990 GROUP BY ROLLUP (titleType, startYear) ORDER BY titleType, startYear",
         "SELECT m.tconst FROM movies_delta m WHERE m.tconst IN (SELECT tconst FROM ratings_delta) AND m.startYear NOT IN (SELECT endYear FROM movies_delta WHERE endYear IS NOT NULL)",
     ],

@@ -59,8 +59,9 @@ _MARKS = (
     '{"class":"org.apache.spark.sql.catalyst.plans.logical.DropTable"}',
     '"\n\n== Analyzed Logical Plan ==\n"',
     ' Utf8("',
+    '") Utf8(',
 )
-"""What looks like a part of an engine's own report. The last two could end or begin a string in it."""
+"""What looks like a part of an engine's own report. The last three could end or begin a string in it."""
 
 
 @of_our_own

@@ -41,6 +41,7 @@ SELECT INTERVAL '{0}-1' YEAR TO MONTH
 SELECT date '2020-01-01' + INTERVAL {0} day
 SELECT regexp_replace(tconst, '(a)', 'x${0}') FROM movies_delta
 SELECT regexp_extract(tconst, '(a)', {0}), split(tconst, '\\{0}') FROM movies_delta
+SELECT regexp_replace(tconst, 'a{{0}}', ''), tconst RLIKE 'a{1,{0}}' FROM movies_delta
 SELECT '\\{0}', '\\u{0}', genres[{0}] FROM movies_delta
 SELECT get_json_object('x', '$[{0}]'), from_json('x', 'a DECIMAL({0}, 2)')
 WITH RECURSIVE r(n) MAX RECURSION LEVEL {0} AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT * FROM r

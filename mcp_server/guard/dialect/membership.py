@@ -16,21 +16,29 @@ from mcp_server.guard.dialect.names import Names
 _INSTEAD = "Join with the sub-query, or write EXISTS with the comparison in its WHERE."
 
 
-def check_membership(names: Names, outer: Block, bracket: int) -> None:
-    """Checks the IN whose sub-query's bracket opens at a token, in the WHERE of `outer`. Errors: EngineLacks."""
+def check_membership(names: Names, outer: Block, bracket: int) -> bool:
+    """Checks the IN whose sub-query's bracket opens at a token, in the WHERE of `outer`. Errors: EngineLacks.
+
+    Returns whether it is negated.
+    """
     paths = (_path(root, bracket) for root in expressions(names.case) if root.first <= bracket < root.end)
     found = next((path for path in paths if path), None)
     if found is None:
         raise lacking("IN", "IN with a sub-query here", _INSTEAD)
     *above, node = found
+    nots = 0
+    while above and (above[-1].kind == "brackets" or above[-1].word == "not"):  # the engine negates the join itself
+        nots += above.pop().word == "not"
+    negated = (node.word != "in") != (nots % 2 == 1)
     if any(each.kind not in {"brackets", "logic"} for each in above) or (
-        node.word != "in" and any(each.word == "or" for each in above)
+        (negated or nots) and any(each.word == "or" for each in above)
     ):
         raise lacking("IN", "IN with a sub-query under OR, NOT or CASE, or in a comparison", _INSTEAD)
     known = names.known(outer)
     uses = list(names.uses(node.parts[0].first, node.parts[0].end))
     if not uses or (known is not None and any(use.parts[0] not in known for use in uses)):
         raise lacking("IN", "IN with a sub-query and a constant, or a column of the row around it", _INSTEAD)
+    return negated
 
 
 def _path(node: Expr, bracket: int, above: tuple[Expr, ...] = ()) -> tuple[Expr, ...]:

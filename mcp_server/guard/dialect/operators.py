@@ -10,6 +10,7 @@ from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
+from mcp_server.guard.dialect.expressions import expressions
 from mcp_server.guard.dialect.sql import (
     Sql,
     compose,
@@ -18,6 +19,7 @@ from mcp_server.guard.dialect.sql import (
     write_word,
 )
 from mcp_server.guard.dialect.writing import Writing, written
+from mcp_server.guard.functions import functions
 from mcp_server.guard.source import Source
 
 _KEYS: Final = frozenset({"LIKE", "ILIKE", "=>", "RANGE", ":"})
@@ -33,6 +35,7 @@ def rewrite_operators(case: Case, catalog: Catalog) -> Sequence[Edit]:
     for index, token in enumerate(source.tokens):
         if token.key == "COLLATE" and index not in case.reading.calls and source.key(index - 1) != ".":
             raise lacking("COLLATE", "collations", "Compare lower(x) with lower(y).")
+    _check_chance(case)
     if not any(token.key in _KEYS for token in source.tokens):
         return ()
     edits = written(case, catalog, _written)
@@ -40,6 +43,21 @@ def rewrite_operators(case: Case, catalog: Catalog) -> Sequence[Edit]:
         if token.key == ":" and not _in_type(source, index) and not any(e.first < index < e.end for e in edits):
             raise _no_path()
     return edits
+
+
+def _check_chance(case: Case) -> None:
+    """The engine asks twice for what stands before BETWEEN or IN. Errors: EngineLacks, where that is of chance."""
+    classes = functions().allowed
+    if not any(classes.get(word) == "random" for word in case.functions):
+        return
+    for node in (node for root in expressions(case) for node in root.walk() if node.kind in {"between", "in"}):
+        called = {each.word for each in node.parts[0].walk() if each.kind == "call"}
+        if any(classes.get(word) == "random" for word in called):
+            raise lacking(
+                node.word.upper(),
+                f"{node.word.upper()} behind what depends on chance, for which it asks more than once",
+                "Put it into a sub-query, under a name.",
+            )
 
 
 def _no_path() -> EngineLacks:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mcp_server.guard.refusal import shown
+
 END: Final = "\0"
 """Stands in the pieces for `$`, which in Java is before a last line end too: Rust cannot look there."""
 
@@ -18,6 +20,8 @@ LINE_END: Final = r"(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?"
 
 _DOT: Final = r"[^\n\r\x{85}\x{2028}\x{2029}]"
 _MAX_DEPTH: Final = 40
+_MOST_DIGITS: Final = 9
+"""Of a count in `{…}`, which Java reads as an int."""
 
 _CLASSES: Final = {
     "d": "0-9",
@@ -334,13 +338,17 @@ class _Reader:
         self.at += 1
         words = letter if letter != "{" else f"{{{self.until('}')}}}"
         least, _, most = words[1:-1].partition(",")
-        if letter == "{" and not (least.isdigit() and (not most or most.isdigit())):
-            raise Unlike(words)
+        if letter == "{" and not (_is_count(least) and (not most or _is_count(most))):
+            raise Unlike(shown(words))
         lazy = self.take("?")
         if self.peek() in {"+", "*", "?", "{"}:
             raise Unlike(f"{words}{self.peek()}")
         self.pieces.append(words + "?" * lazy)
         return letter in "*?" or (letter == "{" and int(least) == 0)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def _literal(letter: str, meta: frozenset[str] = _META) -> str:

@@ -8,6 +8,7 @@ anywhere in the statement: that finds more than there is, and never less.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Final
 
 from mcp_server.guard.blocks import Block, commas
@@ -18,12 +19,17 @@ from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expressions
 from mcp_server.guard.dialect.given import names_given
 from mcp_server.guard.dialect.names import names_of
+from mcp_server.guard.dialect.spelling import innermost
 from mcp_server.guard.functions import functions
 from mcp_server.guard.source import Source
 
 _FILLING: Final = frozenset({"LEFT", "RIGHT", "FULL"})
 _GROUPING: Final = frozenset({"ROLLUP", "CUBE", "SETS"})
 _EQUAL: Final = frozenset({"=", "==", "<=>"})
+_RANGES: Final = {"<": "most", "<=": "most", ">": "least", ">=": "least"}
+_TURNED: Final = {"least": "most", "most": "least"}
+_ARITHMETIC: Final = frozenset("+-*/")
+_DIRECTIONS: Final = frozenset({"ASC", "DESC", "NULLS", "FIRST", "LAST"})
 _VARYING: Final = frozenset({"aggregate", "collecting", "window", "random", "generator"})
 """Classes of functions whose results differ from row to row, or group to group, without a column."""
 
@@ -35,7 +41,7 @@ def check_sort_keys(case: Case, _: Catalog) -> Sequence[Edit]:
         return ()
     constant = _constant_names(case, fills)
     if constant:
-        for name in _sorted_by(case):
+        for name in _sorted_by(case, fills):
             if name in constant:
                 raise lacking(
                     "ORDER BY",
@@ -56,12 +62,12 @@ def _fills(source: Source) -> list[int]:
     ]
 
 
-def _sorted_by(case: Case) -> Iterator[str]:
+def _sorted_by(case: Case, fills: Sequence[int]) -> Iterator[str]:
     """The names that the keys of every ORDER BY read, through all that they stand for."""
     given: dict[str, set[str]] = {}
     for name, node in names_given(case):
         given.setdefault(name, set()).update(_names(node) if node is not None else ())
-    todo, seen = list(_keys(case)), set[str]()
+    todo, seen = list(_keys(case, fills)), set[str]()
     while todo:
         name = todo.pop()
         if name not in seen:
@@ -70,23 +76,63 @@ def _sorted_by(case: Case) -> Iterator[str]:
             todo += given.get(name, ())
 
 
-def _keys(case: Case) -> Iterator[str]:
+def _keys(case: Case, fills: Sequence[int]) -> Iterator[str]:
     names, source = names_of(case), case.source
     for query in case.blocks.queries:
         clauses = query.block.clauses if query.block is not None else query.tail
         clause = clauses.get("ORDER")
+        fixed = _fixed_behind(case, query.block, fills) if query.block is not None else frozenset[str]()
         for first, end in commas(source, clause.body, clause.end) if clause is not None else ():
-            token = source.tokens[first]
-            yield from (use.parts[-1] for use in names.uses(first, end))
-            if token.text.isdigit() and query.terms and isinstance(query.terms[0], Block):
-                items = query.terms[0].items
-                item = items[int(token.text) - 1] if 1 <= int(token.text) <= len(items) else None
-                if item is not None:
-                    yield from (source.tokens[at].name for at in item.names)
-                    yield from (use.parts[-1] for use in names.uses(item.first, item.stop))
+            uses = list(names.uses(first, end))
+            if uses and ".".join(uses[0].parts) in fixed and _is_alone(source, uses[0].end, end):
+                continue
+            yield from (use.parts[-1] for use in uses)
+            if query.terms and isinstance(query.terms[0], Block):
+                yield from _listed(case, query.terms[0], first)
+    for block in case.blocks.selects:
+        windows = block.clauses.get("WINDOW")
+        yield from (use.parts[-1] for use in names.uses(windows.body, windows.end)) if windows is not None else ()
     for node in (node for root in expressions(case) for node in root.walk() if node.kind == "over"):
         for sort in node.rest:
             yield from _names(sort)
+
+
+def _is_alone(source: Source, behind: int, end: int) -> bool:
+    return all(source.key(at) in _DIRECTIONS for at in range(behind, end))
+
+
+def _listed(case: Case, block: Block, key: int) -> Iterator[str]:
+    """The names in the column that a key gives the number of, or in all of them for ORDER BY ALL."""
+    names, source, items = names_of(case), case.source, block.items
+    token = source.tokens[key]
+    if token.text.isdigit():
+        items = items[: int(token.text)]  # those before it are stars, perhaps, and give more columns than one
+        items = items if any(names.sources.is_star(item) for item in items) else items[int(token.text) - 1 :]
+    elif token.key != "ALL":
+        return
+    for item in items:
+        if names.sources.is_star(item):
+            yield from (each.name for each in source.tokens if each.is_name)
+        yield from (source.tokens[at].name for at in item.names)
+        yield from (use.parts[-1] for use in names.uses(item.first, item.stop))
+
+
+def _fixed_behind(case: Case, block: Block, fills: Sequence[int]) -> frozenset[str]:
+    """Columns, with their relation, that the WHERE of a SELECT fixes in all its rows, behind all that fills."""
+    where = block.clauses.get("WHERE")
+    if where is None or not all(block.first < at < where.body for at in fills):
+        return frozenset()
+    todo = [root for root in expressions(case) if root.first == where.body]
+    found = set[str]()
+    while todo:
+        node = todo.pop()
+        if node.kind == "brackets" or (node.kind == "logic" and node.word == "and"):
+            todo += node.parts
+        elif node.kind == "binary" and node.word in _EQUAL:
+            for one, other in (node.parts, node.parts[::-1]):
+                if one.kind == "name" and "." in one.word and _is_fixed(other):
+                    found.add(one.word)
+    return frozenset(found)
 
 
 def _constant_names(case: Case, fills: Sequence[int]) -> frozenset[str]:
@@ -96,11 +142,16 @@ def _constant_names(case: Case, fills: Sequence[int]) -> frozenset[str]:
     Names that joins take for equal are several columns, of which one may be filled, and count in any case.
     """
     behind = _wheres_behind(case, fills)
-    found = {name for name, node in names_given(case) if node is not None and _is_constant(node, case.source)}
+    given = [(name, node) for name, node in names_given(case) if node is not None]
+    found = {name for name, node in given if _is_constant(node, case.source) or _is_total(node, case, fills)}
     filtered = set[str]()
     pairs: list[tuple[str, str]] = []
-    for node in (node for root in expressions(case) for node in root.walk()):
-        fixed = filtered if any(first <= node.first < end for first, end in behind) else found
+    every = [node for root in expressions(case) for node in root.walk()]
+    late = {id(node) for node in every if any(first <= node.first < end for first, end in behind)}
+    found |= _pinned([node for node in every if id(node) not in late], case.source)
+    filtered |= _pinned([node for node in every if id(node) in late], case.source)
+    for node in every:
+        fixed = filtered if id(node) in late else found
         if node.kind == "binary" and node.word in _EQUAL:
             left, right = map(_name, node.parts)
             if left and right:
@@ -114,6 +165,71 @@ def _constant_names(case: Case, fills: Sequence[int]) -> frozenset[str]:
         more = {name for pair in pairs if not found.isdisjoint(pair) for name in pair}
         grown, found = not more <= found, found | more
     return frozenset(found)
+
+
+def _is_total(node: Expr, case: Case, fills: Sequence[int]) -> bool:
+    """Whether it is a value of the one row that a SELECT of aggregates without GROUP BY gives below what fills."""
+    block = innermost(case, node.first)
+    if block is None or "GROUP" in block.clauses or all(block.first < at < block.end for at in fills):
+        return False
+    return any(names_of(case).aggregates(node.first, node.end))
+
+
+def _pinned(nodes: Sequence[Expr], source: Source) -> set[str]:
+    """Names that ranges, patterns or denials leave one value, by constants alone."""
+    found = set[str]()
+    bounds: dict[str, dict[str, list[str]]] = {}
+    for node in nodes:
+        if node.kind == "unary" and node.word == "not":
+            found |= {name for each in node.walk() if (name := _denied(each))}
+        elif node.kind == "like" and (name := _name(node.parts[0])) and _is_one_text(node, source):
+            found.add(name)
+        for name, side, bound in _bounds(node):
+            sides = bounds.setdefault(name, {"least": [], "most": []})
+            text = "".join(token.text for token in source.tokens[bound.first : bound.end])
+            sides[side].append(_whole(text, side, closed=node.word not in {"<", ">"}))
+    return found | {name for name, sides in bounds.items() if not set(sides["least"]).isdisjoint(sides["most"])}
+
+
+def _denied(node: Expr) -> str:
+    """The name that is one value where this is not so."""
+    unlike = node.word in {"<>", "!=", "is distinct from"} or (node.word == "not in" and len(node.parts) == 2)
+    if not unlike:
+        return ""
+    left, right = node.parts
+    return _name(left) if _is_fixed(right) else _name(right) if _is_fixed(left) else ""
+
+
+def _bounds(node: Expr) -> Iterator[tuple[str, str, Expr]]:
+    if node.kind == "between":
+        yield from ((_name(node.parts[0]), side, end) for side, end in zip(_TURNED, node.parts[1:], strict=True))
+    elif node.kind == "binary" and (side := _RANGES.get(node.word)):
+        left, right = node.parts
+        if _name(left) and _is_fixed(right):
+            yield _name(left), side, right
+        elif _name(right) and _is_fixed(left):
+            yield _name(right), _TURNED[side], left
+
+
+def _whole(bound: str, side: str, *, closed: bool) -> str:
+    """The last whole number within a bound that is a number; else its own words."""
+    try:
+        number = Decimal(bound)
+    except InvalidOperation:
+        return bound
+    whole = number.to_integral_value(ROUND_CEILING if side == "least" else ROUND_FLOOR)
+    step = 0 if closed or whole != number else 1 if side == "least" else -1
+    return str(int(whole) + step)
+
+
+def _is_one_text(node: Expr, source: Source) -> bool:
+    """Whether a pattern is of one text alone."""
+    text = source.tokens[node.parts[1].first].text[1:-1]
+    if len(node.parts) != 2 or node.parts[1].kind != "string":
+        return False
+    if node.word in {"rlike", "regexp"}:
+        return text.startswith("^") and text.endswith("$")
+    return "%" not in text and "_" not in text
 
 
 def _wheres_behind(case: Case, fills: Sequence[int]) -> list[tuple[int, int]]:
@@ -141,9 +257,9 @@ def _is_one_value(node: Expr, source: Source) -> bool:
 
 
 def _name(node: Expr) -> str:
-    """The column that a node is, whatever brackets or casts are around it."""
-    while node.kind in {"brackets", "cast", "try_cast"}:
-        node = node.parts[0]
+    """The column that a node is, whatever brackets, casts or sums with constants are around it."""
+    while node.kind in {"brackets", "cast", "try_cast"} or (node.kind == "binary" and node.word in _ARITHMETIC):
+        node = node.parts[1] if node.kind == "binary" and _is_fixed(node.parts[0]) else node.parts[0]
     return node.word.rpartition(".")[2] if node.kind == "name" else ""
 
 

@@ -94,6 +94,18 @@ class _Inner:
         uses = self.names.uses(block.first, block.end, nested=True)
         return known is None or any(use.parts[0] not in known for use in uses)
 
+    def reads_around(self, outer: Block, block: Block) -> bool:
+        """Whether a name within the sub-query, or within one in it, stands for something of the row around it."""
+        within = [each for each in self.names.case.blocks.selects if block.first <= each.first < block.end]
+        around = self.names.known(outer)
+        for use in self.names.uses(block.first, block.end, nested=True):
+            known = [self.names.known(each) for each in within if each.first <= use.at < each.end]
+            if any(each is not None and use.parts[0] in each for each in known):
+                continue
+            if None not in known or (around is not None and use.parts[0] in around):
+                return True
+        return False
+
     def in_list(self, outer: Block) -> bool:
         return any(item.first <= self.before < item.stop for item in outer.items)
 
@@ -123,8 +135,13 @@ class _Inner:
                 "IN", "IN with a sub-query in HAVING", "Put the groups into a sub-query and IN into its WHERE."
             )
         where = outer.clauses.get("WHERE")
-        if where is not None and where.body <= self.before < where.end:
-            check_membership(self.names, outer, self.query.first - 1)
+        within = where is not None and where.body <= self.before < where.end
+        if within and check_membership(self.names, outer, self.query.first - 1) and self.reads_around(outer, block):
+            raise lacking(
+                "NOT IN",
+                "NOT IN with a sub-query that reads the row around it",
+                "Write NOT EXISTS with the comparison in its WHERE.",
+            )
         if not listed or self.in_aggregate(outer):
             return
         first = self.operand(outer, end)
