@@ -29,7 +29,9 @@ def lake(tmp_path: Path) -> Path:
         for _ in range(COMMITS - entry.version):
             write_deltalake(tmp_path / "lake" / name, rows, mode="overwrite")
         tables[name] = entry.model_copy(update={"version": COMMITS})
-    publish_manifest(Lake.parse(str(tmp_path / "lake")), manifest.model_copy(update={"tables": tables, "generation": 2}))
+    publish_manifest(
+        Lake.parse(str(tmp_path / "lake")), manifest.model_copy(update={"tables": tables, "generation": 2})
+    )
     return tmp_path / "lake"
 
 
