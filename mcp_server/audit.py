@@ -94,7 +94,7 @@ class AuditEvent:
             "verdict": self.verdict,
             "code": self.code,
             "sql_sent": _fit(self.sql_sent, room.sql_sent),
-            "arguments": _fit(json.dumps(self.arguments, default=str), room.arguments),
+            "arguments": _fit(_encode(self.arguments, room.arguments), room.arguments),
             "ignored": [name[:60] for name in self.ignored[:8]],
             "reasoning": _fit(self.reasoning, room.reasoning),
             "sql_run": _fit_list(self.sql_run, room.sql_run),
@@ -196,8 +196,20 @@ class AuditLog:
             ) from error
 
 
+def _encode(arguments: Mapping[str, Any], most: int) -> str:
+    """The arguments as JSON; of megabytes only the beginning, some more than `most` characters, is made."""
+    parts: list[str] = []
+    size = 0
+    for part in json.JSONEncoder(default=str).iterencode(arguments):
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            break
+    return "".join(parts)
+
+
 def _fit(text: str | None, most: int) -> str | None:
-    """The text, or its beginning and how much was left out, in at most so many bytes of JSON and a few."""
+    """The text, or its beginning and how much was left out at least, in at most so many bytes of JSON and a few."""
     if text is None:
         return None
     kept = text[:most]

@@ -22,6 +22,8 @@ TAIL_BYTES: Final = 256
 """What is kept of a longer frame: its `id` stands in its first bytes, or in its last ones."""
 _MOST_NAME_CHARS: Final = 256
 """Longest method, id and progress token: they are repeated in answers."""
+_MOST_PARTS: Final = 50_000
+"""Most commas of a frame: each may stand for a value, and hundreds of thousands of values hold up all for seconds."""
 
 
 class FrameError(Exception):
@@ -39,7 +41,10 @@ def parse_frame(data: bytes, size: int | None = None) -> JSONRPCMessage:
     """
     if (size or len(data)) > MOST_FRAME_BYTES:
         text = f"The message is longer than {MOST_FRAME_BYTES:,} bytes. Ask for less at once."
-        raise FrameError(INVALID_REQUEST, text, _find_id(data))
+        raise FrameError(INVALID_REQUEST, text, _find_id(data, is_whole=False))
+    if data.count(b",") > _MOST_PARTS:
+        text = f"The message has more than {_MOST_PARTS:,} parts. Ask for less at once."
+        raise FrameError(INVALID_REQUEST, text, _find_id(data[:HEAD_BYTES] + data[-TAIL_BYTES:], is_whole=False))
     try:
         value = from_json(data, allow_inf_nan=False)
     except ValueError as error:
@@ -81,9 +86,9 @@ def _explain(error: str) -> str:
     return ""
 
 
-def _find_id(data: bytes) -> int | str | None:
+def _find_id(data: bytes, *, is_whole: bool = True) -> int | str | None:
     """The id of a request that could not be read, or of which only the ends were kept."""
-    if len(data) <= MOST_FRAME_BYTES:
+    if is_whole:
         with suppress(ValueError, RecursionError):  # the standard library takes half characters, and nests deeper
             whole = json.loads(data.decode("utf-8", "replace"))
             return _usable_id(whole.get("id")) if isinstance(whole, dict) else None

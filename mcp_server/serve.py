@@ -31,6 +31,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATHS = {"http": "/mcp", "sse": "/sse"}
 _GRACE_SECONDS = 2
 """How long open calls may take to end after a signal. They are cancelled at once; this is for their last lines."""
+_MOST_SESSIONS = 2_000
+"""Sessions over HTTP at once: each takes 77 KiB until its client ends it, or has said nothing for half an hour."""
 _CLOSE_SECONDS = 5
 """How long the engine may take to end. Its process ends with this one in any case."""
 
@@ -113,7 +115,9 @@ def _web_app(server: LakehouseServer, transport: Transport) -> Starlette:
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # the gate before it does that
     if transport == "sse":
         return server.sse_app(sse_path=_PATHS["sse"], transport_security=unguarded)
-    return server.streamable_http_app(streamable_http_path=_PATHS["http"], transport_security=unguarded)
+    return server.streamable_http_app(
+        streamable_http_path=_PATHS["http"], transport_security=unguarded, max_sessions=_MOST_SESSIONS
+    )
 
 
 def _loopback(host: str) -> str:

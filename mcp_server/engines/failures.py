@@ -39,7 +39,10 @@ _ANSI: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"attribute (`.{0,300}`) is missing from the schema: cannot resolve attribute"),
         r"[UNRESOLVED_COLUMN] A column or function parameter with name \1 cannot be resolved.",
     ),
-    (re.compile(r"Division by zero"), "[DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to get NULL instead."),
+    (
+        re.compile(r"Division by zero|divide by zero"),
+        "[DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to get NULL instead.",
+    ),
     (re.compile(r"Remainder by zero"), "[REMAINDER_BY_ZERO] Remainder by zero. Use `try_mod` to get NULL instead."),
     (
         re.compile(r"Cannot cast (?:string|value) '(.{0,600})' to value of (\w+) type"),

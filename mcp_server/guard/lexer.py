@@ -153,10 +153,11 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
     if not tokens:
         return
     before = tokens[-1]
-    if token.key == ";" and token.glued and before.glued and before.text in ENTITIES and tokens[-2].key == "&":
+    entity = before.text.lower()
+    if token.key == ";" and token.glued and before.glued and entity in ENTITIES and tokens[-2].key == "&":
         raise refused(
             "not_plain_sql",
-            f"&{before.text}; is HTML for {ENTITIES[before.text]}. Send the signs themselves.",
+            f"&{before.text}; is HTML for {ENTITIES[entity]}. Send the signs themselves.",
             text=text,
             at=tokens[-2].start,
         )

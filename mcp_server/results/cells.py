@@ -274,11 +274,16 @@ def _longest(array: Any) -> int:
 
 def _different(names: Sequence[str]) -> list[str]:
     """Names that are met twice with a number."""
-    found: list[str] = []
+    found: dict[str, None] = {}
+    numbers: dict[str, int] = {}  # the last one that a name got, so that thousands of the same take linear time
     for name in names:
-        count = sum(known == name or known.startswith(f"{name}_") for known in found)
-        found.append(f"{name}_{count + 1}" if name in found else name)
-    return found
+        different, number = name, numbers.get(name, 1)
+        while different in found:
+            number += 1
+            different = f"{name}_{number}"
+        numbers[name] = number
+        found[different] = None
+    return list(found)
 
 
 def _texts(array: Any) -> list[Json]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp_types import CallToolResult, ToolAnnotations
 
 import prompts
@@ -37,6 +39,15 @@ TOOLS = (
 )
 
 
+class _AsSent(FuncMetadata):
+    """Takes texts as they were sent. The SDK reads JSON in them, and of a title like `[1]` makes a list."""
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The arguments; only the text `null` is none, which clients send for what is left out."""
+        read = super().pre_parse_json(data)
+        return {name: None if read[name] is None else value for name, value in data.items()}
+
+
 def build(spec: ToolSpec, most_sql_bytes: int) -> Tool:
     """The tool as the SDK registers it, with short schemas and the descriptions of its prompt file.
 
@@ -51,5 +62,6 @@ def build(spec: ToolSpec, most_sql_bytes: int) -> Tool:
     tool.parameters = input_schema(tool.parameters, words)
     if (statement := tool.parameters["properties"].get("sql_query")) is not None:
         statement["maxLength"] = most_sql_bytes
+    tool.fn_metadata = _AsSent(**dict(tool.fn_metadata))
     tool.fn_metadata.output_schema = output_schema(tool.fn_metadata.output_schema or {})
     return tool

@@ -17,7 +17,7 @@ from lakehouse.errors import QueryError
 from lakehouse.escaping import quote_briefly
 from lakehouse.nearest import nearest
 
-_MOST_ARGUMENTS = 50
+MOST_ARGUMENTS = 50
 _MOST_NOTED = 5
 
 
@@ -50,7 +50,7 @@ def read_arguments(tool: str, schema: Mapping[str, Any], given: Mapping[str, Any
     Raises BadRequestError for a name that the tool does not have where it is close to one that it has, or where one
     that it needs is missing.
     """
-    if len(given) > _MOST_ARGUMENTS:
+    if len(given) > MOST_ARGUMENTS:
         raise BadRequestError(f"{tool} was called with {len(given)} arguments; it has {len(schema['properties'])}.")
     known: Mapping[str, Any] = schema["properties"]
     required = schema.get("required", ())

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -33,7 +34,7 @@ from mcp_server.models import Principal
 from mcp_server.query import Call, QueryService
 from mcp_server.results import Answer
 from mcp_server.runs import Run
-from mcp_server.tools.arguments import BadRequestError, choose_tool, read_arguments
+from mcp_server.tools.arguments import MOST_ARGUMENTS, BadRequestError, choose_tool, read_arguments
 from mcp_server.tools.profile import Profiles
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,9 @@ _VERDICTS: Mapping[type[LakehouseError], str] = {
     QueryCancelled: "cancelled",
 }
 
+_OWN_FIELDS = ("sql_query", "reasoning")
+"""Arguments that have a field of their own in the audit."""
+
 _NOBODY = "unknown"
 """Who the audit says made a call before it is known, where callers have to be vouched for."""
 
@@ -137,7 +141,7 @@ async def call(
         engine=app.service.main_engine.name,
         sql_sent=_text(arguments.get("sql_query")),
         reasoning=_text(arguments.get("reasoning")),
-        arguments={name: value for name, value in arguments.items() if name not in {"sql_query", "reasoning"}},
+        arguments={name: arguments[name] for name in islice(arguments, MOST_ARGUMENTS) if name not in _OWN_FIELDS},
     )
     try:
         app.audit.require_writable()

@@ -253,6 +253,7 @@ def test_spark_names_its_errors_and_what_was_meant(engine: LocalEngine, query: Q
         ("SELECT * FROM imdb.nosuch", "TABLE_OR_VIEW_NOT_FOUND", "42P01"),
         ("SELECT nosuch(1)", "UNRESOLVED_ROUTINE", "42883"),
         ("SELECT 1 / (id - id) FROM films", "DIVIDE_BY_ZERO", "22012"),
+        ("SELECT 1 / 0", "DIVIDE_BY_ZERO", "22012"),
         ("SELECT CAST('x' AS int)", "CAST_INVALID_INPUT", "22018"),
         ("SELECT CAST(300 AS tinyint)", "CAST_OVERFLOW", "22003"),
         ("SELECT array(1)[5]", "INVALID_ARRAY_INDEX", "22003"),

@@ -26,6 +26,7 @@ from tests.guard.conftest import Verdict
         ("`SELECT 1`", "before SELECT"),
         ('{"sql": "SELECT 1"}', "JSON"),
         ("SELECT 1 WHERE 2 &gt; 1", "&gt; is HTML for >"),
+        ("SELECT 1 WHERE 2 &GT; 1", "&GT; is HTML for >"),
         ("SELECT 1 WHERE 2 &lt;= 1", "&lt; is HTML for <"),
         ("SELECT 1 &amp; 1", "&amp; is HTML for &"),
         ("SELECT &quot;a&quot;", "&quot; is HTML"),

@@ -141,6 +141,21 @@ async def test_an_optional_argument_that_is_null_or_blank_is_as_good_as_left_out
     assert given.structured_content.get("status") == plain.structured_content.get("status")
 
 
+@pytest.mark.parametrize("title", ["[1]", "{}", '{"a": 1}', "12", "true"])
+async def test_a_text_that_could_be_json_is_a_text(serve: Serve, connect: Connect, title: str) -> None:
+    async with connect(serve()) as client:
+        result = await client.call_tool("ai_movie_summary", {"title": title})
+    assert "does not fit" not in str(result.content)
+
+
+async def test_of_many_arguments_the_audit_keeps_the_first(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    async with connect(server) as client:
+        result = await client.call_tool("list_views", {f"a{number}": [number] * 500 for number in range(1_000)})
+    assert "1000 arguments" in result.content[0].text
+    assert len(audit_lines(server)[-1]["arguments"]) < 3_000
+
+
 async def test_a_needed_argument_that_is_null_is_missing(serve: Serve, connect: Connect) -> None:
     async with connect(serve()) as client:
         result = await client.call_tool("execute_spark_sql", {"sql_query": "SELECT 1", "reasoning": None})

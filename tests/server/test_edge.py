@@ -54,6 +54,7 @@ FRAMES = {
     "an endless id": (request(id="7" * 1000), INVALID_REQUEST, None),
     "an endless token": (request(id=7, params={"_meta": {"progressToken": "t" * 1000}}), INVALID_REQUEST, 7),
     "an endless method": (request(id=7, method="m" * 1000), INVALID_REQUEST, 7),
+    "100,000 values": (view_call('{"a":[' + "1," * 100_000 + "1]}"), INVALID_REQUEST, 7),
     "too long, its id first": (b'{"jsonrpc":"2.0","id":7,"method":"x","params":{"a":' + LONG + b"}}", -32600, 7),
     "too long, its id last": (b'{"method":"x","params":{"a":' + LONG + b'},"jsonrpc":"2.0","id":7}', -32600, 7),
     "too long, no id": (LONG, INVALID_REQUEST, None),

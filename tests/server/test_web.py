@@ -16,8 +16,12 @@ import pytest
 from mcp.client import Client
 from mcp.client.sse import sse_client
 
+from lakehouse.settings import load_settings
+from lakehouse.storage import Lake
+from mcp_server import serve
+from mcp_server.app import build_server
 from tests.server.processes import busy, descendants, gone, started, until
-from tests.server.test_stdio import SLOW_SQL, ask
+from tests.server.test_stdio import INITIALIZE, SLOW_SQL, ask
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +79,20 @@ async def test_a_page_that_rebinds_its_name_to_loopback_is_refused(lake: Path, t
                 answer = await web.get(url, headers={"Accept": "text/event-stream", **header})
                 refusals.append(answer.status_code)
     assert refusals == [421, 403]
+
+
+async def test_sessions_are_bounded_and_a_client_that_ends_one_makes_room(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_MOST_SESSIONS", 2)
+    app = serve._web_app(build_server(load_settings(state_dir=tmp_path), Lake.parse(str(lake))), "http")
+    accept = {"Accept": "application/json, text/event-stream"}
+    web = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1", headers=accept)
+    async with app.router.lifespan_context(app), web:
+        opened = [await web.post("/mcp", json=INITIALIZE) for _ in range(3)]
+        ended = await web.delete("/mcp", headers={"Mcp-Session-Id": opened[0].headers["Mcp-Session-Id"]})
+        again = await web.post("/mcp", json=INITIALIZE)
+    assert [each.status_code for each in (*opened, ended, again)] == [200, 200, 503, 200, 200]
 
 
 def test_a_port_in_use_is_one_clear_sentence(lake: Path, tmp_path: Path) -> None:
