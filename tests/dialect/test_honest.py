@@ -30,7 +30,6 @@ LACKING: Mapping[str, str] = {
 """What the embedded engine cannot run; each raises EngineLacks with a form that works."""
 
 UNPUBLISHED: Mapping[str, str] = {
-    "ben-0159": "there is no version of the year 2999",
     "own-h076": "the lake has no version 3 of the table",
     "own-h078": "the lake has no version 2 of the table",
 }

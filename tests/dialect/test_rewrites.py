@@ -212,7 +212,7 @@ SAME = (
     "SELECT x, __key1 FROM VALUES (1, 2), (1, 3), (2, 5) AS t(x, __key1) GROUP BY x, __key1 ORDER BY max(__key1) DESC",
     "SELECT a LIKE ANY ('a%', 'b' || '%') AS x, a || 'b' LIKE ALL ('a%', '%b') AS y FROM VALUES ('abc'), ('bcd'), (NULL) AS t(a)",
     "SELECT NOT a LIKE ANY ('a%', 'b%') AS x, a NOT LIKE ALL ('a%', 'x%') AS y FROM VALUES ('abc'), ('xcd'), (NULL) AS t(a)",
-    "SELECT a[i] AS x FROM VALUES (array(1, 2, 3), 0), (array(1, 2, 3), 2), (array(1), CAST(NULL AS INT)) AS t(a, i)",
+    "SELECT a[i] AS x FROM VALUES (array(1, 2, 3), 0), (array(1, 2, 3), 2), (array(CAST(NULL AS INT)), CAST(NULL AS INT)) AS t(a, i)",
     "SELECT get(a, i) AS x FROM VALUES (array(1, 2, 3), -1), (array(1, 2, 3), 0), (array(1, 2, 3), 3) AS t(a, i)",
     "SELECT slice(a, 3, 5) AS x, slice(a, -1, 2) AS y, slice(a, -2, 9) AS z, slice(a, -5, 9) AS w, slice(a, 5, 2) AS v FROM VALUES (array(1, 2, 3)), (array()) AS t(a)",
     "SELECT slice(a, if(a[0] > 0, -10, 1), 2) AS x, slice(a, -a[0], 2) AS y FROM VALUES (array(1, 2, 3)) AS t(a)",
