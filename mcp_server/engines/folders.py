@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lakehouse.delta import LogFolder, check_nesting
 from lakehouse.errors import LakeError
 from lakehouse.foreign import DELTA_LOG, describe_foreign
 from lakehouse.manifest import LOADING_NAME, Column
@@ -83,6 +84,7 @@ def describe_table(folder: Path) -> TableInfo:
     try:
         if problem := _look_at_log(folder / DELTA_LOG):
             return replace(unreadable, problem=problem)
+        check_nesting(LogFolder(folder))
         table = DeltaTable(folder.absolute().as_uri())  # a path would be read for a URL where `%` is in it
         fields: list[dict[str, Any]] = json.loads(table.schema().to_json())["fields"]
         columns = tuple(
@@ -95,7 +97,7 @@ def describe_table(folder: Path) -> TableInfo:
             for field in fields
         )
         comment = table.metadata().description or ""
-    except (DeltaError, OSError, ValueError, KeyError, TypeError) as error:
+    except (DeltaError, LakeError, OSError, ValueError, KeyError, TypeError) as error:
         return replace(unreadable, problem=_reason(error, folder))
     return TableInfo(folder.name, "table", comment, columns, version=table.version())
 
@@ -119,6 +121,9 @@ def _look_at_log(log: Path) -> str:
         return f"its {DELTA_LOG} is a file, where Delta has a folder"
     if not any(any(log.glob(pattern)) for pattern in _COMMITS):
         return "its log has no commit: it is being written, or was never finished"
+    hint = log / "_last_checkpoint"
+    if hint.exists() and not hint.is_file():  # a reader would wait for a pipe for good
+        return f"its {hint.name} is no file"
     return ""
 
 
