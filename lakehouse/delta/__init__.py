@@ -7,6 +7,7 @@ statistics for what they are not, and none minds a log that names files of someb
 from lakehouse.delta.audit import LogAudit
 from lakehouse.delta.folder import LogFolder
 from lakehouse.delta.moments import parse_moment, version_at
+from lakehouse.delta.nesting import check_nesting
 from lakehouse.delta.paths import DataPaths, is_below, is_relative
 from lakehouse.delta.replay import Snapshot, latest_version, read_snapshot
 
@@ -15,6 +16,7 @@ __all__ = [
     "LogAudit",
     "LogFolder",
     "Snapshot",
+    "check_nesting",
     "is_below",
     "is_relative",
     "latest_version",

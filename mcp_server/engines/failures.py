@@ -75,6 +75,10 @@ _STATES = {
 """SQLSTATEs of conditions that Sail names without (Spark 4.2, error-conditions.json)."""
 
 _MAX_TEXT = 600
+_MISSING = (
+    "The data file {} cannot be read: {}. It was deleted, as VACUUM does with files of old versions, or is damaged. "
+    "Ask for the newest version; if that fails too, the table has to be loaded again."
+)
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
         return Failure("lake", hide_paths(raw, paths))
     condition = named or _first(_CONDITION, raw)
     kind = tell_kind(error, named, condition, raw)
+    if kind == "lake":
+        return Failure("lake", _MISSING.format(*_unreadable_file(hide_paths(one_line(raw), paths))))
     if condition is None:
         raw = _named(raw)
         condition = _first(_CONDITION, raw)
@@ -113,6 +119,12 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
     if sqlstate is not None and sqlstate not in text:
         text = f"{text} SQLSTATE: {sqlstate}"
     return Failure(kind, text, condition, sqlstate, kind == "memory" or (kind == "failed" and condition is None))
+
+
+def _unreadable_file(sentence: str) -> tuple[str, str]:
+    """The data file that Sail cannot open, and the last of its words, which say why."""
+    file, _, why = sentence.partition("Failed to fetch metadata for file ")[2].partition(": ")
+    return file, why.rpartition(": ")[2]
 
 
 def _named(raw: str) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lakehouse.delta import LogFolder, check_nesting
 from lakehouse.errors import LakeError
 from lakehouse.foreign import DELTA_LOG, describe_foreign, is_shown
 from lakehouse.manifest import LOADING_NAME, Column
@@ -21,6 +23,9 @@ from mcp_server.models import NAME_CHARACTERS, TableInfo
 
 _COMMITS = ("*.json", "*.parquet")
 _REASON_CHARS = 300
+_TRIED_AGAIN_SECONDS = 1.0
+_TRIED_AGAIN_SHARE = 20
+"""A table that cannot be read is tried again after that many times the time that it took to find out."""
 _NAME = re.compile(f"[{NAME_CHARACTERS}]+")
 _PADDED = "__CHAR_VARCHAR_TYPE_STRING"
 """Where Spark keeps the types CHAR and VARCHAR, which are strings in a schema of Delta."""
@@ -36,12 +41,24 @@ class Located:
     location: str
 
 
+@dataclass(frozen=True)
+class _Look:
+    """A table as it was seen, when its log had this `mark`; where it could not be read, it is for so long."""
+
+    mark: object
+    info: TableInfo
+    until: float
+
+
 class TableFolders:
-    """The tables of a folder. A table is read again once its log has changed, or where it could not be read before."""
+    """The tables of a folder. A table is read again once its log has changed.
+
+    One that could not be read is tried again too, so rarely that it does not hold up questions to others.
+    """
 
     def __init__(self, lake: Path) -> None:
         self.lake = lake
-        self._read: dict[Path, tuple[object, TableInfo]] = {}
+        self._read: dict[Path, _Look] = {}
 
     def read(self) -> Mapping[str, Located]:
         """All tables by lower-case name. Raises LakeError, with what to do, where there is none."""
@@ -50,14 +67,16 @@ class TableFolders:
             self._read = {}
             raise LakeError(describe_foreign(Lake.parse(str(self.lake))))
         self._read = {log.parent: self._look(log) for log in logs}
-        return by_name(Located(info, str(folder)) for folder, (_, info) in self._read.items())
+        return by_name(Located(look.info, str(folder)) for folder, look in self._read.items())
 
-    def _look(self, log: Path) -> tuple[object, TableInfo]:
-        mark = _mark(log)
+    def _look(self, log: Path) -> _Look:
+        mark, began = _mark(log), time.monotonic()
         seen = self._read.get(log.parent)
-        if seen is not None and seen[0] == mark and not seen[1].problem:
+        if seen is not None and seen.mark == mark and (not seen.info.problem or began < seen.until):
             return seen
-        return mark, describe_table(log.parent)
+        info = describe_table(log.parent)
+        now = time.monotonic()
+        return _Look(mark, info, now + max(_TRIED_AGAIN_SECONDS, _TRIED_AGAIN_SHARE * (now - began)))
 
 
 def by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
@@ -83,6 +102,7 @@ def describe_table(folder: Path) -> TableInfo:
     try:
         if problem := _look_at_log(folder / DELTA_LOG):
             return replace(unreadable, problem=problem)
+        check_nesting(LogFolder(folder))
         table = DeltaTable(folder.absolute().as_uri())  # a path would be read for a URL where `%` is in it
         fields: list[dict[str, Any]] = json.loads(table.schema().to_json())["fields"]
         columns = tuple(
@@ -95,7 +115,7 @@ def describe_table(folder: Path) -> TableInfo:
             for field in fields
         )
         comment = table.metadata().description or ""
-    except (DeltaError, OSError, ValueError, KeyError, TypeError) as error:
+    except (DeltaError, LakeError, OSError, ValueError, KeyError, TypeError) as error:
         return replace(unreadable, problem=_reason(error, folder))
     return TableInfo(folder.name, "table", comment, columns, version=table.version())
 
@@ -119,6 +139,9 @@ def _look_at_log(log: Path) -> str:
         return f"its {DELTA_LOG} is a file, where Delta has a folder"
     if not any(any(log.glob(pattern)) for pattern in _COMMITS):
         return "its log has no commit: it is being written, or was never finished"
+    hint = log / "_last_checkpoint"
+    if hint.exists() and not hint.is_file():  # a reader would wait for a pipe for good
+        return f"its {hint.name} is no file"
     return ""
 
 

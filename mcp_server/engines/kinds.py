@@ -46,6 +46,7 @@ _BY_SENTENCE: Mapping[Kind, re.Pattern[str]] = {
     "starved": re.compile(_UNQUOTED + _NO_ROOM),
     # Before memory: Sail calls both exhausted resources.
     "disk": re.compile(_UNQUOTED + rf"(?:The used disk space during the spilling process|{_NO_DISK})"),
+    "lake": re.compile(r"\A(?:[A-Z][a-z]+ error: )*+Failed to fetch metadata for file "),
     "memory": re.compile(
         r"\A(?:(?:[A-Z][a-z]+ error: )*+(?:Failed to allocate additional|Resources exhausted|Cannot reserve)"
         r"|\(java\.lang\.OutOfMemoryError\)|Java heap space)"

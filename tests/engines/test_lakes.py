@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.errors import LakeError, Refused, UsageError
 from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME
@@ -83,6 +83,16 @@ def test_someone_elses_lake_is_served_at_its_latest_versions(embedded: Embedded,
 
     assert {table.name: table.version for table in engine.tables()} == {"films": 2, "kinds": 0, "later": 0, "many": 0}
     assert rows(engine, query("SELECT x FROM later", "later")) == [{"x": 1}]
+
+
+def test_a_data_file_that_was_deleted_is_a_matter_of_the_lake(embedded: Embedded, query: Query, tmp_path: Path) -> None:
+    for number in range(2):
+        write_deltalake(str(tmp_path / "orders"), pa.table({"id": [number]}), mode="overwrite")
+    DeltaTable(str(tmp_path / "orders")).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    engine = embedded(Lake.parse(str(tmp_path)))
+    with pytest.raises(LakeError, match=r"The data file orders/data/part-.* cannot be read: No such file.*VACUUM"):
+        rows(engine, query("SELECT id FROM orders VERSION AS OF 0", "orders"))
+    assert rows(engine, query("SELECT id FROM orders", "orders")) == [{"id": 1}]
 
 
 def test_comments_are_read_from_a_delta_log(embedded: Embedded, tmp_path: Path) -> None:

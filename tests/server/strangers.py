@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,23 @@ def _features(*names: str) -> Callable[[Path], None]:
     return _protocol(minReaderVersion=3, minWriterVersion=7, readerFeatures=list(names), writerFeatures=list(names))
 
 
+def _nested(log: Path) -> None:
+    with (log / FIRST).open("a") as commit:
+        commit.write('{"add":' + "[" * 100_000 + "]" * 100_000 + "}\n")
+
+
+def _nested_statistics(log: Path) -> None:
+    actions = [json.loads(line) for line in (log / FIRST).read_text().splitlines()]
+    for action in actions:
+        if "add" in action:
+            action["add"]["stats"] = '{"minValues":' + "[" * 100_000 + "]" * 100_000 + "}"
+    (log / FIRST).write_text("\n".join(json.dumps(action) for action in actions) + "\n")
+
+
+def _piped_hint(log: Path) -> None:
+    os.mkfifo(log / "_last_checkpoint")
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "empty_log": _empty,  # a CREATE TABLE AS SELECT that Spark is at work on looks like that, too
     "corrupt_log": _corrupt,
@@ -88,6 +106,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "catalog_managed": _features("catalogManaged"),
     "damaged_checkpoint": _checkpoint,
     "log_is_a_file": _as_file,
+    "nested_deeply": _nested,
+    "nested_in_statistics": _nested_statistics,
+    "hint_is_a_pipe": _piped_hint,
 }
 
 

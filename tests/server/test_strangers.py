@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,14 @@ from lakehouse.escaping import escape_controls
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
+from mcp_server.engines import folders
 from mcp_server.engines.choice import engines_of
+from mcp_server.engines.folders import describe_table
+from mcp_server.models import TableInfo
+from tests.engines.test_contract import eventually
 from tests.server.strangers import (
     DAMAGES,
+    FIRST,
     ODD_NAMES,
     PLAIN_NAMES,
     UNREADABLE_NAMES,
@@ -142,3 +148,25 @@ async def test_letters_that_only_look_like_a_name_are_no_name(strangers: tuple[L
         kelvin = _text(await _ask(client, "SELECT id FROM `\u212ainds`"))
     assert "There is no table ORDERLINE\u017f. Did you mean ORDERLINES?" in said
     assert "The letters of kinds only look like it" in kelvin
+
+
+def test_a_table_that_cannot_be_read_is_not_read_for_every_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(tmp_path, "sound", 1)
+    first = write_table(tmp_path, "damaged", 2) / FIRST
+    whole = first.read_bytes()
+    first.write_bytes(b"{not json")
+    looked = Counter[str]()
+
+    def describe(folder: Path) -> TableInfo:
+        looked[folder.name] += 1
+        return describe_table(folder)
+
+    monkeypatch.setattr(folders, "describe_table", describe)
+    tables = folders.TableFolders(tmp_path)
+    assert [tables.read()["damaged"].info.problem != "" for _ in range(50)] == [True] * 50
+    assert looked["sound"] == 1
+    assert looked["damaged"] < 5
+    first.write_bytes(whole)  # which the folder's time does not tell
+    eventually(lambda: not tables.read()["damaged"].info.problem)
