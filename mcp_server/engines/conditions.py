@@ -39,7 +39,7 @@ class _Rule:
 
 _PREFIXES: Final = re.compile(
     r"(?:(?:Error during planning|invalid argument|failed to simplify scan pruning filter"
-    r"|This feature is not implemented|[A-Z][a-z]++(?: [a-z]++)?+ error): )*+"
+    r"|This feature is not implemented|[A-Z][a-z]++(?: [a-z]++)?? error): )*+"
 )
 """What DataFusion and Arrow put before a sentence, possibly several of them."""
 
@@ -47,6 +47,11 @@ _MISMATCH: Final = "DATATYPE_MISMATCH"
 _ARGUMENTS: Final = "WRONG_NUM_ARGS.WITHOUT_SUGGESTION"
 _PATTERN: Final = "INVALID_DATETIME_PATTERN"
 _OTHER_PATTERN: Final = "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION"
+_DATE_PARTS: Final = (
+    "y|years?|yrs?|yearofweek|quarter|qtr|months?|mons?|weeks?|w|days?|d|dayofweek|dow|dayofweek_iso|dow_iso|doy"
+    "|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s"
+)
+"""What Spark extracts of a time."""
 
 _RULES: Final[tuple[_Rule, ...]] = (
     # Names.
@@ -117,6 +122,11 @@ _RULES: Final[tuple[_Rule, ...]] = (
         "SCALAR_SUBQUERY_TOO_MANY_ROWS",
         "More than one row returned by a subquery used as an expression. Aggregate it, or add LIMIT 1.",
     ),
+    _Rule(
+        re.compile(r"String '.{0,600}' does not match the expected regex pattern"),
+        "INVALID_FORMAT.MISMATCH_INPUT",
+        "A text does not match the format of to_number. Use `try_to_number` to get NULL instead.",
+    ),
     _Rule(re.compile(r"(?:\w+: )?position -?\d+ is out of bounds"), "INVALID_PARAMETER_VALUE.BIT_POSITION_RANGE"),
     _Rule(
         re.compile(r"Spark `\w+` function: Expects group index between"), "INVALID_PARAMETER_VALUE.REGEX_GROUP_INDEX"
@@ -137,10 +147,13 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _Rule(re.compile(r"invalid datetime pattern: unsupported pattern letter "), _PATTERN),
     _Rule(re.compile(r"invalid datetime pattern: "), _OTHER_PATTERN),
     _Rule(re.compile(r"Illegal input for day of week: "), "ILLEGAL_DAY_OF_WEEK"),
+    _Rule(re.compile(rf"Date part '(?!(?i:{_DATE_PARTS})')[^']*' not supported"), "INVALID_EXTRACT_FIELD"),
     _Rule(
         re.compile(
             r"(?:Error parsing timestamp: \[CANNOT_PARSE_TIMESTAMP\] (?:Execution error: )?)?"
-            r"expected numeric datetime field at byte offset"
+            r"(?:expected numeric datetime field|expected datetime literal"
+            r"|invalid parsed date: no possible date and time matching input"
+            r"|invalid parsed (?:month|hour|minute|second): input is out of range)"
         ),
         "CANNOT_PARSE_TIMESTAMP",
         "A text could not be parsed by the pattern of times. Use `try_to_timestamp` to get NULL instead.",
@@ -158,6 +171,18 @@ _RULES: Final[tuple[_Rule, ...]] = (
         "NUM_COLUMNS_MISMATCH",
         r"\1 needs the same number of columns on both sides: the first query has \2, the second \3.",
     ),
+    _Rule(re.compile(r"[\w/` ]{1,40} must have the same number of columns"), "NUM_COLUMNS_MISMATCH"),
+    _Rule(
+        re.compile(r"number of column names \((\d+)\) does not match number of columns \((\d+)\)"),
+        "NUM_TABLE_VALUE_ALIASES_MISMATCH",
+        r"\1 names are given to \2 columns.",
+    ),
+    _Rule(
+        re.compile(r"missing or ambiguous field: (.{1,300})"),
+        "FIELD_NOT_FOUND",
+        r"A struct has no field \1, or several of that name.",
+    ),
+    _Rule(re.compile(r"undefined window: "), "MISSING_WINDOW_SPECIFICATION"),
     _Rule(
         re.compile(r"Scalar subquery should only return one column, but found (\d+)"),
         "INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN",
@@ -185,30 +210,38 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _Rule(re.compile(r"(?:map_)?filter lambda must return boolean"), f"{_MISMATCH}.UNEXPECTED_INPUT_TYPE"),
     _Rule(
         re.compile(
-            r"(?:\w+ expects List or Map as argument|(?:explode|inline) should only be called with a list or map)"
+            r"(?:\w+ expects List or Map as argument"
+            r"|(?:(?:pos)?explode|inline) should only be called with a list or map)"
         ),
         f"{_MISMATCH}.UNEXPECTED_INPUT_TYPE",
     ),
     _Rule(
         re.compile(r"cannot extract value from data type: (?!Null)(\w+)"),
         "INVALID_EXTRACT_BASE_FIELD_TYPE",
-        r"Can't extract a value from a \1: that takes an array, a map or a struct.",
+        r"Can't extract a value from \1: that takes an array, a map or a struct.",
     ),
 )
 
-_FAMILIES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("Int8", "Int16", "Int32", "Int64"), "integer"),
-    **dict.fromkeys(("Float32", "Float64", "Decimal128"), "fraction"),
-    "Boolean": "boolean",
-    "Binary": "binary",
-    "Date32": "date",
-    "Timestamp": "timestamp",
-    **dict.fromkeys(("Duration", "Interval"), "interval"),
-    "List": "array",
-    "Map": "map",
-    "Struct": "struct",
+_TYPES: Final[Mapping[str, tuple[str, str]]] = {
+    "Int8": ("TINYINT", "integer"),
+    "Int16": ("SMALLINT", "integer"),
+    "Int32": ("INT", "integer"),
+    "Int64": ("BIGINT", "integer"),
+    "Float32": ("FLOAT", "fraction"),
+    "Float64": ("DOUBLE", "fraction"),
+    "Decimal128": ("DECIMAL", "fraction"),
+    "Boolean": ("BOOLEAN", "boolean"),
+    "Binary": ("BINARY", "binary"),
+    "Date32": ("DATE", "date"),
+    "Timestamp": ("TIMESTAMP", "timestamp"),
+    "Duration": ("INTERVAL", "interval"),
+    "Interval": ("INTERVAL", "interval"),
+    "List": ("ARRAY", "array"),
+    "Map": ("MAP", "map"),
+    "Struct": ("STRUCT", "struct"),
+    "Utf8": ("STRING", ""),
 }
-"""What Arrow's types are to Spark's type coercion. Text, NULL and TIME are left out: they are cast in many ways."""
+"""Spark's names of Arrow's types, and their families in its type coercion. Text is cast in too many ways to be in one."""
 
 _NUMBERS: Final = frozenset({"integer", "fraction"})
 _MOMENTS: Final = frozenset({"date", "timestamp"})
@@ -223,6 +256,9 @@ _CASE: Final = re.compile(r"Failed to coerce then \(")
 _CASE_NEXT: Final = re.compile(r", |\) and else \((?:None)?")
 _CAST: Final = re.compile(r"Unsupported CAST from ")
 _CAST_NEXT: Final = re.compile(r" to ")
+_BOTH: Final = re.compile(r"Cannot automatically convert ")
+_IN: Final = re.compile(r"Can not find compatible types to compare ")
+_IN_NEXT: Final = re.compile(r" with \[|, ")
 
 _STATES: Final[Mapping[str, str]] = {
     "ARITHMETIC_OVERFLOW": "22003",
@@ -234,6 +270,7 @@ _STATES: Final[Mapping[str, str]] = {
     "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION": "22003",
     "DIVIDE_BY_ZERO": "22012",
     "DUPLICATED_MAP_KEY": "23505",
+    "FIELD_NOT_FOUND": "42704",
     "ILLEGAL_DAY_OF_WEEK": "22009",
     "INCOMPATIBLE_COLUMN_TYPE": "42825",
     "INCONSISTENT_BEHAVIOR_CROSS_VERSION": "42K0B",
@@ -241,6 +278,7 @@ _STATES: Final[Mapping[str, str]] = {
     "INVALID_ARRAY_INDEX_IN_ELEMENT_AT": "22003",
     "INVALID_DATETIME_PATTERN": "22007",
     "INVALID_ESC": "42604",
+    "INVALID_EXTRACT_FIELD": "42601",
     "INVALID_EXTRACT_BASE_FIELD_TYPE": "42000",
     "INVALID_FORMAT": "42601",
     "INVALID_INDEX_OF_ZERO": "22003",
@@ -248,9 +286,11 @@ _STATES: Final[Mapping[str, str]] = {
     "INVALID_NUMERIC_LITERAL_RANGE": "22003",
     "INVALID_PARAMETER_VALUE": "22023",
     "INVALID_SUBQUERY_EXPRESSION": "42823",
+    "MISSING_WINDOW_SPECIFICATION": "42P20",
     "NESTED_AGGREGATE_FUNCTION": "42607",
     "NULL_MAP_KEY": "2200E",
     "NUM_COLUMNS_MISMATCH": "42826",
+    "NUM_TABLE_VALUE_ALIASES_MISMATCH": "42826",
     "REMAINDER_BY_ZERO": "22012",
     "SCALAR_SUBQUERY_TOO_MANY_ROWS": "21000",
     "TABLE_OR_VIEW_NOT_FOUND": "42P01",
@@ -295,7 +335,9 @@ def _name_pair(sentence: str, at: int) -> Named | None:
         condition = "BINARY_OP_DIFF_TYPES" if _are_apart(left, right) else ""
     else:
         condition = _refuse_arithmetic(_family(left), operator[1], _family(right))
-    return _mismatch(condition, f"{operator[1]} cannot take {left} and {right}. Cast one of them.")
+    return _mismatch(
+        condition, f"{operator[1]} cannot take {_spark_name(left)} and {_spark_name(right)}. Cast one of them."
+    )
 
 
 def _refuse_arithmetic(left: str, operator: str, right: str) -> str:
@@ -321,15 +363,19 @@ def _name_union(sentence: str, at: int) -> Named | None:
     if len(types) != 2 or not _are_apart(*types):
         return None
     condition = "INCOMPATIBLE_COLUMN_TYPE"
-    text = f"The queries of a set operation have {types[0]} and {types[1]} in one column. Cast one of them."
+    left, right = map(_spark_name, types)
+    text = f"The queries of a set operation have {left} and {right} in one column. Cast one of them."
     return Named(condition, sqlstate_of(condition), text)
 
 
-def _name_case(sentence: str, at: int) -> Named | None:
-    """Branches of a CASE that no type is common to."""
-    types = _read_types(sentence, at, _CASE, _CASE_NEXT)
-    apart = any(_are_apart(one, other) for one in types for other in types)
-    return _mismatch("DATA_DIFF_TYPES" if apart else "", f"A CASE has branches of {', '.join(types)}. Cast them.")
+def _name_several(sentence: str, at: int) -> Named | None:
+    """Values that must have one type, as the branches of a CASE, and that no type is common to."""
+    for first, following in ((_CASE, _CASE_NEXT), (_IN, _IN_NEXT), (_BOTH, _CAST_NEXT)):
+        types = _read_types(sentence, at, first, following)
+        if any(_are_apart(one, other) for one in types for other in types):
+            found = ", ".join(dict.fromkeys(map(_spark_name, types)))
+            return _mismatch("DATA_DIFF_TYPES", f"Values of {found} stand where one type is needed. Cast them.")
+    return None
 
 
 def _name_cast(sentence: str, at: int) -> Named | None:
@@ -341,10 +387,13 @@ def _name_cast(sentence: str, at: int) -> Named | None:
     nested = {source, target} & {"array", "map", "struct"}
     days = target == "date" and source in {"integer", "fraction", "boolean", "binary"}
     refused = days or (nested and source and target and source != target)
-    return _mismatch("CAST_WITHOUT_SUGGESTION" if refused else "", f"{types[0]} cannot be cast to {types[1]}.")
+    return _mismatch(
+        "CAST_WITHOUT_SUGGESTION" if refused else "",
+        f"{_spark_name(types[0])} cannot be cast to {_spark_name(types[1])}.",
+    )
 
 
-_READERS: Final[tuple[Callable[[str, int], Named | None], ...]] = (_name_pair, _name_union, _name_case, _name_cast)
+_READERS: Final[tuple[Callable[[str, int], Named | None], ...]] = (_name_pair, _name_union, _name_several, _name_cast)
 
 
 def _mismatch(kind: str, text: str) -> Named | None:
@@ -358,7 +407,11 @@ def _are_apart(one: str, other: str) -> bool:
 
 
 def _family(kind: str) -> str:
-    return _FAMILIES.get(kind, "")
+    return _TYPES.get(kind, ("", ""))[1]
+
+
+def _spark_name(kind: str) -> str:
+    return _TYPES.get(kind, (kind, ""))[0]
 
 
 def _read_types(sentence: str, at: int, first: re.Pattern[str], following: re.Pattern[str]) -> list[str]:

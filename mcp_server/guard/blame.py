@@ -1,0 +1,157 @@
+"""Whose fault it is that the embedded engine failed: the statement's, or what the engine lacks.
+
+A failure with one of Spark's conditions is the statement's, and no other engine is asked. But an engine that does not
+find a name which means something where it stands lacks something, and so does one that computes what no row needs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from lakehouse.errors import QueryFailed, Refused
+from mcp_server.guard.blocks import Block
+from mcp_server.guard.case import Case, read_case
+from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.names import Use, names_of
+from mcp_server.guard.journal import Journal
+from mcp_server.guard.lexer import scan
+from mcp_server.guard.mistakes import BARE_FUNCTIONS, Mistake, find_mistake
+from mcp_server.guard.refusal import shown
+from mcp_server.guard.source import MAX_TOKENS, read_source
+from mcp_server.models import CheckedQuery
+
+_NAME: Final = re.compile(r"`((?:[^`]|``)+)`")
+_AMBIGUOUS: Final = "ambiguous attribute: "
+_WILDCARD: Final = "cannot resolve wildcard: "
+_NO_CONDITION: Final = "Cannot create filter with non-boolean predicate "
+_OF_VALUES: Final = frozenset(
+    {"ARITHMETIC_OVERFLOW", "CAST_INVALID_INPUT", "CAST_OVERFLOW", "DIVIDE_BY_ZERO", "REMAINDER_BY_ZERO"}
+)
+"""Conditions of a value, which Spark computes for the rows that need it."""
+
+_CHOOSING: Final = frozenset({"coalesce", "if", "iff", "ifnull", "nullif", "nvl", "nvl2"})
+"""Functions that need not compute all of their arguments. CASE does not either."""
+
+
+def judge(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryFailed:
+    """A failure of a query that ran, judged by the statement that was sent."""
+    if catalog.dialect != "sail":
+        return error
+    try:
+        case = read_case(read_source(query.sent, scan(query.sent, MAX_TOKENS)), catalog, Journal())
+    except Refused:  # its AI functions were taken out before it was a query
+        return error
+    return judge_case(error, case)
+
+
+def judge_case(error: QueryFailed, case: Case, *, planning: bool = False) -> QueryFailed:
+    """The same failure, named by Spark's condition where the statement is wrong, and `lacking` where the engine is.
+
+    `planning` says that the engine failed before it read a row.
+    """
+    sentence, _, more = str(error).partition("\n")
+    kind = (error.condition or "").partition(".")[0]
+    if kind == "UNRESOLVED_COLUMN":
+        parts = tuple(name.replace("``", "`").lower() for name in _NAME.findall(sentence.partition(" with name ")[2]))
+        resolved = is_resolved(case, parts) if parts else None
+        return error if resolved is None else _again(error, str(error), error.condition, error.sqlstate, resolved)
+    if planning and kind in _OF_VALUES and _chooses(case):
+        return _again(error, str(error), error.condition, error.sqlstate, lacking=True)
+    if error.condition is not None or not error.lacking:
+        return error
+    mistake = find_mistake(case) or _read_sentence(sentence, case)
+    if mistake is None:
+        return error
+    text = f"[{mistake.condition}] {mistake.text} SQLSTATE: {mistake.sqlstate}"
+    return _again(error, f"{text}\n{more}" if more else text, mistake.condition, mistake.sqlstate, lacking=False)
+
+
+def _again(error: QueryFailed, text: str, condition: str | None, sqlstate: str | None, lacking: bool) -> QueryFailed:
+    return QueryFailed(text, code=error.code, condition=condition, sqlstate=sqlstate, lacking=lacking)
+
+
+def _chooses(case: Case) -> bool:
+    """Whether parts of the statement are computed for some rows only."""
+    return "CASE" in case.source.keys or bool(case.functions & _CHOOSING)
+
+
+def _read_sentence(sentence: str, case: Case) -> Mistake | None:
+    """What the engine says of the statement, where the statement itself agrees."""
+    parts = tuple(name.replace("``", "`").lower() for name in _NAME.findall(sentence))
+    if sentence.startswith(_AMBIGUOUS) and is_ambiguous(case, parts):
+        text = f"{shown('.'.join(parts))} is ambiguous: several relations have it. Write its relation before it."
+        return Mistake("AMBIGUOUS_REFERENCE", "42704", text)
+    if sentence.startswith(_WILDCARD) and len(parts) == 1 and not _is_anywhere(case, parts[0]):
+        text = f"There is no relation {shown(parts[0])} for {shown(parts[0])}.* to take its columns from."
+        return Mistake("CANNOT_RESOLVE_STAR_EXPAND", "42704", text)
+    # Spark takes numbers for conditions in HAVING.
+    if sentence.startswith(_NO_CONDITION) and "HAVING" not in case.source.keys:
+        return Mistake("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN", "42K09", "WHERE needs a condition, as in x <> 0.")
+    return None
+
+
+def _is_anywhere(case: Case, name: str) -> bool:
+    """Whether a name is a relation's or a column's anywhere, as far as that is known."""
+    visible = [names_of(case).known(block) for block in case.blocks.selects]
+    return any(known is None or name in known for known in visible)
+
+
+def is_ambiguous(case: Case, parts: tuple[str, ...]) -> bool:
+    """Whether a column of these names belongs to two relations of one FROM, and no USING makes one of them."""
+    names = names_of(case)
+    for block, use in _places(case, parts):
+        relations = names.sources.relations(block)
+        joined = any(relation.using or "NATURAL" in relation.join for relation in relations)
+        if not joined and len(names.owners(block, use)) > 1:
+            return True
+    return False
+
+
+def is_resolved(case: Case, parts: tuple[str, ...]) -> bool | None:
+    """Whether names that an engine does not find mean something where they stand; None where that is not known."""
+    names, known = names_of(case), True
+    if any(query.pipes for query in case.blocks.queries):
+        return None
+    places = list(_places(case, parts))
+    if not places or parts[0] in BARE_FUNCTIONS:
+        return None
+    for block, use in places:
+        if parts[0] in names.parameters:
+            return True
+        for around in _enclosing(case, block):
+            if _is_alias_of(case, around, use):
+                return True
+            visible = names.known(around)
+            if visible is None:
+                known = False
+            elif parts[0] in visible and (len(parts) == 1 or names.owners(around, use)):
+                return True
+    return False if known else None
+
+
+def _places(case: Case, parts: tuple[str, ...]) -> Iterator[tuple[Block, Use]]:
+    """Where a column is written with these names, and the SELECT that it stands in."""
+    for use in names_of(case).uses(0, len(case.source.tokens), nested=True):
+        around = [block for block in case.blocks.selects if block.first <= use.at < block.end]
+        if use.parts == parts and around:
+            yield max(around, key=lambda block: block.first), use
+
+
+def _enclosing(case: Case, block: Block) -> Iterator[Block]:
+    """A SELECT and those around it."""
+    return (each for each in case.blocks.selects if each.first <= block.first and block.end <= each.end)
+
+
+def _is_alias_of(case: Case, block: Block, use: Use) -> bool:
+    """Whether a name is what AS calls a column of the SELECT, in a clause that sees such names."""
+    hidden = (block.clauses.get(name) for name in ("FROM", "WHERE"))
+    if any(clause is not None and clause.first <= use.at < clause.end for clause in hidden):
+        return False
+    tokens = case.source.tokens
+    for item in block.items:
+        if any(tokens[name].name == use.parts[0] for name in item.names):
+            # A generator's columns are seen by the whole list, others by what follows them.
+            return item.first < use.at or case.reading.calls.get(item.first) is not None
+    return False
