@@ -241,7 +241,7 @@ _TYPES: Final[Mapping[str, tuple[str, str]]] = {
     "Struct": ("STRUCT", "struct"),
     "Utf8": ("STRING", ""),
 }
-"""Spark's names of Arrow's types, and their families in its type coercion. Text is cast in too many ways to be in one."""
+"""Spark's names of Arrow's types, and their families in its type coercion. Text, which is cast to many, is in none."""
 
 _NUMBERS: Final = frozenset({"integer", "fraction"})
 _MOMENTS: Final = frozenset({"date", "timestamp"})

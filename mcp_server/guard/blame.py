@@ -51,25 +51,35 @@ def judge_case(error: QueryFailed, case: Case, *, planning: bool = False) -> Que
 
     `planning` says that the engine failed before it read a row.
     """
-    sentence, _, more = str(error).partition("\n")
+    sentence = str(error).partition("\n")[0]
     kind = (error.condition or "").partition(".")[0]
     if kind == "UNRESOLVED_COLUMN":
-        parts = tuple(name.replace("``", "`").lower() for name in _NAME.findall(sentence.partition(" with name ")[2]))
-        resolved = is_resolved(case, parts) if parts else None
-        return error if resolved is None else _again(error, str(error), error.condition, error.sqlstate, resolved)
+        resolved = is_resolved(case, _names_in(sentence.partition(" with name ")[2]))
+        mistake = find_mistake(case) if resolved else None
+        lacking = error.lacking if resolved is None else resolved
+        return _blame(error, mistake) if mistake else _again(error, lacking=lacking)
     if planning and kind in _OF_VALUES and _chooses(case):
-        return _again(error, str(error), error.condition, error.sqlstate, lacking=True)
+        return _again(error, lacking=True)
     if error.condition is not None or not error.lacking:
         return error
     mistake = find_mistake(case) or _read_sentence(sentence, case)
-    if mistake is None:
-        return error
-    text = f"[{mistake.condition}] {mistake.text} SQLSTATE: {mistake.sqlstate}"
-    return _again(error, f"{text}\n{more}" if more else text, mistake.condition, mistake.sqlstate, lacking=False)
+    return _blame(error, mistake) if mistake else error
 
 
-def _again(error: QueryFailed, text: str, condition: str | None, sqlstate: str | None, lacking: bool) -> QueryFailed:
-    return QueryFailed(text, code=error.code, condition=condition, sqlstate=sqlstate, lacking=lacking)
+def _blame(error: QueryFailed, mistake: Mistake) -> QueryFailed:
+    """The failure as the statement's mistake, with what was added to the engine's sentence."""
+    _, line_end, more = str(error).partition("\n")
+    text = f"[{mistake.condition}] {mistake.text} SQLSTATE: {mistake.sqlstate}{line_end}{more}"
+    return QueryFailed(text, code=error.code, condition=mistake.condition, sqlstate=mistake.sqlstate)
+
+
+def _again(error: QueryFailed, *, lacking: bool) -> QueryFailed:
+    return QueryFailed(str(error), code=error.code, condition=error.condition, sqlstate=error.sqlstate, lacking=lacking)
+
+
+def _names_in(text: str) -> tuple[str, ...]:
+    """The names in back-quotes, lower case."""
+    return tuple(name.replace("``", "`").lower() for name in _NAME.findall(text))
 
 
 def _chooses(case: Case) -> bool:
@@ -79,7 +89,7 @@ def _chooses(case: Case) -> bool:
 
 def _read_sentence(sentence: str, case: Case) -> Mistake | None:
     """What the engine says of the statement, where the statement itself agrees."""
-    parts = tuple(name.replace("``", "`").lower() for name in _NAME.findall(sentence))
+    parts = _names_in(sentence)
     if sentence.startswith(_AMBIGUOUS) and is_ambiguous(case, parts):
         text = f"{shown('.'.join(parts))} is ambiguous: several relations have it. Write its relation before it."
         return Mistake("AMBIGUOUS_REFERENCE", "42704", text)
@@ -114,7 +124,7 @@ def is_resolved(case: Case, parts: tuple[str, ...]) -> bool | None:
     names, known = names_of(case), True
     if any(query.pipes for query in case.blocks.queries):
         return None
-    places = list(_places(case, parts))
+    places = list(_places(case, parts)) if parts else []
     if not places or parts[0] in BARE_FUNCTIONS:
         return None
     for block, use in places:

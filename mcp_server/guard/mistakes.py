@@ -167,11 +167,36 @@ def _find_position(_: Case, select: exp.Select) -> Mistake | None:
     return None
 
 
+def _find_sorted_by_subquery(_: Case, select: exp.Select) -> Mistake | None:
+    """A sub-query in ORDER BY that reads the row around it, or is asked for existence."""
+    order = select.args.get("order")
+    if order is None or any(item.find(exp.Query) for item in select.expressions):
+        return None
+    kind = ""
+    if any(True for _ in _own(order, exp.Exists)):
+        kind = "UNSUPPORTED_IN_EXISTS_SUBQUERY"
+    elif any(_reads(query, select) for query in order.find_all(exp.Subquery)):
+        kind = "UNSUPPORTED_CORRELATED_SCALAR_SUBQUERY"
+    if not kind:
+        return None
+    text = "ORDER BY cannot have a sub-query that reads the row. Select it under a name, and order by the name."
+    return Mistake(f"UNSUPPORTED_SUBQUERY_EXPRESSION_CATEGORY.{kind}", "0A000", text)
+
+
+def _reads(query: exp.Expr, select: exp.Select) -> bool:
+    """Whether a sub-query names a relation of the SELECT around it, and none of its own of that name."""
+    own = {node.alias_or_name.lower() for node in query.find_all(exp.Table, exp.Subquery, exp.Values)}
+    from_, joins = select.args.get("from_"), select.args.get("joins") or []
+    around = {node.this.alias_or_name.lower() for node in ([from_] if from_ is not None else []) + joins}
+    return any(column.table.lower() in around - own - {""} for column in query.find_all(exp.Column))
+
+
 _CHECKS: Final[tuple[Callable[[Case, exp.Select], Mistake | None], ...]] = (
     _find_misplaced,
     _find_missing_over,
     _find_ungrouped,
     _find_position,
+    _find_sorted_by_subquery,
 )
 _PLAIN_KEYS: Final = (exp.Column, exp.Identifier, exp.Paren, exp.Tuple)
 
