@@ -248,7 +248,8 @@ _MOMENTS: Final = frozenset({"date", "timestamp"})
 _TYPE: Final = re.compile(r"[A-Z]\w*")
 _OPERATOR: Final = re.compile(r" ([-+*/%<>=!]{1,3}|IS (?:NOT )?DISTINCT FROM) ")
 _PAIRS: Final = re.compile(
-    r"(Cannot coerce arithmetic expression|Cannot infer common argument type for comparison operation) "
+    r"(Cannot coerce arithmetic expression|Cannot get result type for temporal operation"
+    r"|Cannot infer common argument type for comparison operation) "
 )
 _UNION: Final = re.compile(r"Incompatible inputs for Union: Previous inputs were of type ")
 _UNION_NEXT: Final = re.compile(r", but got incompatible type ")
@@ -331,7 +332,7 @@ def _name_pair(sentence: str, at: int) -> Named | None:
     if operator is None:
         return None
     right, _ = _read_type(sentence, operator.end())
-    if begins[1].endswith("operation"):
+    if begins[1].endswith("comparison operation"):
         condition = "BINARY_OP_DIFF_TYPES" if _are_apart(left, right) else ""
     else:
         condition = _refuse_arithmetic(_family(left), operator[1], _family(right))
@@ -343,18 +344,23 @@ def _name_pair(sentence: str, at: int) -> Named | None:
 def _refuse_arithmetic(left: str, operator: str, right: str) -> str:
     """The condition for operands that no rule of Spark's brings together; empty where one does, or may."""
     sides = {left, right}
-    if "" in sides or sides <= _NUMBERS:
+    if "" in sides or sides <= _NUMBERS or _is_arithmetic_of_times(left, operator, right):
         return ""
-    if "interval" in sides:
-        others = sides - {"interval"}
-        if operator in {"*", "/"} or not others or others <= _MOMENTS:
-            return ""
+    offset = "interval" in sides or (operator == "-" and sides & _MOMENTS) or (operator == "+" and "date" in sides)
+    if offset and (sides & {"interval"} or operator == "-" or sides & _NUMBERS):
         return "UNEXPECTED_INPUT_TYPE"
-    if operator == "-" and sides & _MOMENTS:
-        return "" if sides <= _MOMENTS or (left, right) == ("date", "integer") else "UNEXPECTED_INPUT_TYPE"
-    if operator == "+" and "date" in sides and sides & _NUMBERS:
-        return "" if "integer" in sides else "UNEXPECTED_INPUT_TYPE"
     return "BINARY_OP_WRONG_TYPE" if left == right else "BINARY_OP_DIFF_TYPES"
+
+
+def _is_arithmetic_of_times(left: str, operator: str, right: str) -> bool:
+    """Whether an operator moves a time, or scales an interval."""
+    sides = {left, right}
+    if "interval" in sides:
+        return operator in {"*", "/"} or sides - {"interval"} <= _MOMENTS
+    if operator == "+":
+        # Of two times one may have been a NULL, which is an interval to Spark.
+        return sides <= _MOMENTS or sides == {"date", "integer"}
+    return operator == "-" and (sides <= _MOMENTS or (left, right) == ("date", "integer"))
 
 
 def _name_union(sentence: str, at: int) -> Named | None:
@@ -385,7 +391,7 @@ def _name_cast(sentence: str, at: int) -> Named | None:
         return None
     source, target = map(_family, types)
     nested = {source, target} & {"array", "map", "struct"}
-    days = target == "date" and source in {"integer", "fraction", "boolean", "binary"}
+    days = "date" in {source, target} and {source, target} & {*_NUMBERS, "boolean", "binary"}
     refused = days or (nested and source and target and source != target)
     return _mismatch(
         "CAST_WITHOUT_SUGGESTION" if refused else "",

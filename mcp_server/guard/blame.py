@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from lakehouse.errors import QueryFailed, Refused
+from lakehouse.errors import QueryError, QueryFailed, Refused
 from mcp_server.guard.blocks import Block
 from mcp_server.guard.case import Case, read_case
 from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.edits import lacking
 from mcp_server.guard.dialect.names import Use, names_of
 from mcp_server.guard.journal import Journal
 from mcp_server.guard.lexer import scan
@@ -26,6 +27,32 @@ _NAME: Final = re.compile(r"`((?:[^`]|``)+)`")
 _AMBIGUOUS: Final = "ambiguous attribute: "
 _WILDCARD: Final = "cannot resolve wildcard: "
 _NO_CONDITION: Final = "Cannot create filter with non-boolean predicate "
+_LACKS: Final[tuple[tuple[re.Pattern[str], str, str, str], ...]] = (
+    (
+        re.compile(
+            r"(?:Error during planning: )?(?:Physical plan does not support logical expression "
+            r"(?:ScalarSubquery|InSubquery|Exists)\(|Correlated scalar subquery|In/Exist/SetComparison subquery"
+            r"|Accessing outer reference columns|A GROUP BY clause in a scalar correlated subquery)"
+        ),
+        "sub-query",
+        "this sub-query where it stands",
+        "Join with a sub-query that is grouped by the key.",
+    ),
+    (
+        re.compile(r"Physical plan does not support logical expression Wildcard"),
+        "*",
+        "a * as an argument",
+        "Name the columns.",
+    ),
+    (
+        re.compile(r"(?:Parser error: )?Invalid timezone "),
+        "time zone",
+        "a time with a zone of this form",
+        "Write its offset, as in +08:00.",
+    ),
+)
+"""Sentences of the engine, what it lacks, and a form that works."""
+
 _OF_VALUES: Final = frozenset(
     {"ARITHMETIC_OVERFLOW", "CAST_INVALID_INPUT", "CAST_OVERFLOW", "DIVIDE_BY_ZERO", "REMAINDER_BY_ZERO"}
 )
@@ -35,7 +62,7 @@ _CHOOSING: Final = frozenset({"coalesce", "if", "iff", "ifnull", "nullif", "nvl"
 """Functions that need not compute all of their arguments. CASE does not either."""
 
 
-def judge(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryFailed:
+def judge(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryError:
     """A failure of a query that ran, judged by the statement that was sent."""
     if catalog.dialect != "sail":
         return error
@@ -46,7 +73,7 @@ def judge(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryFai
     return judge_case(error, case)
 
 
-def judge_case(error: QueryFailed, case: Case, *, planning: bool = False) -> QueryFailed:
+def judge_case(error: QueryFailed, case: Case, *, planning: bool = False) -> QueryError:
     """The same failure, named by Spark's condition where the statement is wrong, and `lacking` where the engine is.
 
     `planning` says that the engine failed before it read a row.
@@ -56,14 +83,17 @@ def judge_case(error: QueryFailed, case: Case, *, planning: bool = False) -> Que
     if kind == "UNRESOLVED_COLUMN":
         resolved = is_resolved(case, _names_in(sentence.partition(" with name ")[2]))
         mistake = find_mistake(case) if resolved else None
-        lacking = error.lacking if resolved is None else resolved
-        return _blame(error, mistake) if mistake else _again(error, lacking=lacking)
+        if mistake:
+            return _blame(error, mistake)
+        return _again(error, lacking=error.lacking if resolved is None else resolved)
     if planning and kind in _OF_VALUES and _chooses(case):
         return _again(error, lacking=True)
     if error.condition is not None or not error.lacking:
         return error
     mistake = find_mistake(case) or _read_sentence(sentence, case)
-    return _blame(error, mistake) if mistake else error
+    if mistake:
+        return _blame(error, mistake)
+    return next((lacking(*words) for pattern, *words in _LACKS if pattern.match(sentence)), error)
 
 
 def _blame(error: QueryFailed, mistake: Mistake) -> QueryFailed:
