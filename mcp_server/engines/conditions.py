@@ -86,8 +86,8 @@ _RULES: Final[tuple[_Rule, ...]] = (
     ),
     _Rule(
         re.compile(
-            r"(?:Overflow while rounding|(?:\w+ ){0,4}overflow on|value of -?\d+ is out of range Int"
-            r"|[-\d.e]{1,400} is too (?:large|small) to store in a Decimal)"
+            r"(?:Overflow while rounding|(?:\w{1,30} ){0,4}overflow on|value of -?\d+ is out of range Int"
+            r"|[-\d.e]{1,80} is too (?:large|small) to store in a Decimal)"
         ),
         "ARITHMETIC_OVERFLOW",
         "A number outgrows its type. Cast to a wider type first, such as BIGINT.",
@@ -108,7 +108,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
         "The index of element_at is out of bounds. Use `try_element_at` to get NULL instead.",
     ),
     _Rule(
-        re.compile(r"(?:\w+: the index 0 is invalid|field position must not be zero)"),
+        re.compile(r"(?:\w{1,40}: the index 0 is invalid|field position must not be zero)"),
         "INVALID_INDEX_OF_ZERO",
         "The index 0 is invalid: the first element has index 1, the last one -1.",
     ),
@@ -127,7 +127,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
         "INVALID_FORMAT.MISMATCH_INPUT",
         "A text does not match the format of to_number. Use `try_to_number` to get NULL instead.",
     ),
-    _Rule(re.compile(r"(?:\w+: )?position -?\d+ is out of bounds"), "INVALID_PARAMETER_VALUE.BIT_POSITION_RANGE"),
+    _Rule(re.compile(r"(?:\w{1,40}: )?position -?\d+ is out of bounds"), "INVALID_PARAMETER_VALUE.BIT_POSITION_RANGE"),
     _Rule(
         re.compile(r"Spark `\w+` function: Expects group index between"), "INVALID_PARAMETER_VALUE.REGEX_GROUP_INDEX"
     ),
@@ -166,7 +166,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     # Queries.
     _Rule(
         re.compile(
-            r"(\w+) queries have different number of columns: left has (\d+) columns whereas right has (\d+) columns"
+            r"(\w{1,20}) queries have different number of columns: left has (\d+) columns whereas right has (\d+) columns"
         ),
         "NUM_COLUMNS_MISMATCH",
         r"\1 needs the same number of columns on both sides: the first query has \2, the second \3.",
@@ -210,7 +210,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _Rule(re.compile(r"(?:map_)?filter lambda must return boolean"), f"{_MISMATCH}.UNEXPECTED_INPUT_TYPE"),
     _Rule(
         re.compile(
-            r"(?:\w+ expects List or Map as argument"
+            r"(?:\w{1,40} expects List or Map as argument"
             r"|(?:(?:pos)?explode|inline) should only be called with a list or map)"
         ),
         f"{_MISMATCH}.UNEXPECTED_INPUT_TYPE",

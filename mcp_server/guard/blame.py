@@ -143,8 +143,9 @@ def is_ambiguous(case: Case, parts: tuple[str, ...]) -> bool:
     names = names_of(case)
     for block, use in _places(case, parts):
         relations = names.sources.relations(block)
-        joined = any(relation.using or "NATURAL" in relation.join for relation in relations)
-        if not joined and len(names.owners(block, use)) > 1:
+        shared = {case.source.tokens[token].name for relation in relations for token in relation.using}
+        natural = any("NATURAL" in relation.join for relation in relations)
+        if not natural and parts[-1] not in shared and len(names.owners(block, use)) > 1:
             return True
     return False
 
