@@ -166,7 +166,8 @@ _RULES: Final[tuple[_Rule, ...]] = (
     # Queries.
     _Rule(
         re.compile(
-            r"(\w{1,20}) queries have different number of columns: left has (\d+) columns whereas right has (\d+) columns"
+            r"(\w{1,20}) queries have different number of columns: left has (\d+) columns"
+            r" whereas right has (\d+) columns"
         ),
         "NUM_COLUMNS_MISMATCH",
         r"\1 needs the same number of columns on both sides: the first query has \2, the second \3.",
