@@ -86,7 +86,9 @@ def judge_case(error: QueryFailed, case: Case, *, planning: bool = False) -> Que
         if mistake:
             return _blame(error, mistake)
         return _again(error, lacking=error.lacking if resolved is None else resolved)
-    if planning and kind in _OF_VALUES and _chooses(case):
+    # The engine finds what NATURAL makes one column of twice.
+    twice = kind == "AMBIGUOUS_REFERENCE" and "NATURAL" in case.source.keys
+    if twice or (planning and kind in _OF_VALUES and _chooses(case)):
         return _again(error, lacking=True)
     if error.condition is not None or not error.lacking:
         return error
@@ -152,23 +154,26 @@ def is_ambiguous(case: Case, parts: tuple[str, ...]) -> bool:
 
 def is_resolved(case: Case, parts: tuple[str, ...]) -> bool | None:
     """Whether names that an engine does not find mean something where they stand; None where that is not known."""
-    names, known = names_of(case), True
+    if len(parts) == 1 and parts[0] in BARE_FUNCTIONS:
+        return True
     if any(query.pipes for query in case.blocks.queries):
         return None
-    places = list(_places(case, parts)) if parts else []
-    if not places or parts[0] in BARE_FUNCTIONS:
-        return None
-    for block, use in places:
-        if parts[0] in names.parameters:
+    found = [_resolve(case, block, use) for block, use in _places(case, parts)]
+    if any(found):
+        return True
+    return None if None in found or not found else False
+
+
+def _resolve(case: Case, block: Block, use: Use) -> bool | None:
+    """Whether a column in a SELECT means something there; None where not all columns around it are known."""
+    names, first = names_of(case), use.parts[0]
+    known = True
+    for around in _enclosing(case, block):
+        visible = names.known(around)
+        known &= visible is not None
+        of_relation = visible is not None and first in visible and (len(use.parts) == 1 or names.owners(around, use))
+        if of_relation or first in names.parameters or _is_alias_of(case, around, use):
             return True
-        for around in _enclosing(case, block):
-            if _is_alias_of(case, around, use):
-                return True
-            visible = names.known(around)
-            if visible is None:
-                known = False
-            elif parts[0] in visible and (len(parts) == 1 or names.owners(around, use)):
-                return True
     return False if known else None
 
 
@@ -190,9 +195,12 @@ def _is_alias_of(case: Case, block: Block, use: Use) -> bool:
     hidden = (block.clauses.get(name) for name in ("FROM", "WHERE"))
     if any(clause is not None and clause.first <= use.at < clause.end for clause in hidden):
         return False
-    tokens = case.source.tokens
+    tokens, sources = case.source.tokens, names_of(case).sources
     for item in block.items:
         if any(tokens[name].name == use.parts[0] for name in item.names):
             # A generator's columns are seen by the whole list, others by what follows them.
             return item.first < use.at or case.reading.calls.get(item.first) is not None
+        field = sources.plain_name(item.first, item.stop) if item.first + 1 < item.stop <= use.at else None
+        if field is not None and field.lower() == use.parts[0]:
+            return True
     return False

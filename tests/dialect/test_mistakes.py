@@ -101,6 +101,9 @@ LACKS = (
     f"SELECT if(n > 5, CAST('a' AS INT), 0) AS x {_T}",
     f"SELECT sum(n + 1) AS x {_T} HAVING sum(n) + 1",
     f"SELECT (SELECT t.n + 1) AS x {_T}",
+    f"SELECT n, grouping__id AS x {_T} GROUP BY CUBE(n)",
+    "SELECT * FROM (SELECT 1 AS c, 2 AS c, 3 AS d) NATURAL JOIN (SELECT 1 AS c, 3 AS d)",
+    "SELECT x.field, field FROM VALUES (named_struct('field', 1)) AS t(x)",
     "SELECT m.zz AS x FROM VALUES (map('zz', 1)) AS t(m)",
     "SELECT NAMED_STRUCT('a', 1) AS x FROM VALUES ('a') AS t(x) GROUP BY x HAVING x.a > 0",
 )
