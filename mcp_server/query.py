@@ -290,6 +290,8 @@ class QueryService:
 
     def _execute(self, way: _Way, query: CheckedQuery, query_id: str, caps: results.Caps) -> ResultSet:
         """What the engine answers to a query, within the scan budget and the caps, its caveats with it."""
+        from mcp_server import guard
+
         engine, tables = way.engine, way.tables
         if self._settings.max_scan_mb is not None:
             check_budget(query, engine.estimate(query), tables, self._settings.max_scan_mb)
@@ -297,7 +299,8 @@ class QueryService:
         try:
             found = engine.execute(query, query_id, caps)
         except QueryFailed as error:
-            raise teach(error, query.sql, query.tables, tables) from error
+            taught = teach(error, query.sql, query.tables, tables)
+            raise guard.judge(taught, query, catalog_of(engine, tables)) from error
         return replace(found, warnings=(*query.caveats, *found.warnings))
 
     def _apply(self, way: _Way, query: CheckedQuery, found: ResultSet) -> tuple[ResultSet, AiUse]:

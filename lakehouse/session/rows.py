@@ -92,8 +92,33 @@ def fetch(rows: DataFrame) -> pa.Table:
 
 
 def _spelled_out(table: pa.Table, schema: StructType) -> pa.Table:
-    """With the types that PySpark promises for a schema, each of which may be null."""
-    from pyspark.sql.pandas.types import to_arrow_schema
+    """With the types that PySpark promises for a schema, each of which may be null.
 
-    nullable = schema.toNullable()
-    return table.cast(to_arrow_schema(nullable, error_on_duplicated_field_names_in_struct=True, timezone="UTC"))
+    Lists of nothing but nulls, and maps without a type of keys, stay as they came: PyArrow makes such a list one
+    value long when it casts it, and has no such map as PySpark wants it.
+    """
+    import pyarrow as pa
+    from pyspark.sql.pandas.types import to_arrow_schema
+    from pyspark.sql.types import StructType
+
+    columns, fields = list(table.columns), list(table.schema)
+    for place, column in enumerate(schema.toNullable()):
+        if not _holds_void(column.dataType):
+            promised = to_arrow_schema(
+                StructType([column]), error_on_duplicated_field_names_in_struct=True, timezone="UTC"
+            )
+            columns[place], fields[place] = columns[place].cast(promised.types[0]), promised.field(0)
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _holds_void(kind: Any) -> bool:
+    """Whether a type is, or holds, a list or the keys of a map of the type of NULL."""
+    from pyspark.sql.types import ArrayType, MapType, NullType, StructType
+
+    if isinstance(kind, StructType):
+        return any(_holds_void(field.dataType) for field in kind)
+    if isinstance(kind, ArrayType):
+        return isinstance(kind.elementType, NullType) or _holds_void(kind.elementType)
+    if isinstance(kind, MapType):
+        return isinstance(kind.keyType, NullType) or _holds_void(kind.keyType) or _holds_void(kind.valueType)
+    return False

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from lakehouse.errors import LakeError
 from lakehouse.session import TooLargeError
+from mcp_server.engines.conditions import name_condition, sqlstate_of
 from mcp_server.engines.kinds import Kind, is_over_connect, tell_kind
 
 # At the beginning, perhaps behind Java's class or DataFusion's: further on it may be the caller's own words.
@@ -34,46 +35,6 @@ _REWORDED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r'No field named \S*"#\d+".*'), "A selected column is neither in GROUP BY nor in an aggregate."),
     (re.compile(r"(found .{1,40} at \d+:\d+) expected .{80,}"), r"\1, which this engine does not expect there"),
 )
-_ANSI: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"attribute (`.{0,300}`) is missing from the schema: cannot resolve attribute"),
-        r"[UNRESOLVED_COLUMN] A column or function parameter with name \1 cannot be resolved.",
-    ),
-    (
-        re.compile(r"Division by zero|divide by zero"),
-        "[DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to get NULL instead.",
-    ),
-    (re.compile(r"Remainder by zero"), "[REMAINDER_BY_ZERO] Remainder by zero. Use `try_mod` to get NULL instead."),
-    (
-        re.compile(r"Cannot cast (?:string|value) '(.{0,600})' to value of (\w+) type"),
-        r"[CAST_INVALID_INPUT] The text '\1' is no \2. Correct it, or use `try_cast` to get NULL instead.",
-    ),
-    (
-        re.compile(r"Can't cast value (\S+) to type (\w+)"),
-        r"[CAST_OVERFLOW] The value \1, cast or calculated, does not fit into \2. Use a wider type, or `try_cast`.",
-    ),
-    (
-        re.compile(r"Overflow while rounding|overflow on|too large to store in a Decimal"),
-        "[ARITHMETIC_OVERFLOW] A number outgrows its type. Cast to a wider type first, such as BIGINT.",
-    ),
-)
-"""What Sail says without a name where Spark has one, and how to say it: the mistakes of whoever sent the statement.
-
-Whatever else fails has passed the guard, and may be answered by another engine.
-"""
-
-_STATES = {
-    "ARITHMETIC_OVERFLOW": "22003",
-    "CAST_INVALID_INPUT": "22018",
-    "CAST_OVERFLOW": "22003",
-    "DIVIDE_BY_ZERO": "22012",
-    "INVALID_ARRAY_INDEX": "22003",
-    "REMAINDER_BY_ZERO": "22012",
-    "TABLE_OR_VIEW_NOT_FOUND": "42P01",
-    "UNRESOLVED_COLUMN": "42703",
-}
-"""SQLSTATEs of conditions that Sail names without (Spark 4.2, error-conditions.json)."""
-
 _MAX_TEXT = 600
 _MISSING = (
     "The data file {} cannot be read: {}. It was deleted, as VACUUM does with files of old versions, or is damaged. "
@@ -111,30 +72,22 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
     kind = tell_kind(error, named, condition, raw)
     if kind == "lake":
         return Failure("lake", _MISSING.format(*_unreadable_file(hide_paths(one_line(raw), paths))))
-    if condition is None:
-        raw = _named(raw)
-        condition = _first(_CONDITION, raw)
-    sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw) or _STATES.get(condition or "")
+    found = name_condition(one_line(raw)) if condition is None and kind == "failed" else None
+    if found is not None:
+        condition = found.condition
+        raw = found.text if condition is None else f"[{condition}] {found.text}"
+    sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw) or sqlstate_of(condition)
     text = hide_paths(one_line(raw), paths)
     if sqlstate is not None and sqlstate not in text:
         text = f"{text} SQLSTATE: {sqlstate}"
-    return Failure(kind, text, condition, sqlstate, kind == "memory" or (kind == "failed" and condition is None))
+    unnamed = kind == "failed" and condition is None and found is None
+    return Failure(kind, text, condition, sqlstate, kind == "memory" or unnamed)
 
 
 def _unreadable_file(sentence: str) -> tuple[str, str]:
     """The data file that Sail cannot open, and the last of its words, which say why."""
     file, _, why = sentence.partition("Failed to fetch metadata for file ")[2].partition(": ")
     return file, why.rpartition(": ")[2]
-
-
-def _named(raw: str) -> str:
-    """Sail's sentence with the name that Spark has for it, if it is one of those."""
-    sentence = one_line(raw)
-    for said, instead in _ANSI:
-        found = said.search(sentence)
-        if found is not None:
-            return found.expand(instead)
-    return raw
 
 
 def one_line(raw: str) -> str:

@@ -79,6 +79,7 @@ class _Reader:
 
     def step(self, index: int, token: Token) -> int:
         """Reads the token at `index` and returns the index of the next to read."""
+        self.check_quoted(index)
         level, key = self.levels[-1], token.key
         if key == "(":
             self.open(index)
@@ -90,11 +91,6 @@ class _Reader:
             raise self.source.refused_at(
                 "syntax", f"{token.text} is not allowed here. Read a table by its name.", index
             )
-        elif key == "AS" and index + 1 < len(self.source.tokens) and self.source.tokens[index + 1].kind is Kind.STRING:
-            name = shown(self.source.tokens[index + 1].text[1:-1])
-            raise self.source.refused_at(
-                "syntax", f"Quotes make a string, and a name is expected after AS: write AS `{name}`.", index + 1
-            )
         elif level.expects and key not in {"LATERAL", "VALUES"}:
             return self.relation(index)
         elif self.is_keyword(index, key):
@@ -104,6 +100,17 @@ class _Reader:
         elif token.is_name and level.listing:
             level.listing = False
         return index + 1
+
+    def check_quoted(self, index: int) -> None:
+        """Refuse a string where only a name can stand: behind AS and behind a full stop."""
+        source, tokens = self.source, self.source.tokens
+        if source.key(index - 1) not in {"AS", "."} or tokens[index].kind is not Kind.STRING:
+            return
+        name = shown(tokens[index].text[1:-1])
+        where, form = ("a full stop", f"`{name}`") if source.key(index - 1) == "." else ("AS", f"AS `{name}`")
+        raise source.refused_at(
+            "syntax", f"Quotes make a string, and a name is expected after {where}: write {form}.", index
+        )
 
     def open(self, index: int) -> None:
         level, following = self.levels[-1], self.source.key(index + 1)

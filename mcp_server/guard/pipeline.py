@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lakehouse.errors import EngineLacks, Refused
+from lakehouse.errors import EngineLacks, QueryFailed, Refused
 from lakehouse.session import Stage
 from mcp_server.guard.advice import advise
 from mcp_server.guard.ai import below, calls_ai
+from mcp_server.guard.blame import judge_case
 from mcp_server.guard.case import Case, read_case
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.characters import TEXT_RULES
@@ -148,7 +149,7 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
         say(f"runs: {sql}")
     for stage in STAGES:
         with terms.journal.layer(f"engine, {stage}") as say:
-            reading = terms.read(sql, case.tables, stage) if terms.read is not None else None
+            reading = _ask_engine(terms, sql, case, sent, stage)
             if reading is not None:
                 confirm(reading, case, catalog)
             say(
@@ -174,6 +175,18 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
         advice=() if ai else advise(sent, catalog, read if case is sent else scans(sent)),
         ai=ai,
     )
+
+
+def _ask_engine(terms: _Terms, sql: str, case: Case, sent: Case, stage: Stage) -> EngineReading | None:
+    """The engine's own reading of what would run. What it cannot plan is judged by what was sent."""
+    if terms.read is None:
+        return None
+    try:
+        return terms.read(sql, case.tables, stage)
+    except QueryFailed as error:
+        if terms.catalog.dialect != "sail":
+            raise
+        raise judge_case(error, sent, planning=True) from error
 
 
 def _below_ai(sent: Case, terms: _Terms) -> tuple[Case, _Terms, tuple[AiColumn, ...]]:

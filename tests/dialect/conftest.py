@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lakehouse.errors import QueryFailed
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server import guard
@@ -84,7 +85,7 @@ def _values(column: Any) -> list[Any]:
 
 
 def asker(kind: str, lake: Lake, state: Path) -> Iterator[Ask]:
-    """Checks a statement for an engine as the server does, third reading included, and runs it."""
+    """Checks a statement for an engine as the server does, third reading and judged failures included, and runs it."""
     settings = load_settings(engine=kind, state_dir=state, max_rows=MAX_ROWS)
     engine = KINDS[kind](lake, settings)
     catalog = catalog_of(engine, engine.tables())
@@ -99,7 +100,10 @@ def asker(kind: str, lake: Lake, state: Path) -> Iterator[Ask]:
             read=lambda sql, tables, stage: engine.read(sql, tables, stage, query_id),
         )
         assert isinstance(checked, CheckedQuery)
-        found = engine.execute(checked, query_id)
+        try:
+            found = engine.execute(checked, query_id)
+        except QueryFailed as error:
+            raise guard.judge(error, checked, catalog) from error
         columns = zip(found.table.column_names, found.types, strict=True)
         rows = zip(*map(_values, found.table.columns), strict=True)
         return Answer(tuple(columns), tuple(rows), checked.caveats)

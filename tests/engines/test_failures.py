@@ -63,13 +63,14 @@ def test_only_a_mistake_that_spark_has_a_name_for_is_the_senders(engine: LocalEn
         "films.nothere",
         "CAST(id * 100 AS TINYINT)",
         "array(1)[7]",
-    )
-    lacks = (
         "to_number(title, '9')",
         "named_struct('a', id).b",
+        "map_from_arrays(1)",
+    )
+    lacks = (
         "date '2026-13-01'",
         "title - INTERVAL 1 DAY",
-        "map_from_arrays(1)",
+        "id + 'a' || title LIKE 1",
     )
     assert [is_lacking(each) for each in mistakes] == [False] * len(mistakes)
     assert [is_lacking(each) for each in lacks] == [True] * len(lacks)

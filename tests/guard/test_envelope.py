@@ -39,6 +39,8 @@ from tests.guard.conftest import Verdict
         ("SELECT（1）", "Write ( instead"),
         ('SELECT 1 AS "n"', "write AS `n`"),
         ("SELECT 1 AS 'n' FROM movies_delta", "write AS `n`"),
+        ('SELECT m."primaryTitle" FROM movies_delta m', "write `primaryTitle`"),
+        ("SELECT m.'primaryTitle' FROM movies_delta m", "write `primaryTitle`"),
     ],
 )
 def test_what_stands_around_honest_sql_is_called_what_it_is(text: str, says: str, verdict: Verdict) -> None:

@@ -63,6 +63,8 @@ async def test_what_the_embedded_engine_only_fails_at_is_answered_by_spark(both:
     [
         ("SELECT date_format(TIMESTAMP '2020-01-01 00:00:00+08:00:00', 'yyyy') AS y", [["2019"]]),
         ("SELECT '2017-12-11 09:30:00' - INTERVAL 2 DAY AS t", [["2017-12-09 09:30:00"]]),
+        ("SELECT CASE WHEN id > 5 THEN 1 / 0 ELSE 0 END AS x FROM range(1)", [[0.0]]),
+        ("SELECT (SELECT t.n + 1) AS x FROM VALUES (1) AS t(n)", [[2]]),
     ],
 )
 async def test_what_the_embedded_engine_refuses_in_its_own_words_is_answered_by_spark(
@@ -97,6 +99,12 @@ async def test_what_the_embedded_engine_has_no_memory_for_is_answered_by_spark(
         ("SELECT CAST(titleType AS DATE) FROM movies_delta", "CAST_INVALID_INPUT"),
         ("SELECT 1 DIV (startYear - startYear) FROM movies_with_ratings", "DIVIDE_BY_ZERO"),
         ("SELECT m.primaryTitel FROM movies_delta m", "There is no column primaryTitel."),
+        ("SELECT x.primaryTitle FROM movies_delta m", "UNRESOLVED_COLUMN"),
+        ("SELECT titleType, count(*) FROM movies_delta", "MISSING_GROUP_BY"),
+        ("SELECT count(*) FROM movies_delta WHERE startYear = max(startYear)", "INVALID_WHERE_CONDITION"),
+        ("SELECT tconst FROM movies_delta a JOIN movies_delta b USING (startYear)", "AMBIGUOUS_REFERENCE"),
+        ("SELECT tconst FROM movies_delta WHERE startYear > DATE 'abc'", "INVALID_TYPED_LITERAL"),
+        ("SELECT element_at(array(startYear), 5) FROM movies_delta", "INVALID_ARRAY_INDEX_IN_ELEMENT_AT"),
     ],
 )
 async def test_a_mistake_of_the_sender_stays_on_the_embedded_engine(both: Both, sql: str, says: str) -> None:

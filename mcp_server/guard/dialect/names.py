@@ -49,7 +49,7 @@ class Names:
         self.sources = Sources(case)
         self._uses = sorted(self._all(), key=lambda use: use.at)
         self._places = [use.at for use in self._uses]
-        self._parameters = frozenset(_parameters(case))
+        self.parameters = frozenset(_parameters(case))
         self._queries = sorted(query.first for query in case.blocks.queries)
 
     def _all(self) -> Iterator[Use]:
@@ -141,7 +141,7 @@ class Names:
 
     def check_captured(self, text: Sql) -> None:
         """Errors: EngineLacks, where a parameter of a lambda has the name of something that is written elsewhere."""
-        if self._parameters and any(each.is_name and each.name in self._parameters for each in scan(text, MAX_TOKENS)):
+        if self.parameters and any(each.is_name and each.name in self.parameters for each in scan(text, MAX_TOKENS)):
             raise lacking(
                 "a lambda", "a parameter that is called like a column here", "Give the parameter another name."
             )
