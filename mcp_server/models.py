@@ -13,6 +13,9 @@ from lakehouse.session import Stage
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Version = int | datetime
+"""A version of a table that a statement asks for: its number, or a time with a zone."""
+
 GUARD_SEAL: Final = object()
 """What the guard stamps a CheckedQuery with. Used in `mcp_server.guard` and nowhere else (a test looks)."""
 
@@ -69,7 +72,7 @@ class Scan:
     table: str
     columns: frozenset[str] | None
     filters: tuple[Filter, ...] = ()
-    version: int | datetime | None = None
+    version: Version | None = None
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from lakehouse.errors import EngineLacks
+from lakehouse.errors import EngineLacks, QueryFailed
 from lakehouse.storage import Lake
 from tests.dialect.conftest import Ask, asker
 
 YEARS = [2020, 2027, 2025, 2027, 2021, 2027]
 MOST = 2**31 - 1
+BEFORE, SINCE = datetime.now(UTC) - timedelta(days=2), datetime.now(UTC) - timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,18 @@ def stored_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     )
     write_deltalake(str(folder / "m"), films)
     write_deltalake(str(folder / "parts"), films, partition_by=["part"])
+    _write_versions(str(folder / "versions"))
     return Lake.parse(str(folder))
+
+
+def _write_versions(place: str) -> None:
+    """A table whose columns have another type, another meaning and other names since version 1."""
+    before = {"x": pa.array([MOST, -5], pa.int32()), "y": ["1.50", "b"], "z": pa.array([1.5, 1e8])}
+    since = {"x": pa.array([1, 2], pa.int64()), "y": pa.array([1, 2], pa.int32()), "w": pa.array([1, 2], pa.int32())}
+    write_deltalake(place, pa.table(before))
+    commit = Path(place) / "_delta_log" / f"{0:020}.json"
+    os.utime(commit, (BEFORE.timestamp(), BEFORE.timestamp()))  # a commit is as old as its file
+    write_deltalake(place, pa.table(since), mode="overwrite", schema_mode="overwrite")
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +136,36 @@ def test_ranges_that_leave_one_day_are_no_key_below_an_outer_join(condition: str
 def test_ranges_that_leave_more_years_than_one_are_kept_as_a_key(condition: str, embedded: Ask, spark: Ask) -> None:
     sql = LEFT.format("year", condition)
     assert embedded(sql).rows == spark(sql).rows
+
+
+OLD = ("VERSION AS OF 0", f"TIMESTAMP AS OF '{SINCE:%Y-%m-%d %H:%M:%S}'")
+
+
+@pytest.mark.parametrize("asked", OLD)
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT x * 2L AS c, typeof(x - 1) FROM versions {0} WHERE x < 0",
+     "SELECT concat(y, '!'), typeof(y), CAST(z AS STRING), z || '!' FROM versions {0} ORDER BY z",
+     "SELECT x / 2 AS c, coalesce(y, 'none') AS d, sum(x) OVER () AS s FROM versions {0} ORDER BY c",
+     "SELECT * FROM versions {0} ORDER BY z", "SELECT * EXCEPT (x) FROM versions {0} ORDER BY y",
+     "SELECT max(y), count(DISTINCT x, y) FROM versions {0}",
+     "SELECT a.x + 1 AS p, b.x + 1 AS q, a.z, b.w FROM versions {0} a JOIN versions b ON a.x = b.x - 6"],
+)  # fmt: skip
+def test_an_old_version_is_read_with_the_types_that_it_had(sql: str, asked: str, embedded: Ask, spark: Ask) -> None:
+    ours, sparks = embedded(sql.format(asked)), spark(sql.format(asked))
+    assert (ours.columns, ours.rows) == (sparks.columns, sparks.rows)
+
+
+@pytest.mark.parametrize("asked", OLD)
+def test_a_step_that_outgrows_the_type_of_an_old_version_fails_as_in_spark(
+    asked: str, embedded: Ask, spark: Ask
+) -> None:
+    for ask in (embedded, spark):
+        with pytest.raises(QueryFailed):
+            ask(f"SELECT x + 1 AS c FROM versions {asked}")
+    assert embedded("SELECT x + 1 AS c FROM versions").rows == ((2,), (3,))
+
+
+def test_a_moment_before_the_first_version_is_said(embedded: Ask) -> None:
+    with pytest.raises(QueryFailed, match="no version as old as 2020"):
+        embedded("SELECT x + 1 AS c FROM versions TIMESTAMP AS OF '2020-01-01'")
