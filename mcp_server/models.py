@@ -204,6 +204,7 @@ class TableInfo:
 
     `version` is the newest that may be read, None where the engine's catalogue keeps that to itself. `published` is
     when it became so, None where nobody publishes versions: then each is there to read as soon as it is written.
+    `nan_free` says that its columns of floats hold no NaN.
     `problem` says why it cannot be read; then nothing else is known of it but its name. Empty where it can be.
     """
 
@@ -216,6 +217,7 @@ class TableInfo:
     clustered_by: tuple[str, ...] = ()
     version: int | None = None
     published: datetime | None = None
+    nan_free: bool = False
     problem: str = ""
 
 

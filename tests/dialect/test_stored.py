@@ -13,10 +13,14 @@ from deltalake import write_deltalake
 
 from lakehouse.errors import EngineLacks, QueryFailed
 from lakehouse.storage import Lake
+from mcp_server.engines.catalog import LakeCatalog
+from mcp_server.guard import Catalog, Limits, check
+from mcp_server.models import CheckedQuery, Principal
 from tests.dialect.conftest import Ask, asker
 
 YEARS = [2020, 2027, 2025, 2027, 2021, 2027]
 MOST = 2**31 - 1
+NAN = float("nan")
 BEFORE, SINCE = datetime.now(UTC) - timedelta(days=2), datetime.now(UTC) - timedelta(days=1)
 
 
@@ -37,6 +41,7 @@ def stored_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     write_deltalake(str(folder / "m"), films)
     write_deltalake(str(folder / "parts"), films, partition_by=["part"])
     _write_versions(str(folder / "versions"))
+    _write_floats(str(folder / "floats"))
     return Lake.parse(str(folder))
 
 
@@ -169,3 +174,98 @@ def test_a_step_that_outgrows_the_type_of_an_old_version_fails_as_in_spark(
 def test_a_moment_before_the_first_version_is_said(embedded: Ask) -> None:
     with pytest.raises(QueryFailed, match="no version as old as 2020"):
         embedded("SELECT x + 1 AS c FROM versions TIMESTAMP AS OF '2020-01-01'")
+
+
+FLOAT_FILES: list[list[tuple[int, float | None]]] = [
+    [(1, 1.0), (2, NAN), (3, 2.0), (4, None)],
+    [(5, 7.0), (6, 8.0), (7, float("inf"))],
+    [(8, -0.0), (9, 0.5)],
+    [(10, -NAN), (11, 3.0)],  # with a sign, as 0/0 is on x86
+    [(12, NAN)],
+    [(13, float("-inf")), (14, None)],
+]
+"""What each file of the table `floats` holds. Writers leave NaN out of its minimum and maximum."""
+
+
+def _write_floats(place: str) -> None:
+    for rows in FLOAT_FILES:
+        values = [value for _, value in rows]
+        columns = {
+            "id": pa.array([number for number, _ in rows], pa.int32()),
+            "f": pa.array(values, pa.float64()),
+            "g": pa.array(values, pa.float32()),
+            "s": pa.array([{"f": None if value is None else abs(value)} for value in values]),
+        }
+        write_deltalake(place, pa.table(columns), mode="append")
+
+
+def _as_values() -> str:
+    """The rows of `floats` as a WITH name: Spark, too, leaves out files by statistics that know no NaN."""
+    rows = (row for rows in FLOAT_FILES for row in rows)
+    texts = (f"({number}, {'NULL' if value is None else f'double({str(value)!r})'})" for number, value in rows)
+    columns = "id, f, CAST(f AS FLOAT) AS g, named_struct('f', abs(f)) AS s"
+    return f"WITH floats AS (SELECT {columns} FROM VALUES {', '.join(texts)} AS t(id, f)) "
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["f > 5", "f >= 5", "f < 5", "5 < f", "f = double('NaN')", "f <> 1", "f = -0.0D", "f IN (1.0D, double('NaN'))",
+     "f NOT IN (1.0D, 2.0D)", "f BETWEEN 5 AND double('NaN')", "NOT f <= 5", "f <=> double('NaN')", "isnan(f)",
+     "f + 1 > 5", "g > 5", "g = float('NaN')", "g <> 1", "s.f > 5", "s.f = double('NaN')",
+     "f >= (SELECT max(f) FROM floats)", "f IN (SELECT f FROM floats WHERE id = 2)", "CASE WHEN f > 8 THEN id > 2 END",
+     "EXISTS (SELECT 1 FROM floats b WHERE b.f = floats.f AND b.id <> floats.id)",
+     "floats.f > 8 AND imdb.floats.id > 1"],
+)  # fmt: skip
+def test_nan_in_a_stored_column_is_found_by_a_condition(condition: str, embedded: Ask, spark: Ask) -> None:
+    sql = "SELECT id FROM floats WHERE {} ORDER BY id"
+    truth = spark(_as_values() + sql.format(condition.replace("imdb.", "")))
+    assert embedded(sql.format(condition)).rows == truth.rows
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT id FROM floats ORDER BY f DESC, id LIMIT 4", "SELECT id, f IS NULL FROM floats ORDER BY 2, g, id LIMIT 3",
+     "SELECT max(f), min(f), max(g), count(f) FROM floats", "SELECT f, count(*) FROM floats GROUP BY f ORDER BY f",
+     "SELECT a.id, b.id FROM floats a JOIN floats b ON a.f = b.f WHERE b.id IN (2, 10) ORDER BY 1, 2",
+     "SELECT a.id FROM floats a LEFT ANTI JOIN (SELECT f FROM floats WHERE id = 2) b ON a.f = b.f ORDER BY 1",
+     "SELECT id FROM floats JOIN (SELECT double('NaN') AS f) USING (f) ORDER BY id",
+     "SELECT id FROM floats NATURAL JOIN (SELECT f FROM floats WHERE id = 2) ORDER BY id",
+     "SELECT f FROM floats INTERSECT SELECT f FROM floats WHERE id = 2",
+     "SELECT id, rank() OVER (ORDER BY f DESC) AS r FROM floats QUALIFY r = 1 ORDER BY id",
+     "SELECT k, v FROM (SELECT * FROM floats) AS x (k, v, c, d) WHERE v > 8 ORDER BY k",
+     "SELECT FLOATS.f, floats.* FROM floats WHERE f > 8 ORDER BY id",
+     "FROM floats |> WHERE f > 8 |> SELECT id |> ORDER BY id",
+     "SELECT id, v FROM floats UNPIVOT (v FOR c IN (f)) WHERE v > 8 ORDER BY id",
+     "SELECT id FROM (floats JOIN (SELECT 2 AS k) ON id = k) WHERE f > 8",
+     "SELECT * FROM (SELECT id, f FROM floats) PIVOT (max(f) FOR id IN (2, 10))",
+     "SELECT id, x FROM floats LATERAL VIEW explode(array(f, g)) AS x WHERE x > 8 ORDER BY id",
+     "SELECT id FROM floats TABLESAMPLE (100 PERCENT) AS x WHERE x.f > 8 ORDER BY id",
+     "SELECT f FROM floats WHERE id = 8"],
+)  # fmt: skip
+def test_nan_in_a_stored_column_is_the_greatest_and_equal_to_itself(sql: str, embedded: Ask, spark: Ask) -> None:
+    ours, truth = embedded(sql), spark(_as_values() + sql)
+    assert (ours.columns, ours.written) == (truth.columns, truth.written)
+
+
+def test_an_old_version_with_nan_is_read_so_too(embedded: Ask) -> None:
+    assert embedded("SELECT id FROM floats VERSION AS OF 0 WHERE f > 5").rows == ((2,),)
+
+
+def test_tables_of_a_load_hold_no_nan_and_are_read_as_they_are(sample_lake: Lake) -> None:
+    catalog = Catalog("imdb", LakeCatalog(sample_lake).tables(), dialect="sail")
+    sql = "SELECT tconst FROM imdb.ratings_delta WHERE averageRating > 9"
+    checked = check(sql, catalog=catalog, limits=Limits(10, 1000, 10.0), principal=Principal("tester"))
+
+    assert isinstance(checked, CheckedQuery)
+    assert checked.sql == sql
+
+
+def test_what_a_wrapped_table_is_estimated_by_stays_as_it_was_sent(stored_lake: Lake) -> None:
+    catalog = Catalog("imdb", LakeCatalog(stored_lake).tables(), dialect="sail")
+    sql = "SELECT id FROM floats WHERE f > 5 AND id = 3"
+    checked = check(sql, catalog=catalog, limits=Limits(10, 1000, 10.0), principal=Principal("tester"))
+
+    assert isinstance(checked, CheckedQuery)
+    assert [(scan.columns, {each.column for each in scan.filters}) for scan in checked.scans] == [
+        ({"id", "f"}, {"f", "id"})
+    ]

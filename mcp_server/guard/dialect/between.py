@@ -28,7 +28,7 @@ _VARYING: Final = frozenset({"aggregate", "collecting", "window", "random", "gen
 _CLOCKS: Final = frozenset({"curdate", "current_date", "current_time", "current_timestamp", "localtimestamp", "now"})
 _CONVERSIONS: Final = frozenset({"bigint", "date", "double", "int", "smallint", "timestamp", "tinyint", "to_date"})
 
-_NUMBER = re.compile(r"(-?[0-9]*\.?[0-9]*)(?:L|S|Y|D|F|BD)?", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(r"(-?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++))(?:L|S|Y|D|F|BD)?", re.ASCII | re.IGNORECASE)
 _TEXT_NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?", re.ASCII)
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)?", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -151,7 +151,7 @@ def _evaluate(node: Expr, source: Source) -> tuple[Fraction | None, bool]:
     """The number that a constant is, and whether it is a time; a time is one in microseconds."""
     if node.kind == "number":
         found = _NUMBER.fullmatch(_words(node, source))
-        return (Fraction(found[1]) if found is not None and found[1].strip("-.") else None), False
+        return (Fraction(found[1]) if found is not None else None), False
     if node.kind in {"string", "typed"}:
         return _evaluate_text(source.tokens[node.end - 1].text[1:-1])
     if node.kind in _TRANSPARENT or (node.kind == "call" and node.word in _CONVERSIONS and len(node.parts) == 1):
