@@ -12,10 +12,11 @@ import pytest
 from deltalake import write_deltalake
 
 from lakehouse.errors import EngineLacks, QueryFailed
+from lakehouse.manifest import Column
 from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.guard import Catalog, Limits, check
-from mcp_server.models import CheckedQuery, Principal
+from mcp_server.models import CheckedQuery, Principal, TableInfo
 from tests.dialect.conftest import Ask, asker
 
 YEARS = [2020, 2027, 2025, 2027, 2021, 2027]
@@ -269,3 +270,17 @@ def test_what_a_wrapped_table_is_estimated_by_stays_as_it_was_sent(stored_lake: 
     assert [(scan.columns, {each.column for each in scan.filters}) for scan in checked.scans] == [
         ({"id", "f"}, {"f", "id"})
     ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "wrapped"),
+    [("SELECT count(*) FROM imdb.wide WHERE c3 > c4", 2), ("SELECT * FROM imdb.wide LIMIT 10", 0),
+     ("SELECT c1 FROM imdb.wide AS a WHERE c1 IS NOT NULL", 1)],
+)  # fmt: skip
+def test_of_a_wide_table_only_what_is_named_is_wrapped(sql: str, wrapped: int) -> None:
+    columns = tuple(Column(name=f"c{number}", type="double") for number in range(2_000))
+    catalog = Catalog("imdb", (TableInfo("wide", "table", "", columns),), dialect="sail")
+    checked = check(sql, catalog=catalog, limits=Limits(10, 1000, 10.0), principal=Principal("tester"))
+
+    assert isinstance(checked, CheckedQuery)
+    assert checked.sql.count("nanvl") == wrapped

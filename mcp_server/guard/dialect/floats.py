@@ -15,19 +15,34 @@ from typing import Final
 
 from sqlglot import exp
 
+from lakehouse.manifest import Column
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, delete
 from mcp_server.guard.dialect.sql import Sql, compose, copy_tokens, join, quote_name, write_type
+from mcp_server.guard.lexer import Kind
 from mcp_server.guard.source import Source
 from mcp_server.models import TableInfo
 
 _FLOATS: Final = frozenset({"float", "double"})
+_UNNAMED: Final = frozenset({"NATURAL", "PIVOT", "UNPIVOT"})
+"""Words of clauses that read columns which nobody names."""
+
+_CLAUSES: Final = frozenset(
+    {
+        "BETWEEN", "CASE", "CLUSTER", "DISTINCT", "DISTRIBUTE", "EXCEPT", "GROUP", "IN", "INTERSECT", "IS", "JOIN",
+        "LIKE", "MINUS", "ORDER", "SORT", "UNION", "WHERE",
+    }
+)  # fmt: skip
+"""Words of clauses that compare values and have no symbol."""
+
 _BEFORE_STAR: Final = frozenset({"SELECT", "DISTINCT", "ALL", ",", ".", "("})
 
 
 def wrap_stored_floats(case: Case, catalog: Catalog) -> Sequence[Edit]:
     """The edits that put sub-queries in the place of tables whose floats a statement may use."""
+    if _only_lists(case.source):
+        return ()
     aliases = {
         ref.first: node.alias
         for node in case.tree.root.find_all(exp.Table)
@@ -35,20 +50,34 @@ def wrap_stored_floats(case: Case, catalog: Catalog) -> Sequence[Edit]:
     }
     edits: list[Edit] = []
     for ref, info in case.names.refs:
-        if not info.nan_free and _uses_floats(case.source, info):
-            end = _end_of_sample(case.source, ref.end + 1)
-            is_named = bool(aliases[ref.first]) or case.source.key(end) == "PIVOT"  # which may not follow a name
-            edits.append(Edit(ref.first, end, _write(case.source, ref.first, end, info, is_named=is_named)))
+        end = _end_of_sample(case.source, ref.end + 1)
+        columns = () if info.nan_free else _used_columns(case.source, info, end)
+        if any(column.type.lower() in _FLOATS for column in columns):
+            # An alias follows where there is one, and no name is read before PIVOT.
+            name = "" if aliases[ref.first] or case.source.key(end) == "PIVOT" else info.name
+            table = copy_tokens(case.source, ref.first, end)
+            edits.append(Edit(ref.first, end, _write(table, columns, name)))
             edits += _shorten_qualifiers(case, catalog, info)
     return sorted(set(edits))
 
 
-def _uses_floats(source: Source, info: TableInfo) -> bool:
-    floats = {column.name.lower() for column in info.columns if column.type.lower() in _FLOATS}
-    return bool(floats) and any(
-        (token.is_name and token.name in floats) or token.key == "NATURAL" or _is_star(source, at)
-        for at, token in enumerate(source.tokens)
-    )
+def _only_lists(source: Source) -> bool:
+    """Whether a statement gives columns as they are, without a condition, an order or an expression."""
+    symbols = {token.key for token in source.tokens if token.kind is Kind.SYMBOL}
+    return symbols <= {",", ".", "*"} and _CLAUSES.isdisjoint(source.keys)
+
+
+def _used_columns(source: Source, info: TableInfo, end: int) -> tuple[Column, ...]:
+    """The columns that a statement names, or all where it may mean one without its name; `end` is behind the table."""
+    listed = end + (source.key(end) == "AS") + 1
+    if (
+        not _UNNAMED.isdisjoint(source.keys)
+        or any(_is_star(source, at) for at in range(len(source.tokens)))
+        or (source.tokens[listed - 1 : listed] and source.tokens[listed - 1].is_name and source.key(listed) == "(")
+    ):
+        return info.columns
+    names = {token.name for token in source.tokens if token.is_name}
+    return tuple(column for column in info.columns if column.name.lower() in names)
 
 
 def _is_star(source: Source, at: int) -> bool:
@@ -67,10 +96,10 @@ def _end_of_sample(source: Source, at: int) -> int:
     return at
 
 
-def _write(source: Source, first: int, end: int, info: TableInfo, *, is_named: bool) -> Sql:
-    columns = join(", ", (_write_column(column.name, column.type.lower()) for column in info.columns))
-    text = compose("(SELECT {} FROM {})", columns, copy_tokens(source, first, end))
-    return text if is_named else compose("{} AS {}", text, quote_name(info.name))
+def _write(table: Sql, columns: Sequence[Column], name: str) -> Sql:
+    items = join(", ", (_write_column(column.name, column.type.lower()) for column in columns))
+    text = compose("(SELECT {} FROM {})", items, table)
+    return compose("{} AS {}", text, quote_name(name)) if name else text
 
 
 def _write_column(name: str, kind: str) -> Sql:
