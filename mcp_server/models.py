@@ -13,6 +13,9 @@ from lakehouse.session import Stage
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Version = int | datetime
+"""A version of a table that a statement asks for: its number, or a time with a zone."""
+
 GUARD_SEAL: Final = object()
 """What the guard stamps a CheckedQuery with. Used in `mcp_server.guard` and nowhere else (a test looks)."""
 
@@ -69,7 +72,7 @@ class Scan:
     table: str
     columns: frozenset[str] | None
     filters: tuple[Filter, ...] = ()
-    version: int | datetime | None = None
+    version: Version | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,7 @@ class TableInfo:
 
     `version` is the newest that may be read, None where the engine's catalogue keeps that to itself. `published` is
     when it became so, None where nobody publishes versions: then each is there to read as soon as it is written.
+    `nan_free` says that its columns of floats hold no NaN.
     `problem` says why it cannot be read; then nothing else is known of it but its name. Empty where it can be.
     """
 
@@ -213,6 +217,7 @@ class TableInfo:
     clustered_by: tuple[str, ...] = ()
     version: int | None = None
     published: datetime | None = None
+    nan_free: bool = False
     problem: str = ""
 
 

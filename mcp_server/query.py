@@ -6,6 +6,7 @@ the statement's run: the SDK's pool of 40 also reads stdio, and a ping would wai
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import threading
@@ -416,7 +417,10 @@ def catalog_of(engine: Engine, tables: Tables) -> guard.Catalog:
     from mcp_server import guard
 
     dialect = engine.capabilities.dialect
-    return guard.Catalog(engine.schema, tables, pins_of(tables), dialect, engine.bounds, key_columns())
+    catalog = guard.Catalog(engine.schema, tables, pins_of(tables), dialect, engine.bounds, ai=key_columns())
+    if dialect == "spark":  # no statement is rewritten for the types of its columns
+        return catalog
+    return replace(catalog, columns=functools.cache(engine.columns))  # every rewrite reads the statement anew
 
 
 def pins_of(tables: Tables) -> dict[str, int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from lakehouse.manifest import Column
 from lakehouse.session import Capabilities, Stage
-from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
+from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
 
 __all__ = ["Capabilities", "Engine"]
 
@@ -52,8 +53,11 @@ class Engine(Protocol):
     def estimate(self, query: CheckedQuery) -> Estimate:
         """What a checked query would read, from file statistics; nothing of it is run."""
 
-    def bounds(self, table: str) -> Mapping[str, tuple[int, int]]:
+    def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
         """Least and greatest value of each integer column of a table, where statistics of all its files tell them."""
+
+    def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
+        """The columns of a version of a table, None where the engine's catalogue keeps them to itself."""
 
     def cancel(self, query_id: str) -> None:
         """Stop a query in the engine, also one that is only about to come. Nothing happens where it has ended."""

@@ -95,6 +95,7 @@ class LakeCatalog:
                     clustered_by=entry.clustered_by,
                     version=entry.version,
                     published=_with_zone(manifest.created_at),
+                    nan_free=True,  # a load takes no text for a number but digits (etl/transform.py)
                 ),
                 self._lake.table_location(entry.path),
             )

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
+from lakehouse.manifest import Column
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.call import Call, DeniedError, UnreachableError
@@ -21,7 +22,7 @@ from mcp_server.engines.databricks_errors import hide_addresses
 from mcp_server.engines.local import EngineSpec, LocalEngine
 from mcp_server.engines.remote_catalog import RemoteCatalog, quoted
 from mcp_server.engines.wire import Frame
-from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo
+from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo, Version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,9 +93,13 @@ class ConnectEngine(LocalEngine):
         named = [table for table in self.tables() if table.name.lower() in query.tables and table.kind == "table"]
         return Estimate(tuple(scan for table in named for scan in self._detail(table.name)), exact=False)
 
-    def bounds(self, table: str) -> dict[str, tuple[int, int]]:
+    def bounds(self, table: str, version: Version | None = None) -> dict[str, tuple[int, int]]:
         """Least and greatest value of each integer column, where the table's log can be read here."""
-        return {} if self._given is not None else dict(super().bounds(table))
+        return {} if self._given is not None else dict(super().bounds(table, version))
+
+    def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
+        """The columns of a version, where the table's log can be read here."""
+        return None if self._given is not None else super().columns(table, version)
 
     def _perform(self, call: Call) -> Frame:
         try:

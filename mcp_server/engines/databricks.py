@@ -25,7 +25,7 @@ from mcp_server.engines.databricks_pool import Pool
 from mcp_server.engines.databricks_runs import Lane, Run, StoppedError
 from mcp_server.engines.databricks_session import Warehouse, load_connector
 from mcp_server.engines.remote_catalog import RemoteCatalog, quoted
-from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, ScanEstimate, TableInfo
+from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, ScanEstimate, TableInfo, Version
 
 IDLE_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -131,9 +131,12 @@ class DatabricksEngine:
         named = [table for table in self.tables() if table.name.lower() in query.tables and table.kind == "table"]
         return Estimate(tuple(scan for table in named for scan in self._detail(table.name)), exact=False)
 
-    def bounds(self, table: str) -> Mapping[str, tuple[int, int]]:  # noqa: ARG002
+    def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:  # noqa: ARG002
         """Nothing: the files' statistics are the warehouse's own."""
         return {}
+
+    def columns(self, table: str, version: Version) -> None:
+        """Nothing: the warehouse resolves the names and types of its old versions itself."""
 
     def cancel(self, query_id: str) -> None:
         """Stop a query, also one that is only about to come: its id is remembered for a while."""

@@ -104,20 +104,25 @@ def describe_table(folder: Path) -> TableInfo:
             return replace(unreadable, problem=problem)
         check_nesting(LogFolder(folder))
         table = DeltaTable(folder.absolute().as_uri())  # a path would be read for a URL where `%` is in it
-        fields: list[dict[str, Any]] = json.loads(table.schema().to_json())["fields"]
-        columns = tuple(
-            Column(
-                name=field["name"],
-                type=field.get("metadata", {}).get(_PADDED) or _spark_type(field["type"]),
-                comment=str(field.get("metadata", {}).get("comment", "")),
-                nullable=field["nullable"],
-            )
-            for field in fields
-        )
+        columns = read_columns(table.schema().to_json())
         comment = table.metadata().description or ""
     except (DeltaError, LakeError, OSError, ValueError, KeyError, TypeError) as error:
         return replace(unreadable, problem=_reason(error, folder))
     return TableInfo(folder.name, "table", comment, columns, version=table.version())
+
+
+def read_columns(schema: str) -> tuple[Column, ...]:
+    """The columns of a schema as Delta's logs hold it, in JSON."""
+    fields: list[dict[str, Any]] = json.loads(schema)["fields"]
+    return tuple(
+        Column(
+            name=field["name"],
+            type=field.get("metadata", {}).get(_PADDED) or _spark_type(field["type"]),
+            comment=str(field.get("metadata", {}).get("comment", "")),
+            nullable=field["nullable"],
+        )
+        for field in fields
+    )
 
 
 def _logs(directory: Path) -> list[Path]:

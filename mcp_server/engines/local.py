@@ -11,12 +11,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from lakehouse.delta import parse_moment
+from lakehouse.delta import LogFolder, parse_moment, read_snapshot, version_at
 from lakehouse.errors import EngineUnavailable, LakeError
 from lakehouse.gateway import Gateway
+from lakehouse.manifest import Column
 from lakehouse.outlet import Outlet
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Runtime, Settings, child_environment
@@ -25,10 +27,10 @@ from mcp_server.engines.call import Call, is_starved, raise_failure, raise_verdi
 from mcp_server.engines.process import Death, Launch, Process
 from mcp_server.engines.recent import Recent
 from mcp_server.engines.registry import Catalog
-from mcp_server.engines.statistics import Statistics
+from mcp_server.engines.statistics import FileStatistics, Statistics
 from mcp_server.engines.travel import read_travels
 from mcp_server.engines.wire import Frame
-from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo
+from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
 
 log = logging.getLogger(__name__)
 
@@ -168,13 +170,33 @@ class LocalEngine:
         """What a query would read, whole files after pruning. Raises LakeError where a table's log cannot be read."""
         return self._statistics.estimate(query, self._catalog.locations(table.lower() for table in query.tables))
 
-    def bounds(self, table: str) -> Mapping[str, tuple[int, int]]:
-        """Least and greatest value of each integer column that all files of a table tell. Raises LakeError."""
+    def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
+        """Least and greatest value of each integer column that all files of a table tell.
+
+        Raises LakeError, QueryFailed where there is no such version.
+        """
+        found = self._statistics_of(table, version)
+        return {} if found is None else found.bounds
+
+    def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
+        """The columns of a version of a table. Raises as `bounds` does."""
+        found = self._statistics_of(table, version)
+        return None if found is None else found.columns
+
+    def _statistics_of(self, table: str, version: Version | None) -> FileStatistics | None:
         info = next((each for each in self._catalog.tables() if each.name.lower() == table.lower()), None)
         if info is None or info.problem:
-            return {}
+            return None
         location = self._catalog.locations([table.lower()])[info.name]
-        return self._statistics.of(info.name, location, info.version).bounds
+        is_here = "://" not in location
+        if isinstance(version, datetime) and is_here:
+            version = version_at(LogFolder(location), version)  # as the engine's own process understands a moment
+        try:
+            return self._statistics.of(info.name, location, info.version if version is None else version)
+        except LakeError:
+            if isinstance(version, int) and is_here:
+                read_snapshot(LogFolder(location), version)  # says which versions there are
+            raise
 
     def cancel(self, query_id: str) -> None:
         """Stop a query, also one that is only about to come: its id is remembered for a while."""

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.delta import is_relative
 from lakehouse.errors import LakeError
+from lakehouse.manifest import Column
+from mcp_server.engines.folders import read_columns
 from mcp_server.models import CheckedQuery, Estimate, Filter, FilterOp, Scan, ScanEstimate
 
 if TYPE_CHECKING:
@@ -45,12 +47,13 @@ class FileStatistics:
     """The files of one version of a table: `size_bytes`, `num_records`, and `min.`, `max.`, `null_count.` of columns.
 
     `named` tells whether the log calls the columns what the table does, `confined` whether all files that it names are
-    below the table's own folder.
+    below the table's own folder. `columns` are the table's at this version.
     """
 
     version: int
     files: pa.Table
     named: bool
+    columns: tuple[Column, ...]
     confined: bool = True
 
     def estimate(self, scan: Scan) -> ScanEstimate:
@@ -150,7 +153,8 @@ def _read(delta: DeltaTable) -> FileStatistics:
     # With mapped columns the log's names are not the table's: `a` may be what was once called `b`.
     mapped = delta.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
     confined = all(is_relative(path) for path in actions["path"].to_pylist())
-    return FileStatistics(delta.version(), files, named=not mapped, confined=confined)
+    columns = read_columns(delta.schema().to_json())
+    return FileStatistics(delta.version(), files, named=not mapped, columns=columns, confined=confined)
 
 
 @dataclass(frozen=True)

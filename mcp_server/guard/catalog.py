@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from lakehouse.manifest import Column
 from lakehouse.session import Dialect
 from mcp_server.guard.lexer import Token, back_quoted
-from mcp_server.models import TableInfo
+from mcp_server.models import TableInfo, Version
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -25,16 +26,18 @@ class Catalog:
 
     `pins` maps a table to the Delta version that is read; others are the latest. `dialect` is whose SQL the
     engine runs: what it lacks of Spark's is rewritten or refused (see `dialect`). `bounds` tells, for the name of a
-    table, what is known of its columns' values at the version that is read. `ai` names the AI functions that may be
-    called, lower case, and for each the key column of the things that it is about. `now` is the clock that tells the
-    future from the past, with a zone.
+    table and the version that a statement asks for (None where it asks for none), what is known of its columns' values;
+    `columns` tells its columns at that version, whose names and types may have been others (None: not known). `ai`
+    names the AI functions that may be called, lower case, and for each the key column of the things that it is about.
+    `now` is the clock that tells the future from the past, with a zone.
     """
 
     schema: str
     tables: tuple[TableInfo, ...]
     pins: Mapping[str, int] = field(default_factory=dict)
     dialect: Dialect = "spark"
-    bounds: Callable[[str], Bounds] = lambda _: {}
+    bounds: Callable[[str, Version | None], Bounds] = lambda *_: {}
+    columns: Callable[[str, Version], tuple[Column, ...] | None] = lambda *_: None
     ai: Mapping[str, str] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -15,9 +15,9 @@ from mcp_server.guard.functions import functions
 from mcp_server.guard.lexer import Token
 from mcp_server.guard.refusal import refused, shown
 from mcp_server.guard.source import Source
-from mcp_server.guard.travel import Version, read_version
+from mcp_server.guard.travel import read_version
 from mcp_server.guard.tree import Tree
-from mcp_server.models import TableInfo
+from mcp_server.models import TableInfo, Version
 
 MAX_READS = 48
 """How many tables a statement may read once every WITH name is put in its place. A name that joins
@@ -125,11 +125,12 @@ def resolve(tree: Tree, catalog: Catalog) -> Names:
             owners.setdefault(owner, []).append(id(cte))
         else:
             info = _find(tree.source, ref, catalog)
-            tables[id(node)] = info
-            refs.append((ref, info))
             version = read_version(tree.source, ref, info, catalog)
             if version is not None:
                 versions[ref.first] = version
+                info = _describe_version(info, version, catalog)
+            tables[id(node)] = info
+            refs.append((ref, info))
             owners.setdefault(owner, []).append(0)
     if _reads(0, owners, {}) > MAX_READS:
         raise refused(
@@ -138,6 +139,14 @@ def resolve(tree: Tree, catalog: Catalog) -> Names:
             "Join each name once.",
         )
     return Names(tables, ctes, tuple(refs), versions)
+
+
+def _describe_version(info: TableInfo, version: Version, catalog: Catalog) -> TableInfo:
+    """The table as it was at a version: its columns may have had other names and types."""
+    if version == catalog.pins.get(info.name):
+        return info
+    columns = catalog.columns(info.name, version)
+    return info if columns is None else replace(info, columns=columns)
 
 
 def _tables(root: exp.Expr) -> Iterator[tuple[exp.Table, Mapping[str, exp.CTE], int]]:

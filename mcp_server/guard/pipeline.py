@@ -25,7 +25,7 @@ from mcp_server.guard.case import Case, read_case
 from mcp_server.guard.catalog import Catalog, Limits
 from mcp_server.guard.characters import TEXT_RULES
 from mcp_server.guard.confirm import confirm
-from mcp_server.guard.dialect import translate
+from mcp_server.guard.dialect import shield_floats, translate
 from mcp_server.guard.dialect.caveats import caveats
 from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.lexer import Kind, Token, scan
@@ -143,9 +143,10 @@ def _check_query(source: Source, terms: _Terms) -> CheckedQuery:
     catalog, limits = terms.catalog, terms.limits
     with terms.journal.layer("dialect") as say:
         case, rewrites = translate(sent, catalog)
+        shielded = shield_floats(case, catalog)
         say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
     with terms.journal.layer("splice") as say:
-        sql = splice(case.source, case.names, catalog)
+        sql = splice(shielded.source, shielded.names, catalog)
         say(f"runs: {sql}")
     for stage in STAGES:
         with terms.journal.layer(f"engine, {stage}") as say:

@@ -14,10 +14,7 @@ from mcp_server.guard.clauses import TableRef
 from mcp_server.guard.lexer import Kind
 from mcp_server.guard.refusal import shown
 from mcp_server.guard.source import Source
-from mcp_server.models import TableInfo
-
-Version = int | datetime
-"""A number, or a time with a zone."""
+from mcp_server.models import TableInfo, Version
 
 _MOST_DIGITS = 18
 """Of a version's number, which is a BIGINT."""

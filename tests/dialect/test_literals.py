@@ -199,7 +199,7 @@ def test_the_type_of_an_expression_is_sparks(expression_: str, kind: object) -> 
     node = expression(case, 1)
 
     assert node is not None
-    types = Types(case, CATALOG)
+    types = Types(case)
     assert types.of(types.bind(node)) == kind
 
 
@@ -208,7 +208,7 @@ def test_a_name_of_two_meanings_has_no_type() -> None:
 
     node = expression(case, 1)
     assert node is not None
-    assert Types(case, CATALOG).of(node) is None
+    assert Types(case).of(node) is None
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def check() -> Check:
         for table in TABLES
     )
     return functools.partial(
-        guard.check, **{**SETTINGS, "catalog": guard.Catalog("imdb", typed, {}, "sail", lambda _: BOUNDS)}
+        guard.check, **{**SETTINGS, "catalog": guard.Catalog("imdb", typed, {}, "sail", lambda *_: BOUNDS)}
     )
 
 

@@ -17,6 +17,7 @@ from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.coercion import rewrite_coercion
 from mcp_server.guard.dialect.correlated import laterals
 from mcp_server.guard.dialect.edits import Edit, apply, lacking
+from mcp_server.guard.dialect.floats import wrap_stored_floats
 from mcp_server.guard.dialect.functions import rewrite_functions
 from mcp_server.guard.dialect.generators import generators
 from mcp_server.guard.dialect.grouping import groupings
@@ -113,6 +114,8 @@ ADDED: Final[Mapping[Rewrite, frozenset[str]]] = {
 ONCE: Final = frozenset({rewrite_patterns})
 """Rewrites whose result they would read otherwise."""
 
+_FLOATS: Final = "stored floats"
+
 MAX_STEPS = 64
 """Steps of all rewrites of a statement."""
 
@@ -141,6 +144,19 @@ def translate(case: Case, catalog: Catalog) -> tuple[Case, tuple[str, ...]]:
             if rewrite in ONCE:
                 break
     return case, tuple(done)
+
+
+def shield_floats(case: Case, catalog: Catalog) -> Case:
+    """The translated case with stored floats read so that the engine leaves no NaN out.
+
+    It is what runs; what the statement reads and what is to be said of it is told by the case as it was.
+    Errors: EngineLacks.
+    """
+    if catalog.dialect != "sail" or not (edits := wrap_stored_floats(case, catalog)):
+        return case
+    after = _again(_FLOATS, case, catalog, edits)
+    check_step(_FLOATS, case, after, frozenset())
+    return after
 
 
 def _again(name: str, case: Case, catalog: Catalog, edits: Sequence[Edit]) -> Case:

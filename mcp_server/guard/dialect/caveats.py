@@ -34,7 +34,7 @@ def caveats(case: Case, catalog: Catalog) -> tuple[str, ...]:
         or case.functions & {*_WRITERS, *_TEXTS, *_WITHIN, "cast", "conv"}
         or any(t.key == "||" for t in case.source.tokens)
     ):
-        write = Writing(case, catalog, lambda _, __: None)
+        write = Writing(case, lambda _, __: None)
         found += [said for root in write.roots for node in root.walk() for said in _of(node, write)]
     return tuple(dict.fromkeys(found))
 

@@ -39,9 +39,9 @@ _SHORT: Final = 9
 """Digits that fit any whole number's type: text of so many means the same either way."""
 
 
-def rewrite_coercion(case: Case, catalog: Catalog) -> Sequence[Edit]:
+def rewrite_coercion(case: Case, _: Catalog) -> Sequence[Edit]:
     """Casts where Spark makes them unasked. Errors: EngineLacks, for what Spark refuses and Sail answers."""
-    return written(case, catalog, _written)
+    return written(case, _written)
 
 
 def _written(node: Expr, write: Writing) -> Sql | None:

@@ -28,14 +28,14 @@ from mcp_server.guard.dialect.writing import Writing, squeeze, written
 Maker = Callable[[Expr, Writing], Sql | None]
 
 
-def rewrite_functions(case: Case, catalog: Catalog) -> Sequence[Edit]:
+def rewrite_functions(case: Case, _: Catalog) -> Sequence[Edit]:
     """Calls in words that Sail has. Errors: EngineLacks, with what to write instead."""
     for name in case.functions & sail().lacks.keys():
         raise _lacking(name, name)
     words = any(token.key in {"[", "FILTER"} for token in case.source.tokens)
     if not (words or case.functions & _known() or _has_pair(case)):
         return ()
-    return written(case, catalog, _written)
+    return written(case, _written)
 
 
 def _has_pair(case: Case) -> bool:

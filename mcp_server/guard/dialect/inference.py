@@ -8,7 +8,6 @@ from itertools import accumulate
 from typing import Final
 
 from mcp_server.guard.case import Case
-from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expressions
 from mcp_server.guard.dialect.given import bound, first_item, names_given
@@ -106,7 +105,7 @@ def _depths(case: Case) -> list[int]:
 class Types:
     """The types of a statement's expressions. A name that stands for two things of different types has none."""
 
-    def __init__(self, case: Case, catalog: Catalog) -> None:
+    def __init__(self, case: Case) -> None:
         self._source = case.source
         self._known: dict[Expr, Type | None] = {}
         self._assumed: dict[Expr, Type | None] = {}
@@ -114,8 +113,8 @@ class Types:
         self._open: dict[str, set[Type | None]] = {}
         self._columns: dict[str, set[Type | None]] = {}
         self._aliases: dict[str, list[Expr | None]] = {}
-        for table in case.tables:
-            for column in catalog.by_name[table.lower()].columns:
+        for _, info in case.names.refs:
+            for column in info.columns:
                 self._columns.setdefault(column.name.lower(), set()).add(named(column.type))
         self.bound = bound(expressions(case))
         depths = _depths(case)

@@ -41,7 +41,7 @@ _NUMBERS = frozenset({*INTEGERS, "float", "double"})
 _PLACEHOLDER = re.compile(r"%(?:(\d{1,9})\$)?[-#+ 0,(]*+\d*+(?:\.(\d{1,9}))?([a-zA-Z%])")
 
 
-def rewrite_numbers(case: Case, catalog: Catalog) -> Sequence[Edit]:
+def rewrite_numbers(case: Case, _: Catalog) -> Sequence[Edit]:
     """Decimals divided, averaged and rounded as Spark does; doubles rounded as it does; dates with hours added.
 
     Errors: EngineLacks, for a difference of two dates.
@@ -49,7 +49,7 @@ def rewrite_numbers(case: Case, catalog: Catalog) -> Sequence[Edit]:
     source = case.source
     if not (any(_reckons(source, index) for index in range(len(source.tokens))) or _CALLS & case.functions):
         return ()
-    return written(case, catalog, _written)
+    return written(case, _written)
 
 
 def _reckons(source: Source, index: int) -> bool:

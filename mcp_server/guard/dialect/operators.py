@@ -29,7 +29,7 @@ _ONE_PARAMETER: Final = frozenset(
 """Functions whose one argument may have a name: there is nothing to confuse."""
 
 
-def rewrite_operators(case: Case, catalog: Catalog) -> Sequence[Edit]:
+def rewrite_operators(case: Case, _: Catalog) -> Sequence[Edit]:
     """LIKE ANY and LIKE ALL as conditions for each pattern. Errors: EngineLacks, for the others."""
     source = case.source
     for index, token in enumerate(source.tokens):
@@ -38,7 +38,7 @@ def rewrite_operators(case: Case, catalog: Catalog) -> Sequence[Edit]:
     _check_chance(case)
     if not any(token.key in _KEYS for token in source.tokens):
         return ()
-    edits = written(case, catalog, _written)
+    edits = written(case, _written)
     for index, token in enumerate(source.tokens):
         if token.key == ":" and not _in_type(source, index) and not any(e.first < index < e.end for e in edits):
             raise _no_path()

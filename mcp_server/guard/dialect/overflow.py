@@ -40,7 +40,7 @@ def rewrite_overflow(case: Case, catalog: Catalog) -> Sequence[Edit]:
                 ranges.append(Ranges(case, catalog, write.types))
             return _written(node, write, ranges[0])
 
-        return Writing(case, catalog, rule).edits()
+        return Writing(case, rule).edits()
 
     return guarded(edits)
 

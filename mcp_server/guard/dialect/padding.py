@@ -10,11 +10,11 @@ from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.scans import scans
 
 
-def refuse_padded(case: Case, catalog: Catalog) -> Sequence[Edit]:
+def refuse_padded(case: Case, _: Catalog) -> Sequence[Edit]:
     """No edit: EngineLacks where a statement needs such a column."""
     padded = {
         (info.name, column.name): column.type
-        for info in catalog.tables
+        for _, info in case.names.refs
         for column in info.columns
         if "char(" in column.type.lower().replace("varchar(", "")
     }

@@ -23,7 +23,7 @@ _EVERY: Final = frozenset({"regexp_count", "regexp_extract_all", "regexp_replace
 Changes = dict[Expr, Sql]
 
 
-def rewrite_patterns(case: Case, catalog: Catalog) -> Sequence[Edit]:
+def rewrite_patterns(case: Case, _: Catalog) -> Sequence[Edit]:
     """Patterns and replacements that are written out, in words that mean the same to Rust.
 
     It runs once: what it writes is no Java any more. Errors: EngineLacks, for what Rust's regular expressions lack.
@@ -31,7 +31,7 @@ def rewrite_patterns(case: Case, catalog: Catalog) -> Sequence[Edit]:
     called = case.functions & sail().patterns.keys()
     if not called and not any(token.key in {"RLIKE", "REGEXP"} for token in case.source.tokens):
         return ()
-    return written(case, catalog, _written)
+    return written(case, _written)
 
 
 def _written(node: Expr, write: Writing) -> Sql | None:

@@ -50,14 +50,14 @@ class Ranges:
         self._open: set[str] = set()
         self._columns: dict[str, list[Range | None]] = {}
         self._given: dict[str, list[Expr | None]] = {}
-        for table in case.tables:
-            bounds = catalog.bounds(table)
-            for column in catalog.by_name[table.lower()].columns:
+        for ref, info in case.names.refs:
+            bounds = catalog.bounds(info.name, case.names.versions.get(ref.first))
+            for column in info.columns:
                 name = column.name.lower()
                 self._columns.setdefault(name, []).append(bounds.get(name) or of_type(column.type))
         for name, node in names_given(case):
             self._given.setdefault(name, []).append(node)
-        self.rows = _rows(case, catalog)
+        self.rows = _rows(case)
 
     def of(self, node: Expr) -> Range | None:
         """What a node can be, within its type."""
@@ -241,9 +241,9 @@ _CALLS: Final[Mapping[tuple[str, int], Callable[..., Range]]] = {
 """By name and number of arguments: a call may have any, until an engine looks at it."""
 
 
-def _rows(case: Case, catalog: Catalog) -> int:
+def _rows(case: Case) -> int:
     """How many rows the statement can add up: those of its tables in all combinations, unless it makes others."""
-    tables = [catalog.by_name[info.name.lower()].rows for _, info in case.names.refs]
+    tables = [None if ref.travels else info.rows for ref, info in case.names.refs]
     kinds = {functions().allowed.get(name) for name in case.functions}
     made = kinds & _BOUNDED or case.functions & {"range"} or "VALUES" in {token.key for token in case.source.tokens}
     if made or None in tables or not tables:

@@ -8,30 +8,24 @@ anywhere in the statement: that finds more than there is, and never less.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Final
 
 from mcp_server.guard.blocks import Block, commas
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
+from mcp_server.guard.dialect.between import column_of, columns_of_one_value, is_fixed
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expressions
 from mcp_server.guard.dialect.given import names_given
 from mcp_server.guard.dialect.names import names_of
 from mcp_server.guard.dialect.spelling import innermost
-from mcp_server.guard.functions import functions
 from mcp_server.guard.source import Source
 
 _FILLING: Final = frozenset({"LEFT", "RIGHT", "FULL"})
 _GROUPING: Final = frozenset({"ROLLUP", "CUBE", "SETS"})
 _EQUAL: Final = frozenset({"=", "==", "<=>"})
-_RANGES: Final = {"<": "most", "<=": "most", ">": "least", ">=": "least"}
-_TURNED: Final = {"least": "most", "most": "least"}
-_ARITHMETIC: Final = frozenset("+-*/")
 _DIRECTIONS: Final = frozenset({"ASC", "DESC", "NULLS", "FIRST", "LAST"})
-_VARYING: Final = frozenset({"aggregate", "collecting", "window", "random", "generator"})
-"""Classes of functions whose results differ from row to row, or group to group, without a column."""
 
 
 def check_sort_keys(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -130,7 +124,7 @@ def _fixed_behind(case: Case, block: Block, fills: Sequence[int]) -> frozenset[s
             todo += node.parts
         elif node.kind == "binary" and node.word in _EQUAL:
             for one, other in (node.parts, node.parts[::-1]):
-                if one.kind == "name" and "." in one.word and _is_fixed(other):
+                if one.kind == "name" and "." in one.word and is_fixed(other):
                     found.add(one.word)
     return frozenset(found)
 
@@ -153,12 +147,12 @@ def _constant_names(case: Case, fills: Sequence[int]) -> frozenset[str]:
     for node in every:
         fixed = filtered if id(node) in late else found
         if node.kind == "binary" and node.word in _EQUAL:
-            left, right = map(_name, node.parts)
+            left, right = map(column_of, node.parts)
             if left and right:
                 pairs.append((left, right))
-            fixed |= {one for one, other in ((left, node.parts[1]), (right, node.parts[0])) if one and _is_fixed(other)}
-        elif _name(node.parts[0] if node.parts else node) and _is_one_value(node, case.source):
-            fixed.add(_name(node.parts[0]))
+            fixed |= {one for one, other in ((left, node.parts[1]), (right, node.parts[0])) if one and is_fixed(other)}
+        elif column_of(node.parts[0] if node.parts else node) and _is_one_value(node, case.source):
+            fixed.add(column_of(node.parts[0]))
     found |= {name for name in filtered if any(name in pair for pair in pairs)}
     grown = True
     while grown:
@@ -178,17 +172,12 @@ def _is_total(node: Expr, case: Case, fills: Sequence[int]) -> bool:
 def _pinned(nodes: Sequence[Expr], source: Source) -> set[str]:
     """Names that ranges, patterns or denials leave one value, by constants alone."""
     found = set[str]()
-    bounds: dict[str, dict[str, list[str]]] = {}
     for node in nodes:
         if node.kind == "unary" and node.word == "not":
             found |= {name for each in node.walk() if (name := _denied(each))}
-        elif node.kind == "like" and (name := _name(node.parts[0])) and _is_one_text(node, source):
+        elif node.kind == "like" and (name := column_of(node.parts[0])) and _is_one_text(node, source):
             found.add(name)
-        for name, side, bound in _bounds(node):
-            sides = bounds.setdefault(name, {"least": [], "most": []})
-            text = "".join(token.text for token in source.tokens[bound.first : bound.end])
-            sides[side].append(_whole(text, side, closed=node.word not in {"<", ">"}))
-    return found | {name for name, sides in bounds.items() if not set(sides["least"]).isdisjoint(sides["most"])}
+    return found | columns_of_one_value(nodes, source)
 
 
 def _denied(node: Expr) -> str:
@@ -197,29 +186,7 @@ def _denied(node: Expr) -> str:
     if not unlike:
         return ""
     left, right = node.parts
-    return _name(left) if _is_fixed(right) else _name(right) if _is_fixed(left) else ""
-
-
-def _bounds(node: Expr) -> Iterator[tuple[str, str, Expr]]:
-    if node.kind == "between":
-        yield from ((_name(node.parts[0]), side, end) for side, end in zip(_TURNED, node.parts[1:], strict=True))
-    elif node.kind == "binary" and (side := _RANGES.get(node.word)):
-        left, right = node.parts
-        if _name(left) and _is_fixed(right):
-            yield _name(left), side, right
-        elif _name(right) and _is_fixed(left):
-            yield _name(right), _TURNED[side], left
-
-
-def _whole(bound: str, side: str, *, closed: bool) -> str:
-    """The last whole number within a bound that is a number; else its own words."""
-    try:
-        number = Decimal(bound)
-    except InvalidOperation:
-        return bound
-    whole = number.to_integral_value(ROUND_CEILING if side == "least" else ROUND_FLOOR)
-    step = 0 if closed or whole != number else 1 if side == "least" else -1
-    return str(int(whole) + step)
+    return column_of(left) if is_fixed(right) else column_of(right) if is_fixed(left) else ""
 
 
 def _is_one_text(node: Expr, source: Source) -> bool:
@@ -250,35 +217,18 @@ def _is_one_value(node: Expr, source: Source) -> bool:
     """Whether a predicate holds for one value of its operand alone; null is what a join fills in, too."""
     if node.kind == "is":
         return node.word in {"is true", "is false"} or (
-            node.word == "is not distinct from" and all(map(_is_fixed, node.parts[1:]))
+            node.word == "is not distinct from" and all(map(is_fixed, node.parts[1:]))
         )
     texts = {"".join(token.text for token in source.tokens[part.first : part.end]) for part in node.parts[1:]}
-    return node.word in {"in", "between"} and len(texts) == 1 and all(map(_is_fixed, node.parts[1:]))
-
-
-def _name(node: Expr) -> str:
-    """The column that a node is, whatever brackets, casts or sums with constants are around it."""
-    while node.kind in {"brackets", "cast", "try_cast"} or (node.kind == "binary" and node.word in _ARITHMETIC):
-        node = node.parts[1] if node.kind == "binary" and _is_fixed(node.parts[0]) else node.parts[0]
-    return node.word.rpartition(".")[2] if node.kind == "name" else ""
+    return node.word in {"in", "between"} and len(texts) == 1 and all(map(is_fixed, node.parts[1:]))
 
 
 def _names(node: Expr) -> set[str]:
     return {each.word.rpartition(".")[2] for each in node.walk() if each.kind == "name"}
 
 
-def _is_fixed(node: Expr) -> bool:
-    """Whether a node reads no column and no row."""
-    classes = functions().allowed
-    return not any(
-        each.kind in {"element", "name", "place", "query", "star", "zero"}
-        or (each.kind == "call" and classes.get(each.word) in _VARYING)
-        for each in node.walk()
-    )
-
-
 def _is_constant(node: Expr, source: Source) -> bool:
     """Whether what has a name is one value; the rows of a VALUES are branches of a case."""
     texts = {"".join(token.text for token in source.tokens[part.first : part.end]) for part in node.parts}
     is_rows = node.kind == "case" and set(node.word.split()) == {"then"}
-    return _is_fixed(node) and (not is_rows or len(texts) == 1)
+    return is_fixed(node) and (not is_rows or len(texts) == 1)

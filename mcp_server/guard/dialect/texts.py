@@ -42,11 +42,11 @@ _DOUBLE: Final = (
 """A double {v} as Java writes it, made of what Sail writes, {t}: all digits below 1e16, 1.5e16 above and below 1e-5."""
 
 
-def rewrite_texts(case: Case, catalog: Catalog) -> Sequence[Edit]:
+def rewrite_texts(case: Case, _: Catalog) -> Sequence[Edit]:
     """Casts to text, and text that is made unasked, as Spark writes it. Errors: EngineLacks, for maps and structs."""
     if not (case.functions & _CALLS.keys() or any(t.key in {"CAST", "::", "||", "LIKE"} for t in case.source.tokens)):
         return ()
-    return written(case, catalog, _written)
+    return written(case, _written)
 
 
 def _written(node: Expr, write: Writing) -> Sql | None:

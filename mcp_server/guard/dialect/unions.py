@@ -24,21 +24,21 @@ from mcp_server.guard.words import SET_OPERATORS
 Cell = tuple[Type | None, Block, Item | None]
 
 
-def unions(case: Case, catalog: Catalog) -> Sequence[Edit]:
+def unions(case: Case, _: Catalog) -> Sequence[Edit]:
     """Columns of set operations, cast to the type that Spark gives them."""
     if not any(token.key in SET_OPERATORS for token in case.source.tokens):
         return ()
     several = [query for query in case.blocks.queries if len(query.terms) > 1]
     if not several:
         return ()
-    return list(_Casts(case, catalog).edits(several))
+    return list(_Casts(case).edits(several))
 
 
 class _Casts:
-    def __init__(self, case: Case, catalog: Catalog) -> None:
+    def __init__(self, case: Case) -> None:
         self.case = case
         self.names = names_of(case)
-        self.types = Types(case, catalog)
+        self.types = Types(case)
 
     def edits(self, queries: Sequence[Query]) -> Iterator[Edit]:
         done: set[int] = set()

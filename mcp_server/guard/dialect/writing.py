@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from mcp_server.guard.case import Case
-from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expressions
@@ -30,11 +29,11 @@ Rule = Callable[[Expr, "Writing"], Sql | None]
 class Writing:
     """The expressions of a statement under one rule."""
 
-    def __init__(self, case: Case, catalog: Catalog, rule: Rule) -> None:
+    def __init__(self, case: Case, rule: Rule) -> None:
         self.source = case.source
         self.reads_tables = bool(case.tables)
         self.roots = expressions(case)
-        self.types = Types(case, catalog)
+        self.types = Types(case)
         self._case = case
         self._rule = rule
         self._texts: dict[Expr, Sql] = {}
@@ -131,9 +130,9 @@ def _bounded(text: Sql) -> Sql:
     return text
 
 
-def written(case: Case, catalog: Catalog, rule: Rule) -> Sequence[Edit]:
+def written(case: Case, rule: Rule) -> Sequence[Edit]:
     """The edits that a rule makes. Errors: EngineLacks, where the nodes nest too deep too."""
-    return guarded(lambda: Writing(case, catalog, rule).edits())
+    return guarded(lambda: Writing(case, rule).edits())
 
 
 def guarded(edits: Callable[[], Sequence[Edit]]) -> Sequence[Edit]:
