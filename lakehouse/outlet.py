@@ -49,7 +49,8 @@ _NAMED_BY: Mapping[Store, tuple[str, ...]] = {
     "gcs": ("GOOGLE_",),
 }
 _FOLDERS: Mapping[Store, str] = {"s3": ".aws", "azure": ".azure", "gcs": ".config/gcloud"}
-_AUTHORITIES = ("/etc/ssl", "/etc/pki", "/etc/ca-certificates")
+AUTHORITIES = ("/etc/ssl", "/etc/pki", "/etc/ca-certificates")
+"""Where certificates are, without which no client of storage opens, not even one that uses no TLS."""
 _EMULATOR = "127.0.0.1:10000"
 _PORTS = {"http": 80, "https": 443}
 
@@ -105,7 +106,7 @@ def _hosts(store: Store, url: str, variables: Mapping[str, str]) -> list[str]:
 
 def _files(store: Store, variables: Mapping[str, str]) -> list[str]:
     named = [value for value in variables.values() if os.path.isabs(value)]
-    return [*named, str(Path.home() / _FOLDERS[store]), *_AUTHORITIES]
+    return [*named, str(Path.home() / _FOLDERS[store]), *AUTHORITIES]
 
 
 def _names_address(name: str) -> bool:

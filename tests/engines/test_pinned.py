@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from mcp_server.engines.pinned import PinnedLogs
+from mcp_server.engines.pinned import FolderSource, PinnedLogs
 from mcp_server.engines.travel import read_travels, reads_latest
 from tests.engines.test_contract import eventually
 
@@ -44,7 +44,7 @@ def _asks() -> Iterator[tuple[int, int]]:
 
 
 def test_what_is_used_stays_and_the_rest_keeps_within_its_bound(lake: Path, tmp_path: Path) -> None:
-    logs = PinnedLogs(str(tmp_path / "tables"), str(lake), most_bytes=MOST_BYTES)
+    logs = PinnedLogs(str(tmp_path / "tables"), FolderSource(str(lake)), most_bytes=MOST_BYTES)
 
     def hold(ask: tuple[int, int]) -> bool:
         table, version = f"t{ask[0]}", ask[1]
@@ -63,7 +63,7 @@ def test_what_is_used_stays_and_the_rest_keeps_within_its_bound(lake: Path, tmp_
 
 def test_a_log_that_grows_is_pinned_anew_and_the_old_one_goes(lake: Path, tmp_path: Path) -> None:
     write_deltalake(lake / "grows", pa.table({"id": [0]}))
-    logs = PinnedLogs(str(tmp_path / "tables"), str(lake))
+    logs = PinnedLogs(str(tmp_path / "tables"), FolderSource(str(lake)))
     here = {"grows": str(lake / "grows")}
     with logs.hold("SELECT * FROM grows", here) as first:
         write_deltalake(lake / "grows", pa.table({"id": [1]}), mode="append")

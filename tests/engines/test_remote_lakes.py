@@ -21,7 +21,7 @@ from deltalake import write_deltalake
 
 from lakehouse import isolation
 from lakehouse.errors import LakeError, LakehouseError, UsageError
-from lakehouse.gateway import Gateway
+from lakehouse.gateway import Gateway, Proxy
 from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
 from lakehouse.outlet import Outlet, outlet_of
 from lakehouse.storage import Lake
@@ -154,7 +154,7 @@ def fetch(url):
 
 def _in_network_of_its_own(outlet: Outlet, body: str, *arguments: str) -> list[str]:
     """The lines that a process prints that has no way out but a gateway."""
-    gateway = Gateway(outlet)
+    gateway = Gateway(Proxy(outlet).answer)
     try:
         child = subprocess.Popen(
             [sys.executable, "-c", _CHILD.replace("{body}", body), str(gateway.descriptor), *arguments],
