@@ -1,19 +1,39 @@
-"""Object storage in S3's protocol, in a process of its own.
+"""Object storage in processes of their own: S3's protocol by moto, Azure's by Azurite where that is installed.
 
     python -m tests.object_storage
 
-Prints its URL, and ends when its standard input does.
+Starts moto, prints its URL, and ends when its standard input does. Azurite is a package of npm:
+`npm install azurite`, with `node_modules/.bin` on the PATH.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import http.client
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
+from lakehouse.manifest import Manifest, TableEntry, publish_manifest
+from lakehouse.storage import Lake
+from mcp_server.engines.catalog import LakeCatalog
+
 BUCKET = "lakes"
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Azurite's own, as its documentation gives them."""
+AZURITE = "azurite-blob"
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 
 
@@ -30,6 +50,68 @@ def object_storage() -> Iterator[dict[str, str]]:
         server.stdin.close()
         server.wait(20)
         server.stdout.close()
+
+
+@contextmanager
+def azure_storage() -> Iterator[dict[str, str]]:
+    """The same of Azure's blobs, in a container that is named like the bucket. Needs `azurite-blob` on the PATH."""
+    program = shutil.which(AZURITE)
+    assert program is not None
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--blobPort", str(port), "--location", folder, "--silent", "--skipApiVersionCheck",
+                   "--disableTelemetry"]  # fmt: skip
+        server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _create_container(port)
+            yield {
+                "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+                "AZURE_STORAGE_ACCOUNT_KEY": ACCOUNT_KEY,
+                "AZURE_STORAGE_USE_EMULATOR": "true",
+                "AZURE_ALLOW_HTTP": "true",
+                "AZURITE_BLOB_STORAGE_URL": f"http://127.0.0.1:{port}",
+            }
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _create_container(port: int) -> None:
+    """Make the container, as soon as the server answers ("Authorize with Shared Key", Azure Storage REST API)."""
+    date, version = formatdate(usegmt=True), "2021-08-06"
+    resource = f"/{ACCOUNT}/{ACCOUNT}/{BUCKET}\nrestype:container"
+    text = "PUT\n" + "\n" * 11 + f"x-ms-date:{date}\nx-ms-version:{version}\n{resource}"
+    signed = base64.b64encode(hmac.digest(base64.b64decode(ACCOUNT_KEY), text.encode(), hashlib.sha256)).decode()
+    headers = {"x-ms-date": date, "x-ms-version": version, "Authorization": f"SharedKey {ACCOUNT}:{signed}",
+               "Content-Length": "0"}  # fmt: skip
+    give_up = time.monotonic() + 60
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        try:
+            connection.request("PUT", f"/{ACCOUNT}/{BUCKET}?restype=container", headers=headers)
+            assert connection.getresponse().status == 201
+            return
+        except OSError:
+            assert time.monotonic() < give_up, "Azurite does not answer"
+            time.sleep(0.2)
+        finally:
+            connection.close()
+
+
+def upload_lake(folder: Path, url: str) -> Lake:
+    """Copy the tables of a folder below a URL, commit after commit, and publish their newest versions there."""
+    lake = Lake.parse(url)
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            lake.replace_file(str(file.relative_to(folder)), file.read_bytes())
+    tables = {
+        table.name: TableEntry(path=table.name, version=table.version or 0, rows=0, bytes=0, files=0, kind="table",
+                               columns=table.columns)
+        for table in LakeCatalog(Lake.parse(str(folder))).tables()
+    }  # fmt: skip
+    publish_manifest(lake, Manifest(generation=1, created_at=datetime.now(UTC), engine="test", tables=tables))
+    return lake
 
 
 def main() -> None:
