@@ -1,8 +1,8 @@
 """The way out of a process that has a network of its own: another process answers on a listening socket of it.
 
 A socket belongs to the network that it was made in. The child makes a listening socket in its own network, where only
-itself can reach it, and hands it over. What answers there is a proxy that connects to what an outlet allows (a load), or
-a server of the lake's files (`mcp_server.engines.store_server`). No port of the machine is open.
+itself can reach it, and hands it over. What answers there is a proxy that connects to what an outlet allows, or a
+server of a lake's files (`mcp_server.engines.store_server`). No port of the machine is open.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Request:
 
 
 class Gateway:
-    """One child's way out, open until the child has ended or `close` is called. `answer` runs in a thread of its own."""
+    """One child's way out, open until the child has ended or `close` is called. `answer` runs in a thread here."""
 
     def __init__(self, answer: Answer) -> None:
         self._ours, self._theirs = socket.socketpair()
@@ -134,7 +134,7 @@ class Proxy:
 
     async def _connect(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Reach the host, directly or through the proxy that this machine's programs go through, and pass bytes on."""
-        proxy = self._outlet.proxy_to(request.host)
+        proxy = self._outlet.proxy_to(request.host, request.port)
         beyond = urlsplit(proxy) if proxy else None
         host, port = (beyond.hostname or "", beyond.port or 80) if beyond else (request.host, request.port)
         async with asyncio.timeout(_CONNECT_SECONDS):
@@ -145,7 +145,7 @@ class Proxy:
             elif request.is_tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                onward.write(request.head)
+                onward.write(_to_origin_form(request.head))
             await asyncio.gather(_pipe(reader, onward), _pipe(there, writer))
         finally:
             onward.close()
@@ -159,6 +159,19 @@ def _read_request(head: bytes) -> _Request:
     if not url.hostname or port is None or url.username is not None:
         raise ValueError("no address")
     return _Request(head, url.hostname, port)
+
+
+def _to_origin_form(head: bytes) -> bytes:
+    """A request as a server is sent it rather than a proxy (RFC 9112, 3.2), and the only one of its connection.
+
+    Some servers know no other form. What follows on the connection is passed on unread, so nothing may follow.
+    """
+    first, *lines = head[:-4].split(b"\r\n")
+    method, target, version = first.split(b" ")
+    url = urlsplit(target)
+    path = (url.path or b"/") + (b"?" + url.query if url.query else b"")
+    kept = [line for line in lines if not line.lower().startswith((b"connection:", b"proxy-connection:"))]
+    return b"\r\n".join([b" ".join([method, path, version]), *kept, b"Connection: close", b"", b""])
 
 
 def _with_credentials(head: bytes, user: str | None, password: str | None) -> bytes:

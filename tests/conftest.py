@@ -70,9 +70,7 @@ def _azure_storage() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def container(
-    _azure_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> str:
+def container(_azure_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """The same in Azure's storage."""
     for name, value in _azure_storage.items():
         monkeypatch.setenv(name, value)

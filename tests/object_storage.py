@@ -90,11 +90,13 @@ def _create_container(port: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         try:
             connection.request("PUT", f"/{ACCOUNT}/{BUCKET}?restype=container", headers=headers)
-            assert connection.getresponse().status == 201
-            return
+            status = connection.getresponse().status
         except OSError:
             assert time.monotonic() < give_up, "Azurite does not answer"
             time.sleep(0.2)
+        else:
+            assert status == 201
+            return
         finally:
             connection.close()
 

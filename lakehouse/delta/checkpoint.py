@@ -16,9 +16,7 @@ PATHS: Final = ("path", "deletionVector")
 """What of an `add` says where files are."""
 
 
-def read_checkpoint(
-    log: TableLog, checkpoint: Checkpoint, fields: Sequence[str] = _OF_ADD
-) -> Iterator[dict[str, Any]]:
+def read_checkpoint(log: TableLog, checkpoint: Checkpoint, fields: Sequence[str] = _OF_ADD) -> Iterator[dict[str, Any]]:
     """The actions of a checkpoint that say what the table is: `protocol`, `metaData` and `add`, with these `fields`."""
     for name in checkpoint.files:
         for action in _actions(log, name, fields):

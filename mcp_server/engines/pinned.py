@@ -45,8 +45,8 @@ from lakehouse.delta import (
 from lakehouse.errors import LakeError
 from lakehouse.objects import ObjectStore, StorageError
 from lakehouse.storage import Lake, LakeKind
-from mcp_server.engines.store_server import LAKE_URL, PINNED_URL
 from mcp_server.engines.statistics_text import StatisticsFilter
+from mcp_server.engines.store_server import LAKE_URL, PINNED_URL
 from mcp_server.engines.travel import read_travels, reads_latest
 
 _MOST_BYTES: Final = 1 << 30
@@ -229,8 +229,8 @@ class PinnedLogs:
                 held = self._threads.submit(self._pin, sql, tables, pinned).result()
             except StorageError as error:
                 raise LakeError(
-                    "The lake's storage does not give the logs of its tables: it refuses, or does not answer. Ask again in "
-                    "a minute; the server's log has its words."
+                    "The lake's storage does not give the logs of its tables: it refuses, or does not answer. Ask "
+                    "again in a minute; the server's log has its words."
                 ) from error
             yield held
         finally:

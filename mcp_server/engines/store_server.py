@@ -70,7 +70,7 @@ class _RefusedError(Exception):
 
 
 class StoreServer:
-    """Answers on the connections of one engine's process; `logs` is the folder with its pinned logs, once it has one."""
+    """Answers on the connections of an engine's process; `logs` is the folder with its pinned logs, once it has one."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -156,7 +156,7 @@ class StoreServer:
                 os.close(folder)
         except OSError as error:
             raise _not_found(name) from error
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 raise _not_found(name)

@@ -184,7 +184,7 @@ print(b"".join(iter(lambda: tunnel.recv(4096), b"")).decode().split()[-1])
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         address = f"http://127.0.0.1:{store.server_port}"
         urls = [f"{address}/films", f"http://127.0.0.1:{other.getsockname()[1]}/", "http://169.254.169.254/latest/"]
-        outlet = Outlet(frozenset({f"127.0.0.1:{store.server_port}"}), ())
+        outlet = Outlet(frozenset({f"127.0.0.1:{store.server_port}"}))
         answers = _in_network_of_its_own(outlet, body, *urls)
     refused = "HTTPError: HTTP Error 403: Forbidden"
     assert answers == [f"{address}/films", refused, refused, "ConnectionRefusedError", "/tunnelled"]
@@ -199,7 +199,7 @@ for thread in threads: thread.join()
 print(len([each for each in answers if each.endswith("/slow")]))
 """
     threading.Timer(3, _Store.gate.set).start()
-    outlet = Outlet(frozenset({f"127.0.0.1:{store.server_port}"}), ())
+    outlet = Outlet(frozenset({f"127.0.0.1:{store.server_port}"}))
     assert _in_network_of_its_own(outlet, body, f"http://127.0.0.1:{store.server_port}/slow") == ["150"]
 
 
