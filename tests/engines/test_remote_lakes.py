@@ -187,7 +187,7 @@ print(b"".join(iter(lambda: tunnel.recv(4096), b"")).decode().split()[-1])
         outlet = Outlet(frozenset({f"127.0.0.1:{store.server_port}"}))
         answers = _in_network_of_its_own(outlet, body, *urls)
     refused = "HTTPError: HTTP Error 403: Forbidden"
-    assert answers == [f"{address}/films", refused, refused, "ConnectionRefusedError", "/tunnelled"]
+    assert answers == ["/films", refused, refused, "ConnectionRefusedError", "/tunnelled"]
 
 
 def test_more_connections_than_the_way_out_takes_wait_for_their_turn(store: ThreadingHTTPServer) -> None:
@@ -230,8 +230,25 @@ def test_the_hosts_of_a_store_are_those_of_its_url_and_its_variables(
         assert outlet.allows(host, int(port)) == (address in allowed), address
 
 
-def test_a_lake_on_this_machine_has_no_way_out(lake: Lake) -> None:
+def test_a_lake_on_this_machine_has_no_way_out_but_to_what_else_is_named(lake: Lake) -> None:
     assert outlet_of(lake) is None
+    outlet = outlet_of(lake, ["https://api.openai.com/v1", "http://[::1]:11434/v1", "no url"])
+    assert outlet is not None
+    assert outlet.allows("api.openai.com", 443)
+    assert outlet.allows("::1", 11434)
+    for host, port in (("api.openai.com", 80), ("openai.com", 443), ("s3.amazonaws.com", 443), ("::1", 80)):
+        assert not outlet.allows(host, port)
+
+
+def test_the_proxy_of_a_store_leads_to_the_store_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROXY_URL", "http://proxy.of.store:3128")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.of.all:3128")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    outlet = outlet_of(Lake.parse("s3://lakes/imdb"), ["https://api.openai.com/v1"])
+    assert outlet is not None
+    assert outlet.proxy_to("s3.amazonaws.com", 443) == "http://proxy.of.store:3128"
+    assert outlet.proxy_to("api.openai.com", 443) == "http://proxy.of.all:3128"
+    assert outlet.proxy_to("169.254.169.254", 80) is None
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lakehouse.foreign import describe_foreign
 from lakehouse.manifest import MANIFEST_NAME, Manifest, publish_manifest
 from lakehouse.storage import Lake
 from tests.etl.conftest import MakeSource, run_etl
+from tests.openai_server import serving
 
 
 def test_of_two_first_loads_at_once_one_is_published(bucket: str, make_source: MakeSource) -> None:
@@ -110,16 +112,56 @@ def test_nobody_else_reaches_the_engine_of_a_load(
 ) -> None:
     lake = bucket if remote else str(tmp_path / "lake")
     load = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load", "--source", str(make_source()), "--lake", lake]
-    environment = os.environ | {"IMDB_ENGINE_ISOLATION": "required"}
+    networks, code = _watch_networks(load, os.environ | {"IMDB_ENGINE_ISOLATION": "required"})
+    assert (len(networks), code) == (1, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_batch_of_ai_calls_reaches_its_provider_and_its_webhook_and_nobody_reaches_its_engine(
+    remote: bool, bucket: str, make_source: MakeSource, tmp_path: Path
+) -> None:
+    lake = bucket if remote else str(tmp_path / "lake")
+    assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
+    with serving() as provider, closing(socket.create_server(("127.0.0.1", 0))) as webhook:
+        environment = os.environ | {
+            "IMDB_ENGINE_ISOLATION": "required", "OPENAI_BASE_URL": provider.url, "IMDB_AI_INPUT_PRICE": "0.40",
+            "IMDB_AI_OUTPUT_PRICE": "1.60", "IMDB_AI_WEBHOOK": f"http://127.0.0.1:{webhook.getsockname()[1]}/alert",
+            "IMDB_STATE_DIR": str(tmp_path / "state"), "IMDB_AI_DAY_BUDGET": "0.0012",
+        }  # fmt: skip
+        enrich = [sys.executable, "-W", "ignore", "-m", "etl.cli", "enrich", "ai_movie_summary", "--lake", lake]
+        select = ("--select", "SELECT tconst FROM movies_delta")
+        networks, code = _watch_networks([*enrich, *select, "--dollars", "1"], environment)
+        webhook.settimeout(10)
+        told, _ = webhook.accept()
+        with told:
+            assert told.recv(4096).startswith(b"POST /alert HTTP/1.1\r\n")
+    assert (len(networks), code) == (1, 0)
+    assert provider.calls
+
+
+def test_a_provider_that_no_tunnel_leads_to_has_charged_nothing(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
+    with closing(socket.create_server(("127.0.0.1", 0))) as closed:
+        url = f"https://127.0.0.1:{closed.getsockname()[1]}/v1"
+    select = ("--select", "SELECT tconst FROM movies_delta LIMIT 1")
+    done = run_etl("enrich", "ai_movie_summary", "--lake", lake, *select, "--dollars", 1, OPENAI_BASE_URL=url,
+                   IMDB_AI_INPUT_PRICE="0.40", IMDB_AI_OUTPUT_PRICE="1.60",
+                   IMDB_STATE_DIR=str(tmp_path / "state"))  # fmt: skip
+    assert "cannot be reached (ProxyError).. Cost: $0.00." in done.stderr
+
+
+def _watch_networks(command: list[str], environment: dict[str, str]) -> tuple[set[str], int]:
+    """The networks of its own that a program is seen in, with the ports that it opened before; and its exit code."""
     ours, seen = os.readlink("/proc/self/ns/net"), set()
-    with subprocess.Popen(load, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         while child.poll() is None:
             with suppress(OSError):
                 network = os.readlink(f"/proc/{child.pid}/ns/net")
                 seen |= _listening_ports(child.pid) if network == ours else {network}
             threading.Event().wait(0.02)
-    assert child.returncode == 0
-    assert len(seen) == 1  # a network of its own, and before it no port
+        return seen, child.returncode
 
 
 def _listening_ports(process: int) -> set[str]:
