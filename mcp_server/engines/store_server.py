@@ -121,7 +121,7 @@ class StoreServer:
 
     def _list_log(self, number: str) -> list[tuple[str, _Meta]]:
         found = []
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             folder = self._open_log_folder(number)
             try:
                 for name in sorted(os.listdir(folder)):
@@ -305,10 +305,9 @@ async def _send_range(
 
 async def _send_error(writer: asyncio.StreamWriter, error: _RefusedError, head: bytes) -> None:
     """Tell that something is not given. A request with a body is not read to its end, so its connection ends."""
-    body = f"<Error><Code>{error.status[4:].replace(' ', '')}</Code><Message>{escape(str(error))}</Message></Error>"
     ends = not head.startswith((b"GET ", b"HEAD "))
     method = head.partition(b" ")[0].decode("latin-1")
-    await _send(writer, error.status, [("Connection", "close")] if ends else [], body.encode(), method)
+    await _send(writer, error.status, [("Connection", "close")] if ends else [], str(error).encode(), method)
     if ends:
         raise ConnectionAbortedError("the request was refused")
 

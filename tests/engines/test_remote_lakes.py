@@ -12,40 +12,25 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from deltalake import write_deltalake
 
 from lakehouse import isolation
 from lakehouse.errors import LakeError, LakehouseError, UsageError
 from lakehouse.gateway import Gateway, Proxy
-from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
 from lakehouse.outlet import Outlet, outlet_of
 from lakehouse.storage import Lake
 from mcp_server.engines import worker
 from mcp_server.engines.local import LocalEngine
-from tests.engines.conftest import ENGINES, FILMS, Query
+from tests.engines.conftest import ENGINES, Query
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
 
 Embedded = Callable[..., LocalEngine]
 NOBODY = 65534
 LISTENING = "0A"
-
-
-@pytest.fixture
-def remote_lake(bucket: str) -> Lake:
-    """A table of films, published."""
-    write_deltalake(f"{bucket}/films", FILMS)
-    lake = Lake.parse(bucket)
-    entry = TableEntry(
-        path="films", version=0, rows=5, bytes=1, files=1, kind="table", columns=(Column(name="id", type="int"),)
-    )
-    publish_manifest(lake, Manifest(generation=1, created_at=datetime.now(UTC), engine="test", tables={"films": entry}))
-    return lake
 
 
 def _say(engine: LocalEngine, query: Query, sql: str, *tables: str) -> str:
