@@ -140,13 +140,15 @@ class Proxy:
         async with asyncio.timeout(_CONNECT_SECONDS):
             there, onward = await asyncio.open_connection(host, port)
         try:
+            head = request.head if request.is_tunnel else _mark_as_last(request.head)
             if beyond is not None:
-                onward.write(_with_credentials(request.head, beyond.username, beyond.password))
+                onward.write(_with_credentials(head, beyond.username, beyond.password))
             elif request.is_tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                onward.write(_to_origin_form(request.head))
-            await asyncio.gather(_pipe(reader, onward), _pipe(there, writer))
+                onward.write(_to_origin_form(head))
+            answer = _pipe(there, writer) if request.is_tunnel else _pipe_answer(there, writer)
+            await asyncio.gather(_pipe(reader, onward), answer)
         finally:
             onward.close()
 
@@ -161,17 +163,20 @@ def _read_request(head: bytes) -> _Request:
     return _Request(head, url.hostname, port)
 
 
-def _to_origin_form(head: bytes) -> bytes:
-    """A request as a server is sent it rather than a proxy (RFC 9112, 3.2), and the only one of its connection.
-
-    Some servers know no other form. What follows on the connection is passed on unread, so nothing may follow.
-    """
+def _mark_as_last(head: bytes) -> bytes:
+    """A request or an answer with the word that nothing follows on its connection: it would be passed on unread."""
     first, *lines = head[:-4].split(b"\r\n")
+    kept = [line for line in lines if not line.lower().startswith((b"connection:", b"proxy-connection:"))]
+    return b"\r\n".join([first, *kept, b"Connection: close", b"", b""])
+
+
+def _to_origin_form(head: bytes) -> bytes:
+    """A request as a server is sent it rather than a proxy (RFC 9112, 3.2): some servers know no other form."""
+    first, _, rest = head.partition(b"\r\n")
     method, target, version = first.split(b" ")
     url = urlsplit(target)
     path = (url.path or b"/") + (b"?" + url.query if url.query else b"")
-    kept = [line for line in lines if not line.lower().startswith((b"connection:", b"proxy-connection:"))]
-    return b"\r\n".join([b" ".join([method, path, version]), *kept, b"Connection: close", b"", b""])
+    return b" ".join([method, path, version]) + b"\r\n" + rest
 
 
 def _with_credentials(head: bytes, user: str | None, password: str | None) -> bytes:
@@ -185,6 +190,18 @@ async def _refuse(writer: asyncio.StreamWriter, status: str, reason: str) -> Non
     body = reason.encode()
     writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
     await writer.drain()
+
+
+async def _pipe_answer(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """Pass an answer on, marked as the last of its connection.
+
+    Where it breaks off it ends: an error in its place would say that the request was not sent.
+    """
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        while (head := await source.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 1"):
+            sink.write(head)
+        sink.write(_mark_as_last(head))
+    await _pipe(source, sink)
 
 
 async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
