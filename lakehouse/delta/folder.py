@@ -54,6 +54,10 @@ class Checkpoint:
     files: tuple[str, ...]
 
 
+class LogChangedError(LakeError):
+    """A file of the log that was listed is gone: a writer cleans the log up. Listed anew, the log can be read."""
+
+
 class TableLog(ABC):
     """The log of one table as it is now. Every method raises LakeError where the log cannot be read."""
 
@@ -121,6 +125,10 @@ class TableLog(ABC):
             f"The Delta log of the table {self.name} cannot be read: {reason}. Load the table again, or take it away."
         )
 
+    def _gone(self, name: str) -> LakeError:
+        reason = str(self.damaged(f"{name} is not there (any more)"))
+        return LogChangedError(reason) if name in self.entries else LakeError(reason)
+
     def _too_large(self, name: str) -> LakeError:
         return self.damaged(f"{name} is larger than {_MOST_BYTES >> 20} MiB")
 
@@ -159,6 +167,8 @@ class LogFolder(TableLog):
                 if os.fstat(file.fileno()).st_size > _MOST_BYTES:
                     raise self._too_large(name)
                 return file.read()
+        except FileNotFoundError as error:
+            raise self._gone(name) from error
         except OSError as error:
             raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
 
@@ -188,5 +198,5 @@ class LogObjects(TableLog):
             raise self._too_large(name)
         found = self._store.read(f"{self._folder}/{name}")
         if found is None:
-            raise self.damaged(f"{name} is not there (any more)")
+            raise self._gone(name)
         return found.data

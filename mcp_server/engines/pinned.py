@@ -19,7 +19,7 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +30,7 @@ from urllib.parse import quote
 from lakehouse.delta import (
     DataPaths,
     LogAudit,
+    LogChangedError,
     LogFolder,
     LogObjects,
     Mark,
@@ -47,7 +48,7 @@ from lakehouse.objects import ObjectStore, StorageError
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.statistics_text import StatisticsFilter
 from mcp_server.engines.store_server import LAKE_URL, PINNED_URL
-from mcp_server.engines.travel import read_travels, reads_latest
+from mcp_server.engines.travel import Travel, read_travels, reads_latest
 
 _MOST_BYTES: Final = 1 << 30
 """Of pinned logs on disk: those of a million files and more."""
@@ -241,21 +242,30 @@ class PinnedLogs:
         numbers: dict[int, int] = {}
         roots = dict(tables)
         for name, location in tables.items():
-            log = self._source.open_log(location)
-            versions = set()
-            for travel in travels:
-                if travel.table == name.lower():
-                    asked = travel.asked
-                    number = asked if isinstance(asked, int) else version_at(log, parse_moment(asked))
-                    numbers[travel.start] = number
-                    versions.add(number)
-            if reads_latest(sql, name.lower()):
-                versions.add(latest_version(log))
-            roots[name] = self._source.url(self._ready(location, log, versions, pinned).root)
+            of_table = [travel for travel in travels if travel.table == name.lower()]
+            latest = reads_latest(sql, name.lower())
+            try:
+                found, ready = self._pin_table(location, of_table, latest, pinned)
+            except LogChangedError:
+                found, ready = self._pin_table(location, of_table, latest, pinned)
+            numbers |= found
+            roots[name] = self._source.url(ready.root)
         for travel in reversed(travels):
             if travel.start in numbers:
                 sql = f"{sql[: travel.start]}VERSION AS OF {numbers[travel.start]}{sql[travel.end :]}"
         return Held(sql, roots)
+
+    def _pin_table(
+        self, location: str, travels: Iterable[Travel], latest: bool, pinned: list[_Pinned]
+    ) -> tuple[dict[int, int], _Pinned]:
+        """Pin the versions of one table; returns them by the places of the text that ask for them."""
+        log = self._source.open_log(location)
+        numbers = {
+            travel.start: travel.asked if isinstance(travel.asked, int) else version_at(log, parse_moment(travel.asked))
+            for travel in travels
+        }
+        versions = {*numbers.values()} | ({latest_version(log)} if latest else set())
+        return numbers, self._ready(location, log, versions, pinned)
 
     def _ready(self, location: str, log: TableLog, versions: set[int], pinned: list[_Pinned]) -> _Pinned:
         known = self._take(location, log.mark())

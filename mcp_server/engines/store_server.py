@@ -212,7 +212,10 @@ def _read_request(head: bytes) -> _Request:
     words = lines[0].split(" ")
     if len(words) != 3 or words[0] not in _METHODS:
         raise _RefusedError("405 Method Not Allowed", "the lake is read only")
-    url = urlsplit(words[1])
+    try:
+        url = urlsplit(words[1])
+    except ValueError as error:
+        raise _RefusedError("400 Bad Request", "its address cannot be read") from error
     bucket, _, key = unquote(url.path).lstrip("/").partition("/")
     if bucket not in {"lake", "pinned"} or not {".", ".."}.isdisjoint(key.split("/")):
         raise _not_found(key)

@@ -90,6 +90,7 @@ def test_pinned_logs_are_listed_and_read_and_no_link_in_them_is_followed(ask: As
         ("GET", "/lake/../other/secret", 404), ("GET", "/lake/%2e%2e/other/secret", 404), ("GET", "/lake/nothing", 404),
         ("GET", "/pinned/7/lake/../../other/secret", 404), ("GET", "/pinned/7/secret", 404), ("GET", "/lakes/x", 404),
         ("GET", "http://169.254.169.254/latest/meta-data/", 404), ("HEAD", "/lake/nothing", 404), ("GET", "/", 404),
+        ("GET", "//[::1/x", 400),
         ("HEAD", "/lake/films/empty", 200), ("GET", "/lake/films/empty", 200),
     ],
 )  # fmt: skip
