@@ -26,9 +26,16 @@ from tests.etl.conftest import MakeSource, run_etl
 from tests.openai_server import serving
 
 
-def test_of_two_first_loads_at_once_one_is_published(bucket: str, make_source: MakeSource) -> None:
+@pytest.fixture(params=["bucket", "container"])
+def storage(request: pytest.FixtureRequest) -> str:
+    """The URL of a folder of the test's own, in S3's storage and in Azure's."""
+    url: str = request.getfixturevalue(request.param)
+    return url
+
+
+def test_of_two_first_loads_at_once_one_is_published(storage: str, make_source: MakeSource) -> None:
     load = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load"]
-    command = [*load, "--source", str(make_source()), "--lake", bucket]
+    command = [*load, "--source", str(make_source()), "--lake", storage]
     with ThreadPoolExecutor() as pool:
         states = (f"{os.environ['IMDB_STATE_DIR']}-{machine}" for machine in range(2))  # as two machines have
         done = list(
@@ -41,15 +48,15 @@ def test_of_two_first_loads_at_once_one_is_published(bucket: str, make_source: M
         )
     assert sorted(each.returncode for each in done) == [0, 1], [each.stderr[-300:] for each in done]
     assert any("imdb-etl: Another load into" in each.stderr for each in done)
-    manifest = json.loads(Lake.parse(bucket).read_file(MANIFEST_NAME) or b"")
+    manifest = json.loads(Lake.parse(storage).read_file(MANIFEST_NAME) or b"")
     assert manifest["generation"] == 1
     assert {entry["version"] for entry in manifest["tables"].values()} <= {1, 2}
-    assert DeltaTable(f"{bucket}/movies_delta").version() == manifest["tables"]["movies_delta"]["version"]
-    assert Lake.parse(bucket).read_file(LEASE_NAME) is None
+    assert DeltaTable(f"{storage}/movies_delta").version() == manifest["tables"]["movies_delta"]["version"]
+    assert Lake.parse(storage).read_file(LEASE_NAME) is None
 
 
-def test_of_two_manifests_of_one_generation_one_is_published(bucket: str) -> None:
-    lake, start = Lake.parse(bucket), threading.Barrier(8)
+def test_of_two_manifests_of_one_generation_one_is_published(storage: str) -> None:
+    lake, start = Lake.parse(storage), threading.Barrier(8)
 
     def publish(engine: int) -> str:
         manifest = Manifest(generation=1, created_at=datetime.now(UTC), engine=str(engine), tables={})
@@ -66,8 +73,8 @@ def test_of_two_manifests_of_one_generation_one_is_published(bucket: str) -> Non
     assert all("was published while this one ran" in each for each in said[1:])
 
 
-def test_a_lease_is_held_by_one_and_taken_where_its_holder_has_ended(bucket: str) -> None:
-    lake = Lake.parse(bucket)
+def test_a_lease_is_held_by_one_and_taken_where_its_holder_has_ended(storage: str) -> None:
+    lake = Lake.parse(storage)
     with hold_lease(lake, beat=0.2, patience=2) as lease:
         with pytest.raises(LakeError, match="is running"), hold_lease(lake, beat=0.2, patience=2):
             pass
@@ -86,22 +93,22 @@ def _check_for_seconds(lease: Lease) -> None:
         lease.check()
 
 
-def test_a_load_into_somebody_elses_folder_of_storage_is_refused(bucket: str, make_source: MakeSource) -> None:
-    write_deltalake(f"{bucket}/orders", pa.table({"x": [1]}))
-    done = run_etl("load", "--source", make_source(), "--lake", bucket)
+def test_a_load_into_somebody_elses_folder_of_storage_is_refused(storage: str, make_source: MakeSource) -> None:
+    write_deltalake(f"{storage}/orders", pa.table({"x": [1]}))
+    done = run_etl("load", "--source", make_source(), "--lake", storage)
     assert done.returncode == 1
     assert "holds tables that imdb-etl did not load (orders)" in done.stderr
-    assert Lake.parse(bucket).objects.folders() == ["orders"]
+    assert Lake.parse(storage).objects.folders() == ["orders"]
 
 
-def test_what_lies_in_storage_is_said(bucket: str) -> None:
-    write_deltalake(f"{bucket}/sales/orders", pa.table({"x": [1]}))
-    assert "There is no lake at" in describe_foreign(Lake.parse(f"{bucket}/nothing"))
-    assert "is a Delta table, not a lake of tables" in describe_foreign(Lake.parse(f"{bucket}/sales/orders"))
-    assert "Delta tables that imdb-etl did not load (orders)" in describe_foreign(Lake.parse(f"{bucket}/sales"))
+def test_what_lies_in_storage_is_said(storage: str) -> None:
+    write_deltalake(f"{storage}/sales/orders", pa.table({"x": [1]}))
+    assert "There is no lake at" in describe_foreign(Lake.parse(f"{storage}/nothing"))
+    assert "is a Delta table, not a lake of tables" in describe_foreign(Lake.parse(f"{storage}/sales/orders"))
+    assert "Delta tables that imdb-etl did not load (orders)" in describe_foreign(Lake.parse(f"{storage}/sales"))
     assert (
         f"is a folder of lakes: its tables lie one level further down, in sales. One of them is served at a time, "
-        f"such as --lake {bucket}/sales" in describe_foreign(Lake.parse(bucket))
+        f"such as --lake {storage}/sales" in describe_foreign(Lake.parse(storage))
     )
 
 
