@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     engine_isolation: Literal["auto", "required", "off"] = Field(
         "auto",
         description="Fence the engine in (Linux): it writes nothing but temporary files; the embedded one reads "
-        "nothing but the lake and has a network of its own, with a way out to the lake's store alone. `required` "
+        "nothing but the lake and has a network of its own and no credentials of the lake's store. `required` "
         "refuses to start where that cannot be done, `auto` does for a lake in object storage.",
     )
 

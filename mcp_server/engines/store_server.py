@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 LAKE_URL: Final = "s3://lake"
 PINNED_URL: Final = "s3://pinned"
+UNAVAILABLE: Final = "the lake's storage refuses it or does not answer"
 
 _IDLE_SECONDS = 120.0
 _CHUNK_BYTES = 1 << 20
@@ -199,12 +200,12 @@ class StoreServer:
         try:
             return self._lake.objects_of_any_size.client
         except LakehouseError as error:
-            raise _RefusedError("403 Forbidden", "the lake's storage cannot be opened") from error
+            raise self._unavailable("", error) from error
 
     def _unavailable(self, key: str, error: Exception) -> _RefusedError:
-        # Its client has tried again already: no status that has the engine's client do so for minutes.
+        # Its client has tried again already: no status that has the engine's client do so too.
         log.warning("The lake's storage did not give %.200r: %.300s", key, error)
-        return _RefusedError("403 Forbidden", "the lake's storage refuses it or does not answer")
+        return _RefusedError("403 Forbidden", UNAVAILABLE)
 
 
 def _read_request(head: bytes) -> _Request:

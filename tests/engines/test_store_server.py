@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -117,6 +119,45 @@ def test_the_engine_has_no_credentials_and_no_network_but_its_own(
     assert rows(engine, query("SELECT sum(id) AS s FROM films", "films")) == [{"s": 15}]
     assert b"AWS_" not in Path(f"/proc/{engine.process_id}/environ").read_bytes()
     assert os.readlink(f"/proc/{engine.process_id}/ns/net") != os.readlink("/proc/self/ns/net")
+
+
+class _Failing(BaseHTTPRequestHandler):
+    """Passes requests on to the storage, but for those of data files."""
+
+    storage = ""
+
+    def do_GET(self) -> None:
+        if ".parquet" in self.path:
+            self.send_error(500)
+            return
+        with closing(http.client.HTTPConnection(self.storage, timeout=30)) as onward:
+            onward.request(self.command, self.path, headers=dict(self.headers))
+            answer = onward.getresponse()
+            body = answer.read()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_storage_that_does_not_answer_is_not_taken_for_a_file_that_is_gone(
+    embedded: Callable[..., LocalEngine],
+    query: Query,
+    remote_lake: Lake,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(_Failing, "storage", urlsplit(os.environ["AWS_ENDPOINT_URL"]).netloc)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Failing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(LakeError, match=r"refuses it or does not answer\. Ask again in a minute"):
+            rows(embedded(remote_lake), query("SELECT sum(id) AS s FROM films", "films"))
+        server.shutdown()
+    assert "The lake's storage did not give 'films/" in caplog.text
 
 
 def test_a_data_file_that_is_gone_is_said_by_its_name(
