@@ -60,6 +60,26 @@ def bucket(_object_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, req
 
 
 @pytest.fixture(scope="session")
+def _signed_storage() -> Iterator[dict[str, str]]:
+    if shutil.which("versitygw") is None:
+        pytest.skip("needs versitygw (go install github.com/versity/versitygw/cmd/versitygw@latest)")
+    from tests.object_storage import signed_storage
+
+    with signed_storage() as variables:
+        yield variables
+
+
+@pytest.fixture
+def signed_bucket(
+    _signed_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> str:
+    """The same in storage that checks signatures."""
+    for name, value in _signed_storage.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://lakes/{abs(hash(request.node.nodeid))}"
+
+
+@pytest.fixture(scope="session")
 def _azure_storage() -> Iterator[dict[str, str]]:
     if shutil.which("azurite-blob") is None:
         pytest.skip("needs Azurite (npm install azurite)")

@@ -1,8 +1,9 @@
-"""Object storage in processes of their own: S3's protocol by moto, Azure's by Azurite where that is installed.
+"""Object storage in processes of their own: S3's protocol by moto, and others where they are on the PATH.
 
     python -m tests.object_storage
 
-Starts moto, prints its URL, and ends when its standard input does. Azurite is a package of npm:
+Starts moto, prints its URL, and ends when its standard input does. versitygw speaks S3's protocol and, unlike moto,
+checks signatures: `go install github.com/versity/versitygw/cmd/versitygw@latest`. Azurite speaks that of Azure's blobs:
 `npm install azurite`, with `node_modules/.bin` on the PATH.
 """
 
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
@@ -34,6 +35,7 @@ ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Azurite's own, as its documentation gives them."""
 AZURITE = "azurite-blob"
+SIGNED = "versitygw"
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 
 
@@ -53,17 +55,59 @@ def object_storage() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
+def signed_storage() -> Iterator[dict[str, str]]:
+    """The same of a server that checks signatures. Needs `versitygw` on the PATH."""
+    program, port = shutil.which(SIGNED), _free_port()
+    assert program is not None
+    variables = KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true"}
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--port", f"127.0.0.1:{port}", "--access", KEYS["AWS_ACCESS_KEY_ID"], "--secret",
+                   KEYS["AWS_SECRET_ACCESS_KEY"], "--region", KEYS["AWS_REGION"], "--quiet", "posix",
+                   folder]  # fmt: skip
+        with _serving([program, *options]):
+            (Path(folder) / BUCKET).mkdir()
+            _wait_for(port)
+            yield variables
+
+
+@contextmanager
+def _serving(command: list[str]) -> Iterator[None]:
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _wait_for(port: int) -> None:
+    give_up = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 5).close()
+        except OSError:
+            assert time.monotonic() < give_up, "the storage does not answer"
+            time.sleep(0.1)
+        else:
+            return
+
+
+@contextmanager
 def azure_storage() -> Iterator[dict[str, str]]:
     """The same of Azure's blobs, in a container that is named like the bucket. Needs `azurite-blob` on the PATH."""
-    program = shutil.which(AZURITE)
+    program, port = shutil.which(AZURITE), _free_port()
     assert program is not None
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         options = ["--blobPort", str(port), "--location", folder, "--silent", "--skipApiVersionCheck",
                    "--disableTelemetry"]  # fmt: skip
-        server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
+        with _serving([program, *options]):
+            _wait_for(port)
             _create_container(port)
             yield {
                 "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
@@ -72,33 +116,19 @@ def azure_storage() -> Iterator[dict[str, str]]:
                 "AZURE_ALLOW_HTTP": "true",
                 "AZURITE_BLOB_STORAGE_URL": f"http://127.0.0.1:{port}",
             }
-        finally:
-            server.terminate()
-            server.wait(20)
 
 
 def _create_container(port: int) -> None:
-    """Make the container, as soon as the server answers ("Authorize with Shared Key", Azure Storage REST API)."""
+    """Make the container ("Authorize with Shared Key", Azure Storage REST API)."""
     date, version = formatdate(usegmt=True), "2021-08-06"
     resource = f"/{ACCOUNT}/{ACCOUNT}/{BUCKET}\nrestype:container"
     text = "PUT\n" + "\n" * 11 + f"x-ms-date:{date}\nx-ms-version:{version}\n{resource}"
     signed = base64.b64encode(hmac.digest(base64.b64decode(ACCOUNT_KEY), text.encode(), hashlib.sha256)).decode()
     headers = {"x-ms-date": date, "x-ms-version": version, "Authorization": f"SharedKey {ACCOUNT}:{signed}",
                "Content-Length": "0"}  # fmt: skip
-    give_up = time.monotonic() + 60
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        try:
-            connection.request("PUT", f"/{ACCOUNT}/{BUCKET}?restype=container", headers=headers)
-            status = connection.getresponse().status
-        except OSError:
-            assert time.monotonic() < give_up, "Azurite does not answer"
-            time.sleep(0.2)
-        else:
-            assert status == 201
-            return
-        finally:
-            connection.close()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("PUT", f"/{ACCOUNT}/{BUCKET}?restype=container", headers=headers)
+        assert connection.getresponse().status == 201
 
 
 def upload_lake(folder: Path, url: str) -> Lake:

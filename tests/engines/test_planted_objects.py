@@ -149,10 +149,12 @@ def test_a_server_of_others_is_given_no_table_in_storage_whose_log_plants_a_file
 ODD_NAMES = ("a b", "é日本", "x%41", "50%", "a#b?c", "[x]{y}", 'it\'s "q"', "a+b&c=d", "p=a%2Fb", "~t:u", "`b`", "<x>")
 
 
+@pytest.mark.parametrize("storage", ["bucket", "signed_bucket"])
 def test_objects_elsewhere_in_the_lake_and_of_any_name_are_read(
-    embedded: Callable[..., LocalEngine], query: Query, bucket: str, tmp_path: Path
+    embedded: Callable[..., LocalEngine], query: Query, storage: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """As shallow clones name them; and letters that stand for something else within a URL."""
+    bucket = request.getfixturevalue(storage)
     lake = Lake.parse(f"{bucket}/a lake of é")
     write_deltalake(str(tmp_path / "films"), pa.table({"id": [1], "title": ["Alpha"]}))
     (file,) = (tmp_path / "films").glob("*.parquet")
@@ -184,7 +186,7 @@ def _upload_raw(folder: Path, bucket: str, below: str) -> None:
     """Copy files by the client of S3 itself: the names of objects are as they are there, whatever is in them."""
     import boto3
 
-    client: Any = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    client: Any = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1")
     _, _, prefix = bucket.removeprefix("s3://").partition("/")
     for file in folder.rglob("*"):
         if file.is_file():

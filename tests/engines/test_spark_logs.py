@@ -35,6 +35,13 @@ INSERTS = 23
 """Each into a version of its own of `v2` and `multi`, whose logs have a checkpoint every five versions."""
 
 
+_STORAGES = {
+    "s3": ("_object_storage", "s3://lakes/spark"),
+    "signed s3": ("_signed_storage", "s3://lakes/spark"),
+    "azure": ("_azure_storage", "abfss://lakes@devstoreaccount1.dfs.core.windows.net/spark"),
+}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("spark") / "lake"
@@ -52,16 +59,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["folder", "s3", "azure"])
+@pytest.fixture(scope="module", params=["folder", "s3", "signed s3", "azure"])
 def lake(folder: Path, request: pytest.FixtureRequest) -> Iterator[Lake]:
     if request.param == "folder":
         yield Lake.parse(str(folder))
         return
-    if request.param == "s3":
-        variables, url = request.getfixturevalue("_object_storage"), "s3://lakes/spark"
-    else:
-        variables = request.getfixturevalue("_azure_storage")
-        url = "abfss://lakes@devstoreaccount1.dfs.core.windows.net/spark"
+    fixture, url = _STORAGES[request.param]
+    variables = request.getfixturevalue(fixture)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)

@@ -57,7 +57,7 @@ def test_the_tenth_load_takes_no_table_down_whether_it_fails_or_not(lake: Path, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
-@pytest.mark.parametrize("storage", ["bucket", "container"])
+@pytest.mark.parametrize("storage", ["bucket", "signed_bucket", "container"])
 def test_loads_into_storage_take_no_answer_down_and_every_published_version_stays(
     storage: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ from tests.etl.conftest import MakeSource, run_etl
 from tests.openai_server import serving
 
 
-@pytest.fixture(params=["bucket", "container"])
+@pytest.fixture(params=["bucket", "signed_bucket", "container"])
 def storage(request: pytest.FixtureRequest) -> str:
     """The URL of a folder of the test's own, in S3's storage and in Azure's."""
     url: str = request.getfixturevalue(request.param)
