@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from lakehouse import isolation
 from lakehouse.errors import LakehouseError, QueryCancelled, UsageError
 from lakehouse.session import EngineSession, open_session, run_query
-from lakehouse.storage import Lake
+from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines import fence, sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
 from mcp_server.engines.pinned import FOLDER, FolderSource, Hold, PinnedLogs, StorageSource, audited
@@ -361,7 +361,7 @@ def _open_logs(settings: Mapping[str, Any]) -> tuple[Hold, str]:
     lake = Lake.parse(settings["lake"])
     if settings["kind"] != "embedded":
         return audited(lake), work_dir
-    source = StorageSource(lake) if settings["gateway"] is not None else FolderSource(lake.address)
+    source = StorageSource(lake) if lake.kind is LakeKind.URL else FolderSource(lake.address)
     logs = PinnedLogs(os.path.join(work_dir, FOLDER), source)
     temporary = os.path.join(work_dir, "temporary")
     os.makedirs(temporary, exist_ok=True)
