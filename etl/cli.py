@@ -104,6 +104,8 @@ def _load(options: argparse.Namespace) -> None:
 
 def _enrich(options: argparse.Namespace) -> None:
     from etl.enrich import Order, enrich, estimate, find_function
+    from etl.safeguards import isolate
+    from lakehouse.ai.service import urls_of
     from lakehouse.ai.types import dollars
 
     settings = load_settings(engine=options.engine, lake=options.lake)
@@ -114,6 +116,7 @@ def _enrich(options: argparse.Namespace) -> None:
         raise UsageError("No spend cap was given. Add --dollars N, or --dry-run to see what it would cost at most.")
     order = Order(find_function(options.function), options.rows, options.dollars or 0.0, options.select)
     lake = Lake.parse(settings.lake)
+    isolate(lake, settings, urls_of(settings))
     report = Reporter()
     with report.running():
         if not options.dry_run:

@@ -73,22 +73,23 @@ def check_engine(lake: Lake, engine: LoadEngine) -> None:
         )
 
 
-def isolate(lake: Lake, settings: Settings) -> None:
-    """Let nobody else on this machine reach the engine of a load, which asks for no password and has its user's rights.
+def isolate(lake: Lake, settings: Settings, urls: Iterable[str] = ()) -> None:
+    """Let nobody else on this machine reach the engine, which asks for no password and has its user's rights.
 
-    To be called before the first thread starts. Raises UsageError where it has to be so and cannot be.
+    The process then reaches the lake's store and the hosts of `urls`, and nothing else. To be called before the first
+    thread starts. Raises UsageError where it has to be so and cannot be.
     """
-    if settings.engine_isolation == "off" or settings.load_engine != "embedded":
+    if settings.engine_isolation == "off" or settings.load_engine != "embedded" or lake.kind is LakeKind.CATALOG:
         return
     try:
-        enter_own_network(outlet_of(lake))
+        enter_own_network(outlet_of(lake, urls))
     except IsolationError as error:
-        reach = f"The load's engine shares the machine's network: {error}. Other users of this machine could reach it"
+        reach = f"The engine shares the machine's network: {error}. Other users of this machine could reach it"
         if settings.engine_isolation == "required" or lake.kind is LakeKind.URL:
             raise UsageError(
                 f"{reach}. Allow user namespaces, or set IMDB_ENGINE_ISOLATION=off where the machine has no others."
             ) from error
-        log.warning("%s until the load ends; IMDB_ENGINE_ISOLATION=off silences this.", reach)
+        log.warning("%s until this program ends; IMDB_ENGINE_ISOLATION=off silences this.", reach)
 
 
 @contextlib.contextmanager

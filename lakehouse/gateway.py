@@ -1,7 +1,8 @@
-"""The way out of an engine's own network: a proxy in the server, which connects to the lake's store and nothing else.
+"""The way out of a process that has a network of its own: another process answers on a listening socket of it.
 
 A socket belongs to the network that it was made in. The child makes a listening socket in its own network, where only
-itself can reach it, and hands it over; what it asks for there, the server connects to. No port of the machine is open.
+itself can reach it, and hands it over. What answers there is a proxy that connects to what an outlet allows, or a
+server of a lake's files (`mcp_server.engines.store_server`). No port of the machine is open.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import logging
 import socket
 import threading
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +28,9 @@ _HEAD_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 _CHUNK = 1 << 16
 _PORTS = {"http": 80, "https": 443}
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""Answers on one connection until that ends; the connection is closed afterwards."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,11 @@ class _Request:
 
 
 class Gateway:
-    """One child's way out, open until the child has ended or `close` is called."""
+    """One child's way out, open until the child has ended or `close` is called. `answer` runs in a thread here."""
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, answer: Answer) -> None:
         self._ours, self._theirs = socket.socketpair()
-        self._thread = threading.Thread(target=serve, args=(self._ours, outlet), name="engine gateway", daemon=True)
+        self._thread = threading.Thread(target=serve, args=(self._ours, answer), name="engine gateway", daemon=True)
         self._thread.start()
 
     @property
@@ -65,7 +70,7 @@ class Gateway:
         self._thread.join(5.0)
 
 
-def serve(child: socket.socket, outlet: Outlet) -> None:
+def serve(child: socket.socket, answer: Answer) -> None:
     """Take a listening socket from a child, and answer on it until the other end of `child` is closed."""
     with child:
         try:
@@ -74,69 +79,76 @@ def serve(child: socket.socket, outlet: Outlet) -> None:
             return
         if descriptors:
             with socket.socket(fileno=descriptors[0]) as listener:
-                asyncio.run(_Proxy(outlet).run(listener, child))
+                asyncio.run(_accept_until_gone(listener, child, answer))
 
 
-class _Proxy:
+async def _accept_until_gone(listener: socket.socket, child: socket.socket, answer: Answer) -> None:
+    places = asyncio.Semaphore(_MOST_CONNECTIONS)
+    tasks: set[asyncio.Task[None]] = set()
+    loop = asyncio.get_running_loop()
+    for each in (listener, child):
+        each.setblocking(False)
+
+    async def converse(connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_HEAD_BYTES)
+        try:
+            await answer(reader, writer)
+        finally:
+            writer.close()
+
+    async def accept() -> None:
+        while True:
+            await places.acquire()
+            connection, _ = await loop.sock_accept(listener)
+            task = asyncio.create_task(converse(connection))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            task.add_done_callback(lambda _: places.release())
+
+    accepting = asyncio.create_task(accept())
+    with contextlib.suppress(OSError):
+        while await loop.sock_recv(child, 1):
+            pass
+    accepting.cancel()
+
+
+class Proxy:
     """Answers requests to a proxy, `CONNECT` and others, where the outlet allows whom they ask for."""
 
     def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
 
-    async def run(self, listener: socket.socket, child: socket.socket) -> None:
-        """Answer on the listener until the child is gone."""
-        places = asyncio.Semaphore(_MOST_CONNECTIONS)
-        tasks: set[asyncio.Task[None]] = set()
-        loop = asyncio.get_running_loop()
-        for each in (listener, child):
-            each.setblocking(False)
-
-        async def accept() -> None:
-            while True:
-                await places.acquire()
-                connection, _ = await loop.sock_accept(listener)
-                task = asyncio.create_task(self._answer(connection))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-                task.add_done_callback(lambda _: places.release())
-
-        accepting = asyncio.create_task(accept())
-        with contextlib.suppress(OSError):
-            while await loop.sock_recv(child, 1):
-                pass
-        accepting.cancel()
-
-    async def _answer(self, connection: socket.socket) -> None:
-        reader, writer = await asyncio.open_connection(sock=connection, limit=_HEAD_BYTES)
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass one connection on, or refuse it."""
         try:
             async with asyncio.timeout(_HEAD_SECONDS):
                 request = _read_request(await reader.readuntil(b"\r\n\r\n"))
             if not self._outlet.allows(request.host, request.port):
-                log.warning("The engine asked for %.200r, which is not the lake's store.", request.host)
-                await _refuse(writer, "403 Forbidden", "not the lake's store")
+                log.warning("%.200r was asked for, which is none of the hosts that may be reached.", request.host)
+                await _refuse(writer, "403 Forbidden", "not one of the hosts that may be reached")
                 return
             await self._connect(request, reader, writer)
         except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             with contextlib.suppress(OSError):
-                await _refuse(writer, "502 Bad Gateway", f"the store cannot be reached: {type(error).__name__}")
-        finally:
-            writer.close()
+                await _refuse(writer, "502 Bad Gateway", f"the host cannot be reached: {type(error).__name__}")
 
     async def _connect(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Reach the store, directly or through the proxy that this machine's programs go through, and pass bytes on."""
-        proxy = self._outlet.proxy_to(request.host)
+        """Reach the host, directly or through the proxy that this machine's programs go through, and pass bytes on."""
+        proxy = self._outlet.proxy_to(request.host, request.port)
         beyond = urlsplit(proxy) if proxy else None
         host, port = (beyond.hostname or "", beyond.port or 80) if beyond else (request.host, request.port)
         async with asyncio.timeout(_CONNECT_SECONDS):
             there, onward = await asyncio.open_connection(host, port)
         try:
+            head = request.head if request.is_tunnel else _mark_as_last(request.head)
             if beyond is not None:
-                onward.write(_with_credentials(request.head, beyond.username, beyond.password))
+                onward.write(_with_credentials(head, beyond.username, beyond.password))
             elif request.is_tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                onward.write(request.head)
-            await asyncio.gather(_pipe(reader, onward), _pipe(there, writer))
+                onward.write(_to_origin_form(head))
+            answer = _pipe(there, writer) if request.is_tunnel else _pipe_answer(there, writer)
+            await asyncio.gather(_pipe(reader, onward), answer)
         finally:
             onward.close()
 
@@ -151,6 +163,22 @@ def _read_request(head: bytes) -> _Request:
     return _Request(head, url.hostname, port)
 
 
+def _mark_as_last(head: bytes) -> bytes:
+    """A request or an answer with the word that nothing follows on its connection: it would be passed on unread."""
+    first, *lines = head[:-4].split(b"\r\n")
+    kept = [line for line in lines if not line.lower().startswith((b"connection:", b"proxy-connection:"))]
+    return b"\r\n".join([first, *kept, b"Connection: close", b"", b""])
+
+
+def _to_origin_form(head: bytes) -> bytes:
+    """A request as a server is sent it rather than a proxy (RFC 9112, 3.2): some servers know no other form."""
+    first, _, rest = head.partition(b"\r\n")
+    method, target, version = first.split(b" ")
+    url = urlsplit(target)
+    path = (url.path or b"/") + (b"?" + url.query if url.query else b"")
+    return b" ".join([method, path, version]) + b"\r\n" + rest
+
+
 def _with_credentials(head: bytes, user: str | None, password: str | None) -> bytes:
     if user is None:
         return head
@@ -162,6 +190,18 @@ async def _refuse(writer: asyncio.StreamWriter, status: str, reason: str) -> Non
     body = reason.encode()
     writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
     await writer.drain()
+
+
+async def _pipe_answer(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """Pass an answer on, marked as the last of its connection.
+
+    Where it breaks off it ends: an error in its place would say that the request was not sent.
+    """
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        while (head := await source.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 1"):
+            sink.write(head)
+        sink.write(_mark_as_last(head))
+    await _pipe(source, sink)
 
 
 async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

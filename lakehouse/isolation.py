@@ -13,8 +13,9 @@ import socket
 import struct
 import sys
 
-from lakehouse.gateway import serve
+from lakehouse.gateway import Proxy, serve
 from lakehouse.outlet import Outlet
+from lakehouse.settings import storage_environment
 
 _LINUX = sys.platform == "linux"
 
@@ -62,7 +63,7 @@ def enter_own_network(outlet: Outlet | None) -> None:
         inside.close()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # it ends when its parent has
-        serve(outside, outlet)
+        serve(outside, Proxy(outlet).answer)
         os._exit(0)
     outside.close()
     try:
@@ -75,7 +76,7 @@ def enter_own_network(outlet: Outlet | None) -> None:
 
 
 def open_way_out(gateway: int) -> str:
-    """Hand a listening socket of this network over to the server's gateway, and return its URL as a proxy.
+    """Hand a listening socket of this network over to a gateway outside, and return its URL.
 
     `gateway` is the descriptor of `Gateway.descriptor`; it stays open for as long as this process lives.
     """
@@ -95,6 +96,22 @@ def use_proxy(url: str) -> None:
     for name in ("http_proxy", "https_proxy"):
         os.environ[name] = os.environ[name.upper()] = url
     os.environ["no_grpc_proxy"] = "127.0.0.1"  # noqa: SIM112  (gRPC reads it in these letters)
+
+
+def use_storage(url: str) -> None:
+    """Have every client of object storage in this process go to a server of S3's protocol that asks for no password."""
+    for name in storage_environment():
+        os.environ.pop(name, None)
+    os.environ |= {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
 
 
 def _keep_identity(user: int, group: int) -> None:

@@ -1,4 +1,4 @@
-"""The small files of a lake in object storage: each is read and written whole, and may be written on a condition.
+"""The files of a lake in object storage: small ones are read and written whole, and may be written on a condition.
 
 The client is the one that the embedded engine and `deltalake` have inside (Rust's `object_store`): the variables that
 let those read a lake let this read it too.
@@ -10,15 +10,19 @@ import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.settings import storage_environment
 
 _ANSWER_SECONDS = 40.0
+_LARGE_SECONDS = 600.0
 _TIMES = {"connect_timeout": "5s", "timeout": "15s"}
+_LONG_TIMES = {"connect_timeout": "5s", "read_timeout": "15s", "timeout": "1h"}
+"""Of a client for files of any size: what counts is that bytes keep coming."""
 _RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 
 Store = Literal["s3", "azure", "gcs"]
@@ -52,23 +56,38 @@ class Stored:
     version: Mapping[str, str]
 
 
-class ObjectStore:
-    """The files right below one URL. Every call ends within a minute, and lets signals through meanwhile.
+class ObjectInfo(NamedTuple):
+    """What a listing tells of a file: when it was written, its size in bytes, and its ETag, empty where it has none."""
 
-    Raises UsageError where the URL is none, LakeError where the storage refuses or does not answer.
+    modified: datetime
+    size: int
+    tag: str
+
+
+class StorageError(LakeError):
+    """The storage refuses or does not answer."""
+
+
+class ObjectStore:
+    """The files below one URL. Every call ends within a minute, and lets signals through meanwhile.
+
+    Raises UsageError where the URL is none, StorageError where the storage refuses or does not answer.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, large: bool = False) -> None:
+        """`large` is for files of any size, which may take longer than a minute to read."""
         self._url = url
         self._store = store_of(url)
-        self._client = self._open()
+        self._times = _LONG_TIMES if large else _TIMES
+        self._seconds = _LARGE_SECONDS if large else _ANSWER_SECONDS
+        self.client = self._open()
 
     def read(self, name: str) -> Stored | None:
         """A file and its version, None where it is not there."""
 
         def get() -> Stored | None:
             try:
-                found = self._client.get(name)
+                found = self.client.get(name)
             except FileNotFoundError:
                 return None
             return Stored(bytes(found.bytes()), _version(found.meta))
@@ -77,7 +96,7 @@ class ObjectStore:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whatever is there."""
-        self._do(f"write {name}", lambda: self._client.put(name, data))
+        self._do(f"write {name}", lambda: self.client.put(name, data))
 
     def write_over(self, name: str, data: bytes, seen: Stored | None) -> Stored | None:
         """Write a file where it is still as it was seen (None: not there). Returns None where it has changed since."""
@@ -85,7 +104,7 @@ class ObjectStore:
 
         def put() -> Stored | None:
             try:
-                done = self._client.put(name, data, mode="create" if seen is None else seen.version)
+                done = self.client.put(name, data, mode="create" if seen is None else seen.version)
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return None
             return Stored(data, _version(done))
@@ -97,7 +116,7 @@ class ObjectStore:
 
         def delete() -> None:
             try:
-                self._client.delete(name)
+                self.client.delete(name)
             except FileNotFoundError:
                 return
 
@@ -107,17 +126,29 @@ class ObjectStore:
         """The names of the folders right below, or right below one of these."""
 
         def look() -> list[str]:
-            found = self._client.list_with_delimiter(within)["common_prefixes"]
+            found = self.client.list_with_delimiter(within)["common_prefixes"]
             return [str(each).rstrip("/").rpartition("/")[2] for each in found]
 
         return self._do("list folders", look)
+
+    def list_files(self, folder: str) -> dict[str, ObjectInfo]:
+        """The files right below a folder, by name."""
+
+        def look() -> dict[str, ObjectInfo]:
+            found = self.client.list_with_delimiter(folder)["objects"]
+            return {
+                each["path"].rpartition("/")[2]: ObjectInfo(each["last_modified"], each["size"], each["e_tag"] or "")
+                for each in found
+            }
+
+        return self._do(f"list {folder}", look)
 
     def _open(self) -> Any:
         from obstore.exceptions import BaseError
 
         variables = storage_environment()
         keys = _profile_keys(variables) if self._store == "s3" else {}
-        options = _TIMES | _client_options(VARIABLES[self._store], variables)
+        options = self._times | _client_options(VARIABLES[self._store], variables)
         try:
             return _open_client(self._url, *(tuple(each.items()) for each in (options, keys, variables)))
         except (BaseError, ValueError) as error:
@@ -138,7 +169,7 @@ class ObjectStore:
 
         thread = threading.Thread(target=run, name="storage", daemon=True)
         thread.start()
-        thread.join(_ANSWER_SECONDS)
+        thread.join(self._seconds)
         if outcome:
             return outcome[0]
         raise self._explain(what, failure[0] if failure else None)
@@ -147,7 +178,7 @@ class ObjectStore:
         from obstore.exceptions import BaseError
 
         if error is None:
-            reason = f"no answer within {_ANSWER_SECONDS:g} s"
+            reason = f"no answer within {self._seconds:g} s"
         elif not isinstance(error, (BaseError, OSError)):
             raise error
         elif "BadScheme" in str(error):
@@ -157,7 +188,7 @@ class ObjectStore:
             )
         else:
             reason = _first_line(error)
-        return LakeError(f"{self._url}: cannot {what}: {reason}. {_ADVICE[self._store]}")
+        return StorageError(f"{self._url}: cannot {what}: {reason}. {_ADVICE[self._store]}")
 
 
 def store_of(url: str) -> Store:
@@ -169,6 +200,13 @@ def store_of(url: str) -> Store:
             "abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder."
         )
     return _STORES[scheme.lower()]
+
+
+def same_storage(url: str, lake: str) -> bool:
+    """Whether a URL names the bucket or container that a lake's URL does; `s3a://` is `s3://` to writers of logs."""
+    first, second = urlsplit(url), urlsplit(lake)
+    kinds = [_STORES.get(each.scheme.lower()) for each in (first, second)]
+    return kinds[0] is not None and kinds[0] == kinds[1] and first.netloc == second.netloc
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,15 +1,13 @@
-"""What an engine must reach to read a lake in object storage, and nothing else: hosts, and files with credentials.
+"""What a load or a batch of AI calls must reach, and nothing else: the hosts of a lake's store, and a provider's.
 
-Read from the lake's URL and from the variables with which the store's own clients are set up (`AWS_…`, `AZURE_…`,
-`GOOGLE_…`): the engine inherits them.
+A store's hosts are read from the lake's URL and from the variables with which the store's own clients are set up
+(`AWS_…`, `AZURE_…`, `GOOGLE_…`).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from lakehouse.objects import VARIABLES, Store, store_of
@@ -48,43 +46,52 @@ _NAMED_BY: Mapping[Store, tuple[str, ...]] = {
     "azure": ("AZURE_", "AZURITE_", "IDENTITY_", "MSI_"),
     "gcs": ("GOOGLE_",),
 }
-_FOLDERS: Mapping[Store, str] = {"s3": ".aws", "azure": ".azure", "gcs": ".config/gcloud"}
-_AUTHORITIES = ("/etc/ssl", "/etc/pki", "/etc/ca-certificates")
+AUTHORITIES = ("/etc/ssl", "/etc/pki", "/etc/ca-certificates")
+"""Where certificates are, without which no client of storage opens, not even one that uses no TLS."""
 _EMULATOR = "127.0.0.1:10000"
 _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Outlet:
-    """`hosts` are `host:port`, in lower case, each with at most one `*` for any letters. `files` may be read.
+    """`hosts` are those of a store, as `host:port` in lower case, each with at most one `*` for any letters.
 
     `proxy` is the URL of a proxy that the store's clients are set up with, None for that of all programs, if any.
+    `others` are further hosts, which are reached as all programs reach them.
     """
 
     hosts: frozenset[str]
-    files: tuple[str, ...]
     proxy: str | None = None
+    others: frozenset[str] = frozenset()
 
     def allows(self, host: str, port: int) -> bool:
-        """Whether the engine may reach a port of a host."""
+        """Whether a port of a host may be reached."""
         address = _address(host, port)
-        return any(_matches(pattern, address) for pattern in self.hosts)
+        return any(_matches(pattern, address) for pattern in self.hosts | self.others)
 
-    def proxy_to(self, host: str) -> str | None:
+    def proxy_to(self, host: str, port: int) -> str | None:
         """The URL of the proxy that programs of this machine reach a host through; None where there is none."""
-        if any(host.lower() == each.rpartition(":")[0].strip("[]") for each in _METADATA):
+        address = _address(host, port)
+        if address in _METADATA:
             return None
-        return self.proxy or proxy_to(host)
+        is_of_store = any(_matches(pattern, address) for pattern in self.hosts)
+        return (self.proxy if is_of_store else None) or proxy_to(host)
 
 
-def outlet_of(lake: Lake) -> Outlet | None:
-    """What must be reached for a lake; None for one that is on this machine."""
+def outlet_of(lake: Lake, others: Iterable[str] = ()) -> Outlet | None:
+    """What must be reached for a lake, and the hosts of some URLs besides; None where that is nothing."""
+    beside = frozenset(address for url in others if (address := _address_of(url)) is not None)
     if lake.kind is not LakeKind.URL:
-        return None
+        return Outlet(frozenset(), others=beside) if beside else None
     store = store_of(lake.address)
     variables = storage_environment()
     proxy = variables.get(f"{VARIABLES[store]}_PROXY_URL")
-    return Outlet(frozenset(_hosts(store, lake.address, variables)), tuple(_files(store, variables)), proxy)
+    return Outlet(frozenset(_hosts(store, lake.address, variables)), proxy, beside)
+
+
+def sign_in_urls(store: Store) -> tuple[str, ...]:
+    """Where programs get tokens of an identity in a cloud, the machine's own included."""
+    return (*(f"https://{each}" for each in _SERVICES[store]), *(f"http://{each}" for each in _METADATA))
 
 
 def _hosts(store: Store, url: str, variables: Mapping[str, str]) -> list[str]:
@@ -101,11 +108,6 @@ def _hosts(store: Store, url: str, variables: Mapping[str, str]) -> list[str]:
         found = [f"{each.format(bucket=bucket, account=account.lower())}:443" for each in _STORES[store]]
     found += [f"{each}:443" for each in _SERVICES[store]]
     return found if any(variables.get(key) for key in _OWN_KEYS[store]) else [*found, *_METADATA]
-
-
-def _files(store: Store, variables: Mapping[str, str]) -> list[str]:
-    named = [value for value in variables.values() if os.path.isabs(value)]
-    return [*named, str(Path.home() / _FOLDERS[store]), *_AUTHORITIES]
 
 
 def _names_address(name: str) -> bool:

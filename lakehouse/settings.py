@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     engine_isolation: Literal["auto", "required", "off"] = Field(
         "auto",
         description="Fence the engine in (Linux): it writes nothing but temporary files; the embedded one reads "
-        "nothing but the lake and has a network of its own, with a way out to the lake's store alone. `required` "
+        "nothing but the lake and has a network of its own and no credentials of the lake's store. `required` "
         "refuses to start where that cannot be done, `auto` does for a lake in object storage.",
     )
 
@@ -368,16 +368,29 @@ def variable_name(field: str) -> str:
     return alias if isinstance(alias, str) else PREFIX + field.upper()
 
 
-def child_environment() -> dict[str, str]:
-    """The environment for a child process: this one's without any setting of ours, secrets among them."""
+def child_environment(*, storage: bool = True) -> dict[str, str]:
+    """The environment for a child process: this one's without any setting of ours, secrets among them.
+
+    Without `storage`, nothing is in it that clients of object storage are set up with, nor a proxy.
+    """
     known = {variable_name(field) for field in Settings.model_fields}
-    return {name: value for name, value in os.environ.items() if name not in known and not name.startswith(PREFIX)}
+    found = {name: value for name, value in os.environ.items() if name not in known and not name.startswith(PREFIX)}
+    if storage:
+        return found
+    return {name: value for name, value in found.items() if not _is_of_storage(name) and not _is_proxy(name)}
 
 
 def storage_environment() -> dict[str, str]:
     """The variables that clients of object storage are set up with, by name in upper case; empty ones are left out."""
-    names = ("AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "SSL_", "IDENTITY_", "MSI_")
-    return {name.upper(): value for name, value in os.environ.items() if value and name.upper().startswith(names)}
+    return {name.upper(): value for name, value in os.environ.items() if value and _is_of_storage(name)}
+
+
+def _is_of_storage(name: str) -> bool:
+    return name.upper().startswith(("AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "SSL_", "IDENTITY_", "MSI_"))
+
+
+def _is_proxy(name: str) -> bool:
+    return name.lower().endswith("_proxy")
 
 
 def proxy_to(host: str) -> str | None:

@@ -95,10 +95,19 @@ class Lake:
         """The absolute location of a table, given its path relative to the lake."""
         return f"{self.address}/{path}"
 
+    def table_path(self, location: str) -> str:
+        """The path of a table relative to the lake, given its absolute location."""
+        return location.removeprefix(self.address).strip("/")
+
     @property
     def objects(self) -> ObjectStore:
         """The small files of a lake in object storage. Raises UsageError where that cannot be used as it is set up."""
         return ObjectStore(self.address)
+
+    @property
+    def objects_of_any_size(self) -> ObjectStore:
+        """The same for logs and data files, which may take long to read."""
+        return ObjectStore(self.address, large=True)
 
     def read_stored(self, name: str) -> Stored | None:
         """A small file and its version, None where it is not there. Raises LakeError where it cannot be read."""

@@ -60,6 +60,44 @@ def bucket(_object_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, req
 
 
 @pytest.fixture(scope="session")
+def _signed_storage() -> Iterator[dict[str, str]]:
+    if shutil.which("versitygw") is None:
+        pytest.skip("needs versitygw (go install github.com/versity/versitygw/cmd/versitygw@latest)")
+    from tests.object_storage import signed_storage
+
+    with signed_storage() as variables:
+        yield variables
+
+
+@pytest.fixture
+def signed_bucket(
+    _signed_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> str:
+    """The same in storage that checks signatures."""
+    for name, value in _signed_storage.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://lakes/{abs(hash(request.node.nodeid))}"
+
+
+@pytest.fixture(scope="session")
+def _azure_storage() -> Iterator[dict[str, str]]:
+    if shutil.which("azurite-blob") is None:
+        pytest.skip("needs Azurite (npm install azurite)")
+    from tests.object_storage import azure_storage
+
+    with azure_storage() as variables:
+        yield variables
+
+
+@pytest.fixture
+def container(_azure_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The same in Azure's storage."""
+    for name, value in _azure_storage.items():
+        monkeypatch.setenv(name, value)
+    return f"abfss://lakes@devstoreaccount1.dfs.core.windows.net/{abs(hash(request.node.nodeid))}"
+
+
+@pytest.fixture(scope="session")
 def real_rows() -> Path:
     """The folder of real IMDb rows. They are never part of the project: the test is skipped where it is absent."""
     folder = SHARED / "data" / "imdb-real"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.backoff import pause
+from lakehouse.settings import proxy_to
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter
@@ -120,7 +121,8 @@ def _post_once(webhook: str, alert: Alert) -> str:
     try:
         timeout = {"timeout": httpx2.Timeout(_TIMEOUT_SECONDS).as_dict()}
         # Not through a client, which logs the address.
-        with httpx2.HTTPTransport() as transport:
+        proxy = proxy_to(httpx2.URL(webhook).host)
+        with httpx2.HTTPTransport(proxy=proxy and httpx2.Proxy(proxy)) as transport:
             answer = transport.handle_request(httpx2.Request("POST", webhook, json=body, extensions=timeout))
             answer.close()
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from lakehouse.ai.streaming import Hear, whole
 from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Usage
+from lakehouse.outlet import sign_in_urls
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, OpenAI
@@ -77,6 +78,11 @@ class ProviderConfig:
     azure: bool = False
     api_version: str | None = None
     output_limit: OutputLimit = "max_completion_tokens"
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """What is called: the provider, and where the identity signs in that stands in for a key."""
+        return (self.base_url, *(sign_in_urls("azure") if self.azure and self.key is None else ()))
 
 
 def configured(settings: Settings) -> ProviderConfig | None:
@@ -230,7 +236,8 @@ class OpenAiProvider:
         cause = error.__cause__
         if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
             raise CallFailedError(f"{self.name} cannot be asked: its address or key is none.") from error
-        if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+        # A proxy that does not connect has passed nothing on.
+        if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.ProxyError):
             raise ProviderDownError(
                 f"{self.name} cannot be reached ({type(cause).__name__}).", retryable=True
             ) from error

@@ -267,6 +267,13 @@ def open_service(settings: Settings, lake: Lake | None, *, limits: Limits | None
     )
 
 
+def urls_of(settings: Settings) -> list[str]:
+    """The addresses that a service of these settings calls: its provider's, where that signs in, and its webhook's."""
+    provider = configured(settings)
+    webhook = [settings.ai_webhook.get_secret_value()] if settings.ai_webhook else []
+    return webhook if provider is None else [*provider.urls, *webhook]
+
+
 def _hold(outbox: ReservedCalls, claims: ExitStack, until: float) -> None:
     """Hold claims for calls that are under way: nobody else should pay for what they will answer."""
     with claims:

@@ -5,20 +5,24 @@ statistics for what they are not, and none minds a log that names files of someb
 """
 
 from lakehouse.delta.audit import LogAudit
-from lakehouse.delta.folder import LogFolder
+from lakehouse.delta.folder import LogChangedError, LogFolder, LogObjects, Mark, TableLog
 from lakehouse.delta.moments import parse_moment, version_at
 from lakehouse.delta.nesting import check_nesting
-from lakehouse.delta.paths import DataPaths, is_below, is_relative
+from lakehouse.delta.paths import DataPaths, ObjectPaths, is_below
 from lakehouse.delta.replay import Snapshot, latest_version, read_snapshot
 
 __all__ = [
     "DataPaths",
     "LogAudit",
+    "LogChangedError",
     "LogFolder",
+    "LogObjects",
+    "Mark",
+    "ObjectPaths",
     "Snapshot",
+    "TableLog",
     "check_nesting",
     "is_below",
-    "is_relative",
     "latest_version",
     "parse_moment",
     "read_snapshot",

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lakehouse.delta.checkpoint import PATHS, read_checkpoint
-from lakehouse.delta.folder import Entry, LogFolder
-from lakehouse.delta.paths import DataPaths
+from lakehouse.delta.folder import Entry, LogFolder, LogObjects, Mark, TableLog
+from lakehouse.delta.paths import DataPaths, ObjectPaths
+from lakehouse.storage import Lake
 
 _TABLES = 1024
 _SETTLED_NS = 1_000_000_000
@@ -23,7 +24,7 @@ _SETTLED_NS = 1_000_000_000
 class _Audited:
     """What was looked through of a log: its files, and the times of the folders that it names files in."""
 
-    mark: tuple[int, int] | None = None
+    mark: Mark | None = None
     entries: dict[str, Entry] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
     folders: dict[str, int] = field(default_factory=dict)
@@ -31,12 +32,12 @@ class _Audited:
 
 
 class LogAudit:
-    """Refuses tables whose logs name files outside of the lake. Safe for several threads.
+    """Refuses tables whose logs name files outside of their lake, a folder or storage. Safe for several threads.
 
     Every version counts, since a statement may ask for any. What was looked through is not read again.
     """
 
-    def __init__(self, lake: str) -> None:
+    def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Audited] = OrderedDict()
@@ -49,15 +50,21 @@ class LogAudit:
             while len(self._known) > _TABLES:
                 self._known.popitem(last=False)
         with known.looking:
-            log = LogFolder(location)
+            log, paths = self._open(location)
             mark = log.mark()
             if known.mark != mark or known.folders != _times(known.folders):
-                self._look(log, known)
-                if time.time_ns() - max(mark[1], *known.folders.values(), 0) > _SETTLED_NS:
+                self._look(log, paths, known)
+                if time.time_ns() - max(mark.changed, *known.folders.values(), 0) > _SETTLED_NS:
                     known.mark = mark
 
-    def _look(self, log: LogFolder, known: _Audited) -> None:
-        found = DataPaths(log.table, self._lake)
+    def _open(self, location: str) -> tuple[TableLog, DataPaths | ObjectPaths]:
+        lake = self._lake
+        if lake.directory is not None:
+            return LogFolder(location), DataPaths(location, lake.address)
+        table = lake.table_path(location)
+        return LogObjects(lake.objects_of_any_size, table), ObjectPaths(table, lake.address)
+
+    def _look(self, log: TableLog, found: DataPaths | ObjectPaths, known: _Audited) -> None:
         known.mark = None
         for path in known.paths:
             found.find(path)
@@ -69,9 +76,9 @@ class LogAudit:
             if not changed.keys().isdisjoint(checkpoint.files):
                 self._follow(found, read_checkpoint(log, checkpoint, PATHS), known)
         known.entries = dict(log.entries)
-        known.folders = _times(found.folders)
+        known.folders = _times(found.folders) if isinstance(found, DataPaths) else {}
 
-    def _follow(self, found: DataPaths, actions: Iterable[dict[str, Any]], known: _Audited) -> None:
+    def _follow(self, found: DataPaths | ObjectPaths, actions: Iterable[dict[str, Any]], known: _Audited) -> None:
         for action in actions:
             add = action.get("add")
             if add is not None:

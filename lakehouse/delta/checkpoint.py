@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from lakehouse.delta.folder import SIDECARS, Checkpoint, LogFolder
+from lakehouse.delta.folder import SIDECARS, Checkpoint, TableLog
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,9 +16,7 @@ PATHS: Final = ("path", "deletionVector")
 """What of an `add` says where files are."""
 
 
-def read_checkpoint(
-    log: LogFolder, checkpoint: Checkpoint, fields: Sequence[str] = _OF_ADD
-) -> Iterator[dict[str, Any]]:
+def read_checkpoint(log: TableLog, checkpoint: Checkpoint, fields: Sequence[str] = _OF_ADD) -> Iterator[dict[str, Any]]:
     """The actions of a checkpoint that say what the table is: `protocol`, `metaData` and `add`, with these `fields`."""
     for name in checkpoint.files:
         for action in _actions(log, name, fields):
@@ -29,14 +27,14 @@ def read_checkpoint(
                 yield from _actions(log, _sidecar_name(log, sidecar), fields)
 
 
-def _sidecar_name(log: LogFolder, sidecar: dict[str, Any]) -> str:
+def _sidecar_name(log: TableLog, sidecar: dict[str, Any]) -> str:
     name = sidecar.get("path")
     if not isinstance(name, str) or "/" in name or "\\" in name or "%" in name or name.startswith("."):
         raise log.damaged("a checkpoint names a file outside of the log")
     return f"{SIDECARS}/{name}"
 
 
-def _actions(log: LogFolder, name: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _actions(log: TableLog, name: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
     if name.endswith(".json"):
         yield from log.actions(name)
         return

@@ -1,10 +1,12 @@
-"""The files of one table's `_delta_log`: their names, what they are, and their bytes."""
+"""The files of one table's `_delta_log`, in a folder or in object storage: their names, what they are, their bytes."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lakehouse.errors import LakeError
+from lakehouse.objects import ObjectStore
 
 LOG_NAME: Final = "_delta_log"
 SIDECARS: Final = "_sidecars"
@@ -25,10 +28,22 @@ _CHECKPOINT = re.compile(
 
 
 class Entry(NamedTuple):
-    """A file of the log: when it was written, in milliseconds since 1970, and its size in bytes."""
+    """A file of the log: when it was written, in milliseconds since 1970, its size in bytes, and its ETag, if any."""
 
     modified: int
     size: int
+    tag: str = ""
+
+
+class Mark(NamedTuple):
+    """The state of a log: equal to another one where nothing was added, removed or replaced in between.
+
+    `changed` is when that last happened, in nanoseconds since 1970: a folder's clock ticks, so that two states within
+    one tick have the same mark. It is 0 where the mark alone tells.
+    """
+
+    state: object
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -39,35 +54,31 @@ class Checkpoint:
     files: tuple[str, ...]
 
 
-class LogFolder:
-    """The log of one table on this machine, as it is now. Raises LakeError where there is none."""
+class LogChangedError(LakeError):
+    """A file of the log that was listed is gone: a writer cleans the log up. Listed anew, the log can be read."""
 
-    def __init__(self, location: str | Path) -> None:
-        self.table = Path(location)
-        self.name = self.table.name
-        self._folder = self.table / LOG_NAME
 
-    def mark(self) -> tuple[int, int]:
-        """Something that differs once a file was added to the log or taken away, or the folder is another one."""
-        try:
-            found = self._folder.stat()
-        except OSError as error:
-            raise self.damaged(f"its folder {LOG_NAME} cannot be opened: {error.strerror}") from error
-        return found.st_ino, found.st_mtime_ns
+class TableLog(ABC):
+    """The log of one table as it is now. Every method raises LakeError where the log cannot be read."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abstractmethod
+    def mark(self) -> Mark:
+        """The state of the log now."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """The bytes of a file of the log."""
+
+    @abstractmethod
+    def _list(self) -> Mapping[str, Entry]: ...
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
         """The files of the log, by name; listed once."""
-        found = {}
-        try:
-            with os.scandir(self._folder) as listed:
-                for each in listed:
-                    if each.is_file():
-                        stat = each.stat()
-                        found[each.name] = Entry(stat.st_mtime_ns // 1_000_000, stat.st_size)
-        except OSError as error:
-            raise self.damaged(f"its folder {LOG_NAME} cannot be listed: {error.strerror}") from error
-        return found
+        return self._list()
 
     @cached_property
     def commits(self) -> Mapping[int, str]:
@@ -95,17 +106,6 @@ class LogFolder:
         ]
         return tuple(sorted(whole, key=lambda each: each.version, reverse=True))
 
-    def read(self, name: str) -> bytes:
-        """The bytes of a file of the log."""
-        try:
-            with open(self._folder / name, "rb") as file:
-                # A bound given to `read` would be allocated at once.
-                if os.fstat(file.fileno()).st_size > _MOST_BYTES:
-                    raise self.damaged(f"{name} is larger than {_MOST_BYTES >> 20} MiB")
-                return file.read()
-        except OSError as error:
-            raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
-
     def actions(self, name: str) -> Iterator[dict[str, Any]]:
         """The actions of a file with one JSON object in each line."""
         for number, line in enumerate(self.read(name).splitlines(), 1):
@@ -124,3 +124,79 @@ class LogFolder:
         return LakeError(
             f"The Delta log of the table {self.name} cannot be read: {reason}. Load the table again, or take it away."
         )
+
+    def _gone(self, name: str) -> LakeError:
+        reason = str(self.damaged(f"{name} is not there (any more)"))
+        return LogChangedError(reason) if name in self.entries else LakeError(reason)
+
+    def _too_large(self, name: str) -> LakeError:
+        return self.damaged(f"{name} is larger than {_MOST_BYTES >> 20} MiB")
+
+
+class LogFolder(TableLog):
+    """The log of a table on this machine."""
+
+    def __init__(self, location: str | Path) -> None:
+        self.table = Path(location)
+        super().__init__(self.table.name)
+        self._folder = self.table / LOG_NAME
+
+    def mark(self) -> Mark:
+        try:
+            found = self._folder.stat()
+        except OSError as error:
+            raise self.damaged(f"its folder {LOG_NAME} cannot be opened: {error.strerror}") from error
+        return Mark((found.st_ino, found.st_mtime_ns), found.st_mtime_ns)
+
+    def _list(self) -> Mapping[str, Entry]:
+        found = {}
+        try:
+            with os.scandir(self._folder) as listed:
+                for each in listed:
+                    if each.is_file():
+                        stat = each.stat()
+                        found[each.name] = Entry(stat.st_mtime_ns // 1_000_000, stat.st_size)
+        except OSError as error:
+            raise self.damaged(f"its folder {LOG_NAME} cannot be listed: {error.strerror}") from error
+        return found
+
+    def read(self, name: str) -> bytes:
+        try:
+            with open(self._folder / name, "rb") as file:
+                # A bound given to `read` would be allocated at once.
+                if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                    raise self._too_large(name)
+                return file.read()
+        except FileNotFoundError as error:
+            raise self._gone(name) from error
+        except OSError as error:
+            raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
+
+
+class LogObjects(TableLog):
+    """The log of a table in object storage: in the folder `table` of a store."""
+
+    def __init__(self, store: ObjectStore, table: str) -> None:
+        super().__init__(table.rpartition("/")[2])
+        self._store = store
+        self._folder = f"{table}/{LOG_NAME}" if table else LOG_NAME
+
+    def mark(self) -> Mark:
+        """Lists the log: storage keeps no time of a folder."""
+        state = hashlib.sha256(repr(sorted(self.entries.items())).encode()).hexdigest()
+        return Mark(state, 0)
+
+    def _list(self) -> Mapping[str, Entry]:
+        found = self._store.list_files(self._folder)
+        if not found:
+            raise self.damaged(f"there is no {LOG_NAME} in the storage, or it is empty")
+        return {name: Entry(int(each.modified.timestamp() * 1000), each.size, each.tag) for name, each in found.items()}
+
+    def read(self, name: str) -> bytes:
+        size = self.entries[name].size if name in self.entries else 0  # a sidecar's is not known
+        if size > _MOST_BYTES:
+            raise self._too_large(name)
+        found = self._store.read(f"{self._folder}/{name}")
+        if found is None:
+            raise self._gone(name)
+        return found.data

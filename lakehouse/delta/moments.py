@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from lakehouse.delta.folder import LogFolder
+from lakehouse.delta.folder import TableLog
 from lakehouse.delta.replay import latest_version, read_snapshot
 from lakehouse.errors import QueryFailed
 
@@ -26,7 +26,7 @@ def parse_moment(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def version_at(log: LogFolder, moment: datetime) -> int:
+def version_at(log: TableLog, moment: datetime) -> int:
     """The newest version that was there at a moment. Raises QueryFailed before the first and after the last.
 
     Commits are as old as their files, each at least a millisecond younger than the one before, unless the table keeps
@@ -49,7 +49,7 @@ def version_at(log: LogFolder, moment: datetime) -> int:
     return found
 
 
-def _times(log: LogFolder) -> Iterator[tuple[int, int]]:
+def _times(log: TableLog) -> Iterator[tuple[int, int]]:
     """Each version whose commit is there, with its time in milliseconds since 1970."""
     kept_from = _kept_from(log)
     last = -1
@@ -61,7 +61,7 @@ def _times(log: LogFolder) -> Iterator[tuple[int, int]]:
         yield version, last
 
 
-def _kept_from(log: LogFolder) -> int | None:
+def _kept_from(log: TableLog) -> int | None:
     """The version from which the table keeps the times of its commits, None where it does not."""
     settings = read_snapshot(log, latest_version(log)).metadata.get("configuration") or {}
     if settings.get("delta.enableInCommitTimestamps") != "true":
@@ -69,7 +69,7 @@ def _kept_from(log: LogFolder) -> int | None:
     return int(settings.get("delta.inCommitTimestampEnablementVersion", 0))
 
 
-def _kept_time(log: LogFolder, name: str) -> int:
+def _kept_time(log: TableLog, name: str) -> int:
     for action in log.actions(name):
         if "commitInfo" in action:
             written = action["commitInfo"].get("inCommitTimestamp")

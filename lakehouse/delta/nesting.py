@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lakehouse.delta.folder import LogFolder
+from lakehouse.delta.folder import TableLog
 
 _MOST_NESTED: Final = 400
 """Ten times what a log of a table with nested columns has. deltalake 1.6 read 900 levels and died of 100,000."""
@@ -14,7 +14,7 @@ _STEPS: Final = bytes.maketrans(_OPEN + _CLOSE, b"\x01\x01\xff\xff")
 """What each bracket adds to the depth, as a signed byte."""
 
 
-def check_nesting(log: LogFolder) -> None:
+def check_nesting(log: TableLog) -> None:
     """Raises LakeError for such a log. Strings count too: statistics are JSON in a string, which readers parse."""
     newest = log.checkpoints[0] if log.checkpoints else None
     names = [name for version, name in log.commits.items() if newest is None or version > newest.version]

@@ -1,6 +1,7 @@
 """Where the files of a table are: below its own folder, or elsewhere in its lake, and nowhere else.
 
 A log may name any file: by a path from the root or a URL, by `..`, by a link. Engines follow all of these.
+`DataPaths` finds files on this machine, `ObjectPaths` those in object storage.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from lakehouse.errors import LakeError
+from lakehouse.objects import same_storage
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ENCODED_ID: Final = 20
@@ -92,25 +94,77 @@ class DataPaths:
         return any(is_below(real, home) for home in self.homes)
 
     def _refused(self, named: str) -> LakeError:
-        shown = ascii(named)[1:81]
-        return LakeError(
-            f"The table {self.table.name} is not read: its Delta log names a file that is not in the lake ({shown}). "
-            "Write the table anew with its files below its own folder, or take it away."
-        )
+        return _refusal(self.table.name, named)
 
 
-def is_relative(path: str) -> bool:
-    """Whether a path of a log, as the protocol spells it, stays below the table's own folder, wherever that is."""
-    decoded = unquote(path)
-    return bool(decoded) and not any(
-        _SCHEME.match(each) or each.startswith(("/", "\\")) or ".." in each.replace("\\", "/").split("/")
-        for each in (path, decoded)
-    )
+class ObjectPaths:
+    """Finds the files that the log of a table in object storage names, as paths below the lake's URL.
+
+    `table` is the table's folder below the URL. Raises LakeError for a file that is outside of the lake. Storage has no
+    links: a name alone tells where a file is.
+    """
+
+    def __init__(self, table: str, lake: str) -> None:
+        self.table = table
+        self._lake = lake
+
+    def find(self, path: Any) -> str:
+        """The path of a data file below the lake's URL, given the protocol's spelling of it in `add.path`."""
+        if not isinstance(path, str) or not path:
+            raise self._refused("a file without a path")
+        if not _SCHEME.match(path):
+            return f"{self.table}/{self._decode(path, path)}"
+        parts = urlsplit(path)
+        if not same_storage(path, self._lake) or parts.query or parts.fragment:
+            raise self._refused(path)
+        found, home = self._decode(parts.path.lstrip("/"), path), urlsplit(self._lake).path.strip("/")
+        if home and not found.startswith(f"{home}/"):
+            raise self._refused(path)
+        return found[len(home) :].lstrip("/")
+
+    def find_vector(self, vector: Any) -> str | None:
+        """The path of a deletion vector's file, None where the log does not name one: it is below the table's."""
+        kind, place = (vector.get(name) for name in ("storageType", "pathOrInlineDv")) if vector else (None, None)
+        if kind in {None, "i"}:
+            return None
+        if not isinstance(place, str):
+            raise self._refused("a deletion vector without a path")
+        if kind == "p":
+            if not _SCHEME.match(place):
+                raise self._refused(place)
+            return self.find(place)
+        prefix = place[:-_ENCODED_ID]
+        if kind != "u" or len(place) < _ENCODED_ID or "%" in prefix or _leads_away(prefix):
+            raise self._refused(place)
+        return None
+
+    def _decode(self, path: str, named: str) -> str:
+        decoded = unquote(path, errors="strict") if _is_text(path) else ""
+        if not decoded or "\0" in decoded or _leads_away(decoded):
+            raise self._refused(named)
+        return decoded
+
+    def _refused(self, named: str) -> LakeError:
+        return _refusal(self.table.rpartition("/")[2], named)
+
+
+def _leads_away(path: str) -> bool:
+    """Whether a decoded path of object storage does not stay below its folder; Azure takes a backslash for a slash."""
+    parts = path.replace("\\", "/").split("/")
+    return path[:1] in {"/", "\\"} or not {".", ".."}.isdisjoint(parts)
 
 
 def is_below(real: str, home: str) -> bool:
     """Whether a path lies in a folder, or is it."""
     return real == home or real.startswith(home.rstrip("/") + "/")
+
+
+def _refusal(table: str, named: str) -> LakeError:
+    shown = ascii(named)[1:81]
+    return LakeError(
+        f"The table {table} is not read: its Delta log names a file that is not in the lake ({shown}). "
+        "Write the table anew with its files below its own folder, or take it away."
+    )
 
 
 def _is_text(path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from lakehouse.delta.checkpoint import read_checkpoint
-from lakehouse.delta.folder import Checkpoint, LogFolder
+from lakehouse.delta.folder import Checkpoint, TableLog
 from lakehouse.errors import QueryFailed
 
 
@@ -26,7 +26,7 @@ class Snapshot:
     adds: list[dict[str, Any]]
 
 
-def latest_version(log: LogFolder) -> int:
+def latest_version(log: TableLog) -> int:
     """The newest version. Raises LakeError where the log has none."""
     versions = [*log.commits, *(each.version for each in log.checkpoints[:1])]
     if not versions:
@@ -34,7 +34,7 @@ def latest_version(log: LogFolder) -> int:
     return max(versions)
 
 
-def read_snapshot(log: LogFolder, version: int) -> Snapshot:
+def read_snapshot(log: TableLog, version: int) -> Snapshot:
     """A version of a table. Raises QueryFailed where it does not exist (any more), LakeError where it is damaged."""
     base, commits = _segment(log, version)
     state = _State()
@@ -47,7 +47,7 @@ def read_snapshot(log: LogFolder, version: int) -> Snapshot:
     return Snapshot(version, state.protocol, state.metadata, list(state.adds.values()))
 
 
-def _segment(log: LogFolder, version: int) -> tuple[Checkpoint | None, list[str]]:
+def _segment(log: TableLog, version: int) -> tuple[Checkpoint | None, list[str]]:
     """The checkpoint to begin with and the commits to apply to it."""
     latest = latest_version(log)
     base = next((each for each in log.checkpoints if each.version <= version), None)

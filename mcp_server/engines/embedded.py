@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 
-from lakehouse.outlet import outlet_of
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
@@ -94,7 +93,7 @@ class EmbeddedEngine(LocalEngine):
                 caches=(),
                 catalog="session",
                 queries=_queries(settings),
-                outlet=outlet_of(lake),
+                serves_storage=True,
             ),
             LakeCatalog(lake),
             settings,

@@ -16,6 +16,7 @@ from lakehouse.errors import LakeError
 from lakehouse.session import TooLargeError
 from mcp_server.engines.conditions import name_condition, sqlstate_of
 from mcp_server.engines.kinds import Kind, is_over_connect, tell_kind
+from mcp_server.engines.store_server import UNAVAILABLE
 
 # At the beginning, perhaps behind Java's class or DataFusion's: further on it may be the caller's own words.
 _CONDITION = re.compile(
@@ -39,6 +40,10 @@ _MAX_TEXT = 600
 _MISSING = (
     "The data file {} cannot be read: {}. It was deleted, as VACUUM does with files of old versions, or is damaged. "
     "Ask for the newest version; if that fails too, the table has to be loaded again."
+)
+_NOT_GIVEN = (
+    "The data file {} cannot be read: {}. Ask again in a minute; where that does not help, whoever runs this server "
+    "finds the storage's own words in its log."
 )
 
 
@@ -71,7 +76,8 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
     condition = named or _first(_CONDITION, raw)
     kind = tell_kind(error, named, condition, raw)
     if kind == "lake":
-        return Failure("lake", _MISSING.format(*_unreadable_file(hide_paths(one_line(raw), paths))))
+        file, why = _unreadable_file(hide_paths(one_line(raw), paths))
+        return Failure("lake", (_NOT_GIVEN if why.startswith(UNAVAILABLE) else _MISSING).format(file, why))
     found = name_condition(one_line(raw)) if condition is None and kind == "failed" else None
     if found is not None:
         condition = found.condition

@@ -15,11 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from lakehouse.delta import LogFolder, parse_moment, read_snapshot, version_at
+from lakehouse.delta import LogAudit, LogFolder, LogObjects, TableLog, read_snapshot, version_at
 from lakehouse.errors import EngineUnavailable, LakeError
 from lakehouse.gateway import Gateway
 from lakehouse.manifest import Column
-from lakehouse.outlet import Outlet
+from lakehouse.outlet import AUTHORITIES
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Runtime, Settings, child_environment
 from lakehouse.storage import Lake, LakeKind
@@ -28,7 +28,7 @@ from mcp_server.engines.process import Death, Launch, Process
 from mcp_server.engines.recent import Recent
 from mcp_server.engines.registry import Catalog
 from mcp_server.engines.statistics import FileStatistics, Statistics
-from mcp_server.engines.travel import read_travels
+from mcp_server.engines.store_server import StoreServer
 from mcp_server.engines.wire import Frame
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
 
@@ -59,7 +59,8 @@ class EngineSpec:
     an engine that needs no file but its lake's and its libraries'; `caches` are the folders that it may write besides
     its temporary one. `catalog` is where tables get their names. `parting_seconds` is how long the child may take to
     stop what it runs on a server that lives on; 0 where the engine ends with it. `queries` is how many may run at once.
-    `outlet` is what an engine in a network of its own may reach. `secret` is never shown.
+    `serves_storage` is for an engine that gets the files of a lake in object storage from this process, and has neither
+    a network nor credentials. `secret` is never shown.
     """
 
     kind: Runtime
@@ -75,7 +76,7 @@ class EngineSpec:
     catalog: Catalog
     queries: int
     parting_seconds: float = 0
-    outlet: Outlet | None = None
+    serves_storage: bool = False
     secret: str = field(default="", repr=False)
 
 
@@ -103,7 +104,10 @@ class LocalEngine:
         self._spec = spec
         self.settings = settings
         self._catalog = tables
-        self._statistics = Statistics()
+        self._is_remote = tables.lake.kind is LakeKind.URL
+        # For a server that reads storage itself. Other logs are looked through in the engine's process.
+        self._audit = LogAudit(tables.lake) if self._is_remote and not spec.serves_storage else None
+        self._statistics = Statistics(tables.lake if self._is_remote else None)
         self._readings = Recent[tuple[object, ...], EngineReading](_READINGS)
         self._changed = threading.Condition()
         # All that follows is read and written under `_changed`.
@@ -188,15 +192,19 @@ class LocalEngine:
         if info is None or info.problem:
             return None
         location = self._catalog.locations([table.lower()])[info.name]
-        is_here = "://" not in location
-        if isinstance(version, datetime) and is_here:
-            version = version_at(LogFolder(location), version)  # as the engine's own process understands a moment
+        if isinstance(version, datetime):
+            version = version_at(self._open_log(location), version)  # as the engine's own process understands a moment
         try:
             return self._statistics.of(info.name, location, info.version if version is None else version)
         except LakeError:
-            if isinstance(version, int) and is_here:
-                read_snapshot(LogFolder(location), version)  # says which versions there are
+            if isinstance(version, int):
+                read_snapshot(self._open_log(location), version)  # says which versions there are
             raise
+
+    def _open_log(self, location: str) -> TableLog:
+        if self._is_remote:
+            return LogObjects(self.lake.objects_of_any_size, self.lake.table_path(location))
+        return LogFolder(location)
 
     def cancel(self, query_id: str) -> None:
         """Stop a query, also one that is only about to come: its id is remembered for a while."""
@@ -230,22 +238,10 @@ class LocalEngine:
     def _about(self, sql: str, tables: Iterable[str]) -> dict[str, Any]:
         """A statement, the tables that it reads, and the state of the lake that they belong to."""
         locations = self._catalog.locations(tables)
-        if self.lake.kind is LakeKind.URL:
-            self._check_storage(sql, locations)
+        if self._audit is not None:
+            for location in locations.values():
+                self._audit.check(location)
         return {"sql": sql, "tables": locations, "edition": self._catalog.edition}
-
-    def _check_storage(self, sql: str, locations: Mapping[str, str]) -> None:
-        """Refuse tables in storage whose logs name files elsewhere; on this machine the engine's process does it."""
-        published = {info.name: info.version for info in self._catalog.tables()}
-        for name, location in locations.items():
-            asked: list[int | str | None] = [each.asked for each in read_travels(sql) if each.table == name.lower()]
-            for each in asked or [published[name]]:
-                version = parse_moment(each) if isinstance(each, str) else each
-                if not self._statistics.of(name, location, version).confined:
-                    raise LakeError(
-                        f"The table {name} is not read: its Delta log names a file that is not below the table's own "
-                        "folder. Write the table anew, or take it away."
-                    )
 
     def _rows(self, call: Call) -> ResultSet:
         frame = self._perform(call)
@@ -397,7 +393,7 @@ class LocalEngine:
             "config": dict(self._spec.config),
             "memory_mb": self._spec.memory_mb,
             "isolation": self._spec.isolation,
-            "is_remote": self._spec.outlet is not None,
+            "is_remote": self._is_remote and self._spec.serves_storage,
             "schema": self.schema,
             "catalog": self._spec.catalog,
             "parting": self._spec.parting_seconds / 2,  # then it ends its sessions, which takes time as well
@@ -409,9 +405,9 @@ class LocalEngine:
             "edition": self._catalog.edition,
             "threads": self._spec.queries * (_SPARE_THREADS if self._spec.parting_seconds else 1),
         }
-        environment = child_environment() | {"TZ": "UTC"} | dict(self._spec.environment)
-        outlet = self._spec.outlet if self._spec.isolation != "off" else None
-        gateway = Gateway(outlet) if outlet is not None else None
+        store = StoreServer(self.lake) if self._is_remote and self._spec.serves_storage else None
+        gateway = Gateway(store.answer) if store is not None else None
+        environment = child_environment(storage=store is None) | {"TZ": "UTC"} | dict(self._spec.environment)
         opening["gateway"] = gateway.descriptor if gateway is not None else None
         return Launch(
             environment,
@@ -421,17 +417,17 @@ class LocalEngine:
             self.settings.engine_temp_mb,
             self._spec.parting_seconds,
             gateway,
+            store,
         )
 
     def _fence(self) -> dict[str, Any] | None:
         """What the process may read (None: anything) and write besides temporary files; None where it has no fence."""
-        folder, outlet = self.lake.directory, self._spec.outlet
         if self.settings.engine_isolation == "off":
             return None
-        if outlet is not None:
-            places = list(outlet.files)
-        elif folder is not None:
-            places = self._places(folder)
+        if self._is_remote and self._spec.serves_storage:
+            places = list(AUTHORITIES)
+        elif self.lake.directory is not None:
+            places = self._places(self.lake.directory)
         else:
             return None
         return {

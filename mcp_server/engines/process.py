@@ -24,6 +24,8 @@ from typing import IO, Any
 from lakehouse.gateway import Gateway
 from lakehouse.work_folders import work_folder
 from mcp_server.engines.disk import capped, used_bytes
+from mcp_server.engines.pinned import FOLDER
+from mcp_server.engines.store_server import StoreServer
 from mcp_server.engines.wire import Frame, Wire
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,8 @@ class Launch:
     """How to start a process: its `environment`, what its first frame says, and how long that may take.
 
     `temp_mb` caps the files in its work folder, in MiB. `parting_seconds` is how long it may take to stop what it runs
-    elsewhere, once its connection has ended. `gateway` is its way out of a network of its own, which ends with the
-    process.
+    elsewhere, once its connection has ended. `gateway` is its way to the files of a lake in object storage, which ends
+    with the process; `store` is what answers there.
     """
 
     environment: Mapping[str, str]
@@ -55,6 +57,7 @@ class Launch:
     temp_mb: int
     parting_seconds: float = 0
     gateway: Gateway | None = None
+    store: StoreServer | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,8 @@ class Process:
         theirs.close()
         if gateway is not None:
             gateway.hand_over()
+        if self._launch.store is not None:
+            self._launch.store.logs = work / FOLDER
         self._child, self._wire = child, Wire(ours)
         drain = threading.Thread(target=self._drain, args=(child.stdout,), name="engine log", daemon=True)
         drain.start()

@@ -17,9 +17,10 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta import is_relative
+from lakehouse.delta import LogObjects, check_nesting
 from lakehouse.errors import LakeError
 from lakehouse.manifest import Column
+from lakehouse.storage import Lake
 from mcp_server.engines.folders import read_columns
 from mcp_server.models import CheckedQuery, Estimate, Filter, FilterOp, Scan, ScanEstimate
 
@@ -46,15 +47,13 @@ _Version = int | datetime | None
 class FileStatistics:
     """The files of one version of a table: `size_bytes`, `num_records`, and `min.`, `max.`, `null_count.` of columns.
 
-    `named` tells whether the log calls the columns what the table does, `confined` whether all files that it names are
-    below the table's own folder. `columns` are the table's at this version.
+    `named` tells whether the log calls the columns what the table does. `columns` are the table's at this version.
     """
 
     version: int
     files: pa.Table
     named: bool
     columns: tuple[Column, ...]
-    confined: bool = True
 
     def estimate(self, scan: Scan) -> ScanEstimate:
         """What a scan reads of it."""
@@ -99,7 +98,9 @@ class FileStatistics:
 class Statistics:
     """File statistics by table and version, each read once. Safe for several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Lake | None = None) -> None:
+        """`storage` is the lake where that is in object storage."""
+        self._storage = storage
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, int], FileStatistics] = OrderedDict()
 
@@ -118,6 +119,8 @@ class Statistics:
 
         if isinstance(version, int) and (known := self._remembered((location, version))) is not None:
             return known
+        if self._storage is not None:  # at those of a folder the catalogue has looked
+            check_nesting(LogObjects(self._storage.objects_of_any_size, self._storage.table_path(location)))
         try:
             delta = DeltaTable(location, version=version if isinstance(version, int) else None)
             if isinstance(version, datetime):
@@ -152,9 +155,8 @@ def _read(delta: DeltaTable) -> FileStatistics:
     files = actions.drop_columns([name for name in ("path", "modification_time") if name in actions.column_names])
     # With mapped columns the log's names are not the table's: `a` may be what was once called `b`.
     mapped = delta.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
-    confined = all(is_relative(path) for path in actions["path"].to_pylist())
     columns = read_columns(delta.schema().to_json())
-    return FileStatistics(delta.version(), files, named=not mapped, columns=columns, confined=confined)
+    return FileStatistics(delta.version(), files, named=not mapped, columns=columns)
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from lakehouse import isolation
 from lakehouse.errors import LakehouseError, QueryCancelled, UsageError
 from lakehouse.session import EngineSession, open_session, run_query
+from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines import fence, sandbox
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
-from mcp_server.engines.pinned import Hold, PinnedLogs, audited
+from mcp_server.engines.pinned import FOLDER, FolderSource, Hold, PinnedLogs, StorageSource, audited
 from mcp_server.engines.readings import READERS
 from mcp_server.engines.registry import Registry
 from mcp_server.engines.rest import Rest
@@ -56,9 +57,9 @@ _STACK_BYTES = 2 << 20
 _LOOK_EVERY = 0.1
 """How often to look, in seconds, whether a query that was stopped has let go of its threads."""
 
-_SHARED_CREDENTIALS = (
+_SHARED_LAKE = (
     "IMDB_ENGINE_ISOLATION=off: every user of this machine can reach the embedded engine, which asks for no password "
-    "and reads and writes the lake's store with the credentials of this server."
+    "and reads the lake's store."
 )
 
 _EXPLAIN = {"simple": "", "extended": "EXTENDED ", "codegen": "CODEGEN ", "cost": "COST ", "formatted": "FORMATTED "}
@@ -357,9 +358,11 @@ def _open_logs(settings: Mapping[str, Any]) -> tuple[Hold, str]:
     right is given up.
     """
     work_dir: str = settings["work_dir"]
+    lake = Lake.parse(settings["lake"])
     if settings["kind"] != "embedded":
-        return audited(settings["lake"]), work_dir
-    logs = PinnedLogs(os.path.join(work_dir, "tables"), settings["lake"])
+        return audited(lake), work_dir
+    source = StorageSource(lake) if lake.kind is LakeKind.URL else FolderSource(lake.address)
+    logs = PinnedLogs(os.path.join(work_dir, FOLDER), source)
     temporary = os.path.join(work_dir, "temporary")
     os.makedirs(temporary, exist_ok=True)
     if settings["files"] is not None:
@@ -369,27 +372,33 @@ def _open_logs(settings: Mapping[str, Any]) -> tuple[Hold, str]:
 
 
 def _isolate(settings: Mapping[str, Any]) -> str | None:
-    """Have a network of one's own, with a way out to the lake's store alone. Returns a warning where there is none.
+    """Have a network of one's own, with a way to the lake's files alone. Returns a warning where there is none.
 
-    Raises UsageError where there has to be one: whoever reaches the engine's port uses the credentials of the store.
+    Raises UsageError where there has to be one: whoever reaches the engine's port reads the lake.
     """
+    warning = _leave_network(settings)
+    if settings["gateway"] is not None:
+        isolation.use_storage(isolation.open_way_out(settings["gateway"]))
+    return warning
+
+
+def _leave_network(settings: Mapping[str, Any]) -> str | None:
+    is_remote: bool = settings["is_remote"]
     if settings["isolation"] == "off":
-        return _SHARED_CREDENTIALS if settings["is_remote"] and settings["kind"] == "embedded" else None
+        return _SHARED_LAKE if is_remote and settings["kind"] == "embedded" else None
     try:
         isolation.isolate_network()
     except isolation.IsolationError as error:
-        if settings["isolation"] == "required" or settings["is_remote"]:
+        if settings["isolation"] == "required" or is_remote:
             raise UsageError(
                 f"The engine cannot have a network of its own: {error}. Without one, other users of this machine could "
-                "reach it, and the lake's store through it. Allow user namespaces, or set IMDB_ENGINE_ISOLATION="
-                f"{'off' if settings['is_remote'] else 'auto'} where the machine has no other users."
+                "reach it, and read the lake through it. Allow user namespaces, or set IMDB_ENGINE_ISOLATION="
+                f"{'off' if is_remote else 'auto'} where the machine has no other users."
             ) from error
         return (
             f"The engine shares the machine's network: {error}. Other users of this machine could reach it; "
             "IMDB_ENGINE_ISOLATION=off silences this."
         )
-    if settings["gateway"] is not None:
-        isolation.use_proxy(isolation.open_way_out(settings["gateway"]))
     return None
 
 

@@ -190,6 +190,18 @@ def warehouse_engine(
 
 
 @pytest.fixture
+def remote_lake(bucket: str) -> Lake:
+    """A table of films, published."""
+    write_deltalake(f"{bucket}/films", FILMS)
+    lake = Lake.parse(bucket)
+    entry = TableEntry(
+        path="films", version=0, rows=5, bytes=1, files=1, kind="table", columns=(Column(name="id", type="int"),)
+    )
+    publish_manifest(lake, Manifest(generation=1, created_at=datetime.now(UTC), engine="test", tables={"films": entry}))
+    return lake
+
+
+@pytest.fixture
 def embedded(lake: Lake, settings_of: Callable[..., Settings]) -> Iterator[Callable[..., LocalEngine]]:
     """Makes embedded engines of a test's own, and ends them."""
     made: list[LocalEngine] = []

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
-from mcp_server.engines.pinned import PinnedLogs
+from lakehouse.delta import TableLog
+from lakehouse.errors import LakeError
+from mcp_server.engines.pinned import FolderSource, PinnedLogs
 from mcp_server.engines.travel import read_travels, reads_latest
 from tests.engines.test_contract import eventually
 
@@ -44,7 +46,7 @@ def _asks() -> Iterator[tuple[int, int]]:
 
 
 def test_what_is_used_stays_and_the_rest_keeps_within_its_bound(lake: Path, tmp_path: Path) -> None:
-    logs = PinnedLogs(str(tmp_path / "tables"), str(lake), most_bytes=MOST_BYTES)
+    logs = PinnedLogs(str(tmp_path / "tables"), FolderSource(str(lake)), most_bytes=MOST_BYTES)
 
     def hold(ask: tuple[int, int]) -> bool:
         table, version = f"t{ask[0]}", ask[1]
@@ -63,7 +65,7 @@ def test_what_is_used_stays_and_the_rest_keeps_within_its_bound(lake: Path, tmp_
 
 def test_a_log_that_grows_is_pinned_anew_and_the_old_one_goes(lake: Path, tmp_path: Path) -> None:
     write_deltalake(lake / "grows", pa.table({"id": [0]}))
-    logs = PinnedLogs(str(tmp_path / "tables"), str(lake))
+    logs = PinnedLogs(str(tmp_path / "tables"), FolderSource(str(lake)))
     here = {"grows": str(lake / "grows")}
     with logs.hold("SELECT * FROM grows", here) as first:
         write_deltalake(lake / "grows", pa.table({"id": [1]}), mode="append")
@@ -71,6 +73,35 @@ def test_a_log_that_grows_is_pinned_anew_and_the_old_one_goes(lake: Path, tmp_pa
             assert first.tables != second.tables
             assert Path(first.tables["grows"]).is_dir()
     eventually(lambda: [root.name for root in (tmp_path / "tables").iterdir()] == ["2"])
+
+
+class _CleanedUp(FolderSource):
+    """A writer cleans up a log each time after it was listed, as often as `times`."""
+
+    def __init__(self, lake: Path, times: int) -> None:
+        super().__init__(str(lake))
+        self.times = times
+
+    def open_log(self, location: str) -> TableLog:
+        log = super().open_log(location)
+        assert log.entries
+        if self.times:
+            self.times -= 1
+            DeltaTable(location).create_checkpoint()
+            next(Path(location, "_delta_log").glob("0*[0-9].json")).unlink()
+        return log
+
+
+def test_a_log_that_is_cleaned_up_while_it_is_read_is_listed_anew(tmp_path: Path) -> None:
+    for version in range(3):
+        write_deltalake(tmp_path / "lake" / "t", pa.table({"id": [version]}), mode="overwrite")
+    here = {"t": str(tmp_path / "lake" / "t")}
+    logs = PinnedLogs(str(tmp_path / "tables"), _CleanedUp(tmp_path / "lake", times=1))
+    with logs.hold("SELECT * FROM t", here) as held:
+        assert list(Path(held.tables["t"], "_delta_log").glob(f"{2:020}.checkpoint.*"))
+    (tmp_path / "lake" / "t" / "_delta_log" / f"{2:020}.checkpoint.parquet").unlink()
+    with pytest.raises(LakeError, match="cannot be read"), logs.hold("SELECT * FROM t", here):
+        pass
 
 
 @pytest.mark.parametrize(

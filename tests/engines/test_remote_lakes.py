@@ -12,40 +12,25 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from deltalake import write_deltalake
 
 from lakehouse import isolation
 from lakehouse.errors import LakeError, LakehouseError, UsageError
-from lakehouse.gateway import Gateway
-from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
+from lakehouse.gateway import Gateway, Proxy
 from lakehouse.outlet import Outlet, outlet_of
 from lakehouse.storage import Lake
 from mcp_server.engines import worker
 from mcp_server.engines.local import LocalEngine
-from tests.engines.conftest import ENGINES, FILMS, Query
+from tests.engines.conftest import ENGINES, Query
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
 
 Embedded = Callable[..., LocalEngine]
 NOBODY = 65534
 LISTENING = "0A"
-
-
-@pytest.fixture
-def remote_lake(bucket: str) -> Lake:
-    """A table of films, published."""
-    write_deltalake(f"{bucket}/films", FILMS)
-    lake = Lake.parse(bucket)
-    entry = TableEntry(
-        path="films", version=0, rows=5, bytes=1, files=1, kind="table", columns=(Column(name="id", type="int"),)
-    )
-    publish_manifest(lake, Manifest(generation=1, created_at=datetime.now(UTC), engine="test", tables={"films": entry}))
-    return lake
 
 
 def _say(engine: LocalEngine, query: Query, sql: str, *tables: str) -> str:
@@ -154,7 +139,7 @@ def fetch(url):
 
 def _in_network_of_its_own(outlet: Outlet, body: str, *arguments: str) -> list[str]:
     """The lines that a process prints that has no way out but a gateway."""
-    gateway = Gateway(outlet)
+    gateway = Gateway(Proxy(outlet).answer)
     try:
         child = subprocess.Popen(
             [sys.executable, "-c", _CHILD.replace("{body}", body), str(gateway.descriptor), *arguments],
@@ -184,10 +169,10 @@ print(b"".join(iter(lambda: tunnel.recv(4096), b"")).decode().split()[-1])
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         address = f"http://127.0.0.1:{store.server_port}"
         urls = [f"{address}/films", f"http://127.0.0.1:{other.getsockname()[1]}/", "http://169.254.169.254/latest/"]
-        outlet = Outlet(frozenset({f"127.0.0.1:{store.server_port}"}), ())
+        outlet = Outlet(frozenset({f"127.0.0.1:{store.server_port}"}))
         answers = _in_network_of_its_own(outlet, body, *urls)
     refused = "HTTPError: HTTP Error 403: Forbidden"
-    assert answers == [f"{address}/films", refused, refused, "ConnectionRefusedError", "/tunnelled"]
+    assert answers == ["/films", refused, refused, "ConnectionRefusedError", "/tunnelled"]
 
 
 def test_more_connections_than_the_way_out_takes_wait_for_their_turn(store: ThreadingHTTPServer) -> None:
@@ -199,7 +184,7 @@ for thread in threads: thread.join()
 print(len([each for each in answers if each.endswith("/slow")]))
 """
     threading.Timer(3, _Store.gate.set).start()
-    outlet = Outlet(frozenset({f"127.0.0.1:{store.server_port}"}), ())
+    outlet = Outlet(frozenset({f"127.0.0.1:{store.server_port}"}))
     assert _in_network_of_its_own(outlet, body, f"http://127.0.0.1:{store.server_port}/slow") == ["150"]
 
 
@@ -230,8 +215,25 @@ def test_the_hosts_of_a_store_are_those_of_its_url_and_its_variables(
         assert outlet.allows(host, int(port)) == (address in allowed), address
 
 
-def test_a_lake_on_this_machine_has_no_way_out(lake: Lake) -> None:
+def test_a_lake_on_this_machine_has_no_way_out_but_to_what_else_is_named(lake: Lake) -> None:
     assert outlet_of(lake) is None
+    outlet = outlet_of(lake, ["https://api.openai.com/v1", "http://[::1]:11434/v1", "no url"])
+    assert outlet is not None
+    assert outlet.allows("api.openai.com", 443)
+    assert outlet.allows("::1", 11434)
+    for host, port in (("api.openai.com", 80), ("openai.com", 443), ("s3.amazonaws.com", 443), ("::1", 80)):
+        assert not outlet.allows(host, port)
+
+
+def test_the_proxy_of_a_store_leads_to_the_store_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROXY_URL", "http://proxy.of.store:3128")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.of.all:3128")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    outlet = outlet_of(Lake.parse("s3://lakes/imdb"), ["https://api.openai.com/v1"])
+    assert outlet is not None
+    assert outlet.proxy_to("s3.amazonaws.com", 443) == "http://proxy.of.store:3128"
+    assert outlet.proxy_to("api.openai.com", 443) == "http://proxy.of.all:3128"
+    assert outlet.proxy_to("169.254.169.254", 80) is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Tables that Spark wrote, as the embedded engine answers from them: values at the ends of their types, every version.
 
+From a folder, and from object storage that holds the same files.
+
 `tests/data/delta/spark_tables.tar.xz` was made by `python -m tests.engines.spark_tables`.
 """
 
@@ -26,10 +28,18 @@ from mcp_server.guard import Catalog, Limits, check
 from mcp_server.models import Principal
 from tests.engines.conftest import Query
 from tests.engines.test_contract import rows
+from tests.object_storage import upload_lake
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "delta" / "spark_tables.tar.xz"
 INSERTS = 23
 """Each into a version of its own of `v2` and `multi`, whose logs have a checkpoint every five versions."""
+
+
+_STORAGES = {
+    "s3": ("_object_storage", "s3://lakes/spark"),
+    "signed s3": ("_signed_storage", "s3://lakes/spark"),
+    "azure": ("_azure_storage", "abfss://lakes@devstoreaccount1.dfs.core.windows.net/spark"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +59,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", params=["folder", "s3", "signed s3", "azure"])
+def lake(folder: Path, request: pytest.FixtureRequest) -> Iterator[Lake]:
+    if request.param == "folder":
+        yield Lake.parse(str(folder))
+        return
+    fixture, url = _STORAGES[request.param]
+    variables = request.getfixturevalue(fixture)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield upload_lake(folder, url)
+
+
 @pytest.fixture(scope="module")
-def engine(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEngine]:
-    made = EmbeddedEngine(Lake.parse(str(folder)), load_settings(state_dir=tmp_path_factory.mktemp("state")))
+def engine(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEngine]:
+    made = EmbeddedEngine(lake, load_settings(state_dir=tmp_path_factory.mktemp("state")))
     yield made
     made.close()
+
+
+def _times(lake: Lake, table: str, versions: int) -> list[float]:
+    """When each commit of a table was written, in seconds since 1970."""
+    if lake.directory is not None:
+        log = lake.directory / table / "_delta_log"
+        return [(log / f"{version:020}.json").stat().st_mtime for version in range(versions)]
+    found = lake.objects.list_files(f"{table}/_delta_log")
+    return [found[f"{version:020}.json"].modified.timestamp() for version in range(versions)]
 
 
 @pytest.mark.parametrize("table", ["v2", "multi"])
@@ -77,9 +109,8 @@ def test_a_log_that_was_cleaned_up_is_read_from_its_oldest_checkpoint_on(
             rows(engine, query(f"SELECT * FROM {table} VERSION AS OF {gone}", table))
 
 
-def test_a_moment_means_the_newest_version_of_that_time(engine: LocalEngine, query: Query, folder: Path) -> None:
-    log = folder / "v2" / "_delta_log"
-    written = [(log / f"{version:020}.json").stat().st_mtime for version in range(INSERTS + 1)]
+def test_a_moment_means_the_newest_version_of_that_time(engine: LocalEngine, query: Query, lake: Lake) -> None:
+    written = _times(lake, "v2", INSERTS + 1)
     for version, (this, following) in enumerate(pairwise(written)):
         if following - this > 0.01:
             moment = datetime.fromtimestamp((this + following) / 2, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

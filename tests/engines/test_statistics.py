@@ -212,13 +212,3 @@ def test_an_engine_estimates_the_pinned_version_and_the_one_that_is_asked_for(en
         ("films", 1, 1, 5), ("films", 0, 1, 3), ("many", 0, 0, 0),
     ]  # fmt: skip
     assert engine.bounds("FILMS") == {"id": (1, 5)}
-
-
-@pytest.mark.parametrize("path", ["s3://elsewhere/x.parquet", "/abs.parquet", "a/../../x.parquet", "%2e%2e/x.parquet"])
-def test_a_log_that_names_files_elsewhere_is_known_by_its_statistics(tmp_path: Path, path: str) -> None:
-    """What keeps a table in storage from being read; on this machine the engine's own process looks."""
-    write_deltalake(str(tmp_path / "t"), pa.table({"x": [1]}))
-    assert Statistics().of("t", str(tmp_path / "t"), None).confined
-    add = {"path": path, "partitionValues": {}, "size": 1, "modificationTime": 0, "dataChange": True}
-    (tmp_path / "t" / "_delta_log" / f"{1:020}.json").write_text(json.dumps({"add": add}) + "\n")
-    assert not Statistics().of("t", str(tmp_path / "t"), 1).confined

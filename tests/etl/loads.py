@@ -1,7 +1,8 @@
 """Load after load into one lake, some of which fail late, while an engine answers all the while.
 
-    python -m tests.etl.loads --loads 25
+    python -m tests.etl.loads --loads 25 [--storage]
 
+With `--storage` the lake is in object storage, as moto speaks S3's protocol.
 Every answer must be that of the generation that its statement was pinned to, before, during and after each load.
 """
 
@@ -9,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import os
 import sys
 import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -26,6 +29,7 @@ from lakehouse.storage import Lake
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
 from tests.etl.conftest import AWKWARD, HEADERS, run_etl
+from tests.object_storage import object_storage
 
 BROKEN = "tt1\tnot a title\t\\N\t\\N"
 """A line that no load takes: as many of them as there are good ones are more than any load forgives."""
@@ -45,7 +49,7 @@ def write_source(folder: Path, number: int, *, broken: bool = False) -> Path:
     return folder
 
 
-def load(lake: Path, number: int, *, broken: bool = False) -> int:
+def load(lake: Path | str, number: int, *, broken: bool = False) -> int:
     """Load a source of that number; the program's exit code."""
     with tempfile.TemporaryDirectory() as folder:
         return run_etl("load", "--source", write_source(Path(folder) / "source", number, broken=broken), "--lake", lake,
@@ -56,7 +60,7 @@ def load(lake: Path, number: int, *, broken: bool = False) -> int:
 class Asker:
     """Asks an embedded engine all the while. `wrong` says what came that should not have; `answers` counts the rest."""
 
-    lake: Path
+    lake: Path | str
     state: Path
     wrong: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
@@ -119,10 +123,15 @@ def main() -> int:
     """Run the loads and print what came of them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--loads", type=int, default=25)
-    loads = parser.parse_args().loads
+    parser.add_argument("--storage", action="store_true")
+    options = parser.parse_args()
+    loads = options.loads
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        lake, state = Path(folder) / "lake", Path(folder) / "state"
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if options.storage:
+            os.environ |= stack.enter_context(object_storage())
+        lake, state = "s3://lakes/imdb" if options.storage else folder / "lake", folder / "state"
         state.mkdir()
         codes = Counter([load(lake, 1)])
         with Asker(lake, state) as asker:

@@ -86,6 +86,7 @@ def test_a_run_pays_once_for_each_title_and_the_next_one_for_those_that_are_new(
     assert "130 asked for, 0 of them in the cache. 130 calls would cost at most $0.0" in looked.stdout, looked.stderr
     assert server.calls == []
 
+    server.choose = lambda _: replace(OK, seconds=0.02)  # long enough for another call to begin
     first = run_etl("enrich", "ai_movie_summary", "--lake", lake, "--rows", 130, "--dollars", 1, **environment)
     assert "130 asked for: 130 written; 0 in the cache before. Cost: $0.00936." in first.stderr
     again = run_etl("enrich", "ai_movie_summary", "--lake", lake, "--rows", 140, "--dollars", 1, **environment)

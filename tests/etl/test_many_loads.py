@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,24 @@ def test_the_tenth_load_takes_no_table_down_whether_it_fails_or_not(lake: Path, 
     assert not list(lake.glob("*/_delta_log/_last_checkpoint"))  # who reads the lake with Sail alone is misled by it
     assert asker.wrong == []
     assert asker.answers.total() > len(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
+@pytest.mark.parametrize("storage", ["bucket", "signed_bucket", "container"])
+def test_loads_into_storage_take_no_answer_down_and_every_published_version_stays(
+    storage: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    lake = request.getfixturevalue(storage)
+    assert load(lake, 1) == 0
+    with Asker(lake, tmp_path / "state") as asker:
+        assert load(lake, 2) == 0
+        published = read_manifest(Lake.parse(lake))
+        assert published is not None
+        between = (published.created_at + timedelta(milliseconds=1)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        assert load(lake, 3, broken=True) == 1
+        assert load(lake, 4) == 0
+        assert [asker.votes(version) for version in range(1, 5)] == [[1], [2], [3], [4]]
+        assert asker.votes_at(between) == [2]
+        asker.count_all(PREVIOUS_NAME)
+    assert asker.wrong == []
+    assert asker.answers.total() > 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,11 +23,19 @@ from lakehouse.foreign import describe_foreign
 from lakehouse.manifest import MANIFEST_NAME, Manifest, publish_manifest
 from lakehouse.storage import Lake
 from tests.etl.conftest import MakeSource, run_etl
+from tests.openai_server import serving
 
 
-def test_of_two_first_loads_at_once_one_is_published(bucket: str, make_source: MakeSource) -> None:
+@pytest.fixture(params=["bucket", "signed_bucket", "container"])
+def storage(request: pytest.FixtureRequest) -> str:
+    """The URL of a folder of the test's own, in S3's storage and in Azure's."""
+    url: str = request.getfixturevalue(request.param)
+    return url
+
+
+def test_of_two_first_loads_at_once_one_is_published(storage: str, make_source: MakeSource) -> None:
     load = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load"]
-    command = [*load, "--source", str(make_source()), "--lake", bucket]
+    command = [*load, "--source", str(make_source()), "--lake", storage]
     with ThreadPoolExecutor() as pool:
         states = (f"{os.environ['IMDB_STATE_DIR']}-{machine}" for machine in range(2))  # as two machines have
         done = list(
@@ -39,15 +48,15 @@ def test_of_two_first_loads_at_once_one_is_published(bucket: str, make_source: M
         )
     assert sorted(each.returncode for each in done) == [0, 1], [each.stderr[-300:] for each in done]
     assert any("imdb-etl: Another load into" in each.stderr for each in done)
-    manifest = json.loads(Lake.parse(bucket).read_file(MANIFEST_NAME) or b"")
+    manifest = json.loads(Lake.parse(storage).read_file(MANIFEST_NAME) or b"")
     assert manifest["generation"] == 1
     assert {entry["version"] for entry in manifest["tables"].values()} <= {1, 2}
-    assert DeltaTable(f"{bucket}/movies_delta").version() == manifest["tables"]["movies_delta"]["version"]
-    assert Lake.parse(bucket).read_file(LEASE_NAME) is None
+    assert DeltaTable(f"{storage}/movies_delta").version() == manifest["tables"]["movies_delta"]["version"]
+    assert Lake.parse(storage).read_file(LEASE_NAME) is None
 
 
-def test_of_two_manifests_of_one_generation_one_is_published(bucket: str) -> None:
-    lake, start = Lake.parse(bucket), threading.Barrier(8)
+def test_of_two_manifests_of_one_generation_one_is_published(storage: str) -> None:
+    lake, start = Lake.parse(storage), threading.Barrier(8)
 
     def publish(engine: int) -> str:
         manifest = Manifest(generation=1, created_at=datetime.now(UTC), engine=str(engine), tables={})
@@ -64,8 +73,8 @@ def test_of_two_manifests_of_one_generation_one_is_published(bucket: str) -> Non
     assert all("was published while this one ran" in each for each in said[1:])
 
 
-def test_a_lease_is_held_by_one_and_taken_where_its_holder_has_ended(bucket: str) -> None:
-    lake = Lake.parse(bucket)
+def test_a_lease_is_held_by_one_and_taken_where_its_holder_has_ended(storage: str) -> None:
+    lake = Lake.parse(storage)
     with hold_lease(lake, beat=0.2, patience=2) as lease:
         with pytest.raises(LakeError, match="is running"), hold_lease(lake, beat=0.2, patience=2):
             pass
@@ -84,22 +93,22 @@ def _check_for_seconds(lease: Lease) -> None:
         lease.check()
 
 
-def test_a_load_into_somebody_elses_folder_of_storage_is_refused(bucket: str, make_source: MakeSource) -> None:
-    write_deltalake(f"{bucket}/orders", pa.table({"x": [1]}))
-    done = run_etl("load", "--source", make_source(), "--lake", bucket)
+def test_a_load_into_somebody_elses_folder_of_storage_is_refused(storage: str, make_source: MakeSource) -> None:
+    write_deltalake(f"{storage}/orders", pa.table({"x": [1]}))
+    done = run_etl("load", "--source", make_source(), "--lake", storage)
     assert done.returncode == 1
     assert "holds tables that imdb-etl did not load (orders)" in done.stderr
-    assert Lake.parse(bucket).objects.folders() == ["orders"]
+    assert Lake.parse(storage).objects.folders() == ["orders"]
 
 
-def test_what_lies_in_storage_is_said(bucket: str) -> None:
-    write_deltalake(f"{bucket}/sales/orders", pa.table({"x": [1]}))
-    assert "There is no lake at" in describe_foreign(Lake.parse(f"{bucket}/nothing"))
-    assert "is a Delta table, not a lake of tables" in describe_foreign(Lake.parse(f"{bucket}/sales/orders"))
-    assert "Delta tables that imdb-etl did not load (orders)" in describe_foreign(Lake.parse(f"{bucket}/sales"))
+def test_what_lies_in_storage_is_said(storage: str) -> None:
+    write_deltalake(f"{storage}/sales/orders", pa.table({"x": [1]}))
+    assert "There is no lake at" in describe_foreign(Lake.parse(f"{storage}/nothing"))
+    assert "is a Delta table, not a lake of tables" in describe_foreign(Lake.parse(f"{storage}/sales/orders"))
+    assert "Delta tables that imdb-etl did not load (orders)" in describe_foreign(Lake.parse(f"{storage}/sales"))
     assert (
         f"is a folder of lakes: its tables lie one level further down, in sales. One of them is served at a time, "
-        f"such as --lake {bucket}/sales" in describe_foreign(Lake.parse(bucket))
+        f"such as --lake {storage}/sales" in describe_foreign(Lake.parse(storage))
     )
 
 
@@ -110,16 +119,56 @@ def test_nobody_else_reaches_the_engine_of_a_load(
 ) -> None:
     lake = bucket if remote else str(tmp_path / "lake")
     load = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load", "--source", str(make_source()), "--lake", lake]
-    environment = os.environ | {"IMDB_ENGINE_ISOLATION": "required"}
+    networks, code = _watch_networks(load, os.environ | {"IMDB_ENGINE_ISOLATION": "required"})
+    assert (len(networks), code) == (1, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_batch_of_ai_calls_reaches_its_provider_and_its_webhook_and_nobody_reaches_its_engine(
+    remote: bool, bucket: str, make_source: MakeSource, tmp_path: Path
+) -> None:
+    lake = bucket if remote else str(tmp_path / "lake")
+    assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
+    with serving() as provider, closing(socket.create_server(("127.0.0.1", 0))) as webhook:
+        environment = os.environ | {
+            "IMDB_ENGINE_ISOLATION": "required", "OPENAI_BASE_URL": provider.url, "IMDB_AI_INPUT_PRICE": "0.40",
+            "IMDB_AI_OUTPUT_PRICE": "1.60", "IMDB_AI_WEBHOOK": f"http://127.0.0.1:{webhook.getsockname()[1]}/alert",
+            "IMDB_STATE_DIR": str(tmp_path / "state"), "IMDB_AI_DAY_BUDGET": "0.0012",
+        }  # fmt: skip
+        enrich = [sys.executable, "-W", "ignore", "-m", "etl.cli", "enrich", "ai_movie_summary", "--lake", lake]
+        select = ("--select", "SELECT tconst FROM movies_delta")
+        networks, code = _watch_networks([*enrich, *select, "--dollars", "1"], environment)
+        webhook.settimeout(10)
+        told, _ = webhook.accept()
+        with told:
+            assert told.recv(4096).startswith(b"POST /alert HTTP/1.1\r\n")
+    assert (len(networks), code) == (1, 0)
+    assert provider.calls
+
+
+def test_a_provider_that_no_tunnel_leads_to_has_charged_nothing(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
+    with closing(socket.create_server(("127.0.0.1", 0))) as closed:
+        url = f"https://127.0.0.1:{closed.getsockname()[1]}/v1"
+    select = ("--select", "SELECT tconst FROM movies_delta LIMIT 1")
+    done = run_etl("enrich", "ai_movie_summary", "--lake", lake, *select, "--dollars", 1, OPENAI_BASE_URL=url,
+                   IMDB_AI_INPUT_PRICE="0.40", IMDB_AI_OUTPUT_PRICE="1.60",
+                   IMDB_STATE_DIR=str(tmp_path / "state"))  # fmt: skip
+    assert "cannot be reached (ProxyError).. Cost: $0.00." in done.stderr
+
+
+def _watch_networks(command: list[str], environment: dict[str, str]) -> tuple[set[str], int]:
+    """The networks of its own that a program is seen in, with the ports that it opened before; and its exit code."""
     ours, seen = os.readlink("/proc/self/ns/net"), set()
-    with subprocess.Popen(load, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         while child.poll() is None:
             with suppress(OSError):
                 network = os.readlink(f"/proc/{child.pid}/ns/net")
                 seen |= _listening_ports(child.pid) if network == ours else {network}
             threading.Event().wait(0.02)
-    assert child.returncode == 0
-    assert len(seen) == 1  # a network of its own, and before it no port
+        return seen, child.returncode
 
 
 def _listening_ports(process: int) -> set[str]:
