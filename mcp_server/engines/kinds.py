@@ -10,10 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Kind = Literal["failed", "large", "disk", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"]
-"""What a failure means for whoever asked. `memory`: the statement wanted more than its share; `starved`: the process
-has no memory left for anybody, not even for a thread, whoever took it; `forgotten`: a server has ended the session, or
-was started anew; `denied`: it does not let this user in; `lake`: it cannot serve this lake."""
+Kind = Literal[
+    "failed", "large", "limit", "disk", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"
+]
+"""What a failure means for whoever asked. `limit`: the answer is beyond a cap, and the text says which;
+`memory`: the statement wanted more than its share; `starved`: the process has no memory left for anybody, not even for
+a thread, whoever took it; `forgotten`: a server has ended the session, or was started anew; `denied`: it does not let
+this user in; `lake`: it cannot serve this lake."""
 
 _BY_CONDITION: Mapping[Kind, re.Pattern[str]] = {
     "forgotten": re.compile(r"INVALID_HANDLE\.|NO_ACTIVE_SESSION|SESSION_(?:NOT_FOUND|CLOSED|CHANGED)"),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse.escaping import MOST_QUOTED_CHARS, cut_text
 from mcp_server.models import Caps, ResultSet, RowLimit
 from mcp_server.results.cells import SAFE_INTEGER, Json, Rows, shorten
 from mcp_server.results.fitting import Found, Tick, fit, read_rows
@@ -125,4 +126,4 @@ _INTEGERS = frozenset({"bigint", "long"})
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(names[:_SHOWN_NAMES]) + more
+    return ", ".join(cut_text(name, MOST_QUOTED_CHARS) for name in names[:_SHOWN_NAMES]) + more
