@@ -81,10 +81,6 @@ class ConnectEngine(LocalEngine):
                 self._given.known.learn_from(error)
             raise
 
-    def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
-        """The server's plan of a checked query, without locations."""
-        return hide_addresses(super().explain(query, mode, query_id))
-
     def estimate(self, query: CheckedQuery) -> Estimate:
         """What a query would read: from the Delta log, or the size of each table that it names (`exact` is False)."""
         if self._given is None:

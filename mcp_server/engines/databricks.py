@@ -26,6 +26,7 @@ from mcp_server.engines.databricks_runs import Lane, Run, StoppedError
 from mcp_server.engines.databricks_session import Warehouse, load_connector
 from mcp_server.engines.remote_catalog import RemoteCatalog, quoted
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, ScanEstimate, TableInfo
+from mcp_server.results.cutting import cut, plan_of
 
 IDLE_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -116,11 +117,12 @@ class DatabricksEngine:
             self._catalog.learn_from(error)
             raise
 
-    def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
+    def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
         """The warehouse's plan of a checked query, without locations."""
         sql = f"EXPLAIN {_EXPLAIN[mode]}{query.sql}"
         found = self._perform(Call(query_id, "explain", {}, query.deadline_seconds), sql, _CATALOG_ROWS)
-        return hide_addresses("\n".join(str(line) for line in found.table.column(0).to_pylist()))
+        plan = hide_addresses("\n".join(str(line) for line in found.table.column(0).to_pylist()))
+        return cut(plan_of(plan), caps, lambda: None)
 
     def estimate(self, query: CheckedQuery) -> Estimate:
         """The size of each table that a query names, by DESCRIBE DETAIL: `exact` is False.

@@ -202,6 +202,13 @@ def _copied(table: pa.Table) -> pa.Table:
     return pa.ipc.open_stream(to_stream(table)).read_all()
 
 
+def plan_of(text: str) -> ResultSet:
+    """A plan as the result that an engine gives for EXPLAIN."""
+    import pyarrow as pa
+
+    return ResultSet(pa.table({"plan": pa.array([text], pa.large_string())}), ("string",))
+
+
 def to_stream(table: pa.Table) -> Any:
     """A table in Arrow's stream format, in as few batches as possible.
 
