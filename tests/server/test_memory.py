@@ -13,7 +13,7 @@ from tests.server.worst import CALLERS, WORST, answers, peak_mib, small_server
 pytestmark = pytest.mark.anyio
 
 MOST_MIB = 300
-NAMED = ("a struct of many fields", "fields as columns", "structs of structs", "long names", "a long name")
+NAMED = ("a struct of many fields", "booleans of a struct", "structs of structs", "long names", "a long name")
 SOME = ("lists of lists", "long texts", "many columns", "maps", "lists of structs", "binaries", "many rows")
 
 
