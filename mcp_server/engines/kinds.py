@@ -46,7 +46,7 @@ _BY_SENTENCE: Mapping[Kind, re.Pattern[str]] = {
         r"(?i:operation [\w-]{0,40} ?\w{0,9} ?cancel)|\([\w.]+SparkException\) Job \d+ cancelled"
     ),
     "large": re.compile(r"(?:\([\w.]+\) )?Job aborted due to stage failure: Total size of serialized results"),
-    # gRPC's own words where a message has arrived and no object can be made of it: seen with eight large answers at once.
+    # gRPC's own words where no object can be made of a message that has arrived: seen with eight large answers at once.
     "starved": re.compile(rf"{_UNQUOTED}{_NO_ROOM}|\AException deserializing response!"),
     # Before memory: Sail calls both exhausted resources.
     "disk": re.compile(_UNQUOTED + rf"(?:The used disk space during the spilling process|{_NO_DISK})"),
