@@ -7,11 +7,14 @@ begins a line that nobody wrote, ESC gives orders to a terminal, and U+202E turn
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 MOST_QUOTED_CHARS: Final = 80
 """How much of a caller's text an answer repeats: enough to recognize it, whatever its length was."""
+
+MOST_LISTED: Final = 40
+"""How many names a message lists."""
 
 
 def _escape(code: int) -> str:
@@ -64,6 +67,16 @@ def replace_controls(text: str) -> str:
 def cut_text(text: str, most: int) -> str:
     """The beginning of a text, and how much was left out."""
     return text if len(text) <= most else f"{text[:most]}…[+{len(text) - most} chars]"
+
+
+def list_briefly(names: Sequence[str]) -> str:
+    """Names in one line: the first of them, each cut where it is long, and how many more there are.
+
+    >>> list_briefly(["titles", "ratings"])
+    'titles, ratings'
+    """
+    shown = [escape_controls(cut_text(name, MOST_QUOTED_CHARS)) for name in names[:MOST_LISTED]]
+    return ", ".join(shown) + (f" and {len(names) - len(shown):,} more" if len(names) > len(shown) else "")
 
 
 def quote_briefly(value: object) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from lakehouse.errors import QueryFailed
+from lakehouse.escaping import MOST_QUOTED_CHARS, cut_text
 from lakehouse.nearest import nearest
 from mcp_server.models import TableInfo
 
@@ -66,6 +67,9 @@ def _unknown_columns(blamed: Iterable[str], read: Sequence[TableInfo]) -> list[s
 
 
 def _columns_line(table: TableInfo) -> str:
-    columns = [f"{column.name} {column.type}" for column in table.columns[:_MOST_COLUMNS]]
+    columns = [
+        f"{cut_text(column.name, MOST_QUOTED_CHARS)} {cut_text(column.type, MOST_QUOTED_CHARS)}"
+        for column in table.columns[:_MOST_COLUMNS]
+    ]
     more = ", …" if len(table.columns) > _MOST_COLUMNS else ""
     return f"Columns of {table.name}: {', '.join(columns)}{more}"

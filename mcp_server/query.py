@@ -272,9 +272,8 @@ class QueryService:
             shape = partial(results.answer, listing(checked, engine.schema, tables), caps)
         elif isinstance(checked, Explain):
             self._enter(way, checked.query)
-            plan = engine.explain(checked.query, checked.mode, run.query_id)
-            whole = replace(caps, cell_chars=caps.payload_bytes // 2)
-            shape = partial(results.answer, results.Rows(("plan",), ("string",), ((plan,),)), whole)
+            plan = engine.explain(checked.query, checked.mode, run.query_id, results.plan_caps(caps))
+            shape = partial(results.shape_plan, plan, caps)
         else:
             self._ai.require(checked)
             tick = _watch(run, checked.deadline_seconds)

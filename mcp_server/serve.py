@@ -32,7 +32,8 @@ _PATHS = {"http": "/mcp", "sse": "/sse"}
 _GRACE_SECONDS = 2
 """How long open calls may take to end after a signal. They are cancelled at once; this is for their last lines."""
 _MOST_SESSIONS = 2_000
-"""Sessions over HTTP at once: each takes 77 KiB until its client ends it, or has said nothing for half an hour."""
+"""Sessions over HTTP at once: each takes 77 KiB until its client ends it, or has said nothing for half an hour, or was
+idle for longest when one more was wanted."""
 _CLOSE_SECONDS = 5
 """How long the engine may take to end. Its process ends with this one in any case."""
 
@@ -113,11 +114,15 @@ def _is_cancellation(record: logging.LogRecord) -> bool:
 
 def _web_app(server: LakehouseServer, transport: Transport) -> Starlette:
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # the gate before it does that
+    from mcp_server.sessions import SessionLimit
+
     if transport == "sse":
         return server.sse_app(sse_path=_PATHS["sse"], transport_security=unguarded)
-    return server.streamable_http_app(
+    app = server.streamable_http_app(
         streamable_http_path=_PATHS["http"], transport_security=unguarded, max_sessions=_MOST_SESSIONS
     )
+    app.add_middleware(SessionLimit, most=_MOST_SESSIONS)
+    return app
 
 
 def _loopback(host: str) -> str:

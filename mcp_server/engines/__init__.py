@@ -47,8 +47,11 @@ class Engine(Protocol):
         answer within them, and how much else there was; without, all rows.
         """
 
-    def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
-        """The engine's plan of a checked query, without running it and without naming a path."""
+    def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
+        """The engine's plan of a checked query within the caps, without running it and without naming a path.
+
+        It is the one cell of a column `plan`.
+        """
 
     def estimate(self, query: CheckedQuery) -> Estimate:
         """What a checked query would read, from file statistics; nothing of it is run."""

@@ -69,6 +69,8 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
     text, kind = frame.fields["text"], frame.fields["kind"]
     if kind == "large":
         raise ResourceLimit(f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. {_NARROW}")
+    if kind == "limit":
+        raise ResourceLimit(text)
     if kind == "memory":
         raise ResourceLimit(
             f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}", lacking=True

@@ -6,7 +6,7 @@ reads the lake, either as a directory or storage URL that it can read too, or as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
@@ -20,16 +20,15 @@ from mcp_server.engines.call import Call, DeniedError, UnreachableError
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.databricks_errors import hide_addresses
 from mcp_server.engines.local import EngineSpec, LocalEngine
-from mcp_server.engines.remote_catalog import RemoteCatalog, quoted
+from mcp_server.engines.remote_catalog import LISTING_ROWS, Listing, RemoteCatalog, listing_caps, quoted, read_listing
 from mcp_server.engines.wire import Frame
 from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo, Version
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 _PORT = 15002
 """Spark Connect's own, where the URL names none."""
-_CATALOG_ROWS = 200_000
 _FORM = "Write it as sc://host:15002, or with parameters as sc://host:443/;use_ssl=true;token=…"
 
 
@@ -82,10 +81,6 @@ class ConnectEngine(LocalEngine):
                 self._given.known.learn_from(error)
             raise
 
-    def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
-        """The server's plan of a checked query, without locations."""
-        return hide_addresses(super().explain(query, mode, query_id))
-
     def estimate(self, query: CheckedQuery) -> Estimate:
         """What a query would read: from the Delta log, or the size of each table that it names (`exact` is False)."""
         if self._given is None:
@@ -120,17 +115,18 @@ class ConnectEngine(LocalEngine):
                 hide_addresses(str(error)), code=error.code, condition=error.condition, sqlstate=error.sqlstate
             ) from error
 
-    def _ask(self, sql: str) -> Sequence[Sequence[Any]]:
+    def _ask(self, sql: str) -> Listing:
         """The rows of a statement of the server's own."""
-        return list(zip(*(column.to_pylist() for column in self._table(sql).columns), strict=True))
+        return read_listing(self._run_own(sql))
 
-    def _table(self, sql: str) -> pa.Table:
-        fields = {"sql": sql, "fetch": _CATALOG_ROWS, "tables": {}, "edition": 0}
-        return self._rows(Call(f"own-{uuid4().hex}", "run", fields, self.settings.query_timeout_seconds)).table
+    def _run_own(self, sql: str) -> ResultSet:
+        within = (listing_caps().payload_bytes, listing_caps().cell_chars)
+        fields = {"sql": sql, "fetch": LISTING_ROWS, "caps": within, "tables": {}, "edition": 0}
+        return self._rows(Call(f"own-{uuid4().hex}", "run", fields, self.settings.query_timeout_seconds))
 
     def _detail(self, name: str) -> Iterator[ScanEstimate]:
         try:
-            detail = self._table(f"DESCRIBE DETAIL {quoted(*self.schema.split('.'), name)}")
+            detail = self._run_own(f"DESCRIBE DETAIL {quoted(*self.schema.split('.'), name)}").table
         except QueryFailed:
             return  # no Delta table, or its details are not ours to see
         (row,) = detail.select(["numFiles", "sizeInBytes"]).to_pylist()

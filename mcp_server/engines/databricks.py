@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -24,14 +23,15 @@ from mcp_server.engines.databricks_errors import hide_addresses
 from mcp_server.engines.databricks_pool import Pool
 from mcp_server.engines.databricks_runs import Lane, Run, StoppedError
 from mcp_server.engines.databricks_session import Warehouse, load_connector
-from mcp_server.engines.remote_catalog import RemoteCatalog, quoted
+from mcp_server.engines.remote_catalog import LISTING_ROWS, Listing, RemoteCatalog, listing_caps, quoted, read_listing
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, ScanEstimate, TableInfo, Version
+from mcp_server.results.cutting import cut, plan_of
 
 IDLE_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 """How long a caller waits for the warehouse to confirm that it has stopped a statement."""
 _EARLY_CANCELS = 256
-_CATALOG_ROWS = 200_000
+_PLAN_ROWS = 1_000
 _EXPLAIN = {"simple": "", "extended": "EXTENDED ", "codegen": "CODEGEN ", "cost": "COST ", "formatted": "FORMATTED "}
 
 
@@ -116,11 +116,12 @@ class DatabricksEngine:
             self._catalog.learn_from(error)
             raise
 
-    def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
+    def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
         """The warehouse's plan of a checked query, without locations."""
         sql = f"EXPLAIN {_EXPLAIN[mode]}{query.sql}"
-        found = self._perform(Call(query_id, "explain", {}, query.deadline_seconds), sql, _CATALOG_ROWS)
-        return hide_addresses("\n".join(str(line) for line in found.table.column(0).to_pylist()))
+        found = self._perform(Call(query_id, "explain", {}, query.deadline_seconds), sql, _PLAN_ROWS)
+        plan = hide_addresses("\n".join(str(line) for line in found.table.column(0).to_pylist()))
+        return cut(plan_of(plan), caps, lambda: None)
 
     def estimate(self, query: CheckedQuery) -> Estimate:
         """The size of each table that a query names, by DESCRIBE DETAIL: `exact` is False.
@@ -167,11 +168,10 @@ class DatabricksEngine:
             self._changed.wait_for(lambda: self._inside == 0, _STOP_SECONDS)
         self._pool.close()
 
-    def _rows(self, sql: str) -> Sequence[Sequence[Any]]:
+    def _rows(self, sql: str) -> Listing:
         """The rows of a statement of the server's own."""
         call = Call(f"own-{uuid4().hex[:12]}", "run", {}, self._settings.query_timeout_seconds)
-        found = self._perform(call, sql, _CATALOG_ROWS).table
-        return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+        return read_listing(self._perform(call, sql, LISTING_ROWS, listing_caps()))
 
     def _detail(self, name: str) -> Iterator[ScanEstimate]:
         sql = f"DESCRIBE DETAIL {quoted(self._warehouse.catalog, self._warehouse.schema, name)}"

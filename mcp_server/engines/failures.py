@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from lakehouse.errors import LakeError
+from lakehouse.errors import LakeError, ResourceLimit
 from lakehouse.session import TooLargeError
 from mcp_server.engines.conditions import name_condition, sqlstate_of
 from mcp_server.engines.kinds import Kind, is_over_connect, tell_kind
@@ -71,6 +71,8 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
         raw = raw.replace(secret, "<secret>")
     if isinstance(error, TooLargeError):
         return Failure("large", "more than may be sent")
+    if isinstance(error, ResourceLimit):
+        return Failure("limit", str(error))
     if isinstance(error, LakeError):
         return Failure("lake", hide_paths(raw, paths))
     condition = named or _first(_CONDITION, raw)

@@ -10,10 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Kind = Literal["failed", "large", "disk", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"]
-"""What a failure means for whoever asked. `memory`: the statement wanted more than its share; `starved`: the process
-has no memory left for anybody, not even for a thread, whoever took it; `forgotten`: a server has ended the session, or
-was started anew; `denied`: it does not let this user in; `lake`: it cannot serve this lake."""
+Kind = Literal[
+    "failed", "large", "limit", "disk", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"
+]
+"""What a failure means for whoever asked. `limit`: the answer is beyond a cap, and the text says which;
+`memory`: the statement wanted more than its share; `starved`: the process has no memory left for anybody, not even for
+a thread, whoever took it; `forgotten`: a server has ended the session, or was started anew; `denied`: it does not let
+this user in; `lake`: it cannot serve this lake."""
 
 _BY_CONDITION: Mapping[Kind, re.Pattern[str]] = {
     "forgotten": re.compile(r"INVALID_HANDLE\.|NO_ACTIVE_SESSION|SESSION_(?:NOT_FOUND|CLOSED|CHANGED)"),
@@ -43,7 +46,8 @@ _BY_SENTENCE: Mapping[Kind, re.Pattern[str]] = {
         r"(?i:operation [\w-]{0,40} ?\w{0,9} ?cancel)|\([\w.]+SparkException\) Job \d+ cancelled"
     ),
     "large": re.compile(r"(?:\([\w.]+\) )?Job aborted due to stage failure: Total size of serialized results"),
-    "starved": re.compile(_UNQUOTED + _NO_ROOM),
+    # gRPC's own words where no object can be made of a message that has arrived: seen with eight large answers at once.
+    "starved": re.compile(rf"{_UNQUOTED}{_NO_ROOM}|\AException deserializing response!"),
     # Before memory: Sail calls both exhausted resources.
     "disk": re.compile(_UNQUOTED + rf"(?:The used disk space during the spilling process|{_NO_DISK})"),
     "lake": re.compile(r"\A(?:[A-Z][a-z]+ error: )*+Failed to fetch metadata for file "),

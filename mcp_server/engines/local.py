@@ -151,10 +151,11 @@ class LocalEngine:
         fields = {"fetch": query.limit.fetch, "caps": within} | self._about(query.sql, query.tables)
         return self._rows(Call(query_id, "run", fields, query.deadline_seconds))
 
-    def explain(self, query: CheckedQuery, mode: str, query_id: str) -> str:
+    def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
         """The engine's plan of a checked query, with names in the place of locations."""
-        fields = {"mode": mode} | self._about(query.sql, query.tables)
-        return str(self._perform(Call(query_id, "explain", fields, query.deadline_seconds)).fields["text"])
+        within = (caps.payload_bytes, caps.cell_chars)
+        fields = {"mode": mode, "caps": within} | self._about(query.sql, query.tables)
+        return self._rows(Call(query_id, "explain", fields, query.deadline_seconds))
 
     def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:
         """What the engine itself reads in a text, at one of the stages that it has."""

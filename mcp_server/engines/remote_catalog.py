@@ -10,15 +10,47 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.errors import LakeError, QueryFailed
 from lakehouse.manifest import Column
-from mcp_server.models import TableInfo
+from mcp_server.models import Caps, ResultSet, TableInfo
+from mcp_server.results.fitting import Found, fit, read_rows
+
+LISTING_ROWS = 200_000
+LISTING_BYTES = 16 << 20
+"""How much is kept of what a catalogue tells: it stays in memory, and whoever may write there decides on its size."""
+
+_COMMENT_CHARS = 2_000
+"""Of a comment, or a type; names are shorter, and have to be whole."""
 
 Row = Sequence[Any]
-Run = Callable[[str], Sequence[Row]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows that a catalogue gave, and whether these are all of them."""
+
+    rows: Sequence[Row]
+    is_whole: bool
+
+
+Run = Callable[[str], Listing]
 """Runs one statement and gives its rows. Raises QueryFailed with Spark's condition where the statement fails."""
+
+
+def listing_caps() -> Caps:
+    """The caps on the answer to a statement that asks for a catalogue."""
+    return Caps(LISTING_BYTES, _COMMENT_CHARS)
+
+
+def read_listing(found: ResultSet) -> Listing:
+    """The rows of such an answer within the caps: a longer comment ends with how much of it is missing."""
+    count, caps = found.table.num_rows, listing_caps()
+    rows = fit(Found((), (), read_rows(found, count, caps, lambda: None), count), caps).rows
+    return Listing(rows, is_whole=len(rows) == found.found < LISTING_ROWS)
+
 
 # Databricks SQL, information_schema.tables: "Table types". A metric view answers no plain SELECT and is left out.
 _VIEWS = frozenset({"VIEW", "MATERIALIZED_VIEW"})
@@ -28,6 +60,10 @@ _NOT_THERE = frozenset({"TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND"})
 _NO_COLUMN = re.compile(r"name `(?:[^`]*`\.`)*([^`]*)` cannot be resolved")
 _FORBIDDEN = "INSUFFICIENT_PERMISSIONS"
 _DETAILS = "# Detailed Table Information"
+_UNKNOWN_COLUMNS = (
+    f"what the schema's tables say of themselves takes more than the {LISTING_BYTES >> 20} MiB or {LISTING_ROWS:,} "
+    "columns that are kept of it, and this table's columns are beyond that; serve a schema that holds fewer tables"
+)
 
 
 def quoted(*parts: str) -> str:
@@ -96,7 +132,7 @@ class RemoteCatalog:
         at = f"FROM {quoted(catalog)}.information_schema."
         where = f"WHERE table_schema = '{schema.lower()}'"  # a plain word (Lake.parse); Unity Catalog keeps lower case
         try:
-            tables = self._run(f"SELECT table_name, table_type, comment {at}tables {where}")
+            tables = self._names(self._run(f"SELECT table_name, table_type, comment {at}tables {where}"))
             columns = self._run(
                 "SELECT table_name, column_name, full_data_type, comment, is_nullable "
                 f"{at}columns {where} ORDER BY table_name, ordinal_position"
@@ -104,25 +140,48 @@ class RemoteCatalog:
         except QueryFailed:
             return None  # each catalogue says in its own words that it has none
         by_table: dict[str, list[Column]] = {}
-        for table, name, kind, comment, nullable in columns:
+        for table, name, kind, comment, nullable in columns.rows:
             column = Column(name=name, type=_spelled(kind), comment=comment or "", nullable=nullable != "NO")
             by_table.setdefault(table, []).append(column)
+        if not columns.is_whole and by_table:
+            by_table.popitem()  # of the last one some columns may be missing
         return [
             TableInfo(name, _kind(kind), comment or "", tuple(by_table.get(name, ())))
+            if columns.is_whole or name in by_table
+            else TableInfo(name, _kind(kind), "", (), problem=_UNKNOWN_COLUMNS)
             for name, kind, comment in tables
             if kind not in _NO_RELATIONS
         ]
 
     def _one_by_one(self) -> list[TableInfo]:
         try:
-            shown = self._run(f"SHOW TABLES IN {quoted(*self._path)}")
+            shown = self._names(self._run(f"SHOW TABLES IN {quoted(*self._path)}"))
         except QueryFailed as error:
             raise LakeError(
                 f"The tables of {self._schema} cannot be listed: {error} Check --lake (catalog.schema) and the grants "
                 "of the user that this server signs in as."
             ) from error
         # Each row is (schema, name, is temporary); temporary views belong to a session and to no schema.
-        return [info for _, name, temporary, *_ in shown if not temporary for info in self._described(name)]
+        names = [name for _, name, temporary, *_ in shown if not temporary]
+        found: list[TableInfo] = []
+        left = LISTING_BYTES
+        for name in names:
+            if left < 0:
+                found.append(TableInfo(name, "table", "", (), problem=_UNKNOWN_COLUMNS))
+                continue
+            for info in self._described(name):
+                found.append(info)
+                left -= len(info.comment) + sum(len(c.name) + len(c.type) + len(c.comment) for c in info.columns)
+        return found
+
+    def _names(self, listing: Listing) -> Sequence[Row]:
+        """The rows of a listing of tables. Raises LakeError where it is not all of them: a name would be denied."""
+        if not listing.is_whole:
+            raise LakeError(
+                f"The schema {self._schema} holds more tables than this server can list ({LISTING_ROWS:,}, or "
+                f"{LISTING_BYTES >> 20} MiB of names and comments). Serve one that holds fewer, such as one of views."
+            )
+        return listing.rows
 
     def _described(self, name: str) -> Iterator[TableInfo]:
         """One table; nothing where it was dropped since it was listed, or is not this server's to read."""
@@ -132,7 +191,10 @@ class RemoteCatalog:
             if error.condition in _NOT_THERE or error.condition == _FORBIDDEN:
                 return
             raise
-        columns, details = _parts(report)
+        if not report.is_whole:
+            yield TableInfo(name, "table", "", (), problem=_UNKNOWN_COLUMNS)
+            return
+        columns, details = _parts(report.rows)
         yield TableInfo(name, _kind(details.get("Type", "")), details.get("Comment", ""), columns)
 
 

@@ -30,6 +30,7 @@ from lakehouse.errors import LakehouseError, QueryCancelled, UsageError
 from lakehouse.session import EngineSession, open_session, run_query
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines import fence, sandbox
+from mcp_server.engines.databricks_errors import hide_addresses
 from mcp_server.engines.failures import Failure, explain_failure, hide_paths, spellings
 from mcp_server.engines.pinned import FOLDER, FolderSource, Hold, PinnedLogs, StorageSource, audited
 from mcp_server.engines.readings import READERS
@@ -38,7 +39,7 @@ from mcp_server.engines.rest import Rest
 from mcp_server.engines.sessions import Lent, Sessions
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame, Wire
 from mcp_server.models import Caps, ResultSet
-from mcp_server.results.cutting import cut, to_stream
+from mcp_server.results.cutting import cut, plan_of, to_stream
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -242,7 +243,10 @@ class Worker:
 
     def _run(self, frame: Frame, session: SparkSession) -> Reply:
         rows = run_query(session, frame.fields["sql"], frame.fields["fetch"], MAX_RESULT_BYTES)
-        found = ResultSet(rows.table, rows.types)
+        return self._reply(frame, ResultSet(rows.table, rows.types))
+
+    def _reply(self, frame: Frame, found: ResultSet) -> Reply:
+        """The rows of a result within the caps that were asked for, if any were."""
         if (caps := frame.fields.get("caps")) is not None:
             found = cut(found, Caps(*caps), self._running[frame.fields["id"]].raise_if_stopped)
         missing = [(*place, chars) for place, chars in found.missing.items()]
@@ -251,7 +255,8 @@ class Worker:
     def _explain(self, frame: Frame, session: SparkSession) -> Reply:
         mode = _EXPLAIN[frame.fields["mode"]]
         plan = "\n".join(str(row[0]) for row in session.sql(f"EXPLAIN {mode}{frame.fields['sql']}").collect())
-        return Reply("plan", {"text": hide_paths(plan, self._places.names(frame.fields["tables"]))})
+        plan = hide_paths(plan, self._places.names(frame.fields["tables"]))
+        return self._reply(frame, plan_of(hide_addresses(plan) if self._remote else plan))
 
     def _read(self, frame: Frame, session: SparkSession) -> Reply:
         known = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from lakehouse.errors import Refused
+from lakehouse.escaping import list_briefly
 from lakehouse.nearest import nearest
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.clauses import Reading, TableRef
@@ -216,4 +217,4 @@ def no_such_table(source: Source, index: int, catalog: Catalog, otherwise: str) 
 
 
 def _listed(catalog: Catalog) -> str:
-    return ", ".join(sorted(catalog.by_name)) or "none"
+    return list_briefly(sorted(catalog.by_name)) or "none"

@@ -8,20 +8,25 @@ a Python object: `cutting` where the engine is, `fitting` here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lakehouse.escaping import MOST_QUOTED_CHARS, cut_text
 from mcp_server.models import Caps, ResultSet, RowLimit
 from mcp_server.results.cells import SAFE_INTEGER, Json, Rows, shorten
-from mcp_server.results.fitting import Found, Tick, fit, read_rows
+from mcp_server.results.fitting import Fitting, Found, Tick, fit, read_rows
 from mcp_server.results.text import table_text
 
 if TYPE_CHECKING:
     from mcp_server.results.ai import AiUse
 
-__all__ = ["Answer", "Caps", "Json", "Origin", "Rows", "Tick", "answer", "shape"]
+__all__ = ["Answer", "Caps", "Json", "Origin", "Rows", "Tick", "answer", "plan_caps", "shape", "shape_plan"]
 
 _SHOWN_NAMES = 5
+_CHARACTER_BYTES = 6
+"""The most bytes that a character takes as JSON."""
+_MARK_CHARS = 50
+"""Room for the names of a plan's answer and for the mark of what is missing."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,25 @@ def shape(result: ResultSet, limit: RowLimit, caps: Caps, origin: Origin, tick: 
     return _answer(found, caps, origin, truncated=truncated, warnings=warnings)
 
 
+def plan_caps(caps: Caps) -> Caps:
+    """The caps on a plan as an engine gives it: one cell, of which an answer may show as much as fits."""
+    return Caps(_CHARACTER_BYTES * caps.payload_bytes, caps.payload_bytes // 2)
+
+
+def shape_plan(plan: ResultSet, caps: Caps, origin: Origin) -> Answer:
+    """Turn an engine's plan of a statement into an answer, which holds as much of it as fits."""
+    fitting = Fitting((), 0, frozenset())
+    for most in (caps.payload_bytes // 2, caps.payload_bytes // _CHARACTER_BYTES - _MARK_CHARS):
+        if not fitting.rows:  # letters beyond ASCII take more bytes than the first attempt has reckoned with
+            rows = read_rows(plan, 1, replace(caps, cell_chars=most), lambda: None)
+            fitting = fit(Found(("plan",), plan.types, rows, 1), caps)
+    note = (
+        "The plan is longer than an answer may be: `…[+n chars]` says how much of it is missing. "
+        "EXPLAIN a part of the statement, or without EXTENDED, CODEGEN or COST."
+    )
+    return Answer(("plan",), plan.types, fitting.rows, False, fitting.size, origin, (note,) if fitting.cut else ())
+
+
 def answer(rows: Rows, caps: Caps, origin: Origin) -> Answer:
     """Put JSON-safe rows under the caps on a cell and on the whole."""
     cells = ([shorten(value, caps.cell_limit) for value in row] for row in rows.rows)
@@ -125,4 +149,4 @@ _INTEGERS = frozenset({"bigint", "long"})
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(names[:_SHOWN_NAMES]) + more
+    return ", ".join(cut_text(name, MOST_QUOTED_CHARS) for name in names[:_SHOWN_NAMES]) + more

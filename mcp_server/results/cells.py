@@ -33,7 +33,7 @@ LOOKED_AT = 4
 """How many times as much of a list, map or struct is looked at as is shown: most of them are counted exactly."""
 
 _AT_ONCE_BYTES = 1 << 16
-"""How much of a column of lists, maps or structs is read at once."""
+"""How much of a column of lists, maps or structs is read at once, its values and the names of their fields."""
 
 _STEP = 16
 """Values of a list that become Python objects at a time."""
@@ -125,7 +125,8 @@ def text_length(scalar: Any) -> int:
 
 def _read_all_nested(array: Any, most: int, lost: Mapping[int, int]) -> Iterator[Cell]:
     """Lists, maps or structs: all at once where they are small, which takes a third of the time."""
-    if len(array) > 1 and array.nbytes <= _AT_ONCE_BYTES and not lost:
+    named = len(array) * _names_length(array.type)
+    if len(array) > 1 and array.nbytes + named <= _AT_ONCE_BYTES and not lost:
         walk = _Walk(most * LOOKED_AT, _AT_ONCE_BYTES)
         values = walk.cells(array)
         if walk.is_whole:
@@ -263,6 +264,15 @@ def _is_flat(kind: Any) -> bool:
     if kinds.is_struct(kind):
         return all(_is_flat(field.type) for field in kind)
     return not _holds_others(kind)
+
+
+def _names_length(kind: Any) -> int:
+    """The characters of the names of all fields in a struct, which each of its values repeats."""
+    import pyarrow.types as kinds
+
+    if not kinds.is_struct(kind):
+        return 0
+    return sum(len(field.name) + _names_length(field.type) for field in kind)
 
 
 def _longest(array: Any) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.models import Caps, ResultSet
 from mcp_server.results.cells import LOOKED_AT, text_length
-from mcp_server.results.fitting import Found, Tick, fit, read_rows
+from mcp_server.results.fitting import Found, Tick, fit, measure_head, read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,13 +21,19 @@ _SMALL_BYTES = 1 << 20
 
 
 def cut(result: ResultSet, caps: Caps, tick: Tick) -> ResultSet:
-    """The rows and the parts of their cells that can be part of an answer."""
+    """The rows and the parts of their cells that can be part of an answer.
+
+    Raises ResourceLimit where the names and types of the columns leave no room for a row: of 65,000 fields the schema
+    alone takes more memory than all that an answer shows.
+    """
     import pyarrow as pa
 
-    table = result.table
+    table, names = result.table, tuple(str(name) for name in result.table.column_names)
+    measure_head(names, result.types, caps)
     if table.nbytes <= max(_SMALL_BYTES, caps.payload_bytes):
         return result
-    fitting = len(fit(Found((), (), read_rows(result, table.num_rows, caps, tick), table.num_rows), caps).rows)
+    rows = read_rows(result, table.num_rows, caps, tick)
+    fitting = len(fit(Found(names, result.types, rows, table.num_rows), caps).rows)
     missing = {place: chars for place, chars in result.missing.items() if place[0] < fitting}
     columns = []
     for number, column in enumerate(table.slice(0, fitting).columns):
@@ -89,7 +95,7 @@ def _column(column: Any, most: int) -> tuple[Any, dict[int, int]]:
         cells.append(cutting.head(single))
         if not cutting.is_whole:
             lost[row] = text_length(single[0]) - text_length(cells[-1][0]) if _is_bytes(kind) else 0
-    return pa.chunked_array(cells, kind), lost
+    return pa.concat_arrays(cells) if cells else pa.array([], kind), lost
 
 
 class _Cutting:
@@ -196,11 +202,22 @@ def _copied(table: pa.Table) -> pa.Table:
     return pa.ipc.open_stream(to_stream(table)).read_all()
 
 
+def plan_of(text: str) -> ResultSet:
+    """A plan as the result that an engine gives for EXPLAIN."""
+    import pyarrow as pa
+
+    return ResultSet(pa.table({"plan": pa.array([text], pa.large_string())}), ("string",))
+
+
 def to_stream(table: pa.Table) -> Any:
-    """A table in Arrow's stream format."""
+    """A table in Arrow's stream format, in as few batches as possible.
+
+    Whoever reads it holds some 500 bytes for each field of each batch: 15 rows of a struct of 2,500 fields took 30 MiB
+    as a batch each, and 2 MiB as one.
+    """
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
+        stream.write_table(table.combine_chunks())
     return sink.getvalue()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Tick = Callable[[], None]
 """Called for each cell of a list and each row. Raises where the statement was cancelled or its time is over."""
 
-_PART_ROWS, _PART_BYTES = 256, 1 << 20
-"""How much of a result is read at a time."""
+_PART_ROWS, _PART_BYTES, _PART_CELLS = 256, 1 << 20, 1 << 14
+"""How much of a result is read at a time. Cells are counted too: a thousand columns of booleans have few bytes."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,7 @@ class Fitting:
 
 def fit(found: Found, caps: Caps) -> Fitting:
     """As many rows as an answer may hold. Raises ResourceLimit where the column names alone are too large."""
-    head = _size([*found.names, *found.types])
-    if head > caps.payload_bytes:
-        raise ResourceLimit(
-            f"The {len(found.names)} columns' names and types alone take {head:,} bytes; an answer may take "
-            f"{caps.payload_bytes:,}. Select fewer columns, or fewer fields of a struct."
-        )
+    head = measure_head(found.names, found.types, caps)
     rows: list[tuple[Json, ...]] = []
     cut: set[int] = set()
     left = caps.payload_bytes - head
@@ -59,6 +54,17 @@ def fit(found: Found, caps: Caps) -> Fitting:
         rows.append(tuple(cell.value for cell in row))
         cut.update(column for column, cell in enumerate(row) if cell.is_cut)
     return Fitting(tuple(rows), caps.payload_bytes - head - left, frozenset(cut))
+
+
+def measure_head(names: Sequence[str], types: Sequence[str], caps: Caps) -> int:
+    """Return the bytes of the columns' names and types. Raises ResourceLimit where no row would fit beside them."""
+    head = _size([*names, *types])
+    if head > caps.payload_bytes:
+        raise ResourceLimit(
+            f"The {len(names)} columns' names and types alone take {head:,} bytes; an answer may take "
+            f"{caps.payload_bytes:,}. Select fewer columns, or fewer fields of a struct."
+        )
+    return head
 
 
 def read_rows(result: ResultSet, most: int, caps: Caps, tick: Tick) -> Iterator[Iterator[Cell]]:
@@ -94,7 +100,7 @@ def _lost(result: ResultSet, first: int, rows: int, column: int) -> dict[int, in
 
 def _parts(batch: pa.RecordBatch) -> Iterator[Any]:
     """A batch in parts that are small enough to be read at once; a row is never divided."""
-    at, rows = 0, _PART_ROWS
+    at, rows = 0, max(1, min(_PART_ROWS, _PART_CELLS // max(1, batch.num_columns)))
     while at < batch.num_rows:
         part = batch.slice(at, rows)
         if part.num_rows > 1 and part.nbytes > _PART_BYTES:

@@ -17,6 +17,8 @@ from mcp_server.results.cells import Json
 DITTO = "="
 _FEW_ROWS = 9
 """With so few rows, saying something once costs more than it saves."""
+_SHORT_NAME = 80
+"""Longer names are not repeated beside the head: an answer would be several times as long as its rows may be."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Layout:
 def table_text(names: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[Json]]) -> str:
     """The rows under one line of `name:type`, with lines before it for what is said once."""
     cells = [[_cell(value) for value in row] for row in rows]
-    layout = _layout(len(names), cells)
     labels = [name if name.isprintable() else _json(name) for name in names]
+    layout = _layout(labels, cells)
     heads = [f"{label}:{kind}" for label, kind in zip(labels, types, strict=True)]
     lines = []
     if layout.constant:
@@ -44,14 +46,15 @@ def table_text(names: Sequence[str], types: Sequence[str], rows: Sequence[Sequen
     return "\n".join(lines)
 
 
-def _layout(width: int, cells: Sequence[Sequence[str]]) -> Layout:
-    every = tuple(range(width))
+def _layout(labels: Sequence[str], cells: Sequence[Sequence[str]]) -> Layout:
+    every = tuple(range(len(labels)))
     if len(cells) <= _FEW_ROWS:
         return Layout(every)
     constant = tuple(i for i in every if len({row[i] for row in cells}) == 1)
     shown = tuple(i for i in every if i not in constant) or every[:1]
     constant = tuple(i for i in constant if i not in shown)
-    repeats = frozenset(i for i in shown if i - 1 in shown and 2 * sum(_repeats(row, i) for row in cells) > len(cells))
+    pairs = [i for i in shown if i - 1 in shown and len(labels[i]) + len(labels[i - 1]) <= 2 * _SHORT_NAME]
+    repeats = frozenset(i for i in pairs if 2 * sum(_repeats(row, i) for row in cells) > len(cells))
     return Layout(shown, constant, repeats)
 
 

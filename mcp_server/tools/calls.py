@@ -26,7 +26,7 @@ from lakehouse.ai.service import AiService
 from lakehouse.ai.types import NANOS_PER_DOLLAR, AiUnavailable, Spender
 from lakehouse.callers import META, Callers
 from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
-from lakehouse.escaping import quote_briefly
+from lakehouse.escaping import cut_text, quote_briefly
 from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
 from mcp_server.background import Background
@@ -39,8 +39,8 @@ from mcp_server.tools.profile import Profiles
 
 log = logging.getLogger(__name__)
 
-_SHOWN_CHARS = 100
-"""How much of a caller's own word a message repeats."""
+_LEAST_ERROR_CHARS = 4_000
+"""How long the text of an error may be, however small answers are: it says what to do at its end."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,9 @@ async def call(
         event.verdict, event.code = "bad_request", str(error.error.code)
         raise
     except Exception as error:
-        raise ToolError(_translate(error, event)) from error
+        # It may name what a lake holds, in words of any length.
+        most = max(app.settings.max_result_bytes // 4, _LEAST_ERROR_CHARS)
+        raise ToolError(cut_text(_translate(error, event), most)) from error
     else:
         result.content.extend(TextContent(type="text", text=note) for note in known.notes)
         return result

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Annotated, Any
 
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
-from lakehouse.escaping import escape_controls, quote_briefly
+from lakehouse.escaping import cut_text, escape_controls, list_briefly, quote_briefly
 from lakehouse.nearest import nearest
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
+from mcp_server.results.cells import shorten, to_json
 from mcp_server.tools.arguments import BadRequestError
 from mcp_server.tools.calls import app_context, current_call
 from mcp_server.tools.profile import COUNT_ROWS, Frequent, Profile, Range
 
 PAGE = 40
 """Tables or columns on one page: three times what this lake needs, and still a short answer."""
-
-_SHOWN_CHARS = 100
-"""How much of a caller's own word a message repeats."""
 
 
 class TableFacts(BaseModel):
@@ -64,9 +64,10 @@ class View(BaseModel):
 
 
 class Views(BaseModel):
-    """All views of the lake."""
+    """The views of the lake, and how many more there are than an answer holds."""
 
     views: list[View]
+    more: int
 
 
 async def describe_schema(
@@ -81,68 +82,80 @@ async def describe_schema(
 async def list_views() -> Annotated[CallToolResult, Views]:
     """The views and what each is for."""
     tables = await app_context().service.tables()
-    found = [table for table in tables if table.kind == "view"]
-    views = [
-        View(
-            name=view.name,
-            purpose=escape_controls(view.comment),
-            rows=view.rows,
-            columns=[column.name for column in view.columns],
-        )
-        for view in found
-    ]
+    every = [table for table in tables if table.kind == "view"]
+    views = [_view(table) for table in every]
+    shown = _pages(views, _payload_bytes())[0]
+    found = Views(views=views[shown], more=len(views[shown.stop :]))
     lines = [
-        f"{_headline(table)}: {view.purpose}\n  columns: {escape_controls(', '.join(view.columns))}"
-        for table, view in zip(found, views, strict=True)
+        f"{_headline(_facts(table, ''))}: {view.purpose}\n  columns: {escape_controls(', '.join(view.columns))}"
+        for table, view in zip(every, found.views, strict=False)
     ]
     lines = lines or ["This lake has no views; describe_schema lists its tables."]
-    unreadable = [table.name for table in tables if table.problem]
-    if unreadable:
-        lines.append(f"{len(unreadable)} of its tables cannot be read; describe_schema tells why.")
-    return _answer("\n".join(lines), Views(views=views))
+    if found.more:
+        lines.append(f"{found.more:,} more views are not listed here; describe_schema lists all.")
+    if unreadable := sum(bool(table.problem) for table in tables):
+        lines.append(f"{unreadable:,} of its tables cannot be read; describe_schema tells why.")
+    return _answer("\n".join(lines), found)
+
+
+def _view(table: TableInfo) -> View:
+    columns = _shorten_list([column.name for column in table.columns])
+    left = len(table.columns) - len(columns)
+    rest = f" ({left:,} of its {len(table.columns):,} columns are not listed here.)" if left else ""
+    return View(name=_cut(table.name), purpose=f"{_shorten(table.comment)}{rest}", rows=table.rows, columns=columns)
 
 
 def _all(tables: Sequence[TableInfo], page: int) -> tuple[Described, str]:
-    shown, pages = _page(tables, page)
+    facts = [_facts(table, _purpose(table, _first_sentence(table.comment))) for table in tables]
+    at, pages = _page(facts, page, _payload_bytes())
+    facts = facts[at]
     schema = app_context().service.main_engine.schema
     lines = [f"Schema {schema}, {len(tables)} tables and views. describe_schema(table=…) tells more of one."]
-    facts = [_facts(table, _purpose(table, _first_sentence(table.comment))) for table in shown]
-    lines += [f"{_headline(table)}: {fact.purpose}" for table, fact in zip(shown, facts, strict=True)]
+    lines += [f"{_headline(fact)}: {fact.purpose}" for fact in facts]
     described = Described(tables=facts, columns=[], sample_rows=[], page=page, pages=pages, notes=_more(page, pages))
     return described, "\n".join([*lines, *described.notes])
 
 
 async def _one(table: TableInfo, page: int) -> tuple[Described, str]:
-    columns, pages = _page(table.columns, page)
-    profile = Profile() if table.problem else await app_context().profiles.of(current_call(), table, tuple(columns))
-    shown = [
-        ColumnFacts(
-            name=c.name,
-            type=c.type,
-            comment=escape_controls(c.comment),
-            values=escape_controls(_values(profile.values.get(c.name))),
-        )
-        for c in columns
+    every = [
+        ColumnFacts(name=_cut(c.name), type=_cut(c.type), comment=_shorten(c.comment), values="") for c in table.columns
     ]
+    at, pages = _page(every, page, _payload_bytes() // 2)  # the rest is for their values
+    columns = table.columns[at]
+    profile = Profile() if table.problem else await app_context().profiles.of(current_call(), table, tuple(columns))
+    room = _payload_bytes() // 4
+    values = [escape_controls(cut_text(_values(profile.values.get(c.name)), room // PAGE)) for c in columns]
+    shown = [facts.model_copy(update={"values": text}) for facts, text in zip(every[at], values, strict=True)]
+    sample = None if profile.sample is None else _fit_sample(profile.sample, room)
     notes = [*_basis(table, profile), *profile.notes, *_more(page, pages)]
     described = Described(
         tables=[_facts(table, _purpose(table, table.comment))],
         columns=shown,
-        sample_rows=[] if profile.sample is None else [list(row) for row in profile.sample.rows],
+        sample_rows=[] if sample is None else [list(row) for row in sample.rows],
         page=page,
         pages=pages,
         notes=notes,
     )
-    return described, _table_text(table, described, profile.sample)
+    return described, _table_text(described, sample)
 
 
-def _table_text(table: TableInfo, described: Described, sample: Answer | None) -> str:
+def _fit_sample(sample: Answer, room: int) -> Answer:
+    """Sample rows within so many bytes: of all cells less is shown where they are long."""
+    names, types = (tuple(map(_cut, each)) for each in (sample.names, sample.types))
+    rows = sample.rows
+    if rows and len(to_json(rows)) > room:
+        most = room // (len(rows) * len(names))
+        rows = tuple(tuple(shorten(value, most).value for value in row) for row in rows)
+    return replace(sample, names=names, types=types, rows=rows)
+
+
+def _table_text(described: Described, sample: Answer | None) -> str:
     (facts,) = described.tables
-    lines = [f"{_headline(table)}: {facts.purpose}"]
-    if table.key:
-        lines.append(escape_controls(f"Key: {', '.join(table.key)}"))
-    if table.clustered_by:
-        first, order = table.clustered_by[0], ", ".join(table.clustered_by)
+    lines = [f"{_headline(facts)}: {facts.purpose}"]
+    if facts.key:
+        lines.append(escape_controls(f"Key: {', '.join(facts.key)}"))
+    if facts.clustered_by:
+        first, order = facts.clustered_by[0], ", ".join(facts.clustered_by)
         lines.append(escape_controls(f"Stored in order of {order}: a filter on {first} reads little."))
     lines.append("Columns:")
     for column in described.columns:
@@ -164,20 +177,60 @@ def _find(tables: Sequence[TableInfo], wanted: str) -> TableInfo:
     for table in tables:
         if table.name.casefold() in {name, exact}:
             return table
-    names = [escape_controls(table.name) for table in tables]
-    near = nearest(name, names)
+    names = [table.name for table in tables]
+    near = nearest(name, map(escape_controls, names))
     hint = f" Nearest: {', '.join(near)}." if near else ""
-    example = f"describe_schema(table='{(near or names)[0]}')" if names else "list_views()"
+    example = f"describe_schema(table='{list_briefly((near or names)[:1])}')" if names else "list_views()"
     raise BadRequestError(
-        f"There is no table {quote_briefly(wanted)}.{hint} Tables: {', '.join(names)}. For example: {example}"
+        f"There is no table {quote_briefly(wanted)}.{hint} Tables: {list_briefly(names)}. For example: {example}"
     )
 
 
-def _page(items: Sequence[Any], page: int) -> tuple[Sequence[Any], int]:
-    pages = max(1, -(-len(items) // PAGE))
-    if page > pages:
-        raise BadRequestError(f"There is no page {quote_briefly(page)}; the last page is {pages}.")
-    return items[(page - 1) * PAGE : page * PAGE], pages
+def _payload_bytes() -> int:
+    return app_context().settings.max_result_bytes
+
+
+def _cell_chars() -> int:
+    """The characters of one text: several of them make a line, and a line has to fit into an answer."""
+    settings = app_context().settings
+    return min(settings.max_cell_chars, settings.max_result_bytes // 16)
+
+
+def _cut(text: str) -> str:
+    """A name, type or comment of the lake's, which may be of any length."""
+    return cut_text(text, _cell_chars())
+
+
+def _shorten(text: str) -> str:
+    return escape_controls(_cut(text))
+
+
+def _shorten_list(names: Sequence[str]) -> list[str]:
+    """The first of some names that are no longer than a cell together."""
+    room = _cell_chars()
+    ends = accumulate(len(name) for name in names)
+    return [name for name, end in zip(names, ends, strict=True) if end <= room]
+
+
+def _pages(items: Sequence[BaseModel], most_bytes: int) -> list[slice]:
+    """What stands on each page: at most `PAGE` items, and no more than fit into so many bytes."""
+    pages: list[slice] = []
+    first, size = 0, 0
+    for at, item in enumerate(items):
+        more = len(item.model_dump_json().encode("utf-8", "replace"))
+        if at - first == PAGE or (at > first and size + more > most_bytes):
+            pages.append(slice(first, at))
+            first, size = at, 0
+        size += more
+    return [*pages, slice(first, len(items))]
+
+
+def _page(items: Sequence[BaseModel], page: int, most_bytes: int) -> tuple[slice, int]:
+    """What stands on a page, and how many pages there are."""
+    pages = _pages(items, most_bytes)
+    if page > len(pages):
+        raise BadRequestError(f"There is no page {quote_briefly(page)}; the last page is {len(pages)}.")
+    return pages[page - 1], len(pages)
 
 
 def _more(page: int, pages: int) -> list[str]:
@@ -186,16 +239,16 @@ def _more(page: int, pages: int) -> list[str]:
 
 def _facts(table: TableInfo, purpose: str) -> TableFacts:
     return TableFacts(
-        name=table.name,
+        name=_cut(table.name),
         kind=table.kind,
-        purpose=escape_controls(purpose),
+        purpose=_shorten(purpose),
         rows=table.rows,
-        key=list(table.key),
-        clustered_by=list(table.clustered_by),
+        key=_shorten_list(table.key),
+        clustered_by=_shorten_list(table.clustered_by),
     )
 
 
-def _headline(table: TableInfo) -> str:
+def _headline(table: TableFacts) -> str:
     return f"{escape_controls(table.name)} ({table.kind}{'' if table.rows is None else f', {table.rows:,} rows'})"
 
 

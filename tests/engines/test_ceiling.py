@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from lakehouse.errors import ResourceLimit
 from lakehouse.session import ThreadTime
@@ -80,6 +81,11 @@ def test_a_process_that_has_no_memory_for_a_thread_is_replaced_and_the_query_is_
 )
 def test_words_for_a_process_without_memory_are_no_fault_of_the_statement(text: str) -> None:
     failure = explain_failure(RuntimeError(text), {})
+    assert (failure.kind, failure.lacking) == ("starved", False)
+
+
+def test_a_message_that_the_process_has_no_memory_to_read_is_no_fault_of_the_statement() -> None:
+    failure = explain_failure(SparkConnectGrpcException("Exception deserializing response!"), {})
     assert (failure.kind, failure.lacking) == ("starved", False)
 
 

@@ -18,10 +18,19 @@ from mcp.client import Client
 from pyspark.sql import SparkSession
 
 from lakehouse.breaker import Breaker
-from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryFailed, QueryTimedOut, ResourceLimit, UsageError
+from lakehouse.errors import (
+    EngineUnavailable,
+    LakeError,
+    QueryCancelled,
+    QueryFailed,
+    QueryTimedOut,
+    ResourceLimit,
+    UsageError,
+)
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
+from mcp_server.engines import remote_catalog
 from mcp_server.engines.databricks import DatabricksEngine
 from mcp_server.engines.databricks_auth import SignIn
 from mcp_server.engines.databricks_types import spark_types
@@ -470,7 +479,7 @@ def test_tables_views_comments_and_types_are_read_from_the_catalogue(make: Make)
 
 
 def test_a_catalogue_with_an_information_schema_says_the_same_in_two_statements(
-    make: Make, connect_server: ConnectServer
+    make: Make, connect_server: ConnectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = make()
     described = engine.tables()
@@ -495,8 +504,39 @@ def test_a_catalogue_with_an_information_schema_says_the_same_in_two_statements(
 
         assert another.tables() == described
         assert len(another.warehouse.service.statements) == 2
+
+        monkeypatch.setattr(remote_catalog, "LISTING_BYTES", 600)
+        cut = make().tables()
+        assert [table.name for table in cut] == [table.name for table in described]
+        assert cut[0] == described[0]
+        assert "this table's columns are beyond that" in cut[-1].problem
+        assert all(table.problem or table in described for table in cut)
     finally:
         spark.sql("DROP SCHEMA information_schema CASCADE")
+        spark.stop()
+
+
+def test_of_a_catalogue_that_says_more_than_is_kept_the_rest_is_listed_with_the_reason(
+    make: Make, connect_server: ConnectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spark = SparkSession.builder.remote(connect_server.url).create()
+    columns = ", ".join(f"c{number} INT COMMENT '{'x' * 3_000}'" for number in range(3))
+    monkeypatch.setattr(remote_catalog, "LISTING_BYTES", 9_000)
+    try:
+        for name in ("a1", "a2"):
+            spark.sql(f"CREATE TABLE {SCHEMA}.{name} ({columns}) USING delta")
+        found = {table.name: table for table in make().tables()}
+        assert [*found] == ["a1", "a2", "best", "films", "kinds", "many"]
+        assert [column.comment for column in found["a2"].columns] == [f"{'x' * 2_000}…[+1000 chars]"] * 3
+        assert {bool(found[name].problem) for name in ("a1", "a2")} == {False}
+        assert all("serve a schema that holds fewer tables" in found[name].problem for name in ("best", "many"))
+
+        monkeypatch.setattr(remote_catalog, "LISTING_ROWS", 6)
+        with pytest.raises(LakeError, match="holds more tables than this server can list"):
+            make().tables()
+    finally:
+        for name in ("a1", "a2"):
+            spark.sql(f"DROP TABLE IF EXISTS {SCHEMA}.{name}")
         spark.stop()
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakehouse.errors import QueryCancelled
+from lakehouse.errors import QueryCancelled, ResourceLimit
 from mcp_server.models import ResultSet, RowLimit
 from mcp_server.results import Answer, Caps, Origin, shape
-from mcp_server.results.cutting import Cutter, cut
+from mcp_server.results.cutting import Cutter, cut, to_stream
 
 CAPS = Caps(payload_bytes=60_000, cell_chars=2_000)
 LIMIT = RowLimit(500)
@@ -136,6 +136,54 @@ def test_no_more_becomes_python_objects_than_is_shown(name: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 8_000_000
+
+
+def wide(rows: int, fields: int, values: Any) -> Any:
+    """Rows of a struct of many fields."""
+    return pa.StructArray.from_arrays([values(rows)] * fields, names=[f"a{i}" for i in range(fields)])
+
+
+@pytest.mark.parametrize("values", [pa.nulls, lambda rows: pa.array([True] * rows)], ids=["nulls", "booleans"])
+@pytest.mark.parametrize("as_columns", [False, True], ids=["a struct", "columns"])
+def test_of_many_fields_without_bytes_no_more_are_read_than_are_shown(values: Any, as_columns: bool) -> None:
+    struct = wide(500, 2_500, values)
+    table = pa.Table.from_struct_array(struct) if as_columns else pa.table({"s": struct})
+    result = ResultSet(table, ("boolean",) * table.num_columns)
+    shaped(result_of(numbers(3)))  # what is imported late
+    tracemalloc.start()
+    try:
+        assert shaped(result).rows
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4_000_000
+
+
+def test_what_is_left_of_a_struct_of_many_fields_travels_as_one_batch() -> None:
+    whole = ResultSet(pa.table({"s": wide(200, 2_500, numbers)}), ("struct<…>",))
+    small = cut(whole, CAPS, lambda: None)
+    with pa.ipc.open_stream(to_stream(small.table)) as stream:
+        assert [batch.num_rows for batch in stream] == [len(shaped(whole).rows)]
+
+
+def test_batches_that_need_no_cut_travel_as_one() -> None:
+    row = pa.table({"s": wide(1, 2_500, pa.nulls)})
+    with pa.ipc.open_stream(to_stream(pa.concat_tables([row] * 50))) as stream:
+        assert [batch.num_rows for batch in stream] == [50]
+
+
+def test_rows_beside_which_their_names_and_types_leave_no_room_are_not_sent() -> None:
+    half = ResultSet(pa.table({"a" * 30_000: ["é" * 2_000] * 500}), ("string",))
+    assert cut(half, CAPS, lambda: None).table.num_rows == len(shaped(half).rows)
+    with pytest.raises(ResourceLimit, match="names and types alone take"):
+        cut(ResultSet(pa.table({"a": numbers(1)}), ("struct<" + "a:int," * 10_000 + ">",)), CAPS, lambda: None)
+
+
+def test_long_names_make_the_text_no_longer_than_the_rows_may_be() -> None:
+    names = [f"{'a' * 240}{i}" for i in range(120)]
+    answer = shaped(ResultSet(pa.table({name: numbers(500) for name in names}), ("bigint",) * 120))
+    assert len(answer.text) < CAPS.payload_bytes
+    assert sum(map(len, shaped(ResultSet(pa.table({"a" * 50_000: ["x" * 3_000]}), ("string",))).warnings)) < 1_000
 
 
 def test_a_row_of_many_lists_is_read_no_further_than_it_fits() -> None:

@@ -99,6 +99,17 @@ async def test_explain_shows_a_plan_and_runs_nothing(serve: Serve, connect: Conn
     assert content["row_count"] == 1
 
 
+@pytest.mark.parametrize("letter", ["x", "🎬"])
+async def test_of_a_plan_as_much_is_shown_as_an_answer_holds(serve: Serve, connect: Connect, letter: str) -> None:
+    async with connect(serve(max_result_bytes=4_000)) as client:
+        content = (await run(client, f"EXPLAIN SELECT '{letter * 6_000}' FROM movies_delta")).structured_content
+    ((plan,),) = content["rows"]
+    shown, _, missing = plan.partition("…[+")
+    assert 500 < len(plan.encode()) < 4_000
+    assert len(shown) + int(missing.removesuffix(" chars]")) > 6_000
+    assert any("longer than an answer may be" in each for each in content["warnings"])
+
+
 async def test_a_write_is_refused_with_a_reason(serve: Serve, connect: Connect) -> None:
     server = serve()
     async with connect(server) as client:
@@ -220,7 +231,8 @@ async def test_small_limits_on_answers_do_not_make_the_server_guess_or_fail(serv
     assert title.structured_content["status"] == "ambiguous"
     assert len(title.structured_content["candidates"]) == 2
     assert len(table.structured_content["sample_rows"]) == 3
-    assert table.structured_content["notes"] == []
+    (note,) = table.structured_content["notes"]
+    assert note.startswith("Page 1 of ")
 
 
 async def test_a_dry_run_tells_what_would_be_read_and_runs_nothing(serve: Serve, connect: Connect) -> None:

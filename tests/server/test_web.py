@@ -6,9 +6,10 @@ import json
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -22,6 +23,8 @@ from mcp_server import serve
 from mcp_server.app import build_server
 from tests.server.processes import busy, descendants, gone, started, until
 from tests.server.test_stdio import INITIALIZE, SLOW_SQL, ask
+
+LISTING = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
 
 pytestmark = pytest.mark.anyio
 
@@ -81,18 +84,54 @@ async def test_a_page_that_rebinds_its_name_to_loopback_is_refused(lake: Path, t
     assert refusals == [421, 403]
 
 
-async def test_sessions_are_bounded_and_a_client_that_ends_one_makes_room(
+@asynccontextmanager
+async def room_for_two(
     lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> AsyncIterator[Callable[..., Awaitable[httpx2.Response]]]:
+    """Sends requests to a server that has room for two sessions."""
     monkeypatch.setattr(serve, "_MOST_SESSIONS", 2)
-    app = serve._web_app(build_server(load_settings(state_dir=tmp_path), Lake.parse(str(lake))), "http")
+    server = build_server(load_settings(state_dir=tmp_path), Lake.parse(str(lake)))
+    app = serve._web_app(server, "http")
     accept = {"Accept": "application/json, text/event-stream"}
     web = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1", headers=accept)
-    async with app.router.lifespan_context(app), web:
-        opened = [await web.post("/mcp", json=INITIALIZE) for _ in range(3)]
-        ended = await web.delete("/mcp", headers={"Mcp-Session-Id": opened[0].headers["Mcp-Session-Id"]})
-        again = await web.post("/mcp", json=INITIALIZE)
-    assert [each.status_code for each in (*opened, ended, again)] == [200, 200, 503, 200, 200]
+
+    async def send(message: Any, session: str | None = None, method: str = "POST") -> httpx2.Response:
+        headers = {} if session is None else {"Mcp-Session-Id": session}
+        return await web.request(method, "/mcp", json=message, headers=headers)
+
+    try:
+        async with app.router.lifespan_context(app), web:
+            yield send
+    finally:
+        server.close()
+
+
+async def test_a_new_session_takes_the_place_of_the_one_that_was_idle_for_longest(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with room_for_two(lake, tmp_path, monkeypatch) as send:
+        first, second = [(await send(INITIALIZE)).headers["Mcp-Session-Id"] for _ in range(2)]
+        used = await send(LISTING, first)
+        third = await send(INITIALIZE)
+        left = [await send(LISTING, each) for each in (first, second, third.headers["Mcp-Session-Id"])]
+    assert (used.status_code, third.status_code) == (200, 200)
+    assert [each.status_code for each in left] == [200, 404, 200]
+
+
+async def test_a_session_with_a_request_under_way_gives_way_to_none(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with room_for_two(lake, tmp_path, monkeypatch) as send:
+        sessions = [(await send(INITIALIZE)).headers["Mcp-Session-Id"] for _ in range(2)]
+        async with anyio.create_task_group() as tasks:
+            for each in sessions:
+                tasks.start_soon(send, None, each, "GET")
+            await anyio.wait_all_tasks_blocked()
+            refused = await send(INITIALIZE)
+            ended = await send(None, sessions[0], "DELETE")
+            tasks.cancel_scope.cancel()
+        again = await send(INITIALIZE)
+    assert [each.status_code for each in (refused, ended, again)] == [503, 200, 200]
 
 
 def test_a_port_in_use_is_one_clear_sentence(lake: Path, tmp_path: Path) -> None:

@@ -23,6 +23,19 @@ from tests.server.test_stdio import ask
 
 CALLERS = 8
 
+
+def _wide(kind: str) -> str:
+    """A struct of as many fields as a statement has room for: its value costs nothing, its names and types do."""
+    fields = ", ".join(f"a{i} {kind}" for i in range(2_200))
+    return f"from_json('{{}}', '{fields}')"
+
+
+def _doubled(times: int) -> str:
+    """A struct of two structs of two structs, and so on: the type grows with each word of the statement."""
+    steps = ", ".join(f"t{n} AS (SELECT struct(s AS x, s AS y) AS s FROM t{n - 1})" for n in range(1, times))
+    return f"WITH t0 AS (SELECT struct(id AS x, id AS y) AS s FROM range(200)), {steps} SELECT s FROM t{times - 1}"
+
+
 WORST = {
     "lists of booleans": "SELECT array_repeat(false, 900000) AS a FROM range(200)",
     "lists of lists": "SELECT array_repeat(array_repeat(1, 100), 1000) AS a FROM range(60)",
@@ -33,6 +46,14 @@ WORST = {
     "binaries": "SELECT CAST(repeat('x', 200000) AS BINARY) AS a FROM range(200)",
     "many columns": "SELECT " + ", ".join(f"array_repeat(id, 2000) AS c{i}" for i in range(300)) + " FROM range(20)",
     "many rows": "SELECT id, array(id, id) AS a, map('k', id) AS m FROM range(1000000)",
+    "a struct of many fields": f"SELECT {_wide('INT')} AS s FROM range(200)",
+    "booleans of a struct": f"SELECT {_wide('BOOLEAN')} AS s FROM range(500)",
+    "fields as columns": f"SELECT s.* FROM (SELECT {_wide('BOOLEAN')} AS s FROM range(500))",
+    "many batches": f"WITH t AS (SELECT {_wide('INT')} AS s) " + " UNION ALL ".join(["SELECT s FROM t"] * 10),
+    "structs of structs": _doubled(11),
+    "more names than an answer holds": _doubled(13),
+    "long names": "SELECT " + ", ".join(f"id AS `{'a' * 240}{i}`" for i in range(120)) + " FROM range(500)",
+    "a long name": f"SELECT repeat('x', 3000) AS `{'a' * 30_000}` FROM range(500)",
 }
 
 
