@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,15 +22,30 @@ SHARED = ROOT.parent / "shared"
 JAVA = 17
 
 
-@pytest.fixture(scope="session")
-def java() -> None:
+ASKED: pytest.StashKey[set[str]] = pytest.StashKey()
+"""Statements that Spark itself was asked, though tests compare with what it has answered before."""
+
+
+def skip_without_java() -> None:
     """Skips the test where there is no Java 17 or newer."""
+    if _java_version() < JAVA:
+        pytest.skip(f"needs Java {JAVA}+")
+
+
+@functools.cache
+def _java_version() -> int:
+    """Zero where there is no Java."""
     home = os.environ.get("JAVA_HOME")
     binary = shutil.which(os.path.join(home, "bin", "java") if home else "java")
     said = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False).stderr if binary else ""
     version = re.search(r'version "(\d+)', said)
-    if version is None or int(version[1]) < JAVA:
-        pytest.skip(f"needs Java {JAVA}+")
+    return int(version[1]) if version else 0
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
+    """Skips the test where there is no Java 17 or newer."""
+    skip_without_java()
 
 
 @pytest.fixture(scope="session")
@@ -77,15 +93,39 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path_factory.getbasetemp() / "state"))
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--spark",
+        choices=["recorded", "live", "record"],
+        default="recorded",
+        help="where tests compare with Spark: with its recorded answers, with Spark itself, or with Spark itself whose "
+        "answers are then recorded",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """No test, and no process that one starts, spends money at a provider that this machine's environment names."""
+    config.stash[ASKED] = set()
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "AZURE_OPENAI_")):
             del os.environ[name]
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells the process that shows the results."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["asked"] = sorted(session.config.stash[ASKED])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[ASKED].update(getattr(node, "workeroutput", {}).get("asked", ()))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name and count what was skipped, and why."""
+    """Name and count what was skipped, and why, and say what Spark was asked for want of a recorded answer."""
     reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"skipped {count}: {reason.removeprefix('Skipped: ')}")
+    if asked := terminalreporter.config.stash[ASKED]:
+        terminalreporter.write_line(f"Spark was asked {len(asked)} statements (python -m tests.expected record)")
