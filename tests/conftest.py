@@ -106,6 +106,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """No test, and no process that one starts, spends money at a provider that this machine's environment names."""
     config.stash[ASKED] = set()
+    # A Spark of the tests lives for minutes. Without the second compiler it needs half the CPU for them.
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "AZURE_OPENAI_")):
             del os.environ[name]
