@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 import pytest
 
 from lakehouse import errors
@@ -161,11 +162,17 @@ def _read_answer(line: Mapping[str, Any]) -> Answer | QueryError:
     return Answer(columns, tuple(tuple(map(_from_json, row)) for row in line["rows"]))
 
 
+def _read_datetime(text: str) -> datetime:
+    """With the object for UTC that Arrow gives: `repr` shows which one it is."""
+    read = datetime.fromisoformat(text)
+    return read if read.tzinfo is None else read.replace(tzinfo=pa.lib.string_to_tzinfo("UTC"))
+
+
 _KINDS: Final[Mapping[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]]] = {
     "float": (float, repr, float),  # JSON has no NaN, and 1.0 is to be no 1
     "decimal": (Decimal, str, Decimal),
     "bytes": (bytes, bytes.hex, bytes.fromhex),
-    "datetime": (datetime, datetime.isoformat, datetime.fromisoformat),
+    "datetime": (datetime, datetime.isoformat, _read_datetime),
     "date": (date, date.isoformat, date.fromisoformat),
     "microseconds": (timedelta, lambda t: t // timedelta(microseconds=1), lambda n: timedelta(microseconds=n)),
 }
