@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ from mcp_server.models import CheckedQuery, Principal
 from mcp_server.query import catalog_of, limits_of
 from tests.conftest import ASKED, skip_without_java
 from tests.etl.conftest import run_etl
-from tests.expected import Answer, Ask, Mode, Record, digest_files
+from tests.expected import Answer, Mode, Record, digest_files
 
 KINDS: Mapping[str, type[LocalEngine]] = {"embedded": EmbeddedEngine, "spark": SparkEngine}
 MAX_ROWS = 10_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sample_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dialect") / "files"
     done = run_etl("sample", "--titles", "1000", "--seed", "7", "--out", folder)
@@ -33,7 +34,7 @@ def sample_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sample_lake(sample_files: Path) -> Lake:
     lake = sample_files.parent / "lake"
     done = run_etl("load", "--source", sample_files, "--lake", lake)
@@ -53,50 +54,49 @@ def _values(column: Any) -> list[Any]:
     return values
 
 
-def open_asker(kind: str, lake: Lake, state: Path, record: Record | None = None) -> Iterator[Ask]:
-    """Checks a statement for an engine as the server does, the engine's own reading included, and runs it.
+class Asker:
+    """Checks statements for an engine as the server does, and runs them."""
 
-    With a record the engine is only asked what the record lacks: it is looked up by the text that would run.
-    """
-    settings = load_settings(engine=kind, state_dir=state, max_rows=MAX_ROWS)
-    engine = KINDS[kind](lake, settings)
-    catalog = catalog_of(engine, engine.tables())
+    def __init__(self, kind: str, lake: Lake, state: Path, record: Record | None = None) -> None:
+        """With a record the engine is only asked what the record lacks, by the text that would run."""
+        self._settings = load_settings(engine=kind, state_dir=state, max_rows=MAX_ROWS)
+        self._engine = KINDS[kind](lake, self._settings)
+        self._catalog = catalog_of(self._engine, self._engine.tables())
+        self._record = record
 
-    def check(sql: str, query_id: str | None) -> CheckedQuery:
-        """Without the engine's own reading where there is no id."""
-        checked = guard.check(
-            sql,
-            catalog=catalog,
-            limits=limits_of(settings),
-            principal=Principal("tester"),
-            read=query_id and (lambda sql, tables, stage: engine.read(sql, tables, stage, query_id)),
-        )
-        assert isinstance(checked, CheckedQuery)
-        return checked
+    def __call__(self, sql: str) -> Answer:
+        if self._record is None:
+            return self.live(sql)
+        return self._record.answer(self._check(sql, None).sql, lambda: self.live(sql))
 
-    def run(sql: str) -> Answer:
-        if kind == "spark":
+    def live(self, sql: str) -> Answer:
+        """What the engine answers, whatever is recorded."""
+        if self._engine.name == "spark":
             skip_without_java()
         query_id = uuid.uuid4().hex
-        checked = check(sql, query_id)
-        found = engine.execute(checked, query_id)
+        checked = self._check(sql, lambda sql, tables, stage: self._engine.read(sql, tables, stage, query_id))
+        found = self._engine.execute(checked, query_id)
         columns = zip(found.table.column_names, found.types, strict=True)
         rows = zip(*map(_values, found.table.columns), strict=True)
         return Answer(tuple(columns), tuple(rows), checked.caveats)
 
-    def ask(sql: str) -> Answer:
-        return run(sql) if record is None else record.answer(check(sql, None).sql, lambda: run(sql))
+    def _check(self, sql: str, read: Callable[..., Any] | None) -> CheckedQuery:
+        limits, who = limits_of(self._settings), Principal("tester")
+        checked = guard.check(sql, catalog=self._catalog, limits=limits, principal=who, read=read)
+        assert isinstance(checked, CheckedQuery)
+        return checked
 
-    yield ask
-    engine.close()
-
-
-@pytest.fixture(scope="session")
-def embedded(sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from open_asker("embedded", sample_lake, tmp_path_factory.mktemp("state"))
+    def close(self) -> None:
+        self._engine.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+def embedded(sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
+    with closing(Asker("embedded", sample_lake, tmp_path_factory.mktemp("state"))) as asker:
+        yield asker
+
+
+@pytest.fixture(scope="package")
 def recorded(sample_files: Path, pytestconfig: pytest.Config) -> Iterator[Record]:
     """What Spark has answered over this lake."""
     mode = Mode(pytestconfig.getoption("spark"))
@@ -107,7 +107,8 @@ def recorded(sample_files: Path, pytestconfig: pytest.Config) -> Iterator[Record
         record.write()
 
 
-@pytest.fixture(scope="session")
-def spark(recorded: Record, sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+@pytest.fixture(scope="package")
+def spark(recorded: Record, sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
     """Spark's answers: recorded, or of Spark itself, which starts with the first statement that is not recorded."""
-    yield from open_asker("spark", sample_lake, tmp_path_factory.mktemp("state"), recorded)
+    with closing(Asker("spark", sample_lake, tmp_path_factory.mktemp("state"), recorded)) as asker:
+        yield asker
