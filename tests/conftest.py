@@ -7,12 +7,17 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
+
+from lakehouse.session.spark import delta_jars
 
 if TYPE_CHECKING:
     from tests.connect_server import ConnectServer
@@ -30,6 +35,16 @@ def skip_without_java() -> None:
     """Skips the test where there is no Java 17 or newer."""
     if _java_version() < JAVA:
         pytest.skip(f"needs Java {JAVA}+")
+    _fetch_delta()
+
+
+@functools.cache
+def _fetch_delta() -> None:
+    """Fetch Delta's jars where no Spark has yet: two that do so at once damage each other's files."""
+    with FileLock(os.path.join(tempfile.gettempdir(), "imdb-tests-fetch-delta.lock")):
+        if not delta_jars():
+            start = "from lakehouse.session import open_session\nwith open_session('spark'): pass"
+            subprocess.run([sys.executable, "-c", start], cwd=ROOT, check=True)
 
 
 @functools.cache
@@ -117,6 +132,30 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker tells the process that shows the results."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["asked"] = sorted(session.config.stash[ASKED])
+
+
+TOGETHER = ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")
+"""Folders whose engine, browser or server is started once: with several workers (`-n 2`) one has all of their tests."""
+
+LONGEST_FIRST = (
+    *("tests/engines", "tests/etl", "tests/test_readme.py", "tests/dialect", "tests/server", "tests/test_questions.py"),
+    *("tests/bridge", "tests/web"),
+)
+"""The order of work among workers: what takes long begins early, so that they end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file, or of a folder that shares an engine, run in one worker and one after another."""
+
+    def rank(item: pytest.Item) -> int:
+        place = item.nodeid.partition("::")[0]
+        return next((at for at, name in enumerate(LONGEST_FIRST) if place.startswith(name)), len(LONGEST_FIRST))
+
+    items.sort(key=rank)
+    for item in items:
+        place = item.nodeid.partition("::")[0]
+        group = next((folder for folder in TOGETHER if place.startswith(folder)), place)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(optionalhook=True)
