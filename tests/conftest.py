@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
+
+from lakehouse.session.spark import delta_jars
 
 if TYPE_CHECKING:
     from tests.connect_server import ConnectServer
@@ -21,15 +27,40 @@ SHARED = ROOT.parent / "shared"
 JAVA = 17
 
 
-@pytest.fixture(scope="session")
-def java() -> None:
+ASKED: pytest.StashKey[set[str]] = pytest.StashKey()
+"""Statements that Spark itself was asked, though tests compare with what it has answered before."""
+
+
+def skip_without_java() -> None:
     """Skips the test where there is no Java 17 or newer."""
+    if _java_version() < JAVA:
+        pytest.skip(f"needs Java {JAVA}+")
+    _fetch_delta()
+
+
+@functools.cache
+def _fetch_delta() -> None:
+    """Fetch Delta's jars where no Spark has yet: two that do so at once damage each other's files."""
+    with FileLock(os.path.join(tempfile.gettempdir(), "imdb-tests-fetch-delta.lock")):
+        if not delta_jars():
+            start = "from lakehouse.session import open_session\nwith open_session('spark'): pass"
+            subprocess.run([sys.executable, "-c", start], cwd=ROOT, check=True)
+
+
+@functools.cache
+def _java_version() -> int:
+    """Zero where there is no Java."""
     home = os.environ.get("JAVA_HOME")
     binary = shutil.which(os.path.join(home, "bin", "java") if home else "java")
     said = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False).stderr if binary else ""
     version = re.search(r'version "(\d+)', said)
-    if version is None or int(version[1]) < JAVA:
-        pytest.skip(f"needs Java {JAVA}+")
+    return int(version[1]) if version else 0
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
+    """Skips the test where there is no Java 17 or newer."""
+    skip_without_java()
 
 
 @pytest.fixture(scope="session")
@@ -115,15 +146,65 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path_factory.getbasetemp() / "state"))
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--spark",
+        choices=["recorded", "live", "record"],
+        default="recorded",
+        help="where tests compare with Spark: with its recorded answers, with Spark itself, or with Spark itself whose "
+        "answers are then recorded",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """No test, and no process that one starts, spends money at a provider that this machine's environment names."""
+    config.stash[ASKED] = set()
+    # A Spark of the tests lives for minutes. Without the second compiler it needs half the CPU for them.
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "AZURE_OPENAI_")):
             del os.environ[name]
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells the process that shows the results."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["asked"] = sorted(session.config.stash[ASKED])
+
+
+TOGETHER = ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")
+"""Folders whose engine, browser or server is started once: with several workers (`-n 2`) one has all of their tests."""
+
+LONGEST_FIRST = (
+    *("tests/engines", "tests/etl", "tests/test_readme.py", "tests/dialect", "tests/server", "tests/test_questions.py"),
+    *("tests/bridge", "tests/web"),
+)
+"""The order of work among workers: what takes long begins early, so that they end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file, or of a folder that shares an engine, run in one worker and one after another."""
+
+    def rank(item: pytest.Item) -> int:
+        place = item.nodeid.partition("::")[0]
+        return next((at for at, name in enumerate(LONGEST_FIRST) if place.startswith(name)), len(LONGEST_FIRST))
+
+    items.sort(key=rank)
+    for item in items:
+        place = item.nodeid.partition("::")[0]
+        group = next((folder for folder in TOGETHER if place.startswith(folder)), place)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[ASKED].update(getattr(node, "workeroutput", {}).get("asked", ()))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name and count what was skipped, and why."""
+    """Name and count what was skipped, and why, and say what Spark was asked for want of a recorded answer."""
     reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"skipped {count}: {reason.removeprefix('Skipped: ')}")
+    if asked := terminalreporter.config.stash[ASKED]:
+        terminalreporter.write_line(f"Spark was asked {len(asked)} statements (python -m tests.expected record)")

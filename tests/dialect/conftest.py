@@ -1,10 +1,10 @@
-"""A sample lake of 1,000 titles and both engines on it, to compare what they answer."""
+"""A sample lake of 1,000 titles, the embedded engine on it, and Spark or what it has answered before."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,57 +19,28 @@ from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery, Principal
 from mcp_server.query import catalog_of, limits_of
+from tests.conftest import ASKED, skip_without_java
 from tests.etl.conftest import run_etl
+from tests.expected import Answer, Mode, Record, digest_files
 
 KINDS: Mapping[str, type[LocalEngine]] = {"embedded": EmbeddedEngine, "spark": SparkEngine}
 MAX_ROWS = 10_000
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What an engine gave: names and types of the columns, the rows in their order, and what it warns of."""
-
-    columns: tuple[tuple[str, str], ...]
-    rows: tuple[tuple[Any, ...], ...]
-    caveats: tuple[str, ...] = ()
-
-    @property
-    def types(self) -> list[str]:
-        """The types of the columns, whatever they are called."""
-        return [kind for _, kind in self.columns]
-
-    @property
-    def written(self) -> list[str]:
-        """The rows as texts. Numbers with a fraction have twelve digits: engines add them up in any order."""
-        return [repr(_rounded(row)) for row in self.rows]
-
-    @property
-    def sorted(self) -> list[str]:
-        """The same in an order of their own, for statements that ask for none."""
-        return sorted(self.written)
+@pytest.fixture(scope="package")
+def sample_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dialect") / "files"
+    done = run_etl("sample", "--titles", "1000", "--seed", "7", "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return f"{value:.12g}"
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-Ask = Callable[[str], Answer]
-
-
-@pytest.fixture(scope="session")
-def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    folder = tmp_path_factory.mktemp("dialect")
-    for step in (
-        ("sample", "--titles", "1000", "--seed", "7", "--out", folder / "files"),
-        ("load", "--source", folder / "files", "--lake", folder / "lake"),
-    ):
-        done = run_etl(*step)
-        assert done.returncode == 0, done.stderr
-    return Lake.parse(str(folder / "lake"))
+@pytest.fixture(scope="package")
+def sample_lake(sample_files: Path) -> Lake:
+    lake = sample_files.parent / "lake"
+    done = run_etl("load", "--source", sample_files, "--lake", lake)
+    assert done.returncode == 0, done.stderr
+    return Lake.parse(str(lake))
 
 
 def _values(column: Any) -> list[Any]:
@@ -84,39 +55,70 @@ def _values(column: Any) -> list[Any]:
     return values
 
 
-def asker(kind: str, lake: Lake, state: Path) -> Iterator[Ask]:
-    """Checks a statement for an engine as the server does, third reading and judged failures included, and runs it."""
-    settings = load_settings(engine=kind, state_dir=state, max_rows=MAX_ROWS)
-    engine = KINDS[kind](lake, settings)
-    catalog = catalog_of(engine, engine.tables())
+class Asker:
+    """Checks statements for an engine as the server does, and runs them; failures are judged as there."""
 
-    def ask(sql: str) -> Answer:
+    def __init__(self, kind: str, lake: Lake, state: Path, record: Record | None = None) -> None:
+        """With a record the engine is only asked what the record lacks, by the text that would run."""
+        self._settings = load_settings(engine=kind, state_dir=state, max_rows=MAX_ROWS)
+        self._engine = KINDS[kind](lake, self._settings)
+        self._catalog = catalog_of(self._engine, self._engine.tables())
+        self._record = record
+
+    def __call__(self, sql: str) -> Answer:
+        if self._record is None:
+            return self.live(sql)
+        return self._record.answer(self._check(sql, None).sql, lambda: self.live(sql))
+
+    def live(self, sql: str) -> Answer:
+        """What the engine answers, whatever is recorded."""
+        if self._engine.name == "spark":
+            skip_without_java()
         query_id = uuid.uuid4().hex
-        checked = guard.check(
-            sql,
-            catalog=catalog,
-            limits=limits_of(settings),
-            principal=Principal("tester"),
-            read=lambda sql, tables, stage: engine.read(sql, tables, stage, query_id),
-        )
-        assert isinstance(checked, CheckedQuery)
+        checked = self._check(sql, lambda sql, tables, stage: self._engine.read(sql, tables, stage, query_id))
         try:
-            found = engine.execute(checked, query_id)
+            found = self._engine.execute(checked, query_id)
         except QueryFailed as error:
-            raise guard.judge(error, checked, catalog) from error
+            raise guard.judge(error, checked, self._catalog) from error
         columns = zip(found.table.column_names, found.types, strict=True)
         rows = zip(*map(_values, found.table.columns), strict=True)
         return Answer(tuple(columns), tuple(rows), checked.caveats)
 
-    yield ask
-    engine.close()
+    def _check(self, sql: str, read: Callable[..., Any] | None) -> CheckedQuery:
+        limits, who = limits_of(self._settings), Principal("tester")
+        checked = guard.check(sql, catalog=self._catalog, limits=limits, principal=who, read=read)
+        assert isinstance(checked, CheckedQuery)
+        return checked
+
+    def close(self) -> None:
+        self._engine.close()
 
 
-@pytest.fixture(scope="session")
-def embedded(sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from asker("embedded", sample_lake, tmp_path_factory.mktemp("state"))
+@pytest.fixture(scope="package")
+def embedded(sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
+    with closing(Asker("embedded", sample_lake, tmp_path_factory.mktemp("state"))) as asker:
+        yield asker
 
 
-@pytest.fixture(scope="session")
-def spark(java: None, sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from asker("spark", sample_lake, tmp_path_factory.mktemp("state"))
+@contextmanager
+def open_record(name: str, lake: str, config: pytest.Config) -> Iterator[Record]:
+    """What Spark has answered over a lake, used and written as `pytest --spark=…` says. `lake` is a digest of it."""
+    mode = Mode(config.getoption("spark"))
+    record = Record(name, lake, mode)
+    yield record
+    config.stash[ASKED] |= record.asked
+    if mode is Mode.RECORD:
+        record.write()
+
+
+@pytest.fixture(scope="package")
+def recorded(sample_files: Path, pytestconfig: pytest.Config) -> Iterator[Record]:
+    with open_record("sample", digest_files(sample_files), pytestconfig) as record:
+        yield record
+
+
+@pytest.fixture(scope="package")
+def spark(recorded: Record, sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
+    """Spark's answers: recorded, or of Spark itself, which starts with the first statement that is not recorded."""
+    with closing(Asker("spark", sample_lake, tmp_path_factory.mktemp("state"), recorded)) as asker:
+        yield asker

@@ -8,7 +8,7 @@ from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.models import CheckedQuery, Principal
-from tests.dialect.conftest import Ask
+from tests.expected import Ask
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from mcp_server import guard
 from mcp_server.guard.catalog import Bounds, Catalog
 from mcp_server.guard.functions import functions
 from mcp_server.models import CheckedQuery, Principal, TableInfo
-from tests.dialect.conftest import Ask
+from tests.expected import Ask
 from tests.guard.conftest import SETTINGS
 
 COLUMNS = {

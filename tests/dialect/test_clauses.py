@@ -14,7 +14,7 @@ from lakehouse.manifest import Column
 from mcp_server import guard
 from mcp_server.models import CheckedQuery
 from tests.conftest import ROOT
-from tests.dialect.conftest import Ask
+from tests.expected import Ask
 from tests.guard.conftest import SETTINGS, TABLES
 
 LINES = [json.loads(line) for line in (ROOT / "tests/data/dialect/clauses.jsonl").read_text("utf-8").splitlines()]

@@ -12,7 +12,7 @@ import pytest
 from lakehouse.errors import EngineLacks, QueryError
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.functions import functions
-from tests.dialect.conftest import Answer, Ask
+from tests.expected import Answer, Ask
 from tests.parity.compare import called
 
 CALLS = [

@@ -10,7 +10,7 @@ import pytest
 
 from lakehouse.errors import EngineLacks, QueryFailed, Refused
 from tests.conftest import ROOT
-from tests.dialect.conftest import Ask
+from tests.expected import Ask
 
 FILES = ("honest-open", "own-honest")
 NO_QUERY = re.compile(r"\s*(SHOW|DESC|DESCRIBE|EXPLAIN)\b", re.IGNORECASE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lakehouse.errors import EngineLacks, QueryError, QueryFailed
-from tests.dialect.conftest import Ask
+from tests.expected import Ask
 
 _T = "FROM VALUES (1, 'a', array(1)), (2, 'b', array(2)) AS t(n, s, l)"
 _TWO = "FROM VALUES (1) AS a(n) JOIN VALUES (1) AS b(n) ON a.n = b.n"

@@ -14,7 +14,7 @@ import pytest
 
 from lakehouse.errors import QueryFailed
 from mcp_server.guard.dialect.sail import sail
-from tests.dialect.conftest import Answer, Ask
+from tests.expected import Answer, Ask
 from tests.parity.calls import CALLS, DECLARED
 from tests.parity.compare import End, called, compare
 from tests.parity.functions import PLACE, outcomes

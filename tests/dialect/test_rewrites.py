@@ -17,8 +17,8 @@ from mcp_server import guard
 from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.sql import Sql, as_operand, compose, is_closed, join, quote_name, quote_text, write_word
 from mcp_server.models import CheckedQuery
-from tests.dialect.conftest import Ask
 from tests.dialect.test_clauses import BOUNDS, TYPES
+from tests.expected import Ask
 from tests.fuzz.judge import _TEXTS
 from tests.guard.conftest import SETTINGS, TABLES
 

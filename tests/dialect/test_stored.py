@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +19,8 @@ from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.guard import Catalog, Limits, check
 from mcp_server.models import CheckedQuery, Principal, TableInfo
-from tests.dialect.conftest import Ask, asker
+from tests.dialect.conftest import Asker, open_record
+from tests.expected import Ask
 
 YEARS = [2020, 2027, 2025, 2027, 2021, 2027]
 MOST = 2**31 - 1
@@ -57,13 +60,19 @@ def _write_versions(place: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def embedded(stored_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from asker("embedded", stored_lake, tmp_path_factory.mktemp("state"))
+def embedded(stored_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
+    with closing(Asker("embedded", stored_lake, tmp_path_factory.mktemp("state"))) as asker:
+        yield asker
 
 
 @pytest.fixture(scope="module")
-def spark(java: None, stored_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from asker("spark", stored_lake, tmp_path_factory.mktemp("state"))
+def spark(stored_lake: Lake, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Asker]:
+    written_here = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    with (
+        open_record("stored", written_here, pytestconfig) as record,
+        closing(Asker("spark", stored_lake, tmp_path_factory.mktemp("state"), record)) as asker,
+    ):
+        yield asker
 
 
 LEFT = "SELECT m.{0}, a.id FROM a LEFT JOIN m ON a.id = m.id AND {1} ORDER BY m.{0}, a.id"

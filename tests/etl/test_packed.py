@@ -11,7 +11,7 @@ import pytest
 
 from etl.packed import DamagedError, Unpacker
 
-FIRST, SECOND = gzip.compress(b"hello\nworld" * 50), gzip.compress(b"x" * 5_000)
+FIRST, SECOND = gzip.compress(b"hello\nworld" * 50, mtime=0), gzip.compress(b"x" * 5_000, mtime=0)
 SIZES = [1, 2, 3, 7, 64, 1 << 20]
 
 

@@ -13,7 +13,7 @@ from mcp_server.guard.dialect.naming import MAX_NAME
 from mcp_server.guard.dialect.sail import sail
 from mcp_server.guard.lexer import scan
 from mcp_server.guard.source import MAX_TOKENS, read_source
-from tests.dialect.conftest import Answer, Ask
+from tests.expected import Answer, Ask
 
 DIGITS = frozenset({"digits"})
 """Statuses of functions whose last digits may differ; sums of doubles are added up in any order too."""

@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from lakehouse.storage import Lake
-from tests.dialect.conftest import Ask, asker
+from tests.dialect.conftest import Asker
+from tests.expected import Ask
 from tests.fuzz.conftest import make_lake
 
 
@@ -19,7 +20,7 @@ def both_engines() -> Iterator[tuple[Ask, Ask]]:
         make_lake(Path(folder) / "files", Path(folder) / "lake")
         lake = Lake.parse(f"{folder}/lake")
         with (
-            closing(asker("embedded", lake, Path(folder) / "e")) as ours,
-            closing(asker("spark", lake, Path(folder) / "s")) as theirs,
+            closing(Asker("embedded", lake, Path(folder) / "e")) as ours,
+            closing(Asker("spark", lake, Path(folder) / "s")) as theirs,
         ):
-            yield next(ours), next(theirs)
+            yield ours, theirs

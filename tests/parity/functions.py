@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mcp_server.guard.functions import functions
-from tests.dialect.conftest import Ask
+from tests.expected import Ask
 from tests.parity.calls import CALLS, DECLARED
 from tests.parity.compare import End, Outcome, called, compare
 from tests.parity.engines import both_engines

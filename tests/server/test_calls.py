@@ -278,7 +278,9 @@ async def test_callers_who_are_vouched_for_have_budgets_handles_and_audit_lines_
 
 
 @pytest.mark.parametrize(
-    "token", [None, "", 7, "root", Callers("another key of thirty-two letters").new(), Callers(KEY).new()[:-1] + "x"]
+    "token",
+    [None, "", 7, "root", Callers("another key of thirty-two letters").new(), Callers(KEY).new()[:-1] + "x"],
+    ids=["none", "blank", "number", "name", "other key", "changed"],  # tokens are random, names of tests are not
 )
 async def test_where_callers_are_vouched_for_nobody_else_is_answered(
     serve: Serve, connect: Connect, token: object
