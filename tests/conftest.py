@@ -7,17 +7,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from filelock import FileLock
 
-from lakehouse.session.spark import delta_jars
+from tests import spark_start
 
 if TYPE_CHECKING:
     from tests.connect_server import ConnectServer
@@ -32,29 +29,22 @@ ASKED: pytest.StashKey[set[str]] = pytest.StashKey()
 
 
 def skip_without_java() -> None:
-    """Skips the test where there is no Java 17 or newer."""
-    if _java_version() < JAVA:
+    """Skips the test where there is no Java 17 or newer; else Spark can be started from now on."""
+    if not _prepare_spark():
         pytest.skip(f"needs Java {JAVA}+")
-    _fetch_delta()
 
 
 @functools.cache
-def _fetch_delta() -> None:
-    """Fetch Delta's jars where no Spark has yet: two that do so at once damage each other's files."""
-    with FileLock(os.path.join(tempfile.gettempdir(), "imdb-tests-fetch-delta.lock")):
-        if not delta_jars():
-            start = "from lakehouse.session import open_session\nwith open_session('spark'): pass"
-            subprocess.run([sys.executable, "-c", start], cwd=ROOT, check=True)
-
-
-@functools.cache
-def _java_version() -> int:
-    """Zero where there is no Java."""
+def _prepare_spark() -> bool:
+    """False where there is no Java 17 or newer."""
     home = os.environ.get("JAVA_HOME")
     binary = shutil.which(os.path.join(home, "bin", "java") if home else "java")
     said = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False).stderr if binary else ""
     version = re.search(r'version "(\d+)', said)
-    return int(version[1]) if version else 0
+    if version is None or int(version[1]) < JAVA:
+        return False
+    spark_start.prepare(said)
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -159,8 +149,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """No test, and no process that one starts, spends money at a provider that this machine's environment names."""
     config.stash[ASKED] = set()
-    # A Spark of the tests lives for minutes. Without the second compiler it needs half the CPU for them.
-    os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "AZURE_OPENAI_")):
             del os.environ[name]

@@ -147,7 +147,8 @@ class ConnectServer:
 
     def _environment(self, home: Path) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "IMDB_"))}
-        return ours | {"SPARK_HOME": str(home), "TZ": "UTC"}
+        options = os.environ.get("SPARK_SUBMIT_OPTS", "")  # of `spark_start`
+        return ours | {"SPARK_HOME": str(home), "TZ": "UTC", "SPARK_SUBMIT_OPTS": options}
 
 
 def _free_port() -> int:

@@ -29,7 +29,7 @@ from tests.engines.cancelling import (
     wait_for,
 )
 
-QUERIES = int(os.environ.get("CANCELLED_QUERIES", "50"))
+QUERIES = int(os.environ.get("CANCELLED_QUERIES", "15"))
 """How many queries are cancelled; a thousand on request: CANCELLED_QUERIES=1000."""
 
 QUICK = (
