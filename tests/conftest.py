@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,8 +160,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput["asked"] = sorted(session.config.stash[ASKED])
 
 
-TOGETHER = ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")
-"""Folders whose engine, browser or server is started once: with several workers (`-n 2`) one has all of their tests."""
+TOGETHER: Mapping[str, tuple[str, ...]] = {
+    **{folder: (folder,) for folder in ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")},
+    "lakes of both engines": ("tests/etl/test_load.py", "tests/etl/test_layout.py"),
+}
+"""Tests that share an engine, a browser or a lake that takes long to make: of several workers (`-n 2`) one has them all."""
 
 LONGEST_FIRST = (
     *("tests/engines", "tests/etl", "tests/test_readme.py", "tests/dialect", "tests/server", "tests/test_questions.py"),
@@ -180,7 +183,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
     for item in items:
         place = item.nodeid.partition("::")[0]
-        group = next((folder for folder in TOGETHER if place.startswith(folder)), place)
+        group = next((name for name, places in TOGETHER.items() if place.startswith(places)), place)
         item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -26,7 +26,7 @@ from tests.engines.cancelling import endless
 from tests.engines.conftest import FILMS, FILMS_AT_FIRST, FIRST_VERSIONS_AGE, KIND_TYPES, KINDS, SERVERS, Query
 
 ENDLESS = "SELECT sum(id % 7) AS s FROM range(0, 100000000000, 1, 1000)"
-NAMELESS_IN_SAIL = {"PARSE_SYNTAX_ERROR", "UNRESOLVED_ROUTINE", "SCALAR_SUBQUERY_TOO_MANY_ROWS"}
+NAMELESS_IN_SAIL = {"PARSE_SYNTAX_ERROR", "UNRESOLVED_ROUTINE"}
 
 
 def rows(engine: LocalEngine, query: Any) -> list[dict[str, Any]]:
