@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from lakehouse.errors import LakehouseError
+from lakehouse.sqlite_file import create_database
 
 State = Literal["running", "done", "failed", "cancelled"]
 Whereabouts = Literal["here", "elsewhere", "lost"]
@@ -28,10 +29,10 @@ MOST_KEPT = 200
 """Handles that one caller may have at once; the oldest that have ended make room."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS handles (
+CREATE TABLE handles (
     id TEXT PRIMARY KEY, caller TEXT NOT NULL, state TEXT NOT NULL, server TEXT NOT NULL,
     begun REAL NOT NULL, expires REAL
-) STRICT
+) STRICT;
 """
 
 
@@ -170,22 +171,12 @@ class Handles:
     def _database(self) -> Iterator[sqlite3.Connection]:
         """One transaction on a connection of its own, so that any thread may ask."""
         try:
-            self._make_file()
-            with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database:
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute(_SCHEMA)
-                with database:
-                    yield database
+            if not self._file.exists():
+                create_database(self._file, _SCHEMA)
+            with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database, database:
+                yield database
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(str(error)) from error
-
-    def _make_file(self) -> None:
-        """Make the file for its owner alone, once: closing it gives back all locks that this process has on it."""
-        with self._opening:
-            if not self._file.exists():
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                with contextlib.suppress(FileExistsError):  # another process was faster
-                    os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def _unusable(self, why: str) -> HandlesUnusableError:
         return HandlesUnusableError(

@@ -164,7 +164,7 @@ TOGETHER: Mapping[str, tuple[str, ...]] = {
     **{folder: (folder,) for folder in ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")},
     "lakes of both engines": ("tests/etl/test_load.py", "tests/etl/test_layout.py"),
 }
-"""Tests that share an engine, a browser or a lake that takes long to make: of several workers (`-n 2`) one has them all."""
+"""Tests that share an engine, a browser or a lake that takes long to make: of several workers one has them all."""
 
 LONGEST_FIRST = (
     *("tests/engines", "tests/etl", "tests/test_readme.py", "tests/dialect", "tests/server", "tests/test_questions.py"),
@@ -173,18 +173,19 @@ LONGEST_FIRST = (
 """The order of work among workers: what takes long begins early, so that they end at about the same time."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file, or of a folder that shares an engine, run in one worker and one after another."""
-
-    def rank(item: pytest.Item) -> int:
-        place = item.nodeid.partition("::")[0]
-        return next((at for at, name in enumerate(LONGEST_FIRST) if place.startswith(name)), len(LONGEST_FIRST))
-
-    items.sort(key=rank)
-    for item in items:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Tests of a file, or of files that share what takes long to make, run in one worker and one after another."""
+    for item in items:  # before pytest-xdist reads the groups
         place = item.nodeid.partition("::")[0]
         group = next((name for name, places in TOGETHER.items() if place.startswith(places)), place)
         item.add_marker(pytest.mark.xdist_group(group))
+    yield
+    items.sort(key=_rank)  # after pytest has ordered them by their fixtures
+
+
+def _rank(item: pytest.Item) -> int:
+    return next((at for at, name in enumerate(LONGEST_FIRST) if item.nodeid.startswith(name)), len(LONGEST_FIRST))
 
 
 @pytest.hookimpl(optionalhook=True)

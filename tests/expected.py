@@ -211,7 +211,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.expected", description=__doc__)
     parser.add_argument("command", choices=["record"])
     parser.parse_args()
-    return pytest.main(["--spark=record", "-p", "no:xdist", *COMPARED])
+    return pytest.main(["--spark=record", "-n", "0", *COMPARED])
 
 
 if __name__ == "__main__":

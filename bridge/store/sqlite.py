@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bridge.store.records import Kind, Record, StoreUnavailableError, TakenError, encoded
+from lakehouse.sqlite_file import create_database
 
 FILE_NAME = "conversations.sqlite"
 
 _BUSY_SECONDS = 30.0
 """How long a transaction waits for those of others; one takes milliseconds."""
 
-_MAKING = threading.Lock()
-"""Closing a file gives back all locks that this process has on it: nobody may have connected to it by then."""
-
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
+CREATE TABLE records (
     conversation TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL,
     at REAL NOT NULL, expires REAL NOT NULL, body TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (conversation, id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS records_of_owner ON records (owner, kind, at);
-CREATE INDEX IF NOT EXISTS records_that_expire ON records (expires);
+CREATE INDEX records_of_owner ON records (owner, kind, at);
+CREATE INDEX records_that_expire ON records (expires);
 """
 
 
@@ -93,11 +89,10 @@ class SqliteRecords:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One transaction on a connection of its own, so that any thread may ask; on the disk when it ends."""
         try:
-            self._make_file()
+            if not self._file.exists():
+                create_database(self._file, _SCHEMA)
             with contextlib.closing(sqlite3.connect(self._file, timeout=_BUSY_SECONDS)) as database:
-                database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")  # a key that is forgotten with the power would pay twice
-                database.executescript(_SCHEMA)
                 with database:
                     yield database
         except (sqlite3.Error, OSError) as error:
@@ -106,14 +101,6 @@ class SqliteRecords:
                 f"Conversations cannot be kept ({reason or error}). {FILE_NAME} in the state folder has to be readable "
                 "and writable, with room on its disk, or to be taken away where it is damaged."
             ) from error
-
-    def _make_file(self) -> None:
-        """Make the file for its owner alone; SQLite gives the files beside it the same mode."""
-        with _MAKING:
-            if not self._file.exists():
-                self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                with contextlib.suppress(FileExistsError):  # another process was faster
-                    os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _record(row: Sequence[Any]) -> Record:

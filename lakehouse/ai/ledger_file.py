@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lakehouse.ai.types import AiUnavailable
+from lakehouse.sqlite_file import create_database
 
 LEDGER_NAME = "ai_ledger.sqlite"
 
@@ -82,7 +81,7 @@ class LedgerFile:
     def _connect(self) -> sqlite3.Connection:
         """The connection of this process, made anew where the file is another one."""
         if not self._file.exists():
-            _create(self._file)
+            create_database(self._file, _SCHEMA)
         found = self._file.stat()
         if found.st_size == 0:
             raise sqlite3.DatabaseError("it is empty")
@@ -96,26 +95,6 @@ class LedgerFile:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _create(file: Path) -> None:
-    """Make a ledger that is there with all its tables or not at all: an empty file is a damaged one."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if file.exists():
-            return
-        new = file.with_suffix(".new")
-        # What is left of a ledger that was taken away must not be read as this one's.
-        for left in (new, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))):
-            left.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with contextlib.closing(sqlite3.connect(new)) as database:
-            database.executescript("PRAGMA journal_mode = WAL; BEGIN;" + _SCHEMA + "COMMIT;")
-        os.replace(new, file)
-    finally:
-        os.close(lock)
 
 
 def _open(file: Path) -> sqlite3.Connection:

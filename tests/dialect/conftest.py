@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lakehouse.errors import QueryFailed
+from lakehouse.manifest import Column
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server import guard
@@ -22,9 +25,38 @@ from mcp_server.query import catalog_of, limits_of
 from tests.conftest import ASKED, skip_without_java
 from tests.etl.conftest import run_etl
 from tests.expected import Answer, Mode, Record, digest_files
+from tests.guard.conftest import SETTINGS, TABLES
 
 KINDS: Mapping[str, type[LocalEngine]] = {"embedded": EmbeddedEngine, "spark": SparkEngine}
 MAX_ROWS = 10_000
+
+
+TYPES: Mapping[str, str] = {
+    "isAdult": "boolean", "startYear": "int", "endYear": "int", "runtimeMinutes": "int", "genres": "array<string>",
+    "averageRating": "double", "numVotes": "int", "ordering": "int", "birthYear": "int", "deathYear": "int",
+    "characters": "array<string>", "directors": "array<string>", "writers": "array<string>",
+}  # fmt: skip
+"""Of the columns that are no text."""
+
+BOUNDS = {"startyear": (1874, 2031), "endyear": (1927, 2031), "numvotes": (5, 3_000_000)}
+
+Check = Callable[[str], CheckedQuery]
+
+
+@pytest.fixture(scope="package")
+def check() -> Check:
+    """The guard for the embedded engine, with the lake's types and without pins."""
+    typed = tuple(
+        replace(
+            table,
+            columns=tuple(Column(name=c.name, type=TYPES.get(c.name, "string")) for c in table.columns),
+            nan_free=True,
+        )
+        for table in TABLES
+    )
+    return functools.partial(
+        guard.check, **{**SETTINGS, "catalog": guard.Catalog("imdb", typed, {}, "sail", lambda *_: BOUNDS)}
+    )
 
 
 @pytest.fixture(scope="package")

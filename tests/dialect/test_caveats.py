@@ -24,12 +24,14 @@ COLUMNS = {
     "genres": "array<string>",
     "notes": "map<string,int>",
 }
-TABLE = TableInfo("films", "table", "", tuple(Column(name=n, type=t) for n, t in COLUMNS.items()), rows=1_000_000)
+TABLE = TableInfo(
+    "films", "table", "", tuple(Column(name=n, type=t) for n, t in COLUMNS.items()), rows=1_000_000, nan_free=True
+)
 KNOWN: Bounds = {"startyear": (1874, 2031), "numvotes": (5, 3_000_000), "views": (0, 10**12)}
 
 
 def check(sql: str, bounds: Bounds = KNOWN) -> CheckedQuery:
-    catalog = Catalog("imdb", (TABLE,), {}, "sail", lambda _: bounds)
+    catalog = Catalog("imdb", (TABLE,), {}, "sail", lambda *_: bounds)
     checked = guard.check(sql, catalog=catalog, limits=SETTINGS["limits"], principal=Principal("tester"))
     assert isinstance(checked, CheckedQuery)
     return checked

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 
 import pytest
 
 from lakehouse.errors import EngineLacks
-from lakehouse.manifest import Column
 from mcp_server import guard
-from mcp_server.models import CheckedQuery
 from tests.conftest import ROOT
+from tests.dialect.conftest import Check
 from tests.expected import Ask
 from tests.guard.conftest import SETTINGS, TABLES
 
 LINES = [json.loads(line) for line in (ROOT / "tests/data/dialect/clauses.jsonl").read_text("utf-8").splitlines()]
-
-TYPES: Mapping[str, str] = {
-    "isAdult": "boolean", "startYear": "int", "endYear": "int", "runtimeMinutes": "int", "genres": "array<string>",
-    "averageRating": "double", "numVotes": "int", "ordering": "int", "birthYear": "int", "deathYear": "int",
-    "characters": "array<string>", "directors": "array<string>", "writers": "array<string>",
-}  # fmt: skip
-
-BOUNDS = {"startyear": (1874, 2031), "endyear": (1927, 2031), "numvotes": (5, 3_000_000)}
 
 LACKING: Mapping[str, tuple[str, str]] = {
     "SELECT explode(genres) AS g, count(*) AS n FROM movies_delta GROUP BY ALL": ("GROUP BY ALL", "into a sub-query"),
@@ -119,20 +108,6 @@ WRITTEN: Mapping[str, str] = {
     ),
 }
 """What is written, where the text says more than an answer."""
-
-Check = Callable[[str], CheckedQuery]
-
-
-@pytest.fixture(scope="module")
-def check() -> Check:
-    """The guard for the embedded engine, with the lake's types and without pins."""
-    typed = tuple(
-        replace(table, columns=tuple(Column(name=c.name, type=TYPES.get(c.name, "string")) for c in table.columns))
-        for table in TABLES
-    )
-    return functools.partial(
-        guard.check, **{**SETTINGS, "catalog": guard.Catalog("imdb", typed, {}, "sail", lambda *_: BOUNDS)}
-    )
 
 
 def ends_with_order(sql: str) -> bool:

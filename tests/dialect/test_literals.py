@@ -25,7 +25,11 @@ from mcp_server.models import CheckedQuery, Principal, TableInfo
 COLUMNS = {"tconst": "string", "startYear": "int", "rating": "double", "votes": "bigint", "genres": "array<string>"}
 CATALOG = Catalog(
     "imdb",
-    (TableInfo("movies", "table", "", tuple(Column(name=n, type=t) for n, t in COLUMNS.items()), rows=1_000),),
+    (
+        TableInfo(
+            "movies", "table", "", tuple(Column(name=n, type=t) for n, t in COLUMNS.items()), rows=1_000, nan_free=True
+        ),
+    ),
     dialect="sail",
 )
 LIMITS = Limits(max_rows=100, max_sql_bytes=100_000, deadline_seconds=10)

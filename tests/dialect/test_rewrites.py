@@ -3,39 +3,17 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import mcp_server.guard
 from lakehouse.errors import EngineLacks
-from lakehouse.manifest import Column
-from mcp_server import guard
 from mcp_server.guard.dialect.edits import Edit
 from mcp_server.guard.dialect.sql import Sql, as_operand, compose, is_closed, join, quote_name, quote_text, write_word
-from mcp_server.models import CheckedQuery
-from tests.dialect.test_clauses import BOUNDS, TYPES
+from tests.dialect.conftest import Check
 from tests.expected import Ask
 from tests.fuzz.judge import _TEXTS
-from tests.guard.conftest import SETTINGS, TABLES
-
-Check = Callable[[str], CheckedQuery]
-
-
-@pytest.fixture(scope="module")
-def check() -> Check:
-    """The guard for the embedded engine, with the lake's types and without pins."""
-    typed = tuple(
-        replace(table, columns=tuple(Column(name=c.name, type=TYPES.get(c.name, "string")) for c in table.columns))
-        for table in TABLES
-    )
-    return functools.partial(
-        guard.check, **{**SETTINGS, "catalog": guard.Catalog("imdb", typed, {}, "sail", lambda *_: BOUNDS)}
-    )
-
 
 ODD_NAMES = (
     "x', (SELECT max(leaked) FROM ratings_delta), 'y",
