@@ -166,6 +166,14 @@ TOGETHER: Mapping[str, tuple[str, ...]] = {
 }
 """Tests that share an engine, a browser or a lake that takes long to make: of several workers one has them all."""
 
+QUICK = (
+    *("tests/guard", "tests/dialect", "tests/ai", "tests/evals/test_compare.py", "tests/evals/test_ordering.py"),
+    *("tests/etl/test_packed.py", "tests/server/test_results.py", "tests/server/test_surface.py"),
+    *("tests/test_patterns.py", "tests/test_breaker.py", "tests/test_callers.py", "tests/test_layers_at_run_time.py"),
+)
+SLOW_FIXTURES = frozenset({"java", "spark", "embedded", "browser", "engine", "sample_lake"})
+"""`-m quick` is what stands in these places and starts none of these: no engine, no browser, no server."""
+
 LONGEST_FIRST = (
     *("tests/engines", "tests/etl", "tests/test_readme.py", "tests/dialect", "tests/server", "tests/test_questions.py"),
     *("tests/bridge", "tests/web"),
@@ -180,6 +188,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
         place = item.nodeid.partition("::")[0]
         group = next((name for name, places in TOGETHER.items() if place.startswith(places)), place)
         item.add_marker(pytest.mark.xdist_group(group))
+        if place.startswith(QUICK) and SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.quick)
     yield
     items.sort(key=_rank)  # after pytest has ordered them by their fixtures
 
