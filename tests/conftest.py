@@ -8,13 +8,13 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import spark_start
+from tests import spark_start, workers
 
 if TYPE_CHECKING:
     from tests.connect_server import ConnectServer
@@ -160,42 +160,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput["asked"] = sorted(session.config.stash[ASKED])
 
 
-TOGETHER: Mapping[str, tuple[str, ...]] = {
-    **{folder: (folder,) for folder in ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")},
-    "lakes of both engines": ("tests/etl/test_load.py", "tests/etl/test_layout.py"),
-}
-"""Tests that share an engine, a browser or a lake that takes long to make: of several workers one has them all."""
-
-QUICK = (
-    *("tests/guard", "tests/dialect", "tests/ai", "tests/evals/test_compare.py", "tests/evals/test_ordering.py"),
-    *("tests/etl/test_packed.py", "tests/server/test_results.py", "tests/server/test_surface.py"),
-    *("tests/test_patterns.py", "tests/test_breaker.py", "tests/test_callers.py", "tests/test_layers_at_run_time.py"),
-)
-SLOW_FIXTURES = frozenset({"java", "spark", "embedded", "browser", "engine", "sample_lake"})
-"""`-m quick` is what stands in these places and starts none of these: no engine, no browser, no server."""
-
-LONGEST_FIRST = (
-    *("tests/engines", "tests/etl", "tests/test_readme.py", "tests/dialect", "tests/server", "tests/test_questions.py"),
-    *("tests/bridge", "tests/web"),
-)
-"""The order of work among workers: what takes long begins early, so that they end at about the same time."""
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Tests of a file, or of files that share what takes long to make, run in one worker and one after another."""
-    for item in items:  # before pytest-xdist reads the groups
-        place = item.nodeid.partition("::")[0]
-        group = next((name for name, places in TOGETHER.items() if place.startswith(places)), place)
-        item.add_marker(pytest.mark.xdist_group(group))
-        if place.startswith(QUICK) and SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.quick)
+    workers.mark_quick(items)  # before pytest chooses by marks
     yield
-    items.sort(key=_rank)  # after pytest has ordered them by their fixtures
+    items.sort(key=workers.rank)  # after it has ordered them by their fixtures
 
 
-def _rank(item: pytest.Item) -> int:
-    return next((at for at, name in enumerate(LONGEST_FIRST) if item.nodeid.startswith(name)), len(LONGEST_FIRST))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.ByFile:
+    config.option.loadscopereorder = False
+    return workers.ByFile(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)

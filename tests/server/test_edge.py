@@ -206,7 +206,9 @@ def test_half_sent_requests_give_way_and_are_given_up_while_others_are_answered(
     with python("-c", FEW_FILES, str(nothing), state=tmp_path) as server, ExitStack() as ends:
         assert server.stderr is not None
         url = server.stderr.readline().decode().split()[-1]
-        web = ends.enter_context(httpx2.Client(headers={"Accept": "application/json, text/event-stream"}, timeout=30))
+        # A connection for each request: one that is kept open may be given up while the others are made.
+        accept, alone = {"Accept": "application/json, text/event-stream"}, httpx2.Limits(max_keepalive_connections=0)
+        web = ends.enter_context(httpx2.Client(headers=accept, timeout=30, limits=alone))
         session = {"mcp-session-id": web.post(url, json=INITIALIZE).headers["mcp-session-id"]}
         stream = ends.enter_context(web.stream("GET", url, headers=session))
         for number in range(450):  # more than the process may have files

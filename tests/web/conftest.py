@@ -83,7 +83,7 @@ def here(lake: Path, states: Callable[[], Path], model: OpenAiServer) -> Iterato
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # Playwright leaves an event loop running, which other folders' tests must not find
 def browser() -> Iterator[Browser]:
     """Headless Chromium. Skips the test where the machine, or this Python, lacks what it takes."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")

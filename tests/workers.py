@@ -1,0 +1,52 @@
+"""How tests are shared out where several workers run them (`pytest -n 2`), and which of them are quick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
+    **{folder: (folder,) for folder in ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")},
+    "lakes of both engines": ("tests/etl/test_load.py", "tests/etl/test_layout.py"),
+}
+"""Tests that share an engine, a browser or a lake that takes long to make: one worker has them all."""
+
+LONGEST_FIRST: Final = (
+    *("tests/etl/test_load.py", "tests/engines", "tests/etl", "tests/test_readme.py", "tests/dialect"),
+    *("tests/server", "tests/test_questions.py", "tests/bridge", "tests/web"),
+)
+"""What takes long begins early, so that all workers end at about the same time."""
+
+QUICK: Final = (
+    *("tests/guard", "tests/dialect", "tests/ai", "tests/evals/test_compare.py", "tests/evals/test_ordering.py"),
+    *("tests/etl/test_packed.py", "tests/server/test_results.py", "tests/server/test_surface.py"),
+    *("tests/test_patterns.py", "tests/test_breaker.py", "tests/test_callers.py", "tests/test_layers_at_run_time.py"),
+)
+SLOW_FIXTURES: Final = frozenset({"java", "spark", "embedded", "browser", "engine", "sample_lake"})
+"""`-m quick` is what stands in the places of QUICK and starts none of these: no engine, no browser, no server."""
+
+
+class ByFile(LoadScopeScheduling):
+    """Gives a worker all tests of a file, or of those that stay `TOGETHER`, in the order in which they were collected.
+
+    Not by the mark `xdist_group`: pytest-xdist 3.8 writes it into names of tests, which pytest 9.2 no longer reads.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((name for name, places in TOGETHER.items() if file.startswith(places)), file)
+
+
+def mark_quick(items: Iterable[pytest.Item]) -> None:
+    """Mark the tests that `-m quick` runs."""
+    for item in items:
+        if item.nodeid.startswith(QUICK) and SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.quick)
+
+
+def rank(item: pytest.Item) -> int:
+    """A test's place in the order of LONGEST_FIRST."""
+    return next((at for at, name in enumerate(LONGEST_FIRST) if item.nodeid.startswith(name)), len(LONGEST_FIRST))
