@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ _RETRIES = {"max_retries": 5, "initial_backoff": 100, "max_backoff": 1_000}
 told. Longer than gRPC's own pause, during which it repeats its last error without looking again.
 """
 
+_END_SECONDS = 5.0
+
 _JOB_SECONDS = 10.0
 """How long a statement is given to begin its first job; servers before Spark 4 do not tell when one has."""
 
@@ -63,6 +66,18 @@ def end(session: Any) -> None:
     """
     session.stop()
     atexit.unregister(session.client._on_exit)  # noqa: SLF001  (nothing public undoes it; PySpark is pinned)
+
+
+def end_soon(session: Any) -> None:
+    """The same when a program ends, which it may do because of a signal.
+
+    Closing a gRPC channel waits until every call on it is read to its end. Where a signal has ended the reading of
+    one, nobody reads it any more and that would be for good: the channel is left to itself then.
+    """
+    ending = threading.Thread(target=session.stop, daemon=True)
+    ending.start()
+    ending.join(_END_SECONDS)
+    atexit.unregister(session.client._on_exit)  # noqa: SLF001  (as above)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from lakehouse.errors import EngineUnavailable, UsageError
-from lakehouse.session.connect import by_tags, end
+from lakehouse.session.connect import by_tags, end, end_soon
 from lakehouse.session.types import EngineSession, ThreadTime, missing
 
 _SAIL_CONFIG = {
@@ -64,7 +64,7 @@ def open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Engi
             at_work=_at_work,
         )
     finally:
-        spark.stop()
+        end_soon(spark)
         server.stop()
 
 
