@@ -12,9 +12,8 @@ from pathlib import Path
 def create_database(file: Path, schema: str) -> None:
     """Make a database for its owner alone where there is none; one process makes it, others wait for that one.
 
-    It is in WAL mode from the beginning: changing the mode of a file that others have open fails at once with
-    "database is locked", however long a connection is told to wait (sqlite.org/wal.html, "Sometimes queries return
-    SQLITE_BUSY in WAL mode"). Raises OSError, sqlite3.Error.
+    It is in WAL mode from the beginning, so that no connection has to change the mode of a file that others have open.
+    Raises OSError, sqlite3.Error.
     """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

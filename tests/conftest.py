@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +72,15 @@ def _object_storage() -> Iterator[dict[str, str]]:
         yield variables
 
 
+def _set_variables(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture
 def bucket(_object_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """The URL of a folder of the test's own in object storage, which this process and its children are set up for."""
-    for name, value in _object_storage.items():
-        monkeypatch.setenv(name, value)
+    _set_variables(monkeypatch, _object_storage)
     return f"s3://lakes/{abs(hash(request.node.nodeid))}"
 
 
@@ -95,8 +99,7 @@ def signed_bucket(
     _signed_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> str:
     """The same in storage that checks signatures."""
-    for name, value in _signed_storage.items():
-        monkeypatch.setenv(name, value)
+    _set_variables(monkeypatch, _signed_storage)
     return f"s3://lakes/{abs(hash(request.node.nodeid))}"
 
 
@@ -113,8 +116,7 @@ def _azure_storage() -> Iterator[dict[str, str]]:
 @pytest.fixture
 def container(_azure_storage: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """The same in Azure's storage."""
-    for name, value in _azure_storage.items():
-        monkeypatch.setenv(name, value)
+    _set_variables(monkeypatch, _azure_storage)
     return f"abfss://lakes@devstoreaccount1.dfs.core.windows.net/{abs(hash(request.node.nodeid))}"
 
 

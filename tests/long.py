@@ -3,8 +3,7 @@
     python -m tests.long [--seed N] [--only NAME …]
 
 Prints the seed, then the seconds of each proof and how it ended; its own words go to a file for each. Ends with 1
-where one failed. All of them take about three hours on two cores; README's machine needs Java for all but `fuzz`,
-`loads` and `worst`.
+where one failed. All of them take hours. All but `fuzz`, `loads` and `worst` need Java.
 """
 
 from __future__ import annotations

@@ -20,7 +20,30 @@ _ENCODED_ID: Final = 20
 """Letters that a deletion vector's id takes; what stands before them is a folder (Delta protocol)."""
 
 
-class DataPaths:
+class _Paths:
+    """What both kinds of paths have in common. `name` is the table's, for errors."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def _read_vector(self, vector: Any) -> tuple[str, str] | None:
+        """The kind and place of a deletion vector that lies in a file, None for none and for one within the log."""
+        kind, place = (vector.get(name) for name in ("storageType", "pathOrInlineDv")) if vector else (None, None)
+        if kind in {None, "i"}:
+            return None
+        if not isinstance(place, str):
+            raise self._refused("a deletion vector without a path")
+        return kind, place
+
+    def _refused(self, named: str) -> LakeError:
+        shown = ascii(named)[1:81]
+        return LakeError(
+            f"The table {self._name} is not read: its Delta log names a file that is not in the lake ({shown}). "
+            "Write the table anew with its files below its own folder, or take it away."
+        )
+
+
+class DataPaths(_Paths):
     """Finds the files that a table's log names. Raises LakeError for one that is outside of the table and its lake.
 
     `homes` are the table's folder and the lake's, links followed. `folders` are the folders that files were found
@@ -29,6 +52,7 @@ class DataPaths:
 
     def __init__(self, table: str | Path, lake: str | Path) -> None:
         self.table = Path(table)
+        super().__init__(self.table.name)
         self.homes = (os.path.realpath(table), os.path.realpath(lake))
         self._root = self.homes[0]
         self.folders: dict[str, frozenset[str]] = {}
@@ -42,11 +66,10 @@ class DataPaths:
 
     def find_vector(self, vector: Any) -> str | None:
         """The real path of a deletion vector's file, None where the log does not name one: it is below the table's."""
-        kind, place = (vector.get(name) for name in ("storageType", "pathOrInlineDv")) if vector else (None, None)
-        if kind in {None, "i"}:
+        found = self._read_vector(vector)
+        if found is None:
             return None
-        if not isinstance(place, str):
-            raise self._refused("a deletion vector without a path")
+        kind, place = found
         if kind == "p":
             return self._within(self._absolute(place), place)
         prefix = place[:-_ENCODED_ID]
@@ -93,11 +116,8 @@ class DataPaths:
     def _is_home(self, real: str) -> bool:
         return any(is_below(real, home) for home in self.homes)
 
-    def _refused(self, named: str) -> LakeError:
-        return _refusal(self.table.name, named)
 
-
-class ObjectPaths:
+class ObjectPaths(_Paths):
     """Finds the files that the log of a table in object storage names, as paths below the lake's URL.
 
     `table` is the table's folder below the URL. Raises LakeError for a file that is outside of the lake. Storage has no
@@ -105,6 +125,7 @@ class ObjectPaths:
     """
 
     def __init__(self, table: str, lake: str) -> None:
+        super().__init__(table.rpartition("/")[2])
         self.table = table
         self._lake = lake
 
@@ -124,11 +145,10 @@ class ObjectPaths:
 
     def find_vector(self, vector: Any) -> str | None:
         """The path of a deletion vector's file, None where the log does not name one: it is below the table's."""
-        kind, place = (vector.get(name) for name in ("storageType", "pathOrInlineDv")) if vector else (None, None)
-        if kind in {None, "i"}:
+        found = self._read_vector(vector)
+        if found is None:
             return None
-        if not isinstance(place, str):
-            raise self._refused("a deletion vector without a path")
+        kind, place = found
         if kind == "p":
             if not _SCHEME.match(place):
                 raise self._refused(place)
@@ -144,9 +164,6 @@ class ObjectPaths:
             raise self._refused(named)
         return decoded
 
-    def _refused(self, named: str) -> LakeError:
-        return _refusal(self.table.rpartition("/")[2], named)
-
 
 def _leads_away(path: str) -> bool:
     """Whether a decoded path of object storage does not stay below its folder; Azure takes a backslash for a slash."""
@@ -157,14 +174,6 @@ def _leads_away(path: str) -> bool:
 def is_below(real: str, home: str) -> bool:
     """Whether a path lies in a folder, or is it."""
     return real == home or real.startswith(home.rstrip("/") + "/")
-
-
-def _refusal(table: str, named: str) -> LakeError:
-    shown = ascii(named)[1:81]
-    return LakeError(
-        f"The table {table} is not read: its Delta log names a file that is not in the lake ({shown}). "
-        "Write the table anew with its files below its own folder, or take it away."
-    )
 
 
 def _is_text(path: str) -> bool:

@@ -43,6 +43,7 @@ told. Longer than gRPC's own pause, during which it repeats its last error witho
 """
 
 _END_SECONDS = 5.0
+"""How long a program that ends waits for its session to end."""
 
 _JOB_SECONDS = 10.0
 """How long a statement is given to begin its first job; servers before Spark 4 do not tell when one has."""
@@ -64,8 +65,8 @@ def end(session: Any) -> None:
     PySpark 4.2 has every client that is made kept until the process ends, by a hook that does nothing for one that is
     closed: 0.1 MiB for each, and a session ends with each query that is cancelled.
     """
-    session.stop()
     atexit.unregister(session.client._on_exit)  # noqa: SLF001  (nothing public undoes it; PySpark is pinned)
+    session.stop()
 
 
 def end_soon(session: Any) -> None:
@@ -74,10 +75,9 @@ def end_soon(session: Any) -> None:
     Closing a gRPC channel waits until every call on it is read to its end. Where a signal has ended the reading of
     one, nobody reads it any more and that would be for good: the channel is left to itself then.
     """
-    ending = threading.Thread(target=session.stop, daemon=True)
+    ending = threading.Thread(target=end, args=[session], daemon=True)
     ending.start()
     ending.join(_END_SECONDS)
-    atexit.unregister(session.client._on_exit)  # noqa: SLF001  (as above)
 
 
 @dataclass
