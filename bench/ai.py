@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lakehouse.ai.functions import functions
-from lakehouse.ai.service import AiService, open_service
-from lakehouse.ai.types import Facts, Spender
+from ai_functions.functions import functions
+from ai_functions.service import AiService, open_service
+from ai_functions.types import Facts, Spender
 from lakehouse.settings import Settings, load_settings
 from lakehouse.storage import Lake
 

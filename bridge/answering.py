@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ai_functions.ledger import QUESTION, Ledger
+from ai_functions.types import Spender, Usage
 from bridge import views
 from bridge.client import Caller, Lakehouse, ServerGoneError, ToolResult
 from bridge.model import ChatModel
 from bridge.transcript import Exchange, Intent, Step, asked_in_sql
 from bridge.turn import Asker, Doing, Event, Limits, Words, ask
 from bridge.views import Json, Spent
-from lakehouse.ai.ledger import QUESTION, Ledger
-from lakehouse.ai.types import Spender, Usage
 
 Kind = Literal["question", "sql"]
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import prompts
+from ai_functions.charges import Bounds, charge
+from ai_functions.functions import price
+from ai_functions.providers import FilteredError, OpenAiProvider, ProviderConfig, configured, open_provider, usage_of
+from ai_functions.streaming import Hear
+from ai_functions.tokens import input_tokens
+from ai_functions.types import AiUnavailable, CallFailedError, ModelRequest, Price, Usage
 from bridge.client import ToolInfo
-from lakehouse.ai.charges import Bounds, charge
-from lakehouse.ai.functions import price
-from lakehouse.ai.providers import FilteredError, OpenAiProvider, ProviderConfig, configured, open_provider, usage_of
-from lakehouse.ai.streaming import Hear
-from lakehouse.ai.tokens import input_tokens
-from lakehouse.ai.types import AiUnavailable, CallFailedError, ModelRequest, Price, Usage
 from lakehouse.backoff import pause
 from lakehouse.settings import Settings
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ai_functions.types import NANOS_PER_DOLLAR, dollars
 from bridge import lines
 from bridge.client import Lakehouse, Server, ToolResult
 from bridge.export import export
@@ -16,7 +17,6 @@ from bridge.model import ChatModel, open_model
 from bridge.session import Session
 from bridge.show import cost_line, show, show_event, show_table, tokens
 from bridge.turn import Limits, Turn
-from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.nearest import nearest
 from lakehouse.settings import Settings

@@ -10,6 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
 
+from ai_functions.alerts import Alerts
+from ai_functions.ledger import Ledger
+from ai_functions.ledger import Limits as Budgets
+from ai_functions.types import AiUnavailable
 from bridge.answering import Answerer
 from bridge.api import Desk, create_app
 from bridge.api.limits import RequestLimits
@@ -18,10 +22,6 @@ from bridge.model import ChatModel, open_model
 from bridge.operations import Operations, Share
 from bridge.store import open_store
 from bridge.turn import Limits
-from lakehouse.ai.alerts import Alerts
-from lakehouse.ai.ledger import Ledger
-from lakehouse.ai.ledger import Limits as Budgets
-from lakehouse.ai.types import AiUnavailable
 from lakehouse.callers import Callers, kept_key
 from lakehouse.listening import listen, outlive_signals, server_options
 from lakehouse.program import tell

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ai_functions.types import Usage
 from bridge.client import Lakehouse, ToolResult
 from bridge.model import ChatModel
 from bridge.transcript import Exchange, Step, asked_in_sql
 from bridge.turn import Asker, Event, Limits, Outcome, Turn, Watch, ask
-from lakehouse.ai.types import Usage
 
 _REMEMBERED = 20
 """Exchanges that a follow-up question is asked with; the turn leaves out more where that is too much."""

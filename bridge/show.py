@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from ai_functions.types import NANOS_PER_DOLLAR, Usage, dollars
 from bridge.client import ToolResult
 from bridge.transcript import Intent, Step
 from bridge.turn import Event, Turn
-from lakehouse.ai.types import NANOS_PER_DOLLAR, Usage, dollars
 from lakehouse.escaping import replace_controls
 
 _BREAKS = re.compile(r"[\t\n]+")

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import prompts
+from ai_functions.providers import ContextExceededError
+from ai_functions.types import NANOS_PER_DOLLAR, CallFailedError, Usage, dollars
 from bridge.client import Caller, Lakehouse, ServerGoneError, ToolResult
 from bridge.model import PROMPT, ChatModel, ChatRequest, Reply, Sending
 from bridge.transcript import Exchange, Intent, Round, Step, Transcript, intent
-from lakehouse.ai.providers import ContextExceededError
-from lakehouse.ai.types import NANOS_PER_DOLLAR, CallFailedError, Usage, dollars
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ai_functions.types import NANOS_PER_DOLLAR, Usage
 from bridge.client import ToolResult
 from bridge.transcript import Intent, Step
 from bridge.turn import Turn
-from lakehouse.ai.types import NANOS_PER_DOLLAR, Usage
 
 MOST_BYTES = 600_000
 """Steps of one answer, as JSON. What keeps answers takes a little more (bridge.store)."""

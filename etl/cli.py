@@ -103,10 +103,10 @@ def _load(options: argparse.Namespace) -> None:
 
 
 def _enrich(options: argparse.Namespace) -> None:
+    from ai_functions.service import urls_of
+    from ai_functions.types import dollars
     from etl.enrich import Order, enrich, estimate, find_function
     from etl.safeguards import isolate
-    from lakehouse.ai.service import urls_of
-    from lakehouse.ai.types import dollars
 
     settings = load_settings(engine=options.engine, lake=options.lake)
     set_up_logging(settings.log_level)

@@ -20,16 +20,16 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TypeVar
 
+from ai_functions.cache import CacheKey
+from ai_functions.calls import Dispatch
+from ai_functions.functions import AiFunction, functions
+from ai_functions.ledger import Limits
+from ai_functions.service import AiService, open_service
+from ai_functions.types import AiEstimate, AiUnavailable, BudgetExceeded, Facts, Outcome, Spender, dollars
 from etl.executors import SPARK_CONFIG, in_threads, on_executors, while_not
 from etl.facts import FactSource, table_locations
 from etl.progress import Reporter, Stage
 from etl.safeguards import check_engine
-from lakehouse.ai.cache import CacheKey
-from lakehouse.ai.calls import Dispatch
-from lakehouse.ai.functions import AiFunction, functions
-from lakehouse.ai.ledger import Limits
-from lakehouse.ai.service import AiService, open_service
-from lakehouse.ai.types import AiEstimate, AiUnavailable, BudgetExceeded, Facts, Outcome, Spender, dollars
 from lakehouse.errors import UsageError
 from lakehouse.session import EngineSession, open_session
 from lakehouse.settings import LoadEngine, Settings

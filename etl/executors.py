@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.ai.calls import Batch, Caller, CallResult, Dispatch, Outbox
-from lakehouse.ai.providers import ProviderConfig, open_provider
-from lakehouse.ai.types import Completion, ModelRequest, Usage
+from ai_functions.calls import Batch, Caller, CallResult, Dispatch, Outbox
+from ai_functions.providers import ProviderConfig, open_provider
+from ai_functions.types import Completion, ModelRequest, Usage
 from lakehouse.errors import EngineUnavailable
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from lakehouse.ai.functions import EVERY, AiFunction
-from lakehouse.ai.types import Facts
+from ai_functions.functions import EVERY, AiFunction
+from ai_functions.types import Facts
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.manifest import read_manifest
 from lakehouse.session import EngineSession, run_query

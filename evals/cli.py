@@ -17,6 +17,7 @@ from typing import NoReturn, get_args
 from urllib.parse import urlsplit
 
 import prompts
+from ai_functions.types import NANOS_PER_DOLLAR, dollars
 from bridge.client import Lakehouse, Server, own_server
 from bridge.model import PROMPT, ChatModel, open_model
 from bridge.turn import Limits
@@ -24,7 +25,6 @@ from evals import report
 from evals.questions import QuestionFile, chosen, read_questions
 from evals.results import ResultFile
 from evals.run import Ended, Plan, evaluate
-from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.manifest import read_manifest
 from lakehouse.program import set_up_logging, tell

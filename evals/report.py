@@ -12,10 +12,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ai_functions.types import NANOS_PER_DOLLAR, dollars
 from evals.questions import GROUPS
 from evals.results import Record
 from evals.score import UNDECIDED
-from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.escaping import replace_controls
 
 _Z = 1.959964

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ai_functions.types import NANOS_PER_DOLLAR
 from evals.score import UNDECIDED
-from lakehouse.ai.types import NANOS_PER_DOLLAR
 from lakehouse.errors import LakehouseError, UsageError
 
 Record = Mapping[str, Any]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ai_functions.types import Usage, dollars
 from bridge.client import Lakehouse
 from bridge.model import ChatModel
 from bridge.turn import Asker, Limits, Turn, ask
@@ -16,7 +17,6 @@ from evals.gold import described, known
 from evals.questions import Question
 from evals.results import Key, ResultFile
 from evals.score import Score, facts, score
-from lakehouse.ai.types import Usage, dollars
 
 _MOST_ERRORS = 3
 """Questions one after the other that could not be asked: then the run ends."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ai_functions.types import NANOS_PER_DOLLAR
 from bridge.turn import Step, Turn
 from evals.compare import Comparison, Gold, compare
 from evals.gold import table_of
-from lakehouse.ai.types import NANOS_PER_DOLLAR
 
 UNDECIDED = ("error", "budget")
 """Verdicts that tell nothing of the model: somebody could not be reached, or the run's money was at its end."""

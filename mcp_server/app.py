@@ -189,7 +189,7 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
 
 
 def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) -> Toolbox:
-    from lakehouse.ai.service import open_service
+    from ai_functions.service import open_service
     from lakehouse.callers import Callers
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user

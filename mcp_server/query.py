@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
-from lakehouse.ai.service import AiService, open_service
-from lakehouse.ai.types import Spender
+from ai_functions.service import AiService, open_service
+from ai_functions.types import Spender
 from lakehouse.errors import (
     EngineLacks,
     EngineUnavailable,

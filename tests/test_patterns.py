@@ -15,12 +15,12 @@ from importlib import import_module
 
 import pytest
 
-from lakehouse.ai.functions import functions
+from ai_functions.functions import functions
 from tests.conftest import ROOT
 from tests.hostile import Hostile, hostile_texts
 
-PACKAGES = ("bridge", "demo", "etl", "evals", "lakehouse", "mcp_server", "prompts", "web")
-MADE_AT_RUN_TIME = {"lakehouse/ai/functions.py": "the pattern of a key, in an AI function's own file"}
+PACKAGES = ("ai_functions", "bridge", "demo", "etl", "evals", "lakehouse", "mcp_server", "prompts", "web")
+MADE_AT_RUN_TIME = {"ai_functions/functions.py": "the pattern of a key, in an AI function's own file"}
 """Where an expression is not written in the source."""
 
 _TIMES = (*range(4, 26), 28, 32, 40, 48)

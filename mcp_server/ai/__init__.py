@@ -3,7 +3,7 @@
 resolve   arguments → the things that are meant
 apply     things → facts → texts in the rows, and what it cost
 
-Spending, and all that it needs, is `lakehouse.ai.service`.
+Spending, and all that it needs, is `ai_functions.service`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from lakehouse.ai.functions import functions
-from lakehouse.ai.service import AiService
-from lakehouse.ai.types import NANOS_PER_DOLLAR, AiEstimate, AiUnavailable, Spender
+from ai_functions.functions import functions
+from ai_functions.service import AiService
+from ai_functions.types import NANOS_PER_DOLLAR, AiEstimate, AiUnavailable, Spender
 from lakehouse.settings import Settings
 from mcp_server.ai.apply import ARGUMENT_CHARS, prepare, spend, written
 from mcp_server.ai.resolve import Ask

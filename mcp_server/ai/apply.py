@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lakehouse.ai.functions import AiFunction
-from lakehouse.ai.service import AiService
-from lakehouse.ai.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, dollars
+from ai_functions.functions import AiFunction
+from ai_functions.service import AiService
+from ai_functions.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, dollars
 from mcp_server.ai.resolve import MOST_NAME_CHARS, MOST_ROWS, Ask, Meant, Wanted, resolve
 from mcp_server.models import AiColumn, CheckedQuery, ResultSet
 from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, usd, use_of

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lakehouse.ai.functions import AiFunction
+from ai_functions.functions import AiFunction
 from mcp_server.results import Answer
 
 MOST_ROWS = 5_000

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel
 
-from lakehouse.ai.types import NANOS_PER_DOLLAR, AiEstimate, dollars
+from ai_functions.types import NANOS_PER_DOLLAR, AiEstimate, dollars
 
 _SHOWN_ROWS = 5
 _SHOWN_REASONS = 3

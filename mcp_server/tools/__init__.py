@@ -11,7 +11,7 @@ from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp_types import CallToolResult, ToolAnnotations
 
 import prompts
-from lakehouse.ai.functions import functions
+from ai_functions.functions import functions
 from mcp_server.tools.ai import tool_of
 from mcp_server.tools.calls import AppContext, call
 from mcp_server.tools.catalog import describe_schema, list_views

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
-from lakehouse.ai.functions import MOST_DETAILS, AiFunction, fenced
-from lakehouse.ai.types import (
+from ai_functions.functions import MOST_DETAILS, AiFunction, fenced
+from ai_functions.types import (
     NANOS_PER_DOLLAR,
     AiEstimate,
     AiUnavailable,
@@ -26,7 +26,7 @@ from lakehouse.ai.types import (
     RateLimited,
     Spender,
 )
-from lakehouse.ai.types import dollars as amount
+from ai_functions.types import dollars as amount
 from lakehouse.escaping import quote_briefly
 from mcp_server.results import Answer
 from mcp_server.runs import Run

@@ -22,8 +22,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, TextContent
 from pydantic import ValidationError
 
-from lakehouse.ai.service import AiService
-from lakehouse.ai.types import NANOS_PER_DOLLAR, AiUnavailable, Spender
+from ai_functions.service import AiService
+from ai_functions.types import NANOS_PER_DOLLAR, AiUnavailable, Spender
 from lakehouse.callers import META, Callers
 from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
 from lakehouse.escaping import cut_text, quote_briefly

@@ -12,8 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
-from lakehouse.ai.ledger import Ledger, Limits
-from lakehouse.ai.types import BudgetExceeded, Spender
+from ai_functions.ledger import Ledger, Limits
+from ai_functions.types import BudgetExceeded, Spender
 
 BUDGET = 3_000
 

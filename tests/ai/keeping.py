@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lakehouse.ai.cache import IN_STATE, Cache, Cached, CacheKey
-from lakehouse.ai.types import Facts, Usage
+from ai_functions.cache import IN_STATE, Cache, Cached, CacheKey
+from ai_functions.types import Facts, Usage
 
 NOW = 1_790_000_000.0
 

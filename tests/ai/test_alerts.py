@@ -18,9 +18,9 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from lakehouse.ai.alerts import Alert, Alerts
-from lakehouse.ai.ledger import Ledger, Limits
-from lakehouse.ai.types import BudgetExceeded, Spender
+from ai_functions.alerts import Alert, Alerts
+from ai_functions.ledger import Ledger, Limits
+from ai_functions.types import BudgetExceeded, Spender
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 NO_LIMITS = Limits(None, None, None, None, None, None)

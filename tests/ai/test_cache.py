@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from lakehouse.ai.cache import BESIDE_LAKE, IN_STATE, Cache, Cached, CacheKey
-from lakehouse.ai.types import AiUnavailable, Facts
+from ai_functions.cache import BESIDE_LAKE, IN_STATE, Cache, Cached, CacheKey
+from ai_functions.types import AiUnavailable, Facts
 from lakehouse.errors import LakeError
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
@@ -239,4 +239,4 @@ def test_a_cache_that_was_made_anew_is_read_though_the_system_gives_its_folder_t
 
 
 def test_nothing_slow_is_loaded_before_the_cache_is_used() -> None:
-    assert loaded_by("import lakehouse.ai.cache, lakehouse.ai.ledger") & {"deltalake", "pyarrow", "httpx2"} == set()
+    assert loaded_by("import ai_functions.cache, ai_functions.ledger") & {"deltalake", "pyarrow", "httpx2"} == set()

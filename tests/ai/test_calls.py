@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from lakehouse.ai.calls import MOST_ATTEMPTS, Batch, Caller, CallResult
-from lakehouse.ai.charges import Bounds, Charge
-from lakehouse.ai.providers import ProviderConfig, open_provider
-from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Price, Usage
+from ai_functions.calls import MOST_ATTEMPTS, Batch, Caller, CallResult
+from ai_functions.charges import Bounds, Charge
+from ai_functions.providers import ProviderConfig, open_provider
+from ai_functions.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Price, Usage
 from lakehouse.breaker import Breaker
 from tests import openai_server as replies
 from tests.openai_server import OpenAiServer, Reply

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.ai.flights import FLIGHTS_NAME, Flights
-from lakehouse.ai.types import AiUnavailable
+from ai_functions.flights import FLIGHTS_NAME, Flights
+from ai_functions.types import AiUnavailable
 from tests.server.processes import python
 
 ONE, TWO, THREE = (hashlib.sha256(bytes([number])).hexdigest() for number in range(3))
@@ -19,7 +19,7 @@ ONE, TWO, THREE = (hashlib.sha256(bytes([number])).hexdigest() for number in ran
 HOLDER = """
 import sys
 from pathlib import Path
-from lakehouse.ai.flights import Flights
+from ai_functions.flights import Flights
 with Flights(Path(sys.argv[1])).claim(sys.argv[2:]) as mine:
     print(len(mine), flush=True)
     sys.stdin.readline()
@@ -30,7 +30,7 @@ sys.stdin.readline()
 PAYERS = """
 import os, sys, threading
 from pathlib import Path
-from lakehouse.ai.flights import Flights
+from ai_functions.flights import Flights
 folder, keys = Path(sys.argv[1]), sys.argv[2:]
 def pay():
     flights, missing = Flights(folder), set(keys)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import prompts
-from lakehouse.ai.functions import (
+from ai_functions.functions import (
     FINDING,
     MOST_DETAILS,
     MOST_FACTS_BYTES,
@@ -18,7 +18,7 @@ from lakehouse.ai.functions import (
     functions,
     price,
 )
-from lakehouse.ai.types import Facts, Price, Usage
+from ai_functions.types import Facts, Price, Usage
 
 SUMMARY = functions()["ai_movie_summary"]
 

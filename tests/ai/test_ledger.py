@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from lakehouse.ai.ledger import Ledger, Limits
-from lakehouse.ai.ledger_file import LEDGER_NAME
-from lakehouse.ai.types import AiUnavailable, BudgetExceeded, RateLimited, Spender
+from ai_functions.ledger import Ledger, Limits
+from ai_functions.ledger_file import LEDGER_NAME
+from ai_functions.types import AiUnavailable, BudgetExceeded, RateLimited, Spender
 from lakehouse.settings import load_settings
 from tests.ai.hasty import BUDGET, limits
 from tests.server.processes import until

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from lakehouse.ai.providers import OPENAI_URL, ProviderConfig, ProviderDownError, configured, open_provider, usage_of
-from lakehouse.ai.tokens import input_tokens
-from lakehouse.ai.types import CallFailedError, Completion, ModelProvider, ModelRequest, Usage
+from ai_functions.providers import OPENAI_URL, ProviderConfig, ProviderDownError, configured, open_provider, usage_of
+from ai_functions.tokens import input_tokens
+from ai_functions.types import CallFailedError, Completion, ModelProvider, ModelRequest, Usage
 from lakehouse.errors import UsageError
 from lakehouse.settings import load_settings
 from tests import openai_server as replies

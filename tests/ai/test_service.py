@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from lakehouse.ai.functions import AiFunction, fitting, functions
-from lakehouse.ai.service import AiService, open_service
-from lakehouse.ai.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, Usage
+from ai_functions.functions import AiFunction, fitting, functions
+from ai_functions.service import AiService, open_service
+from ai_functions.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, Usage
 from lakehouse.errors import QueryCancelled
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
@@ -320,9 +320,9 @@ def test_another_process_waits_and_pays_nothing(make: Make, server: OpenAiServer
     code = f"""
 import json
 from pathlib import Path
-from lakehouse.ai.functions import functions
-from lakehouse.ai.service import open_service
-from lakehouse.ai.types import Facts, Spender
+from ai_functions.functions import functions
+from ai_functions.service import open_service
+from ai_functions.types import Facts, Spender
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 
@@ -408,8 +408,8 @@ def test_nothing_heavy_is_loaded_before_the_first_call_needs_it(tmp_path: Path) 
     code = f"""
 import sys
 from pathlib import Path
-from lakehouse.ai.functions import functions
-from lakehouse.ai.service import open_service
+from ai_functions.functions import functions
+from ai_functions.service import open_service
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 service = open_service(load_settings(state_dir=Path({str(tmp_path)!r})), Lake.parse({str(tmp_path)!r}))

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from ai_functions.types import Usage
 from bridge.client import Lakehouse
 from bridge.model import ChatModel
 from bridge.turn import Asker, Limits, ask
-from lakehouse.ai.types import Usage
 from tests.bridge.conftest import Ask, kill_servers
 from tests.bridge.scripts import COUNT, running, said
 from tests.openai_server import BAD_KEY, HANGING, REFUSING, OpenAiServer, Received, Reply

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from ai_functions.types import AiUnavailable
 from bridge.model import ChatRequest, open_model
-from lakehouse.ai.types import AiUnavailable
 from lakehouse.settings import load_settings
 
 ASKED = ChatRequest([{"role": "user", "content": "How many titles?"}], ())

@@ -21,7 +21,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from mcp.client import Client
 
-from lakehouse.ai.ledger_file import LEDGER_NAME
+from ai_functions.ledger_file import LEDGER_NAME
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import build_server

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anyio
 
-from lakehouse.ai.service import open_service
+from ai_functions.service import open_service
 from lakehouse.errors import LakehouseError, QueryError, Refused
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake

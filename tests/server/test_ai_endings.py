@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lakehouse.ai.ledger_file import LEDGER_NAME
+from ai_functions.ledger_file import LEDGER_NAME
 from tests.openai_server import HANGING, serving
 from tests.server.processes import started, until
 from tests.server.test_stdio import INITIALIZE, INITIALIZED, call, send

@@ -13,7 +13,7 @@ from subprocess import Popen
 import psutil
 import pytest
 
-from lakehouse.ai.ledger_file import LEDGER_NAME
+from ai_functions.ledger_file import LEDGER_NAME
 from tests import openai_server as replies
 from tests.openai_server import OpenAiServer, Received, Reply, serving
 from tests.server.lakes import make_lake

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from lakehouse.ai.types import Spender
+from ai_functions.types import Spender
 from lakehouse.settings import load_settings
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.ai.alerts import LEVELS, Alert, Budget
-from lakehouse.ai.ledger_file import LedgerFile
-from lakehouse.ai.types import NANOS_PER_DOLLAR, BudgetExceeded, RateLimited, Spender, dollars
+from ai_functions.alerts import LEVELS, Alert, Budget
+from ai_functions.ledger_file import LedgerFile
+from ai_functions.types import NANOS_PER_DOLLAR, BudgetExceeded, RateLimited, Spender, dollars
 
 if TYPE_CHECKING:
     from lakehouse.settings import Settings

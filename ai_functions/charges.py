@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from lakehouse.ai.types import Price, Usage
+from ai_functions.types import Price, Usage
 
 log = logging.getLogger(__name__)
 

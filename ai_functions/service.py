@@ -14,16 +14,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from lakehouse.ai.cache import Cache, Cached, CacheKey
-from lakehouse.ai.calls import BEAT_SECONDS, GRACE_SECONDS, Caller, Dispatch
-from lakehouse.ai.flights import Flights
-from lakehouse.ai.functions import MOST_FACTS_BYTES, AiFunction, price
-from lakehouse.ai.job import Job, Terms
-from lakehouse.ai.ledger import Ledger, Limits
-from lakehouse.ai.outbox import ReservedCalls
-from lakehouse.ai.providers import ProviderConfig, configured, open_provider
-from lakehouse.ai.tokens import input_tokens
-from lakehouse.ai.types import AiEstimate, AiUnavailable, Facts, Outcome, Spender, Usage
+from ai_functions.cache import Cache, Cached, CacheKey
+from ai_functions.calls import BEAT_SECONDS, GRACE_SECONDS, Caller, Dispatch
+from ai_functions.flights import Flights
+from ai_functions.functions import MOST_FACTS_BYTES, AiFunction, price
+from ai_functions.job import Job, Terms
+from ai_functions.ledger import Ledger, Limits
+from ai_functions.outbox import ReservedCalls
+from ai_functions.providers import ProviderConfig, configured, open_provider
+from ai_functions.tokens import input_tokens
+from ai_functions.types import AiEstimate, AiUnavailable, Facts, Outcome, Spender, Usage
 
 if TYPE_CHECKING:
     from lakehouse.settings import Settings
@@ -255,7 +255,7 @@ class AiService:
 
 def open_service(settings: Settings, lake: Lake | None, *, limits: Limits | None = None) -> AiService:
     """The service of a state folder and a lake. `limits` are those of the settings where none are given."""
-    from lakehouse.ai.alerts import Alerts
+    from ai_functions.alerts import Alerts
 
     webhook = settings.ai_webhook.get_secret_value() if settings.ai_webhook else None
     ledger = Ledger(settings.state, limits or Limits.of(settings), tell=Alerts(webhook).tell)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from lakehouse.ai.types import NANOS_PER_DOLLAR, dollars
+from ai_functions.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.backoff import pause
 from lakehouse.settings import proxy_to
 

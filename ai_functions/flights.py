@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from lakehouse.ai.types import AiUnavailable
+from ai_functions.types import AiUnavailable
 
 FLIGHTS_NAME = "ai_flights.lock"
 

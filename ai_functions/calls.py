@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lakehouse.ai.charges import Bounds, Charge, charge
-from lakehouse.ai.providers import ProviderDownError
-from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelProvider, ModelRequest, Price
+from ai_functions.charges import Bounds, Charge, charge
+from ai_functions.providers import ProviderDownError
+from ai_functions.types import AiUnavailable, CallFailedError, Completion, ModelProvider, ModelRequest, Price
 from lakehouse.backoff import pause
 from lakehouse.breaker import Breaker
 

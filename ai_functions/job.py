@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lakehouse.ai.cache import Cached, CacheKey
-from lakehouse.ai.charges import Bounds
-from lakehouse.ai.functions import AiFunction
-from lakehouse.ai.outbox import ReadyCall
-from lakehouse.ai.tokens import input_tokens
-from lakehouse.ai.types import AiEstimate, Facts, Outcome, Price, Usage
+from ai_functions.cache import Cached, CacheKey
+from ai_functions.charges import Bounds
+from ai_functions.functions import AiFunction
+from ai_functions.outbox import ReadyCall
+from ai_functions.tokens import input_tokens
+from ai_functions.types import AiEstimate, Facts, Outcome, Price, Usage
 
 _NO_TIME = "There was no time left to ask the model, or to wait for another query that asks it the same. Ask again."
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from lakehouse.ai.streaming import Hear, whole
-from lakehouse.ai.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Usage
+from ai_functions.streaming import Hear, whole
+from ai_functions.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Usage
 from lakehouse.outlet import sign_in_urls
 
 if TYPE_CHECKING:

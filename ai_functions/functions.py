@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 
 import prompts
-from lakehouse.ai.types import Facts, ModelRequest, Price
+from ai_functions.types import Facts, ModelRequest, Price
 
 KIND = "ai_function"
 MOST_DETAILS = 12

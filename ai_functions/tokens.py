@@ -7,7 +7,7 @@ import warnings
 from functools import cache
 from typing import Any
 
-from lakehouse.ai.types import ModelRequest
+from ai_functions.types import ModelRequest
 
 _VOCABULARIES = (
     (re.compile(r"(?:gpt-(?:4o|4\.[1-9]|5)|o[134])\b.*"), "o200k_base"),

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.ai.types import AiUnavailable, Facts, Usage
+from ai_functions.types import AiUnavailable, Facts, Usage
 from lakehouse.backoff import pause
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from lakehouse.ai.cache import Cached, CacheKey
-from lakehouse.ai.calls import LOST, NOT_MADE, CallResult, Numbered
-from lakehouse.ai.charges import Bounds, Charge
-from lakehouse.ai.ledger import Ledger
-from lakehouse.ai.types import AiUnavailable, Completion, ModelRequest, Outcome, Price, Spender
+from ai_functions.cache import Cached, CacheKey
+from ai_functions.calls import LOST, NOT_MADE, CallResult, Numbered
+from ai_functions.charges import Bounds, Charge
+from ai_functions.ledger import Ledger
+from ai_functions.types import AiUnavailable, Completion, ModelRequest, Outcome, Price, Spender
 
 log = logging.getLogger(__name__)
 

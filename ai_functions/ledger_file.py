@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from lakehouse.ai.types import AiUnavailable
+from ai_functions.types import AiUnavailable
 from lakehouse.sqlite_file import create_database
 
 LEDGER_NAME = "ai_ledger.sqlite"

@@ -1,5 +1,7 @@
 """AI functions: files in `prompts/` that are applied to facts from the lake, by server and load alike.
 
+The package is not named `ai`: a distribution on PyPI installs a package of that name.
+
 functions   what a function is: read from its file
 tokens      counts what a prompt takes
 providers   OpenAI, Azure OpenAI and servers that speak like it
