@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ai_functions.types import NANOS_PER_DOLLAR, dollars
 from lakehouse.backoff import pause
-from lakehouse.settings import proxy_to
+from lakehouse.environment import proxy_to
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter

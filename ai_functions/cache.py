@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-    from lakehouse.settings import Settings
+    from ai_functions.settings import AiSettings
     from lakehouse.storage import Lake
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Cache:
         self._failure: AiUnavailable | None = None
 
     @classmethod
-    def beside(cls, lake: Lake | None, settings: Settings) -> Cache:
+    def beside(cls, lake: Lake | None, settings: AiSettings) -> Cache:
         """The cache of a lake: beside its tables where it is a folder that can be written, else in the state folder.
 
         What somebody with more rights left beside a lake is read in either case.

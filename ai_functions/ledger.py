@@ -22,7 +22,7 @@ from ai_functions.ledger_file import LedgerFile
 from ai_functions.types import NANOS_PER_DOLLAR, BudgetExceeded, RateLimited, Spender, dollars
 
 if TYPE_CHECKING:
-    from lakehouse.settings import Settings
+    from ai_functions.settings import AiSettings
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Limits:
     kind: str = ""
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: AiSettings) -> Limits:
         """What the settings allow callers of the server."""
         return cls(
             query=_nanos(settings.ai_query_budget),
@@ -60,17 +60,14 @@ class Limits:
         )
 
     @classmethod
-    def of_chat(cls, settings: Settings) -> Limits:
+    def of_chat(cls, settings: AiSettings, question_dollars: float, questions_per_hour: int) -> Limits:
         """What visitors of imdb-chat may spend on the model that plans: what callers may, and its own per question."""
         return replace(
-            cls.of(settings),
-            query=_nanos(settings.chat_budget),
-            queries_per_hour=settings.chat_questions_per_hour,
-            kind=QUESTION,
+            cls.of(settings), query=_nanos(question_dollars), queries_per_hour=questions_per_hour, kind=QUESTION
         )
 
     @classmethod
-    def of_batch(cls, settings: Settings, most_dollars: float) -> Limits:
+    def of_batch(cls, settings: AiSettings, most_dollars: float) -> Limits:
         """For a batch that an operator starts: its own cap, and what all may spend."""
         day, month = _nanos(settings.ai_day_budget), _nanos(settings.ai_month_budget)
         return cls(_nanos(most_dollars), None, None, day, month, None)

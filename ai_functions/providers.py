@@ -23,7 +23,7 @@ from lakehouse.outlet import sign_in_urls
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, OpenAI
 
-    from lakehouse.settings import Settings
+    from ai_functions.settings import AiSettings
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class ProviderConfig:
         return (self.base_url, *(sign_in_urls("azure") if self.azure and self.key is None else ()))
 
 
-def configured(settings: Settings) -> ProviderConfig | None:
+def configured(settings: AiSettings) -> ProviderConfig | None:
     """The provider that the settings name, None where they name none. Azure counts before OpenAI."""
     if settings.azure_openai_endpoint:
         return _azure(settings, settings.azure_openai_endpoint.rstrip("/").removesuffix("/openai/v1"))
@@ -252,7 +252,7 @@ class OpenAiProvider:
         return ProviderDownError(f"The connection to {self.name} was cut ({type(cause).__name__}).", billed=True)
 
 
-def _azure(settings: Settings, endpoint: str) -> ProviderConfig:
+def _azure(settings: AiSettings, endpoint: str) -> ProviderConfig:
     """Azure's v1 API needs no version; a version asks for the older paths, which have the deployment in them."""
     version = settings.openai_api_version
     deployment = settings.azure_openai_deployment or settings.ai_model

@@ -26,7 +26,7 @@ from ai_functions.tokens import input_tokens
 from ai_functions.types import AiEstimate, AiUnavailable, Facts, Outcome, Spender, Usage
 
 if TYPE_CHECKING:
-    from lakehouse.settings import Settings
+    from ai_functions.settings import AiSettings
     from lakehouse.storage import Lake
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class AiService:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: AiSettings,
         *,
         ledger: Ledger,
         cache: Callable[[], Cache],
@@ -253,7 +253,7 @@ class AiService:
         job.outcomes |= outbox.collect()
 
 
-def open_service(settings: Settings, lake: Lake | None, *, limits: Limits | None = None) -> AiService:
+def open_service(settings: AiSettings, lake: Lake | None, *, limits: Limits | None = None) -> AiService:
     """The service of a state folder and a lake. `limits` are those of the settings where none are given."""
     from ai_functions.alerts import Alerts
 
@@ -267,7 +267,7 @@ def open_service(settings: Settings, lake: Lake | None, *, limits: Limits | None
     )
 
 
-def urls_of(settings: Settings) -> list[str]:
+def urls_of(settings: AiSettings) -> list[str]:
     """The addresses that a service of these settings calls: its provider's, where that signs in, and its webhook's."""
     provider = configured(settings)
     webhook = [settings.ai_webhook.get_secret_value()] if settings.ai_webhook else []

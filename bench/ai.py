@@ -24,8 +24,8 @@ from typing import Any
 from ai_functions.functions import functions
 from ai_functions.service import AiService, open_service
 from ai_functions.types import Facts, Spender
-from lakehouse.settings import Settings, load_settings
 from lakehouse.storage import Lake
+from mcp_server.settings import Settings, load_settings
 
 FUNCTION = functions()["ai_movie_summary"]
 MODEL_SECONDS = 0.3

@@ -27,7 +27,7 @@ import anyio
 from mcp.client import Client
 
 from lakehouse.session import fetch, open_session
-from lakehouse.settings import Runtime, load_settings
+from lakehouse.settings import Runtime
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.app import LakehouseServer
@@ -37,6 +37,7 @@ from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery, Principal
 from mcp_server.query import catalog_of, limits_of
+from mcp_server.settings import load_settings
 from tests.connect_server import ConnectServer
 from tests.engines.warehouse import TOKEN, WarehouseEngine
 from tests.warehouse.lake import register

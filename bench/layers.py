@@ -18,12 +18,12 @@ from collections.abc import Callable
 from functools import partial
 
 from lakehouse.session import Stage
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import CheckedQuery, EngineReading, Principal
 from mcp_server.query import catalog_of, limits_of
+from mcp_server.settings import load_settings
 
 STATEMENTS = {
     "a count": "SELECT count(*) FROM movies_delta",

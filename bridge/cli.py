@@ -11,11 +11,12 @@ from importlib.metadata import version
 from typing import NoReturn, get_args
 
 from bridge.client import Lakehouse, own_server
+from bridge.settings import Settings, load_settings
 from bridge.show import cost_line, show, show_event
 from bridge.turn import Asker, Event, Limits, Turn, ask
 from lakehouse.errors import UsageError
 from lakehouse.program import leave, set_up_logging
-from lakehouse.settings import EngineKind, Settings, load_settings
+from lakehouse.settings import EngineKind
 
 DEFAULT_PORT = 8766
 FAILED, REFUSED = 1, 3

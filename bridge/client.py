@@ -22,9 +22,10 @@ from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED, CallToolResult, RequestParamsMeta, TextContent
 
+from bridge.settings import Settings
 from lakehouse.callers import META
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.settings import Settings, variable_name
+from lakehouse.settings import variable_name
 
 SQL_TOOL, STATUS_TOOL, CANCEL_TOOL = "execute_spark_sql", "query_status", "cancel_query"
 """What the program itself calls; all other names of tools come from the server."""

@@ -19,8 +19,8 @@ from ai_functions.streaming import Hear
 from ai_functions.tokens import input_tokens
 from ai_functions.types import AiUnavailable, CallFailedError, ModelRequest, Price, Usage
 from bridge.client import ToolInfo
+from bridge.settings import Settings
 from lakehouse.backoff import pause
-from lakehouse.settings import Settings
 
 PROMPT = "bridge_system"
 MOST_ATTEMPTS = 5

@@ -15,11 +15,11 @@ from bridge.client import Lakehouse, Server, ToolResult
 from bridge.export import export
 from bridge.model import ChatModel, open_model
 from bridge.session import Session
+from bridge.settings import Settings
 from bridge.show import cost_line, show, show_event, show_table, tokens
 from bridge.turn import Limits, Turn
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.nearest import nearest
-from lakehouse.settings import Settings
 
 PROMPT = "imdb> "
 HISTORY = "chat_history"

@@ -20,12 +20,12 @@ from bridge.api.limits import RequestLimits
 from bridge.client import Lakehouse, own_server
 from bridge.model import ChatModel, open_model
 from bridge.operations import Operations, Share
+from bridge.settings import Settings
 from bridge.store import open_store
 from bridge.turn import Limits
 from lakehouse.callers import Callers, kept_key
 from lakehouse.listening import listen, outlive_signals, server_options
 from lakehouse.program import tell
-from lakehouse.settings import Settings
 
 _HOST = "127.0.0.1"
 _GRACE_SECONDS = 3
@@ -63,7 +63,8 @@ async def _desk(settings: Settings, flags: Sequence[str]) -> AsyncIterator[Desk]
         store = await asyncio.to_thread(open_store, settings)
         ends.callback(store.close)
         lakehouse = await ends.enter_async_context(Lakehouse(own_server(settings, *flags, caller_key=key)))
-        ledger = Ledger(settings.state, Budgets.of_chat(settings), tell=Alerts(_webhook(settings)).tell)
+        budgets = Budgets.of_chat(settings, settings.chat_budget, settings.chat_questions_per_hour)
+        ledger = Ledger(settings.state, budgets, tell=Alerts(_webhook(settings)).tell)
         ends.callback(ledger.close)
         if (model := _model(settings)) is not None:
             ends.callback(model.close)

@@ -18,9 +18,9 @@ from ai_functions.providers import ContextExceededError
 from ai_functions.types import NANOS_PER_DOLLAR, CallFailedError, Usage, dollars
 from bridge.client import Caller, Lakehouse, ServerGoneError, ToolResult
 from bridge.model import PROMPT, ChatModel, ChatRequest, Reply, Sending
+from bridge.settings import Settings
 from bridge.transcript import Exchange, Intent, Round, Step, Transcript, intent
 from lakehouse.errors import LakehouseError
-from lakehouse.settings import Settings
 
 __all__ = [
     "Asker",

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from etl.progress import Reporter, Stage, Surviving
+from etl.settings import load_settings
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.escaping import escape_lines
 from lakehouse.program import set_up_logging, tell
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ from etl.executors import SPARK_CONFIG, in_threads, on_executors, while_not
 from etl.facts import FactSource, table_locations
 from etl.progress import Reporter, Stage
 from etl.safeguards import check_engine
+from etl.settings import LoadEngine, Settings
 from lakehouse.errors import UsageError
 from lakehouse.session import EngineSession, open_session
-from lakehouse.settings import LoadEngine, Settings
 from lakehouse.storage import Lake
 from lakehouse.work_folders import work_folder
 

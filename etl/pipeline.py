@@ -22,6 +22,7 @@ from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, 
 from etl.progress import Reporter
 from etl.quality import counts
 from etl.safeguards import check_loadable, clear_errors, exclusive, was_interrupted, work_folder
+from etl.settings import LoadEngine, Settings
 from etl.source import Inspection, check_header, find_source, inspect
 from etl.tables import TableDefinition, TableWriter, Written
 from etl.transform import read_lines, rejected, typed
@@ -37,7 +38,6 @@ from lakehouse.manifest import (
     publish_manifest,
 )
 from lakehouse.session import EngineSession, open_session
-from lakehouse.settings import LoadEngine, Settings
 from lakehouse.storage import Lake, is_plain
 
 log = logging.getLogger(__name__)

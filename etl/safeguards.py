@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from etl.lease import hold_lease
+from etl.settings import LoadEngine, Settings
 from etl.tables import remove_orphans
 from lakehouse import work_folders
 from lakehouse.errors import LakeError, LakehouseError, UsageError
 from lakehouse.foreign import check_own
 from lakehouse.isolation import IsolationError, enter_own_network
 from lakehouse.outlet import outlet_of
-from lakehouse.settings import LoadEngine, Settings
 from lakehouse.storage import Lake, LakeKind
 
 log = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ import prompts
 from ai_functions.types import NANOS_PER_DOLLAR, dollars
 from bridge.client import Lakehouse, Server, own_server
 from bridge.model import PROMPT, ChatModel, open_model
+from bridge.settings import Settings, load_settings
 from bridge.turn import Limits
 from evals import report
 from evals.questions import QuestionFile, chosen, read_questions
@@ -28,7 +29,7 @@ from evals.run import Ended, Plan, evaluate
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.manifest import read_manifest
 from lakehouse.program import set_up_logging, tell
-from lakehouse.settings import EngineKind, Settings, load_settings
+from lakehouse.settings import EngineKind
 from lakehouse.storage import Lake
 
 NOTHING_TO_SPEND = {"IMDB_AI_CALLER_HOUR_BUDGET": "0"}

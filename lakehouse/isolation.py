@@ -13,9 +13,9 @@ import socket
 import struct
 import sys
 
+from lakehouse.environment import storage_environment
 from lakehouse.gateway import Proxy, serve
 from lakehouse.outlet import Outlet
-from lakehouse.settings import storage_environment
 
 _LINUX = sys.platform == "linux"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from lakehouse.environment import storage_environment
 from lakehouse.errors import LakeError, UsageError
-from lakehouse.settings import storage_environment
 
 _ANSWER_SECONDS = 40.0
 _LARGE_SECONDS = 600.0

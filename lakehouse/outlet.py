@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from lakehouse.environment import proxy_to, storage_environment
 from lakehouse.objects import VARIABLES, Store, store_of
-from lakehouse.settings import proxy_to, storage_environment
 from lakehouse.storage import Lake, LakeKind
 
 _METADATA = ("169.254.169.254:80", "[fd00:ec2::254]:80", "169.254.170.2:80", "169.254.170.23:80",

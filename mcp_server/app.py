@@ -25,9 +25,9 @@ from pydantic import ValidationError
 import prompts
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.escaping import quote_briefly
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.choice import engines_of
+from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver.tools import Tool

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lakehouse.errors import EngineLacks, LakehouseError
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.auth import os_user
 from mcp_server.engines.choice import engines_of
 from mcp_server.query import catalog_of, limits_of
+from mcp_server.settings import Settings
 
 
 class CheckFileError(LakehouseError):

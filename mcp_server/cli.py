@@ -9,8 +9,9 @@ from typing import NoReturn, get_args
 
 from lakehouse.errors import UsageError
 from lakehouse.program import leave, set_up_logging
-from lakehouse.settings import EngineKind, Settings, load_settings
+from lakehouse.settings import EngineKind
 from lakehouse.storage import Lake
+from mcp_server.settings import Settings, load_settings
 
 DEFAULT_PORT = 8765
 

@@ -31,7 +31,6 @@ from lakehouse.errors import (
     ResourceLimit,
 )
 from lakehouse.session import Stage
-from lakehouse.settings import Settings
 from mcp_server import results
 from mcp_server.ai import Ai, argument_caps, key_columns
 from mcp_server.audit import AuditEvent
@@ -52,6 +51,7 @@ from mcp_server.models import (
 from mcp_server.results.estimate import check_budget
 from mcp_server.results.listing import listing
 from mcp_server.runs import Places, Run, Runner
+from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
     from mcp_server import guard

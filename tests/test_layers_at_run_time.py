@@ -43,7 +43,7 @@ def test_importing_the_server_loads_no_driver_and_nothing_slow(module: str) -> N
 def test_a_server_that_has_answered_queries_still_holds_no_driver(tmp_path: Path) -> None:
     write_deltalake(str(tmp_path / "t"), pa.table({"x": [1]}))
     answered = f"""
-from lakehouse.settings import load_settings
+from mcp_server.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit

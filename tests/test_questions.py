@@ -10,9 +10,9 @@ import anyio
 import pytest
 from mcp import Client
 
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import build_server
+from mcp_server.settings import load_settings
 from tests.conftest import ROOT
 from tests.etl.conftest import run_etl
 

@@ -25,12 +25,12 @@ from bridge.api import page, problems, schema
 from bridge.api.limits import BodyLimit, RequestLimits
 from bridge.api.problems import UnknownVisitorError, documented
 from bridge.operations import Operations
+from bridge.settings import Settings
 from bridge.store import Conversation as Kept
 from bridge.store import Message
 from bridge.views import Json
 from lakehouse.callers import Callers
 from lakehouse.errors import UsageError
-from lakehouse.settings import Settings
 
 EXAMPLES = "chat_examples"
 LOOPBACK = ("127.0.0.1", "localhost")

@@ -11,8 +11,8 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bridge.settings import Settings
 from lakehouse.errors import LakehouseError
-from lakehouse.settings import Settings
 
 MOST_BODY_BYTES = 200_000
 """More than the longest statement, each of its characters escaped."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bridge.settings import Settings
 from bridge.store.records import (
     Kind,
     Record,
@@ -28,7 +29,6 @@ from bridge.store.records import (
 )
 from bridge.store.types import ChangedError, Conversation, KeyReusedError, Message, NotFoundError, Operation
 from lakehouse.errors import UsageError
-from lakehouse.settings import Settings
 
 __all__ = [
     "LEASE_SECONDS",

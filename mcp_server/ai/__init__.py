@@ -14,11 +14,11 @@ from dataclasses import replace
 from ai_functions.functions import functions
 from ai_functions.service import AiService
 from ai_functions.types import NANOS_PER_DOLLAR, AiEstimate, AiUnavailable, Spender
-from lakehouse.settings import Settings
 from mcp_server.ai.apply import ARGUMENT_CHARS, prepare, spend, written
 from mcp_server.ai.resolve import Ask
 from mcp_server.models import Caps, CheckedQuery, ResultSet
 from mcp_server.results.ai import AiPlan, AiUse, plan_of, usd
+from mcp_server.settings import Settings
 
 __all__ = ["Ai", "argument_caps", "key_columns"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lakehouse.session import can_run
-from lakehouse.settings import Runtime, Settings
+from lakehouse.settings import Runtime
 from lakehouse.storage import Lake
 from mcp_server.engines import Engine
+from mcp_server.settings import Settings
 
 
 def engines_of(settings: Settings, lake: Lake) -> tuple[Engine, ...]:

@@ -14,7 +14,6 @@ from uuid import uuid4
 from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
 from lakehouse.manifest import Column
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.call import Call, DeniedError, UnreachableError
 from mcp_server.engines.catalog import LakeCatalog
@@ -23,6 +22,7 @@ from mcp_server.engines.local import EngineSpec, LocalEngine
 from mcp_server.engines.remote_catalog import LISTING_ROWS, Listing, RemoteCatalog, listing_caps, quoted, read_listing
 from mcp_server.engines.wire import Frame
 from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo, Version
+from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
     pass

@@ -15,7 +15,6 @@ from uuid import uuid4
 from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
 from lakehouse.session import CAPABILITIES, Stage
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.call import Call
 from mcp_server.engines.databricks_auth import IDENTITY_SERVICE, SignIn, workspace
@@ -26,6 +25,7 @@ from mcp_server.engines.databricks_session import Warehouse, load_connector
 from mcp_server.engines.remote_catalog import LISTING_ROWS, Listing, RemoteCatalog, listing_caps, quoted, read_listing
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, ScanEstimate, TableInfo, Version
 from mcp_server.results.cutting import cut, plan_of
+from mcp_server.settings import Settings
 
 IDLE_SECONDS = 60.0
 _STOP_SECONDS = 5.0

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from lakehouse.addresses import check_address
 from lakehouse.errors import EngineUnavailable, UsageError
-from lakehouse.settings import Settings, variable_name
+from lakehouse.settings import variable_name
+from mcp_server.settings import Settings
 
 log = logging.getLogger(__name__)
 

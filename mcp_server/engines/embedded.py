@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.local import EngineSpec, LocalEngine
 from mcp_server.engines.pinned import LOG_THREADS
+from mcp_server.settings import Settings
 
 _OWN_MB = 256
 """What the process itself needs of the ceiling, before a query has any."""

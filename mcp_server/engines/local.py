@@ -21,7 +21,7 @@ from lakehouse.gateway import Gateway
 from lakehouse.manifest import Column
 from lakehouse.outlet import AUTHORITIES
 from lakehouse.session import CAPABILITIES, Stage
-from lakehouse.settings import Runtime, Settings, child_environment
+from lakehouse.settings import Runtime, child_environment
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.call import Call, is_starved, raise_failure, raise_verdict
 from mcp_server.engines.process import Death, Launch, Process
@@ -31,6 +31,7 @@ from mcp_server.engines.statistics import FileStatistics, Statistics
 from mcp_server.engines.store_server import StoreServer
 from mcp_server.engines.wire import Frame
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
+from mcp_server.settings import Settings
 
 log = logging.getLogger(__name__)
 

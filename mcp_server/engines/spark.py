@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from lakehouse.errors import UsageError
 from lakehouse.session import IVY_FOLDER, delta_jars
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.local import EngineSpec, LocalEngine
+from mcp_server.settings import Settings
 
 
 class SparkEngine(LocalEngine):

@@ -27,13 +27,13 @@ from ai_functions.types import NANOS_PER_DOLLAR, AiUnavailable, Spender
 from lakehouse.callers import META, Callers
 from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
 from lakehouse.escaping import cut_text, quote_briefly
-from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
 from mcp_server.background import Background
 from mcp_server.models import Principal
 from mcp_server.query import Call, QueryService
 from mcp_server.results import Answer
 from mcp_server.runs import Run
+from mcp_server.settings import Settings
 from mcp_server.tools.arguments import MOST_ARGUMENTS, BadRequestError, choose_tool, read_arguments
 from mcp_server.tools.profile import Profiles
 

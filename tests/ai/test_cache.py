@@ -17,9 +17,9 @@ from deltalake import DeltaTable
 from ai_functions.cache import BESIDE_LAKE, IN_STATE, Cache, Cached, CacheKey
 from ai_functions.types import AiUnavailable, Facts
 from lakehouse.errors import LakeError
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.engines.embedded import EmbeddedEngine
+from mcp_server.settings import load_settings
 from tests.ai.keeping import NOW, answer, cache, key
 from tests.server.processes import python
 from tests.test_layers_at_run_time import loaded_by

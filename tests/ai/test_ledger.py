@@ -20,7 +20,7 @@ import pytest
 from ai_functions.ledger import Ledger, Limits
 from ai_functions.ledger_file import LEDGER_NAME
 from ai_functions.types import AiUnavailable, BudgetExceeded, RateLimited, Spender
-from lakehouse.settings import load_settings
+from mcp_server.settings import load_settings
 from tests.ai.hasty import BUDGET, limits
 from tests.server.processes import until
 

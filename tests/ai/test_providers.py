@@ -16,7 +16,7 @@ from ai_functions.providers import OPENAI_URL, ProviderConfig, ProviderDownError
 from ai_functions.tokens import input_tokens
 from ai_functions.types import CallFailedError, Completion, ModelProvider, ModelRequest, Usage
 from lakehouse.errors import UsageError
-from lakehouse.settings import load_settings
+from mcp_server.settings import load_settings
 from tests import openai_server as replies
 from tests.openai_server import OpenAiServer, Reply
 

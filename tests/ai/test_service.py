@@ -17,8 +17,8 @@ from ai_functions.functions import AiFunction, fitting, functions
 from ai_functions.service import AiService, open_service
 from ai_functions.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, Usage
 from lakehouse.errors import QueryCancelled
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
+from mcp_server.settings import load_settings
 from tests import openai_server as replies
 from tests.openai_server import OpenAiServer, Reply, titles
 from tests.server.processes import until
@@ -323,7 +323,7 @@ from pathlib import Path
 from ai_functions.functions import functions
 from ai_functions.service import open_service
 from ai_functions.types import Facts, Spender
-from lakehouse.settings import load_settings
+from mcp_server.settings import load_settings
 from lakehouse.storage import Lake
 
 if __name__ == "__main__":
@@ -410,7 +410,7 @@ import sys
 from pathlib import Path
 from ai_functions.functions import functions
 from ai_functions.service import open_service
-from lakehouse.settings import load_settings
+from mcp_server.settings import load_settings
 from lakehouse.storage import Lake
 service = open_service(load_settings(state_dir=Path({str(tmp_path)!r})), Lake.parse({str(tmp_path)!r}))
 assert functions() and service.unavailable

@@ -13,8 +13,8 @@ import pytest
 
 from bridge.client import Lakehouse, own_server
 from bridge.model import ChatModel, open_model
+from bridge.settings import load_settings
 from bridge.turn import Asker, Limits, Turn, ask
-from lakehouse.settings import load_settings
 from tests.openai_server import OpenAiServer, serving
 from tests.server.lakes import make_lake
 from tests.server.processes import descendants, gone, until

@@ -12,7 +12,7 @@ import pytest
 from mcp.client.stdio import StdioServerParameters
 
 from bridge.client import Lakehouse, ServerGoneError, own_server
-from lakehouse.settings import load_settings
+from bridge.settings import load_settings
 from tests.bridge.conftest import kill_servers
 from tests.server.processes import busy, descendants, until
 

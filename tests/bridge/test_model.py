@@ -8,7 +8,7 @@ import pytest
 
 from ai_functions.types import AiUnavailable
 from bridge.model import ChatRequest, open_model
-from lakehouse.settings import load_settings
+from bridge.settings import load_settings
 
 ASKED = ChatRequest([{"role": "user", "content": "How many titles?"}], ())
 

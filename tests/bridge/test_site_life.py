@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from bridge.cli import main
+from bridge.settings import load_settings
 from bridge.store import LEASE_SECONDS, open_store
 from lakehouse.callers import Callers
-from lakehouse.settings import load_settings
 from tests.bridge.conftest import kill_servers
 from tests.bridge.rest import Site, site
 from tests.bridge.scripts import COUNT, running, said

@@ -19,6 +19,7 @@ from threading import Barrier
 
 import pytest
 
+from bridge.settings import load_settings
 from bridge.store import (
     ChangedError,
     KeyReusedError,
@@ -31,7 +32,6 @@ from bridge.store import (
     open_store,
 )
 from bridge.store.sqlite import FILE_NAME
-from lakehouse.settings import load_settings
 from tests.bridge.cosmos_server import KEY, emulating
 
 DAY = 86_400.0

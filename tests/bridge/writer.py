@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bridge.settings import load_settings
 from bridge.store import Message, open_store
-from lakehouse.settings import load_settings
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from lakehouse.errors import QueryFailed
 from lakehouse.manifest import Column
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.engines.embedded import EmbeddedEngine
@@ -22,6 +21,7 @@ from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery, Principal
 from mcp_server.query import catalog_of, limits_of
+from mcp_server.settings import load_settings
 from tests.conftest import ASKED, skip_without_java
 from tests.etl.conftest import run_etl
 from tests.expected import Answer, Mode, Record, digest_files

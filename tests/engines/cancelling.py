@@ -27,9 +27,9 @@ from typing import Any
 import psutil
 
 from lakehouse.errors import QueryCancelled
-from lakehouse.settings import load_settings
 from mcp_server.engines import Engine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
+from mcp_server.settings import load_settings
 from tests.connect_server import ConnectServer
 from tests.engines.conftest import ENGINES, SERVERS, write_lake
 from tests.engines.served import ServedEngine

@@ -14,13 +14,13 @@ import pytest
 from deltalake import write_deltalake
 
 from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
-from lakehouse.settings import Settings, load_settings
 from lakehouse.storage import Lake
 from mcp_server.engines import Engine
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
+from mcp_server.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from tests.connect_server import ConnectServer

@@ -26,7 +26,6 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.errors import EngineLacks, QueryFailed, Refused
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.engines import statistics
@@ -35,6 +34,7 @@ from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery, Principal, Scan
 from mcp_server.query import catalog_of
+from mcp_server.settings import Settings
 
 ENGINES: Mapping[str, type[LocalEngine]] = {"embedded": EmbeddedEngine, "spark": SparkEngine}
 FILES, ROWS = 14, 8

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.connect import ConnectEngine
+from mcp_server.settings import Settings
 from tests.connect_server import ConnectServer
 
 

@@ -17,11 +17,11 @@ import psutil
 import pytest
 
 from lakehouse.errors import EngineUnavailable, LakeError, QueryCancelled, QueryFailed, QueryTimedOut, UsageError
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.connect import ConnectEngine, read_url
 from mcp_server.engines.process import Process
 from mcp_server.models import Scan
+from mcp_server.settings import Settings
 from tests.connect_server import ConnectServer
 from tests.engines.conftest import FILMS, Query, write_lake
 from tests.engines.served import ServedEngine
@@ -151,7 +151,7 @@ def test_a_server_of_ours_that_was_killed_leaves_nothing_running_on_theirs(
     connect_engine: ServedEngine, tmp_path: Path
 ) -> None:
     ours = textwrap.dedent(f"""
-        from lakehouse.settings import load_settings
+        from mcp_server.settings import load_settings
         from lakehouse.storage import Lake
         from mcp_server.engines.connect import ConnectEngine
         from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit

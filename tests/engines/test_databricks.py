@@ -27,13 +27,13 @@ from lakehouse.errors import (
     ResourceLimit,
     UsageError,
 )
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import remote_catalog
 from mcp_server.engines.databricks import DatabricksEngine
 from mcp_server.engines.databricks_auth import SignIn
 from mcp_server.engines.databricks_types import spark_types
+from mcp_server.settings import Settings
 from tests.connect_server import ConnectServer
 from tests.engines.conftest import KIND_TYPES, KINDS, Query
 from tests.engines.test_contract import ENDLESS, eventually, rows

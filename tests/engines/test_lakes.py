@@ -14,12 +14,12 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.errors import LakeError, Refused, UsageError
 from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.engines.local import LocalEngine
 from mcp_server.models import CheckedQuery, Principal
 from mcp_server.query import catalog_of
+from mcp_server.settings import Settings
 from tests.engines.conftest import ENGINES, FILMS, FILMS_AT_FIRST, KIND_TYPES, Query, publish, write_lake
 from tests.engines.test_contract import rows
 

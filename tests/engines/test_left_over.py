@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lakehouse.errors import QueryFailed, QueryTimedOut, ResourceLimit
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.engines.local import LocalEngine
 from mcp_server.models import CheckedQuery, Principal
 from mcp_server.query import catalog_of
+from mcp_server.settings import Settings
 from tests.engines.conftest import ENGINES
 
 MEMORY_MB = 1_024

@@ -18,13 +18,13 @@ import psutil
 import pytest
 
 from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryTimedOut, ResourceLimit
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines import local
 from mcp_server.engines.disk import used_bytes
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery
+from mcp_server.settings import Settings
 from tests.engines.cancelling import UNHEARD, asking, checked, endless
 from tests.engines.conftest import Query, of_our_own
 from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
@@ -427,7 +427,7 @@ def test_a_query_that_cannot_wait_for_the_start_says_when_to_come_back(embedded:
 def test_no_process_outlives_a_server_that_was_killed(engine: LocalEngine, lake: Lake) -> None:
     server = textwrap.dedent(f"""
         import threading
-        from lakehouse.settings import load_settings
+        from mcp_server.settings import load_settings
         from lakehouse.storage import Lake
         from {type(engine).__module__} import {type(engine).__name__} as Engine
         from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
@@ -483,7 +483,7 @@ def test_where_the_system_allows_no_network_of_its_own_it_is_said(lake: Lake, is
     start = textwrap.dedent(f"""
         import logging, sys
         from lakehouse.errors import EngineUnavailable
-        from lakehouse.settings import load_settings
+        from mcp_server.settings import load_settings
         from lakehouse.storage import Lake
         from mcp_server.engines.embedded import EmbeddedEngine
 

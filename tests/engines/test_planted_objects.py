@@ -17,11 +17,11 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.errors import EngineUnavailable, LakeError
 from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines import Engine
 from mcp_server.engines.connect import ConnectEngine
 from mcp_server.engines.local import LocalEngine
+from mcp_server.settings import Settings
 from tests.engines.conftest import Query
 from tests.engines.test_contract import rows
 

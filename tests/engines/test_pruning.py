@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.engines.embedded import EmbeddedEngine
+from mcp_server.settings import Settings
 from tests.engines.pruning import Trial, write_tables
 
 QUERIES = 60

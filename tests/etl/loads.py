@@ -24,10 +24,10 @@ from typing import Self
 
 from etl.datasets import DATASETS
 from lakehouse.manifest import MANIFEST_NAME, read_manifest
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
+from mcp_server.settings import load_settings
 from tests.etl.conftest import AWKWARD, HEADERS, run_etl
 from tests.object_storage import object_storage
 

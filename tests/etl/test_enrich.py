@@ -22,9 +22,9 @@ from deltalake import DeltaTable, write_deltalake
 from mcp.client import Client
 
 from ai_functions.ledger_file import LEDGER_NAME
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import build_server
+from mcp_server.settings import load_settings
 from tests.etl.conftest import run_etl
 from tests.openai_server import BAD_KEY, HANGING, OK, OpenAiServer, Received, Reply, serving, titles
 from tests.server.lakes import make_lake

@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.pipeline import engine_config
-from lakehouse.settings import load_settings
+from etl.settings import load_settings
 from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, rows_of, run_etl
 
 

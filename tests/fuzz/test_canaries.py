@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import QueryError
-from lakehouse.settings import Settings
 from mcp_server import guard
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
 from mcp_server.query import limits_of
+from mcp_server.settings import Settings
 from tests.fuzz.canaries import MARKER, VARIABLE, Canaries, guarded
 from tests.fuzz.run import Broken, Found, execute
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
+from mcp_server.settings import load_settings
 from tests.server.lakes import make_lake
 
 Serve = Callable[..., LakehouseServer]

@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 from mcp.client import Client
 
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import build_server
+from mcp_server.settings import load_settings
 
 FILE = Path(__file__).with_name("tools_snapshot.json")
 

@@ -16,12 +16,12 @@ import anyio
 
 from ai_functions.service import open_service
 from lakehouse.errors import LakehouseError, QueryError, Refused
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.audit import AuditEvent
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import Principal
 from mcp_server.query import Call, QueryService
+from mcp_server.settings import load_settings
 
 DATA = Path(__file__).parent.parent / "data" / "guard"
 CORPORA = [

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
-from lakehouse.settings import Settings, load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
 from mcp_server.engines.connect import ConnectEngine
+from mcp_server.settings import Settings, load_settings
 from tests.connect_server import ConnectServer
 from tests.engines.warehouse import WarehouseEngine
 from tests.openai_server import OpenAiServer, serving

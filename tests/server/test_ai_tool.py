@@ -11,9 +11,9 @@ import anyio.to_thread
 import pytest
 
 from ai_functions.types import Spender
-from lakehouse.settings import load_settings
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
+from mcp_server.settings import load_settings
 from tests import openai_server as replies
 from tests.openai_server import OpenAiServer, Reply, serving
 from tests.server.conftest import Connect, audit_lines

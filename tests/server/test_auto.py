@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer, build_server
 from mcp_server.engines import Engine
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.spark import SparkEngine
+from mcp_server.settings import load_settings
 from tests.server.conftest import audit_lines
 from tests.server.test_tools import run, text_of
 

@@ -11,9 +11,9 @@ import pytest
 from mcp.client import Client
 
 from lakehouse.manifest import Column, publish_manifest, read_manifest
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer, build_server
+from mcp_server.settings import load_settings
 from tests.server.lakes import make_lake
 
 pytestmark = pytest.mark.anyio

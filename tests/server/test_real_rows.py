@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from mcp.client import Client
 
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import build_server
+from mcp_server.settings import load_settings
 from tests.etl.conftest import run_etl
 from tests.server.tokens import count_tokens
 

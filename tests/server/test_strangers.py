@@ -11,13 +11,13 @@ import pytest
 from mcp.client import Client
 
 from lakehouse.escaping import escape_controls
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import folders
 from mcp_server.engines.choice import engines_of
 from mcp_server.engines.folders import describe_table
 from mcp_server.models import TableInfo
+from mcp_server.settings import load_settings
 from tests.engines.test_contract import eventually
 from tests.server.strangers import (
     DAMAGES,

@@ -17,10 +17,10 @@ import pytest
 from mcp.client import Client
 from mcp.client.sse import sse_client
 
-from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
 from mcp_server import serve
 from mcp_server.app import build_server
+from mcp_server.settings import load_settings
 from tests.server.processes import busy, descendants, gone, started, until
 from tests.server.test_stdio import INITIALIZE, SLOW_SQL, ask
 

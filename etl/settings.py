@@ -1,0 +1,46 @@
+"""Settings of the load."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ai_functions.settings import AiSettings
+from lakehouse.errors import UsageError
+from lakehouse.settings import Address, read_settings
+
+LoadEngine = Literal["embedded", "spark"]
+"""What can load a lake."""
+
+
+class Settings(AiSettings):
+    """What `imdb-etl` needs."""
+
+    max_reject_percent: float = Field(
+        1.0, ge=0, le=100, description="A load fails where a file has more malformed lines than this share."
+    )
+    download_url: Address = Field(
+        "https://datasets.imdbws.com", repr=False, description="Where `imdb-etl download` finds IMDb's published files."
+    )
+    load_memory_mb: int = Field(
+        768, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
+    )
+
+    @property
+    def load_engine(self) -> LoadEngine:
+        """What loads a lake. Raises UsageError where the engine only answers."""
+        match self.engine:
+            case "auto" | "embedded":
+                return "embedded"
+            case "spark" if self.spark_remote is None:
+                return "spark"
+        raise UsageError(
+            "A lake is loaded on this machine, by the embedded engine or a Spark session of its own: use --engine "
+            "embedded or --engine spark, without SPARK_REMOTE."
+        )
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Read the settings of this process, as `read_settings` does."""
+    return read_settings(Settings, **flags)
