@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from lakehouse.manifest import Manifest, read_manifest
+from lakehouse.quoting import quote_literal
 from lakehouse.session import open_session
 from lakehouse.storage import Lake
 
@@ -54,9 +55,7 @@ def measure(lake: Lake, manifest: Manifest, runs: int) -> None:
             # Any value will do, as long as every run takes the same one.
             value = spark.sql(f"SELECT {column} FROM t WHERE {column} IS NOT NULL ORDER BY xxhash64({column}) LIMIT 1")
             value = value.collect()[0][0]
-            literal = (
-                str(value) if isinstance(value, int) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-            )
+            literal = str(value) if isinstance(value, int) else quote_literal(value)
             times = []
             before = bytes_read()
             first = 0

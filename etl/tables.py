@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.manifest import Column
+from lakehouse.quoting import quote_identifier, quote_literal
 from lakehouse.session import EngineSession
 from lakehouse.storage import Lake
 
@@ -97,15 +98,16 @@ class TableWriter:
         """Make the table known to the session, and its columns and comments what they should be."""
         spark, location = self._session.spark, self.location(definition.name)
         columns = ", ".join(
-            f"`{column.name}` {column.type} COMMENT {_literal(column.comment)}" for column in definition.columns
+            f"{quote_identifier(column.name)} {column.type} COMMENT {quote_literal(column.comment)}"
+            for column in definition.columns
         )
-        body = f"({columns}) USING delta COMMENT {_literal(definition.comment)} LOCATION {_literal(location)}"
+        body = f"({columns}) USING delta COMMENT {quote_literal(definition.comment)} LOCATION {quote_literal(location)}"
         spark.sql(f"DROP TABLE IF EXISTS {name}")
         found = self._found(definition.name)
         if found is None:
             spark.sql(f"CREATE TABLE {name} {body}")
             return
-        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {_literal(location)}")
+        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {quote_literal(location)}")
         wanted = [(column.name, column.type, column.comment) for column in definition.columns]
         if found != (definition.comment, wanted):
             spark.sql(f"CREATE OR REPLACE TABLE {name} {body}")
@@ -161,7 +163,3 @@ def _described(field: dict[str, Any]) -> tuple[str, str, str]:
     name = f"array<{kind['elementType']}>" if isinstance(kind, dict) else str(kind)
     spark_name = {"integer": "int", "long": "bigint"}.get(name, name)
     return field["name"], spark_name, field["metadata"].get("comment", "")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

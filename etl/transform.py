@@ -11,6 +11,7 @@ from operator import and_
 from typing import TYPE_CHECKING
 
 from etl.datasets import Dataset, Field, Kind
+from lakehouse.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -39,7 +40,7 @@ _PATTERNS = {
 
 def read_lines(spark: SparkSession, path: str, dataset: Dataset) -> DataFrame:
     """The fields of a file as text. A lone quote is a letter: no character that can occur quotes."""
-    schema = ", ".join(f"`{name}` string" for name in dataset.header)
+    schema = ", ".join(f"{quote_identifier(name)} string" for name in dataset.header)
     reader = spark.read.schema(schema).option("sep", "\t").option("header", True)
     # An empty `quote` still means `"` to the embedded engine; the zero byte never comes (etl.source).
     return reader.option("quote", "\0").option("escape", "\0").csv(path)

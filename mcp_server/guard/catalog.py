@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from lakehouse.manifest import Column
+from lakehouse.quoting import quote_identifier
 from lakehouse.session import Dialect
-from mcp_server.guard.lexer import Token, back_quoted
+from mcp_server.guard.lexer import Token
 from mcp_server.models import TableInfo, Version
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -62,7 +63,7 @@ class Catalog:
     def spelled(self, table: TableInfo) -> list[str]:
         """The parts of the name that engines get, in back-quotes where they are no plain words."""
         parts = (*self.schema.split("."), table.name)
-        return [part if _WORD.fullmatch(part) else back_quoted(part) for part in parts]
+        return [part if _WORD.fullmatch(part) else quote_identifier(part) for part in parts]
 
     @property
     def example(self) -> str:

@@ -54,11 +54,6 @@ class Token(NamedTuple):
         return self.bare.lower()
 
 
-def back_quoted(name: str) -> str:
-    """A name as it is written where it is no plain word: the inverse of `Token.bare`."""
-    return "`" + name.replace("`", "``") + "`"
-
-
 _PIECE = re.compile(
     r"""
       (?P<gap>[ \t\r\n]++)

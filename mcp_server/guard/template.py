@@ -7,12 +7,12 @@ not a marker. What comes out goes through the same check as anything else, so a 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lakehouse.quoting import quote_identifier, quote_literal
 from mcp_server.guard.catalog import Catalog, Limits
-from mcp_server.guard.lexer import back_quoted, scan
+from mcp_server.guard.lexer import scan
 from mcp_server.guard.pipeline import Read, check
 from mcp_server.guard.refusal import refused, shown
 from mcp_server.guard.source import MAX_TOKENS
@@ -29,16 +29,9 @@ class Identifier:
 Value = str | int | float | None
 Argument = Value | Identifier | Sequence[Value]
 
-_ESCAPED = re.compile(r"[\\'\x00-\x1f\x7f-\x9f]|\$(?=\{)")
 
-
-def literal(value: Value) -> str:
-    r"""A value as a literal that Spark and Sail read alike.
-
-    Both take `\'`, `\\` and `\u0007` for what they say; a doubled quote is one quote in Spark and none in Sail.
-    Control characters and the `$` of `${` are written as escapes, because the check refuses them as they are.
-    Errors: ValueError for a number that is not finite.
-    """
+def write_literal(value: Value) -> str:
+    """Write a value as a literal that Spark and Sail read alike. Errors: ValueError for a number that is not finite."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -49,12 +42,7 @@ def literal(value: Value) -> str:
         if not math.isfinite(value):
             raise ValueError("only finite numbers can stand in a statement")
         return f"{value!r}D"
-    return "'" + _ESCAPED.sub(_escape, value) + "'"
-
-
-def _escape(found: re.Match[str]) -> str:
-    character = found[0]
-    return "\\" + character if character in "\\'" else f"\\u{ord(character):04x}"
+    return quote_literal(value)
 
 
 def template(
@@ -114,10 +102,10 @@ def _written(value: Argument, catalog: Catalog) -> str:
     if isinstance(value, Identifier):
         return _quoted(value, catalog)
     if value is None or isinstance(value, str | int | float):
-        return literal(value)
+        return write_literal(value)
     if not value:
         raise ValueError("a list in a statement has at least one value")
-    return ", ".join(literal(each) for each in value)
+    return ", ".join(write_literal(each) for each in value)
 
 
 def _quoted(identifier: Identifier, catalog: Catalog) -> str:
@@ -125,4 +113,4 @@ def _quoted(identifier: Identifier, catalog: Catalog) -> str:
     columns = {column.name.lower() for table in catalog.tables for column in table.columns}
     if name not in catalog.by_name and name not in columns:
         raise refused("unknown_table", f"There is no table or column {shown(identifier.name)}.")
-    return back_quoted(identifier.name)
+    return quote_identifier(identifier.name)

@@ -12,13 +12,13 @@ from itertools import pairwise
 
 from sqlglot import exp
 
+from lakehouse.quoting import quote_identifier
 from mcp_server.guard.advice.suggestion import Change, Suggestion, edited
 from mcp_server.guard.blocks import Block
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
 from mcp_server.guard.dialect.expr import Expr
 from mcp_server.guard.dialect.expressions import expression
-from mcp_server.guard.lexer import back_quoted
 from mcp_server.guard.relations import conjuncts
 from mcp_server.guard.scans import From, FromItem, read_from
 from mcp_server.models import Scan, TableInfo
@@ -115,9 +115,9 @@ def _written(case: Case, select: exp.Select, found: From, view: TableInfo) -> st
         return None
     first = found.relations[0]
     named = first.node.args.get("alias")
-    name = view.name if _WORD.fullmatch(view.name) else back_quoted(view.name)
+    name = view.name if _WORD.fullmatch(view.name) else quote_identifier(view.name)
     alias = named.name if named is not None else view.name
-    alias = alias if _WORD.fullmatch(alias) else back_quoted(alias)
+    alias = alias if _WORD.fullmatch(alias) else quote_identifier(alias)
     clause = block.clauses["FROM"]
     edits = [Change(clause.body, clause.end, f"{name} AS {alias}" if named is not None else name)]
     edits += _without_ties(case, block, aliases)

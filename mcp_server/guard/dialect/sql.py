@@ -11,16 +11,15 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final, Self
 
+from lakehouse.quoting import quote_identifier, quote_literal
 from mcp_server.guard.dialect.types import Decimal
-from mcp_server.guard.lexer import Kind, Token, back_quoted, scan
+from mcp_server.guard.lexer import Kind, Token, scan
 from mcp_server.guard.source import MAX_TOKENS, Source
 from mcp_server.guard.words import KEYWORDS, NO_ALIAS
 
 _SEAL: Final = object()
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TYPE: Final = re.compile(r"[A-Za-z0-9_<>(),: ]+")
-_ESCAPED: Final = re.compile(r"[\\'\x00-\x1f\x7f-\x9f]|\$(?=\{)")
-_WRITTEN: Final = {"\\": "\\\\", "'": "\\'", "\0": "\\0", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _VALUES: Final = frozenset(
     {
         "CASE", "CAST", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "CURRENT_USER", "DATE", "FALSE",
@@ -108,18 +107,18 @@ def as_kept(text: Sql) -> Kept:
 
 def back_quote(name: str) -> Sql:
     """A name in back-quotes."""
-    return Sql(back_quoted(name), _SEAL)
+    return Sql(quote_identifier(name), _SEAL)
 
 
 def quote_name(name: str) -> Sql:
     """A name, in back-quotes where it is no plain word."""
     plain = _WORD.fullmatch(name) and name.upper() not in KEYWORDS | NO_ALIAS | _VALUES
-    return Sql(name if plain else back_quoted(name), _SEAL)
+    return Sql(name if plain else quote_identifier(name), _SEAL)
 
 
 def quote_text(value: str) -> Sql:
     """A string literal that says `value` to both engines."""
-    return Sql("'" + _ESCAPED.sub(_escape, value) + "'", _SEAL)
+    return Sql(quote_literal(value), _SEAL)
 
 
 def write_word(word: str) -> Sql:
@@ -143,10 +142,6 @@ def _fill(part: Part) -> str:
     if isinstance(part, Sql | Decimal) or type(part) is int:
         return str(part)
     raise TypeError(f"{part!r} is plain text, and no part of a statement")
-
-
-def _escape(found: re.Match[str]) -> str:
-    return _WRITTEN.get(found[0], f"\\u{ord(found[0]):04x}")
 
 
 def _spaced(tokens: Iterable[Token]) -> str:
