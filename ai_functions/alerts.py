@@ -1,7 +1,7 @@
 """Warnings that a budget is being used up: a log line, a counter of OpenTelemetry, and a webhook.
 
-Whoever runs a program decides where its counters go (its SDK, `opentelemetry-instrument`); without one they go nowhere.
-A webhook is told in a thread of its own, so that no query waits for it or fails with it.
+Counters go where an OpenTelemetry SDK (or `opentelemetry-instrument`) sends them, and nowhere without one.
+The webhook is posted from a thread of its own, so that no query waits for it or fails with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 Budget = Literal["query", "caller_hour", "caller_day", "day", "month"]
 
 LEVELS = (50, 80, 100)
-"""Percent of a budget at which somebody is told."""
+"""Percent of a budget at which an alert is sent."""
 
 COUNTER = "imdb.ai.budget.alerts"
 
@@ -58,7 +58,7 @@ class Alert:
 
 
 class Alerts:
-    """Tells whoever runs the server. Safe for several threads."""
+    """Sends alerts to the operator: log, counter, webhook. Safe for several threads."""
 
     def __init__(self, webhook: str | None = None) -> None:
         self._webhook = webhook
@@ -68,25 +68,25 @@ class Alerts:
             atexit.register(self.close)  # a batch may end right after the call that used a budget up
 
     def tell(self, alert: Alert) -> None:
-        """Log, count and post. Neither waits nor fails."""
+        """Log, count and post an alert. Neither blocks nor raises."""
         log.warning("%s", alert)
         # Callers are as many as there are people, which is too many series for a counter.
-        _counter().add(1, {"budget": alert.budget, "percent": alert.percent})
+        _get_counter().add(1, {"budget": alert.budget, "percent": alert.percent})
         if self._webhook is not None:
-            thread = threading.Thread(target=self._post, args=(self._webhook, alert), daemon=True)
+            thread = threading.Thread(target=self._post_alert, args=(self._webhook, alert), daemon=True)
             with self._lock:
                 self._threads = [*(other for other in self._threads if other.is_alive()), thread]
                 thread.start()
 
     def close(self, seconds: float = _TIMEOUT_SECONDS) -> None:
-        """Give posts that are under way so much time to end."""
+        """Wait up to `seconds` for posts that are under way."""
         until = time.monotonic() + seconds
         with self._lock:
             threads = list(self._threads)
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _post(self, webhook: str, alert: Alert) -> None:
+    def _post_alert(self, webhook: str, alert: Alert) -> None:
         failure = ""
         for attempt in range(_ATTEMPTS):
             failure = _post_once(webhook, alert)
@@ -97,8 +97,8 @@ class Alerts:
 
 
 @cache
-def _counter() -> Counter:
-    """The counter of this process: made twice, it would be said to be another one of its name."""
+def _get_counter() -> Counter:
+    """The counter of this process. OpenTelemetry warns about a second one of the same name."""
     from opentelemetry import metrics
 
     meter = metrics.get_meter("imdb-lakehouse-mcp")
@@ -106,7 +106,7 @@ def _counter() -> Counter:
 
 
 def _post_once(webhook: str, alert: Alert) -> str:
-    """Post one alert; what went wrong, or nothing. The address may hold a secret: it is in no log and no error."""
+    """Post one alert and return the failure, or an empty text. The URL may hold a secret: it is never logged."""
     import httpx2
 
     body = {

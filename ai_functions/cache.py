@@ -40,21 +40,21 @@ _REMEMBERED = 10_000
 """Entries kept in memory, about 1 KiB each."""
 
 _MOST_FILES = 64
-"""Data files beyond which they are put together: each query adds one, and a look-up opens all of them."""
+"""Number of data files above which they are compacted: each query adds one, and a look-up opens all of them."""
 
 _FILE_BYTES = 32 * 1024 * 1024
 _KEPT_HOURS = 1
-"""How long files that were put together are kept for those who read them; a look-up takes less than a second."""
+"""How long compacted files are kept for their readers; a look-up takes less than a second."""
 
 _PROPERTIES = {
     "delta.logRetentionDuration": "interval 1 hours",
     "delta.enableExpiredLogCleanup": "true",
     "delta.dataSkippingStatsColumns": "subject",
 }
-"""Each answer may be a commit; nobody asks for old versions, and a log of 30 days would be slow to list.
+"""Each answer may be a commit; old versions are never read, and a log of 30 days would be slow to list.
 
-Of all statistics only those of `subject` leave files out, and each of another column is turned into an expression for
-every file and every look-up: 38 ms of 50 with 40 files.
+Only statistics of `subject` skip files, and those of each other column cost an expression per file and look-up: 38 ms
+of 50 with 40 files.
 """
 
 _ATTEMPTS = 8
@@ -62,7 +62,7 @@ _ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class CacheKey:
-    """What an answer was given to: `subject` is the key of its facts, `digest` the hash of all of it."""
+    """The key of an answer: `subject` is the key of its facts, `digest` the hash of all parts."""
 
     function: str
     version: str
@@ -80,7 +80,7 @@ class CacheKey:
 
 @dataclass(frozen=True)
 class Cached:
-    """An answer, and what it took when it was made: `created` in seconds since 1970, `nanos` in nano-dollars."""
+    """An answer with its cost when it was made: `created` in seconds since 1970, `nanos` in nano-dollars."""
 
     text: str
     usage: Usage | None
@@ -89,10 +89,10 @@ class Cached:
 
 
 class Cache:
-    """All answers that are kept. Safe for several threads and processes; opens and loads nothing before its first use.
+    """The stored answers. Safe for several threads and processes; opens nothing before its first use.
 
-    `read` are the tables that are looked into, `write` is the one of them that is added to. `days` is the age at
-    which an answer counts no longer, None for never. `clock` gives the seconds since 1970.
+    `read` are the tables to look in, `write` is the one of them to append to. Answers expire after `days`, or never
+    where that is None. `clock` returns the seconds since 1970.
     """
 
     def __init__(
@@ -113,10 +113,10 @@ class Cache:
         self._failure: AiUnavailable | None = None
 
     @classmethod
-    def beside(cls, lake: Lake | None, settings: AiSettings) -> Cache:
-        """The cache of a lake: beside its tables where it is a folder that can be written, else in the state folder.
+    def for_lake(cls, lake: Lake | None, settings: AiSettings) -> Cache:
+        """The cache of a lake: beside its tables where that folder is writable, else in the state folder.
 
-        What somebody with more rights left beside a lake is read in either case.
+        A cache beside the lake that is not writable is still read.
         """
         own = settings.state / IN_STATE
         folder = None if lake is None else lake.directory
@@ -127,21 +127,21 @@ class Cache:
         return cls([shared, own], shared if writable else own, days=settings.ai_cache_days)
 
     def look_up(self, keys: Iterable[CacheKey]) -> dict[CacheKey, Cached]:
-        """The answers to those keys that have one. Sees what any process has stored. Raises AiUnavailable."""
+        """Look up the answers to `keys`, as stored by any process. Raises AiUnavailable."""
         wanted = {key.digest: key for key in keys}
-        found = self._remembered(wanted)
+        found = self._find_remembered(wanted)
         for table in self._tables:
             missing = [key for digest, key in wanted.items() if digest not in found]
             if missing:
                 fresh = {digest: entry for digest, entry in table.find(missing).items() if self._is_fresh(entry)}
-                self._remember(fresh)
+                self._remember_entries(fresh)
                 found |= fresh
         return {wanted[digest]: entry for digest, entry in found.items()}
 
     def store(self, entries: Mapping[CacheKey, Cached]) -> None:
-        """Keep answers, visible to all processes when this returns.
+        """Store answers, visible to all processes when this returns.
 
-        Raises AiUnavailable where they cannot be written; what was paid for is then paid for again another time.
+        Raises AiUnavailable where they cannot be written; they will have to be paid for again.
         """
         if not entries:
             return
@@ -151,10 +151,10 @@ class Cache:
             with self._lock:
                 self._failure = error
             raise
-        self._remember({key.digest: entry for key, entry in entries.items()})
+        self._remember_entries({key.digest: entry for key, entry in entries.items()})
 
     def check(self) -> None:
-        """For those who pay only for what is kept. Raises AiUnavailable where anything could not be stored."""
+        """Raise AiUnavailable where any answer could not be stored, for runs that pay only for what is kept."""
         with self._lock:
             failure = self._failure
         if failure is not None:
@@ -163,14 +163,14 @@ class Cache:
     def _is_fresh(self, entry: Cached) -> bool:
         return self._seconds is None or entry.created > self._clock() - self._seconds
 
-    def _remembered(self, digests: Iterable[str]) -> dict[str, Cached]:
+    def _find_remembered(self, digests: Iterable[str]) -> dict[str, Cached]:
         with self._lock:
             known = {digest: self._recent[digest] for digest in digests if digest in self._recent}
             for digest in known:
                 self._recent.move_to_end(digest)
         return {digest: entry for digest, entry in known.items() if self._is_fresh(entry)}
 
-    def _remember(self, entries: Mapping[str, Cached]) -> None:
+    def _remember_entries(self, entries: Mapping[str, Cached]) -> None:
         with self._lock:
             self._recent.update(entries)
             while len(self._recent) > _REMEMBERED:
@@ -178,7 +178,7 @@ class Cache:
 
 
 class _Table:
-    """One Delta table of answers. Made with its first entry."""
+    """One Delta table of answers, created with its first entry."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -189,15 +189,15 @@ class _Table:
         self._let_go: Callable[[], object] = lambda: None
 
     def find(self, keys: Sequence[CacheKey]) -> dict[str, Cached]:
-        """What is stored for these keys, the newest where several processes stored one."""
+        """Find the entries of these keys, the newest where several processes stored one."""
         from deltalake.exceptions import DeltaError
         from pyarrow import ArrowException
 
         try:
-            rows = self._rows(keys)
+            rows = self._read_rows(keys)
         except (DeltaError, ArrowException, OSError) as error:
-            raise self._unusable("read", error) from error
-        return {row["key"]: _entry(row) for row in sorted(rows, key=lambda row: row["created_at"])}
+            raise self._as_unavailable("read", error) from error
+        return {row["key"]: _read_entry(row) for row in sorted(rows, key=lambda row: row["created_at"])}
 
     def append(self, entries: Mapping[CacheKey, Cached]) -> None:
         """Add entries in one commit."""
@@ -207,7 +207,7 @@ class _Table:
         try:
             for attempt in range(_ATTEMPTS):
                 try:
-                    self._write(rows)
+                    self._commit_rows(rows)
                     break
                 except DeltaError as error:  # two made the table, its log was written too often at once, or it is new
                     with self._lock:
@@ -215,23 +215,23 @@ class _Table:
                     if attempt == _ATTEMPTS - 1 or not (isinstance(error, CommitFailedError) or attempt == 0):
                         raise
                     time.sleep(pause(attempt))
-            self._tidy()
+            self._compact_files()
         except (DeltaError, OSError) as error:
-            raise self._unusable("written", error) from error
+            raise self._as_unavailable("written", error) from error
 
-    def _write(self, rows: pa.Table) -> None:
-        """One commit, through the table as it is open: a path would have its whole log read again, 13 ms."""
+    def _commit_rows(self, rows: pa.Table) -> None:
+        """Commit rows through the open table: by its path, the whole log would be read again (13 ms)."""
         from deltalake import write_deltalake
 
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock:
             # Not brought up to date: an append goes on top of whatever others have committed meanwhile.
-            target = self._table(update=False) or str(self.path)
+            target = self._open_table(update=False) or str(self.path)
             write_deltalake(
                 target, rows, mode="append", name="ai_cache", description=__doc__, configuration=_PROPERTIES
             )
 
-    def _rows(self, keys: Sequence[CacheKey]) -> list[dict[str, Any]]:
+    def _read_rows(self, keys: Sequence[CacheKey]) -> list[dict[str, Any]]:
         import pyarrow.compute as pc
         from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
@@ -239,7 +239,7 @@ class _Table:
         # interpreter ends, and abort it (deltalake 1.6, pyarrow 26: 9 times in 10).
         files = SubTreeFileSystem(str(self.path), LocalFileSystem())
         with self._lock:
-            table = self._table(update=True)
+            table = self._open_table(update=True)
             if table is None:
                 return []
             data = table.to_pyarrow_dataset(filesystem=files)
@@ -250,39 +250,39 @@ class _Table:
         found: list[dict[str, Any]] = rows.to_pylist()
         return found
 
-    def _table(self, *, update: bool) -> DeltaTable | None:
-        """The table, None where there is none yet. Holds `_lock`."""
+    def _open_table(self, *, update: bool) -> DeltaTable | None:
+        """The table, or None where there is none yet. Call it with `_lock` held."""
         from deltalake import DeltaTable
 
         log_folder = self.path / "_delta_log"
         if not log_folder.exists():
             self._opened = None
         elif self._opened is None or not os.path.samestat(log_folder.stat(), os.fstat(self._held)):
-            self._hold(log_folder)  # the first, or put in another's place
+            self._hold_folder(log_folder)  # the first, or put in another's place
             self._opened = DeltaTable(str(self.path))
         elif update:
             self._opened.update_incremental()
         return self._opened
 
-    def _hold(self, log_folder: Path) -> None:
-        """Keep a folder open, so that none that is put in its place has its number (the system gives them again)."""
+    def _hold_folder(self, log_folder: Path) -> None:
+        """Keep the folder open, so that one that replaces it cannot reuse its inode number."""
         self._let_go()
         self._held = os.open(log_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._let_go = weakref.finalize(self, os.close, self._held)
 
-    def _tidy(self) -> None:
-        """Put many small files together, and take away those that were put together before."""
+    def _compact_files(self) -> None:
+        """Compact many small files, and remove those that were compacted before."""
         from deltalake.exceptions import CommitFailedError
 
         with self._lock:
-            table = self._table(update=False)  # as of its own commit, which is the newest that it has to know
+            table = self._open_table(update=False)  # as of its own commit, which is the newest that it has to know
             if table is None or len(table.file_uris()) <= _MOST_FILES:
                 return
             with suppress(CommitFailedError):  # another process is doing it
                 table.optimize.compact(target_size=_FILE_BYTES)
                 table.vacuum(_KEPT_HOURS, dry_run=False, enforce_retention_duration=False)
 
-    def _unusable(self, done: str, error: Exception) -> AiUnavailable:
+    def _as_unavailable(self, done: str, error: Exception) -> AiUnavailable:
         log.warning("the cache of AI answers could not be %s: %s", done, str(error).split("\n", 1)[0])
         where = "beside the lake" if self.path.name == BESIDE_LAKE else "in the state folder"
         # The error's own words hold the path, which is in the log.
@@ -329,7 +329,7 @@ def _as_arrow(entries: Mapping[CacheKey, Cached]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema)
 
 
-def _entry(row: Mapping[str, Any]) -> Cached:
+def _read_entry(row: Mapping[str, Any]) -> Cached:
     known = row["input_tokens"] is not None and row["output_tokens"] is not None
     usage = Usage(row["input_tokens"], row["output_tokens"]) if known else None
     return Cached(row["text"], usage, row["nanos"], row["created_at"].timestamp())

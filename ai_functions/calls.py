@@ -1,7 +1,7 @@
-"""Calls of a model, each with its retries, many at once. Needs neither ledger nor cache, so that executors can use it.
+"""Model calls with retries, many at once. Needs neither ledger nor cache, so that Spark executors can use it.
 
-Only what is not billed is repeated: a refusal for the time being (429), a failure of the provider (5xx), a connection
-that never came about. Whoever calls has reserved one call at its maximum, and one is all that can be billed.
+Only attempts that are not billed are repeated: rate limits (429), provider failures (5xx), failed connections. The
+caller has reserved one call at its maximum, so at most one may be billed.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from lakehouse.breaker import Breaker
 
 MOST_ATTEMPTS = 5
 BEAT_SECONDS = 0.5
-"""How often whoever waits hears that calls are still under way, so that it can be told to stop."""
+"""How often a waiting run gets control while calls are under way, so that it can be stopped."""
 
 GRACE_SECONDS = 5.0
-"""How long after its deadline a call may come back before it is given up: looking up a host knows no time-out."""
+"""How long after its deadline a call may still return: a DNS look-up has no time-out."""
 
 NOT_MADE = "This call was not made: the query was ended, or its time was over, before."
 
 
 @dataclass(frozen=True)
 class CallResult:
-    """What came of one call: a completion, or the `reason` why there is none. `billed` says that it may cost."""
+    """The result of one call: a completion, or the `reason` why there is none. `billed` is True where it may cost."""
 
     completion: Completion | None
     reason: str | None
     billed: bool
 
     def charge(self, bounds: Bounds, price: Price) -> Charge:
-        """What is charged for it: nothing for what was not billed, the maximum where nothing was answered."""
+        """The charge for the call: nothing where it was not billed, the maximum where there was no answer."""
         if not self.billed:
             return Charge(None, 0)
         if self.completion is None:
@@ -51,36 +51,36 @@ Numbered = tuple[int, ModelRequest]
 
 
 class Outbox(Protocol):
-    """Calls that are ready to be made, by number. Safe for several threads."""
+    """A numbered queue of calls to make. Safe for several threads."""
 
     @property
     def waiting(self) -> int:
-        """How many calls nobody has taken."""
+        """The number of calls that have not been taken."""
 
     @property
     def stopped(self) -> threading.Event:
         """Set once no further call may begin."""
 
     def take(self, most: int) -> Sequence[Numbered]:
-        """The next calls, which count as made from now on; none where no further one may begin."""
+        """Take up to `most` calls, which count as made from now on. Empty once the outbox is stopped."""
 
     def put(self, results: Sequence[tuple[int, CallResult]]) -> None:
-        """Hand in what came of calls that were taken. Returns once it is settled and kept."""
+        """Put the results of taken calls. Returns once they are settled and stored."""
 
     def stop(self) -> None:
         """Let no further call begin."""
 
 
 Dispatch = Callable[[Outbox, float], Iterator[None]]
-"""Makes the calls of an outbox until a deadline (`time.monotonic`). Each step is a sign of life.
+"""Makes the calls of an outbox until a deadline (`time.monotonic`), and yields at least every `BEAT_SECONDS`.
 
-Whoever makes a call takes the next one only after its result was put: what a process that is killed has not kept are
-the calls under way, and no others.
+The next call is taken only after the result of the one before was put: a process that is killed loses the calls under
+way, and no others.
 """
 
 
 class Batch:
-    """An outbox in memory, for whoever has neither ledger nor cache."""
+    """An outbox in memory, without ledger and cache."""
 
     def __init__(self, requests: Sequence[ModelRequest]) -> None:
         self.stopped = threading.Event()
@@ -107,7 +107,7 @@ class Batch:
         self.stopped.set()
 
     def results(self) -> list[CallResult]:
-        """One for each request, in their order."""
+        """The results in the order of the requests."""
         with self._lock:
             unsent = CallResult(None, NOT_MADE, billed=False)
             return [
@@ -128,7 +128,7 @@ class Caller:
         self._breaker = breaker or Breaker(provider.name, unavailable=AiUnavailable)
 
     def call(self, request: ModelRequest, deadline: float, stop: threading.Event) -> CallResult:
-        """One call, repeated as long as that costs nothing and the deadline allows it."""
+        """Make one call, and repeat it while that costs nothing and the deadline allows it."""
         for attempt in range(MOST_ATTEMPTS):
             left = deadline - time.monotonic()
             if stop.is_set() or left <= 0:
@@ -149,8 +149,8 @@ class Caller:
         raise AssertionError("the last attempt returns")
 
     def in_threads(self, workers: int) -> Dispatch:
-        """Makes calls in so many threads of this process."""
-        return lambda outbox, deadline: _Crew(self, outbox, deadline).work(workers)
+        """Make calls in `workers` threads of this process."""
+        return lambda outbox, deadline: _Crew(self, outbox, deadline).run_threads(workers)
 
     def close(self) -> None:
         """End the provider's connections."""
@@ -160,7 +160,7 @@ class Caller:
 class _Crew:
     """Threads that make the calls of an outbox.
 
-    Daemon threads, because no process should wait for a model at its end: what is under way then stays charged.
+    Daemon threads, because no process should wait for a model when it exits; calls under way then stay charged.
     """
 
     def __init__(self, caller: Caller, outbox: Outbox, deadline: float) -> None:
@@ -168,7 +168,7 @@ class _Crew:
         self._progress = threading.Event()
         self._failures: list[BaseException] = []
 
-    def work(self, workers: int) -> Iterator[None]:
+    def run_threads(self, workers: int) -> Iterator[None]:
         threads = [
             threading.Thread(target=self._call_all, name="model call", daemon=True)
             for _ in range(min(workers, self._outbox.waiting))
@@ -192,6 +192,6 @@ class _Crew:
                     result = self._caller.call(request, self._deadline, self._outbox.stopped)
                     self._outbox.put([(number, result)])
                 self._progress.set()
-        except BaseException as error:  # noqa: BLE001  (whoever waits raises it)
+        except BaseException as error:  # noqa: BLE001  (the waiting thread raises it)
             self._failures.append(error)
         self._progress.set()

@@ -1,4 +1,4 @@
-"""What a call of a model is charged: what its provider reports, where the call can have taken that, else its maximum.
+"""The charge for a model call: the usage that its provider reports where that is possible, else its maximum.
 
 A report comes from outside. A budget holds only where no report can lower a charge to nothing or raise it above what
 was reserved.
@@ -19,7 +19,7 @@ _TOKEN_BYTES = 128
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a call can take, in tokens: `most` is what was reserved for it, `least` follows from the text it was sent.
+    """The tokens that a call can use: `most` is its reservation, `least` follows from the prompt that was sent.
 
     No model reads a prompt, or writes an answer, in fewer tokens than its bytes divided by those of the longest token.
     """
@@ -33,7 +33,7 @@ class Bounds:
         return cls(max(1, _least_tokens(prompt)), most)
 
     def allow(self, reported: Usage, answer: str) -> bool:
-        """Whether a call with this answer can have taken what was reported of it."""
+        """Whether a call with this answer can have used the tokens that were reported."""
         return (
             self.least <= reported.input_tokens <= self.most.input_tokens
             and _least_tokens(answer) <= reported.output_tokens <= self.most.output_tokens
@@ -42,9 +42,9 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Charge:
-    """What a call is charged, in nano-dollars. `usage` is what was reported, None where that is not believed.
+    """The charge for a call, in nano-dollars. `usage` is what was reported, None where the report is not accepted.
 
-    `doubt` says why the maximum is charged in the place of what was reported; None where it is not, or costs nothing.
+    `doubt` is the reason why the maximum is charged instead of the reported usage; None where it is not, or is nothing.
     """
 
     usage: Usage | None
@@ -53,7 +53,7 @@ class Charge:
 
 
 def charge(reported: Usage | None, answer: str, bounds: Bounds, price: Price) -> Charge:
-    """Charge an answered call as reported, or at its maximum where that is no count of tokens or cannot be true."""
+    """Charge an answered call as reported, or at its maximum where the report is missing or impossible."""
     if reported is not None and bounds.allow(reported, answer):
         return Charge(reported, price.of(reported))
     most = bounds.most

@@ -1,7 +1,7 @@
-"""What is being paid for now is not paid for twice: whoever comes second waits for the first one's answer.
+"""Claims on calls that are under way: a second run that needs the same answer waits for it instead of paying again.
 
-A claim is a lock on one byte of a file, at a place that the key's hash gives. The system knows who holds it, in
-whatever process, and frees it when that process ends, however it ends: there is nothing to tidy up after a crash.
+A claim is a lock on one byte of a file, at an offset that the key's hash gives. The operating system frees it when the
+process that holds it ends, so there is nothing to clean up after a crash.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ai_functions.types import AiUnavailable
 FLIGHTS_NAME = "ai_flights.lock"
 
 _LOOK_SECONDS = 0.05
-"""How often another process's claim is looked at; within this process nobody has to look."""
+"""How often a claim of another process is polled; within this process waiters are notified."""
 
 
 class Flights:
@@ -34,26 +34,26 @@ class Flights:
 
     @contextmanager
     def claim(self, keys: Iterable[str]) -> Iterator[frozenset[str]]:
-        """Hold those of `keys` that nobody else holds, whoever it is, and give them. Does not wait.
+        """Hold those of `keys` that no other run holds, and yield them. Does not wait.
 
-        Look into the cache again for what is given: its last holder may have just answered. Do not `wait` while
-        holding: two who do that may wait for each other. Raises AiUnavailable.
+        Look the yielded keys up in the cache again: their last holder may have just stored an answer. Do not `wait`
+        while holding claims, which could deadlock. Raises AiUnavailable.
         """
-        claims = self._claims()
+        claims = self._get_claims()
         mine: set[str] = set()
         try:
-            mine.update(key for key in keys if claims.take(_place(key)))
+            mine.update(key for key in keys if claims.take(_place_of_key(key)))
             yield frozenset(mine)
         finally:
             for key in mine:
-                claims.give_back(_place(key))
+                claims.give_back(_place_of_key(key))
 
     def wait(self, keys: Iterable[str], seconds: float) -> bool:
-        """Wait until nobody holds any of `keys`. False where that took longer. Raises AiUnavailable."""
-        claims, until = self._claims(), time.monotonic() + seconds
-        return all(claims.wait(_place(key), until) for key in keys)
+        """Wait until none of `keys` is held. Returns False after `seconds`. Raises AiUnavailable."""
+        claims, until = self._get_claims(), time.monotonic() + seconds
+        return all(claims.wait(_place_of_key(key), until) for key in keys)
 
-    def _claims(self) -> _Claims:
+    def _get_claims(self) -> _Claims:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return _claims_of(self._path.resolve())
@@ -65,7 +65,7 @@ class Flights:
 
 
 class _Claims:
-    """The claims of one file, as this process sees them."""
+    """The claims of one lock file in this process."""
 
     def __init__(self, path: Path) -> None:
         # Never closed: closing any descriptor of a file gives back all locks that the process has on it (POSIX).
@@ -75,7 +75,7 @@ class _Claims:
 
     def take(self, place: int) -> bool:
         with self._changed:
-            if place in self._mine or not self._lock(place):
+            if place in self._mine or not self._lock_place(place):
                 return False
             self._mine.add(place)
             return True
@@ -83,7 +83,7 @@ class _Claims:
     def give_back(self, place: int) -> None:
         with self._changed:
             self._mine.discard(place)
-            self._unlock(place)
+            self._unlock_place(place)
             self._changed.notify_all()
 
     def wait(self, place: int, until: float) -> bool:
@@ -96,19 +96,19 @@ class _Claims:
             return True
 
     def _is_free(self, place: int) -> bool:
-        if not self._lock(place):
+        if not self._lock_place(place):
             return False
-        self._unlock(place)
+        self._unlock_place(place)
         return True
 
-    def _lock(self, place: int) -> bool:
+    def _lock_place(self, place: int) -> bool:
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
         except (BlockingIOError, PermissionError):  # lockf(2): one or the other, by system
             return False
         return True
 
-    def _unlock(self, place: int) -> None:
+    def _unlock_place(self, place: int) -> None:
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
 
 
@@ -117,14 +117,14 @@ _opening = threading.Lock()
 
 def _claims_of(path: Path) -> _Claims:
     with _opening:
-        return _opened(path)
+        return _open_claims(path)
 
 
 @cache
-def _opened(path: Path) -> _Claims:
-    """One for each file and process: see `_Claims.__init__`."""
+def _open_claims(path: Path) -> _Claims:
+    """Open the claims of a file once per process: see `_Claims.__init__`."""
     return _Claims(path)
 
 
-def _place(key: str) -> int:
+def _place_of_key(key: str) -> int:
     return int(key[:15], 16)

@@ -1,7 +1,7 @@
-"""AI functions as they stand in `prompts/`: one file each, and nothing else knows their names.
+"""AI functions, read from `prompts/`: one file each, and no code knows their names.
 
-A file has front matter with `kind: ai_function`, statements that find and describe things, and a template. What the
-statements answer becomes `Facts`, and facts become a `ModelRequest`; both are capped here, for every caller alike.
+A file has front matter with `kind: ai_function`, statements that find and describe things, and a template. The rows of
+the statements become `Facts`, and facts become a `ModelRequest`; both are capped here, for all callers.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class AiFunction:
         """Whether a text is a key rather than a name."""
         return self.key_pattern.fullmatch(text) is not None
 
-    def gather(
+    def gather_facts(
         self, facts: Sequence[Mapping[str, Any]], details: Mapping[str, Sequence[Mapping[str, Any]]]
     ) -> dict[str, Facts]:
-        """What was found, by key: the rows of `facts`, and the rows of each other section as a list in it."""
+        """Group rows into facts by key: a row of `facts` each, with the rows of every other section as a list in it."""
         records: dict[str, dict[str, Any]] = {str(row[self.key]): dict(row) for row in facts}
         for section, rows in details.items():
             for record in records.values():
@@ -84,11 +84,11 @@ class AiFunction:
                 kept = records.get(str(row[self.key]), {}).get(section, [])
                 if len(kept) < MOST_DETAILS:
                     kept.append({name: value for name, value in row.items() if name != self.key})
-        return {key: Facts(key, fitting(record)) for key, record in records.items()}
+        return {key: Facts(key, fit_record(record)) for key, record in records.items()}
 
-    def request(self, facts: Facts, model: str) -> ModelRequest:
-        """What a model is told, complete."""
-        user = f"{fenced(facts.record)}\n\n{self.question}"
+    def build_request(self, facts: Facts, model: str) -> ModelRequest:
+        """Build the complete request to a model."""
+        user = f"{fence_record(facts.record)}\n\n{self.question}"
         return ModelRequest(model, self.system, user, self.max_output_tokens)
 
 
@@ -96,14 +96,14 @@ class AiFunction:
 def functions() -> Mapping[str, AiFunction]:
     """All AI functions by name. Raises ValueError for a file that is not one, which is a defect of the file."""
     files = {name: prompts.read(name) for name in prompts.names()}
-    return {name: _parsed(name, file) for name, file in files.items() if file.meta.get("kind") == KIND}
+    return {name: _parse_function(name, file) for name, file in files.items() if file.meta.get("kind") == KIND}
 
 
-def fitting(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The same record within the caps: long texts are cut, and of the largest values half is left out until it fits."""
-    kept = {name: _short(value) for name, value in record.items()}
-    while len(_json(kept).encode()) > MOST_FACTS_BYTES:
-        largest = max(kept, key=lambda name: len(_json(kept[name])))
+def fit_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Cut a record to the caps: long texts first, then half of the largest value until it fits."""
+    kept = {name: _shorten_value(value) for name, value in record.items()}
+    while len(_to_json(kept).encode()) > MOST_FACTS_BYTES:
+        largest = max(kept, key=lambda name: len(_to_json(kept[name])))
         value = kept[largest]
         if value is None:
             del kept[largest]
@@ -112,39 +112,39 @@ def fitting(record: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def fenced(record: Mapping[str, Any]) -> str:
-    """A record as it stands in a prompt: JSON in a fenced block that nothing in it can end."""
-    return f"```json\n{_json(record)}\n```"
+def fence_record(record: Mapping[str, Any]) -> str:
+    """Write a record for a prompt: JSON in a fenced block that no value in it can close."""
+    return f"```json\n{_to_json(record)}\n```"
 
 
 def price(input_price: str | float, output_price: str | float) -> Price:
-    """A price from US dollars per million tokens; a part of a nano-dollar counts as a whole one."""
-    return Price(*(_nanos(dollars) for dollars in (input_price, output_price)))
+    """The price for US dollars per million tokens, rounded up to whole nano-dollars per token."""
+    return Price(*(_to_nanos(dollars) for dollars in (input_price, output_price)))
 
 
-def _nanos(dollars: str | float) -> int:
+def _to_nanos(dollars: str | float) -> int:
     return int((Decimal(str(dollars)) * _NANOS_PER_TOKEN).to_integral_value(ROUND_CEILING))
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return _MARKS.sub(lambda found: f"\\u{ord(found[0]):04x}", text.encode("utf-8", "replace").decode())
 
 
-def _short(value: Any) -> Any:
+def _shorten_value(value: Any) -> Any:
     match value:
         case float() if not math.isfinite(value):
             return None
         case str():
             return value if len(value) <= MOST_VALUE_CHARS else f"{value[:MOST_VALUE_CHARS]}…"
         case list():
-            return [_short(item) for item in value[:MOST_DETAILS]]
+            return [_shorten_value(item) for item in value[:MOST_DETAILS]]
         case dict():
-            return {str(name): _short(item) for name, item in value.items()}
+            return {str(name): _shorten_value(item) for name, item in value.items()}
     return value
 
 
-def _parsed(name: str, file: prompts.Prompt) -> AiFunction:
+def _parse_function(name: str, file: prompts.Prompt) -> AiFunction:
     meta = file.meta
     _, *parts = _HEADING.split(file.text)
     sections = dict(zip(parts[::2], parts[1::2], strict=True))

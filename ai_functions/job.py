@@ -1,4 +1,4 @@
-"""One run of an AI function over some facts: what is asked, what it may cost, and what came of it."""
+"""One run of an AI function over some facts: its requests, their maximum cost, and their outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Terms:
 
 
 class Job:
-    """One run: what is asked, and what came of it. `open` is what has no outcome."""
+    """One run: requests and outcomes by cache key. `open` are the keys without an outcome."""
 
     def __init__(self, function: AiFunction, terms: Terms, items: Sequence[Facts]) -> None:
         self.terms = terms
@@ -32,7 +32,7 @@ class Job:
         self._function = function
         self._order = [CacheKey.of(function.name, function.version, terms.model, facts) for facts in items]
         self._requests = {
-            key: function.request(facts, terms.model) for key, facts in zip(self._order, items, strict=True)
+            key: function.build_request(facts, terms.model) for key, facts in zip(self._order, items, strict=True)
         }
         self._input_tokens: dict[CacheKey, int] = {}
 
@@ -53,28 +53,28 @@ class Job:
         return [key for key in self._requests if key not in self.outcomes]
 
     def take_cached(self, found: Mapping[CacheKey, Cached]) -> None:
-        """Note what somebody paid for before."""
+        """Take the outcomes of cached answers, which cost nothing."""
         for key, entry in found.items():
             self.outcomes[key] = Outcome(entry.text, None, cached=True, usage=entry.usage, nanos=0)
 
     def estimate(self) -> AiEstimate:
         calls = self.open
-        tokens = sum(self._tokens(key) for key in calls)
+        tokens = sum(self._count_tokens(key) for key in calls)
         written = self._function.max_output_tokens * len(calls)
         nanos = self.terms.price.of(Usage(tokens, written))
         return AiEstimate(len(self._order), len(calls), len(self.outcomes), tokens, written, nanos)
 
-    def calls(self) -> list[ReadyCall]:
-        """All that is open, with what each call can take."""
-        return [self._call(key) for key in self.open]
+    def ready_calls(self) -> list[ReadyCall]:
+        """The open calls with the bounds of each."""
+        return [self._ready_call(key) for key in self.open]
 
-    def conclude(self) -> None:
-        """Give all that is still open the reason that there was no time."""
+    def close_open(self) -> None:
+        """Close all open keys with the reason that there was no time."""
         for key in self.open:
             self.outcomes[key] = Outcome(None, _NO_TIME, cached=False, usage=None, nanos=0)
 
     def in_order(self) -> list[Outcome]:
-        """An outcome for each item. Only the first of equal ones has a cost."""
+        """The outcomes in the order of the items. Only the first of equal items has a cost."""
         seen: set[CacheKey] = set()
         found = []
         for key in self._order:
@@ -84,12 +84,12 @@ class Job:
             seen.add(key)
         return found
 
-    def _call(self, key: CacheKey) -> ReadyCall:
+    def _ready_call(self, key: CacheKey) -> ReadyCall:
         request = self._requests[key]
-        most = Usage(self._tokens(key), self._function.max_output_tokens)
+        most = Usage(self._count_tokens(key), self._function.max_output_tokens)
         return ReadyCall(key, request, Bounds.of(request.system + request.user, most), self.terms.price)
 
-    def _tokens(self, key: CacheKey) -> int:
+    def _count_tokens(self, key: CacheKey) -> int:
         if key not in self._input_tokens:
             self._input_tokens[key] = input_tokens(self._requests[key])
         return self._input_tokens[key]

@@ -1,4 +1,4 @@
-"""The file that the ledger lies in: SQLite, one transaction at a time, on the disk before anything is spent."""
+"""The SQLite file of the ledger: one transaction at a time, written to disk before anything is spent."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ PRAGMA user_version = {_VERSION};
 
 
 class LedgerFile:
-    """The ledger of a folder. Safe for several threads and processes. Nothing is made or opened before the first use.
+    """The ledger file of a folder. Safe for several threads and processes. Created and opened on first use.
 
-    Each transaction is `BEGIN IMMEDIATE`: no other one, of whatever process, overlaps it. `synchronous = FULL` has it
-    on the disk when it ends (sqlite.org/pragma.html: in WAL mode, NORMAL may lose the last ones with the power).
+    Each transaction is `BEGIN IMMEDIATE`, so none of any process overlaps it. With `synchronous = FULL` it is on disk
+    when it ends (sqlite.org/pragma.html: in WAL mode, NORMAL may lose the last ones in a power failure).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,10 +57,10 @@ class LedgerFile:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; an exception undoes it. Raises AiUnavailable where the file cannot be trusted."""
+        """Run a transaction, which an exception rolls back. Raises AiUnavailable where the file is unusable."""
         try:
             with self._lock:
-                database = self._connect()
+                database = self._connect_file()
                 database.execute("BEGIN IMMEDIATE")
                 try:
                     yield database
@@ -70,34 +70,34 @@ class LedgerFile:
                     raise
                 database.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
-            self.close()  # which undoes what is open; the next one looks at the file anew
-            raise _unavailable(error) from error
+            self.close()  # rolls back; the next transaction opens the file again
+            raise _as_unavailable(error) from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
-            self._disconnect()
+            self._close_connection()
 
-    def _connect(self) -> sqlite3.Connection:
-        """The connection of this process, made anew where the file is another one."""
+    def _connect_file(self) -> sqlite3.Connection:
+        """The connection of this process, reopened where the file was replaced."""
         if not self._file.exists():
             create_database(self._file, _SCHEMA)
         found = self._file.stat()
         if found.st_size == 0:
             raise sqlite3.DatabaseError("it is empty")
         if self._connection is None or found.st_ino != self._inode:
-            self._disconnect()
-            self._connection = _open(self._file)
+            self._close_connection()
+            self._connection = _open_database(self._file)
             self._inode = found.st_ino
         return self._connection
 
-    def _disconnect(self) -> None:
+    def _close_connection(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
 
-def _open(file: Path) -> sqlite3.Connection:
+def _open_database(file: Path) -> sqlite3.Connection:
     address = f"file:{quote(str(file))}?mode=rw"
     database = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
@@ -113,7 +113,7 @@ def _open(file: Path) -> sqlite3.Connection:
     return database
 
 
-def _unavailable(error: sqlite3.Error | OSError) -> AiUnavailable:
+def _as_unavailable(error: sqlite3.Error | OSError) -> AiUnavailable:
     reason = error.strerror if isinstance(error, OSError) else None  # without the path, which is nobody's business
     why = (reason or str(error)).replace("\n", " ")
     return AiUnavailable(

@@ -1,7 +1,7 @@
-"""The calls of a run on their way: reserved, taken one by one, each settled and stored before its maker takes another.
+"""The calls of a run: reserved, taken one by one, each stored and settled before the next is taken.
 
-A reservation is in one place at a time. Reserved and not taken, it is given back whenever the run or its process ends;
-taken, it is charged at its maximum unless a result says otherwise.
+A reservation that was not taken is released when the run or its process ends; one that was taken is charged at its
+maximum unless a result says otherwise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ai_functions.types import AiUnavailable, Completion, ModelRequest, Outcome,
 log = logging.getLogger(__name__)
 
 MOST_TEXT_CHARS = 4_000
-"""Length of an answer; no function asks for so much."""
+"""Maximum length of an answer; no function asks for so much."""
 
 # Control characters but the line break; marks that make text read otherwise than it is stored (Unicode TR 9); and what
 # a person does not see and a model reads: tags, and marks of no width but the joiners that scripts and emoji need.
@@ -37,7 +37,7 @@ _REASONS = {"refused": "The model refused to answer.", "empty": _NOTHING}
 
 @dataclass(frozen=True)
 class ReadyCall:
-    """A call, what it can take and what that costs."""
+    """A call with its bounds and price."""
 
     key: CacheKey
     request: ModelRequest
@@ -53,7 +53,7 @@ class ReadyCall:
 class ReservedCalls:
     """The outbox of one run. Safe for several threads.
 
-    `store` keeps answers, and raises AiUnavailable where it cannot. `clock` gives the seconds since 1970.
+    `store` stores answers, or raises AiUnavailable. `clock` returns the seconds since 1970.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class ReservedCalls:
             self._held = {call.key: number for call, number in zip(calls, numbers, strict=True)}
 
     def give_back(self, keys: Iterable[CacheKey]) -> None:
-        """Release calls that somebody else has made meanwhile."""
+        """Release calls that another run has made meanwhile."""
         with self._changed:
             numbers = [self._held.pop(key) for key in keys if key in self._held]
-        self._release(numbers)
+        self._release_calls(numbers)
 
     def make_ready(self, keys: Iterable[CacheKey]) -> None:
-        """Offer reserved calls to whoever makes them."""
+        """Queue reserved calls to be taken."""
         wanted = set(keys)
         with self._changed:
             self._queue = [number for number, call in enumerate(self._calls) if call.key in wanted]
@@ -119,36 +119,36 @@ class ReservedCalls:
     def put(self, results: Sequence[tuple[int, CallResult]]) -> None:
         with self._changed:
             self._arrived += results
-        # Whoever comes first keeps what all have brought by then: a commit of the cache takes 20 ms.
+        # The first thread stores what all have put by then: a commit of the cache takes 20 ms.
         with self._keeping:
             with self._changed:
                 arrived = [(number, result) for number, result in self._arrived if number in self._under_way]
                 self._arrived = []
             if arrived:
-                self._keep(arrived)
+                self._keep_results(arrived)
 
     def stop(self) -> None:
-        """Let no further call begin, and release what was reserved for those that have not."""
+        """Let no further call begin, and release the reservations of those that have not."""
         self.stopped.set()
         with self._changed:
             numbers = [*self._held.values()]
             self._held.clear()
-        self._release(numbers)
+        self._release_calls(numbers)
 
     def give_up(self) -> None:
-        """Count calls that have not come back as lost."""
+        """Put calls that have not returned as lost."""
         with self._changed:
             lost = [(number, LOST) for number in self._under_way]
         self.put(lost)
 
     def collect(self) -> dict[CacheKey, Outcome]:
-        """The outcomes that are new since the last time."""
+        """Return the outcomes that are new since the last call."""
         with self._changed:
             found, self._outcomes = self._outcomes, {}
             return found
 
     def skip_queue(self) -> None:
-        """Give calls that nobody has taken their outcome: they were not made."""
+        """Conclude calls that were not taken: they were not made."""
         with self._changed:
             for number in self._queue:
                 self._outcomes[self._calls[number].key] = Outcome(None, NOT_MADE, cached=False, usage=None, nanos=0)
@@ -159,8 +159,8 @@ class ReservedCalls:
         with self._changed:
             return self._changed.wait_for(lambda: not self._under_way, max(0.0, seconds))
 
-    def _keep(self, arrived: Sequence[tuple[int, CallResult]]) -> None:
-        """Store what calls answered, then settle what they cost: what is settled is never paid for again."""
+    def _keep_results(self, arrived: Sequence[tuple[int, CallResult]]) -> None:
+        """Store answers, then settle their calls, so that a settled call is never paid for again."""
         outcomes: dict[int, Outcome] = {}
         for number, result in arrived:
             call = self._calls[number]
@@ -187,24 +187,24 @@ class ReservedCalls:
                 self._outcomes[self._calls[number].key] = outcome
             self._changed.notify_all()
 
-    def _release(self, numbers: Sequence[int]) -> None:
+    def _release_calls(self, numbers: Sequence[int]) -> None:
         if numbers:
             with suppress(AiUnavailable):  # then they stay charged
                 self._ledger.release(*numbers)
 
 
 def outcome_of(result: CallResult, charged: Charge) -> Outcome:
-    """What a caller gets of a call that was charged so much."""
+    """The outcome of a call with its charge."""
     completion = result.completion
     if completion is None:
         return Outcome(None, result.reason, cached=False, usage=None, nanos=charged.nanos)
-    text = _shown(completion)
+    text = _clean_text(completion)
     reason = None if text else _REASONS.get(completion.finish, _NOTHING)
     return Outcome(text, reason, cached=False, usage=charged.usage, nanos=charged.nanos, doubt=charged.doubt)
 
 
-def _shown(completion: Completion) -> str | None:
-    """A model's words as data: without what a terminal or a reader could be misled with, and not too long."""
+def _clean_text(completion: Completion) -> str | None:
+    """Clean a model's text: without characters that could mislead a terminal or a reader, and cut to the maximum."""
     text = _UNSHOWN.sub(" ", completion.text or "").strip()
     text = text.encode("utf-8", "replace").decode()
     cut = len(text) > MOST_TEXT_CHARS or completion.finish == "length"

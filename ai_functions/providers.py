@@ -1,7 +1,7 @@
-"""Whoever runs the models: OpenAI, Azure OpenAI, and servers that speak like OpenAI's (Ollama, vLLM, llama.cpp).
+"""Model providers: OpenAI, Azure OpenAI, and servers with OpenAI's protocol (Ollama, vLLM, llama.cpp).
 
-The one module that sees their client. A provider makes one attempt and says of a failure what it means: whether the
-same call may succeed later, and whether it may have been billed.
+The only module that imports their client. A provider makes one attempt; its errors say whether the same call may
+succeed later, and whether it may have been billed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from ai_functions.streaming import Hear, whole
+from ai_functions.streaming import Hear, assemble_completion
 from ai_functions.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Usage
 from lakehouse.outlet import sign_in_urls
 
@@ -37,13 +37,13 @@ _OPENAIS = re.compile(r"(?:[\w-]+\.)*(?:api\.openai\.com|azure\.com)(?::443)?")
 _AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
 _CONNECT_SECONDS = 10.0
 _MOST_ANSWER_BYTES = 1_000_000
-"""Larger answers are not read to their end: output tokens are bounded, so it is none."""
+"""Larger answers are not read: output tokens are bounded, so it is no answer."""
 _MOST_TOKENS = 10_000_000
-"""In one call. No model takes so many."""
+"""Upper bound of the tokens of one call; no model takes so many."""
 
 _NOT_BILLED = frozenset({401, 402, 403, 404, 405, 409, 413, 422, 429})
 _NOT_REPEATED = frozenset({501, 504, 505})
-"""504 is a gateway's time-out: what stands behind it may have answered, and billed."""
+"""504 is a gateway's time-out: the server behind it may have answered, and billed."""
 _CODE = re.compile(r"[a-zA-Z0-9_.-]{1,60}")
 
 
@@ -56,18 +56,18 @@ class ContextExceededError(CallFailedError):
 
 
 class RedirectedError(CallFailedError):
-    """The provider answered with another address. Nothing goes there: key and prompt were meant for this one."""
+    """The provider answered with a redirect. It is not followed: key and prompt were meant for this address."""
 
 
 class ProviderDownError(CallFailedError):
-    """The provider cannot be reached or fails by itself: what a circuit breaker counts."""
+    """The provider cannot be reached or failed: counted by the circuit breaker."""
 
 
 @dataclass(frozen=True)
 class ProviderConfig:
-    """All that a provider is made of. May be pickled, for executors; its key is not shown.
+    """The configuration of a provider. May be pickled, for executors; `repr` leaves the key out.
 
-    `model` is the model or deployment of all functions, where one is set. `output_limit` is what the server calls the
+    `model` is the model or deployment of all functions, where one is set. `output_limit` is the server's name for the
     maximum of output tokens: newer OpenAI models refuse the older name, and other servers ignore the newer one.
     """
 
@@ -81,25 +81,25 @@ class ProviderConfig:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """What is called: the provider, and where the identity signs in that stands in for a key."""
+        """The URLs that are called: the provider's, and those of the sign-in where there is no key."""
         return (self.base_url, *(sign_in_urls("azure") if self.azure and self.key is None else ()))
 
 
 def configured(settings: AiSettings) -> ProviderConfig | None:
-    """The provider that the settings name, None where they name none. Azure counts before OpenAI."""
+    """The provider that the settings name, or None. Azure takes precedence over OpenAI."""
     if settings.azure_openai_endpoint:
-        return _azure(settings, settings.azure_openai_endpoint.rstrip("/").removesuffix("/openai/v1"))
+        return _configure_azure(settings, settings.azure_openai_endpoint.rstrip("/").removesuffix("/openai/v1"))
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
     url = (settings.openai_base_url or OPENAI_URL).rstrip("/")
     if url == OPENAI_URL:
         return ProviderConfig("OpenAI", url, key, settings.ai_model) if key else None
-    host = _host(url)
+    host = _read_host(url)
     limit: OutputLimit = "max_completion_tokens" if _OPENAIS.fullmatch(host) else "max_tokens"
     return ProviderConfig(f"The server at {host}", url, key, settings.ai_model, output_limit=limit)
 
 
 def open_provider(config: ProviderConfig) -> OpenAiProvider:
-    """A provider, not yet connected. Raises AiUnavailable where its packages are not installed."""
+    """Create a provider without connecting. Raises AiUnavailable where its packages are not installed."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it writes whole URLs, and one may hold a password
     try:
         return OpenAiProvider(config)
@@ -111,82 +111,87 @@ def open_provider(config: ProviderConfig) -> OpenAiProvider:
 
 
 class OpenAiProvider:
-    """Speaks chat completions. Safe for several threads; connections are kept and shared."""
+    """A client of the chat completions API. Safe for several threads, which share its connections."""
 
     def __init__(self, config: ProviderConfig) -> None:
         self.name = config.shown
         self._config = config
-        self._client = _client(config)
+        self._client = _open_client(config)
 
     def complete(self, request: ModelRequest, timeout_seconds: float) -> Completion:
         """One attempt, no repetition. Raises CallFailedError."""
         messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
         fields = {"model": request.model, "messages": messages}
         try:
-            return _completion(self.name, self.chat(fields, request.max_output_tokens, timeout_seconds))
+            return _read_completion(self.name, self.chat(fields, request.max_output_tokens, timeout_seconds))
         except FilteredError:
             return Completion("refused", None, None)
 
     def chat(self, fields: Mapping[str, Any], max_output_tokens: int, timeout_seconds: float) -> bytes:
-        """One attempt of a chat completion with fields of its wire format, and the answer as it came.
+        """Make one attempt of a chat completion with these fields of its wire format, and return the raw answer.
 
         Raises CallFailedError.
         """
         deadline = time.monotonic() + timeout_seconds
-        given = self._given(fields, max_output_tokens, timeout_seconds)
-        with self._translated(), self._client.chat.completions.with_streaming_response.create(**given) as response:
-            return self._read(response.iter_bytes(), deadline)
+        given = self._build_fields(fields, max_output_tokens, timeout_seconds)
+        with (
+            self._translate_errors(),
+            self._client.chat.completions.with_streaming_response.create(**given) as response,
+        ):
+            return self._read_answer(response.iter_bytes(), deadline)
 
     def stream(
         self, fields: Mapping[str, Any], max_output_tokens: int, timeout_seconds: float, hear: Hear
     ) -> dict[str, Any]:
-        """The same, where `hear` is told the text piece by piece as it is written; what it raises ends the answer.
+        """Make one attempt as a stream: `hear` is called with each piece of text; an exception of it ends the answer.
 
         Raises CallFailedError.
         """
         deadline = time.monotonic() + timeout_seconds
-        given = self._given(fields, max_output_tokens, timeout_seconds)
+        given = self._build_fields(fields, max_output_tokens, timeout_seconds)
         with (
-            self._translated(),
+            self._translate_errors(),
             self._client.chat.completions.create(
                 stream=True, stream_options={"include_usage": True}, **given
             ) as chunks,
         ):
-            found = whole(self._in_time(chunks, deadline), hear)
+            found = assemble_completion(self._in_time(chunks, deadline), hear)
         if found is None:
             raise CallFailedError(f"{self.name} ended its answer before it was whole.", billed=True)
         return found
 
-    def _given(self, fields: Mapping[str, Any], max_output_tokens: int, timeout_seconds: float) -> dict[str, Any]:
+    def _build_fields(
+        self, fields: Mapping[str, Any], max_output_tokens: int, timeout_seconds: float
+    ) -> dict[str, Any]:
         import openai
 
         timeout = openai.Timeout(timeout_seconds, connect=min(timeout_seconds, _CONNECT_SECONDS))
         return {**fields, self._config.output_limit: max_output_tokens, "timeout": timeout}
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """What the client raises, said as what it means."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Translate the client's exceptions into CallFailedError."""
         import httpx2
         import openai
 
         try:
             yield
         except openai.APIStatusError as error:
-            self._refusal(error)
+            self._raise_refusal(error)
         except openai.APIConnectionError as error:
-            self._not_connected(error)
+            self._raise_not_connected(error)
         except openai.APIError as error:  # within a stream, whose status was well
-            log.warning("%s failed: %r", self.name, _without(self._config.key, error.message)[:500])
+            log.warning("%s failed: %r", self.name, _hide_secret(self._config.key, error.message)[:500])
             raise ProviderDownError(f"{self.name} failed while it answered.", billed=True) from error
         except httpx2.HTTPError as error:  # while the answer is read, when the client no longer translates
-            raise self._cut(error) from error
+            raise self._as_cut_connection(error) from error
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise CallFailedError(
                 f"{self.name} answered with something that is no chat completion.", billed=True
             ) from error
 
     def _in_time(self, parts: Iterable[T], deadline: float) -> Iterator[T]:
-        """The same, within the time that an answer may take."""
+        """Pass the parts on until the deadline."""
         for part in parts:
             if time.monotonic() > deadline:
                 raise CallFailedError(f"{self.name} took too long to answer.", billed=True)
@@ -196,8 +201,8 @@ class OpenAiProvider:
         """End all connections."""
         self._client.close()
 
-    def _read(self, parts: Iterable[bytes], deadline: float) -> bytes:
-        """The whole answer, within the time and the size that one may take."""
+    def _read_answer(self, parts: Iterable[bytes], deadline: float) -> bytes:
+        """Read the whole answer, within the deadline and the maximum size."""
         answer = b""
         for part in self._in_time(parts, deadline):
             answer += part
@@ -205,8 +210,8 @@ class OpenAiProvider:
                 raise CallFailedError(f"{self.name} answered with more than {_MOST_ANSWER_BYTES:,} bytes.", billed=True)
         return answer
 
-    def _refusal(self, error: APIStatusError) -> NoReturn:
-        """What an HTTP status means. Azure's filter refuses a prompt with 400, and bills for it."""
+    def _raise_refusal(self, error: APIStatusError) -> NoReturn:
+        """Raise the error for an HTTP status. Azure's filter refuses a prompt with 400, and bills for it."""
         code = str(error.code) if _CODE.fullmatch(str(error.code or "")) else ""
         if code == "content_filter":
             raise FilteredError(f"{self.name} refused the prompt (content_filter).", billed=True) from error
@@ -218,7 +223,7 @@ class OpenAiProvider:
                 f"{self.name} answered {status}: it sends callers to another address, which is not followed. Whoever "
                 "runs this server can set the address that it should be."
             ) from error
-        log.warning("%s answered %d: %r", self.name, status, _without(self._config.key, error.message)[:500])
+        log.warning("%s answered %d: %r", self.name, status, _hide_secret(self._config.key, error.message)[:500])
         text = f"{self.name} answered {status}{f' ({code})' if code else ''}."
         if status >= 500:
             repeated = status not in _NOT_REPEATED
@@ -230,7 +235,7 @@ class OpenAiProvider:
         after = _retry_after(error.response.headers) if busy else None
         raise CallFailedError(text, retryable=busy, retry_after=after, billed=status not in _NOT_BILLED) from error
 
-    def _not_connected(self, error: APIConnectionError) -> NoReturn:
+    def _raise_not_connected(self, error: APIConnectionError) -> NoReturn:
         import httpx2
 
         cause = error.__cause__
@@ -241,10 +246,10 @@ class OpenAiProvider:
             raise ProviderDownError(
                 f"{self.name} cannot be reached ({type(cause).__name__}).", retryable=True
             ) from error
-        raise self._cut(cause or error) from error
+        raise self._as_cut_connection(cause or error) from error
 
-    def _cut(self, cause: BaseException) -> CallFailedError:
-        """The request was sent and no whole answer came: it may have been billed."""
+    def _as_cut_connection(self, cause: BaseException) -> CallFailedError:
+        """The error for a request that was sent without a whole answer: it may have been billed."""
         import httpx2
 
         if isinstance(cause, httpx2.TimeoutException):
@@ -252,7 +257,7 @@ class OpenAiProvider:
         return ProviderDownError(f"The connection to {self.name} was cut ({type(cause).__name__}).", billed=True)
 
 
-def _azure(settings: AiSettings, endpoint: str) -> ProviderConfig:
+def _configure_azure(settings: AiSettings, endpoint: str) -> ProviderConfig:
     """Azure's v1 API needs no version; a version asks for the older paths, which have the deployment in them."""
     version = settings.openai_api_version
     deployment = settings.azure_openai_deployment or settings.ai_model
@@ -261,11 +266,11 @@ def _azure(settings: AiSettings, endpoint: str) -> ProviderConfig:
     return ProviderConfig("Azure OpenAI", endpoint + path, key, deployment, azure=True, api_version=version)
 
 
-def _client(config: ProviderConfig) -> OpenAI:
+def _open_client(config: ProviderConfig) -> OpenAI:
     import openai
 
     # The client wants a key, servers of one's own do not.
-    key = _azure_token() if config.azure and config.key is None else config.key or "none"
+    key = _get_azure_tokens() if config.azure and config.key is None else config.key or "none"
     asked: dict[str, Any] = {
         "base_url": config.base_url,
         "max_retries": 0,
@@ -277,8 +282,8 @@ def _client(config: ProviderConfig) -> OpenAI:
     return openai.AzureOpenAI(api_version=config.api_version, **asked, **proof)
 
 
-def _azure_token() -> Callable[[], str]:
-    """Gives tokens of the Azure identity of this process; they are kept until they expire."""
+def _get_azure_tokens() -> Callable[[], str]:
+    """A function that returns tokens of the Azure identity of this process; they are cached until they expire."""
     from azure.core.exceptions import AzureError
     from azure.identity import DefaultAzureCredential, get_bearer_token_provider
 
@@ -297,8 +302,8 @@ def _azure_token() -> Callable[[], str]:
     return token
 
 
-def _completion(shown: str, answer: bytes) -> Completion:
-    """Reads an answer. Raises CallFailedError for anything that is not one: it has been billed all the same."""
+def _read_completion(shown: str, answer: bytes) -> Completion:
+    """Read an answer. Raises CallFailedError for anything else, which has been billed too."""
     try:
         found = json.loads(answer)
         choice = found["choices"][0]
@@ -315,7 +320,7 @@ def _completion(shown: str, answer: bytes) -> Completion:
 
 
 def usage_of(found: Any) -> Usage | None:
-    """The tokens that an answer says it took, None where it does not say."""
+    """The tokens that an answer reports, or None."""
     if not isinstance(found, dict):
         return None
     match found.get("prompt_tokens"), found.get("completion_tokens"):
@@ -325,7 +330,7 @@ def usage_of(found: Any) -> Usage | None:
 
 
 def _is_count(tokens: int) -> bool:
-    """Whether that can be a number of tokens. What cannot is no report, and such a call counts at its maximum."""
+    """Whether this can be a number of tokens; otherwise the call is charged at its maximum."""
     return not isinstance(tokens, bool) and 0 <= tokens <= _MOST_TOKENS
 
 
@@ -342,12 +347,12 @@ def _retry_after(headers: Any) -> float | None:
         return None
 
 
-def _host(url: str) -> str:
+def _read_host(url: str) -> str:
     from urllib.parse import urlsplit
 
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
-def _without(secret: str | None, text: str) -> str:
+def _hide_secret(secret: str | None, text: str) -> str:
     return text.replace(secret, "…") if secret else text

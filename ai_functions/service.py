@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Report = Callable[[int, int, int], None]
-"""Hears of progress, and twice a second that there is none: how many different items are done, of how many, and what
-they cost so far in nano-dollars. May raise, which ends the run."""
+"""Called with progress, at least twice a second: distinct items done, distinct items in all, and their cost so far in
+nano-dollars. May raise, which ends the run."""
 
 _CLOSE_SECONDS = 1.0
-"""How long `close` waits for calls under way: those that pause before another attempt come back at once."""
+"""How long `close` waits for calls under way; those that wait for another attempt return at once."""
 
 _NO_PROVIDER = (
     "No model provider is configured. Whoever runs the server can set OPENAI_API_KEY, or OPENAI_BASE_URL for a server "
@@ -45,10 +45,7 @@ _NO_PROVIDER = (
 
 
 class AiService:
-    """Applies AI functions. Safe for several threads; several processes may share its ledger, cache and claims.
-
-    `calls` is what makes the calls where a run does not say otherwise.
-    """
+    """Applies AI functions. Safe for several threads; several processes may share its ledger, cache and claims."""
 
     def __init__(
         self,
@@ -71,12 +68,12 @@ class AiService:
 
     @cached_property
     def provider(self) -> ProviderConfig | None:
-        """What is called, None where the settings name nothing."""
+        """The provider, or None where the settings name none."""
         return configured(self._settings)
 
     @cached_property
     def cache(self) -> Cache:
-        """What was answered before."""
+        """The cache of answers."""
         return self._open_cache()
 
     @property
@@ -86,7 +83,7 @@ class AiService:
 
     @property
     def unavailable(self) -> str | None:
-        """Why no function can be applied: a sentence, or None where nothing speaks against it."""
+        """The reason why no function can be applied, or None."""
         return None if self.provider else _NO_PROVIDER
 
     def terms(self, function: AiFunction) -> Terms:
@@ -107,18 +104,18 @@ class AiService:
         )
 
     def estimate(self, function: AiFunction, items: Sequence[Facts]) -> AiEstimate:
-        """What applying a function to these facts would take at most. Nothing is called. Raises AiUnavailable."""
+        """The maximum cost of applying a function to these facts. Nothing is called. Raises AiUnavailable."""
         job = Job(function, self.terms(function), items)
         job.take_cached(self.cache.look_up(job.open))
         return job.estimate()
 
     def ceiling(self, function: AiFunction, items: int) -> AiEstimate:
-        """The same for so many items whose facts nobody knows yet: with the largest prompt, and no hit of the cache.
+        """The maximum cost for `items` items whose facts are not known yet: with the largest prompt and no cache hit.
 
         A token has at least one byte, so facts have at most as many tokens as they may have bytes.
         """
         terms = self.terms(function)
-        tokens = (input_tokens(function.request(Facts("", {}), terms.model)) + MOST_FACTS_BYTES) * items
+        tokens = (input_tokens(function.build_request(Facts("", {}), terms.model)) + MOST_FACTS_BYTES) * items
         written = function.max_output_tokens * items
         return AiEstimate(items, items, 0, tokens, written, terms.price.of(Usage(tokens, written)))
 
@@ -141,28 +138,28 @@ class AiService:
         Raises AiUnavailable, BudgetExceeded and RateLimited before anything is spent.
         """
         deadline = time.monotonic() + deadline_seconds
-        report = report or _to_nobody
+        report = report or _ignore_progress
         job = Job(function, self.terms(function), items)
-        with self._outbox() as outbox:
+        with self._open_outbox() as outbox:
             try:
-                with closing(self._turns(job, outbox, deadline, report)) as turns:
+                with closing(self._take_turns(job, outbox, deadline, report)) as turns:
                     for mine, claims in turns:
-                        dispatch = dispatch or self._threads()
+                        dispatch = dispatch or self._open_threads()
                         if not outbox.reserved:
-                            outbox.reserve(spender, job.calls())
-                        self._make(job, outbox, mine, claims, dispatch, deadline, report)
+                            outbox.reserve(spender, job.ready_calls())
+                        self._make_calls(job, outbox, mine, claims, dispatch, deadline, report)
             except AiUnavailable as error:
                 if not outbox.begun:
                     raise
                 log.warning("An AI query ends with the answers that it has. %s", error)
-        job.conclude()
+        job.close_open()
         report(job.done, job.count, job.nanos)
         return job.in_order()
 
     def close(self) -> None:
-        """Begin no further call, give back what was reserved for those, and let go of provider and ledger.
+        """Begin no further call, release the reservations of those, and close provider and ledger.
 
-        Calls under way have a moment to come back; without one they stay charged at their maximum.
+        Calls under way have `_CLOSE_SECONDS` to return; otherwise they stay charged at their maximum.
         """
         with self._opening:
             self._ending = True
@@ -178,7 +175,7 @@ class AiService:
                 self._caller = None
         self.ledger.close()
 
-    def _threads(self) -> Dispatch:
+    def _open_threads(self) -> Dispatch:
         with self._opening:
             if self._caller is None and self.provider is not None:
                 self._caller = Caller(open_provider(self.provider), self._settings.ai_call_seconds)
@@ -188,9 +185,9 @@ class AiService:
         return caller.in_threads(self._settings.ai_concurrency)
 
     @contextmanager
-    def _outbox(self) -> Iterator[ReservedCalls]:
-        """The outbox of a run, which `close` stops as well: whatever ends, what was not sent is given back."""
-        outbox = ReservedCalls(self.ledger, self._keep, self._clock)
+    def _open_outbox(self) -> Iterator[ReservedCalls]:
+        """The outbox of a run, which `close` stops too: reservations of unsent calls are released in either case."""
+        outbox = ReservedCalls(self.ledger, self._store_answers, self._clock)
         with self._opening:
             self._outboxes.add(outbox)
             ending = self._ending
@@ -201,15 +198,15 @@ class AiService:
         finally:
             outbox.stop()
 
-    def _keep(self, answers: Mapping[CacheKey, Cached]) -> None:
+    def _store_answers(self, answers: Mapping[CacheKey, Cached]) -> None:
         self.cache.store(answers)  # opened when the first answer is there
 
-    def _turns(
+    def _take_turns(
         self, job: Job, outbox: ReservedCalls, deadline: float, report: Report
     ) -> Generator[tuple[list[CacheKey], ExitStack], None, None]:
-        """What is ours to call, until nothing is open or the time is over: others' calls are waited for.
+        """Yield the keys that this run has to call, until none is open or time is over; wait for calls of other runs.
 
-        The claims are held until the next turn, or by whoever takes them out of the stack.
+        The claims are held until the next turn, or until the stack that took them over is closed.
         """
         while job.open and (left := deadline - time.monotonic()) > 0:
             by_digest = {key.digest: key for key in job.open}
@@ -227,7 +224,7 @@ class AiService:
                 report(job.done, job.count, job.nanos)
                 self._flights.wait([key.digest for key in job.open], min(left, BEAT_SECONDS))
 
-    def _make(
+    def _make_calls(
         self,
         job: Job,
         outbox: ReservedCalls,
@@ -237,7 +234,7 @@ class AiService:
         deadline: float,
         report: Report,
     ) -> None:
-        """Call the model for what is ours, and note every result as it comes."""
+        """Call the model for these keys, and take each outcome as it comes."""
         outbox.make_ready(mine)
         try:
             for _ in dispatch(outbox, deadline):
@@ -246,7 +243,7 @@ class AiService:
         except BaseException:
             outbox.stop()
             rest = (outbox, claims.pop_all(), deadline + GRACE_SECONDS)
-            threading.Thread(target=_hold, args=rest, name="model calls, cancelled", daemon=True).start()
+            threading.Thread(target=_hold_claims, args=rest, name="model calls, cancelled", daemon=True).start()
             raise
         outbox.give_up()
         outbox.skip_queue()
@@ -262,23 +259,23 @@ def open_service(settings: AiSettings, lake: Lake | None, *, limits: Limits | No
     return AiService(
         settings,
         ledger=ledger,
-        cache=lambda: Cache.beside(lake, settings),
+        cache=lambda: Cache.for_lake(lake, settings),
         flights=Flights(settings.state),
     )
 
 
 def urls_of(settings: AiSettings) -> list[str]:
-    """The addresses that a service of these settings calls: its provider's, where that signs in, and its webhook's."""
+    """The URLs that a service with these settings calls: provider, sign-in and webhook."""
     provider = configured(settings)
     webhook = [settings.ai_webhook.get_secret_value()] if settings.ai_webhook else []
     return webhook if provider is None else [*provider.urls, *webhook]
 
 
-def _hold(outbox: ReservedCalls, claims: ExitStack, until: float) -> None:
-    """Hold claims for calls that are under way: nobody else should pay for what they will answer."""
+def _hold_claims(outbox: ReservedCalls, claims: ExitStack, until: float) -> None:
+    """Hold the claims of calls under way, so that no other run pays for the same answers."""
     with claims:
         outbox.wait(until - time.monotonic())
 
 
-def _to_nobody(_done: int, _of: int, _nanos: int) -> None:
+def _ignore_progress(_done: int, _of: int, _nanos: int) -> None:
     pass

@@ -1,4 +1,4 @@
-"""An answer that comes in pieces, put together to the one that would have come whole."""
+"""Assembles a streamed answer into the one that would have come whole."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 Hear = Callable[[str], None]
-"""Given each piece of text as it comes, which may be empty: every piece of the answer is heard of.
+"""Called for every piece of the answer with its text, which may be empty.
 
-What it raises ends the answer, and the connection with it.
+An exception of it ends the answer and its connection.
 """
 
 
 _COUNTS = ("prompt_tokens", "completion_tokens")
 
 
-def whole(chunks: Iterable[Any], hear: Hear) -> dict[str, Any] | None:
-    """The chat completion that `chunks` (of the `openai` client) make, None where they end before it does.
+def assemble_completion(chunks: Iterable[Any], hear: Hear) -> dict[str, Any] | None:
+    """Assemble the chat completion from `chunks` of the `openai` client. None where they end too early.
 
     Servers differ in what they leave out, so every field is optional; calls of tools come in fragments under an index.
     """
@@ -28,7 +28,7 @@ def whole(chunks: Iterable[Any], hear: Hear) -> dict[str, Any] | None:
         for choice in (chunk.choices or ())[:1]:
             finish = choice.finish_reason or finish
             if choice.delta is not None:
-                _add(message, choice.delta)
+                _add_delta(message, choice.delta)
                 hear(choice.delta.content or "")
     if finish is None:
         return None
@@ -38,7 +38,7 @@ def whole(chunks: Iterable[Any], hear: Hear) -> dict[str, Any] | None:
     return found | {"usage": usage and {name: getattr(usage, name, None) for name in _COUNTS}}
 
 
-def _add(message: dict[str, Any], delta: Any) -> None:
+def _add_delta(message: dict[str, Any], delta: Any) -> None:
     message["content"] += delta.content or ""
     message["refusal"] += getattr(delta, "refusal", None) or ""
     for fragment in delta.tool_calls or ():

@@ -1,4 +1,4 @@
-"""How many tokens a prompt takes: counted for models whose vocabulary is known, else a bound that none exceeds."""
+"""Counts the tokens of a prompt: exactly for models with a known vocabulary, else as an upper bound."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNKNOWN_FRAME_TOKENS = 64
 
 
 def input_tokens(request: ModelRequest) -> int:
-    """The input tokens of a request, never too few.
+    """Count the input tokens of a request, never too few.
 
     A model of an unknown name (Azure deployments may be called anything) counts every byte of UTF-8 as a token: no
     tokenizer that falls back to bytes makes more of a text.
@@ -32,12 +32,12 @@ def input_tokens(request: ModelRequest) -> int:
     name = next((name for pattern, name in _VOCABULARIES if pattern.fullmatch(request.model)), None)
     if name is None:
         return _UNKNOWN_FRAME_TOKENS + len(f"{request.system}{request.user}".encode())
-    encoding = _encoding(name)
+    encoding = _load_encoding(name)
     return _FRAME_TOKENS + sum(len(encoding.encode_ordinary(text)) for text in (request.system, request.user))
 
 
 @cache
-def _encoding(name: str) -> Any:
+def _load_encoding(name: str) -> Any:
     with warnings.catch_warnings():
         # bpe-openai 0.1 opens its vocabulary with a function that Python 3.11 deprecates.
         warnings.simplefilter("ignore", DeprecationWarning)

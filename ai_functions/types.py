@@ -1,4 +1,4 @@
-"""The types of AI functions. No provider, no database, no driver.
+"""The types of AI functions. Imports no provider, database or driver.
 
 Money is counted in whole nano-dollars (billionths of a US dollar), so that sums are exact: a price of $0.15 per
 million tokens is 150 of them per token.
@@ -16,7 +16,7 @@ NANOS_PER_DOLLAR = 1_000_000_000
 
 
 def dollars(nanos: int) -> str:
-    """An amount for people: at least cents, at most millionths, rounded up so that nothing looks free that is not."""
+    """Format an amount: two to six decimals, rounded up so that no cost looks like nothing."""
     micros = -(-nanos // 1_000)
     whole, rest = divmod(micros, 1_000_000)
     return f"${whole:,}.{f'{rest:06}'.rstrip('0'):0<2}"
@@ -44,7 +44,7 @@ class Price:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """One call of a model, complete: nothing is added on the way."""
+    """One complete call of a model; nothing is added later."""
 
     model: str
     system: str
@@ -54,7 +54,7 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model answered. `text` is None for `refused` and `empty`; `usage` is None where none was reported."""
+    """The answer of a model. `text` is None for `refused` and `empty`; `usage` is None where none was reported."""
 
     finish: Literal["stop", "length", "refused", "empty"]
     text: str | None
@@ -79,12 +79,12 @@ class CallFailedError(LakehouseError):
 
 
 class ModelProvider(Protocol):
-    """Whoever runs the models. Safe for several threads."""
+    """A model provider. Safe for several threads."""
 
     name: str
 
     def complete(self, request: ModelRequest, timeout_seconds: float) -> Completion:
-        """One attempt, no repetition. Raises CallFailedError."""
+        """Make one attempt. Raises CallFailedError."""
 
     def close(self) -> None:
         """End all connections."""
@@ -92,7 +92,7 @@ class ModelProvider(Protocol):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a function is given about one thing: its key (a tconst, an nconst) and a JSON-safe record."""
+    """The facts about one thing: its key (a tconst, an nconst) and a JSON-safe record."""
 
     key: str
     record: Mapping[str, Any]
@@ -100,7 +100,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Spender:
-    """Who pays: the caller whose budgets count, and the query that the calls belong to."""
+    """The caller whose budgets count, and the query that the calls belong to."""
 
     caller: str
     query_id: str
@@ -108,9 +108,9 @@ class Spender:
 
 @dataclass(frozen=True)
 class AiEstimate:
-    """What applying a function would take at most: `calls` are distinct items without `hits` of the cache.
+    """The maximum cost of applying a function: `calls` are distinct items, `hits` of the cache not among them.
 
-    `nanos` is input tokens as counted, and output at its maximum, at the model's price.
+    `nanos` is the price of the counted input tokens and of the maximum of output tokens.
     """
 
     items: int
@@ -123,9 +123,9 @@ class AiEstimate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one item: a text, or None and the `reason`. A cached one costs nothing.
+    """The outcome of one item: a text, or None and the `reason`. A cached one costs nothing.
 
-    `doubt` says why it was charged at its maximum although the model answered.
+    `doubt` is the reason why an answered call was charged at its maximum.
     """
 
     text: str | None

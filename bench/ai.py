@@ -66,7 +66,7 @@ def bare_calls(url: str) -> list[float]:
     client = openai.OpenAI(api_key="none", base_url=url, max_retries=0)
 
     def call(facts: Facts) -> None:
-        request = FUNCTION.request(facts, FUNCTION.model)
+        request = FUNCTION.build_request(facts, FUNCTION.model)
         client.chat.completions.create(
             model=request.model,
             messages=[{"role": "system", "content": request.system}, {"role": "user", "content": request.user}],

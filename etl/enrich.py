@@ -113,7 +113,7 @@ def enrich(order: Order, lake: Lake, engine: LoadEngine, settings: Settings, rep
                         run.apply_to(some, source.facts(some), stage)
             finally:
                 with suppress(AiUnavailable):  # what went wrong before says it too
-                    run.done.charged = service.ledger.charged(run.spender)
+                    run.done.charged = service.ledger.read_charged(run.spender)
                 report.say(str(run.done))
         return run.done
 

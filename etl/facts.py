@@ -58,7 +58,7 @@ class FactSource:
             section: _records(self._query(function.statements[section].replace(":keys", listed)))
             for section in ("facts", *function.details)
         }
-        found = function.gather(rows.pop("facts"), rows)
+        found = function.gather_facts(rows.pop("facts"), rows)
         return [found[key] for key in keys if key in found]
 
     def _query(self, sql: str, most_rows: int = (1 << 31) - 1) -> Any:

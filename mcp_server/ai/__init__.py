@@ -67,7 +67,7 @@ class Ai:
     def charged_usd(self, spender: Spender) -> float:
         """What a query has been charged so far, calls under way at their maximum; 0 where the ledger does not tell."""
         try:
-            return usd(self._service.ledger.charged(spender))
+            return usd(self._service.ledger.read_charged(spender))
         except AiUnavailable:
             return 0.0
 

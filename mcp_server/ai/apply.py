@@ -72,7 +72,7 @@ def _facts(function: AiFunction, keys: list[str], ask: Ask) -> dict[str, Facts]:
     details = {
         section: ask(function.statements[section], {"keys": keys}, MOST_ROWS).records() for section in function.details
     }
-    return function.gather(rows, details)
+    return function.gather_facts(rows, details)
 
 
 def spend(

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
-from ai_functions.functions import MOST_DETAILS, AiFunction, fenced
+from ai_functions.functions import MOST_DETAILS, AiFunction, fence_record
 from ai_functions.types import (
     NANOS_PER_DOLLAR,
     AiEstimate,
@@ -124,7 +124,7 @@ async def _facts(function: AiFunction, key: str) -> Facts | None:
     details = {
         section: (await _ask(function, section, MOST_DETAILS, keys=[key])).records() for section in function.details
     }
-    return function.gather(found.records(), details).get(key)
+    return function.gather_facts(found.records(), details).get(key)
 
 
 async def _outcome(function: AiFunction, facts: Facts) -> tuple[dict[str, Any], Outcome]:
@@ -190,7 +190,7 @@ def _answer(
     if written.text:
         parts.append(_block(written.text))
     if facts:
-        parts.append(fenced(facts.record))
+        parts.append(fence_record(facts.record))
     if candidates and candidates.rows:
         parts.append(candidates.table_text)
     return CallToolResult(

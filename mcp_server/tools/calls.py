@@ -73,7 +73,7 @@ class AppContext:
         if not self.ai.has_called:
             return 0.0
         with suppress(AiUnavailable):  # the ledger itself has it, once it can be read again
-            nanos = [self.ai.ledger.charged(Spender(event.caller, query_id)) for query_id in event.query_ids]
+            nanos = [self.ai.ledger.read_charged(Spender(event.caller, query_id)) for query_id in event.query_ids]
             return sum(nanos) / NANOS_PER_DOLLAR
         return event.ai_usd
 

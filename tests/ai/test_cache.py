@@ -82,7 +82,7 @@ def test_a_lake_that_is_a_folder_has_its_cache_beside_its_tables_and_sql_does_no
     (tmp_path / "lake").mkdir()
     lake = Lake.parse(str(tmp_path / "lake"))
 
-    Cache.beside(lake, settings).store({key(1): answer()})
+    Cache.for_lake(lake, settings).store({key(1): answer()})
 
     assert DeltaTable(str(tmp_path / "lake" / BESIDE_LAKE)).version() == 0
     assert not (tmp_path / "state" / IN_STATE).exists()
@@ -94,7 +94,7 @@ def test_a_lake_that_is_a_folder_has_its_cache_beside_its_tables_and_sql_does_no
 def test_a_lake_elsewhere_has_its_cache_in_the_state_folder(address: str | None, tmp_path: Path) -> None:
     settings = load_settings(state_dir=tmp_path)
 
-    Cache.beside(None if address is None else Lake.parse(address), settings).store({key(1): answer()})
+    Cache.for_lake(None if address is None else Lake.parse(address), settings).store({key(1): answer()})
 
     assert cache(tmp_path).look_up([key(1)]) == {key(1): answer()}
 
@@ -105,13 +105,13 @@ def test_beside_a_lake_that_cannot_be_written_answers_are_read_and_new_ones_go_t
     settings = load_settings(state_dir=tmp_path / "state")
     (tmp_path / "lake").mkdir()
     lake = Lake.parse(str(tmp_path / "lake"))
-    Cache.beside(lake, settings).store({key(1): answer()})
+    Cache.for_lake(lake, settings).store({key(1): answer()})
 
     monkeypatch.setattr(os, "access", lambda *_: False)  # tests may run as root, who may write everywhere
-    Cache.beside(lake, settings).store({key(2): answer()})
+    Cache.for_lake(lake, settings).store({key(2): answer()})
 
     assert cache(tmp_path / "state").look_up([key(1), key(2)]) == {key(2): answer()}
-    assert Cache.beside(lake, settings).look_up([key(1), key(2)]) == {key(1): answer(), key(2): answer()}
+    assert Cache.for_lake(lake, settings).look_up([key(1), key(2)]) == {key(1): answer(), key(2): answer()}
 
 
 def test_processes_that_store_at_once_lose_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ai_functions.functions import (
     MOST_FACTS_BYTES,
     MOST_VALUE_CHARS,
     AiFunction,
-    _parsed,
+    _parse_function,
     functions,
     price,
 )
@@ -48,7 +48,7 @@ def test_a_second_function_is_a_second_file_and_nothing_else() -> None:
 def test_a_file_that_lacks_a_part_is_named_with_the_part() -> None:
     file = prompts.read("ai_movie_summary")
     with pytest.raises(ValueError, match=r"broken\.md lacks facts, model"):
-        _parsed(
+        _parse_function(
             "broken",
             prompts.Prompt(
                 {name: value for name, value in file.meta.items() if name != "model"},
@@ -59,8 +59,8 @@ def test_a_file_that_lacks_a_part_is_named_with_the_part() -> None:
 
 def test_the_version_changes_with_what_reaches_the_model_and_with_nothing_else() -> None:
     file = prompts.read("ai_movie_summary")
-    told = _parsed("f", prompts.Prompt(file.meta, file.text.replace("at most 90 words", "at most 80 words")))
-    untold = _parsed(
+    told = _parse_function("f", prompts.Prompt(file.meta, file.text.replace("at most 90 words", "at most 80 words")))
+    untold = _parse_function(
         "f",
         prompts.Prompt({**file.meta, "description": "another"}, file.text.replace("ORDER BY c.tconst", "ORDER BY 1")),
     )
@@ -78,7 +78,7 @@ def test_a_key_is_told_from_a_name(text: str, is_key: bool) -> None:
 def test_the_rows_of_a_section_become_a_list_under_its_name() -> None:
     rows = [{"tconst": "tt1", "primaryTitle": "A"}, {"tconst": "tt2", "primaryTitle": "B"}]
     credited = [{"tconst": "tt2", "primaryName": f"P{i}"} for i in range(MOST_DETAILS + 5)]
-    found = SUMMARY.gather(rows, {"credits": [*credited, {"tconst": "tt9", "primaryName": "nobody's"}]})
+    found = SUMMARY.gather_facts(rows, {"credits": [*credited, {"tconst": "tt9", "primaryName": "nobody's"}]})
     assert found["tt1"] == Facts("tt1", {"tconst": "tt1", "primaryTitle": "A", "credits": []})
     assert found["tt2"].record["credits"] == [{"primaryName": f"P{i}"} for i in range(MOST_DETAILS)]
 
@@ -94,29 +94,29 @@ def test_the_rows_of_a_section_become_a_list_under_its_name() -> None:
     ],
 )
 def test_nothing_in_a_title_ends_the_block_or_takes_another_turn(title: str) -> None:
-    request = SUMMARY.request(SUMMARY.gather([{"tconst": "tt1", "primaryTitle": title}], {})["tt1"], "m")
+    request = SUMMARY.build_request(SUMMARY.gather_facts([{"tconst": "tt1", "primaryTitle": title}], {})["tt1"], "m")
     (first, *_) = request.user.split("\n\nWrite the entry")
     assert block_of(request.user)["primaryTitle"] == title.replace("\ud800", "?")
     assert first.count("```") == 2
     assert not any(mark in first for mark in ("<|", "</s>", "[INST", "[/INST", "\u2028"))
-    assert request.system == SUMMARY.request(Facts("tt1", {}), "m").system
+    assert request.system == SUMMARY.build_request(Facts("tt1", {}), "m").system
 
 
 def test_facts_of_any_size_stay_below_the_cap_and_so_does_their_prompt() -> None:
     huge = {f"c{i}": "<" * 10_000 for i in range(40)} | {"n": float("nan")}
-    facts = SUMMARY.gather(
+    facts = SUMMARY.gather_facts(
         [{"tconst": "tt1", "primaryTitle": "A", **huge}],
         {"credits": [{"tconst": "tt1", "primaryName": "é" * 5_000, "characters": ["x" * 900] * 50}] * 12},
     )["tt1"]
-    request = SUMMARY.request(facts, "m")
+    request = SUMMARY.build_request(facts, "m")
     assert (facts.record["tconst"], facts.record["primaryTitle"]) == ("tt1", "A")
-    empty = SUMMARY.request(Facts("tt1", {}), "m")
+    empty = SUMMARY.build_request(Facts("tt1", {}), "m")
     assert len(request.user.encode()) <= len(empty.user.encode()) + MOST_FACTS_BYTES
     assert block_of(request.user)["primaryTitle"] == "A"
 
 
 def test_a_long_value_is_cut_visibly() -> None:
-    facts = SUMMARY.gather([{"tconst": "tt1", "primaryTitle": "A" * 300}], {})["tt1"]
+    facts = SUMMARY.gather_facts([{"tconst": "tt1", "primaryTitle": "A" * 300}], {})["tt1"]
     assert facts.record["primaryTitle"] == "A" * MOST_VALUE_CHARS + "…"
 
 

@@ -82,7 +82,7 @@ def test_a_call_that_cost_less_leaves_room_for_others(tmp_path: Path, clock: Clo
     ledger.settle(cheap, 60)  # only the first counts
     ledger.release(unsent)
 
-    assert ledger.charged(ANN) == 10
+    assert ledger.read_charged(ANN) == 10
     ledger.reserve(Spender("bob", "q2"), [90])
     with pytest.raises(BudgetExceeded):
         ledger.reserve(ANN, [1])
@@ -349,10 +349,10 @@ def test_a_full_disk_means_that_nothing_is_spent_until_there_is_room_again(tmp_p
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, was)
 
-    assert ledger.charged(ANN) == 1
+    assert ledger.read_charged(ANN) == 1
     ledger.settle(reserved[0], 0)
     ledger.reserve(ANN, [1] * 1000)
-    assert ledger.charged(ANN) == 1000
+    assert ledger.read_charged(ANN) == 1000
 
 
 def test_a_ledger_that_was_taken_away_begins_anew_without_what_was_left_of_it(tmp_path: Path, clock: Clock) -> None:
@@ -363,5 +363,5 @@ def test_a_ledger_that_was_taken_away_begins_anew_without_what_was_left_of_it(tm
     (tmp_path / LEDGER_NAME).unlink()
 
     assert len(ledger.reserve(ANN, [60])) == 1
-    assert opened(tmp_path, clock).charged(ANN) == 60
+    assert opened(tmp_path, clock).read_charged(ANN) == 60
     assert (tmp_path / LEDGER_NAME).stat().st_mode & 0o077 == 0

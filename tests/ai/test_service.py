@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ai_functions.functions import AiFunction, fitting, functions
+from ai_functions.functions import AiFunction, fit_record, functions
 from ai_functions.service import AiService, open_service
 from ai_functions.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, Usage
 from lakehouse.errors import QueryCancelled
@@ -98,7 +98,8 @@ def test_the_estimate_leaves_out_what_is_cached_and_is_never_below_the_cost(make
 def test_the_ceiling_is_above_any_estimate_of_as_many_items(make: Make) -> None:
     service = make()
     dense = [
-        Facts(f"tt{i}", fitting({"tconst": f"tt{i}", **{f"c{j}": "静<かな" * 40 for j in range(40)}})) for i in (1, 2)
+        Facts(f"tt{i}", fit_record({"tconst": f"tt{i}", **{f"c{j}": "静<かな" * 40 for j in range(40)}}))
+        for i in (1, 2)
     ]
     assert service.ceiling(SUMMARY, 2).nanos >= service.estimate(SUMMARY, dense).nanos
 
