@@ -48,20 +48,20 @@ class Breaker:
 
         Raises `unavailable` where the breaker is open.
         """
-        probe = self._enter()
+        probe = self._enter_attempt()
         try:
             yield
         except unreachable:
-            self._fail()
+            self._count_failure()
             raise
         else:
-            self._succeed()
+            self._count_success()
         finally:
             if probe:
                 with self._lock:
                     self._probing = False
 
-    def _enter(self) -> bool:
+    def _enter_attempt(self) -> bool:
         """Let an attempt in, and tell whether it is the probe."""
         with self._lock:
             if self._open_until is None:
@@ -75,13 +75,13 @@ class Breaker:
             self._probing = True
             return True
 
-    def _fail(self) -> None:
+    def _count_failure(self) -> None:
         with self._lock:
             self._failed += 1
             if self._failed >= self._most:
                 self._open_until = self._clock() + self._pause
 
-    def _succeed(self) -> None:
+    def _count_success(self) -> None:
         with self._lock:
             self._failed = 0
             self._open_until = None

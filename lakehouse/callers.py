@@ -29,16 +29,16 @@ class Callers:
     def new(self) -> str:
         """The token of somebody who has not been here before."""
         name = secrets.token_hex(12)
-        return f"{name}.{self._sign(name)}"
+        return f"{name}.{self._sign_name(name)}"
 
     def name(self, token: object) -> str | None:
         """Whose token that is, None where it was not made with this key."""
         found = _TOKEN.fullmatch(token) if isinstance(token, str) else None
-        if found is None or not hmac.compare_digest(self._sign(found[1]), found[2]):
+        if found is None or not hmac.compare_digest(self._sign_name(found[1]), found[2]):
             return None
         return f"visitor-{found[1]}"
 
-    def _sign(self, name: str) -> str:
+    def _sign_name(self, name: str) -> str:
         return hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()
 
 

@@ -29,8 +29,8 @@ def look_at(lake: Lake) -> Place:
     """What lies in a directory or below a URL."""
     if lake.directory is None:
         store = lake.objects
-        folders = store.folders()
-        inside = {name: store.folders(name) for name in list(filter(is_shown, folders))[:_LOOKED_INTO]}
+        folders = store.list_folders()
+        inside = {name: store.list_folders(name) for name in list(filter(is_shown, folders))[:_LOOKED_INTO]}
         tables = tuple(name for name, found in inside.items() if DELTA_LOG in found)
         below = tuple(name for name, found in inside.items() if _has_table(store, name, found))
         return Place(DELTA_LOG in folders, tables, below, bool(folders))
@@ -49,7 +49,7 @@ def is_shown(folder: str) -> bool:
 
 def _has_table(store: ObjectStore, folder: str, inside: list[str]) -> bool:
     """Whether one of the first folders in a folder of object storage is a table."""
-    return any(DELTA_LOG in store.folders(f"{folder}/{name}") for name in inside[:_SHOWN] if name != DELTA_LOG)
+    return any(DELTA_LOG in store.list_folders(f"{folder}/{name}") for name in inside[:_SHOWN] if name != DELTA_LOG)
 
 
 def check_own(lake: Lake) -> None:

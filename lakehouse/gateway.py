@@ -89,23 +89,23 @@ async def _accept_until_gone(listener: socket.socket, child: socket.socket, answ
     for each in (listener, child):
         each.setblocking(False)
 
-    async def converse(connection: socket.socket) -> None:
+    async def answer_connection(connection: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=connection, limit=_HEAD_BYTES)
         try:
             await answer(reader, writer)
         finally:
             writer.close()
 
-    async def accept() -> None:
+    async def accept_connections() -> None:
         while True:
             await places.acquire()
             connection, _ = await loop.sock_accept(listener)
-            task = asyncio.create_task(converse(connection))
+            task = asyncio.create_task(answer_connection(connection))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             task.add_done_callback(lambda _: places.release())
 
-    accepting = asyncio.create_task(accept())
+    accepting = asyncio.create_task(accept_connections())
     with contextlib.suppress(OSError):
         while await loop.sock_recv(child, 1):
             pass
@@ -125,14 +125,14 @@ class Proxy:
                 request = _read_request(await reader.readuntil(b"\r\n\r\n"))
             if not self._outlet.allows(request.host, request.port):
                 log.warning("%.200r was asked for, which is none of the hosts that may be reached.", request.host)
-                await _refuse(writer, "403 Forbidden", "not one of the hosts that may be reached")
+                await _send_refusal(writer, "403 Forbidden", "not one of the hosts that may be reached")
                 return
-            await self._connect(request, reader, writer)
+            await self._pass_on(request, reader, writer)
         except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             with contextlib.suppress(OSError):
-                await _refuse(writer, "502 Bad Gateway", f"the host cannot be reached: {type(error).__name__}")
+                await _send_refusal(writer, "502 Bad Gateway", f"the host cannot be reached: {type(error).__name__}")
 
-    async def _connect(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Reach the host, directly or through the proxy that this machine's programs go through, and pass bytes on."""
         proxy = self._outlet.proxy_to(request.host, request.port)
         beyond = urlsplit(proxy) if proxy else None
@@ -147,8 +147,8 @@ class Proxy:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
                 onward.write(_to_origin_form(head))
-            answer = _pipe(there, writer) if request.is_tunnel else _pipe_answer(there, writer)
-            await asyncio.gather(_pipe(reader, onward), answer)
+            answer = _pipe_bytes(there, writer) if request.is_tunnel else _pipe_answer(there, writer)
+            await asyncio.gather(_pipe_bytes(reader, onward), answer)
         finally:
             onward.close()
 
@@ -186,7 +186,7 @@ def _with_credentials(head: bytes, user: str | None, password: str | None) -> by
     return head[:-2] + f"Proxy-Authorization: Basic {pair}\r\n\r\n".encode()
 
 
-async def _refuse(writer: asyncio.StreamWriter, status: str, reason: str) -> None:
+async def _send_refusal(writer: asyncio.StreamWriter, status: str, reason: str) -> None:
     body = reason.encode()
     writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
     await writer.drain()
@@ -201,10 +201,10 @@ async def _pipe_answer(source: asyncio.StreamReader, sink: asyncio.StreamWriter)
         while (head := await source.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 1"):
             sink.write(head)
         sink.write(_mark_as_last(head))
-    await _pipe(source, sink)
+    await _pipe_bytes(source, sink)
 
 
-async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _pipe_bytes(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     """Pass bytes on until one side ends; then the other learns of it."""
     with contextlib.suppress(OSError):
         while chunk := await source.read(_CHUNK):

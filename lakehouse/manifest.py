@@ -93,7 +93,7 @@ def read_manifest(lake: Lake, name: str = MANIFEST_NAME) -> Manifest | None:
     Raises DamagedManifestError where the file cannot be understood, LakeError where it cannot be read.
     """
     stored = lake.read_stored(name)
-    return None if stored is None else _decoded(stored, lake, name)
+    return None if stored is None else _decode_manifest(stored, lake, name)
 
 
 def publish_manifest(lake: Lake, manifest: Manifest) -> None:
@@ -104,13 +104,13 @@ def publish_manifest(lake: Lake, manifest: Manifest) -> None:
     stored, current = lake.read_stored(MANIFEST_NAME), None
     if stored is not None:
         with suppress(DamagedManifestError):
-            current = _decoded(stored, lake, MANIFEST_NAME)
+            current = _decode_manifest(stored, lake, MANIFEST_NAME)
     if current is not None:
         if current.generation >= manifest.generation:
-            raise _overtaken(lake)
-        lake.replace_file(PREVIOUS_NAME, _encoded(current))
-    if not lake.replace_stored(MANIFEST_NAME, _encoded(manifest), stored):
-        raise _overtaken(lake)
+            raise _as_overtaken(lake)
+        lake.replace_file(PREVIOUS_NAME, _encode_manifest(current))
+    if not lake.replace_stored(MANIFEST_NAME, _encode_manifest(manifest), stored):
+        raise _as_overtaken(lake)
 
 
 def last_generation(lake: Lake) -> int:
@@ -123,7 +123,7 @@ def last_generation(lake: Lake) -> int:
     return 0
 
 
-def _decoded(stored: Stored, lake: Lake, name: str) -> Manifest:
+def _decode_manifest(stored: Stored, lake: Lake, name: str) -> Manifest:
     try:
         return Manifest.model_validate_json(stored.data)
     except ValidationError as error:
@@ -133,12 +133,12 @@ def _decoded(stored: Stored, lake: Lake, name: str) -> Manifest:
         ) from error
 
 
-def _overtaken(lake: Lake) -> LakeError:
+def _as_overtaken(lake: Lake) -> LakeError:
     return LakeError(
         f"Another load into {lake} was published while this one ran. Nothing of this one is served; load again if it "
         "has newer files."
     )
 
 
-def _encoded(manifest: Manifest) -> bytes:
+def _encode_manifest(manifest: Manifest) -> bytes:
     return json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False).encode()

@@ -80,7 +80,7 @@ class ObjectStore:
         self._store = store_of(url)
         self._times = _LONG_TIMES if large else _TIMES
         self._seconds = _LARGE_SECONDS if large else _ANSWER_SECONDS
-        self.client = self._open()
+        self.client = self._open_store()
 
     def read(self, name: str) -> Stored | None:
         """A file and its version, None where it is not there."""
@@ -90,13 +90,13 @@ class ObjectStore:
                 found = self.client.get(name)
             except FileNotFoundError:
                 return None
-            return Stored(bytes(found.bytes()), _version(found.meta))
+            return Stored(bytes(found.bytes()), _read_version(found.meta))
 
-        return self._do(f"read {name}", get)
+        return self._run_bounded(f"read {name}", get)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whatever is there."""
-        self._do(f"write {name}", lambda: self.client.put(name, data))
+        self._run_bounded(f"write {name}", lambda: self.client.put(name, data))
 
     def write_over(self, name: str, data: bytes, seen: Stored | None) -> Stored | None:
         """Write a file where it is still as it was seen (None: not there). Returns None where it has changed since."""
@@ -107,9 +107,9 @@ class ObjectStore:
                 done = self.client.put(name, data, mode="create" if seen is None else seen.version)
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return None
-            return Stored(data, _version(done))
+            return Stored(data, _read_version(done))
 
-        return self._do(f"write {name}", put)
+        return self._run_bounded(f"write {name}", put)
 
     def remove(self, name: str) -> None:
         """Remove a file. Does nothing where it is not there."""
@@ -120,16 +120,16 @@ class ObjectStore:
             except FileNotFoundError:
                 return
 
-        self._do(f"remove {name}", delete)
+        self._run_bounded(f"remove {name}", delete)
 
-    def folders(self, within: str | None = None) -> list[str]:
+    def list_folders(self, within: str | None = None) -> list[str]:
         """The names of the folders right below, or right below one of these."""
 
         def look() -> list[str]:
             found = self.client.list_with_delimiter(within)["common_prefixes"]
             return [str(each).rstrip("/").rpartition("/")[2] for each in found]
 
-        return self._do("list folders", look)
+        return self._run_bounded("list folders", look)
 
     def list_files(self, folder: str) -> dict[str, ObjectInfo]:
         """The files right below a folder, by name."""
@@ -141,9 +141,9 @@ class ObjectStore:
                 for each in found
             }
 
-        return self._do(f"list {folder}", look)
+        return self._run_bounded(f"list {folder}", look)
 
-    def _open(self) -> Any:
+    def _open_store(self) -> Any:
         from obstore.exceptions import BaseError
 
         variables = storage_environment()
@@ -156,7 +156,7 @@ class ObjectStore:
                 f"--lake {self._url}: this storage cannot be opened: {_first_line(error)}. {_ADVICE[self._store]}"
             ) from error
 
-    def _do(self, what: str, act: Callable[[], T]) -> T:
+    def _run_bounded(self, what: str, act: Callable[[], T]) -> T:
         """Act in a thread, so that a signal ends the program although the client waits for an answer."""
         outcome: list[T] = []
         failure: list[BaseException] = []
@@ -172,9 +172,9 @@ class ObjectStore:
         thread.join(self._seconds)
         if outcome:
             return outcome[0]
-        raise self._explain(what, failure[0] if failure else None)
+        raise self._explain_failure(what, failure[0] if failure else None)
 
-    def _explain(self, what: str, error: BaseException | None) -> Exception:
+    def _explain_failure(self, what: str, error: BaseException | None) -> Exception:
         from obstore.exceptions import BaseError
 
         if error is None:
@@ -202,7 +202,7 @@ def store_of(url: str) -> Store:
     return _STORES[scheme.lower()]
 
 
-def same_storage(url: str, lake: str) -> bool:
+def is_same_storage(url: str, lake: str) -> bool:
     """Whether a URL names the bucket or container that a lake's URL does; `s3a://` is `s3://` to writers of logs."""
     first, second = urlsplit(url), urlsplit(lake)
     kinds = [_STORES.get(each.scheme.lower()) for each in (first, second)]
@@ -242,7 +242,7 @@ def _client_options(prefix: str, variables: Mapping[str, str]) -> dict[str, Any]
     return switches | {option: said[option] for option in _CLIENT_OPTIONS if said[option]}
 
 
-def _version(meta: Any) -> Mapping[str, str]:
+def _read_version(meta: Any) -> Mapping[str, str]:
     return {key: meta[key] for key in ("e_tag", "version") if meta.get(key) is not None}
 
 

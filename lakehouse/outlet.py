@@ -66,15 +66,15 @@ class Outlet:
 
     def allows(self, host: str, port: int) -> bool:
         """Whether a port of a host may be reached."""
-        address = _address(host, port)
-        return any(_matches(pattern, address) for pattern in self.hosts | self.others)
+        address = _format_address(host, port)
+        return any(_matches_pattern(pattern, address) for pattern in self.hosts | self.others)
 
     def proxy_to(self, host: str, port: int) -> str | None:
         """The URL of the proxy that programs of this machine reach a host through; None where there is none."""
-        address = _address(host, port)
+        address = _format_address(host, port)
         if address in _METADATA:
             return None
-        is_of_store = any(_matches(pattern, address) for pattern in self.hosts)
+        is_of_store = any(_matches_pattern(pattern, address) for pattern in self.hosts)
         return (self.proxy if is_of_store else None) or proxy_to(host)
 
 
@@ -86,7 +86,7 @@ def outlet_of(lake: Lake, others: Iterable[str] = ()) -> Outlet | None:
     store = store_of(lake.address)
     variables = storage_environment()
     proxy = variables.get(f"{VARIABLES[store]}_PROXY_URL")
-    return Outlet(frozenset(_hosts(store, lake.address, variables)), proxy, beside)
+    return Outlet(frozenset(_list_hosts(store, lake.address, variables)), proxy, beside)
 
 
 def sign_in_urls(store: Store) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def sign_in_urls(store: Store) -> tuple[str, ...]:
     return (*(f"https://{each}" for each in _SERVICES[store]), *(f"http://{each}" for each in _METADATA))
 
 
-def _hosts(store: Store, url: str, variables: Mapping[str, str]) -> list[str]:
+def _list_hosts(store: Store, url: str, variables: Mapping[str, str]) -> list[str]:
     named = {name: value for name, value in variables.items() if name.startswith(_NAMED_BY[store])}
     endpoints = [_address_of(value) for name, value in named.items() if _names_address(name)]
     found = [each for each in endpoints if each is not None]
@@ -121,14 +121,14 @@ def _address_of(url: str) -> str | None:
         port = found.port or _PORTS.get(found.scheme)
     except ValueError:
         return None
-    return _address(found.hostname, port) if found.hostname and port and found.scheme in _PORTS else None
+    return _format_address(found.hostname, port) if found.hostname and port and found.scheme in _PORTS else None
 
 
-def _address(host: str, port: int) -> str:
+def _format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}".lower() if ":" in host else f"{host}:{port}".lower()
 
 
-def _matches(pattern: str, address: str) -> bool:
+def _matches_pattern(pattern: str, address: str) -> bool:
     head, star, tail = pattern.partition("*")
     if not star:
         return pattern == address

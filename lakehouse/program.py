@@ -28,10 +28,10 @@ class LineFormatter(logging.Formatter):
         return escape_controls(cut_text(super().formatMessage(record), _MOST_MESSAGE_CHARS))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        return _indented(super().formatException(ei))
+        return _indent_trace(super().formatException(ei))
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802
-        return _indented(stack_info)
+        return _indent_trace(stack_info)
 
 
 def set_up_logging(level: str) -> None:
@@ -69,7 +69,7 @@ def leave(name: str, work: Callable[[], int]) -> NoReturn:
         raise SystemExit(1) from error
 
 
-def _indented(trace: str) -> str:
+def _indent_trace(trace: str) -> str:
     """The end of a trace, which names the failure."""
     lines = escape_lines(trace[-_MOST_TRACE_CHARS:]).split("\n")
     return "\n".join(f"    {line}" for line in lines)

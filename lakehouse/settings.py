@@ -137,7 +137,7 @@ def read_settings(kind: type[AnySettings], **flags: Any) -> AnySettings:
     try:
         settings = all_settings()(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
-        raise UsageError("\n".join(_explain(detail) for detail in error.errors())) from error
+        raise UsageError("\n".join(_explain_error(detail) for detail in error.errors())) from error
     except ValueError as error:  # a TOML file that is not TOML
         raise UsageError(f"{config} is not a valid TOML file: {error}") from error
     if not isinstance(settings, kind):
@@ -194,7 +194,7 @@ def _reject_unknown_variables() -> None:
             raise UsageError(f"{name} is not a setting.{hint}")
 
 
-def _explain(detail: Any) -> str:
+def _explain_error(detail: Any) -> str:
     field = str(detail["loc"][0]) if detail["loc"] else "?"
     if detail["type"] == "extra_forbidden":
         near = nearest(field, all_settings().model_fields, most=1)

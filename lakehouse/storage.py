@@ -83,7 +83,7 @@ class Lake:
                 f"--lake {self}: engines read only paths of plain letters and digits, and neither this one nor "
                 f"{links} is. Set IMDB_STATE_DIR to a folder with a plain path."
             )
-        _link(link, self.address)
+        _make_link(link, self.address)
         return Lake(self.kind, str(link), self.address)
 
     @property
@@ -152,7 +152,7 @@ class Lake:
             self.objects.remove(name)
 
 
-def _link(link: Path, target: str) -> None:
+def _make_link(link: Path, target: str) -> None:
     """Make a symbolic link, or leave the one that is there: its name is made of its target."""
     link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):

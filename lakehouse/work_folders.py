@@ -25,12 +25,12 @@ def work_folder(state: Path, prefix: str) -> Iterator[tuple[Path, int]]:
     # In the state folder of macOS ("Application Support") the embedded engine would not find its links.
     parent = state if _PLAIN.fullmatch(str(state)) else Path(tempfile.gettempdir())
     for left in parent.glob(f"{prefix}*"):
-        with _locked(left) as lock:
+        with _lock_folder(left) as lock:
             if lock is not None:
                 shutil.rmtree(left, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
-        with _locked(work) as lock:
+        with _lock_folder(work) as lock:
             if lock is None:
                 raise BlockingIOError(errno.EAGAIN, "in use by another process", str(work))
             yield work, lock
@@ -39,7 +39,7 @@ def work_folder(state: Path, prefix: str) -> Iterator[tuple[Path, int]]:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[int | None]:
+def _lock_folder(folder: Path) -> Iterator[int | None]:
     """The descriptor that holds a folder's lock, None where somebody else holds it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)

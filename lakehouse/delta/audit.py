@@ -50,35 +50,37 @@ class LogAudit:
             while len(self._known) > _TABLES:
                 self._known.popitem(last=False)
         with known.looking:
-            log, paths = self._open(location)
+            log, paths = self._open_log(location)
             mark = log.mark()
-            if known.mark != mark or known.folders != _times(known.folders):
-                self._look(log, paths, known)
+            if known.mark != mark or known.folders != _read_times(known.folders):
+                self._check_new_entries(log, paths, known)
                 if time.time_ns() - max(mark.changed, *known.folders.values(), 0) > _SETTLED_NS:
                     known.mark = mark
 
-    def _open(self, location: str) -> tuple[TableLog, DataPaths | ObjectPaths]:
+    def _open_log(self, location: str) -> tuple[TableLog, DataPaths | ObjectPaths]:
         lake = self._lake
         if lake.directory is not None:
             return LogFolder(location), DataPaths(location, lake.address)
         table = lake.table_path(location)
         return LogObjects(lake.objects_of_any_size, table), ObjectPaths(table, lake.address)
 
-    def _look(self, log: TableLog, found: DataPaths | ObjectPaths, known: _Audited) -> None:
+    def _check_new_entries(self, log: TableLog, found: DataPaths | ObjectPaths, known: _Audited) -> None:
         known.mark = None
         for path in known.paths:
             found.find(path)
         changed = {name: entry for name, entry in log.entries.items() if known.entries.get(name) != entry}
         for name in log.commits.values():
             if name in changed:
-                self._follow(found, log.actions(name), known)
+                self._check_actions(found, log.actions(name), known)
         for checkpoint in log.checkpoints:
             if not changed.keys().isdisjoint(checkpoint.files):
-                self._follow(found, read_checkpoint(log, checkpoint, PATHS), known)
+                self._check_actions(found, read_checkpoint(log, checkpoint, PATHS), known)
         known.entries = dict(log.entries)
-        known.folders = _times(found.folders) if isinstance(found, DataPaths) else {}
+        known.folders = _read_times(found.folders) if isinstance(found, DataPaths) else {}
 
-    def _follow(self, found: DataPaths | ObjectPaths, actions: Iterable[dict[str, Any]], known: _Audited) -> None:
+    def _check_actions(
+        self, found: DataPaths | ObjectPaths, actions: Iterable[dict[str, Any]], known: _Audited
+    ) -> None:
         for action in actions:
             add = action.get("add")
             if add is not None:
@@ -87,7 +89,7 @@ class LogAudit:
                 known.paths.add(add["path"])
 
 
-def _times(folders: Iterable[str]) -> dict[str, int]:
+def _read_times(folders: Iterable[str]) -> dict[str, int]:
     """When something was last put into each folder; 0 where it is gone."""
     found = {}
     for folder in folders:

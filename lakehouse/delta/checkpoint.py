@@ -19,22 +19,22 @@ PATHS: Final = ("path", "deletionVector")
 def read_checkpoint(log: TableLog, checkpoint: Checkpoint, fields: Sequence[str] = _OF_ADD) -> Iterator[dict[str, Any]]:
     """The actions of a checkpoint that say what the table is: `protocol`, `metaData` and `add`, with these `fields`."""
     for name in checkpoint.files:
-        for action in _actions(log, name, fields):
+        for action in _read_actions(log, name, fields):
             sidecar = action.get("sidecar")
             if sidecar is None:
                 yield action
             else:
-                yield from _actions(log, _sidecar_name(log, sidecar), fields)
+                yield from _read_actions(log, _sidecar_name(log, sidecar), fields)
 
 
 def _sidecar_name(log: TableLog, sidecar: dict[str, Any]) -> str:
     name = sidecar.get("path")
     if not isinstance(name, str) or "/" in name or "\\" in name or "%" in name or name.startswith("."):
-        raise log.damaged("a checkpoint names a file outside of the log")
+        raise log.as_damaged("a checkpoint names a file outside of the log")
     return f"{SIDECARS}/{name}"
 
 
-def _actions(log: TableLog, name: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _read_actions(log: TableLog, name: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
     if name.endswith(".json"):
         yield from log.actions(name)
         return
@@ -43,7 +43,7 @@ def _actions(log: TableLog, name: str, fields: Sequence[str]) -> Iterator[dict[s
     try:
         table = _read_parquet(log.read(name), fields)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise log.damaged(f"{name} is no checkpoint that can be read") from error
+        raise log.as_damaged(f"{name} is no checkpoint that can be read") from error
     for kind in table.column_names:
         column = table[kind].combine_chunks().drop_null()
         for value in column.to_pylist(maps_as_pydicts="lossy"):

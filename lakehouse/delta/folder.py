@@ -73,12 +73,12 @@ class TableLog(ABC):
         """The bytes of a file of the log."""
 
     @abstractmethod
-    def _list(self) -> Mapping[str, Entry]: ...
+    def _list_entries(self) -> Mapping[str, Entry]: ...
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
         """The files of the log, by name; listed once."""
-        return self._list()
+        return self._list_entries()
 
     @cached_property
     def commits(self) -> Mapping[int, str]:
@@ -114,23 +114,23 @@ class TableLog(ABC):
             try:
                 action = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise self.damaged(f"line {number} of {name} is no JSON") from error
+                raise self.as_damaged(f"line {number} of {name} is no JSON") from error
             if not isinstance(action, dict):
-                raise self.damaged(f"line {number} of {name} is no action")
+                raise self.as_damaged(f"line {number} of {name} is no action")
             yield action
 
-    def damaged(self, reason: str) -> LakeError:
+    def as_damaged(self, reason: str) -> LakeError:
         """What to raise where the log cannot be read."""
         return LakeError(
             f"The Delta log of the table {self.name} cannot be read: {reason}. Load the table again, or take it away."
         )
 
-    def _gone(self, name: str) -> LakeError:
-        reason = str(self.damaged(f"{name} is not there (any more)"))
+    def _as_gone(self, name: str) -> LakeError:
+        reason = str(self.as_damaged(f"{name} is not there (any more)"))
         return LogChangedError(reason) if name in self.entries else LakeError(reason)
 
     def _too_large(self, name: str) -> LakeError:
-        return self.damaged(f"{name} is larger than {_MOST_BYTES >> 20} MiB")
+        return self.as_damaged(f"{name} is larger than {_MOST_BYTES >> 20} MiB")
 
 
 class LogFolder(TableLog):
@@ -145,10 +145,10 @@ class LogFolder(TableLog):
         try:
             found = self._folder.stat()
         except OSError as error:
-            raise self.damaged(f"its folder {LOG_NAME} cannot be opened: {error.strerror}") from error
+            raise self.as_damaged(f"its folder {LOG_NAME} cannot be opened: {error.strerror}") from error
         return Mark((found.st_ino, found.st_mtime_ns), found.st_mtime_ns)
 
-    def _list(self) -> Mapping[str, Entry]:
+    def _list_entries(self) -> Mapping[str, Entry]:
         found = {}
         try:
             with os.scandir(self._folder) as listed:
@@ -157,7 +157,7 @@ class LogFolder(TableLog):
                         stat = each.stat()
                         found[each.name] = Entry(stat.st_mtime_ns // 1_000_000, stat.st_size)
         except OSError as error:
-            raise self.damaged(f"its folder {LOG_NAME} cannot be listed: {error.strerror}") from error
+            raise self.as_damaged(f"its folder {LOG_NAME} cannot be listed: {error.strerror}") from error
         return found
 
     def read(self, name: str) -> bytes:
@@ -168,9 +168,9 @@ class LogFolder(TableLog):
                     raise self._too_large(name)
                 return file.read()
         except FileNotFoundError as error:
-            raise self._gone(name) from error
+            raise self._as_gone(name) from error
         except OSError as error:
-            raise self.damaged(f"{name} cannot be read: {error.strerror}") from error
+            raise self.as_damaged(f"{name} cannot be read: {error.strerror}") from error
 
 
 class LogObjects(TableLog):
@@ -186,10 +186,10 @@ class LogObjects(TableLog):
         state = hashlib.sha256(repr(sorted(self.entries.items())).encode()).hexdigest()
         return Mark(state, 0)
 
-    def _list(self) -> Mapping[str, Entry]:
+    def _list_entries(self) -> Mapping[str, Entry]:
         found = self._store.list_files(self._folder)
         if not found:
-            raise self.damaged(f"there is no {LOG_NAME} in the storage, or it is empty")
+            raise self.as_damaged(f"there is no {LOG_NAME} in the storage, or it is empty")
         return {name: Entry(int(each.modified.timestamp() * 1000), each.size, each.tag) for name, each in found.items()}
 
     def read(self, name: str) -> bytes:
@@ -198,5 +198,5 @@ class LogObjects(TableLog):
             raise self._too_large(name)
         found = self._store.read(f"{self._folder}/{name}")
         if found is None:
-            raise self._gone(name)
+            raise self._as_gone(name)
         return found.data

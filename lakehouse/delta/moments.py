@@ -35,7 +35,7 @@ def version_at(log: TableLog, moment: datetime) -> int:
     asked = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     found: int | None = None
     last = 0
-    for version, written in _times(log):
+    for version, written in _read_times(log):
         last = written
         if written <= asked:
             found = version
@@ -49,19 +49,19 @@ def version_at(log: TableLog, moment: datetime) -> int:
     return found
 
 
-def _times(log: TableLog) -> Iterator[tuple[int, int]]:
+def _read_times(log: TableLog) -> Iterator[tuple[int, int]]:
     """Each version whose commit is there, with its time in milliseconds since 1970."""
-    kept_from = _kept_from(log)
+    kept_from = _find_first_kept(log)
     last = -1
     for version, name in log.commits.items():
         written = log.entries[name].modified
         if kept_from is not None and version >= kept_from:
-            written = _kept_time(log, name)
+            written = _read_kept_time(log, name)
         last = max(written, last + 1)
         yield version, last
 
 
-def _kept_from(log: TableLog) -> int | None:
+def _find_first_kept(log: TableLog) -> int | None:
     """The version from which the table keeps the times of its commits, None where it does not."""
     settings = read_snapshot(log, latest_version(log)).metadata.get("configuration") or {}
     if settings.get("delta.enableInCommitTimestamps") != "true":
@@ -69,11 +69,11 @@ def _kept_from(log: TableLog) -> int | None:
     return int(settings.get("delta.inCommitTimestampEnablementVersion", 0))
 
 
-def _kept_time(log: TableLog, name: str) -> int:
+def _read_kept_time(log: TableLog, name: str) -> int:
     for action in log.actions(name):
         if "commitInfo" in action:
             written = action["commitInfo"].get("inCommitTimestamp")
             if isinstance(written, int):
                 return written
             break
-    raise log.damaged(f"{name} does not say when it was written")
+    raise log.as_damaged(f"{name} does not say when it was written")

@@ -21,14 +21,14 @@ def check_nesting(log: TableLog) -> None:
     names += [name for name in (newest.files if newest else ()) if name.endswith(".json")]
     for name in names:
         data = log.read(name)
-        if _depth(data) > _MOST_NESTED:
+        if _measure_depth(data) > _MOST_NESTED:
             for _ in log.actions(name):  # each line must be JSON by itself, so that none goes on in the next
                 pass
-            if any(_depth(line) > _MOST_NESTED for line in data.splitlines()):
-                raise log.damaged(f"{name} is nested more than {_MOST_NESTED} levels deep")
+            if any(_measure_depth(line) > _MOST_NESTED for line in data.splitlines()):
+                raise log.as_damaged(f"{name} is nested more than {_MOST_NESTED} levels deep")
 
 
-def _depth(text: bytes) -> int:
+def _measure_depth(text: bytes) -> int:
     """The most brackets that are open at once, those in strings too."""
     import pyarrow as pa
     import pyarrow.compute as pc

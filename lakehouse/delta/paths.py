@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from lakehouse.errors import LakeError
-from lakehouse.objects import same_storage
+from lakehouse.objects import is_same_storage
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ENCODED_ID: Final = 20
@@ -32,10 +32,10 @@ class _Paths:
         if kind in {None, "i"}:
             return None
         if not isinstance(place, str):
-            raise self._refused("a deletion vector without a path")
+            raise self._as_refused("a deletion vector without a path")
         return kind, place
 
-    def _refused(self, named: str) -> LakeError:
+    def _as_refused(self, named: str) -> LakeError:
         shown = ascii(named)[1:81]
         return LakeError(
             f"The table {self._name} is not read: its Delta log names a file that is not in the lake ({shown}). "
@@ -61,8 +61,8 @@ class DataPaths(_Paths):
     def find(self, path: Any) -> str:
         """The real path of a data file, as the protocol spells it in `add.path`."""
         if not isinstance(path, str) or not path:
-            raise self._refused("a file without a path")
-        return self._within(self._absolute(path), path)
+            raise self._as_refused("a file without a path")
+        return self._resolve_within(self._resolve_absolute(path), path)
 
     def find_vector(self, vector: Any) -> str | None:
         """The real path of a deletion vector's file, None where the log does not name one: it is below the table's."""
@@ -71,46 +71,46 @@ class DataPaths(_Paths):
             return None
         kind, place = found
         if kind == "p":
-            return self._within(self._absolute(place), place)
+            return self._resolve_within(self._resolve_absolute(place), place)
         prefix = place[:-_ENCODED_ID]
         if kind != "u" or len(place) < _ENCODED_ID or ".." in prefix or "%" in prefix or prefix.startswith("/"):
-            raise self._refused(place)
+            raise self._as_refused(place)
         folder = os.path.join(self._root, prefix) if prefix else self._root
-        self._folder(folder, place)
+        self._resolve_folder(folder, place)
         for name in self.folders[folder]:
             if name.startswith("deletion_vector_"):
-                self._within(os.path.join(folder, name), place)
+                self._resolve_within(os.path.join(folder, name), place)
         return None
 
-    def _absolute(self, path: str) -> str:
+    def _resolve_absolute(self, path: str) -> str:
         """The path that an engine would open, links not yet followed."""
         if _SCHEME.match(path):
             parts = urlsplit(path)
             if parts.scheme.lower() != "file" or parts.netloc or parts.query or parts.fragment:
-                raise self._refused(path)
+                raise self._as_refused(path)
             path = parts.path
         decoded = unquote(path, errors="strict") if _is_text(path) else ""
         if not decoded or "\0" in decoded or ".." in decoded.split("/"):
-            raise self._refused(path)
+            raise self._as_refused(path)
         return os.path.join(self._root, decoded)
 
-    def _within(self, absolute: str, named: str) -> str:
+    def _resolve_within(self, absolute: str, named: str) -> str:
         """The path with every link followed, where that ends in one of the places that are allowed."""
         folder, name = os.path.split(absolute)
-        real = os.path.join(self._folder(folder, named), name)
+        real = os.path.join(self._resolve_folder(folder, named), name)
         if name in self.folders[folder]:
             real = os.path.realpath(real)
             if not self._is_home(real):
-                raise self._refused(named)
+                raise self._as_refused(named)
         return real
 
-    def _folder(self, folder: str, named: str) -> str:
+    def _resolve_folder(self, folder: str, named: str) -> str:
         """The folder with every link followed."""
         if folder not in self._real:
             real = os.path.realpath(folder)
             if not self._is_home(real):
-                raise self._refused(named)
-            self._real[folder], self.folders[folder] = real, _links(folder)
+                raise self._as_refused(named)
+            self._real[folder], self.folders[folder] = real, _list_links(folder)
         return self._real[folder]
 
     def _is_home(self, real: str) -> bool:
@@ -132,15 +132,15 @@ class ObjectPaths(_Paths):
     def find(self, path: Any) -> str:
         """The path of a data file below the lake's URL, given the protocol's spelling of it in `add.path`."""
         if not isinstance(path, str) or not path:
-            raise self._refused("a file without a path")
+            raise self._as_refused("a file without a path")
         if not _SCHEME.match(path):
-            return f"{self.table}/{self._decode(path, path)}"
+            return f"{self.table}/{self._decode_path(path, path)}"
         parts = urlsplit(path)
-        if not same_storage(path, self._lake) or parts.query or parts.fragment:
-            raise self._refused(path)
-        found, home = self._decode(parts.path.lstrip("/"), path), urlsplit(self._lake).path.strip("/")
+        if not is_same_storage(path, self._lake) or parts.query or parts.fragment:
+            raise self._as_refused(path)
+        found, home = self._decode_path(parts.path.lstrip("/"), path), urlsplit(self._lake).path.strip("/")
         if home and not found.startswith(f"{home}/"):
-            raise self._refused(path)
+            raise self._as_refused(path)
         return found[len(home) :].lstrip("/")
 
     def find_vector(self, vector: Any) -> str | None:
@@ -151,17 +151,17 @@ class ObjectPaths(_Paths):
         kind, place = found
         if kind == "p":
             if not _SCHEME.match(place):
-                raise self._refused(place)
+                raise self._as_refused(place)
             return self.find(place)
         prefix = place[:-_ENCODED_ID]
         if kind != "u" or len(place) < _ENCODED_ID or "%" in prefix or _leads_away(prefix):
-            raise self._refused(place)
+            raise self._as_refused(place)
         return None
 
-    def _decode(self, path: str, named: str) -> str:
+    def _decode_path(self, path: str, named: str) -> str:
         decoded = unquote(path, errors="strict") if _is_text(path) else ""
         if not decoded or "\0" in decoded or _leads_away(decoded):
-            raise self._refused(named)
+            raise self._as_refused(named)
         return decoded
 
 
@@ -185,7 +185,7 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def _links(folder: str) -> frozenset[str]:
+def _list_links(folder: str) -> frozenset[str]:
     """The names in a folder that are symbolic links."""
     try:
         with os.scandir(folder) as entries:

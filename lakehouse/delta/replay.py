@@ -30,24 +30,24 @@ def latest_version(log: TableLog) -> int:
     """The newest version. Raises LakeError where the log has none."""
     versions = [*log.commits, *(each.version for each in log.checkpoints[:1])]
     if not versions:
-        raise log.damaged("it has no commit")
+        raise log.as_damaged("it has no commit")
     return max(versions)
 
 
 def read_snapshot(log: TableLog, version: int) -> Snapshot:
     """A version of a table. Raises QueryFailed where it does not exist (any more), LakeError where it is damaged."""
-    base, commits = _segment(log, version)
+    base, commits = _find_segment(log, version)
     state = _State()
     if base is not None:
-        state.apply(read_checkpoint(log, base))
+        state.apply_actions(read_checkpoint(log, base))
     for name in commits:
-        state.apply(log.actions(name))
+        state.apply_actions(log.actions(name))
     if state.protocol is None or state.metadata is None:
-        raise log.damaged(f"version {version} has no protocol or no schema")
+        raise log.as_damaged(f"version {version} has no protocol or no schema")
     return Snapshot(version, state.protocol, state.metadata, list(state.adds.values()))
 
 
-def _segment(log: TableLog, version: int) -> tuple[Checkpoint | None, list[str]]:
+def _find_segment(log: TableLog, version: int) -> tuple[Checkpoint | None, list[str]]:
     """The checkpoint to begin with and the commits to apply to it."""
     latest = latest_version(log)
     base = next((each for each in log.checkpoints if each.version <= version), None)
@@ -55,7 +55,7 @@ def _segment(log: TableLog, version: int) -> tuple[Checkpoint | None, list[str]]
     if 0 <= version <= latest and all(number in log.commits for number in range(first, version + 1)):
         return base, [log.commits[number] for number in range(first, version + 1)]
     if version == latest:
-        raise log.damaged(f"a commit before version {version} is missing")
+        raise log.as_damaged(f"a commit before version {version} is missing")
     raise QueryFailed(
         f"The table {log.name} has no version {version} that can be read: the newest is {latest}, and of the older "
         "ones those whose commits were cleaned up are gone. Ask for another version."
@@ -68,14 +68,14 @@ class _State:
     metadata: dict[str, Any] | None = None
     adds: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
-    def apply(self, actions: Iterable[dict[str, Any]]) -> None:
+    def apply_actions(self, actions: Iterable[dict[str, Any]]) -> None:
         """Apply the actions of one commit, whose order means nothing: a file is removed once, then added anew."""
         added: dict[tuple[str, str], dict[str, Any]] = {}
         for action in actions:
             if (add := action.get("add")) is not None:
-                added[_key(add)] = add
+                added[_key_of_file(add)] = add
             elif (removed := action.get("remove")) is not None:
-                self.adds.pop(_key(removed), None)
+                self.adds.pop(_key_of_file(removed), None)
             elif (metadata := action.get("metaData")) is not None:
                 self.metadata = metadata
             elif (protocol := action.get("protocol")) is not None:
@@ -83,7 +83,7 @@ class _State:
         self.adds |= added
 
 
-def _key(action: dict[str, Any]) -> tuple[str, str]:
+def _key_of_file(action: dict[str, Any]) -> tuple[str, str]:
     """What identifies a file of a table: its path and its deletion vector (Delta protocol, "Action Reconciliation")."""
     vector = action.get("deletionVector") or {}
     parts = (vector.get(name) for name in ("storageType", "pathOrInlineDv", "offset"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import UsageError
-from lakehouse.session.types import EngineSession, missing
+from lakehouse.session.types import EngineSession, explain_missing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -59,7 +59,7 @@ def by_tags(session: SparkSession, tag: str) -> Iterator[None]:
         session.removeTag(tag)
 
 
-def end(session: Any) -> None:
+def end_session(session: Any) -> None:
     """End a Connect session and let go of its client.
 
     PySpark 4.2 has every client that is made kept until the process ends, by a hook that does nothing for one that is
@@ -69,13 +69,13 @@ def end(session: Any) -> None:
     session.stop()
 
 
-def end_soon(session: Any) -> None:
+def end_session_soon(session: Any) -> None:
     """The same when a program ends, which it may do because of a signal.
 
     Closing a gRPC channel waits until every call on it is read to its end. Where a signal has ended the reading of
     one, nobody reads it any more and that would be for good: the channel is left to itself then.
     """
-    ending = threading.Thread(target=end, args=[session], daemon=True)
+    ending = threading.Thread(target=end_session, args=[session], daemon=True)
     ending.start()
     ending.join(_END_SECONDS)
 
@@ -91,10 +91,10 @@ class _Statement:
     began: float = field(default_factory=time.monotonic)
     at_work: bool = False
 
-    def begin(self) -> None:
+    def restart(self) -> None:
         self.began, self.at_work = time.monotonic(), False
 
-    def progress(self, stages: object, **_: object) -> None:
+    def report_progress(self, stages: object, **_: object) -> None:
         """What the client calls with each report of the server."""
         self.at_work = self.at_work or bool(stages)
 
@@ -110,30 +110,30 @@ def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[Engi
         from pyspark.sql.connect.client.retries import DefaultPolicy
         from pyspark.sql.connect.session import SparkSession as ConnectSession
     except ImportError as error:
-        raise UsageError(missing("spark", error, extras=("spark", "embedded"))) from error
+        raise UsageError(explain_missing("spark", error, extras=("spark", "embedded"))) from error
 
     statements: dict[str, _Statement] = {}
 
-    def reach() -> ConnectSession:
+    def open_client() -> ConnectSession:
         session = ConnectSession(connection=DefaultChannelBuilder(config[REMOTE], channelOptions=_CHANNEL))
         session.client.set_retry_policies([DefaultPolicy(**_RETRIES)])
         return session
 
     def open_one() -> ConnectSession:
-        session = reach()
+        session = open_client()
         session.conf._set_all(_SESSION_CONFIG, silent=True)  # noqa: SLF001  (`set` fails where a server forbids one)
         statements[session.session_id] = _Statement()
-        session.registerProgressHandler(statements[session.session_id].progress)
+        session.registerProgressHandler(statements[session.session_id].report_progress)
         return session
 
     def close(session: ConnectSession) -> None:
         statements.pop(session.session_id, None)
         session.client.set_retry_policies([])  # a server that is gone has forgotten it already
-        end(session)
+        end_session(session)
 
     @contextmanager
     def tagged(session: ConnectSession, tag: str) -> Iterator[None]:
-        statements[session.session_id].begin()
+        statements[session.session_id].restart()
         with by_tags(session, tag):
             yield
 
@@ -144,7 +144,7 @@ def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[Engi
 
     yield EngineSession(
         "connect",
-        reach(),
+        open_client(),
         open=open_one,
         close=close,
         tagged=tagged,

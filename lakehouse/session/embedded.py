@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from lakehouse.errors import EngineUnavailable, UsageError
-from lakehouse.session.connect import by_tags, end, end_soon
-from lakehouse.session.types import EngineSession, ThreadTime, missing
+from lakehouse.session.connect import by_tags, end_session, end_session_soon
+from lakehouse.session.types import EngineSession, ThreadTime, explain_missing
 
 _SAIL_CONFIG = {
     "RUST_LOG": "error",
@@ -39,7 +39,7 @@ def open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Engi
         from pysail.spark import SparkConnectServer
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise UsageError(missing("embedded", error, extras=("embedded",))) from error
+        raise UsageError(explain_missing("embedded", error, extras=("embedded",))) from error
     server = SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)
     address = server.listening_address
@@ -58,13 +58,13 @@ def open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Engi
             "embedded",
             spark,
             open=connect,
-            close=end,
+            close=end_session,
             tagged=by_tags,
             interrupt=lambda session, tag: session.interruptTag(tag),
             at_work=_at_work,
         )
     finally:
-        end_soon(spark)
+        end_session_soon(spark)
         server.stop()
 
 

@@ -26,7 +26,7 @@ class Rows:
 def run_query(session: SparkSession, sql: str, most_rows: int, most_bytes: int) -> Rows:
     """The first rows of a query. Raises TooLargeError, and whatever the driver raises."""
     if is_over_connect(session):
-        table, schema = _stream(session, sql, most_rows, most_bytes)
+        table, schema = _stream_rows(session, sql, most_rows, most_bytes)
     else:
         rows = session.sql(sql).limit(most_rows)
         schema = rows.schema
@@ -34,7 +34,7 @@ def run_query(session: SparkSession, sql: str, most_rows: int, most_bytes: int) 
         table = _as_table(batches)
     if table.nbytes > most_bytes:
         raise TooLargeError
-    return Rows(_spelled_out(table, schema), tuple(column.dataType.simpleString() for column in schema))
+    return Rows(_cast_to_promised(table, schema), tuple(column.dataType.simpleString() for column in schema))
 
 
 def is_over_connect(session: SparkSession) -> bool:
@@ -42,7 +42,7 @@ def is_over_connect(session: SparkSession) -> bool:
     return type(session).__module__.startswith("pyspark.sql.connect")
 
 
-def _stream(session: Any, sql: str, most_rows: int, most_bytes: int) -> tuple[pa.Table, StructType]:
+def _stream_rows(session: Any, sql: str, most_rows: int, most_bytes: int) -> tuple[pa.Table, StructType]:
     """Rows and their schema in one exchange, where `session.sql(…).limit(…).toArrow()` takes three.
 
     The text travels as a relation: Sail, which knows no command as one, cannot be told to do anything else by it.
@@ -88,10 +88,10 @@ def fetch(rows: DataFrame) -> pa.Table:
         table, _ = rows._to_table()  # noqa: SLF001  (nothing public gives it; PySpark is pinned, a test looks)
     else:
         table = _as_table(rows._collect_as_arrow(empty_list_if_zero_records=False))  # noqa: SLF001  (the same)
-    return _spelled_out(table, rows.schema)
+    return _cast_to_promised(table, rows.schema)
 
 
-def _spelled_out(table: pa.Table, schema: StructType) -> pa.Table:
+def _cast_to_promised(table: pa.Table, schema: StructType) -> pa.Table:
     """With the types that PySpark promises for a schema, each of which may be null.
 
     Lists of nothing but nulls, and maps without a type of keys, stay as they came: PyArrow makes such a list one

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lakehouse.errors import EngineUnavailable, UsageError
-from lakehouse.session.types import EngineSession, missing
+from lakehouse.session.types import EngineSession, explain_missing
 
 # delta-spark 4.4.1's jar is not on Maven Central; 4.4.0's is (docs/facts.md).
 _DELTA_VERSION = "4.4.0"
@@ -88,7 +88,7 @@ def open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[EngineS
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise UsageError(missing("spark", error, extras=("spark",))) from error
+        raise UsageError(explain_missing("spark", error, extras=("spark",))) from error
     if not has_spark():
         raise UsageError(
             "The spark engine is not installed: the package pyspark is the thin client here, which has no Spark in it. "

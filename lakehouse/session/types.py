@@ -123,7 +123,7 @@ class EngineSession:
         return CAPABILITIES[self.kind]
 
 
-def missing(engine: str, error: ImportError, *, extras: tuple[str, ...]) -> str:
+def explain_missing(engine: str, error: ImportError, *, extras: tuple[str, ...]) -> str:
     """What to say where an engine's driver is not installed; any one of `extras` brings it."""
     first, *others = extras
     also = "".join(f", or with [{other}]" for other in others)

@@ -98,7 +98,7 @@ def test_a_load_into_somebody_elses_folder_of_storage_is_refused(storage: str, m
     done = run_etl("load", "--source", make_source(), "--lake", storage)
     assert done.returncode == 1
     assert "holds tables that imdb-etl did not load (orders)" in done.stderr
-    assert Lake.parse(storage).objects.folders() == ["orders"]
+    assert Lake.parse(storage).objects.list_folders() == ["orders"]
 
 
 def test_what_lies_in_storage_is_said(storage: str) -> None:
