@@ -9,7 +9,7 @@ from lakehouse.settings import Address, SharedSettings, service_setting
 
 
 class AiSettings(SharedSettings):
-    """What programs need that apply AI functions, or call their model's provider."""
+    """The settings of programs that apply AI functions, or call a model provider."""
 
     ai_model: str | None = Field(
         None, description="Model, or Azure deployment, of all AI functions. Default: what each function's file names."

@@ -11,7 +11,7 @@ from lakehouse.settings import Address, read_settings, service_setting
 
 
 class Settings(AiSettings):
-    """What `imdb-chat` needs. Times are in seconds unless a name says more."""
+    """The settings of `imdb-chat`. Times are in seconds unless a name says more."""
 
     # what one question may take, money in US dollars
     chat_server: str | None = Field(

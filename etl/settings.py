@@ -15,7 +15,7 @@ LoadEngine = Literal["embedded", "spark"]
 
 
 class Settings(AiSettings):
-    """What `imdb-etl` needs."""
+    """The settings of `imdb-etl`."""
 
     max_reject_percent: float = Field(
         1.0, ge=0, le=100, description="A load fails where a file has more malformed lines than this share."

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 def check_address(text: str) -> str:
     """The same address, without a slash at its end. Raises ValueError where it is no http or https address of a host.
 
-    http is for servers of one's own: nobody but whoever writes it down can say that the way there is safe.
+    http is for the operator's own servers: only the operator can know that the network to them is safe.
 
     >>> check_address("http://localhost:11434/v1/")
     'http://localhost:11434/v1'

@@ -1,7 +1,7 @@
-"""A circuit breaker: where a service cannot be reached, callers are told so at once instead of waiting each.
+"""A circuit breaker: calls to a service that cannot be reached fail at once instead of waiting.
 
-After some failures in a row it is open for a while and every attempt fails fast. Then one attempt, the probe, is let
-through: it closes the breaker where it succeeds and opens it again where it does not.
+After some failures in a row it opens for a while, and every attempt fails fast. Then one attempt, the probe, is let
+through: its success closes the breaker, its failure opens it again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from lakehouse.errors import EngineUnavailable, LakehouseError
 class Breaker:
     """Counts the failures to reach one service. Safe for several threads.
 
-    `service` is what callers are told of it, in an error of the type `unavailable`. `failures` in a row open it for
-    `pause_seconds`; `clock` gives seconds that never go back.
+    `service` is its name in errors, which are of the type `unavailable`. `failures` in a row open the breaker for
+    `pause_seconds`; `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Breaker:
 
     @contextmanager
     def attempt(self, unreachable: type[Exception]) -> Iterator[None]:
-        """Do something with the service: `unreachable` counts as a failure, any other exception as neither.
+        """Make an attempt: an `unreachable` exception counts as a failure, any other as neither failure nor success.
 
         Raises `unavailable` where the breaker is open.
         """
@@ -62,7 +62,7 @@ class Breaker:
                     self._probing = False
 
     def _enter_attempt(self) -> bool:
-        """Let an attempt in, and tell whether it is the probe."""
+        """Begin an attempt. Returns whether it is the probe."""
         with self._lock:
             if self._open_until is None:
                 return False

@@ -1,8 +1,8 @@
-"""Callers that a program vouches for: a name with a signature that only holders of a key can make.
+"""Signed caller tokens: a name with a signature that only holders of the key can make.
 
 `imdb-chat serve` gives each visitor of its page such a token, and passes it on with every call to the MCP server that
-it started with the same key. So the server's budgets, handles and audit are each visitor's own, and nobody can take
-another's name. A token never expires: it opens nothing but what its bearer made.
+it started with the same key. So budgets, handles and audit are per visitor, and no visitor can use another's name. A
+token never expires: it gives access to nothing but what its bearer made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import secrets
 from pathlib import Path
 
 META = "imdb-lakehouse/caller"
-"""Where in the `_meta` of a tool call the token stands."""
+"""The key of the token in the `_meta` of a tool call."""
 
 _TOKEN = re.compile(r"([0-9a-f]{24})\.([0-9a-f]{64})")
 
@@ -27,12 +27,12 @@ class Callers:
         self._key = key.encode()
 
     def new(self) -> str:
-        """The token of somebody who has not been here before."""
+        """Make a token for a new visitor."""
         name = secrets.token_hex(12)
         return f"{name}.{self._sign_name(name)}"
 
     def name(self, token: object) -> str | None:
-        """Whose token that is, None where it was not made with this key."""
+        """The caller's name in a token, or None where it was not made with this key."""
         found = _TOKEN.fullmatch(token) if isinstance(token, str) else None
         if found is None or not hmac.compare_digest(self._sign_name(found[1]), found[2]):
             return None
@@ -43,9 +43,9 @@ class Callers:
 
 
 def kept_key(folder: Path) -> str:
-    """The key of this state folder, made where there is none yet; readable by its owner alone.
+    """Read the key of a state folder, and create it where there is none; readable by its owner alone.
 
-    Processes that make it at once agree on one: what is written whole is linked into place, and the first link counts.
+    Processes that create it at the same time agree on one: a whole file is linked into place, and the first link wins.
     """
     path = folder / "callers.key"
     while not path.exists():

@@ -11,12 +11,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 20.0
-"""How long a request may take to arrive whole, its body included, and how long a new connection may say nothing."""
+"""How long a request may take to arrive with its body, and how long a new connection may be silent."""
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
 
 
 class Room:
-    """The connections that one server has room for, and those of them that it waits for, oldest first."""
+    """The open connections of one server, and those whose request has not arrived, oldest first."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -25,7 +25,7 @@ class Room:
         self._is_full = False
 
     def make_for_one(self) -> bool:
-        """Whether one more has room. The connection that the server has waited for the longest has to give way."""
+        """Make room for one more connection by closing the one that has waited longest. False where there is none."""
         if len(self.open) < self.most:
             self._is_full = self._is_full and len(self.open) > self.most // 2
             return True
@@ -39,9 +39,9 @@ class Room:
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's protocol with an end to waiting: it would keep half a request, and its file, for ever.
+    """uvicorn's protocol with a time limit: by itself it would keep half a request, and its file descriptor, for ever.
 
-    Always h11, whatever else is installed: it bounds the size of headers.
+    It is always h11, whatever else is installed, because that bounds the size of headers.
     """
 
     room: Room
@@ -83,7 +83,7 @@ class BoundedProtocol(H11Protocol):
         self.transport.abort()
 
     def _is_answering(self) -> bool:
-        """Whether a request has arrived whole and its answer is not yet."""
+        """Whether a request has arrived completely and its response is not complete."""
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
     def _start_waiting(self) -> None:
@@ -98,5 +98,5 @@ class BoundedProtocol(H11Protocol):
 
 
 def bounded_protocol(most: int) -> type[BoundedProtocol]:
-    """A protocol for one server, which has room for so many connections."""
+    """A protocol class for one server with at most `most` connections."""
     return type("BoundedProtocol", (BoundedProtocol,), {"room": Room(most)})

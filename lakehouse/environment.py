@@ -1,4 +1,4 @@
-"""What the environment says to others than this project: clients of object storage, and proxies."""
+"""Environment variables of others: of clients of object storage and of proxies. `settings` reads the project's own."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import os
 
 
 def storage_environment() -> dict[str, str]:
-    """The variables that clients of object storage are set up with, by name in upper case; empty ones are left out."""
+    """The variables that configure clients of object storage, by upper-case name, without empty ones."""
     return {name.upper(): value for name, value in os.environ.items() if value and is_of_storage(name)}
 
 
 def is_of_storage(name: str) -> bool:
+    """Whether a variable configures clients of object storage."""
     return name.upper().startswith(("AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "SSL_", "IDENTITY_", "MSI_"))
 
 
 def is_proxy(name: str) -> bool:
+    """Whether a variable names a proxy, or hosts without one."""
     return name.lower().endswith("_proxy")
 
 
 def proxy_to(host: str) -> str | None:
-    """The HTTP proxy that this machine's programs reach a host through (HTTPS_PROXY, NO_PROXY), None for none."""
+    """The HTTP proxy for a host (HTTPS_PROXY, NO_PROXY), or None."""
     from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()

@@ -1,8 +1,8 @@
-"""The way out of a process that has a network of its own: another process answers on a listening socket of it.
+"""The way out of a process with a network namespace of its own: another process serves a listening socket of it.
 
-A socket belongs to the network that it was made in. The child makes a listening socket in its own network, where only
-itself can reach it, and hands it over. What answers there is a proxy that connects to what an outlet allows, or a
-server of a lake's files (`mcp_server.engines.store_server`). No port of the machine is open.
+A socket belongs to the namespace that it was created in. The child creates a listening socket in its own, where only it
+can connect, and hands it over. It is served by a proxy to the hosts that an outlet allows, or by a server of a lake's
+files (`mcp_server.engines.store_server`). No port of the machine is open.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lakehouse.outlet import Outlet
 log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 128
-"""More wait in the socket's queue: whatever the engine does, the server keeps descriptors for others."""
+"""Further ones wait in the socket's queue, so that the engine cannot use up the server's descriptors."""
 _HEAD_BYTES = 32_768
 _HEAD_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
@@ -30,12 +30,12 @@ _CHUNK = 1 << 16
 _PORTS = {"http": 80, "https": 443}
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Answers on one connection until that ends; the connection is closed afterwards."""
+"""Serves one connection until it ends; the connection is closed afterwards."""
 
 
 @dataclass(frozen=True)
 class _Request:
-    """The head of a request to a proxy, and whom it asks for."""
+    """The head of a request to a proxy, and its target."""
 
     head: bytes
     host: str
@@ -47,7 +47,7 @@ class _Request:
 
 
 class Gateway:
-    """One child's way out, open until the child has ended or `close` is called. `answer` runs in a thread here."""
+    """The way out of one child, open until the child ends or `close` is called. `answer` runs in a thread here."""
 
     def __init__(self, answer: Answer) -> None:
         self._ours, self._theirs = socket.socketpair()
@@ -56,11 +56,11 @@ class Gateway:
 
     @property
     def descriptor(self) -> int:
-        """What the child inherits (`isolation.open_way_out`)."""
+        """The descriptor that the child inherits (`isolation.open_way_out`)."""
         return self._theirs.fileno()
 
     def hand_over(self) -> None:
-        """The child has its end: when it ends, so does this."""
+        """Close this process's copy of the child's end: the gateway then ends with the child."""
         self._theirs.close()
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class Gateway:
 
 
 def serve(child: socket.socket, answer: Answer) -> None:
-    """Take a listening socket from a child, and answer on it until the other end of `child` is closed."""
+    """Receive a listening socket from a child, and serve it until the other end of `child` is closed."""
     with child:
         try:
             _, descriptors, *_ = socket.recv_fds(child, 1, 1)
@@ -113,13 +113,13 @@ async def _accept_until_gone(listener: socket.socket, child: socket.socket, answ
 
 
 class Proxy:
-    """Answers requests to a proxy, `CONNECT` and others, where the outlet allows whom they ask for."""
+    """An HTTP proxy, with `CONNECT`, for the hosts that an outlet allows."""
 
     def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass one connection on, or refuse it."""
+        """Forward one connection, or refuse it."""
         try:
             async with asyncio.timeout(_HEAD_SECONDS):
                 request = _read_request(await reader.readuntil(b"\r\n\r\n"))
@@ -133,7 +133,7 @@ class Proxy:
                 await _send_refusal(writer, "502 Bad Gateway", f"the host cannot be reached: {type(error).__name__}")
 
     async def _pass_on(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Reach the host, directly or through the proxy that this machine's programs go through, and pass bytes on."""
+        """Connect to the host, directly or through this machine's proxy, and forward bytes."""
         proxy = self._outlet.proxy_to(request.host, request.port)
         beyond = urlsplit(proxy) if proxy else None
         host, port = (beyond.hostname or "", beyond.port or 80) if beyond else (request.host, request.port)
@@ -164,14 +164,14 @@ def _read_request(head: bytes) -> _Request:
 
 
 def _mark_as_last(head: bytes) -> bytes:
-    """A request or an answer with the word that nothing follows on its connection: it would be passed on unread."""
+    """Add `Connection: close` to a request or a response: what follows on its connection would be forwarded unread."""
     first, *lines = head[:-4].split(b"\r\n")
     kept = [line for line in lines if not line.lower().startswith((b"connection:", b"proxy-connection:"))]
     return b"\r\n".join([first, *kept, b"Connection: close", b"", b""])
 
 
 def _to_origin_form(head: bytes) -> bytes:
-    """A request as a server is sent it rather than a proxy (RFC 9112, 3.2): some servers know no other form."""
+    """Rewrite a request to a proxy in origin form (RFC 9112, 3.2): some servers accept no other."""
     first, _, rest = head.partition(b"\r\n")
     method, target, version = first.split(b" ")
     url = urlsplit(target)
@@ -193,9 +193,9 @@ async def _send_refusal(writer: asyncio.StreamWriter, status: str, reason: str) 
 
 
 async def _pipe_answer(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Pass an answer on, marked as the last of its connection.
+    """Forward a response, marked as the last of its connection.
 
-    Where it breaks off it ends: an error in its place would say that the request was not sent.
+    One that breaks off just ends: an error response would say that the request was not sent.
     """
     with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         while (head := await source.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 1"):
@@ -205,7 +205,7 @@ async def _pipe_answer(source: asyncio.StreamReader, sink: asyncio.StreamWriter)
 
 
 async def _pipe_bytes(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Pass bytes on until one side ends; then the other learns of it."""
+    """Forward bytes until the source ends, and end the sink."""
     with contextlib.suppress(OSError):
         while chunk := await source.read(_CHUNK):
             sink.write(chunk)

@@ -1,6 +1,6 @@
-"""A network of a process's own: the port of an engine in it is reached by nobody else, and the engine reaches nobody.
+"""Network namespaces: no other process can connect to the port of an engine in one, and the engine can connect nowhere.
 
-Used before the process starts a thread: Linux gives another user than root such a network in no other moment.
+Enter one before the process starts a thread: later, Linux allows it only to root.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _IFF_UP_RUNNING = 0x1 | 0x40
 
 
 class IsolationError(Exception):
-    """This process cannot have a network of its own; the text says why."""
+    """This process cannot have a network namespace of its own; the text says why."""
 
 
 def isolate_network() -> None:
-    """Move this process into a network that holds nothing but its own loopback.
+    """Move this process into a network namespace with nothing but a loopback.
 
-    The engine's TCP port can then be reached by nobody else, and the engine reaches nobody.
+    No other process can connect to the engine's port then, and the engine can connect nowhere.
     Raises IsolationError where the system does not allow it.
     """
     if not _LINUX:
         raise IsolationError(f"{sys.platform} has no network namespaces")
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
-    # Who may do it directly keeps all rights on files; others need a user namespace around it.
+    # With the right to do it directly, all rights on files are kept; without it, a user namespace is needed.
     if libc.unshare(_CLONE_NEWNET) != 0:
         if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
             raise IsolationError(f"the system does not allow it ({os.strerror(ctypes.get_errno())})")
@@ -54,9 +54,9 @@ def isolate_network() -> None:
 
 
 def enter_own_network(outlet: Outlet | None) -> None:
-    """Move this program into a network of its own; a process that stays outside is its way out to what `outlet` allows.
+    """Move this process into a network namespace; a child that stays outside is its way out to the hosts of `outlet`.
 
-    Raises IsolationError where the system does not allow it; nothing has changed then.
+    Raises IsolationError where the system does not allow it, and changes nothing then.
     """
     outside, inside = socket.socketpair()
     if outlet is not None and _LINUX and os.fork() == 0:
@@ -85,12 +85,12 @@ def open_way_out(gateway: int) -> str:
     socket.send_fds(connection, [b"."], [listener.fileno()])
     connection.detach()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.close()  # the server has it now
+    listener.close()  # the gateway holds it now
     return url
 
 
 def use_proxy(url: str) -> None:
-    """Have every client of this process go through a proxy, but for the one that talks to the engine in it."""
+    """Have all clients of this process use a proxy, except the one of the engine in this process."""
     for name in [name for name in os.environ if name.lower().endswith(("_proxy", "_proxy_url"))]:
         del os.environ[name]
     for name in ("http_proxy", "https_proxy"):
@@ -99,7 +99,7 @@ def use_proxy(url: str) -> None:
 
 
 def use_storage(url: str) -> None:
-    """Have every client of object storage in this process go to a server of S3's protocol that asks for no password."""
+    """Have all clients of object storage in this process use a server of S3's protocol without credentials."""
     for name in storage_environment():
         os.environ.pop(name, None)
     os.environ |= {
@@ -115,7 +115,7 @@ def use_storage(url: str) -> None:
 
 
 def _keep_identity(user: int, group: int) -> None:
-    """Be the same user inside the namespace as outside, so that files look and behave as before."""
+    """Map the user into the namespace, so that files have the same owners as before."""
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         try:
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""What the programs that serve have in common: a port, its connections, and the signals that end them."""
+"""What programs that serve share: a port, bounds of connections, and signals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lakehouse.errors import LakehouseError, UsageError
 
 HIGHEST_PORT: Final = 65_535
 MOST_CONNECTIONS: Final = 1_000
-"""Connections at once, where the system lets a process have files enough."""
+"""Maximum of concurrent connections, where the limit of open files allows it."""
 MOST_FILES: Final = 65_536
-"""More descriptors are not asked for: some libraries look through all that there may be."""
+"""Highest limit that is requested: some libraries iterate over all possible descriptors."""
 
 
 class PortError(LakehouseError):
@@ -22,7 +22,7 @@ class PortError(LakehouseError):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address of this machine; port 0 is any free one. Raises UsageError, PortError."""
+    """Listen on an address of this machine; port 0 is any free one. Raises UsageError, PortError."""
     if not 0 <= port <= HIGHEST_PORT:
         raise UsageError(f"--port {port} is not a port: use 0 to {HIGHEST_PORT}; 0 lets the system choose.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -39,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def raise_file_limit() -> int:
-    """Let this process have as many files as the system allows, and return how many connections it may hold.
+    """Raise the limit of open files, and return the number of connections that it allows.
 
     Half of the files are left for engines, tables and logs.
     """
@@ -53,7 +53,7 @@ def raise_file_limit() -> int:
 
 
 def server_options() -> dict[str, Any]:
-    """How uvicorn serves here: its logs are this program's, and no connection holds a file for nothing."""
+    """The options of uvicorn: no logs of its own, and bounded connections."""
     from lakehouse.connections import bounded_protocol  # late: uvicorn takes 60 ms to import
 
     most = raise_file_limit()
@@ -69,6 +69,6 @@ def server_options() -> dict[str, Any]:
 
 
 def outlive_signals() -> None:
-    """Leave SIGINT and SIGTERM to uvicorn, which raises one again once it has shut down: what is open ends after it."""
+    """Ignore SIGINT and SIGTERM when uvicorn raises them again after its shutdown, so that the caller can clean up."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)

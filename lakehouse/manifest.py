@@ -1,9 +1,9 @@
-"""The manifest of a lake: which version of every table belongs together.
+"""The manifest of a lake: the versions of all tables that belong together.
 
 A load writes each Delta table in turn and publishes all of them at once by replacing one small file,
 `_manifest.json`. Readers pin the versions that it names, so they see the old lake or the new one and
-never a mixture. The manifest before it is kept as `_manifest.previous.json`: rolling back is putting
-that file in its place.
+never a mixture. The manifest before it is kept as `_manifest.previous.json`: to roll back, put that file
+in its place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lakehouse.storage import Lake
 MANIFEST_NAME = "_manifest.json"
 PREVIOUS_NAME = "_manifest.previous.json"
 LOADING_NAME = "_loading.json"
-"""Stands in the lake during its first load. Beside no manifest it means that this load never finished."""
+"""Marks a lake during its first load. Without a manifest beside it, that load never finished."""
 FORMAT_VERSION: Final = 1
 
 
@@ -51,7 +51,7 @@ class SourceFile(_Frozen):
 
 
 class TableEntry(_Frozen):
-    """One published table, as of one Delta version.
+    """One published table at one Delta version.
 
     `path` is relative to the lake. `kind` is `table` for what was loaded and `view` for what was
     pre-computed from it. `key` names the columns that identify a row; `clustered_by` those that the
@@ -84,20 +84,20 @@ class Manifest(_Frozen):
 
 
 class DamagedManifestError(LakeError):
-    """The manifest is there and cannot be understood."""
+    """The manifest exists and cannot be parsed."""
 
 
 def read_manifest(lake: Lake, name: str = MANIFEST_NAME) -> Manifest | None:
-    """The published manifest (or the one before it, by its name), None where the lake has none.
+    """Read the published manifest (or the one before it, by its name), or None where the lake has none.
 
-    Raises DamagedManifestError where the file cannot be understood, LakeError where it cannot be read.
+    Raises DamagedManifestError where the file cannot be parsed, LakeError where it cannot be read.
     """
     stored = lake.read_stored(name)
     return None if stored is None else _decode_manifest(stored, lake, name)
 
 
 def publish_manifest(lake: Lake, manifest: Manifest) -> None:
-    """Make `manifest` the one that readers see, keeping the one before it unless that is damaged. Atomic.
+    """Publish `manifest` atomically, and keep the one before it unless that is damaged.
 
     Raises LakeError where another load has published since this one began.
     """
@@ -114,7 +114,7 @@ def publish_manifest(lake: Lake, manifest: Manifest) -> None:
 
 
 def last_generation(lake: Lake) -> int:
-    """The number of the last load that was published, 0 where there was none that can still be understood."""
+    """The generation of the last published load, 0 where none can be parsed."""
     for name in (MANIFEST_NAME, PREVIOUS_NAME):
         with suppress(DamagedManifestError):
             manifest = read_manifest(lake, name)

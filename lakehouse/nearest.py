@@ -1,4 +1,4 @@
-"""The known word that somebody may have meant."""
+"""Suggestions for a misspelt word."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Iterable
 
 _MOST_CHARS = 128
-"""Comparing two words takes time with the product of their lengths, and no word that is known here is longer."""
+"""Comparing two words takes time proportional to the product of their lengths; no known word is longer."""
 
 
 def nearest(word: str, known: Iterable[str], most: int = 3, *, cutoff: float = 0.6) -> list[str]:
-    """The known words closest to `word`, whatever their case; closest first, none where none is close.
+    """The known words most similar to `word`, ignoring case, the most similar first.
 
     >>> nearest("Ratngs", ["titles", "ratings"])
     ['ratings']

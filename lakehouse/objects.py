@@ -1,7 +1,7 @@
-"""The files of a lake in object storage: small ones are read and written whole, and may be written on a condition.
+"""The files of a lake in object storage, read and written whole, with conditional writes.
 
-The client is the one that the embedded engine and `deltalake` have inside (Rust's `object_store`): the variables that
-let those read a lake let this read it too.
+The client is the one inside the embedded engine and `deltalake` (Rust's `object_store`), so the same variables
+configure all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ANSWER_SECONDS = 40.0
 _LARGE_SECONDS = 600.0
 _TIMES = {"connect_timeout": "5s", "timeout": "15s"}
 _LONG_TIMES = {"connect_timeout": "5s", "read_timeout": "15s", "timeout": "1h"}
-"""Of a client for files of any size: what counts is that bytes keep coming."""
+"""For a client for files of any size: only a stalled transfer times out."""
 _RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 
 Store = Literal["s3", "azure", "gcs"]
@@ -40,24 +40,24 @@ _ADVICE: Mapping[Store, str] = {
 }
 _SWITCHES = ("allow_http", "allow_invalid_certificates")
 _CLIENT_OPTIONS = ("proxy_url", "proxy_ca_certificate", "proxy_excludes")
-"""Options of the HTTP client: it reads them from no variable once it is given others."""
+"""Options of the HTTP client, which reads none from variables once it is given some."""
 
 VARIABLES: Mapping[Store, str] = {"s3": "AWS", "azure": "AZURE", "gcs": "GOOGLE"}
-"""What the names of a store's variables begin with."""
+"""The prefix of a store's variables."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A file as it was found: its bytes, and the version that a later write can ask for."""
+    """A file as it was read: its bytes, and its version for a conditional write."""
 
     data: bytes
     version: Mapping[str, str]
 
 
 class ObjectInfo(NamedTuple):
-    """What a listing tells of a file: when it was written, its size in bytes, and its ETag, empty where it has none."""
+    """A listed file: the time of its last change, its size in bytes, and its ETag, empty where it has none."""
 
     modified: datetime
     size: int
@@ -69,9 +69,9 @@ class StorageError(LakeError):
 
 
 class ObjectStore:
-    """The files below one URL. Every call ends within a minute, and lets signals through meanwhile.
+    """The files below one URL. Every call ends within a minute and can be interrupted by signals.
 
-    Raises UsageError where the URL is none, StorageError where the storage refuses or does not answer.
+    Raises UsageError for an invalid URL, StorageError where the storage refuses or does not answer.
     """
 
     def __init__(self, url: str, *, large: bool = False) -> None:
@@ -83,7 +83,7 @@ class ObjectStore:
         self.client = self._open_store()
 
     def read(self, name: str) -> Stored | None:
-        """A file and its version, None where it is not there."""
+        """Read a file and its version, or None where it does not exist."""
 
         def get() -> Stored | None:
             try:
@@ -95,11 +95,11 @@ class ObjectStore:
         return self._run_bounded(f"read {name}", get)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file, whatever is there."""
+        """Write a file unconditionally."""
         self._run_bounded(f"write {name}", lambda: self.client.put(name, data))
 
     def write_over(self, name: str, data: bytes, seen: Stored | None) -> Stored | None:
-        """Write a file where it is still as it was seen (None: not there). Returns None where it has changed since."""
+        """Write a file if it is unchanged since it was `seen` (None: did not exist). Returns None where it changed."""
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         def put() -> Stored | None:
@@ -112,7 +112,7 @@ class ObjectStore:
         return self._run_bounded(f"write {name}", put)
 
     def remove(self, name: str) -> None:
-        """Remove a file. Does nothing where it is not there."""
+        """Remove a file, if it exists."""
 
         def delete() -> None:
             try:
@@ -123,7 +123,7 @@ class ObjectStore:
         self._run_bounded(f"remove {name}", delete)
 
     def list_folders(self, within: str | None = None) -> list[str]:
-        """The names of the folders right below, or right below one of these."""
+        """List the folders directly below the URL, or below its folder `within`."""
 
         def look() -> list[str]:
             found = self.client.list_with_delimiter(within)["common_prefixes"]
@@ -132,7 +132,7 @@ class ObjectStore:
         return self._run_bounded("list folders", look)
 
     def list_files(self, folder: str) -> dict[str, ObjectInfo]:
-        """The files right below a folder, by name."""
+        """List the files directly below a folder, by name."""
 
         def look() -> dict[str, ObjectInfo]:
             found = self.client.list_with_delimiter(folder)["objects"]
@@ -157,7 +157,7 @@ class ObjectStore:
             ) from error
 
     def _run_bounded(self, what: str, act: Callable[[], T]) -> T:
-        """Act in a thread, so that a signal ends the program although the client waits for an answer."""
+        """Call `act` in a thread, so that signals are handled while the client waits for an answer."""
         outcome: list[T] = []
         failure: list[BaseException] = []
 
@@ -192,7 +192,7 @@ class ObjectStore:
 
 
 def store_of(url: str) -> Store:
-    """Whose storage a URL names. Raises UsageError where it is none that can be read."""
+    """The kind of storage that a URL names. Raises UsageError where it is not supported."""
     scheme, _, rest = url.partition("://")
     if scheme.lower() not in _STORES or not rest.strip("/"):
         raise UsageError(
@@ -203,7 +203,7 @@ def store_of(url: str) -> Store:
 
 
 def is_same_storage(url: str, lake: str) -> bool:
-    """Whether a URL names the bucket or container that a lake's URL does; `s3a://` is `s3://` to writers of logs."""
+    """Whether a URL names the bucket or container of a lake's URL; writers of logs use `s3a://` for `s3://`."""
     first, second = urlsplit(url), urlsplit(lake)
     kinds = [_STORES.get(each.scheme.lower()) for each in (first, second)]
     return kinds[0] is not None and kinds[0] == kinds[1] and first.netloc == second.netloc
@@ -211,7 +211,7 @@ def is_same_storage(url: str, lake: str) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _open_client(url: str, options: Any, keys: Any, _variables: Any) -> Any:
-    """A client, with its connections, for as long as what it was set up with is the same."""
+    """A client with its connections, cached for as long as its configuration is the same."""
     from obstore.store import from_url
 
     given: dict[str, Any] = {"client_options": dict(options), "retry_config": _RETRIES} | dict(keys)
@@ -219,7 +219,7 @@ def _open_client(url: str, options: Any, keys: Any, _variables: Any) -> Any:
 
 
 def _profile_keys(variables: Mapping[str, str]) -> dict[str, str]:
-    """The keys of a profile in ~/.aws/credentials, which the engine's client reads by itself and this one does not."""
+    """Read the keys of a profile in ~/.aws/credentials: the engine's client reads it, this one does not."""
     if {"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"} & variables.keys():
         return {}
     import configparser
@@ -247,6 +247,6 @@ def _read_version(meta: Any) -> Mapping[str, str]:
 
 
 def _first_line(error: BaseException) -> str:
-    """What a client says, without what may be signed into an address."""
+    """The first line of a client's error, without the query strings of URLs, which may hold signatures."""
     text = (str(error).splitlines() or [""])[0].strip().rstrip(".")
     return " ".join(word.partition("?")[0] if "://" in word else word for word in text.split(" "))[:400]

@@ -1,7 +1,7 @@
-"""What a load or a batch of AI calls must reach, and nothing else: the hosts of a lake's store, and a provider's.
+"""The hosts that a load or a batch of AI calls may connect to: those of the lake's store, and of the provider.
 
-A store's hosts are read from the lake's URL and from the variables with which the store's own clients are set up
-(`AWS_…`, `AZURE_…`, `GOOGLE_…`).
+A store's hosts follow from the lake's URL and from the variables that configure the store's clients (`AWS_…`,
+`AZURE_…`, `GOOGLE_…`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from lakehouse.storage import Lake, LakeKind
 
 _METADATA = ("169.254.169.254:80", "[fd00:ec2::254]:80", "169.254.170.2:80", "169.254.170.23:80",
              "metadata.google.internal:80")  # fmt: skip
-"""Where machines in a cloud ask for their own credentials."""
+"""The metadata services that give cloud machines their credentials."""
 
 _SERVICES: Mapping[Store, tuple[str, ...]] = {
     "s3": ("sts.amazonaws.com", "sts.*.amazonaws.com", "portal.sso.*.amazonaws.com", "oidc.*.amazonaws.com"),
     "azure": ("login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"),
     "gcs": ("oauth2.googleapis.com", "www.googleapis.com", "iamcredentials.googleapis.com", "sts.googleapis.com"),
 }
-"""Where clients of a store sign in."""
+"""The sign-in services of a store."""
 
 _STORES: Mapping[Store, tuple[str, ...]] = {
     "s3": ("s3.amazonaws.com", "s3.*.amazonaws.com", "s3.*.amazonaws.com.cn", "{bucket}.s3.amazonaws.com",
@@ -39,7 +39,7 @@ _OWN_KEYS: Mapping[Store, tuple[str, ...]] = {
               "AZURE_STORAGE_CLIENT_SECRET"),
     "gcs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY"),
 }  # fmt: skip
-"""Variables that hold credentials: where one is set, the machine is not asked for its own."""
+"""Variables that hold credentials: where one is set, the metadata service is not needed."""
 
 _NAMED_BY: Mapping[Store, tuple[str, ...]] = {
     "s3": ("AWS_",),
@@ -47,17 +47,17 @@ _NAMED_BY: Mapping[Store, tuple[str, ...]] = {
     "gcs": ("GOOGLE_",),
 }
 AUTHORITIES = ("/etc/ssl", "/etc/pki", "/etc/ca-certificates")
-"""Where certificates are, without which no client of storage opens, not even one that uses no TLS."""
+"""The folders of certificates, which every client of storage reads, even without TLS."""
 _EMULATOR = "127.0.0.1:10000"
 _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Outlet:
-    """`hosts` are those of a store, as `host:port` in lower case, each with at most one `*` for any letters.
+    """The hosts of a store, as `host:port` in lower case, each with at most one `*` as a wildcard.
 
-    `proxy` is the URL of a proxy that the store's clients are set up with, None for that of all programs, if any.
-    `others` are further hosts, which are reached as all programs reach them.
+    `proxy` is the proxy that the store's clients are configured with, None for the one of the environment, if any.
+    `others` are further hosts, which use the proxy of the environment.
     """
 
     hosts: frozenset[str]
@@ -65,12 +65,12 @@ class Outlet:
     others: frozenset[str] = frozenset()
 
     def allows(self, host: str, port: int) -> bool:
-        """Whether a port of a host may be reached."""
+        """Whether a connection to a port of a host is allowed."""
         address = _format_address(host, port)
         return any(_matches_pattern(pattern, address) for pattern in self.hosts | self.others)
 
     def proxy_to(self, host: str, port: int) -> str | None:
-        """The URL of the proxy that programs of this machine reach a host through; None where there is none."""
+        """The URL of the proxy for a host, or None."""
         address = _format_address(host, port)
         if address in _METADATA:
             return None
@@ -79,7 +79,7 @@ class Outlet:
 
 
 def outlet_of(lake: Lake, others: Iterable[str] = ()) -> Outlet | None:
-    """What must be reached for a lake, and the hosts of some URLs besides; None where that is nothing."""
+    """The outlet for a lake and the hosts of further URLs, or None where it would be empty."""
     beside = frozenset(address for url in others if (address := _address_of(url)) is not None)
     if lake.kind is not LakeKind.URL:
         return Outlet(frozenset(), others=beside) if beside else None
@@ -90,7 +90,7 @@ def outlet_of(lake: Lake, others: Iterable[str] = ()) -> Outlet | None:
 
 
 def sign_in_urls(store: Store) -> tuple[str, ...]:
-    """Where programs get tokens of an identity in a cloud, the machine's own included."""
+    """The URLs where programs get tokens of a cloud identity, the metadata services among them."""
     return (*(f"https://{each}" for each in _SERVICES[store]), *(f"http://{each}" for each in _METADATA))
 
 
@@ -115,7 +115,7 @@ def _names_address(name: str) -> bool:
 
 
 def _address_of(url: str) -> str | None:
-    """`host:port` of a URL, None where it is none."""
+    """`host:port` of a URL, or None for an invalid one."""
     try:
         found = urlsplit(url)
         port = found.port or _PORTS.get(found.scheme)

@@ -1,4 +1,4 @@
-"""How a program of this project logs, and how it ends: with an exit code, and never with a trace on the screen."""
+"""Logging and exit codes of the programs, which never show a traceback."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MOST_TRACE_CHARS = 32_768
 
 
 class LineFormatter(logging.Formatter):
-    """One line for one record, whatever was logged; lines of a trace are indented, so that none looks like a record.
+    """Formats a record in one line; lines of a traceback are indented, so that none looks like a record.
 
-    Libraries log what clients send. The root handler is the one place that all of it passes.
+    Libraries log what clients send, and all of it passes the root handler.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
@@ -35,22 +35,22 @@ class LineFormatter(logging.Formatter):
 
 
 def set_up_logging(level: str) -> None:
-    """Log to stderr, a line a record."""
+    """Log to stderr, one line per record."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
 
 
 def tell(text: str) -> None:
-    """Say something on stderr, which may be a terminal."""
+    """Print a text on stderr, safe for a terminal."""
     print(escape_lines(text), file=sys.stderr, flush=True)
 
 
 def leave(name: str, work: Callable[[], int]) -> NoReturn:
-    """Do the work of the program `name` and leave with the exit code that it gives.
+    """Run the program `name` and exit with the code that `work` returns.
 
-    A LakehouseError is said on stderr and has an exit code of its own; Ctrl-C is 130; of anything else only its kind
-    is said, with a correlation id under which the log at DEBUG has the rest, and the code is 1.
+    A LakehouseError is printed on stderr and has an exit code of its own; Ctrl-C is 130. Of any other exception only
+    the type is printed, with a correlation id under which the log at DEBUG has the rest, and the code is 1.
     """
     try:
         sys.exit(work())
@@ -70,6 +70,6 @@ def leave(name: str, work: Callable[[], int]) -> NoReturn:
 
 
 def _indent_trace(trace: str) -> str:
-    """The end of a trace, which names the failure."""
+    """Indent the end of a traceback, which names the failure."""
     lines = escape_lines(trace[-_MOST_TRACE_CHARS:]).split("\n")
     return "\n".join(f"    {line}" for line in lines)

@@ -1,13 +1,13 @@
-"""How settings are read, and those that several programs share. With `environment`, all that reads the environment.
+"""Reads the settings of all programs, and defines the shared ones. Only this module and `environment` read variables.
 
 A setting `max_rows` is `IMDB_MAX_ROWS` in the environment and `max_rows` in a TOML file named by
 `IMDB_CONFIG`. The environment wins over the file, a program's flag over both. Settings that belong to
 a service keep the name that the service gave them (`DATABRICKS_HOST`, `OPENAI_API_KEY`, …).
 
-Each program has a `Settings` of its own above the shared ones: `mcp_server.settings`, `etl.settings`,
-`bridge.settings`. One environment and one file serve all programs, so every program reads and checks the whole of them,
-and sees its part: a misspelt variable is an error in each of them, and a child process is given no setting of any.
-README's table is generated from all: `python -m lakehouse.settings`.
+Each program has its own class `Settings` above the shared one: `mcp_server.settings`, `etl.settings`,
+`bridge.settings`. One environment and one file configure all programs, so each of them reads and validates the whole,
+and sees its own part: a misspelt variable is an error in every program, and a child process inherits no setting.
+README's table is generated from all of them: `python -m lakehouse.settings`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ PROGRAMS = ("bridge", "etl", "mcp_server")
 """Packages whose module `settings` has a class `Settings`. They stand above this one, so they are imported by name."""
 
 EngineKind = Literal["embedded", "spark", "databricks", "auto"]
-"""What the setting `engine` may say."""
+"""The values of the setting `engine`."""
 
 Runtime = Literal["embedded", "spark", "connect", "databricks"]
-"""Where statements really run: `spark` is a session of this machine, `connect` somebody's Spark Connect server."""
+"""Where statements run: `spark` is a session on this machine, `connect` a Spark Connect server."""
 
 Address = Annotated[str, AfterValidator(check_address)]
 """An http or https address. It may hold a password, so fields of it have `repr=False`: errors do not show them."""
@@ -49,14 +49,14 @@ def service_setting(name: str, description: str, *, shown: bool = True) -> Any:
 
 
 class SharedSettings(BaseSettings):
-    """What several programs need. Sizes are in bytes and times in seconds unless a name says more."""
+    """The settings that several programs use. Sizes are in bytes and times in seconds unless a name says more."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         extra="forbid",
         frozen=True,
         env_ignore_empty=True,
-        defer_build=True,  # of the classes of all programs, one is ever instantiated
+        defer_build=True,  # only the class of all settings is instantiated
     )
 
     # the lake and its engine
@@ -125,7 +125,7 @@ AnySettings = TypeVar("AnySettings", bound=SharedSettings)
 
 
 def read_settings(kind: type[AnySettings], **flags: Any) -> AnySettings:
-    """The settings of this process, as the program with the class `kind` sees them; a flag that is None is not given.
+    """Read the settings of this process, as the program with the class `kind` sees them. A flag that is None is not set.
 
     Raises UsageError for a value that does not fit, an unknown name in the file, or an unknown
     `IMDB_` variable, which would otherwise be a misspelt setting that silently does nothing.

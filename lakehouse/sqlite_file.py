@@ -1,4 +1,4 @@
-"""SQLite files that several processes share: there with all their tables, or not there at all."""
+"""SQLite files that several processes share, created with all tables or not at all."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def create_database(file: Path, schema: str) -> None:
-    """Make a database for its owner alone where there is none; one process makes it, others wait for that one.
+    """Create a database for its owner alone, unless it exists. Other processes wait for the one that creates it.
 
-    It is in WAL mode from the beginning, so that no connection has to change the mode of a file that others have open.
+    It is created in WAL mode, so that no connection has to change the mode of a file that others have open.
     Raises OSError, sqlite3.Error.
     """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def create_database(file: Path, schema: str) -> None:
         if file.exists():
             return
         new = file.with_suffix(".new")
-        # What is left of a file that was taken away must not be read as this one's.
+        # Remains of a database that was removed must not be read as part of this one.
         for left in (new, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))):
             left.unlink(missing_ok=True)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

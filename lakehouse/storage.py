@@ -1,4 +1,4 @@
-"""Where a lake is, and the few file operations that the product itself makes on it.
+"""The address of a lake, and the few file operations on it outside of engines.
 
 A lake is a directory, a storage URL (`s3://`, `abfss://`, `gs://`, `file://`), or a `catalog.schema`
 of an engine that has a catalogue. Table data are read and written by engines; here are only the small
@@ -19,13 +19,13 @@ from urllib.parse import unquote, urlsplit
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.objects import ObjectStore, Stored
 
-# Engines take a path for a URL or a pattern: a blank, a letter beyond ASCII, `#`, `[` or `{` leads them elsewhere.
+# Engines read a path as a URL or a pattern: blanks, letters beyond ASCII, `#`, `[` and `{` change its meaning.
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=@,-]+")
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 
 
 def is_plain(path: str) -> bool:
-    """Whether every engine reads a path letter by letter."""
+    """Whether every engine reads a path literally."""
     return _PLAIN.fullmatch(path) is not None
 
 
@@ -40,7 +40,7 @@ class Lake:
     """The address of a lake.
 
     `address` is an absolute path for a directory, the URL without a trailing slash for storage, and
-    `catalog.schema` for a catalogue. `shown` is what a person calls it, where that is something else.
+    `catalog.schema` for a catalogue. `shown` is the address that the user gave, where that differs.
     """
 
     kind: LakeKind
@@ -49,9 +49,9 @@ class Lake:
 
     @classmethod
     def parse(cls, text: str) -> Lake:
-        """Read what a person wrote as `--lake`.
+        """Parse the value of `--lake`.
 
-        `catalog.schema` is taken for a catalogue only where no such file or folder exists.
+        `catalog.schema` is a catalogue only where no such file or folder exists.
         Raises UsageError where the text is empty.
         """
         if not text.strip():
@@ -68,9 +68,9 @@ class Lake:
         return self.shown or self.address
 
     def reachable(self, links: Path) -> Lake:
-        """The same lake by an address that every engine reads letter by letter.
+        """The same lake at an address that every engine reads literally.
 
-        A folder whose path is not plain is reached through a symbolic link in the folder `links`.
+        A folder whose path is not plain gets a symbolic link in the folder `links`.
         Raises UsageError where that cannot help.
         """
         if self.kind is not LakeKind.DIRECTORY or is_plain(self.address):
@@ -101,23 +101,23 @@ class Lake:
 
     @property
     def objects(self) -> ObjectStore:
-        """The small files of a lake in object storage. Raises UsageError where that cannot be used as it is set up."""
+        """The small files of a lake in object storage. Raises UsageError where the storage is not configured."""
         return ObjectStore(self.address)
 
     @property
     def objects_of_any_size(self) -> ObjectStore:
-        """The same for logs and data files, which may take long to read."""
+        """The files of a lake in object storage, with long time-outs for logs and data files."""
         return ObjectStore(self.address, large=True)
 
     def read_stored(self, name: str) -> Stored | None:
-        """A small file and its version, None where it is not there. Raises LakeError where it cannot be read."""
+        """Read a small file and its version, or None where it does not exist. Raises LakeError."""
         if self.kind is LakeKind.URL:
             return self.objects.read(name)
         data = _read_local(self.directory / name) if self.directory is not None else None
         return None if data is None else Stored(data, {})
 
     def read_file(self, name: str) -> bytes | None:
-        """The bytes of a small file of the lake, None where it is not there.
+        """Read a small file of the lake, or None where it does not exist.
 
         Raises LakeError where it cannot be read.
         """
@@ -125,7 +125,7 @@ class Lake:
         return None if found is None else found.data
 
     def replace_file(self, name: str, data: bytes) -> None:
-        """Write a small file so that a reader sees the old bytes or the new ones, never a part.
+        """Replace a small file atomically.
 
         Raises LakeError where it cannot be written.
         """
@@ -135,9 +135,9 @@ class Lake:
             self.objects.write(name, data)
 
     def replace_stored(self, name: str, data: bytes, seen: Stored | None) -> bool:
-        """The same where the file is still as it was seen (None: not there); False where it has changed since.
+        """Replace a small file if it is unchanged since it was `seen` (None: did not exist). False where it changed.
 
-        On this machine a lock keeps others away (`etl.safeguards.exclusive`), and it always is.
+        In a local folder it cannot have changed: a lock excludes other loads (`etl.safeguards.exclusive`).
         """
         if self.directory is None:
             return self.objects.write_over(name, data, seen) is not None
@@ -145,7 +145,7 @@ class Lake:
         return True
 
     def remove_file(self, name: str) -> None:
-        """Remove a small file of the lake. Does nothing where it is not there."""
+        """Remove a small file of the lake, if it exists."""
         if self.directory is not None:
             (self.directory / name).unlink(missing_ok=True)
         else:
@@ -153,7 +153,7 @@ class Lake:
 
 
 def _make_link(link: Path, target: str) -> None:
-    """Make a symbolic link, or leave the one that is there: its name is made of its target."""
+    """Create a symbolic link. An existing one has the same target: its name is a hash of it."""
     link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         link.symlink_to(target)

@@ -1,4 +1,4 @@
-"""Folders for what a process needs only while it lives, which the next one takes away where it could not."""
+"""Temporary folders of a process, which the next process removes where it could not."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PLAIN = re.compile(r"[\w/.-]+", re.ASCII)
 
 @contextlib.contextmanager
 def work_folder(state: Path, prefix: str) -> Iterator[tuple[Path, int]]:
-    """A folder for an engine's temporary files, and the descriptor of the lock that says that it is in use.
+    """A folder for temporary files, and the descriptor of the lock that marks it as in use.
 
-    A child that inherits the descriptor holds the lock too. The system lets go of it when the last of them has ended,
-    however they ended: a folder of this prefix whose lock is free belongs to nobody and is taken away.
+    A child that inherits the descriptor holds the lock too. The system releases it when the last of them has ended;
+    folders of this prefix without a locked lock are removed.
     """
     # In the state folder of macOS ("Application Support") the embedded engine would not find its links.
     parent = state if _PLAIN.fullmatch(str(state)) else Path(tempfile.gettempdir())
@@ -40,7 +40,7 @@ def work_folder(state: Path, prefix: str) -> Iterator[tuple[Path, int]]:
 
 @contextlib.contextmanager
 def _lock_folder(folder: Path) -> Iterator[int | None]:
-    """The descriptor that holds a folder's lock, None where somebody else holds it."""
+    """Lock a folder and yield the descriptor, or None where another process holds the lock."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

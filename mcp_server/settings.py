@@ -12,7 +12,7 @@ from lakehouse.settings import AbsolutePath, Runtime, read_settings, service_set
 
 
 class Settings(AiSettings):
-    """What `imdb-mcp` needs. Sizes are in bytes and times in seconds unless a name says more."""
+    """The settings of `imdb-mcp`. Sizes are in bytes and times in seconds unless a name says more."""
 
     # the engine
     engine_memory_mb: int = Field(

@@ -1,7 +1,7 @@
-"""Reads Delta logs: which files a version of a table consists of, which version a moment belongs to, where files lie.
+"""Reads Delta logs: the files of a version of a table, the version at a moment, the places of files.
 
-Engines read logs too, and differ in what they can: the embedded one misses old versions behind a checkpoint and takes
-statistics for what they are not, and none minds a log that names files of somebody else.
+Engines read logs too, with gaps: the embedded one misses old versions behind a checkpoint and misreads statistics, and
+none refuses a log that names files outside of the lake.
 """
 
 from lakehouse.delta.audit import LogAudit

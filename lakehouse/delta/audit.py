@@ -1,4 +1,4 @@
-"""Looks through all that a table's log names, whatever version it belongs to, before an engine is given the table."""
+"""Checks all files that a table's log names, in any version, before an engine is given the table."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lakehouse.storage import Lake
 
 _TABLES = 1024
 _SETTLED_NS = 1_000_000_000
-"""How old a folder's time must be before it tells that nothing has changed since: clocks of file systems tick."""
+"""Age from which a folder's mtime proves that nothing has changed since: file systems' clocks are coarse."""
 
 
 @dataclass
 class _Audited:
-    """What was looked through of a log: its files, and the times of the folders that it names files in."""
+    """What was checked of a log: its files, and the mtimes of the folders that it names files in."""
 
     mark: Mark | None = None
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -32,9 +32,9 @@ class _Audited:
 
 
 class LogAudit:
-    """Refuses tables whose logs name files outside of their lake, a folder or storage. Safe for several threads.
+    """Refuses tables whose logs name files outside of their lake. Safe for several threads.
 
-    Every version counts, since a statement may ask for any. What was looked through is not read again.
+    All versions are checked, since a statement may ask for any. What was checked is not read again.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -43,7 +43,7 @@ class LogAudit:
         self._known: OrderedDict[str, _Audited] = OrderedDict()
 
     def check(self, location: str) -> None:
-        """Raises LakeError where a log cannot be read, or names what is outside of the lake."""
+        """Check a log. Raises LakeError where it cannot be read, or names files outside of the lake."""
         with self._lock:
             known = self._known.setdefault(location, _Audited())
             self._known.move_to_end(location)
@@ -90,7 +90,7 @@ class LogAudit:
 
 
 def _read_times(folders: Iterable[str]) -> dict[str, int]:
-    """When something was last put into each folder; 0 where it is gone."""
+    """The mtime of each folder, in nanoseconds; 0 where it does not exist."""
     found = {}
     for folder in folders:
         try:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _ACTIONS: Final = ("protocol", "metaData", "add", "sidecar")
 _OF_ADD: Final = ("path", "partitionValues", "size", "modificationTime", "dataChange", "stats", "deletionVector")
 PATHS: Final = ("path", "deletionVector")
-"""What of an `add` says where files are."""
+"""The fields of an `add` that name files."""
 
 
 def read_checkpoint(log: TableLog, checkpoint: Checkpoint, fields: Sequence[str] = _OF_ADD) -> Iterator[dict[str, Any]]:
-    """The actions of a checkpoint that say what the table is: `protocol`, `metaData` and `add`, with these `fields`."""
+    """Read the actions of a checkpoint that define the table: `protocol`, `metaData`, and `add` with these `fields`."""
     for name in checkpoint.files:
         for action in _read_actions(log, name, fields):
             sidecar = action.get("sidecar")
@@ -51,7 +51,7 @@ def _read_actions(log: TableLog, name: str, fields: Sequence[str]) -> Iterator[d
 
 
 def _read_parquet(data: bytes, fields: Sequence[str]) -> pa.Table:
-    """The columns of actions; of `add` the given fields, and statistics as a struct only where there is no text."""
+    """Read the columns of actions; of `add` these fields, and statistics as a struct only where there is no text."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""The files of one table's `_delta_log`, in a folder or in object storage: their names, what they are, their bytes."""
+"""The files of one table's `_delta_log`, in a folder or in object storage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lakehouse.objects import ObjectStore
 LOG_NAME: Final = "_delta_log"
 SIDECARS: Final = "_sidecars"
 _MOST_BYTES: Final = 1 << 30
-"""Of one file of a log: a checkpoint of about five million files."""
+"""Maximum size of one file of a log: a checkpoint of about five million files."""
 
 _COMMIT = re.compile(r"([0-9]{20})\.json")
 _CHECKPOINT = re.compile(
@@ -28,7 +28,7 @@ _CHECKPOINT = re.compile(
 
 
 class Entry(NamedTuple):
-    """A file of the log: when it was written, in milliseconds since 1970, its size in bytes, and its ETag, if any."""
+    """A file of the log: its last change in milliseconds since 1970, its size in bytes, and its ETag, if any."""
 
     modified: int
     size: int
@@ -36,10 +36,10 @@ class Entry(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The state of a log: equal to another one where nothing was added, removed or replaced in between.
+    """A fingerprint of a log: equal to another one where nothing was added, removed or replaced in between.
 
-    `changed` is when that last happened, in nanoseconds since 1970: a folder's clock ticks, so that two states within
-    one tick have the same mark. It is 0 where the mark alone tells.
+    `changed` is the time of the last change, in nanoseconds since 1970: file systems' clocks are coarse, so two states
+    within one tick have the same mark. It is 0 where `state` alone is exact.
     """
 
     state: object
@@ -48,47 +48,47 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint: the version it stands for and its files, more than one where it was written in parts."""
+    """A complete checkpoint: its version and its files, several where it was written in parts."""
 
     version: int
     files: tuple[str, ...]
 
 
 class LogChangedError(LakeError):
-    """A file of the log that was listed is gone: a writer cleans the log up. Listed anew, the log can be read."""
+    """A listed file of the log no longer exists: a writer has cleaned the log up. List the log again to read it."""
 
 
 class TableLog(ABC):
-    """The log of one table as it is now. Every method raises LakeError where the log cannot be read."""
+    """The log of one table. Every method raises LakeError where the log cannot be read."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @abstractmethod
     def mark(self) -> Mark:
-        """The state of the log now."""
+        """The fingerprint of the log now."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """The bytes of a file of the log."""
+        """Read a file of the log."""
 
     @abstractmethod
     def _list_entries(self) -> Mapping[str, Entry]: ...
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
-        """The files of the log, by name; listed once."""
+        """The files of the log by name, listed once."""
         return self._list_entries()
 
     @cached_property
     def commits(self) -> Mapping[int, str]:
-        """The commits that are there, by version, in order."""
+        """The existing commits by version, in order."""
         found = [(int(match[1]), name) for name in self.entries if (match := _COMMIT.fullmatch(name))]
         return dict(sorted(found))
 
     @cached_property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """The checkpoints of which every part is there, the newest first."""
+        """The checkpoints with all their parts, the newest first."""
         whole: list[Checkpoint] = []
         parts: dict[tuple[int, int], dict[int, str]] = {}
         for name in sorted(self.entries):
@@ -107,7 +107,7 @@ class TableLog(ABC):
         return tuple(sorted(whole, key=lambda each: each.version, reverse=True))
 
     def actions(self, name: str) -> Iterator[dict[str, Any]]:
-        """The actions of a file with one JSON object in each line."""
+        """Read the actions of a file with one JSON object per line."""
         for number, line in enumerate(self.read(name).splitlines(), 1):
             if not line.strip():
                 continue
@@ -120,7 +120,7 @@ class TableLog(ABC):
             yield action
 
     def as_damaged(self, reason: str) -> LakeError:
-        """What to raise where the log cannot be read."""
+        """The error for a log that cannot be read."""
         return LakeError(
             f"The Delta log of the table {self.name} cannot be read: {reason}. Load the table again, or take it away."
         )
@@ -182,7 +182,7 @@ class LogObjects(TableLog):
         self._folder = f"{table}/{LOG_NAME}" if table else LOG_NAME
 
     def mark(self) -> Mark:
-        """Lists the log: storage keeps no time of a folder."""
+        """List the log: object storage keeps no mtime of a folder."""
         state = hashlib.sha256(repr(sorted(self.entries.items())).encode()).hexdigest()
         return Mark(state, 0)
 

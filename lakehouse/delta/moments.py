@@ -1,4 +1,4 @@
-"""Which version of a table belongs to a moment: `TIMESTAMP AS OF`, as Spark resolves it."""
+"""The version of a table at a moment: `TIMESTAMP AS OF`, as Spark resolves it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PARTIAL = re.compile(r"([0-9]{4})(?:-([0-9]{1,2}))?(?:-([0-9]{1,2}))?")
 
 
 def parse_moment(text: str) -> datetime:
-    """A moment as Spark reads one, in UTC where no zone is named: `2026`, `2026-1-5`, `2026-01-05 10:00:00.5+02:00`."""
+    """Parse a moment as Spark does, in UTC without a zone: `2026`, `2026-1-5`, `2026-01-05 10:00:00.5+02:00`."""
     text = text.strip()
     try:
         if partial := _PARTIAL.fullmatch(text):
@@ -27,10 +27,10 @@ def parse_moment(text: str) -> datetime:
 
 
 def version_at(log: TableLog, moment: datetime) -> int:
-    """The newest version that was there at a moment. Raises QueryFailed before the first and after the last.
+    """The newest version at a moment. Raises QueryFailed before the first version and after the last.
 
-    Commits are as old as their files, each at least a millisecond younger than the one before, unless the table keeps
-    their times itself (Delta protocol, "In-Commit Timestamps").
+    The time of a commit is its file's, at least a millisecond after that of the commit before, unless the table stores
+    the times itself (Delta protocol, "In-Commit Timestamps").
     """
     asked = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     found: int | None = None
@@ -50,7 +50,7 @@ def version_at(log: TableLog, moment: datetime) -> int:
 
 
 def _read_times(log: TableLog) -> Iterator[tuple[int, int]]:
-    """Each version whose commit is there, with its time in milliseconds since 1970."""
+    """Yield each version with an existing commit, with its time in milliseconds since 1970."""
     kept_from = _find_first_kept(log)
     last = -1
     for version, name in log.commits.items():
@@ -62,7 +62,7 @@ def _read_times(log: TableLog) -> Iterator[tuple[int, int]]:
 
 
 def _find_first_kept(log: TableLog) -> int | None:
-    """The version from which the table keeps the times of its commits, None where it does not."""
+    """The version from which the table stores the times of its commits, or None."""
     settings = read_snapshot(log, latest_version(log)).metadata.get("configuration") or {}
     if settings.get("delta.enableInCommitTimestamps") != "true":
         return None

@@ -1,4 +1,4 @@
-"""Refuses logs whose JSON is nested so deeply that a reader in native code ends the process: its stack overflows."""
+"""Refuses logs whose JSON is nested so deeply that the stack of a reader in native code overflows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from lakehouse.delta.folder import TableLog
 
 _MOST_NESTED: Final = 400
-"""Ten times what a log of a table with nested columns has. deltalake 1.6 read 900 levels and died of 100,000."""
+"""Ten times the depth for a table with nested columns. deltalake 1.6 read 900 levels and crashed at 100,000."""
 _OPEN, _CLOSE = b"[{", b"]}"
 _OTHERS: Final = bytes(set(range(256)) - set(_OPEN + _CLOSE))
 _STEPS: Final = bytes.maketrans(_OPEN + _CLOSE, b"\x01\x01\xff\xff")
@@ -15,21 +15,21 @@ _STEPS: Final = bytes.maketrans(_OPEN + _CLOSE, b"\x01\x01\xff\xff")
 
 
 def check_nesting(log: TableLog) -> None:
-    """Raises LakeError for such a log. Strings count too: statistics are JSON in a string, which readers parse."""
+    """Raise LakeError for such a log. Brackets in strings count: statistics are JSON in a string that readers parse."""
     newest = log.checkpoints[0] if log.checkpoints else None
     names = [name for version, name in log.commits.items() if newest is None or version > newest.version]
     names += [name for name in (newest.files if newest else ()) if name.endswith(".json")]
     for name in names:
         data = log.read(name)
         if _measure_depth(data) > _MOST_NESTED:
-            for _ in log.actions(name):  # each line must be JSON by itself, so that none goes on in the next
+            for _ in log.actions(name):  # each line must be JSON by itself, so that none continues in the next
                 pass
             if any(_measure_depth(line) > _MOST_NESTED for line in data.splitlines()):
                 raise log.as_damaged(f"{name} is nested more than {_MOST_NESTED} levels deep")
 
 
 def _measure_depth(text: bytes) -> int:
-    """The most brackets that are open at once, those in strings too."""
+    """The maximum of open brackets, in strings too."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

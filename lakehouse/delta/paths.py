@@ -1,6 +1,6 @@
-"""Where the files of a table are: below its own folder, or elsewhere in its lake, and nowhere else.
+"""Resolves the paths of a table's files, which have to be below the table's folder or elsewhere in its lake.
 
-A log may name any file: by a path from the root or a URL, by `..`, by a link. Engines follow all of these.
+A log may name any file: by an absolute path, a URL, `..` or a symbolic link. Engines follow all of these.
 `DataPaths` finds files on this machine, `ObjectPaths` those in object storage.
 """
 
@@ -17,17 +17,17 @@ from lakehouse.objects import is_same_storage
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ENCODED_ID: Final = 20
-"""Letters that a deletion vector's id takes; what stands before them is a folder (Delta protocol)."""
+"""Length of a deletion vector's id; the text before it is a folder (Delta protocol)."""
 
 
 class _Paths:
-    """What both kinds of paths have in common. `name` is the table's, for errors."""
+    """What both kinds of paths share. `name` is the table's, for errors."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def _read_vector(self, vector: Any) -> tuple[str, str] | None:
-        """The kind and place of a deletion vector that lies in a file, None for none and for one within the log."""
+        """The kind and place of a deletion vector in a file, or None for one within the log, and for none."""
         kind, place = (vector.get(name) for name in ("storageType", "pathOrInlineDv")) if vector else (None, None)
         if kind in {None, "i"}:
             return None
@@ -44,10 +44,10 @@ class _Paths:
 
 
 class DataPaths(_Paths):
-    """Finds the files that a table's log names. Raises LakeError for one that is outside of the table and its lake.
+    """Resolves the files that a table's log names. Raises LakeError for one outside of the table and its lake.
 
-    `homes` are the table's folder and the lake's, links followed. `folders` are the folders that files were found
-    in, and the links in each: one that is put there later changes the folder's time.
+    `homes` are the real paths of the table's folder and the lake's. `folders` are the folders of files that were
+    resolved, with the links in each: a link that is added later changes the folder's mtime.
     """
 
     def __init__(self, table: str | Path, lake: str | Path) -> None:
@@ -59,7 +59,7 @@ class DataPaths(_Paths):
         self._real: dict[str, str] = {}
 
     def find(self, path: Any) -> str:
-        """The real path of a data file, as the protocol spells it in `add.path`."""
+        """The real path of a data file, given its `add.path`."""
         if not isinstance(path, str) or not path:
             raise self._as_refused("a file without a path")
         return self._resolve_within(self._resolve_absolute(path), path)
@@ -83,7 +83,7 @@ class DataPaths(_Paths):
         return None
 
     def _resolve_absolute(self, path: str) -> str:
-        """The path that an engine would open, links not yet followed."""
+        """The path that an engine would open, before links are followed."""
         if _SCHEME.match(path):
             parts = urlsplit(path)
             if parts.scheme.lower() != "file" or parts.netloc or parts.query or parts.fragment:
@@ -95,7 +95,7 @@ class DataPaths(_Paths):
         return os.path.join(self._root, decoded)
 
     def _resolve_within(self, absolute: str, named: str) -> str:
-        """The path with every link followed, where that ends in one of the places that are allowed."""
+        """The real path of a file. Raises LakeError where it is outside of `homes`."""
         folder, name = os.path.split(absolute)
         real = os.path.join(self._resolve_folder(folder, named), name)
         if name in self.folders[folder]:
@@ -105,7 +105,7 @@ class DataPaths(_Paths):
         return real
 
     def _resolve_folder(self, folder: str, named: str) -> str:
-        """The folder with every link followed."""
+        """The real path of a folder. Raises LakeError where it is outside of `homes`."""
         if folder not in self._real:
             real = os.path.realpath(folder)
             if not self._is_home(real):
@@ -118,10 +118,10 @@ class DataPaths(_Paths):
 
 
 class ObjectPaths(_Paths):
-    """Finds the files that the log of a table in object storage names, as paths below the lake's URL.
+    """Resolves the files that the log of a table in object storage names, as paths below the lake's URL.
 
-    `table` is the table's folder below the URL. Raises LakeError for a file that is outside of the lake. Storage has no
-    links: a name alone tells where a file is.
+    `table` is the table's folder below the URL. Raises LakeError for a file outside of the lake. Object storage has no
+    links, so a name determines the place of a file.
     """
 
     def __init__(self, table: str, lake: str) -> None:
@@ -130,7 +130,7 @@ class ObjectPaths(_Paths):
         self._lake = lake
 
     def find(self, path: Any) -> str:
-        """The path of a data file below the lake's URL, given the protocol's spelling of it in `add.path`."""
+        """The path of a data file below the lake's URL, given its `add.path`."""
         if not isinstance(path, str) or not path:
             raise self._as_refused("a file without a path")
         if not _SCHEME.match(path):
@@ -166,18 +166,18 @@ class ObjectPaths(_Paths):
 
 
 def _leads_away(path: str) -> bool:
-    """Whether a decoded path of object storage does not stay below its folder; Azure takes a backslash for a slash."""
+    """Whether a decoded path leaves its folder; Azure reads a backslash as a slash."""
     parts = path.replace("\\", "/").split("/")
     return path[:1] in {"/", "\\"} or not {".", ".."}.isdisjoint(parts)
 
 
 def is_below(real: str, home: str) -> bool:
-    """Whether a path lies in a folder, or is it."""
+    """Whether a path is in a folder, or is the folder."""
     return real == home or real.startswith(home.rstrip("/") + "/")
 
 
 def _is_text(path: str) -> bool:
-    """Whether a path is text once it is decoded: engines make something else of other bytes."""
+    """Whether a decoded path is valid UTF-8: engines change other bytes."""
     try:
         unquote(path, errors="strict").encode()
     except UnicodeError:

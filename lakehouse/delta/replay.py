@@ -1,7 +1,7 @@
-"""Replays a Delta log: the state of a table at one version, from the newest checkpoint before it and the commits since.
+"""Replays a Delta log: the state of a table at one version, from the newest checkpoint before it and later commits.
 
-The rules are those of the Delta protocol, "Action Reconciliation" and "Checkpoints". Neither `_last_checkpoint`, which
-is a hint, nor checksums are needed for it.
+The rules are those of the Delta protocol, "Action Reconciliation" and "Checkpoints". `_last_checkpoint`, which is a
+hint, and checksums are not read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def latest_version(log: TableLog) -> int:
 
 
 def read_snapshot(log: TableLog, version: int) -> Snapshot:
-    """A version of a table. Raises QueryFailed where it does not exist (any more), LakeError where it is damaged."""
+    """Read a version of a table. Raises QueryFailed where it does not exist, LakeError where it is damaged."""
     base, commits = _find_segment(log, version)
     state = _State()
     if base is not None:
@@ -48,7 +48,7 @@ def read_snapshot(log: TableLog, version: int) -> Snapshot:
 
 
 def _find_segment(log: TableLog, version: int) -> tuple[Checkpoint | None, list[str]]:
-    """The checkpoint to begin with and the commits to apply to it."""
+    """The checkpoint to start from and the commits to apply to it."""
     latest = latest_version(log)
     base = next((each for each in log.checkpoints if each.version <= version), None)
     first = 0 if base is None else base.version + 1
@@ -69,7 +69,7 @@ class _State:
     adds: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def apply_actions(self, actions: Iterable[dict[str, Any]]) -> None:
-        """Apply the actions of one commit, whose order means nothing: a file is removed once, then added anew."""
+        """Apply the actions of one commit. Their order has no meaning, so removals go before additions."""
         added: dict[tuple[str, str], dict[str, Any]] = {}
         for action in actions:
             if (add := action.get("add")) is not None:
@@ -84,7 +84,7 @@ class _State:
 
 
 def _key_of_file(action: dict[str, Any]) -> tuple[str, str]:
-    """What identifies a file of a table: its path and its deletion vector (Delta protocol, "Action Reconciliation")."""
+    """The identity of a file: its path and its deletion vector (Delta protocol, "Action Reconciliation")."""
     vector = action.get("deletionVector") or {}
     parts = (vector.get(name) for name in ("storageType", "pathOrInlineDv", "offset"))
     return unquote(str(action.get("path"))), "/".join("" if part is None else str(part) for part in parts)

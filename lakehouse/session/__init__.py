@@ -1,8 +1,8 @@
-"""Opens a session on an engine: the one place that knows how Sail and Spark are started and a server is reached.
+"""Opens a session on an engine: the one place that starts Sail and Spark and connects to servers.
 
-All give a `pyspark.sql.SparkSession`, so what is written against it runs on each. What differs is
-said in `Capabilities`, as data. Drivers are imported inside the functions: importing this package costs
-nothing, and one driver is not needed for the other.
+Each is a `pyspark.sql.SparkSession`, so code written against it runs on all. Differences are data, in
+`Capabilities`. Drivers are imported inside the functions: importing this package is cheap, and no driver needs
+another.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 def open_session(
     kind: Runtime, *, config: Mapping[str, str] | None = None, work_dir: str | None = None
 ) -> Iterator[EngineSession]:
-    """Start an engine in this process, or get ready to reach one, and end it afterwards.
+    """Start an engine in this process, or connect to one, and end it afterwards.
 
     `config` adds engine settings: `SAIL_…` variables for the embedded engine, `spark.…` properties for
     Spark, the server's URL as `remote` for Connect. `work_dir` is where the engine may put temporary files. One
@@ -59,7 +59,7 @@ def open_session(
 
 
 def can_run(runtime: Runtime) -> bool:
-    """Whether what a local engine needs is installed, as far as can be seen without importing it."""
+    """Whether a local engine is installed, as far as can be determined without importing it."""
     if runtime == "spark":
         return has_spark() and (shutil.which("java") is not None or "JAVA_HOME" in os.environ)
     return runtime != "embedded" or find_spec("pysail") is not None

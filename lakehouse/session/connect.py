@@ -1,4 +1,4 @@
-"""A Spark Connect server that somebody else runs, reached by its URL; and what all Connect sessions have in common."""
+"""A Spark Connect server of someone else, given its URL; and what all Connect sessions share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 REMOTE = "remote"
-"""Where `config` says the server's URL: it may hold a token, so it is in no environment and no command line."""
+"""The key of the server's URL in `config`: it may hold a token, so it is in no environment and no command line."""
 
 _SESSION_CONFIG = {
     # What a question means must not depend on whose server answers it.
@@ -29,7 +29,7 @@ _SESSION_CONFIG = {
     # How soon the server says that a job has begun: no query is interrupted before.
     "spark.connect.progress.reportInterval": "50ms",
 }
-"""Asked of every session; a server that does not allow one of them keeps its own."""
+"""Set in every session; a server that forbids one of them keeps its own."""
 
 _CHANNEL = [
     # gRPC tries for 20 s to reach a host that does not answer.
@@ -38,20 +38,20 @@ _CHANNEL = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 _RETRIES = {"max_retries": 5, "initial_backoff": 100, "max_backoff": 1_000}
-"""In milliseconds; 3.5 s in all. By default the client tries for ten minutes: a caller's time is better spent on being
-told. Longer than gRPC's own pause, during which it repeats its last error without looking again.
+"""In milliseconds; 3.5 s in all. By default the client retries for ten minutes, which is too long for a caller. Longer
+than gRPC's own pause, during which it repeats its last error without trying again.
 """
 
 _END_SECONDS = 5.0
-"""How long a program that ends waits for its session to end."""
+"""How long an exiting program waits for its session to end."""
 
 _JOB_SECONDS = 10.0
-"""How long a statement is given to begin its first job; servers before Spark 4 do not tell when one has."""
+"""How long a statement may take to begin its first job; servers before Spark 4 do not report it."""
 
 
 @contextmanager
 def by_tags(session: SparkSession, tag: str) -> Iterator[None]:
-    """Give what this thread runs in a Connect session a tag."""
+    """Tag what this thread runs in a Connect session."""
     session.addTag(tag)
     try:
         yield
@@ -60,20 +60,20 @@ def by_tags(session: SparkSession, tag: str) -> Iterator[None]:
 
 
 def end_session(session: Any) -> None:
-    """End a Connect session and let go of its client.
+    """End a Connect session and release its client.
 
-    PySpark 4.2 has every client that is made kept until the process ends, by a hook that does nothing for one that is
-    closed: 0.1 MiB for each, and a session ends with each query that is cancelled.
+    PySpark 4.2 keeps every client until the process exits, through an atexit hook: 0.1 MiB each, and a session ends
+    with each cancelled query.
     """
     atexit.unregister(session.client._on_exit)  # noqa: SLF001  (nothing public undoes it; PySpark is pinned)
     session.stop()
 
 
 def end_session_soon(session: Any) -> None:
-    """The same when a program ends, which it may do because of a signal.
+    """End a Connect session when a program exits, possibly because of a signal, within `_END_SECONDS`.
 
-    Closing a gRPC channel waits until every call on it is read to its end. Where a signal has ended the reading of
-    one, nobody reads it any more and that would be for good: the channel is left to itself then.
+    Closing a gRPC channel waits until every call on it is read to its end. Where a signal has interrupted the reading
+    of one, that would wait for ever, so the channel is abandoned.
     """
     ending = threading.Thread(target=end_session, args=[session], daemon=True)
     ending.start()
@@ -82,10 +82,10 @@ def end_session_soon(session: Any) -> None:
 
 @dataclass
 class _Statement:
-    """What runs in a session now, and whether it may be interrupted.
+    """The running statement of a session, and whether it may be interrupted.
 
-    Not before its first job has begun: an interrupt that meets the very start of one ends the operation, while Spark
-    submits the job from another thread, and nobody is left who could stop that (measured on 4.2).
+    It may not before its first job has begun: an interrupt at that moment ends the operation while Spark submits the
+    job from another thread, and nothing could stop that job any more (measured on 4.2).
     """
 
     began: float = field(default_factory=time.monotonic)
@@ -95,7 +95,7 @@ class _Statement:
         self.began, self.at_work = time.monotonic(), False
 
     def report_progress(self, stages: object, **_: object) -> None:
-        """What the client calls with each report of the server."""
+        """Take a progress report of the server."""
         self.at_work = self.at_work or bool(stages)
 
     def may_be_interrupted(self) -> bool:
@@ -104,7 +104,7 @@ class _Statement:
 
 @contextmanager
 def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[EngineSession]:
-    """Load the client. Nothing is sent to the server before a session is opened."""
+    """Load the client. Nothing is sent before a session is opened."""
     try:
         from pyspark.sql.connect.client import DefaultChannelBuilder
         from pyspark.sql.connect.client.retries import DefaultPolicy

@@ -24,14 +24,14 @@ _SAIL_CONFIG = {
 _TASKS = "/proc/self/task"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _COMPUTING = (b"R", b"D")
-"""States of a thread that has something to compute: it runs, or waits for a processor or a page of memory."""
+"""States of a thread that computes: it runs, or waits for a processor or a page of memory."""
 
 
 @contextmanager
 def open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[EngineSession]:
     # Sail reads its settings from the environment when its library is loaded.
     for name, value in (_SAIL_CONFIG | config).items():
-        os.environ.setdefault(name, value)  # whoever runs the program has the last word
+        os.environ.setdefault(name, value)  # the operator's own value takes precedence
     if work_dir is not None:
         os.environ["SAIL_RUNTIME__TEMPORARY_FILES__PATHS"] = f'["{work_dir}"]'
     os.environ.pop("SPARK_CONNECT_AUTHENTICATE_TOKEN", None)  # meant for another server; with it the client wants TLS
@@ -69,10 +69,10 @@ def open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Engi
 
 
 def _at_work() -> dict[int, ThreadTime]:
-    """How far Sail's threads are that compute now, Python's left out. Empty where the system does not say.
+    """The progress of Sail's computing threads, without Python's. Empty where the system does not report it.
 
-    Sail says that a query is cancelled when nobody waits for it any more. Its threads see that between batches, and a
-    join in which each row meets thousands goes on for minutes before it asks for another one.
+    Sail reports a query as cancelled when its result is no longer awaited. Its threads check that between batches, and
+    a join in which each row matches thousands runs for minutes before it asks for the next one.
     """
     ours = {thread.native_id for thread in threading.enumerate()}
     found: dict[int, ThreadTime] = {}
@@ -88,7 +88,7 @@ def _at_work() -> dict[int, ThreadTime]:
 
 
 def _read_file(path: str) -> bytes:
-    """A small file of the system's, without what `open` adds: some sixty are read ten times a second."""
+    """Read a small file of /proc without the overhead of `open`: some sixty are read ten times a second."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return os.read(descriptor, 8192)

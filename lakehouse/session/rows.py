@@ -1,4 +1,4 @@
-"""Runs a query in a session, on either of PySpark's two protocols, and gives its rows in Arrow."""
+"""Runs a query in a session, on either of PySpark's two protocols, and returns its rows in Arrow."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class TooLargeError(Exception):
-    """An answer is larger than it may be."""
+    """A result is larger than its maximum."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """An answer, and Spark SQL's names of its columns' types."""
+    """A result, and the types of its columns as Spark SQL names them."""
 
     table: pa.Table
     types: tuple[str, ...]
 
 
 def run_query(session: SparkSession, sql: str, most_rows: int, most_bytes: int) -> Rows:
-    """The first rows of a query. Raises TooLargeError, and whatever the driver raises."""
+    """Run a query and return its first rows. Raises TooLargeError, and exceptions of the driver."""
     if is_over_connect(session):
         table, schema = _stream_rows(session, sql, most_rows, most_bytes)
     else:
@@ -38,14 +38,14 @@ def run_query(session: SparkSession, sql: str, most_rows: int, most_bytes: int) 
 
 
 def is_over_connect(session: SparkSession) -> bool:
-    """Whether a session talks to a server, be it Spark's or Sail's, or to a JVM that PySpark started."""
+    """Whether a session is a Connect session (Spark's or Sail's), and not one on a JVM that PySpark started."""
     return type(session).__module__.startswith("pyspark.sql.connect")
 
 
 def _stream_rows(session: Any, sql: str, most_rows: int, most_bytes: int) -> tuple[pa.Table, StructType]:
-    """Rows and their schema in one exchange, where `session.sql(…).limit(…).toArrow()` takes three.
+    """Fetch rows and their schema in one exchange, where `session.sql(…).limit(…).toArrow()` takes three.
 
-    The text travels as a relation: Sail, which knows no command as one, cannot be told to do anything else by it.
+    The text is sent as a relation, which cannot be a command on Sail.
     """
     import pyarrow as pa
     from pyspark.sql.connect.dataframe import DataFrame
@@ -78,11 +78,11 @@ def _as_table(batches: list[pa.RecordBatch], schema: StructType | None = None) -
 
 
 def fetch(rows: DataFrame) -> pa.Table:
-    """`rows.toArrow()`, but for its last step: casting to a schema that may deny nulls.
+    """Fetch `rows.toArrow()` without its last step, the cast to a schema that may deny nulls.
 
-    There PyArrow fails on `array(struct(1 AS a), NULL)`: a null struct within a list "cannot be viewed as
-    non-nullable" because of its field; and on `array()`, whose nulls "may not be non-nullable". What is fetched is what
-    both of PySpark's toArrow fetch.
+    That cast fails on `array(struct(1 AS a), NULL)`: a null struct within a list "cannot be viewed as
+    non-nullable" because of its field; and on `array()`, whose nulls "may not be non-nullable". The rows are those of
+    both of PySpark's toArrow.
     """
     if hasattr(rows, "_to_table"):  # over Connect
         table, _ = rows._to_table()  # noqa: SLF001  (nothing public gives it; PySpark is pinned, a test looks)
@@ -92,10 +92,10 @@ def fetch(rows: DataFrame) -> pa.Table:
 
 
 def _cast_to_promised(table: pa.Table, schema: StructType) -> pa.Table:
-    """With the types that PySpark promises for a schema, each of which may be null.
+    """Cast to the types that PySpark promises for a schema, all of them nullable.
 
-    Lists of nothing but nulls, and maps without a type of keys, stay as they came: PyArrow makes such a list one
-    value long when it casts it, and has no such map as PySpark wants it.
+    Lists of NULL type, and maps with keys of it, stay as they are: PyArrow's cast makes such a list one value long, and
+    it has no such map.
     """
     import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema

@@ -19,7 +19,7 @@ _DELTA_VERSION = "4.4.0"
 _DELTA_JARS = ("delta-spark_4.2_2.13", "delta-storage")
 
 IVY_FOLDER = Path.home() / ".ivy2.5.2"
-"""Where Spark 4.2 keeps the jars that it fetches."""
+"""The folder of the jars that Spark 4.2 fetches."""
 
 # Tuned for tables of a laptop: Delta reads its log with 50 tasks and Spark shuffles into 200 by default,
 # which costs more than the query (docs/facts.md: 5.4 s against 1.8 s for a top five).
@@ -52,7 +52,7 @@ _FETCHING = {
 
 
 def delta_jars() -> list[Path]:
-    """Delta's jars where an earlier start has fetched them, so that this one needs no network; else nothing."""
+    """Delta's jars where an earlier start has fetched them, so that this one needs no network; else an empty list."""
     jars = [IVY_FOLDER / "jars" / f"io.delta_{name}-{_DELTA_VERSION}.jar" for name in _DELTA_JARS]
     return jars if all(jar.is_file() for jar in jars) else []
 
@@ -64,7 +64,7 @@ def has_spark() -> bool:
 
 
 def spark_properties(work_dir: str | None) -> dict[str, str]:
-    """The properties of a Spark with Delta, tuned for a laptop's tables; what needs a folder lies in `work_dir`."""
+    """The properties of a Spark with Delta, tuned for tables of a laptop, with its folders in `work_dir`."""
     jars = delta_jars()
     settings = _SPARK_CONFIG | ({"spark.jars": ",".join(map(str, jars))} if jars else _FETCHING)
     if work_dir is None:
@@ -72,8 +72,8 @@ def spark_properties(work_dir: str | None) -> dict[str, str]:
     return settings | {
         "spark.local.dir": work_dir,
         "spark.sql.warehouse.dir": os.path.join(work_dir, "warehouse"),
-        # A JVM that is killed leaves what it put there, and what it put into /tmp nobody takes away. One that is out
-        # of memory answers nobody for minutes while it collects garbage: it ends instead.
+        # A killed JVM leaves its temporary files, which nothing would remove from /tmp. One that is out of memory
+        # would collect garbage for minutes: it exits instead.
         "spark.driver.extraJavaOptions": f'-Djava.io.tmpdir="{work_dir}" -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError',
     }
 
@@ -134,7 +134,7 @@ def open_spark(config: dict[str, str], work_dir: str | None) -> Iterator[EngineS
         stages = (context.statusTracker().getStageInfo(stage) for job in jobs if job for stage in job.stageIds)
         return any(stage.numActiveTasks for stage in stages if stage)
 
-    process = context._gateway.proc  # noqa: SLF001  (the JVM; nothing public has it)
+    process = context._gateway.proc  # noqa: SLF001  (the JVM; no public API returns it)
     try:
         yield EngineSession(
             "spark",

@@ -1,4 +1,4 @@
-"""What an engine can do, as data, and what an open engine offers. No driver is imported here."""
+"""The capabilities of engines, as data, and the interface of an open engine. Imports no driver."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from lakehouse.settings import Runtime
 
 Dialect = Literal["spark", "sail"]
-"""Whose SQL an engine runs: all of Spark's, or what Sail has of it."""
+"""The SQL that an engine runs: all of Spark's, or Sail's subset."""
 
 
 Stage = Literal["parsed", "resolved"]
-"""How far an engine reads a text before it tells: as it is written, or with every name looked up and view opened."""
+"""How far an engine has read a text: parsed only, or with all names and views resolved."""
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an engine can do, as data. Nothing else may ask which engine it is.
+    """The capabilities of an engine. No code may ask which engine it is.
 
-    `dialect`         whose SQL it runs
-    `readings`        at which stages it tells what it reads in a text without running it
+    `dialect`         the SQL that it runs
+    `readings`        the stages at which it reports how it reads a text, without running it
     `time_travel`     SQL understands `VERSION AS OF`
     `cancel`          a running query can be interrupted by its tag
     `optimize`        `OPTIMIZE … ZORDER BY` exists
     `ordered_write`   a sorted DataFrame is written in its order
-    `metered`         whatever it runs is paid for, so that nothing runs that nobody asked for
+    `metered`         statements cost money, so that none runs that was not asked for
     """
 
     dialect: Dialect
@@ -89,7 +89,7 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ThreadTime:
-    """How far a thread is: seconds that it has computed, and how often it has waited for something."""
+    """The progress of a thread: its CPU seconds, and the number of its voluntary waits."""
 
     seconds: float
     waits: int
@@ -99,12 +99,12 @@ class ThreadTime:
 class EngineSession:
     """An engine that is open. `spark` is a session of it that speaks the PySpark API.
 
-    `open()` gives another session in which nothing was set or created, `close(session)` ends it. What the calling
-    thread runs within `tagged(session, tag)` bears the tag, and `interrupt(session, tag)`, from any thread, stops
-    it. An interrupt that comes too early is lost: repeat it. `lingers(tag)` tells whether work goes on though its
-    query has ended: Java cannot stop a thread that looks for nothing, such as one within a regular expression.
-    `at_work()` gives the threads that compute now, of an engine that does not know for whom; else it is None.
-    `process` is the process that the engine runs in, None where it is this one or none of ours.
+    `open()` returns a new, empty session, `close(session)` ends it. What the calling thread runs within
+    `tagged(session, tag)` has the tag, and `interrupt(session, tag)` stops it from any thread. An interrupt that comes
+    too early is lost: repeat it. `lingers(tag)` is True while work goes on after its query has ended: Java cannot stop
+    a thread that never checks, such as one within a regular expression. `at_work()` returns the computing threads of
+    an engine that cannot assign them to queries; it is None for others. `process` is the process of the engine, None
+    where that is this process or a remote one.
     """
 
     kind: Runtime
@@ -119,12 +119,12 @@ class EngineSession:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine can do."""
+        """The capabilities of this engine."""
         return CAPABILITIES[self.kind]
 
 
 def explain_missing(engine: str, error: ImportError, *, extras: tuple[str, ...]) -> str:
-    """What to say where an engine's driver is not installed; any one of `extras` brings it."""
+    """Explain that an engine's driver is not installed; each of `extras` installs it."""
     first, *others = extras
     also = "".join(f", or with [{other}]" for other in others)
     return (
