@@ -219,7 +219,7 @@ def _open_client(url: str, options: Any, keys: Any, _variables: Any) -> Any:
 
 
 def _profile_keys(variables: Mapping[str, str]) -> dict[str, str]:
-    """Read the keys of a profile in ~/.aws/credentials: the engine's client reads it, this one does not."""
+    """The keys of a profile in ~/.aws/credentials, which the engine's client reads and this one does not."""
     if {"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"} & variables.keys():
         return {}
     import configparser
