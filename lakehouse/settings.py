@@ -125,7 +125,7 @@ AnySettings = TypeVar("AnySettings", bound=SharedSettings)
 
 
 def read_settings(kind: type[AnySettings], **flags: Any) -> AnySettings:
-    """Read the settings of this process, as the program with the class `kind` sees them. A flag that is None is not set.
+    """Read the settings of this process, as the program with the class `kind` sees them. A flag of None is not set.
 
     Raises UsageError for a value that does not fit, an unknown name in the file, or an unknown
     `IMDB_` variable, which would otherwise be a misspelt setting that silently does nothing.
