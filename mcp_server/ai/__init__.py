@@ -18,7 +18,7 @@ from lakehouse.settings import Settings
 from mcp_server.ai.apply import ARGUMENT_CHARS, prepare, spend, written
 from mcp_server.ai.resolve import Ask
 from mcp_server.models import Caps, CheckedQuery, ResultSet
-from mcp_server.results.ai import AiPlan, AiUse, plan_of, usd
+from mcp_server.results.ai import AiPlan, AiUse, plan_of, to_dollars
 
 __all__ = ["Ai", "argument_caps", "key_columns"]
 
@@ -67,7 +67,7 @@ class Ai:
     def charged_usd(self, spender: Spender) -> float:
         """What a query has been charged so far, calls under way at their maximum; 0 where the ledger does not tell."""
         try:
-            return usd(self._service.ledger.charged(spender))
+            return to_dollars(self._service.ledger.charged(spender))
         except AiUnavailable:
             return 0.0
 

@@ -11,7 +11,7 @@ from lakehouse.ai.service import AiService
 from lakehouse.ai.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, dollars
 from mcp_server.ai.resolve import MOST_NAME_CHARS, MOST_ROWS, Ask, Meant, Wanted, resolve
 from mcp_server.models import AiColumn, CheckedQuery, ResultSet
-from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, usd, use_of
+from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, summarize_use, to_dollars
 from mcp_server.results.cells import Json, read_column
 
 ARGUMENT_CHARS = MOST_NAME_CHARS + 100
@@ -132,8 +132,8 @@ def _use(task: Task, model: str, outcomes: Mapping[str, Outcome], most: int) -> 
         failed=sum(outcome.text is None for outcome in outcomes.values()),
         input_tokens=sum(usage.input_tokens for usage in usages),
         output_tokens=sum(usage.output_tokens for usage in usages),
-        estimate_usd=usd(most),
-        cost_usd=usd(sum(outcome.nanos for outcome in made)),
+        estimate_usd=to_dollars(most),
+        cost_usd=to_dollars(sum(outcome.nanos for outcome in made)),
     )
 
 
@@ -171,7 +171,9 @@ def written(
     }
     rows = pa.Table.from_arrays([cells for cells, _, _ in kept], names=[name for _, name, _ in kept])
     outcomes = [outcome for result in done for outcome in result.outcomes.values()]
-    use = use_of([result.use for result in done], nulls, [each.doubt for each in outcomes if each.doubt is not None])
+    use = summarize_use(
+        [result.use for result in done], nulls, [each.doubt for each in outcomes if each.doubt is not None]
+    )
     types = tuple(kind for _, _, kind in kept)
     warnings = (*found.warnings, *use.warnings)
     return replace(found, table=rows, types=types, warnings=warnings, missing=missing), use
