@@ -1,4 +1,4 @@
-"""AI functions in the server: what the guard is told of them, and the rows of a query that they are applied to.
+"""AI functions in the server: what the guard is told of them, and the things and rows that they are applied to.
 
 resolve   arguments → the things that are meant
 apply     things → facts → texts in the rows, and what it cost
@@ -9,18 +9,18 @@ Spending, and all that it needs, is `lakehouse.ai.service`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from lakehouse.ai.functions import functions
+from lakehouse.ai.functions import AiFunction, functions
 from lakehouse.ai.service import AiService
-from lakehouse.ai.types import NANOS_PER_DOLLAR, AiEstimate, AiUnavailable, Spender
+from lakehouse.ai.types import NANOS_PER_DOLLAR, AiEstimate, AiUnavailable, Facts, Outcome, Spender
 from lakehouse.settings import Settings
 from mcp_server.ai.apply import ARGUMENT_CHARS, prepare, spend, written
 from mcp_server.ai.resolve import Ask
 from mcp_server.models import Caps, CheckedQuery, ResultSet
 from mcp_server.results.ai import AiPlan, AiUse, plan_of, usd
 
-__all__ = ["Ai", "argument_caps", "key_columns"]
+__all__ = ["Ai", "AiText", "argument_caps", "key_columns"]
 
 
 def argument_caps(caps: Caps) -> Caps:
@@ -33,8 +33,23 @@ def key_columns() -> Mapping[str, str]:
     return {name.lower(): function.key.lower() for name, function in functions().items()}
 
 
+@dataclass(frozen=True)
+class AiText:
+    """What a function wrote of one thing: the model, the most that it could cost, and what came of it."""
+
+    function: str
+    model: str
+    estimate: AiEstimate
+    outcome: Outcome
+
+    @property
+    def was_called(self) -> bool:
+        """Whether the model was called for it, rather than the cache asked."""
+        return not self.outcome.cached and bool(self.outcome.text or self.outcome.usage or self.outcome.nanos)
+
+
 class Ai:
-    """The AI functions of a server, for queries. Safe for several threads."""
+    """The AI functions of a server. Safe for several threads."""
 
     def __init__(self, service: AiService, settings: Settings) -> None:
         self._service = service
@@ -70,6 +85,17 @@ class Ai:
             return usd(self._service.ledger.charged(spender))
         except AiUnavailable:
             return 0.0
+
+    def write(
+        self, function: AiFunction, facts: Facts, spender: Spender, *, seconds: float, tick: Callable[[], None]
+    ) -> AiText:
+        """Apply a function to one thing, within so many seconds; `tick` is called meanwhile and may raise to end it.
+
+        Raises AiUnavailable, BudgetExceeded and RateLimited before anything is spent; what `tick` raises.
+        """
+        estimate = self._service.estimate(function, [facts])
+        (outcome,) = self._service.run(function, [facts], spender, deadline_seconds=seconds, report=lambda *_: tick())
+        return AiText(function.name, self._service.terms(function).model, estimate, outcome)
 
     def apply(
         self,

@@ -74,14 +74,14 @@ async def describe_schema(
     table: Annotated[str, Field(max_length=512)] | None = None, page: Annotated[int, Field(ge=1)] = 1
 ) -> Annotated[CallToolResult, Described]:
     """All tables in a line each, or one table in full."""
-    tables = await app_context().service.tables()
+    tables = await app_context().service.refresh_tables()
     described, text = _all(tables, page) if table is None else await _one(_find(tables, table), page)
     return _answer(text, described)
 
 
 async def list_views() -> Annotated[CallToolResult, Views]:
     """The views and what each is for."""
-    tables = await app_context().service.tables()
+    tables = await app_context().service.refresh_tables()
     every = [table for table in tables if table.kind == "view"]
     views = [_view(table) for table in every]
     shown = _pages(views, _payload_bytes())[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio.lowlevel
 import anyio.to_thread
@@ -12,12 +12,14 @@ from pydantic import BaseModel, Field
 from lakehouse.errors import QueryCancelled
 from lakehouse.escaping import quote_briefly
 from mcp_server.handles import Entry
-from mcp_server.query import Plan
 from mcp_server.results import Answer
 from mcp_server.results.estimate import dry_run as dry_run_text
 from mcp_server.runs import Run
 from mcp_server.tools.arguments import BadRequestError
 from mcp_server.tools.calls import app_context, current_call
+
+if TYPE_CHECKING:
+    from mcp_server.statement import Plan
 
 _STOP_SECONDS = 10.0
 """How long `cancel_query` waits for the engine to let go; an engine is replaced before that."""
@@ -70,9 +72,9 @@ async def execute_spark_sql(
     """Run a statement that the guard allows, or tell what it would read."""
     app, call = app_context(), current_call()
     if dry_run:
-        return _planned(await app.service.plan(call, sql_query, row_limit))
-    run = app.service.start(call, sql_query, row_limit)
-    if await run.follow(call.report, app.settings.wait_seconds):
+        return _planned(await app.service.plan_sql(call, sql_query, row_limit))
+    run = app.service.submit_sql(call, sql_query, row_limit)
+    if await run.wait_for_end(call.report, app.settings.wait_seconds):
         return _done(run.result())
     event = call.event
     event.verdict = "running"
@@ -117,7 +119,7 @@ async def cancel_query(handle: Handle) -> Annotated[CallToolResult, Cancelled]:
 
 async def _wait(run: Run[Answer], seconds: float) -> bool:
     """Wait for a statement that goes on when this caller goes away."""
-    return await run.follow(current_call().report, seconds, keep=True)
+    return await run.wait_for_end(current_call().report, seconds, keep=True)
 
 
 async def _find(handle: str) -> Run[Answer]:
