@@ -60,7 +60,7 @@ class StatementService:
         self._runner.close(_LAST_SECONDS)  # what went on after its call has its last line to write
 
     async def refresh_tables(self) -> tuple[TableInfo, ...]:
-        """What the lake holds now, looked at anew. Raises LakeError where there is none."""
+        """Ask the engine again what the lake holds. Raises LakeError where there is none."""
         return await anyio.to_thread.run_sync(self.main_engine.refresh, abandon_on_cancel=True)
 
     def submit_sql(self, call: Call, sql: str, row_limit: int | None = None) -> Run[Answer]:
@@ -108,7 +108,7 @@ class StatementService:
     def _write_text(self, call: Call, run: Run[AiText], function: AiFunction, facts: Facts) -> AiText:
         run.enter_stage("asking the model")
         spender = Spender(run.caller, run.query_id)
-        written = self._ai.write(
+        written = self._ai.write_text(
             function, facts, spender, seconds=self._settings.wait_seconds, tick=run.raise_if_cancelled
         )
         call.event.ai_calls += written.was_called

@@ -82,15 +82,15 @@ class Statement:
 
     def answer(self) -> results.Answer:
         """Do what the statement asks for, on the engine that the router names."""
-        return self._router.route(self._check, self._answer)
+        return self._router.route(self._check_on, self._answer_checked)
 
     def plan(self) -> Plan:
         """Everything up to the point where the statement would run."""
-        return self._router.route(self._check, self._plan)
+        return self._router.route(self._check_on, self._plan_checked)
 
     # Check
 
-    def _check(self, engine: Engine) -> Allowed:
+    def _check_on(self, engine: Engine) -> Allowed:
         """Ask the guard; where it knows no such table, look whether there is one by now, and ask again."""
         self._event.engine = engine.name
         self._register_query(engine, self._run.query_id)
@@ -104,10 +104,10 @@ class Statement:
             return Allowed(engine, now, self._ask_guard(engine, now))
 
     def _ask_guard(self, engine: Engine, tables: Tables) -> Checked:
-        read = partial(self._read, engine, tables, self._run.query_id)
+        read = partial(self._read_in_engine, engine, tables, self._run.query_id)
         return self._sql.check(catalog_of(engine, tables), limits_of(self._settings), self._principal, read)
 
-    def _read(
+    def _read_in_engine(
         self, engine: Engine, tables: Tables, query_id: str, sql: str, names: frozenset[str], stage: Stage
     ) -> EngineReading | None:
         """The engine's own reading of a text, which is the last step of the check; `guard.Read` for one engine."""
@@ -122,7 +122,7 @@ class Statement:
 
     # Estimate
 
-    def _plan(self, allowed: Allowed) -> Plan:
+    def _plan_checked(self, allowed: Allowed) -> Plan:
         engine, query = allowed.engine, allowed.checked
         if not isinstance(query, CheckedQuery):
             return Plan(engine.name)
@@ -138,7 +138,7 @@ class Statement:
 
     # Execute and shape
 
-    def _answer(self, allowed: Allowed) -> results.Answer:
+    def _answer_checked(self, allowed: Allowed) -> results.Answer:
         engine = allowed.engine
         match allowed.checked:
             case CheckedQuery() as query:
@@ -155,7 +155,7 @@ class Statement:
         return answer
 
     def _answer_query(self, allowed: Allowed, query: CheckedQuery) -> results.Answer:
-        self._ai.require(query)
+        self._ai.require_models(query)
         deadline = _Deadline(self._run, query.deadline_seconds)
         if not query.ai:
             found = self._execute(allowed, query, self._run.query_id, self._caps)
@@ -191,13 +191,13 @@ class Statement:
         """Put the texts of the query's AI functions into its rows. What they look up is part of its turn and time."""
         spender = Spender(self._run.caller, self._run.query_id)
         try:
-            found, use = self._ai.apply(
+            found, use = self._ai.apply_functions(
                 found,
                 query,
-                ask=partial(self._look_up, allowed, query),
+                look_up=partial(self._look_up, allowed, query),
                 spender=spender,
-                left=partial(self._seconds_left, query),
-                say=self._run.enter_stage,
+                seconds_left=partial(self._seconds_left, query),
+                enter_stage=self._run.enter_stage,
             )
         except BaseException:
             self._event.ai_usd += self._ai.charged_usd(spender)  # at most, for what is under way ends by itself
@@ -214,7 +214,7 @@ class Statement:
         query_id = f"{self._run.query_id}-{next(self._look_ups)}"
         self._register_query(engine, query_id)
         limits = guard.Limits(rows, _OWN_SQL_BYTES, self._seconds_left(query))
-        read = partial(self._read, engine, tables, query_id)
+        read = partial(self._read_in_engine, engine, tables, query_id)
         checked = Template(text, arguments, rows).check(catalog_of(engine, tables), limits, query.principal, read)
         found = self._execute(allowed, checked, query_id, OWN_CAPS)
         origin = results.Origin(query_id, engine.name, self._run.elapsed_ms)
