@@ -23,7 +23,7 @@ from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import CheckedQuery, EngineReading, Principal
-from mcp_server.query import catalog_of, limits_of
+from mcp_server.terms import catalog_of, limits_of
 
 STATEMENTS = {
     "a count": "SELECT count(*) FROM movies_delta",

@@ -31,9 +31,9 @@ from lakehouse.settings import Settings
 from mcp_server.audit import AuditEvent, AuditLog
 from mcp_server.background import Background
 from mcp_server.models import Principal
-from mcp_server.query import Call, QueryService
 from mcp_server.results import Answer
-from mcp_server.runs import Run
+from mcp_server.runs import Call, Run
+from mcp_server.service import StatementService
 from mcp_server.tools.arguments import MOST_ARGUMENTS, BadRequestError, choose_tool, read_arguments
 from mcp_server.tools.profile import Profiles
 
@@ -48,7 +48,7 @@ class AppContext:
     """What every tool works with."""
 
     settings: Settings
-    service: QueryService
+    service: StatementService
     ai: AiService
     background: Background
     profiles: Profiles

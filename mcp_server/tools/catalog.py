@@ -74,7 +74,7 @@ async def describe_schema(
     table: Annotated[str, Field(max_length=512)] | None = None, page: Annotated[int, Field(ge=1)] = 1
 ) -> Annotated[CallToolResult, Described]:
     """Describe all tables in a line each, or one table in full."""
-    tables = await app_context().service.tables()
+    tables = await app_context().service.refresh_tables()
     described, text = (
         _describe_all(tables, page) if table is None else await _describe_table(_find_table(tables, table), page)
     )
@@ -83,7 +83,7 @@ async def describe_schema(
 
 async def list_views() -> Annotated[CallToolResult, Views]:
     """List the views and what each is for."""
-    tables = await app_context().service.tables()
+    tables = await app_context().service.refresh_tables()
     every = [table for table in tables if table.kind == "view"]
     views = [_describe_view(table) for table in every]
     shown = _split_pages(views, _payload_bytes())[0]

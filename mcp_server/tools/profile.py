@@ -17,8 +17,9 @@ import anyio
 from lakehouse.errors import EngineUnavailable, QueryError
 from lakehouse.manifest import Column
 from mcp_server.models import TableInfo
-from mcp_server.query import Call, QueryService
 from mcp_server.results import Answer, Json
+from mcp_server.runs import Call
+from mcp_server.service import StatementService
 
 SAMPLE_ROWS = 3
 LOOK_ROWS = 50_000
@@ -68,7 +69,7 @@ class _Flight:
 class Profiles:
     """Caches profiles by table version. Callers of a profile that is being made wait for it and share it."""
 
-    def __init__(self, service: QueryService) -> None:
+    def __init__(self, service: StatementService) -> None:
         self._service = service
         self._kept: dict[_Key, tuple[object, Profile]] = {}
         self._flights: dict[tuple[_Key, object], _Flight] = {}
@@ -122,7 +123,7 @@ class Profiles:
 class _Work:
     """The statements of one profile."""
 
-    service: QueryService
+    service: StatementService
     call: Call
     table: str
     profile: Profile
@@ -160,7 +161,7 @@ class _Work:
         from mcp_server.guard import Identifier
 
         arguments = {marker: Identifier(name) for marker, name in {**names, "t": self.table}.items()}
-        return await self.service.fill(self.call, template, arguments, SHOWN_VALUES)
+        return await self.service.run_template(self.call, template, arguments, SHOWN_VALUES)
 
 
 def _join_markers(names: dict[str, str]) -> str:
