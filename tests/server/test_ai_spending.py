@@ -5,17 +5,15 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from subprocess import Popen
 
 import psutil
-import pytest
 
 from lakehouse.ai.ledger_file import LEDGER_NAME
 from tests import openai_server as replies
-from tests.openai_server import OpenAiServer, Received, Reply, serving
+from tests.openai_server import OpenAiServer, Received, Reply
 from tests.server.lakes import make_lake
 from tests.server.processes import descendants, gone, python, until
 
@@ -59,12 +57,6 @@ class Provider:
         reply = self._chance.choice(odd) if self._chance.random() < 0.15 else Reply(seconds=0.03)
         self.billed += reply not in FREE
         return reply
-
-
-@pytest.fixture
-def models() -> Iterator[OpenAiServer]:
-    with serving() as running:
-        yield running
 
 
 def test_calls_and_money_are_bounded_whatever_is_sent_and_whoever_dies(tmp_path: Path, models: OpenAiServer) -> None:

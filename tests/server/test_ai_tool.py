@@ -12,13 +12,12 @@ import pytest
 
 from lakehouse.ai.types import Spender
 from lakehouse.errors import ResourceLimit
-from lakehouse.settings import load_settings
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
 from mcp_server.service import StatementService
 from tests import openai_server as replies
-from tests.openai_server import OpenAiServer, Reply, serving
-from tests.server.conftest import Connect, audit_lines
+from tests.openai_server import OpenAiServer, Reply
+from tests.server.conftest import Connect, audit_lines, servers_with_ai
 from tests.server.processes import until
 
 pytestmark = pytest.mark.anyio
@@ -29,26 +28,12 @@ Serve = Callable[..., LakehouseServer]
 
 
 @pytest.fixture
-def models() -> Iterator[OpenAiServer]:
-    with serving() as running:
-        yield running
-
-
-@pytest.fixture
 def serve(engine: Engine, tmp_path: Path, models: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Servers on the engine of all tests, with state and cache of the test's own, that call the local model server."""
     monkeypatch.setenv("OPENAI_BASE_URL", models.url)
     (tmp_path / "lake").mkdir()
-    made: list[LakehouseServer] = []
-
-    def make(**flags: Any) -> LakehouseServer:
-        settings = load_settings(**{"lake": str(tmp_path / "lake"), "state_dir": tmp_path / "state", **flags})
-        made.append(LakehouseServer(settings, lambda: [engine]))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.toolbox.app.ai.close()
+    with servers_with_ai(engine, lake=str(tmp_path / "lake"), state_dir=tmp_path / "state") as make:
+        yield make
 
 
 def text_of(result: Any) -> str:
