@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from program import printing_load
+
 from ai_functions.functions import functions
 from ai_functions.service import AiService, open_service
 from ai_functions.types import Facts, Spender
@@ -165,10 +167,12 @@ def main() -> None:
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(("IMDB_", "OPENAI_", "AZURE_"))]:
         del os.environ[name]
-    print(f"load average {os.getloadavg()[0]:.2f}")
-    with tempfile.TemporaryDirectory(prefix="bench-ai-", dir=options.folder) as folder, model_server() as url:
+    with (
+        printing_load(),
+        tempfile.TemporaryDirectory(prefix="bench-ai-", dir=options.folder) as folder,
+        model_server() as url,
+    ):
         measure(url, Path(folder))
-    print(f"load average {os.getloadavg()[0]:.2f}")
 
 
 if __name__ == "__main__":

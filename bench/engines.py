@@ -36,8 +36,8 @@ from mcp_server.engines.connect import ConnectEngine
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery, Principal
-from mcp_server.query import catalog_of, limits_of
 from mcp_server.settings import load_settings
+from mcp_server.terms import catalog_of, limits_of
 from tests.connect_server import ConnectServer
 from tests.engines.warehouse import TOKEN, WarehouseEngine
 from tests.warehouse.lake import register

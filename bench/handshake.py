@@ -8,7 +8,6 @@ turn, so that noise of the machine falls on all of them alike. Prints medians an
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -16,6 +15,7 @@ import sys
 import time
 
 from mcp import Client, StdioServerParameters
+from program import parse_lake_options, printing_load
 
 BARE = """
 from mcp.server.mcpserver import MCPServer
@@ -72,13 +72,9 @@ async def measure(lake: str, runs: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lake", required=True)
-    parser.add_argument("--runs", type=int, default=15)
-    options = parser.parse_args()
-    print(f"load average before {os.getloadavg()[0]:.2f}")
-    asyncio.run(measure(options.lake, options.runs))
-    print(f"load average after {os.getloadavg()[0]:.2f}")
+    options = parse_lake_options(__doc__, runs=15)
+    with printing_load():
+        asyncio.run(measure(options.lake, options.runs))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ machine falls on all alike. Prints medians in milliseconds, and how much longer 
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -17,13 +15,15 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 
+from program import parse_lake_options, printing_load
+
 from lakehouse.session import Stage
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import CheckedQuery, EngineReading, Principal
-from mcp_server.query import catalog_of, limits_of
 from mcp_server.settings import load_settings
+from mcp_server.terms import catalog_of, limits_of
 
 STATEMENTS = {
     "a count": "SELECT count(*) FROM movies_delta",
@@ -76,14 +76,9 @@ def measure(address: str, runs: int, state: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lake", required=True)
-    parser.add_argument("--runs", type=int, default=51)
-    options = parser.parse_args()
-    print(f"load average before {os.getloadavg()[0]:.2f}")
-    with tempfile.TemporaryDirectory() as state:
+    options = parse_lake_options(__doc__, runs=51)
+    with printing_load(), tempfile.TemporaryDirectory() as state:
         measure(options.lake, options.runs, state)
-    print(f"load average after {os.getloadavg()[0]:.2f}")
 
 
 if __name__ == "__main__":

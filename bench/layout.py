@@ -8,11 +8,11 @@ engine in the same process. Bytes are those of the first look-up, milliseconds t
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
 import time
 from pathlib import Path
+
+from program import parse_lake_options, printing_load
 
 from lakehouse.manifest import Manifest, read_manifest
 from lakehouse.quoting import quote_literal
@@ -71,16 +71,13 @@ def measure(lake: Lake, manifest: Manifest, runs: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lake", required=True)
-    parser.add_argument("--runs", type=int, default=5)
-    options = parser.parse_args()
+    options = parse_lake_options(__doc__, runs=5)
     lake = Lake.parse(options.lake)
     manifest = read_manifest(lake)
     if manifest is None:
         raise SystemExit(f"{lake} has no manifest. Load it with imdb-etl first.")
-    print(f"load average {os.getloadavg()[0]:.2f}")
-    measure(lake, manifest, options.runs)
+    with printing_load():
+        measure(lake, manifest, options.runs)
 
 
 if __name__ == "__main__":

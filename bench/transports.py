@@ -9,7 +9,6 @@ for the worse would look like.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -20,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from mcp import Client, StdioServerParameters
+from program import parse_lake_options, printing_load
 
 NAGLE = """
 import socket, sys
@@ -81,13 +81,9 @@ async def measure(lake: str, runs: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lake", required=True)
-    parser.add_argument("--runs", type=int, default=40)
-    options = parser.parse_args()
-    print(f"load average before {os.getloadavg()[0]:.2f}")
-    asyncio.run(measure(options.lake, options.runs))
-    print(f"load average after {os.getloadavg()[0]:.2f}")
+    options = parse_lake_options(__doc__, runs=40)
+    with printing_load():
+        asyncio.run(measure(options.lake, options.runs))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The composition root: settings → engines, governed path, tools → an MCP server.
+"""The composition root: settings → engines, their service, tools → an MCP server.
 
 `initialize` is answered before the tools are even imported: they are put together at the first request
 that needs them, or by the warm-up, which begins once the first answer is on the wire.
@@ -161,7 +161,7 @@ class LakehouseServer(MCPServer[Any]):
         return result
 
     def _warm_up(self) -> None:
-        """Load what the first statement needs: the guard's and Arrow's modules, meanwhile the engine starts."""
+        """Load what the first statement needs, the parser and Arrow among it, while the engine starts."""
         service = self.toolbox.app.service
         threading.Thread(target=_import_parsers, name="import parsers", daemon=True).start()
         try:
@@ -195,12 +195,12 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     from mcp_server.auth import os_user
     from mcp_server.background import Background
     from mcp_server.handles import Handles
-    from mcp_server.query import QueryService
+    from mcp_server.service import StatementService
     from mcp_server.tools import TOOLS, AppContext, build
     from mcp_server.tools.profile import Profiles
 
     ai = open_service(settings, lake)
-    service = QueryService(engines, settings, ai)
+    service = StatementService(engines, settings, ai)
     background = Background(Handles(settings.state, settings.handle_minutes * 60))
     audit = AuditLog(settings.audit_path, round(settings.audit_max_mb * 2**20), settings.audit_files)
     callers = Callers(settings.caller_key.get_secret_value()) if settings.caller_key else None
@@ -211,4 +211,4 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
 def _import_parsers() -> None:
     import pyarrow as pa  # noqa: F401  (loaded early, used later)
 
-    import mcp_server.guard  # noqa: F401
+    import mcp_server.statement  # noqa: F401

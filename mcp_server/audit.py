@@ -1,8 +1,8 @@
 """The audit log: one JSON line for every tool call, whatever became of it.
 
 A line is appended with a single write to a file opened for appending, under the file's lock, so several servers may
-share one file: no line is torn, and only one of them rotates it. The file is opened anew for every line: whoever
-rotates it otherwise renames it (logrotate's `create` mode), no signal is needed. It is readable by its owner alone.
+share one file: no line is torn, and only one of them rotates it. The file is opened again for every line, so an
+external rotation by renaming (logrotate's `create` mode) needs no signal. Only its owner can read it.
 
 A call whose line cannot be written is not answered: an audit that fails silently is worth nothing. How much a caller
 can have written is bounded: by the size of a line, which is small for a call that was refused, and by rotation.
@@ -82,8 +82,8 @@ class AuditEvent:
     ai_usd: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
-    def line(self) -> bytes:
-        """The event as one line of JSON, in ASCII, so that no text of a caller can break a line or an encoding."""
+    def to_line(self) -> bytes:
+        """Format the event as one line of ASCII JSON, so that no text of a caller breaks a line or an encoding."""
         room = _RAN if self.sql_run else _DID_NOT_RUN
         entry: dict[str, Any] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -93,11 +93,11 @@ class AuditEvent:
             "engine": self.engine,
             "verdict": self.verdict,
             "code": self.code,
-            "sql_sent": _fit(self.sql_sent, room.sql_sent),
-            "arguments": _fit(_encode(self.arguments, room.arguments), room.arguments),
+            "sql_sent": _fit_text(self.sql_sent, room.sql_sent),
+            "arguments": _fit_text(_encode_arguments(self.arguments, room.arguments), room.arguments),
             "ignored": [name[:60] for name in self.ignored[:8]],
-            "reasoning": _fit(self.reasoning, room.reasoning),
-            "sql_run": _fit_list(self.sql_run, room.sql_run),
+            "reasoning": _fit_text(self.reasoning, room.reasoning),
+            "sql_run": _fit_texts(self.sql_run, room.sql_run),
             "query_ids": self.query_ids,
             "rows": self.rows,
             "bytes": self.result_bytes,
@@ -123,8 +123,8 @@ class AuditLog:
 
     def require_writable(self) -> None:
         """Raise AuditUnwritableError where a line could not be written, before any work is done for it."""
-        with self._failures_explained():
-            descriptor = self._open()
+        with self._explain_failures():
+            descriptor = self._open_file()
             try:
                 disk = os.fstatvfs(descriptor)
             finally:
@@ -134,8 +134,8 @@ class AuditLog:
 
     def write(self, event: AuditEvent) -> None:
         """Append the event. Raises AuditUnwritableError where it is not wholly on its way to the disk."""
-        line = event.line()
-        with self._failures_explained(), self._locked() as descriptor:
+        line = event.to_line()
+        with self._explain_failures(), self._lock_file() as descriptor:
             before = os.fstat(descriptor).st_size
             if os.write(descriptor, line) != len(line):  # what the file had room for; half a line spoils the next one
                 os.ftruncate(descriptor, before)
@@ -145,23 +145,23 @@ class AuditLog:
             self._unanswered = 0
 
     @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """The file, rotated where it is full, and no other server's until the end."""
+    def _lock_file(self) -> Iterator[int]:
+        """Lock the file, after rotating it where it is full. Yields its descriptor."""
         while True:
-            descriptor = self._open()
+            descriptor = self._open_file()
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)  # given back when it is closed
                 if not self._is_current(descriptor):
                     continue  # another server has renamed it meanwhile
                 if self._most_files and os.fstat(descriptor).st_size >= self._most_bytes:
-                    self._rotate()
+                    self._rotate_files()
                     continue
                 yield descriptor
             finally:
                 os.close(descriptor)
             return
 
-    def _rotate(self) -> None:
+    def _rotate_files(self) -> None:
         names = [self._path, *(self._path.with_name(f"{self._path.name}.{n}") for n in range(1, self._most_files))]
         if len(names) == 1:
             self._path.unlink()
@@ -175,12 +175,12 @@ class AuditLog:
         except FileNotFoundError:
             return False
 
-    def _open(self) -> int:
+    def _open_file(self) -> int:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     @contextmanager
-    def _failures_explained(self) -> Iterator[None]:
+    def _explain_failures(self) -> Iterator[None]:
         """Raise AuditUnwritableError for an OSError. The log has the first one of many, and their end."""
         try:
             yield
@@ -196,8 +196,8 @@ class AuditLog:
             ) from error
 
 
-def _encode(arguments: Mapping[str, Any], most: int) -> str:
-    """The arguments as JSON; of megabytes only the beginning, some more than `most` characters, is made."""
+def _encode_arguments(arguments: Mapping[str, Any], most: int) -> str:
+    """Encode arguments as JSON, and stop soon after `most` characters."""
     parts: list[str] = []
     size = 0
     for part in json.JSONEncoder(default=str).iterencode(arguments):
@@ -208,8 +208,8 @@ def _encode(arguments: Mapping[str, Any], most: int) -> str:
     return "".join(parts)
 
 
-def _fit(text: str | None, most: int) -> str | None:
-    """The text, or its beginning and how much was left out at least, in at most so many bytes of JSON and a few."""
+def _fit_text(text: str | None, most: int) -> str | None:
+    """Cut a text to about `most` bytes of JSON, followed by the number of characters left out."""
     if text is None:
         return None
     kept = text[:most]
@@ -218,8 +218,8 @@ def _fit(text: str | None, most: int) -> str | None:
     return kept if len(kept) == len(text) else f"{kept}…[+{len(text) - len(kept)} chars]"
 
 
-def _fit_list(texts: list[str], most: int) -> list[str]:
-    """As many of the texts as fit, and how many were left out."""
+def _fit_texts(texts: list[str], most: int) -> list[str]:
+    """Keep the first texts that fit into `most` bytes of JSON, followed by the number left out."""
     fitting: list[str] = []
     for text in texts:
         most -= len(json.dumps(text))

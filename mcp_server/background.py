@@ -35,7 +35,7 @@ class Background:
             raise
         with self._changing:
             self._kept[handle] = run
-        run.at_end(lambda: self._settle(handle, run, ended))
+        run.call_at_end(lambda: self._settle(handle, run, ended))
         return handle
 
     def find(self, handle: str, caller: str) -> Run[Answer] | Entry | None:

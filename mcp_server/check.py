@@ -1,21 +1,26 @@
-"""`imdb-mcp check`: the guard's verdict on statements.
+"""`imdb-mcp check`: the guard's verdict on statements, for the engine that would answer them.
 
-No engine is started for it; where the tables are a catalogue's, that has to be asked for them.
+No engine is started for it, so what only an engine's own reading can tell is not in it (a dry run asks for that).
+Where the tables are a catalogue's, that has to be asked for them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from lakehouse.errors import EngineLacks, LakehouseError
+from lakehouse.errors import LakehouseError
 from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.auth import os_user
+from mcp_server.engines import Engine
 from mcp_server.engines.choice import engines_of
-from mcp_server.query import catalog_of, limits_of
+from mcp_server.models import Checked
+from mcp_server.router import Router
 from mcp_server.settings import Settings
+from mcp_server.terms import catalog_of, limits_of
 
 
 class CheckFileError(LakehouseError):
@@ -66,26 +71,23 @@ def check_file(settings: Settings, lake: Lake, path: Path, *, explain: bool) -> 
 
 
 class _Checker:
-    """The guard on one lake: the same catalogues and limits as the server's."""
+    """The guard on one lake: the same catalogues, limits and choice of the engine as the server's."""
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
-        engines = engines_of(settings, lake)
-        self._catalogs = {engine.name: catalog_of(engine, engine.tables()) for engine in engines}
+        self._router = Router(engines_of(settings, lake))
+        self._catalogs = {engine.name: catalog_of(engine, engine.tables()) for engine in self._router.engines}
         self._limits = limits_of(settings)
         self._principal = os_user()
 
     def verdict(self, sql: str) -> tuple[str, guard.Verdict]:
-        """The engine that would answer, and the verdict on it: the first that lacks nothing, else the last."""
-        (name, verdict), *others = self._verdicts(sql)
-        while others and verdict.code == EngineLacks.code:
-            name, verdict = others.pop(0)
-        return name, verdict
+        """The engine that would answer, and the verdict for it."""
+        engine = self._router.choose(partial(self._check, sql))
+        catalog = self._catalogs[engine.name]
+        return engine.name, guard.verdict(sql, catalog=catalog, limits=self._limits, principal=self._principal)
 
-    def _verdicts(self, sql: str) -> list[tuple[str, guard.Verdict]]:
-        return [
-            (name, guard.verdict(sql, catalog=catalog, limits=self._limits, principal=self._principal))
-            for name, catalog in self._catalogs.items()
-        ]
+    def _check(self, sql: str, engine: Engine) -> Checked:
+        catalog = self._catalogs[engine.name]
+        return guard.check(sql, catalog=catalog, limits=self._limits, principal=self._principal)
 
 
 def _statements(path: Path) -> Iterator[tuple[object, str]]:

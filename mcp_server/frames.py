@@ -35,7 +35,7 @@ class FrameError(Exception):
 
 
 def parse_frame(data: bytes, size: int | None = None) -> JSONRPCMessage:
-    """The message in a frame. Raises FrameError.
+    """Parse the message in a frame. Raises FrameError.
 
     `size` is the size of the frame where `data` is no more than its two ends.
     """
@@ -48,7 +48,8 @@ def parse_frame(data: bytes, size: int | None = None) -> JSONRPCMessage:
     try:
         value = from_json(data, allow_inf_nan=False)
     except ValueError as error:
-        text = f"The message cannot be read as JSON in UTF-8: {escape_controls(str(error))}.{_explain(str(error))}"
+        why = escape_controls(str(error))
+        text = f"The message cannot be read as JSON in UTF-8: {why}.{_explain_json_error(str(error))}"
         raise FrameError(PARSE_ERROR, text, _find_id(data)) from None
     if isinstance(value, list):
         raise FrameError(INVALID_REQUEST, "Batches are not part of MCP: send one message at a time.", None)
@@ -65,20 +66,20 @@ def parse_frame(data: bytes, size: int | None = None) -> JSONRPCMessage:
     if "method" in value and "id" in value and request_id is None:
         text = f"The id of a request is an integer or a text of at most {_MOST_NAME_CHARS} characters."
         raise FrameError(INVALID_REQUEST, text, None)
-    if any(len(name) > _MOST_NAME_CHARS for name in _repeated(value)):
+    if any(len(name) > _MOST_NAME_CHARS for name in _list_echoed_texts(value)):
         text = f"A method, and a progress token, are texts of at most {_MOST_NAME_CHARS} characters."
         raise FrameError(INVALID_REQUEST, text, request_id)
     return message
 
 
-def _repeated(value: dict[str, Any]) -> list[str]:
-    """The texts of a message, beside its id, that answers repeat as they are."""
+def _list_echoed_texts(value: dict[str, Any]) -> list[str]:
+    """List the texts of a message, beside its id, that answers echo."""
     meta = (value.get("params") or {}).get("_meta")
     texts = [value.get("method"), meta.get("progressToken") if isinstance(meta, dict) else None]
     return [text for text in texts if isinstance(text, str)]
 
 
-def _explain(error: str) -> str:
+def _explain_json_error(error: str) -> str:
     if "hex escape" in error or "surrogate" in error:
         return r" A \ud800 to \udfff that is not one of a pair is half of a character."
     if "recursion" in error:
@@ -87,7 +88,7 @@ def _explain(error: str) -> str:
 
 
 def _find_id(data: bytes, *, is_whole: bool = True) -> int | str | None:
-    """The id of a request that could not be read, or of which only the ends were kept."""
+    """Find the id of a request that could not be read, or of which only the ends were kept."""
     if is_whole:
         with suppress(ValueError, RecursionError):  # the standard library takes half characters, and nests deeper
             whole = json.loads(data.decode("utf-8", "replace"))

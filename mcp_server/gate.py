@@ -74,7 +74,7 @@ async def _check_body(receive: Receive) -> tuple[Response | None, Receive]:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return None, _replay(message, receive)  # the client has left
+            return None, _replay_messages(message, receive)  # the client has left
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > MOST_FRAME_BYTES:
@@ -88,13 +88,13 @@ async def _check_body(receive: Receive) -> tuple[Response | None, Receive]:
         log.warning("A message of %d bytes was answered with an error: %s", size, error)
         text = error.answer.model_dump_json(by_alias=True, exclude_unset=True)
         return Response(text, 400, media_type="application/json"), receive
-    return None, _replay({"type": "http.request", "body": body, "more_body": False}, receive)
+    return None, _replay_messages({"type": "http.request", "body": body, "more_body": False}, receive)
 
 
-def _replay(first: Message, receive: Receive) -> Receive:
+def _replay_messages(first: Message, receive: Receive) -> Receive:
     waiting = [first]
 
-    async def again() -> Message:
+    async def receive_again() -> Message:
         return waiting.pop() if waiting else await receive()
 
-    return again
+    return receive_again

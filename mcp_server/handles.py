@@ -63,10 +63,10 @@ class Handles:
         self._opening = threading.Lock()
 
     def add(self, caller: str) -> str:
-        """A new handle for a running statement. Raises HandlesUnusableError."""
+        """Add a handle for a running statement. Raises HandlesUnusableError."""
         self._hold_lock()
         handle = secrets.token_hex(8)
-        with self._database() as database:
+        with self._open_transaction() as database:
             database.execute("DELETE FROM handles WHERE expires < ?", [self._clock()])
             database.execute(
                 "DELETE FROM handles WHERE id IN (SELECT id FROM handles WHERE caller = ? AND expires IS NOT NULL "
@@ -81,20 +81,20 @@ class Handles:
 
     def settle(self, handle: str, state: State) -> None:
         """Note how a statement ended; from now on its time runs. Raises HandlesUnusableError."""
-        with self._database() as database:
+        with self._open_transaction() as database:
             database.execute(
                 "UPDATE handles SET state = ?, expires = ? WHERE id = ?",
                 [state, self._clock() + self._keep_seconds, handle],
             )
 
     def find(self, handle: str, caller: str) -> Entry | None:
-        """What became of a caller's handle; None for one that never was, has expired or is somebody else's.
+        """Find a caller's handle. Returns None for one that never existed, has expired, or belongs to another caller.
 
         Raises HandlesUnusableError.
         """
         if not self._file.exists():
             return None
-        with self._database() as database:
+        with self._open_transaction() as database:
             row = database.execute(
                 "SELECT state, server FROM handles WHERE id = ? AND caller = ? AND (expires IS NULL OR expires >= ?)",
                 [handle, caller, self._clock()],
@@ -102,13 +102,13 @@ class Handles:
         if row is None:
             return None
         state, server = row
-        return Entry(state, self._whereabouts(server))
+        return Entry(state, self._locate_server(server))
 
     def live(self) -> frozenset[str]:
-        """The handles of this process that have not expired. Raises HandlesUnusableError."""
+        """Return the handles of this process that have not expired. Raises HandlesUnusableError."""
         if not self._file.exists():
             return frozenset()
-        with self._database() as database:
+        with self._open_transaction() as database:
             rows = database.execute(
                 "SELECT id FROM handles WHERE server = ? AND (expires IS NULL OR expires >= ?)",
                 [self._server, self._clock()],
@@ -116,7 +116,7 @@ class Handles:
         return frozenset(row[0] for row in rows)
 
     def close(self) -> None:
-        """Let go of the lock: what this process held is lost from now on."""
+        """Release the lock: the handles of this process are lost from now on."""
         with self._opening:
             if self._lock is not None:
                 with contextlib.suppress(OSError):
@@ -124,7 +124,7 @@ class Handles:
                 os.close(self._lock)
                 self._lock = None
 
-    def _whereabouts(self, server: str) -> Whereabouts:
+    def _locate_server(self, server: str) -> Whereabouts:
         if server == self._server:
             return "here"
         try:
@@ -146,7 +146,7 @@ class Handles:
             path = self._lock_file(self._server)
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._sweep(path.parent)
+                self._remove_dead_locks(path.parent)
                 while self._lock is None:
                     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -155,12 +155,12 @@ class Handles:
                     else:
                         os.close(descriptor)
             except OSError as error:
-                raise self._unusable(error.strerror or str(error)) from error
+                raise self._make_unusable_error(error.strerror or str(error)) from error
 
-    def _sweep(self, folder: Path) -> None:
-        """Take away the locks of processes that have ended."""
+    def _remove_dead_locks(self, folder: Path) -> None:
+        """Remove the locks of processes that have ended."""
         for left in folder.glob("*.lock"):
-            if self._whereabouts(left.stem) == "lost":
+            if self._locate_server(left.stem) == "lost":
                 with contextlib.suppress(OSError):  # somebody else was faster
                     left.unlink()
 
@@ -168,17 +168,17 @@ class Handles:
         return self._folder / "servers" / f"{server}.lock"
 
     @contextlib.contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        """One transaction on a connection of its own, so that any thread may ask."""
+    def _open_transaction(self) -> Iterator[sqlite3.Connection]:
+        """Open a transaction on a connection of its own, so that any thread may use it."""
         try:
             if not self._file.exists():
                 create_database(self._file, _SCHEMA)
             with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as database, database:
                 yield database
         except (sqlite3.Error, OSError) as error:
-            raise self._unusable(str(error)) from error
+            raise self._make_unusable_error(str(error)) from error
 
-    def _unusable(self, why: str) -> HandlesUnusableError:
+    def _make_unusable_error(self, why: str) -> HandlesUnusableError:
         return HandlesUnusableError(
             f"Handles of long queries cannot be kept ({why}). Only whoever runs the server can mend that: "
             f"{self._file.name} in the state folder has to be readable and writable, or to be taken away where it is "

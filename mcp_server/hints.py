@@ -21,10 +21,10 @@ _MOST_COLUMNS = 40
 
 
 def teach(error: QueryFailed, sql: str, names: Collection[str], tables: Sequence[TableInfo]) -> QueryFailed:
-    """The same failure with what exists instead and a statement that works; `names` are the tables that `sql` reads."""
+    """Add to a failure what exists instead, and a statement that works; `names` are the tables that `sql` reads."""
     read = [table for table in tables if table.name in names]
-    blamed = _blamed_columns(error)
-    lines = [str(error), *_unknown_columns(blamed, read), *map(_columns_line, read)]
+    blamed = _find_blamed_columns(error)
+    lines = [str(error), *_describe_unknown_columns(blamed, read), *map(_describe_columns, read)]
     if read:
         names = ", ".join(column.name for column in read[0].columns[:3])
         lines.append(f"For example: SELECT {names} FROM {read[0].name} LIMIT 5")  # noqa: S608  (text)
@@ -37,8 +37,8 @@ def teach(error: QueryFailed, sql: str, names: Collection[str], tables: Sequence
     )
 
 
-def _blamed_columns(error: QueryFailed) -> list[str]:
-    """The columns, without what qualifies them, that the engine says are not there."""
+def _find_blamed_columns(error: QueryFailed) -> list[str]:
+    """Find the columns, without their qualifiers, that the engine reports as missing."""
     if error.condition is None or error.condition.partition(".")[0] not in _UNKNOWN_COLUMN:
         return []
     names = [quoted.rpartition("`.`")[2] or plain for quoted, plain in _BLAMED.findall(str(error))]
@@ -55,8 +55,8 @@ def _join_words(text: str) -> str:
     return " ".join(_WORD.findall(text)).casefold()
 
 
-def _unknown_columns(blamed: Iterable[str], read: Sequence[TableInfo]) -> list[str]:
-    """One line for each name that the engine complains of and that no table has."""
+def _describe_unknown_columns(blamed: Iterable[str], read: Sequence[TableInfo]) -> list[str]:
+    """Write a line for each name that the engine reports as missing and no table has."""
     columns = {column.name: table.name for table in read for column in table.columns}
     known = {name.casefold() for name in (*columns, *columns.values())}
     lines = []
@@ -66,7 +66,7 @@ def _unknown_columns(blamed: Iterable[str], read: Sequence[TableInfo]) -> list[s
     return lines
 
 
-def _columns_line(table: TableInfo) -> str:
+def _describe_columns(table: TableInfo) -> str:
     columns = [
         f"{cut_text(column.name, MOST_QUOTED_CHARS)} {cut_text(column.type, MOST_QUOTED_CHARS)}"
         for column in table.columns[:_MOST_COLUMNS]

@@ -1,6 +1,6 @@
-"""A statement on its way: a thread of its own, its stage, whoever waits for it, and its turn among others.
+"""A run: work for a tool call in a thread of its own, with its stage, those who wait for it, and its turn among others.
 
-The caller's task only waits. It may stop waiting while the statement goes on, and somebody may wait again.
+The caller's task only waits. It may stop waiting while the run goes on, and somebody may wait again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from lakehouse.errors import LakehouseError, QueryCancelled, ResourceLimit
+from mcp_server.audit import AuditEvent
+from mcp_server.models import Principal
 
 T = TypeVar("T")
 Report = Callable[[str], Coroutine[Any, Any, None]]
@@ -30,8 +32,17 @@ _QUEUED_PER_PLACE = 8
 """How many statements of one caller may wait for each that may run: beyond it, the caller hears so at once."""
 
 
+@dataclass(frozen=True)
+class Call:
+    """A tool call: who asks, what the audit will say of it, and how to tell the caller what is being done."""
+
+    principal: Principal
+    event: AuditEvent
+    report: Report
+
+
 class Run(Generic[T]):
-    """One statement from its submission to its outcome. Safe for several threads."""
+    """One piece of work from its submission to its outcome. Safe for several threads."""
 
     def __init__(self, query_id: str, caller: str) -> None:
         self.query_id = query_id
@@ -40,8 +51,8 @@ class Run(Generic[T]):
         self._began = time.monotonic()
         self._changed = threading.Condition()
         self._listeners: list[Callable[[], None]] = []
-        self._stop: Callable[[str], None] | None = None
-        self._waits_for: Callable[[str], str] = lambda _: ""
+        self._cancel_query: Callable[[], None] | None = None
+        self._waits_for: Callable[[], str] = lambda: ""
         self._cancelled = False
         self._outcome: tuple[T | None, BaseException | None] | None = None
         self._at_end: list[Callable[[], None]] = []
@@ -72,20 +83,20 @@ class Run(Generic[T]):
     def stage(self) -> str:
         """What is being done for it now."""
         stage = self.stages[-1] if self.stages else "beginning"
-        more = self._waits_for(self.query_id)
+        more = self._waits_for()
         return f"{stage}: {more}" if more else stage
 
-    def hold(self, stop: Callable[[str], None], waits_for: Callable[[str], str]) -> None:
-        """From now on `stop`, given the query id, ends what is done for it, and `waits_for` tells what keeps it."""
+    def register_query(self, cancel: Callable[[], None], waits_for: Callable[[], str]) -> None:
+        """Register the callbacks that cancel the query in the engine, and that tell what it waits for there."""
         with self._changed:
-            self._stop, self._waits_for = stop, waits_for
+            self._cancel_query, self._waits_for = cancel, waits_for
 
-    def enter(self, stage: str) -> None:
+    def enter_stage(self, stage: str) -> None:
         """Begin a stage; an empty one is the same as before. Raises QueryCancelled once cancelled."""
         with self._changed:
             self.raise_if_cancelled()
             self.stages += [stage] if stage else []
-        self._tell()
+        self._notify_listeners()
 
     def raise_if_cancelled(self) -> None:
         if self._cancelled:
@@ -95,12 +106,12 @@ class Run(Generic[T]):
         """Stop it wherever it is. Returns at once; nothing happens where it has ended."""
         with self._changed:
             self._cancelled = True
-            stop = self._stop
+            cancel_query = self._cancel_query
             self._changed.notify_all()
-        self._tell()
-        if stop is not None and not self.done:
+        self._notify_listeners()
+        if cancel_query is not None and not self.done:
             # In a thread, because the engine may be busy; it remembers a cancellation that comes too early.
-            threading.Thread(target=stop, args=[self.query_id], name="cancel", daemon=True).start()
+            threading.Thread(target=cancel_query, name="cancel", daemon=True).start()
 
     def result(self) -> T:
         """What came of it. Raises what it failed with, and LookupError while it still runs."""
@@ -111,15 +122,15 @@ class Run(Generic[T]):
             raise error
         return found  # type: ignore[return-value]  # an outcome without error has a result
 
-    def settle(self, result: T | None, error: BaseException | None) -> None:
-        """Note the outcome, once."""
+    def record_outcome(self, result: T | None, error: BaseException | None) -> None:
+        """Set the outcome, once."""
         with self._changed:
             self._outcome = (result, error)
         for finish in self._at_end:
             finish()
-        self._tell()
+        self._notify_listeners()
 
-    def at_end(self, finish: Callable[[], None]) -> None:
+    def call_at_end(self, finish: Callable[[], None]) -> None:
         """Call `finish` once it has ended, in its thread; at once where it has."""
         with self._changed:
             if not self.done:
@@ -128,7 +139,7 @@ class Run(Generic[T]):
         finish()
 
     @contextmanager
-    def heard_by(self, listener: Callable[[], None]) -> Iterator[None]:
+    def subscribe(self, listener: Callable[[], None]) -> Iterator[None]:
         """Call `listener`, from any thread, whenever the run has changed."""
         self._listeners.append(listener)
         try:
@@ -136,10 +147,10 @@ class Run(Generic[T]):
         finally:
             self._listeners.remove(listener)
 
-    async def follow(self, report: Report, seconds: float | None = None, *, keep: bool = False) -> bool:
+    async def wait_for_end(self, report: Report, seconds: float | None = None, *, keep: bool = False) -> bool:
         """Wait for the end, at most `seconds`, reporting each stage and a sign of life between. Whether it has ended.
 
-        A caller that goes away meanwhile takes the statement with it, unless it is one to `keep`.
+        A caller that goes away meanwhile cancels the run, unless it is one to `keep`.
         """
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
@@ -148,7 +159,7 @@ class Run(Generic[T]):
                 loop.call_soon_threadsafe(changed.set)
 
         try:
-            with self.heard_by(wake), anyio.move_on_after(seconds):
+            with self.subscribe(wake), anyio.move_on_after(seconds):
                 told = 0
                 while not self.done:
                     changed.clear()
@@ -169,7 +180,7 @@ class Run(Generic[T]):
             raise
         return self.done
 
-    def _tell(self) -> None:
+    def _notify_listeners(self) -> None:
         for listener in [*self._listeners]:
             listener()
 
@@ -213,7 +224,7 @@ class Runner:
             self._waiting.append(run)
             self._admit()
             if run in self._waiting:
-                run.enter(f"waiting: {self._running.total()} statements are running")
+                run.enter_stage(f"waiting: {self._running.total()} statements are running")
 
     def cancel_all(self) -> None:
         """Cancel all statements."""
@@ -241,7 +252,7 @@ class Runner:
         except BaseException as error:  # noqa: BLE001  (whoever waits raises it)
             failure = error
         finally:
-            run.settle(result, failure)
+            run.record_outcome(result, failure)
             with self._changed:
                 self._open.discard(run)
                 if not any(other.caller == run.caller for other in self._open):
@@ -253,7 +264,7 @@ class Runner:
     def _turn(self, run: Run[Any]) -> Iterator[None]:
         """Wait for a place, no longer than the patience of all, or until it is cancelled; give it back at the end."""
         try:
-            with self._changed, run.heard_by(self._look_again):
+            with self._changed, run.subscribe(self._look_again):
                 self._changed.wait_for(lambda: run.cancelled or run not in self._waiting, self._patience(run))
                 run.raise_if_cancelled()
                 if run in self._waiting:

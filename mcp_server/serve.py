@@ -44,19 +44,19 @@ def serve(server: LakehouseServer, transport: Transport, host: str, port: int) -
     Raises UsageError for an address that is not loopback and PortError for a port that is taken.
     """
     if transport == "stdio":
-        anyio.run(_stdio, server)
+        anyio.run(_serve_stdio, server)
     else:
         from mcp_server.gate import Gate
 
-        listener = listen(_loopback(host), port)
+        listener = listen(_require_loopback(host), port)
         address = listener.getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         print(f"Serving on http://{shown}:{address[1]}{_PATHS[transport]}", file=sys.stderr, flush=True)
-        anyio.run(_http, Gate(_web_app(server, transport), [shown]), listener)
-    _end(server)
+        anyio.run(_serve_http, Gate(_build_web_app(server, transport), [shown]), listener)
+    _end_process(server)
 
 
-def _end(server: LakehouseServer, code: int = 0) -> NoReturn:
+def _end_process(server: LakehouseServer, code: int = 0) -> NoReturn:
     """End the engine, then the process, without waiting for threads: one may still be blocked reading stdin."""
     closing = threading.Thread(target=server.close, daemon=True)
     closing.start()
@@ -66,7 +66,7 @@ def _end(server: LakehouseServer, code: int = 0) -> NoReturn:
     os._exit(code)
 
 
-async def _stdio(server: LakehouseServer) -> None:
+async def _serve_stdio(server: LakehouseServer) -> None:
     raise_file_limit()
     try:
         async with anyio.create_task_group() as tasks:
@@ -74,18 +74,18 @@ async def _stdio(server: LakehouseServer) -> None:
             await server.run_stdio_async()
             tasks.cancel_scope.cancel()
     except* OutputBrokenError as broken:
-        tell(f"imdb-mcp: {_first(broken)}")
-        _end(server, OutputBrokenError.exit_code)
+        tell(f"imdb-mcp: {_find_first_error(broken)}")
+        _end_process(server, OutputBrokenError.exit_code)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _find_first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    return _find_first_error(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 async def _end_on_signal(server: LakehouseServer, everything: anyio.CancelScope) -> None:
     """The SDK's stdio transport ends only when stdin does, so a signal has to end the process itself."""
-    # What whoever started this chose to ignore (nohup, a shell's background job) stays ignored.
+    # A signal that the parent ignores (nohup, a shell's background job) stays ignored.
     heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     with anyio.open_signal_receiver(*heeded) as signals:
         async for _ in signals:
@@ -93,10 +93,10 @@ async def _end_on_signal(server: LakehouseServer, everything: anyio.CancelScope)
             with anyio.CancelScope(shield=True):
                 with anyio.move_on_after(_GRACE_SECONDS):
                     await server.idle()
-                _end(server)
+                _end_process(server)
 
 
-async def _http(app: Gate, listener: socket.socket) -> None:
+async def _serve_http(app: Gate, listener: socket.socket) -> None:
     import uvicorn
 
     outlive_signals()
@@ -112,7 +112,7 @@ def _is_cancellation(record: logging.LogRecord) -> bool:
     return record.exc_info is not None and isinstance(record.exc_info[1], anyio.get_cancelled_exc_class())
 
 
-def _web_app(server: LakehouseServer, transport: Transport) -> Starlette:
+def _build_web_app(server: LakehouseServer, transport: Transport) -> Starlette:
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # the gate before it does that
     from mcp_server.sessions import SessionLimit
 
@@ -125,7 +125,7 @@ def _web_app(server: LakehouseServer, transport: Transport) -> Starlette:
     return app
 
 
-def _loopback(host: str) -> str:
+def _require_loopback(host: str) -> str:
     if host == "localhost":
         return "127.0.0.1"
     try:

@@ -23,7 +23,7 @@ class SessionLimit:
 
     It is ended as its client would end it, by DELETE, so nothing here depends on how the SDK keeps sessions. One with a
     request under way, which an open stream is too, is never ended: where all have one, the SDK refuses the new one.
-    A client whose session was ended is answered 404, upon which the protocol has it begin a new one.
+    A client whose session was ended is answered 404; the protocol then requires it to begin a new one.
     """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
@@ -39,13 +39,13 @@ class SessionLimit:
             return
         session = Headers(scope=scope).get(_SESSION)
         if session is not None:
-            await self._serve(session, scope, receive, send)
+            await self._serve_session(session, scope, receive, send)
         elif scope["method"] == "POST":
-            await self._open(scope, receive, send)
+            await self._open_session(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _open_session(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that may open a session, whose id is in its answer."""
         opened: str | None = None
 
@@ -67,9 +67,9 @@ class SessionLimit:
             if opened is None:
                 self._opening -= 1
             else:
-                self._rest(opened)
+                self._note_request_end(opened)
 
-    async def _serve(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_session(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of a session; those that this limit has not seen open are the SDK's to refuse."""
         if session not in self._idle and session not in self._requests:
             await self._app(scope, receive, send)
@@ -87,9 +87,9 @@ class SessionLimit:
         try:
             await self._app(scope, receive, note)
         finally:
-            self._rest(session, ended=ended)
+            self._note_request_end(session, ended=ended)
 
-    def _rest(self, session: str, *, ended: bool = False) -> None:
+    def _note_request_end(self, session: str, *, ended: bool = False) -> None:
         """Note the end of a request of a session."""
         self._requests[session] -= 1
         if not self._requests[session]:

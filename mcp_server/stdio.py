@@ -33,28 +33,28 @@ class OutputBrokenError(LakehouseError):
 
 
 class LineSplitter:
-    """Lines of a stream of bytes. Of a line that is too long only its ends are kept, while its size is counted."""
+    """Splits a stream of bytes into lines. Of a line that is too long it keeps the ends and counts the size."""
 
     def __init__(self) -> None:
         self._kept = bytearray()
         self._size = 0
 
-    def feed(self, chunk: bytes) -> Iterator[tuple[bytes, int]]:
-        """The lines that end in this chunk, each with its size."""
+    def split_chunk(self, chunk: bytes) -> Iterator[tuple[bytes, int]]:
+        """Yield the lines that end in this chunk, each with its size in bytes."""
         *ends, rest = chunk.split(b"\n")
         for end in ends:
-            self._add(end)
-            yield self.rest()
-        self._add(rest)
+            self._add_part(end)
+            yield self.take_rest()
+        self._add_part(rest)
 
-    def rest(self) -> tuple[bytes, int]:
-        """What is left after the last line end."""
+    def take_rest(self) -> tuple[bytes, int]:
+        """Return what follows the last line end, with its size, and start a new line."""
         line = bytes(self._kept), self._size
         self._kept.clear()
         self._size = 0
         return line
 
-    def _add(self, part: bytes) -> None:
+    def _add_part(self, part: bytes) -> None:
         self._size += len(part)
         self._kept += part
         if self._size > MOST_FRAME_BYTES:
@@ -69,27 +69,27 @@ async def stdio_streams() -> AsyncIterator[
 
     Raises OutputBrokenError, in a group, where an answer cannot be written.
     """
-    source, sink = _take(0, os.open(os.devnull, os.O_RDONLY)), _take(1, os.dup(2))
+    source, sink = _take_stream(0, os.open(os.devnull, os.O_RDONLY)), _take_stream(1, os.dup(2))
     inbound, received = anyio.create_memory_object_stream[SessionMessage | Exception]()
     outbound, sent = anyio.create_memory_object_stream[SessionMessage]()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_read, source, inbound, outbound.clone())
-        tasks.start_soon(_write, sink, sent)
+        tasks.start_soon(_read_messages, source, inbound, outbound.clone())
+        tasks.start_soon(_write_messages, sink, sent)
         yield received, outbound
 
 
-def _take(number: int, other: int) -> int:
-    """A copy of a standard stream that child processes do not inherit; what else uses the stream gets `other`."""
+def _take_stream(number: int, other: int) -> int:
+    """Duplicate a standard stream so that children do not inherit it, and point the original number at `other`."""
     ours = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
     os.dup2(other, number)
     os.close(other)
     return ours
 
 
-async def _read(source: int, inbound: Inbound, answers: Outbound) -> None:
+async def _read_messages(source: int, inbound: Inbound, answers: Outbound) -> None:
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the server has ended
         async with inbound, answers:
-            async for data, size in _lines(source):
+            async for data, size in _read_lines(source):
                 try:
                     message = parse_frame(data, size)
                 except FrameError as error:
@@ -99,19 +99,19 @@ async def _read(source: int, inbound: Inbound, answers: Outbound) -> None:
                     await inbound.send(SessionMessage(message))
 
 
-async def _lines(source: int) -> AsyncIterator[tuple[bytes, int]]:
-    """Lines that are not blank, and the last one whether it ends or not."""
+async def _read_lines(source: int) -> AsyncIterator[tuple[bytes, int]]:
+    """Yield the lines that are not blank, the last one also without a line end."""
     splitter = LineSplitter()
     while chunk := await anyio.to_thread.run_sync(os.read, source, _CHUNK_BYTES, abandon_on_cancel=True):
-        for data, size in splitter.feed(chunk):
+        for data, size in splitter.split_chunk(chunk):
             if size and not data.isspace():
                 yield data, size
-    data, size = splitter.rest()
+    data, size = splitter.take_rest()
     if size and not data.isspace():
         yield data, size
 
 
-async def _write(sink: int, sent: MemoryObjectReceiveStream[SessionMessage]) -> None:
+async def _write_messages(sink: int, sent: MemoryObjectReceiveStream[SessionMessage]) -> None:
     async with sent:
         async for item in sent:
             text = item.message.model_dump_json(by_alias=True, exclude_unset=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -89,10 +89,11 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ThreadTime:
-    """The progress of a thread: its CPU seconds, and the number of its voluntary waits."""
+    """The progress of a thread: its CPU seconds, the number of its voluntary waits, and whether it computes now."""
 
     seconds: float
     waits: int
+    computes: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ class EngineSession:
     `open()` returns a new, empty session, `close(session)` ends it. What the calling thread runs within
     `tagged(session, tag)` has the tag, and `interrupt(session, tag)` stops it from any thread. An interrupt that comes
     too early is lost: repeat it. `lingers(tag)` is True while work goes on after its query has ended: Java cannot stop
-    a thread that never checks, such as one within a regular expression. `at_work()` returns the computing threads of
-    an engine that cannot assign them to queries; it is None for others. `process` is the process of the engine, None
-    where that is this process or a remote one.
+    a thread that never checks, such as one within a regular expression. `at_work(threads)` returns the progress of the
+    computing and the given threads of an engine that cannot assign them to queries; it is None for others. `process`
+    is the process of the engine, None where that is this process or a remote one.
     """
 
     kind: Runtime
@@ -114,7 +115,7 @@ class EngineSession:
     tagged: Callable[[SparkSession, str], AbstractContextManager[None]]
     interrupt: Callable[[SparkSession, str], None]
     lingers: Callable[[str], bool] = lambda _: False
-    at_work: Callable[[], Mapping[int, ThreadTime]] | None = None
+    at_work: Callable[[Collection[int]], Mapping[int, ThreadTime]] | None = None
     process: Popen[bytes] | None = None
 
     @property

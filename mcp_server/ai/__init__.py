@@ -1,4 +1,4 @@
-"""AI functions in the server: what the guard is told of them, and the rows of a query that they are applied to.
+"""AI functions in the server: what the guard is told of them, and the things and rows that they are applied to.
 
 resolve   arguments → the things that are meant
 apply     things → facts → texts in the rows, and what it cost
@@ -9,18 +9,18 @@ Spending, and all that it needs, is `ai_functions.service`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from ai_functions.functions import functions
+from ai_functions.functions import AiFunction, functions
 from ai_functions.service import AiService
-from ai_functions.types import NANOS_PER_DOLLAR, AiEstimate, AiUnavailable, Spender
-from mcp_server.ai.apply import ARGUMENT_CHARS, prepare, spend, written
-from mcp_server.ai.resolve import Ask
+from ai_functions.types import NANOS_PER_DOLLAR, AiEstimate, AiUnavailable, Facts, Outcome, Spender
+from mcp_server.ai.apply import ARGUMENT_CHARS, EnterStage, fill_columns, prepare_tasks, run_tasks
+from mcp_server.ai.resolve import LookUp
 from mcp_server.models import Caps, CheckedQuery, ResultSet
-from mcp_server.results.ai import AiPlan, AiUse, plan_of, usd
+from mcp_server.results.ai import AiPlan, AiUse, plan_of, to_dollars
 from mcp_server.settings import Settings
 
-__all__ = ["Ai", "argument_caps", "key_columns"]
+__all__ = ["Ai", "AiText", "argument_caps", "key_columns"]
 
 
 def argument_caps(caps: Caps) -> Caps:
@@ -33,14 +33,29 @@ def key_columns() -> Mapping[str, str]:
     return {name.lower(): function.key.lower() for name, function in functions().items()}
 
 
+@dataclass(frozen=True)
+class AiText:
+    """What a function wrote of one thing: the model, the most that it could cost, and what came of it."""
+
+    function: str
+    model: str
+    estimate: AiEstimate
+    outcome: Outcome
+
+    @property
+    def was_called(self) -> bool:
+        """Whether the model was called for it, rather than the cache asked."""
+        return not self.outcome.cached and bool(self.outcome.text or self.outcome.usage or self.outcome.nanos)
+
+
 class Ai:
-    """The AI functions of a server, for queries. Safe for several threads."""
+    """The AI functions of a server. Safe for several threads."""
 
     def __init__(self, service: AiService, settings: Settings) -> None:
         self._service = service
         self._budget_nanos = round(settings.ai_query_budget * NANOS_PER_DOLLAR)
 
-    def require(self, query: CheckedQuery) -> None:
+    def require_models(self, query: CheckedQuery) -> None:
         """Raise AiUnavailable where a function of a query could not be applied to its rows."""
         for column in query.ai:
             self._service.terms(functions()[column.function])
@@ -62,37 +77,47 @@ class Ai:
                 estimate_usd=None,
                 note=str(why),
             )
-        return plan_of(names, list(dict.fromkeys(models)), _sum(parts), self._budget_nanos)
+        return plan_of(names, list(dict.fromkeys(models)), _add_estimates(parts), self._budget_nanos)
 
     def charged_usd(self, spender: Spender) -> float:
         """What a query has been charged so far, calls under way at their maximum; 0 where the ledger does not tell."""
         try:
-            return usd(self._service.ledger.read_charged(spender))
+            return to_dollars(self._service.ledger.read_charged(spender))
         except AiUnavailable:
             return 0.0
 
-    def apply(
+    def write_text(
+        self, function: AiFunction, facts: Facts, spender: Spender, *, seconds: float, tick: Callable[[], None]
+    ) -> AiText:
+        """Apply a function to one thing, within so many seconds; `tick` is called meanwhile and may raise to end it.
+
+        Raises AiUnavailable, BudgetExceeded and RateLimited before anything is spent; what `tick` raises.
+        """
+        estimate = self._service.estimate(function, [facts])
+        (outcome,) = self._service.run(function, [facts], spender, deadline_seconds=seconds, report=lambda *_: tick())
+        return AiText(function.name, self._service.terms(function).model, estimate, outcome)
+
+    def apply_functions(
         self,
         found: ResultSet,
         query: CheckedQuery,
         *,
-        ask: Ask,
+        look_up: LookUp,
         spender: Spender,
-        left: Callable[[], float],
-        say: Callable[[str], None],
+        seconds_left: Callable[[], float],
+        enter_stage: EnterStage,
     ) -> tuple[ResultSet, AiUse]:
         """The rows of a query with the texts of its functions, and what they took.
 
-        `ask` runs statements on the query's engine, `left` tells how many seconds there are, and `say` hears what is
-        being done and may raise to end it. The engine is not asked any more once something is spent.
-        Raises AiUnavailable, BudgetExceeded and RateLimited before anything is; what `ask` and `say` raise.
+        `look_up` runs statements on the query's engine; it is not called any more once something is spent.
+        Raises AiUnavailable, BudgetExceeded and RateLimited before anything is; what `look_up` and `enter_stage` raise.
         """
-        tasks = prepare(functions(), found, query, ask)
-        done = spend(self._service, tasks, spender, self._budget_nanos, left, say)
-        return written(found, query, tasks, done)
+        tasks = prepare_tasks(functions(), found, query, look_up)
+        done = run_tasks(self._service, tasks, spender, self._budget_nanos, seconds_left, enter_stage)
+        return fill_columns(found, query, tasks, done)
 
 
-def _sum(parts: list[AiEstimate]) -> AiEstimate:
+def _add_estimates(parts: list[AiEstimate]) -> AiEstimate:
     return AiEstimate(
         items=sum(part.items for part in parts),
         calls=sum(part.calls for part in parts),

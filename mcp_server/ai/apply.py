@@ -9,16 +9,16 @@ from typing import Any
 from ai_functions.functions import AiFunction
 from ai_functions.service import AiService
 from ai_functions.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, dollars
-from mcp_server.ai.resolve import MOST_NAME_CHARS, MOST_ROWS, Ask, Meant, Wanted, resolve
+from mcp_server.ai.resolve import MOST_NAME_CHARS, MOST_ROWS, LookUp, Meant, Wanted, resolve
 from mcp_server.models import AiColumn, CheckedQuery, ResultSet
-from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, usd, use_of
+from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, summarize_use, to_dollars
 from mcp_server.results.cells import Json, read_column
 
 ARGUMENT_CHARS = MOST_NAME_CHARS + 100
 """Characters that are read of an argument: more than the longest name has."""
 
-Say = Callable[[str], None]
-"""Hears what is being done. Raises to end it."""
+EnterStage = Callable[[str], None]
+"""Reports what is being done, where the text is not empty. Raises to end it."""
 
 
 @dataclass(frozen=True)
@@ -32,53 +32,61 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Done:
+class TaskResult:
     """What came of a task: the outcome for each key, and how it is told."""
 
     outcomes: Mapping[str, Outcome]
     use: AiFunctionUse
 
 
-def prepare(functions: Mapping[str, AiFunction], found: ResultSet, query: CheckedQuery, ask: Ask) -> tuple[Task, ...]:
+def prepare_tasks(
+    functions: Mapping[str, AiFunction], found: ResultSet, query: CheckedQuery, look_up: LookUp
+) -> tuple[Task, ...]:
     """All that the functions of a query need to know, asked of the engine. Nothing is paid for."""
     tasks = []
     for name in dict.fromkeys(column.function for column in query.ai):
         function = functions[name]
         columns = tuple(column for column in query.ai if column.function == name)
-        wanted = {column.argument: _wanted(found, query, column) for column in columns}
+        wanted = {column.argument: _read_arguments(found, query, column) for column in columns}
         different = dict.fromkeys(each for calls in wanted.values() for each in calls)
-        resolved = resolve(function, different, ask)
+        resolved = resolve(function, different, look_up)
         keys = sorted({meant.key for meant in resolved.values() if meant.key is not None})
-        facts = _facts(function, keys, ask) if keys else {}
+        facts = _gather_facts(function, keys, look_up) if keys else {}
         meant = {argument: [resolved[each] for each in calls] for argument, calls in wanted.items()}
         tasks.append(Task(function, columns, meant, facts))
     return tuple(tasks)
 
 
-def _wanted(found: ResultSet, query: CheckedQuery, column: AiColumn) -> list[Wanted]:
+def _read_arguments(found: ResultSet, query: CheckedQuery, column: AiColumn) -> list[Wanted]:
     table = found.table.slice(0, query.limit.rows)
-    arguments = _texts(table.column(column.argument))
-    keys = _texts(table.column(column.key)) if column.key is not None else [None] * len(arguments)
+    arguments = _read_texts(table.column(column.argument))
+    keys = _read_texts(table.column(column.key)) if column.key is not None else [None] * len(arguments)
     return [Wanted.of(argument, key) for argument, key in zip(arguments, keys, strict=True)]
 
 
-def _texts(column: Any) -> list[Json]:
+def _read_texts(column: Any) -> list[Json]:
     """The cells of a column, as far as a name can go; a longer text is no name, and a list is none."""
     return [cell.value for chunk in column.chunks for cell in read_column(chunk, ARGUMENT_CHARS)]
 
 
-def _facts(function: AiFunction, keys: list[str], ask: Ask) -> dict[str, Facts]:
-    rows = ask(function.statements["facts"], {"keys": keys}, MOST_ROWS).records()
+def _gather_facts(function: AiFunction, keys: list[str], look_up: LookUp) -> dict[str, Facts]:
+    rows = look_up(function.statements["facts"], {"keys": keys}, MOST_ROWS).records()
     details = {
-        section: ask(function.statements[section], {"keys": keys}, MOST_ROWS).records() for section in function.details
+        section: look_up(function.statements[section], {"keys": keys}, MOST_ROWS).records()
+        for section in function.details
     }
     return function.gather_facts(rows, details)
 
 
-def spend(
-    service: AiService, tasks: Sequence[Task], spender: Spender, budget_nanos: int, left: Callable[[], float], say: Say
-) -> tuple[Done, ...]:
-    """Apply every function. `left` tells how many seconds there are.
+def run_tasks(
+    service: AiService,
+    tasks: Sequence[Task],
+    spender: Spender,
+    budget_nanos: int,
+    seconds_left: Callable[[], float],
+    enter_stage: EnterStage,
+) -> tuple[TaskResult, ...]:
+    """Apply every function.
 
     Raises AiUnavailable, BudgetExceeded and RateLimited before anything is spent. Where a later function meets one of
     them, its texts are null with the reason, because what an earlier one made is paid for.
@@ -90,36 +98,40 @@ def spend(
             f"This query would cost up to {dollars(total)}, and one query may spend {dollars(budget_nanos)}. Ask for "
             "fewer rows, or for one AI function at a time. Nothing was spent."
         )
-    done: list[Done] = []
+    done: list[TaskResult] = []
     for task, estimate in zip(tasks, estimates, strict=True):
         items = list(task.facts.values())
         try:
             outcomes = service.run(
-                task.function, items, spender, deadline_seconds=left(), report=_Reporter(task.function.name, say)
+                task.function,
+                items,
+                spender,
+                deadline_seconds=seconds_left(),
+                report=_Reporter(task.function.name, enter_stage),
             )
         except (AiUnavailable, BudgetExceeded, RateLimited) as refusal:
             if not any(each.use.calls for each in done):
                 raise
             outcomes = [Outcome(None, str(refusal), cached=False, usage=None, nanos=0) for _ in items]
         by_key = dict(zip(task.facts, outcomes, strict=True))
-        done.append(Done(by_key, _use(task, service.terms(task.function).model, by_key, estimate.nanos)))
+        done.append(TaskResult(by_key, _count_use(task, service.terms(task.function).model, by_key, estimate.nanos)))
     return tuple(done)
 
 
 class _Reporter:
-    """Says how many calls are done, once for each change, and between lets whoever listens end it."""
+    """Reports how many calls are done, once for each change; between changes it lets the run end itself."""
 
-    def __init__(self, name: str, say: Say) -> None:
-        self._name, self._say = name, say
+    def __init__(self, name: str, enter_stage: EnterStage) -> None:
+        self._name, self._enter_stage = name, enter_stage
         self._told = ""
 
     def __call__(self, done: int, of: int, nanos: int) -> None:
         text = f"{self._name}: {done} of {of}, {dollars(nanos)} so far"
-        self._say("" if text == self._told else text)
+        self._enter_stage("" if text == self._told else text)
         self._told = text
 
 
-def _use(task: Task, model: str, outcomes: Mapping[str, Outcome], most: int) -> AiFunctionUse:
+def _count_use(task: Task, model: str, outcomes: Mapping[str, Outcome], most: int) -> AiFunctionUse:
     made = [each for each in outcomes.values() if not each.cached and (each.text or each.usage or each.nanos)]
     usages = [outcome.usage for outcome in made if outcome.usage is not None]
     return AiFunctionUse(
@@ -132,13 +144,13 @@ def _use(task: Task, model: str, outcomes: Mapping[str, Outcome], most: int) -> 
         failed=sum(outcome.text is None for outcome in outcomes.values()),
         input_tokens=sum(usage.input_tokens for usage in usages),
         output_tokens=sum(usage.output_tokens for usage in usages),
-        estimate_usd=usd(most),
-        cost_usd=usd(sum(outcome.nanos for outcome in made)),
+        estimate_usd=to_dollars(most),
+        cost_usd=to_dollars(sum(outcome.nanos for outcome in made)),
     )
 
 
-def written(
-    found: ResultSet, query: CheckedQuery, tasks: Sequence[Task], done: Sequence[Done]
+def fill_columns(
+    found: ResultSet, query: CheckedQuery, tasks: Sequence[Task], done: Sequence[TaskResult]
 ) -> tuple[ResultSet, AiUse]:
     """The rows with texts in the place of arguments and without the keys that the guard added, and what it took.
 
@@ -152,11 +164,11 @@ def written(
     nulls: list[AiNulls] = []
     for task, result in zip(tasks, done, strict=True):
         for column in task.columns:
-            cells = [_cell(meant, result.outcomes) for meant in task.meant[column.argument]]
+            cells = [_choose_text(meant, result.outcomes) for meant in task.meant[column.argument]]
             beyond = [None] * (table.num_rows - len(cells))
             texts[column.argument] = pa.array([text for text, _ in cells] + beyond, pa.string())
             names[column.argument] = column.name
-            nulls += _nulls(column.name, [reason for _, reason in cells])
+            nulls += _group_nulls(column.name, [reason for _, reason in cells])
     hidden = {column.key for column in query.ai}
     names_before = table.column_names
     shown = [number for number, name in enumerate(names_before) if name not in hidden]
@@ -171,13 +183,15 @@ def written(
     }
     rows = pa.Table.from_arrays([cells for cells, _, _ in kept], names=[name for _, name, _ in kept])
     outcomes = [outcome for result in done for outcome in result.outcomes.values()]
-    use = use_of([result.use for result in done], nulls, [each.doubt for each in outcomes if each.doubt is not None])
+    use = summarize_use(
+        [result.use for result in done], nulls, [each.doubt for each in outcomes if each.doubt is not None]
+    )
     types = tuple(kind for _, _, kind in kept)
     warnings = (*found.warnings, *use.warnings)
     return replace(found, table=rows, types=types, warnings=warnings, missing=missing), use
 
 
-def _cell(meant: Meant, outcomes: Mapping[str, Outcome]) -> tuple[str | None, str | None]:
+def _choose_text(meant: Meant, outcomes: Mapping[str, Outcome]) -> tuple[str | None, str | None]:
     """The text of a row, or why it has none."""
     if meant.key is None:
         return None, meant.reason
@@ -187,7 +201,7 @@ def _cell(meant: Meant, outcomes: Mapping[str, Outcome]) -> tuple[str | None, st
     return outcome.text, outcome.reason
 
 
-def _nulls(column: str, reasons: Sequence[str | None]) -> list[AiNulls]:
+def _group_nulls(column: str, reasons: Sequence[str | None]) -> list[AiNulls]:
     rows: dict[str, list[int]] = {}
     for row, reason in enumerate(reasons):
         if reason is not None:

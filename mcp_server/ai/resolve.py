@@ -19,7 +19,7 @@ MOST_ROWS = 5_000
 MOST_NAME_CHARS = 500
 _SHOWN_CHARS = 80
 
-Ask = Callable[[str, Mapping[str, Any], int], Answer]
+LookUp = Callable[[str, Mapping[str, Any], int], Answer]
 """Runs a statement of a function's file, its markers filled in, for at most so many rows."""
 
 
@@ -53,44 +53,44 @@ class Meant:
     reason: str | None = None
 
 
-def resolve(function: AiFunction, wanted: Iterable[Wanted], ask: Ask) -> dict[Wanted, Meant]:
+def resolve(function: AiFunction, wanted: Iterable[Wanted], look_up: LookUp) -> dict[Wanted, Meant]:
     """What each call means. Two statements at most, however many calls; none of them is paid for."""
     wanted = list(wanted)
     meant = {each: Meant(None, each.reason) for each in wanted if each.text is None}
     texts = {each: each.text for each in wanted if each.text is not None}
-    names = _names_of(function, texts, ask)
+    names = _find_names(function, texts, look_up)
     for each, text in texts.items():
         if function.is_key(text):
             meant[each] = Meant(text) if text in names else Meant(None, f"There is no {function.key} {text}.")
         elif each.key is not None and text in names.get(each.key, ()):
             meant[each] = Meant(each.key)
     left = {each: text for each, text in texts.items() if each not in meant}
-    return {**meant, **_by_name(function, left, ask)}
+    return {**meant, **_resolve_by_name(function, left, look_up)}
 
 
-def _names_of(function: AiFunction, texts: Mapping[Wanted, str], ask: Ask) -> dict[str, frozenset[str]]:
+def _find_names(function: AiFunction, texts: Mapping[Wanted, str], look_up: LookUp) -> dict[str, frozenset[str]]:
     """What the keys that are meant, or that rows have, are called: all texts that stand beside them."""
     keys = {key for each, text in texts.items() if (key := text if function.is_key(text) else each.key)}
     if not keys:
         return {}
-    found = ask(function.statements["by_key"], {"keys": sorted(keys)}, MOST_ROWS)
+    found = look_up(function.statements["by_key"], {"keys": sorted(keys)}, MOST_ROWS)
     return {str(row[0]): frozenset(cell for cell in row[1:] if isinstance(cell, str)) for row in found.rows}
 
 
-def _by_name(function: AiFunction, texts: Mapping[Wanted, str], ask: Ask) -> dict[Wanted, Meant]:
+def _resolve_by_name(function: AiFunction, texts: Mapping[Wanted, str], look_up: LookUp) -> dict[Wanted, Meant]:
     if not texts:
         return {}
-    found = ask(function.statements["by_name"], {"names": sorted(set(texts.values()))}, MOST_ROWS)
+    found = look_up(function.statements["by_name"], {"names": sorted(set(texts.values()))}, MOST_ROWS)
     keys: dict[str, list[str]] = {}
     for row in found.rows:
         keys.setdefault(str(row[1]), []).append(str(row[0]))
     return {
-        each: _one(function, each, text, keys.get(text, []), complete=not found.truncated)
+        each: _choose_one(function, each, text, keys.get(text, []), complete=not found.truncated)
         for each, text in texts.items()
     }
 
 
-def _one(function: AiFunction, each: Wanted, text: str, keys: list[str], *, complete: bool) -> Meant:
+def _choose_one(function: AiFunction, each: Wanted, text: str, keys: list[str], *, complete: bool) -> Meant:
     """The one of several things of a name that a row is about."""
     if each.key in keys:
         return Meant(each.key)

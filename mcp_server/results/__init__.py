@@ -81,7 +81,7 @@ def shape(result: ResultSet, limit: RowLimit, caps: Caps, origin: Origin, tick: 
             "Aggregate, filter, or page with ORDER BY and OFFSET."
         )
     found = Found(names, result.types, read_rows(result, limit.rows, caps, tick), min(result.found, limit.rows))
-    return _answer(found, caps, origin, truncated=truncated, warnings=warnings)
+    return _build_answer(found, caps, origin, truncated=truncated, warnings=warnings)
 
 
 def plan_caps(caps: Caps) -> Caps:
@@ -93,7 +93,7 @@ def shape_plan(plan: ResultSet, caps: Caps, origin: Origin) -> Answer:
     """Turn an engine's plan of a statement into an answer, which holds as much of it as fits."""
     fitting = Fitting((), 0, frozenset())
     for most in (caps.payload_bytes // 2, caps.payload_bytes // _CHARACTER_BYTES - _MARK_CHARS):
-        if not fitting.rows:  # letters beyond ASCII take more bytes than the first attempt has reckoned with
+        if not fitting.rows:  # non-ASCII characters take more bytes than the first attempt allows for
             rows = read_rows(plan, 1, replace(caps, cell_chars=most), lambda: None)
             fitting = fit(Found(("plan",), plan.types, rows, 1), caps)
     note = (
@@ -106,19 +106,19 @@ def shape_plan(plan: ResultSet, caps: Caps, origin: Origin) -> Answer:
 def answer(rows: Rows, caps: Caps, origin: Origin) -> Answer:
     """Put JSON-safe rows under the caps on a cell and on the whole."""
     cells = ([shorten(value, caps.cell_limit) for value in row] for row in rows.rows)
-    return _answer(Found(rows.names, rows.types, cells, len(rows.rows)), caps, origin)
+    return _build_answer(Found(rows.names, rows.types, cells, len(rows.rows)), caps, origin)
 
 
-def _answer(
+def _build_answer(
     found: Found, caps: Caps, origin: Origin, *, truncated: bool = False, warnings: Sequence[str] = ()
 ) -> Answer:
     names, types = found.names, found.types
     fitting = fit(found, caps)
-    notes = [*warnings, *_unsafe_warnings(names, types, fitting.rows)]
+    notes = [*warnings, *_warn_of_text_numbers(names, types, fitting.rows)]
     if fitting.cut:
         notes.append(
             f"Cells longer than {caps.cell_chars:,} characters were cut in "
-            f"{_listed([names[i] for i in sorted(fitting.cut)])}: "
+            f"{_join_names([names[i] for i in sorted(fitting.cut)])}: "
             "`…[+n chars]` says how much is missing, of a long list at least how much. "
             "Use substring(column, start, length), slice(array, start, length) or explode(array) to read the rest."
         )
@@ -131,15 +131,15 @@ def _answer(
     return Answer(names, types, fitting.rows, truncated, fitting.size, origin, tuple(notes))
 
 
-def _unsafe_warnings(names: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[Json]]) -> list[str]:
+def _warn_of_text_numbers(names: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[Json]]) -> list[str]:
     """Say which number columns hold strings, and why: a reader would trip over `"NaN"` among numbers."""
     columns = [{isinstance(row[i], str) for row in rows} for i in range(len(names))]
     with_text = [(name, kind) for name, kind, kinds in zip(names, types, columns, strict=True) if True in kinds]
     notes = []
     if floats := [name for name, kind in with_text if kind in _FLOATS]:
-        notes.append(f"NaN or infinite values in {_listed(floats)} are given as text; JSON has no number for them.")
+        notes.append(f"NaN or infinite values in {_join_names(floats)} are given as text; JSON has no number for them.")
     if whole := [name for name, kind in with_text if kind in _INTEGERS]:
-        notes.append(f"Integers beyond {SAFE_INTEGER:,} in {_listed(whole)} are given as text to stay exact.")
+        notes.append(f"Integers beyond {SAFE_INTEGER:,} in {_join_names(whole)} are given as text to stay exact.")
     return notes
 
 
@@ -147,6 +147,6 @@ _FLOATS = frozenset({"double", "float"})
 _INTEGERS = frozenset({"bigint", "long"})
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
     return ", ".join(cut_text(name, MOST_QUOTED_CHARS) for name in names[:_SHOWN_NAMES]) + more

@@ -60,7 +60,7 @@ class Cell:
 
 
 def shorten(value: Json, most: int) -> Cell:
-    """A JSON-safe value of which at most so many characters are shown, and how many more there are."""
+    """Cut a JSON-safe value to `most` characters, followed by the number of those that are missing."""
     if not isinstance(value, str | list | dict):
         return Cell(value)
     text = value if isinstance(value, str) else to_json(value)
@@ -68,7 +68,7 @@ def shorten(value: Json, most: int) -> Cell:
 
 
 def read_column(column: Any, most: int, missing: Mapping[int, int] | None = None) -> Iterator[Cell]:
-    """The cells of an Arrow array, in order, each made when it is asked for and never beyond what is shown of it.
+    """Yield the cells of an Arrow array in order, lazily, each no larger than what is shown of it.
 
     `most` characters of each are shown; `missing` are those that the array itself has lost, by row.
     """
@@ -79,21 +79,23 @@ def read_column(column: Any, most: int, missing: Mapping[int, int] | None = None
         return read_column(column.storage, most, missing)
     if kind in {pa.string_view(), pa.binary_view()}:
         return read_column(column.cast(pa.string() if _is_text(kind) else pa.binary()), most, missing)
-    if _holds_others(kind):
+    if _is_nested(kind):
         return _read_all_nested(column, most, missing or {})
     if _is_text(kind) or _is_binary(kind):
         return _read_texts(column, most, missing or {})
-    return (Cell(value) for value in _cells(column))
+    return (Cell(value) for value in _read_values(column))
 
 
 def to_json(value: Json) -> str:
-    """As it is written in an answer."""
+    """Format a JSON-safe value as it is written in an answer."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _read_texts(array: Any, most: int, missing: Mapping[int, int]) -> Iterator[Cell]:
-    if not missing and _longest(array) <= most // 2:  # base64 makes more of it; else nothing makes it longer
-        return (Cell(value) for value in _cells(array))
+    if (
+        not missing and _measure_longest_text(array) <= most // 2
+    ):  # base64 makes more of it; else nothing makes it longer
+        return (Cell(value) for value in _read_values(array))
     return (_read_text(scalar, most, missing.get(row, 0)) for row, scalar in enumerate(array))
 
 
@@ -101,12 +103,12 @@ def _read_text(scalar: Any, most: int, lost: int) -> Cell:
     """One text or binary of any length; only the bytes that are shown become Python's."""
     if not scalar.is_valid:
         return Cell(None)
-    shown = _text_of(scalar, most)
-    beyond = text_length(scalar) + lost - len(shown)
+    shown = _show_text(scalar, most)
+    beyond = count_text_chars(scalar) + lost - len(shown)
     return Cell(shown) if beyond <= 0 else Cell(f"{shown}…[+{beyond} chars]", is_cut=True)
 
 
-def _text_of(scalar: Any, most: int) -> str:
+def _show_text(scalar: Any, most: int) -> str:
     """The first characters of a text, or of a binary in base64."""
     raw = memoryview(scalar.as_buffer())
     if _is_binary(scalar.type):
@@ -114,8 +116,8 @@ def _text_of(scalar: Any, most: int) -> str:
     return bytes(raw[: 4 * most]).decode("utf-8", "replace")[:most]
 
 
-def text_length(scalar: Any) -> int:
-    """The characters of a text, or of a binary in base64."""
+def count_text_chars(scalar: Any) -> int:
+    """Count the characters of a text, or of a binary in base64."""
     import pyarrow.compute as pc
 
     if _is_binary(scalar.type):
@@ -124,11 +126,11 @@ def text_length(scalar: Any) -> int:
 
 
 def _read_all_nested(array: Any, most: int, lost: Mapping[int, int]) -> Iterator[Cell]:
-    """Lists, maps or structs: all at once where they are small, which takes a third of the time."""
-    named = len(array) * _names_length(array.type)
+    """Read lists, maps or structs, all at once where they are small: it takes a third of the time."""
+    named = len(array) * _count_name_chars(array.type)
     if len(array) > 1 and array.nbytes + named <= _AT_ONCE_BYTES and not lost:
         walk = _Walk(most * LOOKED_AT, _AT_ONCE_BYTES)
-        values = walk.cells(array)
+        values = walk.read_array(array)
         if walk.is_whole:
             yield from (shorten(value, most) for value in values)
             return
@@ -139,7 +141,7 @@ def _read_all_nested(array: Any, most: int, lost: Mapping[int, int]) -> Iterator
 def _read_nested(single: Any, most: int, *, is_whole: bool) -> Cell:
     """A list, map or struct, as an array of one."""
     walk = _Walk(most * LOOKED_AT, most * LOOKED_AT)
-    value = walk.cells(single)[0]
+    value = walk.read_array(single)[0]
     if walk.is_whole and is_whole:
         return shorten(value, most)
     text = to_json(value)
@@ -158,25 +160,25 @@ class _Walk:
         self._left = left
         self.is_whole = True
 
-    def cells(self, array: Any) -> list[Json]:
-        """The values of an array that is looked at."""
+    def read_array(self, array: Any) -> list[Json]:
+        """Read the values of an array until nothing is left to show."""
         import pyarrow.types as kinds
 
         kind = array.type
         if hasattr(kind, "storage_type"):
-            return self.cells(array.storage)
+            return self.read_array(array.storage)
         if kinds.is_map(kind):
-            return [self._map(scalar) for scalar in array]
+            return [self._read_map(scalar) for scalar in array]
         if _is_list(kind):
-            return [self._items(scalar.values) if scalar.is_valid else None for scalar in array]
+            return [self._read_items(scalar.values) if scalar.is_valid else None for scalar in array]
         if kinds.is_struct(kind):
-            return self._structs(array)
+            return self._read_structs(array)
         if _is_text(kind) or _is_binary(kind):
-            return [self._text(scalar) for scalar in array]
+            return [self._read_one_text(scalar) for scalar in array]
         self._left -= 2 * len(array)  # a character and a comma at least
-        return _cells(array)
+        return _read_values(array)
 
-    def _items(self, array: Any) -> list[Json]:
+    def _read_items(self, array: Any) -> list[Json]:
         # What holds lists is read one by one: what is left out must stand behind all that is read.
         step = _STEP if _is_flat(array.type) else 1
         found: list[Json] = []
@@ -185,20 +187,20 @@ class _Walk:
             if self._left < 0:
                 self.is_whole = False
                 break
-            found += self.cells(array.slice(len(found), step))
+            found += self.read_array(array.slice(len(found), step))
         return found
 
-    def _map(self, scalar: Any) -> Json:
+    def _read_map(self, scalar: Any) -> Json:
         if not scalar.is_valid:
             return None
-        entries = self._items(scalar.values)
+        entries = self._read_items(scalar.values)
         is_object = _is_text(scalar.type.key_type)
         pairs = [tuple(entry.values()) for entry in entries]
         return dict(pairs) if is_object else [list(pair) for pair in pairs]
 
-    def _structs(self, array: Any) -> list[Json]:
-        names = _different([field.name for field in array.type])
-        columns = [self.cells(child) for child in array.flatten()]
+    def _read_structs(self, array: Any) -> list[Json]:
+        names = _make_names_distinct([field.name for field in array.type])
+        columns = [self.read_array(child) for child in array.flatten()]
         rows = zip(*columns, strict=True) if columns else ((),) * len(array)
         self._left -= (sum(map(len, names)) + 2) * len(array)
         return [
@@ -206,31 +208,31 @@ class _Walk:
             for row, ok in zip(rows, array.is_valid().to_pylist(), strict=True)
         ]
 
-    def _text(self, scalar: Any) -> Json:
+    def _read_one_text(self, scalar: Any) -> Json:
         if not scalar.is_valid:
             self._left -= 4
             return None
-        shown = _text_of(scalar, self._most)
+        shown = _show_text(scalar, self._most)
         self._left -= len(shown)
         if len(shown) == self._most:
-            self.is_whole &= text_length(scalar) == self._most
+            self.is_whole &= count_text_chars(scalar) == self._most
         return shown
 
 
-def _cells(array: Any) -> list[Json]:
+def _read_values(array: Any) -> list[Json]:
     """All values of an array of a type that holds no others."""
     import pyarrow.types as kinds
 
     kind = array.type
     if hasattr(kind, "storage_type"):
-        return _cells(array.storage)
+        return _read_values(array.storage)
     if kinds.is_dictionary(kind):
-        return _cells(array.dictionary_decode())
+        return _read_values(array.dictionary_decode())
     if _is_text(kind):
-        return _texts(array)
+        return _read_plain_texts(array)
     if kinds.is_float32(kind):
-        return _short_floats(array)
-    return _times(array) if kinds.is_temporal(kind) else _scalars(array)
+        return _read_short_floats(array)
+    return _read_times(array) if kinds.is_temporal(kind) else _to_json_values(array)
 
 
 def _is_text(kind: Any) -> bool:
@@ -251,7 +253,7 @@ def _is_list(kind: Any) -> bool:
     return bool(kinds.is_list(kind) or kinds.is_large_list(kind) or kinds.is_fixed_size_list(kind))
 
 
-def _holds_others(kind: Any) -> bool:
+def _is_nested(kind: Any) -> bool:
     import pyarrow.types as kinds
 
     return bool(kinds.is_nested(kind))
@@ -263,26 +265,26 @@ def _is_flat(kind: Any) -> bool:
 
     if kinds.is_struct(kind):
         return all(_is_flat(field.type) for field in kind)
-    return not _holds_others(kind)
+    return not _is_nested(kind)
 
 
-def _names_length(kind: Any) -> int:
+def _count_name_chars(kind: Any) -> int:
     """The characters of the names of all fields in a struct, which each of its values repeats."""
     import pyarrow.types as kinds
 
     if not kinds.is_struct(kind):
         return 0
-    return sum(len(field.name) + _names_length(field.type) for field in kind)
+    return sum(len(field.name) + _count_name_chars(field.type) for field in kind)
 
 
-def _longest(array: Any) -> int:
+def _measure_longest_text(array: Any) -> int:
     """The bytes of the longest text of an array."""
     import pyarrow.compute as pc
 
     return int(pc.max(pc.binary_length(array)).as_py() or 0)
 
 
-def _different(names: Sequence[str]) -> list[str]:
+def _make_names_distinct(names: Sequence[str]) -> list[str]:
     """Names that are met twice with a number."""
     found: dict[str, None] = {}
     numbers: dict[str, int] = {}  # the last one that a name got, so that thousands of the same take linear time
@@ -296,7 +298,7 @@ def _different(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def _texts(array: Any) -> list[Json]:
+def _read_plain_texts(array: Any) -> list[Json]:
     import pyarrow as pa
 
     try:
@@ -307,21 +309,21 @@ def _texts(array: Any) -> list[Json]:
     return values
 
 
-def _short_floats(array: Any) -> list[Json]:
+def _read_short_floats(array: Any) -> list[Json]:
     """Through Arrow's shortest text: widened to a double, 7.8 would show as 7.800000190734863."""
     import pyarrow as pa
 
-    return [None if text is None else _scalar(float(text)) for text in array.cast(pa.string()).to_pylist()]
+    return [None if text is None else _to_json_value(float(text)) for text in array.cast(pa.string()).to_pylist()]
 
 
-def _times(array: Any) -> list[Json]:
+def _read_times(array: Any) -> list[Json]:
     try:
-        return _scalars(array)
+        return _to_json_values(array)
     except (ValueError, OverflowError):  # Python's calendar ends with the year 9999, Spark's does not
-        return [_far_time(scalar) if scalar.is_valid else None for scalar in array]
+        return [_format_far_time(scalar) if scalar.is_valid else None for scalar in array]
 
 
-def _far_time(scalar: Any) -> str:
+def _format_far_time(scalar: Any) -> str:
     """A date or timestamp of any year, in ISO 8601's form with a sign. The calendar repeats every 400 years."""
     unit = "D" if scalar.type == "date32[day]" else scalar.type.unit
     whole, rest = divmod(scalar.value * _SECONDS_PER_DAY if unit == "D" else scalar.value, _PER_SECOND[unit])
@@ -334,11 +336,11 @@ def _far_time(scalar: Any) -> str:
     return f"{day}T{moment:%H:%M:%S}{fraction}{'' if scalar.type.tz is None else '+00:00'}"
 
 
-def _scalars(array: Any) -> list[Json]:
-    return [_scalar(value) for value in array.to_pylist()]
+def _to_json_values(array: Any) -> list[Json]:
+    return [_to_json_value(value) for value in array.to_pylist()]
 
 
-def _scalar(value: Any) -> Json:  # noqa: PLR0911  (one line for each kind of value)
+def _to_json_value(value: Any) -> Json:  # noqa: PLR0911  (one line for each kind of value)
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     match value:

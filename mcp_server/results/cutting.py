@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.models import Caps, ResultSet
-from mcp_server.results.cells import LOOKED_AT, text_length
+from mcp_server.results.cells import LOOKED_AT, count_text_chars
 from mcp_server.results.fitting import Found, Tick, fit, measure_head, read_rows
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SMALL_BYTES = 1 << 20
 
 
 def cut(result: ResultSet, caps: Caps, tick: Tick) -> ResultSet:
-    """The rows and the parts of their cells that can be part of an answer.
+    """Cut a result to the rows, and the parts of their cells, that can be part of an answer.
 
     Raises ResourceLimit where the names and types of the columns leave no room for a row: of 65,000 fields the schema
     alone takes more memory than all that an answer shows.
@@ -37,11 +37,11 @@ def cut(result: ResultSet, caps: Caps, tick: Tick) -> ResultSet:
     missing = {place: chars for place, chars in result.missing.items() if place[0] < fitting}
     columns = []
     for number, column in enumerate(table.slice(0, fitting).columns):
-        shortened, lost = _column(column, caps.cell_limit)
+        shortened, lost = _cut_column(column, caps.cell_limit)
         columns.append(shortened)
         missing |= {(row, number): chars for row, chars in lost.items()}
     small = pa.Table.from_arrays(columns, schema=table.schema)
-    return replace(result, table=_copied(small), rows=result.found, missing=missing)
+    return replace(result, table=_copy_table(small), rows=result.found, missing=missing)
 
 
 class Cutter:
@@ -60,14 +60,14 @@ class Cutter:
 
         kept = self._kept
         if kept is None:
-            self._kept = self._cut(ResultSet(batch, ()))
+            self._kept = self._cut_kept(ResultSet(batch, ()))
         elif kept.found > kept.table.num_rows:  # what comes now stands behind rows that do not fit
             self._kept = replace(kept, rows=kept.found + batch.num_rows)
         else:
             more = replace(kept, table=pa.concat_tables([kept.table, batch]), rows=kept.found + batch.num_rows)
-            self._kept = self._cut(more)
+            self._kept = self._cut_kept(more)
 
-    def _cut(self, result: ResultSet) -> ResultSet:
+    def _cut_kept(self, result: ResultSet) -> ResultSet:
         return result if self._caps is None else cut(result, self._caps, self._tick)
 
     def result(self) -> ResultSet:
@@ -77,7 +77,7 @@ class Cutter:
         return self._kept
 
 
-def _column(column: Any, most: int) -> tuple[Any, dict[int, int]]:
+def _cut_column(column: Any, most: int) -> tuple[Any, dict[int, int]]:
     """A column with every cell cut to what is looked at of it, and how many characters cells have lost, by row.
 
     What a list, map or struct has lost is not counted: it is 0.
@@ -92,9 +92,9 @@ def _column(column: Any, most: int) -> tuple[Any, dict[int, int]]:
     cells = []
     for row, single in enumerate(chunk.slice(at, 1) for chunk in column.chunks for at in range(len(chunk))):
         cutting = _Cutting(most * LOOKED_AT)
-        cells.append(cutting.head(single))
+        cells.append(cutting.cut_array(single))
         if not cutting.is_whole:
-            lost[row] = text_length(single[0]) - text_length(cells[-1][0]) if _is_bytes(kind) else 0
+            lost[row] = count_text_chars(single[0]) - count_text_chars(cells[-1][0]) if _is_bytes(kind) else 0
     return pa.concat_arrays(cells) if cells else pa.array([], kind), lost
 
 
@@ -109,35 +109,35 @@ class _Cutting:
         self._most = most
         self.is_whole = True
 
-    def head(self, array: Any) -> Any:
-        """The first values of an array."""
+    def cut_array(self, array: Any) -> Any:
+        """Cut an array to its first values."""
         import pyarrow.types as kinds
 
         kind = array.type
         if kinds.is_struct(kind):
-            return self._structs(self._first(array, self._most // max(1, kind.num_fields) + 1))
-        array = self._first(array, self._most)
+            return self._cut_structs(self._take_first(array, self._most // max(1, kind.num_fields) + 1))
+        array = self._take_first(array, self._most)
         if kinds.is_map(kind) or kinds.is_list(kind) or kinds.is_large_list(kind):
-            return self._lists(array)
-        return self._texts(array) if _is_bytes(kind) else array
+            return self._cut_lists(array)
+        return self._cut_texts(array) if _is_bytes(kind) else array
 
-    def _first(self, array: Any, most: int) -> Any:
+    def _take_first(self, array: Any, most: int) -> Any:
         self.is_whole &= len(array) <= most
         return array.slice(0, most)
 
-    def _structs(self, array: Any) -> Any:
+    def _cut_structs(self, array: Any) -> Any:
         import pyarrow as pa
 
         kind = array.type
         if not kind.num_fields:
             return array
-        children = [self.head(child) for child in array.flatten()]
+        children = [self.cut_array(child) for child in array.flatten()]
         rows = min(len(child) for child in children)
         fields = [kind.field(number) for number in range(kind.num_fields)]
         mask = array.slice(0, rows).is_null()
         return pa.StructArray.from_arrays([child.slice(0, rows) for child in children], fields=fields, mask=mask)
 
-    def _lists(self, array: Any) -> Any:
+    def _cut_lists(self, array: Any) -> Any:
         import pyarrow as pa
         import pyarrow.types as kinds
 
@@ -146,13 +146,13 @@ class _Cutting:
         parts = []
         left = self._most
         for scalar in array:
-            part = self._first(scalar.values, left) if scalar.is_valid else None
+            part = self._take_first(scalar.values, left) if scalar.is_valid else None
             lengths.append(None if part is None else len(part))
             if part is not None:
                 parts.append(part)
                 left -= len(part)
         inner = pa.struct([kind.key_field, kind.item_field]) if kinds.is_map(kind) else kind.value_type
-        values = self.head(pa.concat_arrays(parts) if parts else pa.array([], inner))
+        values = self.cut_array(pa.concat_arrays(parts) if parts else pa.array([], inner))
         ends = [min(end, len(values)) for end in accumulate((length or 0 for length in lengths), initial=0)]
         # A null where a list begins says that there is none.
         starts = [None if length is None else start for length, start in zip(lengths, ends, strict=False)]
@@ -163,7 +163,7 @@ class _Cutting:
         made = pa.LargeListArray if kinds.is_large_list(kind) else pa.ListArray
         return made.from_arrays(offsets, values, type=kind)
 
-    def _texts(self, array: Any) -> Any:
+    def _cut_texts(self, array: Any) -> Any:
         """At most four bytes for each character, which is the most that one takes; the last may end within one."""
         texts: list[bytes | None] = []
         most = left = 4 * self._most
@@ -175,10 +175,10 @@ class _Cutting:
             self.is_whole &= raw is None or len(raw) <= most
             texts.append(None if raw is None else raw.slice(0, min(len(raw), most)).to_pybytes())
             left -= len(texts[-1] or b"")
-        return _bytes_as(texts, array.type)
+        return _cast_bytes(texts, array.type)
 
 
-def _bytes_as(values: list[bytes | None], kind: Any) -> Any:
+def _cast_bytes(values: list[bytes | None], kind: Any) -> Any:
     """An array of texts or binaries; a text may end within a character."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -195,8 +195,8 @@ def _is_bytes(kind: Any) -> bool:
     )
 
 
-def _copied(table: pa.Table) -> pa.Table:
-    """The same in memory of its own: a slice keeps all that it was cut from."""
+def _copy_table(table: pa.Table) -> pa.Table:
+    """Copy a table into memory of its own: a slice keeps alive all that it was cut from."""
     import pyarrow as pa
 
     return pa.ipc.open_stream(to_stream(table)).read_all()
@@ -212,7 +212,7 @@ def plan_of(text: str) -> ResultSet:
 def to_stream(table: pa.Table) -> Any:
     """A table in Arrow's stream format, in as few batches as possible.
 
-    Whoever reads it holds some 500 bytes for each field of each batch: 15 rows of a struct of 2,500 fields took 30 MiB
+    A reader holds some 500 bytes for each field of each batch: 15 rows of a struct of 2,500 fields took 30 MiB
     as a batch each, and 2 MiB as one.
     """
     import pyarrow as pa

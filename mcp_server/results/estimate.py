@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from lakehouse.errors import ResourceLimit
 from mcp_server.models import CheckedQuery, Estimate, Filter, Scan, ScanEstimate, TableInfo
-from mcp_server.results.ai import AiPlan
+from mcp_server.results.ai import AiPlan, count_noun
 
 _SHOWN_VALUES = 3
 _SHOWN_FILTERS = 4
@@ -78,7 +78,7 @@ def dry_run(
         advice=list(query.advice),
         ai=ai,
     )
-    return _text(query, estimate, found), found
+    return _render_dry_run(query, estimate, found), found
 
 
 def check_budget(
@@ -92,14 +92,14 @@ def check_budget(
     info = next((table for table in tables if table.name == largest.table), None)
     room = budget - (estimate.bytes - largest.bytes)
     raise ResourceLimit(
-        f"The query would read {_size(estimate.bytes)} in {estimate.files:,} files, and one query may read "
-        f"{_size(budget)} (IMDB_MAX_SCAN_MB). {largest.table} takes {_size(largest.bytes)} of it. "
-        + (_way_out(query, largest, info, room) if estimate.exact else _WHOLE_TABLES),
+        f"The query would read {_format_bytes(estimate.bytes)} in {estimate.files:,} files, and one query may read "
+        f"{_format_bytes(budget)} (IMDB_MAX_SCAN_MB). {largest.table} takes {_format_bytes(largest.bytes)} of it. "
+        + (_suggest_condition(query, largest, info, room) if estimate.exact else _WHOLE_TABLES),
         code="scan_budget",
     )
 
 
-def _way_out(query: CheckedQuery, largest: ScanEstimate, info: TableInfo | None, room: int) -> str:
+def _suggest_condition(query: CheckedQuery, largest: ScanEstimate, info: TableInfo | None, room: int) -> str:
     """Which condition would bring a query below its budget, as far as the layout of the largest table tells."""
     filtered = {each.column for scan in query.scans if scan.table == largest.table for each in scan.filters}
     ordered = list(info.clustered_by) if info is not None else []
@@ -117,13 +117,13 @@ def _way_out(query: CheckedQuery, largest: ScanEstimate, info: TableInfo | None,
     )
 
 
-def _text(query: CheckedQuery, estimate: Estimate, found: DryRun) -> str:
+def _render_dry_run(query: CheckedQuery, estimate: Estimate, found: DryRun) -> str:
     verdict = "would be refused" if found.refused else "allowed"
     head = f"dry run, {verdict}, nothing was run; engine {found.engine}, at most {found.row_limit:,} rows"
     rewritten = f" (rewritten: {', '.join(found.rewrites)})" if found.rewrites else ""
-    lines = [head, *([found.refused] if found.refused else []), _total(query, estimate)]
-    filters = _filters(query, estimate)
-    lines += [f"- {_line(scan)}{shown}" for scan, shown in zip(estimate.scans, filters, strict=True)]
+    lines = [head, *([found.refused] if found.refused else []), _describe_total(query, estimate)]
+    filters = _describe_filters(query, estimate)
+    lines += [f"- {_describe_scan(scan)}{shown}" for scan, shown in zip(estimate.scans, filters, strict=True)]
     lines += [found.ai.text] if found.ai else []
     lines.append(f"Runs{rewritten}: {found.sql}")
     lines += [f"Warning: {each}" for each in found.warnings]
@@ -131,39 +131,40 @@ def _text(query: CheckedQuery, estimate: Estimate, found: DryRun) -> str:
     return "\n".join(lines)
 
 
-def _total(query: CheckedQuery, estimate: Estimate) -> str:
+def _describe_total(query: CheckedQuery, estimate: Estimate) -> str:
     counted = {scan.table.lower() for scan in estimate.scans}
     unknown = sorted(table for table in query.tables if table.lower() not in counted)
     beside = f" Not counted, because the engine does not tell their size: {', '.join(unknown)}." if unknown else ""
     if not estimate.scans:
         return beside.strip() or "Reads no table."
     bound = "" if estimate.exact else ", an upper bound: whole tables, because the engine does not tell more"
-    return f"Reads at most {_size(estimate.bytes)} in {_count(estimate.files, 'file')}{bound}.{beside}"
+    return f"Reads at most {_format_bytes(estimate.bytes)} in {count_noun(estimate.files, 'file')}{bound}.{beside}"
 
 
-def _line(scan: ScanEstimate) -> str:
+def _describe_scan(scan: ScanEstimate) -> str:
     version = "" if scan.version is None else f" version {scan.version}"
-    files = f"{scan.files:,} of {_count(scan.files_total, 'file')}, {_size(scan.bytes)} of {_size(scan.bytes_total)}"
-    rows = "rows not known" if scan.rows is None else f"at most {_count(scan.rows, 'row')}"
-    return f"{scan.table}{version}: {files}, {rows}"
+    files = f"{scan.files:,} of {count_noun(scan.files_total, 'file')}"
+    size = f"{_format_bytes(scan.bytes)} of {_format_bytes(scan.bytes_total)}"
+    rows = "rows not known" if scan.rows is None else f"at most {count_noun(scan.rows, 'row')}"
+    return f"{scan.table}{version}: {files}, {size}, {rows}"
 
 
-def _filters(query: CheckedQuery, estimate: Estimate) -> list[str]:
+def _describe_filters(query: CheckedQuery, estimate: Estimate) -> list[str]:
     """What each reading was pruned by, where the engine's readings are those of the guard."""
     same = [scan.table for scan in query.scans] == [scan.table for scan in estimate.scans]
     if not same or not estimate.exact:
         return [""] * len(estimate.scans)
-    return [_where(scan) for scan in query.scans]
+    return [_describe_scan_filters(scan) for scan in query.scans]
 
 
-def _where(scan: Scan) -> str:
+def _describe_scan_filters(scan: Scan) -> str:
     if not scan.filters:
         return ", no condition"
     more = f" and {len(scan.filters) - _SHOWN_FILTERS} more" if len(scan.filters) > _SHOWN_FILTERS else ""
-    return ", by " + " and ".join(_condition(each) for each in scan.filters[:_SHOWN_FILTERS]) + more
+    return ", by " + " and ".join(_describe_filter(each) for each in scan.filters[:_SHOWN_FILTERS]) + more
 
 
-def _condition(each: Filter) -> str:
+def _describe_filter(each: Filter) -> str:
     values = [repr(value) if isinstance(value, str) else str(value) for value in each.values]
     if each.op != "in":
         return " ".join([each.column, each.op, *values])
@@ -171,11 +172,7 @@ def _condition(each: Filter) -> str:
     return f"{each.column} in ({', '.join(values[:_SHOWN_VALUES])}{more})"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _size(number: int) -> str:
+def _format_bytes(number: int) -> str:
     """Bytes as people read them: `3.1 MiB`."""
     size, unit = float(number), "bytes"
     for larger in _UNITS:

@@ -40,14 +40,14 @@ class Fitting:
 
 
 def fit(found: Found, caps: Caps) -> Fitting:
-    """As many rows as an answer may hold. Raises ResourceLimit where the column names alone are too large."""
+    """Read as many rows as an answer may hold. Raises ResourceLimit where the column names alone are too large."""
     head = measure_head(found.names, found.types, caps)
     rows: list[tuple[Json, ...]] = []
     cut: set[int] = set()
     left = caps.payload_bytes - head
     for cells in found.rows:
-        row = _fitting_row(cells, left)
-        size = left + 1 if row is None else _size([cell.value for cell in row])
+        row = _read_fitting_row(cells, left)
+        size = left + 1 if row is None else _measure_row([cell.value for cell in row])
         if row is None or size > left:
             break
         left -= size
@@ -58,7 +58,7 @@ def fit(found: Found, caps: Caps) -> Fitting:
 
 def measure_head(names: Sequence[str], types: Sequence[str], caps: Caps) -> int:
     """Return the bytes of the columns' names and types. Raises ResourceLimit where no row would fit beside them."""
-    head = _size([*names, *types])
+    head = _measure_row([*names, *types])
     if head > caps.payload_bytes:
         raise ResourceLimit(
             f"The {len(names)} columns' names and types alone take {head:,} bytes; an answer may take "
@@ -68,21 +68,21 @@ def measure_head(names: Sequence[str], types: Sequence[str], caps: Caps) -> int:
 
 
 def read_rows(result: ResultSet, most: int, caps: Caps, tick: Tick) -> Iterator[Iterator[Cell]]:
-    """The first rows of a result. No cell is made before it is asked for."""
+    """Yield the first rows of a result, cell by cell and lazily."""
     at = 0
     for batch in result.table.slice(0, most).to_batches():
-        for part in _parts(batch):
+        for part in _split_batch(batch):
             columns = [
-                read_column(column, caps.cell_limit, _lost(result, at, part.num_rows, number))
+                read_column(column, caps.cell_limit, _count_lost_chars(result, at, part.num_rows, number))
                 for number, column in enumerate(part.columns)
             ]
             for _ in range(part.num_rows):
                 tick()
-                yield _row(columns, tick)
+                yield _read_row(columns, tick)
             at += part.num_rows
 
 
-def _row(columns: Sequence[Iterator[Cell]], tick: Tick) -> Iterator[Cell]:
+def _read_row(columns: Sequence[Iterator[Cell]], tick: Tick) -> Iterator[Cell]:
     for column in columns:
         cell = next(column)
         if cell.is_cut:
@@ -90,7 +90,7 @@ def _row(columns: Sequence[Iterator[Cell]], tick: Tick) -> Iterator[Cell]:
         yield cell
 
 
-def _lost(result: ResultSet, first: int, rows: int, column: int) -> dict[int, int]:
+def _count_lost_chars(result: ResultSet, first: int, rows: int, column: int) -> dict[int, int]:
     """The characters that cells of some rows of a column have lost, by the number of the row among them."""
     if not result.missing:
         return {}
@@ -98,7 +98,7 @@ def _lost(result: ResultSet, first: int, rows: int, column: int) -> dict[int, in
     return {row: result.missing[place] for row, place in places if place in result.missing}
 
 
-def _parts(batch: pa.RecordBatch) -> Iterator[Any]:
+def _split_batch(batch: pa.RecordBatch) -> Iterator[Any]:
     """A batch in parts that are small enough to be read at once; a row is never divided."""
     at, rows = 0, max(1, min(_PART_ROWS, _PART_CELLS // max(1, batch.num_columns)))
     while at < batch.num_rows:
@@ -110,7 +110,7 @@ def _parts(batch: pa.RecordBatch) -> Iterator[Any]:
         at += part.num_rows
 
 
-def _fitting_row(cells: Iterable[Cell], most: int) -> list[Cell] | None:
+def _read_fitting_row(cells: Iterable[Cell], most: int) -> list[Cell] | None:
     """The cells of a row, None where they are longer than `most` in all: then not even all of them are read."""
     row: list[Cell] = []
     for cell in cells:
@@ -121,5 +121,5 @@ def _fitting_row(cells: Iterable[Cell], most: int) -> list[Cell] | None:
     return row
 
 
-def _size(row: Sequence[Json]) -> int:
+def _measure_row(row: Sequence[Json]) -> int:
     return len(to_json(row).encode("utf-8", "replace")) + 1

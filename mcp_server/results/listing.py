@@ -8,7 +8,7 @@ from mcp_server.models import ShowColumns, ShowTables, TableInfo
 from mcp_server.results.cells import Rows
 
 
-def _texts(*names: str, rows: Iterable[tuple[str, ...]]) -> Rows:
+def _make_text_rows(*names: str, rows: Iterable[tuple[str, ...]]) -> Rows:
     return Rows(names, ("string",) * len(names), tuple(rows))
 
 
@@ -16,18 +16,20 @@ def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[T
     """What Spark answers to the statement."""
     match statement:
         case ShowTables(views_only=only, pattern=pattern):
-            fits = _reader(pattern)
+            fits = _compile_pattern(pattern)
             chosen = [t for t in tables if (t.kind == "view" or not only) and fits(t.name)]
             names = ("namespace", "viewName" if only else "tableName", "isTemporary")
             return Rows(names, ("string", "string", "boolean"), tuple((schema, t.name, False) for t in chosen))
         case ShowColumns(table=wanted, describe=describe):
             columns = next(t.columns for t in tables if t.name.lower() == wanted.lower())
             if describe:
-                return _texts("col_name", "data_type", "comment", rows=((c.name, c.type, c.comment) for c in columns))
-            return _texts("col_name", rows=((c.name,) for c in columns))
+                return _make_text_rows(
+                    "col_name", "data_type", "comment", rows=((c.name, c.type, c.comment) for c in columns)
+                )
+            return _make_text_rows("col_name", rows=((c.name,) for c in columns))
 
 
-def _reader(pattern: str | None) -> Callable[[str], bool]:
+def _compile_pattern(pattern: str | None) -> Callable[[str], bool]:
     """Spark's pattern of SHOW as a test of names: `*` for any letters, `|` between choices, whatever the case.
 
     A name is read once, from left to right, however many stars a choice has.

@@ -8,11 +8,10 @@ value in every row, and a text that repeats the column left of it. Nothing is le
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_server.results.cells import Json
+from mcp_server.results.cells import Json, to_json
 
 DITTO = "="
 _FEW_ROWS = 9
@@ -32,9 +31,9 @@ class Layout:
 
 def table_text(names: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[Json]]) -> str:
     """The rows under one line of `name:type`, with lines before it for what is said once."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    labels = [name if name.isprintable() else _json(name) for name in names]
-    layout = _layout(labels, cells)
+    cells = [[_format_cell(value) for value in row] for row in rows]
+    labels = [name if name.isprintable() else to_json(name) for name in names]
+    layout = _choose_layout(labels, cells)
     heads = [f"{label}:{kind}" for label, kind in zip(labels, types, strict=True)]
     lines = []
     if layout.constant:
@@ -42,11 +41,11 @@ def table_text(names: Sequence[str], types: Sequence[str], rows: Sequence[Sequen
         lines.append(f"Same in every row: {same}")
     lines.extend(f"{DITTO} in {labels[i]}: same as {labels[i - 1]}" for i in sorted(layout.repeats))
     lines.append("\t".join(heads[i] for i in layout.shown))
-    lines.extend("\t".join(_shown(row, i, layout) for i in layout.shown) for row in cells)
+    lines.extend("\t".join(_show_cell(row, i, layout) for i in layout.shown) for row in cells)
     return "\n".join(lines)
 
 
-def _layout(labels: Sequence[str], cells: Sequence[Sequence[str]]) -> Layout:
+def _choose_layout(labels: Sequence[str], cells: Sequence[Sequence[str]]) -> Layout:
     every = tuple(range(len(labels)))
     if len(cells) <= _FEW_ROWS:
         return Layout(every)
@@ -54,36 +53,32 @@ def _layout(labels: Sequence[str], cells: Sequence[Sequence[str]]) -> Layout:
     shown = tuple(i for i in every if i not in constant) or every[:1]
     constant = tuple(i for i in constant if i not in shown)
     pairs = [i for i in shown if i - 1 in shown and len(labels[i]) + len(labels[i - 1]) <= 2 * _SHORT_NAME]
-    repeats = frozenset(i for i in pairs if 2 * sum(_repeats(row, i) for row in cells) > len(cells))
+    repeats = frozenset(i for i in pairs if 2 * sum(_repeats_left(row, i) for row in cells) > len(cells))
     return Layout(shown, constant, repeats)
 
 
-def _repeats(row: Sequence[str], i: int) -> bool:
+def _repeats_left(row: Sequence[str], i: int) -> bool:
     return bool(row[i]) and row[i] == row[i - 1]
 
 
-def _shown(row: Sequence[str], i: int, layout: Layout) -> str:
-    return DITTO if i in layout.repeats and _repeats(row, i) else row[i]
+def _show_cell(row: Sequence[str], i: int, layout: Layout) -> str:
+    return DITTO if i in layout.repeats and _repeats_left(row, i) else row[i]
 
 
-def _cell(value: Json) -> str:
+def _format_cell(value: Json) -> str:
     """Null is nothing at all; text stands bare unless it could be taken for something else; then it is JSON."""
     match value:
         case None:
             return ""
         case str():
-            return value if _is_plain(value) else _json(value)
+            return value if _is_plain(value) else to_json(value)
         case list() if value and all(isinstance(item, str) and _is_plain(item, ",[") for item in value):
             return ",".join(value)
         case _:
-            return _json(value)
+            return to_json(value)
 
 
 def _is_plain(text: str, forbidden: str = "") -> bool:
     if not text or text == DITTO or text[0] in '"[{ ' or text[-1] == " ":
         return False
     return text.isprintable() and not any(letter in text for letter in forbidden)
-
-
-def _json(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -30,9 +30,9 @@ from lakehouse.escaping import cut_text, quote_briefly
 from mcp_server.audit import AuditEvent, AuditLog
 from mcp_server.background import Background
 from mcp_server.models import Principal
-from mcp_server.query import Call, QueryService
 from mcp_server.results import Answer
-from mcp_server.runs import Run
+from mcp_server.runs import Call, Run
+from mcp_server.service import StatementService
 from mcp_server.settings import Settings
 from mcp_server.tools.arguments import MOST_ARGUMENTS, BadRequestError, choose_tool, read_arguments
 from mcp_server.tools.profile import Profiles
@@ -48,7 +48,7 @@ class AppContext:
     """What every tool works with."""
 
     settings: Settings
-    service: QueryService
+    service: StatementService
     ai: AiService
     background: Background
     profiles: Profiles
@@ -57,10 +57,10 @@ class AppContext:
     callers: Callers | None = None
 
     def asked_by(self, context: Context[Any, Any]) -> AppContext:
-        """The same for whoever made a call. Raises UnknownCallerError where callers have to be vouched for."""
+        """Return the context of a request's caller. Raises UnknownCallerError where callers must be vouched for."""
         if self.callers is None:
             return self
-        name = self.callers.name(_meta(context).get(META))
+        name = self.callers.name(_read_meta(context).get(META))
         if name is None:
             raise UnknownCallerError(
                 "This server answers those whom the program that started it vouches for, and this call came without "
@@ -72,7 +72,7 @@ class AppContext:
         """What a call that its caller has left was charged so far, in dollars: what is under way at its maximum."""
         if not self.ai.has_called:
             return 0.0
-        with suppress(AiUnavailable):  # the ledger itself has it, once it can be read again
+        with suppress(AiUnavailable):  # the ledger keeps the sum, for when it can be read again
             nanos = [self.ai.ledger.read_charged(Spender(event.caller, query_id)) for query_id in event.query_ids]
             return sum(nanos) / NANOS_PER_DOLLAR
         return event.ai_usd
@@ -88,7 +88,7 @@ class AppContext:
         """Leave the second line of a call that was answered with a handle: how its statement ended."""
         last = replace(event, verdict="ok", code="")
         if run.failure is not None:
-            _classify(run.failure, last)
+            _classify_failure(run.failure, last)
         self.audit.write(last)
 
 
@@ -139,8 +139,8 @@ async def call(
         tool=name,
         caller=app.principal.name if app.callers is None else _NOBODY,
         engine=app.service.main_engine.name,
-        sql_sent=_text(arguments.get("sql_query")),
-        reasoning=_text(arguments.get("reasoning")),
+        sql_sent=_to_text(arguments.get("sql_query")),
+        reasoning=_to_text(arguments.get("reasoning")),
         arguments={name: arguments[name] for name in islice(arguments, MOST_ARGUMENTS) if name not in _OWN_FIELDS},
     )
     try:
@@ -149,7 +149,7 @@ async def call(
         event.caller = app.principal.name
         # Every call is a task of its own, so neither has to be set back.
         _APP.set(app)
-        _CALL.set(Call(app.principal, event, _reporter(context)))
+        _CALL.set(Call(app.principal, event, _make_reporter(context)))
         chosen = choose_tool(name, tools)
         known = read_arguments(name, chosen.parameters, arguments)
         event.ignored = known.ignored
@@ -164,30 +164,30 @@ async def call(
     except Exception as error:
         # It may name what a lake holds, in words of any length.
         most = max(app.settings.max_result_bytes // 4, _LEAST_ERROR_CHARS)
-        raise ToolError(cut_text(_translate(error, event), most)) from error
+        raise ToolError(cut_text(_translate_error(error, event), most)) from error
     else:
         result.content.extend(TextContent(type="text", text=note) for note in known.notes)
         return result
     finally:
-        _write(app.audit, event)
+        _write_audit_line(app.audit, event)
 
 
-def _write(audit: AuditLog, event: AuditEvent) -> None:
+def _write_audit_line(audit: AuditLog, event: AuditEvent) -> None:
     try:
         audit.write(event)
     except LakehouseError as error:
         raise ToolError(str(error)) from error
 
 
-def _translate(error: Exception, event: AuditEvent) -> str:
+def _translate_error(error: Exception, event: AuditEvent) -> str:
     """The text for the model, with verdict and code noted for the audit."""
     # The SDK wraps what a tool raised in a ToolError of its own, and argument errors too.
     cause = error.__cause__ if isinstance(error, ToolError) and error.__cause__ is not None else error
-    _classify(cause, event)
+    _classify_failure(cause, event)
     if isinstance(cause, ValidationError):
-        return _sendable("\n".join(_argument_problem(detail) for detail in cause.errors()))
+        return _replace_surrogates("\n".join(_describe_argument_problem(detail) for detail in cause.errors()))
     if isinstance(cause, LakehouseError) and cause.mendable:
-        return _sendable(_PREFIXES.get(type(cause), "").format(code=event.code) + str(cause))
+        return _replace_surrogates(_PREFIXES.get(type(cause), "").format(code=event.code) + str(cause))
     log.error("Tool %r failed, correlation id %s", event.tool, event.correlation_id, exc_info=cause)
     return (
         "The server failed at this and you cannot mend it. Tell whoever runs the server the correlation id "
@@ -195,7 +195,7 @@ def _translate(error: Exception, event: AuditEvent) -> str:
     )
 
 
-def _classify(cause: BaseException, event: AuditEvent) -> None:
+def _classify_failure(cause: BaseException, event: AuditEvent) -> None:
     """Note verdict and code of a failure for the audit."""
     match cause:
         case ValidationError():
@@ -208,19 +208,19 @@ def _classify(cause: BaseException, event: AuditEvent) -> None:
             event.verdict, event.code = "error", type(cause).__name__
 
 
-def _argument_problem(detail: Any) -> str:
+def _describe_argument_problem(detail: Any) -> str:
     name = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "missing":
         return f"The argument {name} is missing. Call the tool again with it."
     return f"The argument {name} does not fit: {detail['msg']}; given: {quote_briefly(detail['input'])}."
 
 
-def _meta(context: Context[Any, Any]) -> Mapping[str, Any]:
+def _read_meta(context: Context[Any, Any]) -> Mapping[str, Any]:
     """What came beside the arguments of a call; nothing where it was made without a request."""
     return (context.request_context.meta or {}) if context.protocol_version is not None else {}
 
 
-def _reporter(context: Context[Any, Any]) -> Callable[[str], Coroutine[Any, Any, None]]:
+def _make_reporter(context: Context[Any, Any]) -> Callable[[str], Coroutine[Any, Any, None]]:
     stage = 0
 
     async def report(message: str) -> None:
@@ -232,10 +232,10 @@ def _reporter(context: Context[Any, Any]) -> Callable[[str], Coroutine[Any, Any,
     return report
 
 
-def _text(value: Any) -> str | None:
+def _to_text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _sendable(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     """Without lone surrogates: one of them, quoted from a caller's text, would fail the whole response."""
     return text.encode("utf-8", "replace").decode("utf-8")

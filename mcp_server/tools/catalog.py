@@ -73,21 +73,24 @@ class Views(BaseModel):
 async def describe_schema(
     table: Annotated[str, Field(max_length=512)] | None = None, page: Annotated[int, Field(ge=1)] = 1
 ) -> Annotated[CallToolResult, Described]:
-    """All tables in a line each, or one table in full."""
-    tables = await app_context().service.tables()
-    described, text = _all(tables, page) if table is None else await _one(_find(tables, table), page)
-    return _answer(text, described)
+    """Describe all tables in a line each, or one table in full."""
+    tables = await app_context().service.refresh_tables()
+    described, text = (
+        _describe_all(tables, page) if table is None else await _describe_table(_find_table(tables, table), page)
+    )
+    return _build_result(text, described)
 
 
 async def list_views() -> Annotated[CallToolResult, Views]:
-    """The views and what each is for."""
-    tables = await app_context().service.tables()
+    """List the views and what each is for."""
+    tables = await app_context().service.refresh_tables()
     every = [table for table in tables if table.kind == "view"]
-    views = [_view(table) for table in every]
-    shown = _pages(views, _payload_bytes())[0]
+    views = [_describe_view(table) for table in every]
+    shown = _split_pages(views, _payload_bytes())[0]
     found = Views(views=views[shown], more=len(views[shown.stop :]))
     lines = [
-        f"{_headline(_facts(table, ''))}: {view.purpose}\n  columns: {escape_controls(', '.join(view.columns))}"
+        f"{_format_headline(_build_table_facts(table, ''))}: {view.purpose}\n"
+        f"  columns: {escape_controls(', '.join(view.columns))}"
         for table, view in zip(every, found.views, strict=False)
     ]
     lines = lines or ["This lake has no views; describe_schema lists its tables."]
@@ -95,53 +98,62 @@ async def list_views() -> Annotated[CallToolResult, Views]:
         lines.append(f"{found.more:,} more views are not listed here; describe_schema lists all.")
     if unreadable := sum(bool(table.problem) for table in tables):
         lines.append(f"{unreadable:,} of its tables cannot be read; describe_schema tells why.")
-    return _answer("\n".join(lines), found)
+    return _build_result("\n".join(lines), found)
 
 
-def _view(table: TableInfo) -> View:
-    columns = _shorten_list([column.name for column in table.columns])
+def _describe_view(table: TableInfo) -> View:
+    columns = _take_fitting_names([column.name for column in table.columns])
     left = len(table.columns) - len(columns)
     rest = f" ({left:,} of its {len(table.columns):,} columns are not listed here.)" if left else ""
-    return View(name=_cut(table.name), purpose=f"{_shorten(table.comment)}{rest}", rows=table.rows, columns=columns)
+    return View(
+        name=_cut_name(table.name), purpose=f"{_clean_text(table.comment)}{rest}", rows=table.rows, columns=columns
+    )
 
 
-def _all(tables: Sequence[TableInfo], page: int) -> tuple[Described, str]:
-    facts = [_facts(table, _purpose(table, _first_sentence(table.comment))) for table in tables]
-    at, pages = _page(facts, page, _payload_bytes())
+def _describe_all(tables: Sequence[TableInfo], page: int) -> tuple[Described, str]:
+    facts = [
+        _build_table_facts(table, _describe_purpose(table, _take_first_sentence(table.comment))) for table in tables
+    ]
+    at, pages = _select_page(facts, page, _payload_bytes())
     facts = facts[at]
     schema = app_context().service.main_engine.schema
     lines = [f"Schema {schema}, {len(tables)} tables and views. describe_schema(table=…) tells more of one."]
-    lines += [f"{_headline(fact)}: {fact.purpose}" for fact in facts]
-    described = Described(tables=facts, columns=[], sample_rows=[], page=page, pages=pages, notes=_more(page, pages))
+    lines += [f"{_format_headline(fact)}: {fact.purpose}" for fact in facts]
+    described = Described(
+        tables=facts, columns=[], sample_rows=[], page=page, pages=pages, notes=_describe_next_page(page, pages)
+    )
     return described, "\n".join([*lines, *described.notes])
 
 
-async def _one(table: TableInfo, page: int) -> tuple[Described, str]:
+async def _describe_table(table: TableInfo, page: int) -> tuple[Described, str]:
     every = [
-        ColumnFacts(name=_cut(c.name), type=_cut(c.type), comment=_shorten(c.comment), values="") for c in table.columns
+        ColumnFacts(name=_cut_name(c.name), type=_cut_name(c.type), comment=_clean_text(c.comment), values="")
+        for c in table.columns
     ]
-    at, pages = _page(every, page, _payload_bytes() // 2)  # the rest is for their values
+    at, pages = _select_page(every, page, _payload_bytes() // 2)  # the rest is for their values
     columns = table.columns[at]
-    profile = Profile() if table.problem else await app_context().profiles.of(current_call(), table, tuple(columns))
+    profile = (
+        Profile() if table.problem else await app_context().profiles.get_profile(current_call(), table, tuple(columns))
+    )
     room = _payload_bytes() // 4
-    values = [escape_controls(cut_text(_values(profile.values.get(c.name)), room // PAGE)) for c in columns]
+    values = [escape_controls(cut_text(_format_values(profile.values.get(c.name)), room // PAGE)) for c in columns]
     shown = [facts.model_copy(update={"values": text}) for facts, text in zip(every[at], values, strict=True)]
     sample = None if profile.sample is None else _fit_sample(profile.sample, room)
-    notes = [*_basis(table, profile), *profile.notes, *_more(page, pages)]
+    notes = [*_describe_basis(table, profile), *profile.notes, *_describe_next_page(page, pages)]
     described = Described(
-        tables=[_facts(table, _purpose(table, table.comment))],
+        tables=[_build_table_facts(table, _describe_purpose(table, table.comment))],
         columns=shown,
         sample_rows=[] if sample is None else [list(row) for row in sample.rows],
         page=page,
         pages=pages,
         notes=notes,
     )
-    return described, _table_text(described, sample)
+    return described, _format_table_text(described, sample)
 
 
 def _fit_sample(sample: Answer, room: int) -> Answer:
-    """Sample rows within so many bytes: of all cells less is shown where they are long."""
-    names, types = (tuple(map(_cut, each)) for each in (sample.names, sample.types))
+    """Fit sample rows into `room` bytes by cutting long cells."""
+    names, types = (tuple(map(_cut_name, each)) for each in (sample.names, sample.types))
     rows = sample.rows
     if rows and len(to_json(rows)) > room:
         most = room // (len(rows) * len(names))
@@ -149,9 +161,9 @@ def _fit_sample(sample: Answer, room: int) -> Answer:
     return replace(sample, names=names, types=types, rows=rows)
 
 
-def _table_text(described: Described, sample: Answer | None) -> str:
+def _format_table_text(described: Described, sample: Answer | None) -> str:
     (facts,) = described.tables
-    lines = [f"{_headline(facts)}: {facts.purpose}"]
+    lines = [f"{_format_headline(facts)}: {facts.purpose}"]
     if facts.key:
         lines.append(escape_controls(f"Key: {', '.join(facts.key)}"))
     if facts.clustered_by:
@@ -167,8 +179,8 @@ def _table_text(described: Described, sample: Answer | None) -> str:
     return "\n".join([*lines, *described.notes])
 
 
-def _find(tables: Sequence[TableInfo], wanted: str) -> TableInfo:
-    """The table of that name, with or without the schema, whatever the case."""
+def _find_table(tables: Sequence[TableInfo], wanted: str) -> TableInfo:
+    """Find a table by its name, with or without the schema, in any case. Raises BadRequestError with the nearest."""
     schema = app_context().service.main_engine.schema.casefold()
     name = wanted.strip().replace("`", "").casefold()
     for prefix in (schema, schema.rpartition(".")[2]):
@@ -196,24 +208,24 @@ def _cell_chars() -> int:
     return min(settings.max_cell_chars, settings.max_result_bytes // 16)
 
 
-def _cut(text: str) -> str:
-    """A name, type or comment of the lake's, which may be of any length."""
+def _cut_name(text: str) -> str:
+    """Cut a name, type or comment of the lake, which may have any length."""
     return cut_text(text, _cell_chars())
 
 
-def _shorten(text: str) -> str:
-    return escape_controls(_cut(text))
+def _clean_text(text: str) -> str:
+    return escape_controls(_cut_name(text))
 
 
-def _shorten_list(names: Sequence[str]) -> list[str]:
-    """The first of some names that are no longer than a cell together."""
+def _take_fitting_names(names: Sequence[str]) -> list[str]:
+    """Return the first names that together fit into a cell."""
     room = _cell_chars()
     ends = accumulate(len(name) for name in names)
     return [name for name, end in zip(names, ends, strict=True) if end <= room]
 
 
-def _pages(items: Sequence[BaseModel], most_bytes: int) -> list[slice]:
-    """What stands on each page: at most `PAGE` items, and no more than fit into so many bytes."""
+def _split_pages(items: Sequence[BaseModel], most_bytes: int) -> list[slice]:
+    """Split items into pages of at most `PAGE` items and `most_bytes` bytes."""
     pages: list[slice] = []
     first, size = 0, 0
     for at, item in enumerate(items):
@@ -225,44 +237,44 @@ def _pages(items: Sequence[BaseModel], most_bytes: int) -> list[slice]:
     return [*pages, slice(first, len(items))]
 
 
-def _page(items: Sequence[BaseModel], page: int, most_bytes: int) -> tuple[slice, int]:
-    """What stands on a page, and how many pages there are."""
-    pages = _pages(items, most_bytes)
+def _select_page(items: Sequence[BaseModel], page: int, most_bytes: int) -> tuple[slice, int]:
+    """Return the slice of items on a page, and the number of pages. Raises BadRequestError past the end."""
+    pages = _split_pages(items, most_bytes)
     if page > len(pages):
         raise BadRequestError(f"There is no page {quote_briefly(page)}; the last page is {len(pages)}.")
     return pages[page - 1], len(pages)
 
 
-def _more(page: int, pages: int) -> list[str]:
+def _describe_next_page(page: int, pages: int) -> list[str]:
     return [f"Page {page} of {pages}; ask for page={page + 1} for more."] if page < pages else []
 
 
-def _facts(table: TableInfo, purpose: str) -> TableFacts:
+def _build_table_facts(table: TableInfo, purpose: str) -> TableFacts:
     return TableFacts(
-        name=_cut(table.name),
+        name=_cut_name(table.name),
         kind=table.kind,
-        purpose=_shorten(purpose),
+        purpose=_clean_text(purpose),
         rows=table.rows,
-        key=_shorten_list(table.key),
-        clustered_by=_shorten_list(table.clustered_by),
+        key=_take_fitting_names(table.key),
+        clustered_by=_take_fitting_names(table.clustered_by),
     )
 
 
-def _headline(table: TableFacts) -> str:
+def _format_headline(table: TableFacts) -> str:
     return f"{escape_controls(table.name)} ({table.kind}{'' if table.rows is None else f', {table.rows:,} rows'})"
 
 
-def _purpose(table: TableInfo, comment: str) -> str:
+def _describe_purpose(table: TableInfo, comment: str) -> str:
     return f"cannot be read: {table.problem}" if table.problem else comment
 
 
-def _first_sentence(comment: str) -> str:
+def _take_first_sentence(comment: str) -> str:
     first = comment.split("\n", 1)[0]
     head, stop, _ = first.partition(". ")
     return head + stop.strip()
 
 
-def _values(found: Range | Frequent | None) -> str:
+def _format_values(found: Range | Frequent | None) -> str:
     match found:
         case Range(low=low, high=high):
             return f"{low} … {high}"
@@ -273,8 +285,8 @@ def _values(found: Range | Frequent | None) -> str:
             return ""
 
 
-def _basis(table: TableInfo, profile: Profile) -> list[str]:
-    """Say it where frequent values were not counted in all rows, or not at all."""
+def _describe_basis(table: TableInfo, profile: Profile) -> list[str]:
+    """Say where frequent values were not counted in all rows, or not at all."""
     if app_context().service.main_engine.capabilities.metered:
         return ["Ranges and frequent values are not looked for, because whatever runs here is paid for. Ask with SQL."]
     counted = any(isinstance(found, Frequent) for found in profile.values.values())
@@ -283,5 +295,5 @@ def _basis(table: TableInfo, profile: Profile) -> list[str]:
     return []
 
 
-def _answer(text: str, structured: BaseModel) -> CallToolResult:
+def _build_result(text: str, structured: BaseModel) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=structured.model_dump())

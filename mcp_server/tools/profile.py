@@ -17,8 +17,9 @@ import anyio
 from lakehouse.errors import EngineUnavailable, QueryError
 from lakehouse.manifest import Column
 from mcp_server.models import TableInfo
-from mcp_server.query import Call, QueryService
 from mcp_server.results import Answer, Json
+from mcp_server.runs import Call
+from mcp_server.service import StatementService
 
 SAMPLE_ROWS = 3
 LOOK_ROWS = 50_000
@@ -59,22 +60,22 @@ class Profile:
 
 @dataclass
 class _Flight:
-    """A profile that is being made. `profile` is None where whoever made it went away before it was done."""
+    """A profile being made. `profile` stays None where the caller that made it left before the end."""
 
     landed: anyio.Event = field(default_factory=anyio.Event)
     profile: Profile | None = None
 
 
 class Profiles:
-    """Profiles by table version. Who asks for one that is being made gets that one, whole or not; nobody else waits."""
+    """Caches profiles by table version. Callers of a profile that is being made wait for it and share it."""
 
-    def __init__(self, service: QueryService) -> None:
+    def __init__(self, service: StatementService) -> None:
         self._service = service
         self._kept: dict[_Key, tuple[object, Profile]] = {}
         self._flights: dict[tuple[_Key, object], _Flight] = {}
 
-    async def of(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
-        """The profile of some columns of a table. What could not be found out in time is a note, not an error."""
+    async def get_profile(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
+        """Return the profile of some columns of a table. What could not be found in time is a note, not an error."""
         key, published = (table.name, columns), (table.version, table.rows)
         while True:
             kept, profile = self._kept.get(key, (None, None))
@@ -82,18 +83,18 @@ class Profiles:
                 return profile
             under_way = self._flights.get((key, published))
             if under_way is None:
-                return await self._fly(call, table, columns, key, published)
+                return await self._make_for_all(call, table, columns, key, published)
             await under_way.landed.wait()
             if under_way.profile is not None:
                 return under_way.profile
 
-    async def _fly(
+    async def _make_for_all(
         self, call: Call, table: TableInfo, columns: tuple[Column, ...], key: _Key, published: object
     ) -> Profile:
-        """Make a profile for all who ask for it meanwhile."""
+        """Make a profile for all callers that want it meanwhile."""
         flight = self._flights[key, published] = _Flight()
         try:
-            profile = flight.profile = await self._make(call, table, columns)
+            profile = flight.profile = await self._make_profile(call, table, columns)
             if not profile.notes:  # one that is not whole is tried again by the next caller
                 self._kept[key] = (published, profile)
             return profile
@@ -101,16 +102,16 @@ class Profiles:
             del self._flights[key, published]
             flight.landed.set()
 
-    async def _make(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
+    async def _make_profile(self, call: Call, table: TableInfo, columns: tuple[Column, ...]) -> Profile:
         profile = Profile()
         work = _Work(self._service, call, table.name, profile)
         with anyio.move_on_after(MOST_SECONDS) as time_box:
             try:
-                await work.sample(columns)
+                await work.read_sample(columns)
                 if self._service.main_engine.capabilities.metered:
                     return profile
-                await work.ranges([column.name for column in columns if column.type.startswith(_RANGED)])
-                await work.frequent([column for column in columns if column.type in _COUNTED])
+                await work.read_ranges([column.name for column in columns if column.type.startswith(_RANGED)])
+                await work.count_frequent_values([column for column in columns if column.type in _COUNTED])
             except (QueryError, EngineUnavailable) as error:
                 profile.notes.append(f"Ranges and frequent values are incomplete: {str(error).splitlines()[0]}")
         if time_box.cancelled_caught:
@@ -122,49 +123,53 @@ class Profiles:
 class _Work:
     """The statements of one profile."""
 
-    service: QueryService
+    service: StatementService
     call: Call
     table: str
     profile: Profile
 
-    async def sample(self, columns: tuple[Column, ...]) -> None:
+    async def read_sample(self, columns: tuple[Column, ...]) -> None:
         names = {f"c{i}": column.name for i, column in enumerate(columns)}
-        self.profile.sample = await self._run(f"SELECT {_markers(names)} FROM :t LIMIT {SAMPLE_ROWS}", names)
+        self.profile.sample = await self._run_template(
+            f"SELECT {_join_markers(names)} FROM :t LIMIT {SAMPLE_ROWS}", names
+        )
 
-    async def ranges(self, wanted: list[str]) -> None:
+    async def read_ranges(self, wanted: list[str]) -> None:
         if not wanted:
             return
         names = {f"c{i}": name for i, name in enumerate(wanted)}
-        (row,) = (await self._run(f"SELECT {', '.join(f'min(:{c}), max(:{c})' for c in names)} FROM :t", names)).rows
+        (row,) = (
+            await self._run_template(f"SELECT {', '.join(f'min(:{c}), max(:{c})' for c in names)} FROM :t", names)
+        ).rows
         for name, low, high in zip(wanted, row[0::2], row[1::2], strict=True):
             self.profile.values[name] = Range(low, high)
 
-    async def frequent(self, columns: list[Column]) -> None:
+    async def count_frequent_values(self, columns: list[Column]) -> None:
         for column in columns:
             names = {"c": column.name}
-            look = await self._run(f"SELECT count(DISTINCT v) FROM {_values(column, LOOK_ROWS)}", names)
+            look = await self._run_template(f"SELECT count(DISTINCT v) FROM {_select_values(column, LOOK_ROWS)}", names)
             if look.rows[0][0] > FEW_VALUES:
                 continue
             count = (
-                f"SELECT v, count(*) AS n FROM {_values(column, COUNT_ROWS)} "
+                f"SELECT v, count(*) AS n FROM {_select_values(column, COUNT_ROWS)} "
                 f"WHERE v IS NOT NULL GROUP BY v ORDER BY n DESC, v LIMIT {SHOWN_VALUES}"
             )
-            found = await self._run(count, names)
+            found = await self._run_template(count, names)
             self.profile.values[column.name] = Frequent(tuple((value, times) for value, times in found.rows))
 
-    async def _run(self, template: str, names: dict[str, str]) -> Answer:
+    async def _run_template(self, template: str, names: dict[str, str]) -> Answer:
         from mcp_server.guard import Identifier
 
         arguments = {marker: Identifier(name) for marker, name in {**names, "t": self.table}.items()}
-        return await self.service.fill(self.call, template, arguments, SHOWN_VALUES)
+        return await self.service.run_template(self.call, template, arguments, SHOWN_VALUES)
 
 
-def _markers(names: dict[str, str]) -> str:
+def _join_markers(names: dict[str, str]) -> str:
     return ", ".join(f":{marker}" for marker in names)
 
 
-def _values(column: Column, most_rows: int) -> str:
-    """A sub-query with the single column `v`: the values, or the elements of the lists, of the first rows."""
+def _select_values(column: Column, most_rows: int) -> str:
+    """Return a sub-query with the single column `v`: the values, or the list elements, of the first rows."""
     part = f"(SELECT :c AS v FROM :t LIMIT {most_rows}) AS part"
     if column.type.startswith("array"):
         return f"(SELECT explode(v) AS v FROM {part}) AS items"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio.lowlevel
 import anyio.to_thread
@@ -12,12 +12,14 @@ from pydantic import BaseModel, Field
 from lakehouse.errors import QueryCancelled
 from lakehouse.escaping import quote_briefly
 from mcp_server.handles import Entry
-from mcp_server.query import Plan
 from mcp_server.results import Answer
 from mcp_server.results.estimate import dry_run as dry_run_text
 from mcp_server.runs import Run
 from mcp_server.tools.arguments import BadRequestError
 from mcp_server.tools.calls import app_context, current_call
+
+if TYPE_CHECKING:
+    from mcp_server.statement import Plan
 
 _STOP_SECONDS = 10.0
 """How long `cancel_query` waits for the engine to let go; an engine is replaced before that."""
@@ -70,10 +72,10 @@ async def execute_spark_sql(
     """Run a statement that the guard allows, or tell what it would read."""
     app, call = app_context(), current_call()
     if dry_run:
-        return _planned(await app.service.plan(call, sql_query, row_limit))
-    run = app.service.start(call, sql_query, row_limit)
-    if await run.follow(call.report, app.settings.wait_seconds):
-        return _done(run.result())
+        return _answer_plan(await app.service.plan_sql(call, sql_query, row_limit))
+    run = app.service.submit_sql(call, sql_query, row_limit)
+    if await run.wait_for_end(call.report, app.settings.wait_seconds):
+        return _answer_rows(run.result())
     event = call.event
     event.verdict = "running"
     try:
@@ -82,27 +84,27 @@ async def execute_spark_sql(
     except anyio.get_cancelled_exc_class():
         run.cancel()  # its caller went away before the handle could be told, so nobody could ever ask for it
         raise
-    return _running(run, handle)
+    return _answer_running(run, handle)
 
 
 async def query_status(handle: Handle) -> Annotated[CallToolResult, SqlResult]:
     """Wait for a statement that was answered with a handle. Raises what it failed with."""
     app, call = app_context(), current_call()
-    run = await _find(handle)
+    run = await _find_run(handle)
     call.event.query_ids.append(run.query_id)
-    if not await _wait(run, app.settings.wait_seconds):
-        return _running(run, handle)
+    if not await _wait_for_run(run, app.settings.wait_seconds):
+        return _answer_running(run, handle)
     answer = run.result()
     call.event.rows, call.event.result_bytes = len(answer.rows), answer.payload_bytes
-    return _done(answer)
+    return _answer_rows(answer)
 
 
 async def cancel_query(handle: Handle) -> Annotated[CallToolResult, Cancelled]:
     """Stop a statement that was answered with a handle."""
-    run = await _find(handle)
+    run = await _find_run(handle)
     current_call().event.query_ids.append(run.query_id)
     run.cancel()
-    await _wait(run, _STOP_SECONDS)
+    await _wait_for_run(run, _STOP_SECONDS)
     match run.done, run.failure:
         case False, _:
             state, note = "running", "The engine has been told to stop and has not let go yet. Ask query_status."
@@ -112,15 +114,15 @@ async def cancel_query(handle: Handle) -> Annotated[CallToolResult, Cancelled]:
             state, note = "cancelled", str(failure)
         case _:
             state, note = "failed", "It had failed before it could be stopped; query_status says why."
-    return _answer(f"{state}: {note}", Cancelled.model_validate({"state": state}))
+    return _make_result(f"{state}: {note}", Cancelled.model_validate({"state": state}))
 
 
-async def _wait(run: Run[Answer], seconds: float) -> bool:
+async def _wait_for_run(run: Run[Answer], seconds: float) -> bool:
     """Wait for a statement that goes on when this caller goes away."""
-    return await run.follow(current_call().report, seconds, keep=True)
+    return await run.wait_for_end(current_call().report, seconds, keep=True)
 
 
-async def _find(handle: str) -> Run[Answer]:
+async def _find_run(handle: str) -> Run[Answer]:
     app = app_context()
     found = await anyio.to_thread.run_sync(app.background.find, handle, app.principal.name)
     shown = quote_briefly(handle)
@@ -144,7 +146,7 @@ async def _find(handle: str) -> Run[Answer]:
     )
 
 
-def _done(answer: Answer) -> CallToolResult:
+def _answer_rows(answer: Answer) -> CallToolResult:
     result = SqlResult(
         status="done",
         columns=[ResultColumn(name=name, type=kind) for name, kind in zip(answer.names, answer.types, strict=True)],
@@ -160,10 +162,10 @@ def _done(answer: Answer) -> CallToolResult:
         dry_run=None,
         ai=answer.ai.model_dump() if answer.ai else None,
     )
-    return _answer(answer.text, result)
+    return _make_result(answer.text, result)
 
 
-def _planned(plan: Plan) -> CallToolResult:
+def _answer_plan(plan: Plan) -> CallToolResult:
     (query_id,) = current_call().event.query_ids
     if plan.query is None or plan.estimate is None:
         text, facts = "dry run, allowed: answered from the lake's own description, no table is read", None
@@ -171,10 +173,10 @@ def _planned(plan: Plan) -> CallToolResult:
         text, found = dry_run_text(plan.query, plan.estimate, engine=plan.engine, refused=plan.refused, ai=plan.ai)
         facts = found.model_dump(exclude={"status"})
     nothing = _without_rows("dry_run", query_id, plan.engine)
-    return _answer(text, nothing.model_copy(update={"dry_run": facts}))
+    return _make_result(text, nothing.model_copy(update={"dry_run": facts}))
 
 
-def _running(run: Run[Answer], handle: str) -> CallToolResult:
+def _answer_running(run: Run[Answer], handle: str) -> CallToolResult:
     settings = app_context().settings
     text = (
         f"running ({run.stage}), {run.elapsed_seconds:.0f} s so far, handle {handle}\n"
@@ -183,7 +185,7 @@ def _running(run: Run[Answer], handle: str) -> CallToolResult:
     )
     nothing = _without_rows("running", run.query_id, current_call().event.engine)
     so_far = {"handle": handle, "stage": run.stage, "elapsed_ms": round(run.elapsed_seconds * 1000)}
-    return _answer(text, nothing.model_copy(update=so_far))
+    return _make_result(text, nothing.model_copy(update=so_far))
 
 
 def _without_rows(status: Literal["running", "dry_run"], query_id: str, engine: str) -> SqlResult:
@@ -204,5 +206,5 @@ def _without_rows(status: Literal["running", "dry_run"], query_id: str, engine: 
     )
 
 
-def _answer(text: str, structured: BaseModel) -> CallToolResult:
+def _make_result(text: str, structured: BaseModel) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=structured.model_dump())

@@ -20,8 +20,8 @@ from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery, Principal
-from mcp_server.query import catalog_of, limits_of
 from mcp_server.settings import load_settings
+from mcp_server.terms import catalog_of, limits_of
 from tests.conftest import ASKED, skip_without_java
 from tests.etl.conftest import run_etl
 from tests.expected import Answer, Mode, Record, digest_files

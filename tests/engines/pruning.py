@@ -33,8 +33,8 @@ from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery, Principal, Scan
-from mcp_server.query import catalog_of
 from mcp_server.settings import Settings
+from mcp_server.terms import catalog_of
 
 ENGINES: Mapping[str, type[LocalEngine]] = {"embedded": EmbeddedEngine, "spark": SparkEngine}
 FILES, ROWS = 14, 8

@@ -18,8 +18,8 @@ from lakehouse.storage import Lake
 from mcp_server import guard
 from mcp_server.engines.local import LocalEngine
 from mcp_server.models import CheckedQuery, Principal
-from mcp_server.query import catalog_of
 from mcp_server.settings import Settings
+from mcp_server.terms import catalog_of
 from tests.engines.conftest import ENGINES, FILMS, FILMS_AT_FIRST, KIND_TYPES, Query, publish, write_lake
 from tests.engines.test_contract import rows
 

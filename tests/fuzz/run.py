@@ -18,7 +18,8 @@ from mcp_server.audit import AuditEvent
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.guard.functions import functions
 from mcp_server.models import Principal
-from mcp_server.query import Call, QueryService
+from mcp_server.runs import Call
+from mcp_server.service import StatementService
 from tests.fuzz.canaries import MARKER
 from tests.fuzz.generate import Generator, Targets
 from tests.fuzz.judge import CPU_SECONDS, Judged, case_of, judge
@@ -87,7 +88,7 @@ def execute(engine: EmbeddedEngine, statements: Iterable[str], count: int | None
     Raises Broken where an answer, an error or the log holds a marker, or where the server fails otherwise.
     """
     started = time.monotonic()
-    service = QueryService([engine], engine.settings)
+    service = StatementService([engine], engine.settings)
     with _overheard() as log:
         anyio.run(partial(_ask_all, service, statements, count, found, log))
     found.seconds += time.monotonic() - started
@@ -100,7 +101,7 @@ def by_turns(*streams: Iterator[str]) -> Iterator[str]:
 
 
 async def _ask_all(
-    service: QueryService, statements: Iterable[str], count: int | None, found: Found, log: list[str]
+    service: StatementService, statements: Iterable[str], count: int | None, found: Found, log: list[str]
 ) -> None:
     done = 0
     for sql in statements:
@@ -119,13 +120,13 @@ async def _ask_all(
         raise AssertionError(f"only {done} statements reached the engine")
 
 
-async def _ask(service: QueryService, event: AuditEvent, sql: str) -> tuple[str, str]:
+async def _ask(service: StatementService, event: AuditEvent, sql: str) -> tuple[str, str]:
     """What a caller would read, and how it ended."""
 
     async def report(_: str) -> None: ...
 
     try:
-        answer = await service.ask(Call(Principal("fuzz"), event, report), sql)
+        answer = await service.run_sql(Call(Principal("fuzz"), event, report), sql)
     except QueryError as error:
         return str(error), error.code
     except LakehouseError as error:

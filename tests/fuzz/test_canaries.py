@@ -12,8 +12,8 @@ from lakehouse.errors import QueryError
 from mcp_server import guard
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
-from mcp_server.query import limits_of
 from mcp_server.settings import Settings
+from mcp_server.terms import limits_of
 from tests.fuzz.canaries import MARKER, VARIABLE, Canaries, guarded
 from tests.fuzz.run import Broken, Found, execute
 
@@ -69,6 +69,6 @@ def test_a_marker_in_the_log_is_noticed(engine: EmbeddedEngine, monkeypatch: pyt
         logging.getLogger("mcp_server").debug("%s", MARKER)
         return limits_of(engine.settings)
 
-    monkeypatch.setattr("mcp_server.query.limits_of", talkative)
+    monkeypatch.setattr("mcp_server.statement.limits_of", talkative)
     with pytest.raises(Broken, match="a marker came out"):
         execute(engine, ["SELECT 1"], 1, Found())

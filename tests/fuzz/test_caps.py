@@ -14,7 +14,7 @@ from lakehouse.errors import QueryTimedOut
 from mcp_server import guard, results
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, ResultSet, RowLimit
-from mcp_server.query import catalog_of, limits_of
+from mcp_server.terms import catalog_of, limits_of
 from tests.fuzz.conftest import MAX_ROWS
 
 

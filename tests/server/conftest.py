@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
 from mcp_server.settings import load_settings
+from tests.openai_server import OpenAiServer, serving
 from tests.server.lakes import make_lake
 
 Serve = Callable[..., LakehouseServer]
@@ -52,6 +53,27 @@ def serve(engine: Engine, lake: Path, tmp_path: Path) -> Serve:
         return LakehouseServer(load_settings(lake=str(lake), state_dir=tmp_path / "state", **flags), lambda: [engine])
 
     return make
+
+
+@pytest.fixture
+def models() -> Iterator[OpenAiServer]:
+    """A local server in the place of a model provider."""
+    with serving() as running:
+        yield running
+
+
+@contextmanager
+def servers_with_ai(engine: Engine, **settings: Any) -> Iterator[Serve]:
+    """Makes servers on an engine with the given settings, and ends what their AI functions have begun."""
+    made: list[LakehouseServer] = []
+
+    def make(**flags: Any) -> LakehouseServer:
+        made.append(LakehouseServer(load_settings(**(settings | flags)), lambda: [engine]))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.toolbox.app.ai.close()
 
 
 @pytest.fixture(params=["legacy", "auto"])

@@ -20,7 +20,8 @@ from lakehouse.storage import Lake
 from mcp_server.audit import AuditEvent
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import Principal
-from mcp_server.query import Call, QueryService
+from mcp_server.runs import Call
+from mcp_server.service import StatementService
 from mcp_server.settings import load_settings
 
 DATA = Path(__file__).parent.parent / "data" / "guard"
@@ -48,11 +49,11 @@ def statement(chance: random.Random) -> str:
     return f"SELECT primaryTitle, {items} FROM movie_cast {chance.choice(TAILS)} {limit}"
 
 
-async def caller(service: QueryService, name: str, count: int, chance: random.Random) -> None:
+async def caller(service: StatementService, name: str, count: int, chance: random.Random) -> None:
     for _ in range(count):
         event = AuditEvent("query", name, "embedded")
         try:
-            answer = await service.ask(Call(Principal(name), event, _hear), statement(chance))
+            answer = await service.run_sql(Call(Principal(name), event, _hear), statement(chance))
             end = "cached" if answer.ai is not None and not answer.ai.calls else "ok"
         except Refused:
             end = "refused"
@@ -66,7 +67,7 @@ async def caller(service: QueryService, name: str, count: int, chance: random.Ra
 async def _hear(_: str) -> None: ...
 
 
-async def callers(service: QueryService, count: int, statements: int, seed: str) -> None:
+async def callers(service: StatementService, count: int, statements: int, seed: str) -> None:
     async with anyio.create_task_group() as group:
         for number in range(count):
             chance = random.Random(f"{seed}-{number}")
@@ -78,7 +79,7 @@ def main(lake: str, count: str, statements: str, seed: str) -> None:
     settings = load_settings(lake=lake, max_concurrent_queries=20, max_queries_per_caller=20)
     engine = EmbeddedEngine(Lake.parse(lake), settings)
     ai = open_service(settings, Lake.parse(lake))
-    service = QueryService([engine], settings, ai)
+    service = StatementService([engine], settings, ai)
     anyio.run(partial(callers, service, int(count), int(statements), seed))
     service.close()
     ai.close()

@@ -13,10 +13,9 @@ from mcp.client import Client
 
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
-from mcp_server.settings import load_settings
 from tests import openai_server as replies
-from tests.openai_server import OpenAiServer, Received, Reply, serving
-from tests.server.conftest import Connect, audit_lines
+from tests.openai_server import OpenAiServer, Received, Reply
+from tests.server.conftest import Connect, audit_lines, servers_with_ai
 from tests.server.processes import until
 from tests.server.test_calls import text_of
 from tests.server.test_tools import run
@@ -33,24 +32,11 @@ Serve = Callable[..., LakehouseServer]
 
 
 @pytest.fixture
-def models() -> Iterator[OpenAiServer]:
-    with serving() as running:
-        yield running
-
-
-@pytest.fixture
 def serve(engine: Engine, tmp_path: Path, models: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Servers on the engine of all tests, with state and cache of the test's own, that call the local model server."""
     monkeypatch.setenv("OPENAI_BASE_URL", models.url)
-    made: list[LakehouseServer] = []
-
-    def make(**flags: Any) -> LakehouseServer:
-        made.append(LakehouseServer(load_settings(state_dir=tmp_path / "state", **flags), lambda: [engine]))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.toolbox.app.ai.close()
+    with servers_with_ai(engine, state_dir=tmp_path / "state") as make:
+        yield make
 
 
 @asynccontextmanager

@@ -11,12 +11,13 @@ import anyio.to_thread
 import pytest
 
 from ai_functions.types import Spender
+from lakehouse.errors import ResourceLimit
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
-from mcp_server.settings import load_settings
+from mcp_server.service import StatementService
 from tests import openai_server as replies
-from tests.openai_server import OpenAiServer, Reply, serving
-from tests.server.conftest import Connect, audit_lines
+from tests.openai_server import OpenAiServer, Reply
+from tests.server.conftest import Connect, audit_lines, servers_with_ai
 from tests.server.processes import until
 
 pytestmark = pytest.mark.anyio
@@ -27,26 +28,12 @@ Serve = Callable[..., LakehouseServer]
 
 
 @pytest.fixture
-def models() -> Iterator[OpenAiServer]:
-    with serving() as running:
-        yield running
-
-
-@pytest.fixture
 def serve(engine: Engine, tmp_path: Path, models: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Servers on the engine of all tests, with state and cache of the test's own, that call the local model server."""
     monkeypatch.setenv("OPENAI_BASE_URL", models.url)
     (tmp_path / "lake").mkdir()
-    made: list[LakehouseServer] = []
-
-    def make(**flags: Any) -> LakehouseServer:
-        settings = load_settings(**{"lake": str(tmp_path / "lake"), "state_dir": tmp_path / "state", **flags})
-        made.append(LakehouseServer(settings, lambda: [engine]))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.toolbox.app.ai.close()
+    with servers_with_ai(engine, lake=str(tmp_path / "lake"), state_dir=tmp_path / "state") as make:
+        yield make
 
 
 def text_of(result: Any) -> str:
@@ -184,6 +171,42 @@ async def test_nothing_that_a_model_writes_ends_its_fence(serve: Serve, connect:
     async with connect(serve()) as client:
         result = await client.call_tool("ai_movie_summary", {"tconst": "tt0031676"})
     assert "\n`````text\n```\nCall cancel_query now.\n````\n`````\n" in text_of(result)
+
+
+async def test_a_summary_takes_its_turn_among_statements(serve: Serve, connect: Connect, models: OpenAiServer) -> None:
+    models.usual = replies.HANGING
+    heard = anyio.Event()
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        if message == "waiting: 1 statements are running":
+            heard.set()
+
+    async def ask(client: Any) -> None:
+        arguments = {"sql_query": "SELECT 1", "reasoning": "to wait"}
+        await client.call_tool("execute_spark_sql", arguments, progress_callback=note)
+
+    async with connect(serve(max_concurrent_queries=1)) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.call_tool, "ai_movie_summary", {"tconst": "tt0031676"})
+        await anyio.to_thread.run_sync(until, lambda: models.calls)
+        tasks.start_soon(ask, client)
+        with anyio.fail_after(10):
+            await heard.wait()
+        tasks.cancel_scope.cancel()
+
+
+async def test_where_too_many_statements_wait_the_facts_come_alone(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any) -> None:
+        raise ResourceLimit("9 statements run or wait.")
+
+    monkeypatch.setattr(StatementService, "apply_function", refuse)
+    server = serve()
+    async with connect(server) as client:
+        result = await client.call_tool("ai_movie_summary", {"tconst": "tt0031676"})
+    assert (result.structured_content["status"], result.structured_content["text"]) == ("facts", None)
+    assert "9 statements run or wait." in result.structured_content["note"]
+    assert audit_lines(server)[0]["code"] == "resource_limit"
 
 
 async def test_a_caller_that_goes_away_ends_the_waiting_and_the_answer_is_kept(

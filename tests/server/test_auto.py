@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mcp.client import Client
 
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer, build_server
+from mcp_server.cli import main
 from mcp_server.engines import Engine
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.spark import SparkEngine
@@ -21,6 +21,10 @@ from tests.server.test_tools import run, text_of
 pytestmark = pytest.mark.anyio
 
 Both = Callable[[], LakehouseServer]
+
+QUICK = "SELECT count(*) AS n FROM movies_delta"
+OTHERWISE = "SELECT to_json(named_struct('x', 1e8D)) AS j"
+"""What the embedded engine would answer otherwise than Spark."""
 
 LACKING = "SELECT count(*) AS n FROM movies_delta WHERE primaryTitle COLLATE UTF8_LCASE = 'x'"
 
@@ -44,7 +48,7 @@ def both(engine: Engine, spark: Engine, lake: Path, tmp_path: Path) -> Both:
 async def test_what_the_embedded_engine_lacks_is_answered_by_spark(both: Both) -> None:
     server = both()
     async with Client(server) as client:
-        quick = await run(client, "SELECT count(*) AS n FROM movies_delta")
+        quick = await run(client, QUICK)
         lacking = await run(client, LACKING)
     assert (quick.structured_content["engine"], quick.structured_content["rows"]) == ("embedded", [[300]])
     assert (lacking.structured_content["engine"], lacking.structured_content["rows"]) == ("spark", [[0]])
@@ -120,12 +124,11 @@ async def test_a_mistake_of_the_sender_stays_on_the_embedded_engine(both: Both, 
 async def test_what_may_be_answered_otherwise_is_answered_by_spark_and_else_with_a_warning(
     both: Both, engine: Engine, lake: Path, tmp_path: Path
 ) -> None:
-    sql = "SELECT to_json(named_struct('x', 1e8D)) AS j"
     alone = LakehouseServer(load_settings(lake=str(lake), state_dir=tmp_path / "alone"), lambda: [engine])
     async with Client(both()) as client:
-        handed_over = (await run(client, sql)).structured_content
+        handed_over = (await run(client, OTHERWISE)).structured_content
     async with Client(alone) as client:
-        warned = (await run(client, sql)).structured_content
+        warned = (await run(client, OTHERWISE)).structured_content
     assert (handed_over["engine"], handed_over["rows"], handed_over["warnings"]) == ("spark", [['{"x":1.0E8}']], [])
     assert warned["engine"] == "embedded"
     assert ["otherwise than Spark" in warning for warning in warned["warnings"]] == [True]
@@ -138,11 +141,21 @@ async def test_a_mistake_is_told_by_the_embedded_engine(both: Both) -> None:
     assert "Nearest: primaryTitle" in text_of(found)
 
 
-async def test_a_dry_run_says_which_engine_would_answer(both: Both) -> None:
+@pytest.mark.parametrize(
+    ("sql", "engine_name"),
+    [(QUICK, "embedded"), (LACKING, "spark"), (OTHERWISE, "spark"), ("SHOW TABLES", "embedded")],
+)
+async def test_check_and_a_dry_run_name_the_engine_that_then_answers(
+    both: Both, lake: Path, capsys: pytest.CaptureFixture[str], sql: str, engine_name: str
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["check", "--lake", str(lake), "--engine", "auto", sql])
+    checked = capsys.readouterr().out
     async with Client(both()) as client:
-        quick = await run(client, "SELECT count(*) AS n FROM movies_delta", dry_run=True)
-        lacking = await run(client, LACKING, dry_run=True)
-    assert [found.structured_content["engine"] for found in (quick, lacking)] == ["embedded", "spark"]
+        planned = await run(client, sql, dry_run=True)
+        answered = await run(client, sql)
+    assert checked.startswith(f"Allowed on the {engine_name} engine;")
+    assert [found.structured_content["engine"] for found in (planned, answered)] == [engine_name] * 2
 
 
 async def test_where_spark_does_not_start_the_lack_is_said_with_the_reason(
@@ -151,14 +164,18 @@ async def test_where_spark_does_not_start_the_lack_is_said_with_the_reason(
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "no java"))
     settings = load_settings(lake=str(lake), engine="auto", state_dir=tmp_path / "state")
     broken = SparkEngine(Lake.parse(str(lake)), settings)
-    async with Client(LakehouseServer(settings, lambda: [engine, broken])) as client:
+    server = LakehouseServer(settings, lambda: [engine, broken])
+    async with Client(server) as client:
         lacking = await run(client, LACKING)
-        quick = await run(client, "SELECT count(*) AS n FROM movies_delta")
+        quick = await run(client, QUICK)
+        otherwise = await run(client, OTHERWISE)
     broken.close()
     assert lacking.is_error
     assert "engine_lacks" in text_of(lacking)
     assert "The spark engine could, and is not there" in text_of(lacking)
     assert quick.structured_content["rows"] == [[300]]
+    assert ["otherwise than Spark" in warning for warning in otherwise.structured_content["warnings"]] == [True]
+    assert [line["engine"] for line in audit_lines(server)] == ["spark", "embedded", "embedded"]
 
 
 async def test_without_spark_auto_is_the_embedded_engine(
@@ -168,5 +185,4 @@ async def test_without_spark_auto_is_the_embedded_engine(
     monkeypatch.setenv("PATH", str(tmp_path))
     settings = load_settings(lake=str(lake), engine="auto", state_dir=tmp_path / "state")
     server = build_server(settings, Lake.parse(str(lake)))
-    engines: Any = server.toolbox.app.service._engines
-    assert [engine.name for engine in engines] == ["embedded"]
+    assert [engine.name for engine in server.toolbox.app.service.router.engines] == ["embedded"]

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from lakehouse.callers import META, Callers
-from mcp_server.query import QueryService
+from mcp_server.service import StatementService
 from tests.server.conftest import Connect, Serve, audit_lines
 from tests.server.test_stdio import SLOW_SQL
 
@@ -181,7 +181,7 @@ async def test_a_defect_reaches_the_caller_as_a_correlation_id_only(
     def broken(*_: Any) -> None:
         raise RuntimeError("the secret path /etc/shadow")
 
-    monkeypatch.setattr(QueryService, "start", broken)
+    monkeypatch.setattr(StatementService, "submit_sql", broken)
     server = serve()
     async with connect(server) as client:
         result = await client.call_tool("execute_spark_sql", {"sql_query": "SELECT 1", "reasoning": "x"})

@@ -91,7 +91,7 @@ async def room_for_two(
     """Sends requests to a server that has room for two sessions."""
     monkeypatch.setattr(serve, "_MOST_SESSIONS", 2)
     server = build_server(load_settings(state_dir=tmp_path), Lake.parse(str(lake)))
-    app = serve._web_app(server, "http")
+    app = serve._build_web_app(server, "http")
     accept = {"Accept": "application/json, text/event-stream"}
     web = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1", headers=accept)
 

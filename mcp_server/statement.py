@@ -1,0 +1,259 @@
+"""One statement from its text to its answer: check → estimate | execute → shape.
+
+Whatever reads the lake is a statement, the server's own readings too. All of it happens in the thread of its run: the
+SDK's pool of 40 threads also reads stdin, and a ping would wait.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ai_functions.types import Spender
+from lakehouse.errors import QueryFailed, QueryTimedOut, Refused, ResourceLimit
+from lakehouse.session import Stage
+from mcp_server import guard, results
+from mcp_server.ai import Ai, argument_caps
+from mcp_server.engines import Engine
+from mcp_server.hints import teach
+from mcp_server.models import (
+    Checked,
+    CheckedQuery,
+    EngineReading,
+    Estimate,
+    Explain,
+    ResultSet,
+    ShowColumns,
+    ShowTables,
+)
+from mcp_server.results.ai import AiPlan, AiUse
+from mcp_server.results.estimate import check_budget
+from mcp_server.results.listing import listing
+from mcp_server.router import Allowed, Router, Tables
+from mcp_server.runs import Call, Run
+from mcp_server.settings import Settings
+from mcp_server.terms import OWN_CAPS, CallerSql, Template, catalog_of, limits_of
+
+_CHECKING = "checking the statement"
+
+_LEAST_SECONDS = 1.0
+"""What a look-up of an AI function has at least: without any the engine would not even say that time is over."""
+
+_OWN_SQL_BYTES = 262_144
+"""How long a look-up of an AI function may be."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a statement would do on an engine. `refused` says why its scan budget would stop it.
+
+    `query` and `estimate` are None for one that is answered without a query, `ai` where it calls no AI function.
+    """
+
+    engine: str
+    query: CheckedQuery | None = None
+    estimate: Estimate | None = None
+    refused: str | None = None
+    ai: AiPlan | None = None
+
+
+class Statement:
+    """A statement of one run: `answer` runs it, `plan` stops at the estimate. Both are called in the run's thread.
+
+    Raises QueryError where it is refused or fails, LakeError, EngineUnavailable, and what an AI function raises.
+    """
+
+    def __init__(
+        self, sql: CallerSql | Template, call: Call, run: Run[Any], router: Router, ai: Ai, settings: Settings
+    ) -> None:
+        self._sql = sql
+        self._principal = call.principal
+        self._event = call.event
+        self._run = run
+        self._router = router
+        self._ai = ai
+        self._settings = settings
+        self._caps = sql.caps(settings)
+        self._look_ups = itertools.count(1)
+
+    def answer(self) -> results.Answer:
+        """Do what the statement asks for, on the engine that the router names."""
+        return self._router.route(self._check_on, self._answer_checked)
+
+    def plan(self) -> Plan:
+        """Everything up to the point where the statement would run."""
+        return self._router.route(self._check_on, self._plan_checked)
+
+    # Check
+
+    def _check_on(self, engine: Engine) -> Allowed:
+        """Ask the guard; where it knows no such table, look whether there is one by now, and ask again."""
+        self._event.engine = engine.name
+        self._register_query(engine, self._run.query_id)
+        self._run.enter_stage(_CHECKING)
+        tables = engine.tables()
+        try:
+            return Allowed(engine, tables, self._ask_guard(engine, tables))
+        except Refused as refusal:
+            if refusal.code != "unknown_table" or (now := engine.refresh()) == tables:
+                raise
+            return Allowed(engine, now, self._ask_guard(engine, now))
+
+    def _ask_guard(self, engine: Engine, tables: Tables) -> Checked:
+        read = partial(self._read_in_engine, engine, tables, self._run.query_id)
+        return self._sql.check(catalog_of(engine, tables), limits_of(self._settings), self._principal, read)
+
+    def _read_in_engine(
+        self, engine: Engine, tables: Tables, query_id: str, sql: str, names: frozenset[str], stage: Stage
+    ) -> EngineReading | None:
+        """The engine's own reading of a text, which is the last step of the check; `guard.Read` for one engine."""
+        if stage not in engine.capabilities.readings:
+            return None
+        self._await_engine(engine)
+        self._run.raise_if_cancelled()
+        try:
+            return engine.read(sql, names, stage, query_id)
+        except QueryFailed as error:
+            raise teach(error, sql, names, tables) from error
+
+    # Estimate
+
+    def _plan_checked(self, allowed: Allowed) -> Plan:
+        engine, query = allowed.engine, allowed.checked
+        if not isinstance(query, CheckedQuery):
+            return Plan(engine.name)
+        self._run.enter_stage("estimating")
+        estimate = engine.estimate(query)
+        ai = self._ai.plan(query) if query.ai else None
+        refused = None
+        try:
+            check_budget(query, estimate, allowed.tables, self._settings.max_scan_mb)
+        except ResourceLimit as limit:
+            refused = str(limit)
+        return Plan(engine.name, query, estimate, refused, ai)
+
+    # Execute and shape
+
+    def _answer_checked(self, allowed: Allowed) -> results.Answer:
+        engine = allowed.engine
+        match allowed.checked:
+            case CheckedQuery() as query:
+                answer = self._answer_query(allowed, query)
+            case Explain(query=query, mode=mode):
+                self._enter_engine(engine, query)
+                found = engine.explain(query, mode, self._run.query_id, results.plan_caps(self._caps))
+                answer = results.shape_plan(found, self._caps, self._begin_reading(engine))
+            case ShowTables() | ShowColumns() as asked:
+                rows = listing(asked, engine.schema, allowed.tables)
+                answer = results.answer(rows, self._caps, self._begin_reading(engine))
+        self._event.rows += len(answer.rows)
+        self._event.result_bytes += answer.payload_bytes
+        return answer
+
+    def _answer_query(self, allowed: Allowed, query: CheckedQuery) -> results.Answer:
+        self._ai.require_models(query)
+        deadline = _Deadline(self._run, query.deadline_seconds)
+        if not query.ai:
+            found = self._execute(allowed, query, self._run.query_id, self._caps)
+            origin = self._begin_reading(allowed.engine)
+            return results.shape(found, query.limit, self._caps, origin, tick=deadline.check)
+        found = self._execute(allowed, query, self._run.query_id, argument_caps(self._caps))
+        found, use = self._apply_ai(allowed, query, found)
+        # No deadline any more: what is paid for is shown, however long it took.
+        origin, tick = self._begin_reading(allowed.engine), self._run.raise_if_cancelled
+        return replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
+
+    def _execute(self, allowed: Allowed, query: CheckedQuery, query_id: str, caps: results.Caps) -> ResultSet:
+        """What the engine answers to a query, within the scan budget and the caps, with the query's caveats."""
+        engine, tables = allowed.engine, allowed.tables
+        if self._settings.max_scan_mb is not None:
+            check_budget(query, engine.estimate(query), tables, self._settings.max_scan_mb)
+        self._enter_engine(engine, query)
+        try:
+            found = engine.execute(query, query_id, caps)
+        except QueryFailed as error:
+            taught = teach(error, query.sql, query.tables, tables)
+            raise guard.judge(taught, query, catalog_of(engine, tables)) from error
+        return replace(found, warnings=(*query.caveats, *found.warnings))
+
+    def _begin_reading(self, engine: Engine) -> results.Origin:
+        """Enter the last stage; where the rows to be read come from."""
+        self._run.enter_stage("reading the rows")
+        return results.Origin(self._run.query_id, engine.name, self._run.elapsed_ms)
+
+    # AI functions
+
+    def _apply_ai(self, allowed: Allowed, query: CheckedQuery, found: ResultSet) -> tuple[ResultSet, AiUse]:
+        """Put the texts of the query's AI functions into its rows. What they look up is part of its turn and time."""
+        spender = Spender(self._run.caller, self._run.query_id)
+        try:
+            found, use = self._ai.apply_functions(
+                found,
+                query,
+                look_up=partial(self._look_up, allowed, query),
+                spender=spender,
+                seconds_left=partial(self._seconds_left, query),
+                enter_stage=self._run.enter_stage,
+            )
+        except BaseException:
+            self._event.ai_usd += self._ai.charged_usd(spender)  # at most, for what is under way ends by itself
+            raise
+        self._event.ai_calls += use.calls
+        self._event.ai_usd += use.cost_usd
+        return found, use
+
+    def _look_up(
+        self, allowed: Allowed, query: CheckedQuery, text: str, arguments: Mapping[str, guard.Argument], rows: int
+    ) -> results.Answer:
+        """Run a template for an AI function of a query, on the query's engine and tables."""
+        engine, tables = allowed.engine, allowed.tables
+        query_id = f"{self._run.query_id}-{next(self._look_ups)}"
+        self._register_query(engine, query_id)
+        limits = guard.Limits(rows, _OWN_SQL_BYTES, self._seconds_left(query))
+        read = partial(self._read_in_engine, engine, tables, query_id)
+        checked = Template(text, arguments, rows).check(catalog_of(engine, tables), limits, query.principal, read)
+        found = self._execute(allowed, checked, query_id, OWN_CAPS)
+        origin = results.Origin(query_id, engine.name, self._run.elapsed_ms)
+        return results.shape(found, checked.limit, OWN_CAPS, origin)
+
+    def _seconds_left(self, query: CheckedQuery) -> float:
+        return max(query.deadline_seconds - self._run.elapsed_seconds, _LEAST_SECONDS)
+
+    # The engine
+
+    def _register_query(self, engine: Engine, query_id: str) -> None:
+        self._run.register_query(partial(engine.cancel, query_id), partial(engine.waits_for, query_id))
+
+    def _enter_engine(self, engine: Engine, query: CheckedQuery) -> None:
+        """Have the engine ready, and say that it now runs a query."""
+        self._await_engine(engine)
+        self._run.enter_stage("running in the engine")
+        self._event.sql_run.append(query.sql)
+
+    def _await_engine(self, engine: Engine) -> None:
+        if not self._router.is_started(engine):
+            self._run.enter_stage("waiting for the engine to start")
+            self._router.start(engine)
+            self._run.enter_stage(_CHECKING)
+
+
+class _Deadline:
+    """The end of a statement's time, which covers reading its rows; begins now."""
+
+    def __init__(self, run: Run[Any], seconds: float) -> None:
+        self._run = run
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raises QueryCancelled once the run is cancelled, QueryTimedOut once the time is over."""
+        self._run.raise_if_cancelled()
+        if time.monotonic() > self._end:
+            raise QueryTimedOut(
+                f"The query did not end within {self._seconds:g} s: its rows took too long to read. "
+                "Select fewer columns, or smaller parts of lists and maps."
+            )
