@@ -30,7 +30,7 @@ class Functions:
     def is_ai(self, name: str) -> bool:
         return name.startswith(AI_PREFIX)
 
-    def suggest_name(self, name: str) -> str | None:
+    def find_nearest(self, name: str) -> str | None:
         """The allowed function whose name is most like `name`."""
         return next(iter(nearest(name, self.allowed, most=1, cutoff=0.7)), None)
 

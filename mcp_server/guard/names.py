@@ -74,7 +74,7 @@ def _check_call(source: Source, index: int, name: str, ai: Collection[str]) -> N
     if name in known.refused:
         raise source.refused_at("function_not_allowed", f"{written} is not allowed: {known.refused[name]}.", index)
     if not ours and (name not in known.allowed or not source.tokens[index].text.isascii()):
-        near = known.suggest_name(name)
+        near = known.find_nearest(name)
         hint = f"Did you mean {near}?" if near else "Spark's built-in functions for text, dates, arrays and maps are."
         raise source.refused_at("unknown_function", f"{written} is no function that is allowed here. {hint}", index)
     if source.key(index - 1) == ".":

@@ -12,7 +12,7 @@ _COMPARING: Final = frozenset(
 )
 
 
-def split_conjuncts(source: Source, first: int, end: int) -> list[tuple[int, int]]:
+def conjuncts(source: Source, first: int, end: int) -> list[tuple[int, int]]:
     """The parts of a condition between its ANDs, or all of it where it is no plain row of them."""
     found, start, at, cases, between = list[tuple[int, int]](), first, first, 0, False
     while at < end:

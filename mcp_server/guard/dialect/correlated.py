@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mcp_server.guard.blocks import Block, commas, skip
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.conditions import equality, split_conjuncts
+from mcp_server.guard.dialect.conditions import conjuncts, equality
 from mcp_server.guard.dialect.edits import Edit, lacking
 from mcp_server.guard.dialect.fresh import FreshNames
 from mcp_server.guard.dialect.lists import columns_of
@@ -143,7 +143,7 @@ class _Lateral:
 
     def conditions(self) -> _Parts:
         found, where = _Parts(), self.block.clauses.get("WHERE")
-        for first, end in split_conjuncts(self.source, where.body, where.end) if where is not None else ():
+        for first, end in conjuncts(self.source, where.body, where.end) if where is not None else ():
             text = copy_operand(self.source, first, end)
             if not self.sides(first, end)[1]:
                 found.inner.append(text)

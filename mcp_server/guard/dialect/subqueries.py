@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from mcp_server.guard.blocks import Block, Query
 from mcp_server.guard.case import Case
 from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.dialect.conditions import equality, split_conjuncts
+from mcp_server.guard.dialect.conditions import conjuncts, equality
 from mcp_server.guard.dialect.edits import Edit, delete, lacking
 from mcp_server.guard.dialect.expressions import expression
 from mcp_server.guard.dialect.fresh import FreshNames
@@ -230,7 +230,7 @@ class _Inner:
                 "Write max_by(value, key) or max(value) instead.",
             )
         where = block.clauses.get("WHERE")
-        for first, end in split_conjuncts(self.source, where.body, where.end) if where is not None else ():
+        for first, end in conjuncts(self.source, where.body, where.end) if where is not None else ():
             if any(first <= use.at < end for use in uses) and not equality(self.source, first, end):
                 piece = copy_tokens(self.source, first, end)
                 raise lacking("sub-query", f"{piece}, which compares a sub-query's rows with the row around it", _JOIN)
