@@ -211,4 +211,4 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
 def _import_parsers() -> None:
     import pyarrow as pa  # noqa: F401  (loaded early, used later)
 
-    import mcp_server.guard  # noqa: F401
+    import mcp_server.checking  # noqa: F401

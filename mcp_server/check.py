@@ -12,7 +12,7 @@ from pathlib import Path
 from lakehouse.errors import EngineLacks, LakehouseError
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.auth import os_user
 from mcp_server.engines.choice import engines_of
 from mcp_server.query import catalog_of, limits_of
@@ -74,16 +74,16 @@ class _Checker:
         self._limits = limits_of(settings)
         self._principal = os_user()
 
-    def verdict(self, sql: str) -> tuple[str, guard.Verdict]:
+    def verdict(self, sql: str) -> tuple[str, checking.Verdict]:
         """The engine that would answer, and the verdict on it: the first that lacks nothing, else the last."""
         (name, verdict), *others = self._verdicts(sql)
         while others and verdict.code == EngineLacks.code:
             name, verdict = others.pop(0)
         return name, verdict
 
-    def _verdicts(self, sql: str) -> list[tuple[str, guard.Verdict]]:
+    def _verdicts(self, sql: str) -> list[tuple[str, checking.Verdict]]:
         return [
-            (name, guard.verdict(sql, catalog=catalog, limits=self._limits, principal=self._principal))
+            (name, checking.verdict(sql, catalog=catalog, limits=self._limits, principal=self._principal))
             for name, catalog in self._catalogs.items()
         ]
 

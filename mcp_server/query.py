@@ -54,7 +54,7 @@ from mcp_server.results.listing import listing
 from mcp_server.runs import Places, Run, Runner
 
 if TYPE_CHECKING:
-    from mcp_server import guard
+    from mcp_server import checking
     from mcp_server.results.ai import AiPlan, AiUse
 
 _CHECKING = "checking the statement"
@@ -84,7 +84,7 @@ class Call:
     report: Callable[[str], Coroutine[Any, Any, None]]
 
 
-Check = Callable[["guard.Catalog", "guard.Read"], Checked]
+Check = Callable[["checking.Catalog", "checking.Read"], Checked]
 """Asks the guard about a statement, on a catalogue and with an engine's own reader."""
 
 
@@ -162,10 +162,10 @@ class QueryService:
         return run.result()
 
     def _callers(self, call: Call, sql: str, row_limit: int | None) -> Check:
-        def check(catalog: guard.Catalog, read: guard.Read) -> Checked:
-            from mcp_server import guard
+        def check(catalog: checking.Catalog, read: checking.Read) -> Checked:
+            from mcp_server import checking
 
-            return guard.check(
+            return checking.check(
                 sql,
                 catalog=catalog,
                 limits=limits_of(self._settings),
@@ -177,17 +177,17 @@ class QueryService:
         return check
 
     async def fill(
-        self, call: Call, template: str, arguments: Mapping[str, guard.Argument], rows: int
+        self, call: Call, template: str, arguments: Mapping[str, checking.Argument], rows: int
     ) -> results.Answer:
         """Run a statement of the server's own, its `:name` markers filled in, for at most `rows` rows.
 
         The limits on callers' answers do not apply to it. Raises as a caller's statement does.
         """
 
-        def check(catalog: guard.Catalog, read: guard.Read) -> Checked:
-            from mcp_server import guard
+        def check(catalog: checking.Catalog, read: checking.Read) -> Checked:
+            from mcp_server import checking
 
-            return guard.template(
+            return checking.template(
                 template,
                 arguments,
                 catalog=catalog,
@@ -290,7 +290,7 @@ class QueryService:
 
     def _execute(self, way: _Way, query: CheckedQuery, query_id: str, caps: results.Caps) -> ResultSet:
         """What the engine answers to a query, within the scan budget and the caps, its caveats with it."""
-        from mcp_server import guard
+        from mcp_server import checking
 
         engine, tables = way.engine, way.tables
         if self._settings.max_scan_mb is not None:
@@ -300,26 +300,26 @@ class QueryService:
             found = engine.execute(query, query_id, caps)
         except QueryFailed as error:
             taught = teach(error, query.sql, query.tables, tables)
-            raise guard.judge(taught, query, catalog_of(engine, tables)) from error
+            raise checking.judge(taught, query, catalog_of(engine, tables)) from error
         return replace(found, warnings=(*query.caveats, *found.warnings))
 
     def _apply(self, way: _Way, query: CheckedQuery, found: ResultSet) -> tuple[ResultSet, AiUse]:
         """The rows with the texts of the query's AI functions. What they ask, they ask in its turn and its time."""
-        from mcp_server import guard
+        from mcp_server import checking
 
         run, engine, numbers = way.run, way.engine, itertools.count(1)
 
         def left() -> float:
             return max(query.deadline_seconds - run.elapsed_seconds, _LEAST_SECONDS)
 
-        def ask(template: str, arguments: Mapping[str, guard.Argument], rows: int) -> results.Answer:
+        def ask(template: str, arguments: Mapping[str, checking.Argument], rows: int) -> results.Answer:
             query_id = f"{run.query_id}-{next(numbers)}"
             run.hold(lambda _: engine.cancel(query_id), lambda _: engine.waits_for(query_id))
-            checked = guard.template(
+            checked = checking.template(
                 template,
                 arguments,
                 catalog=catalog_of(engine, way.tables),
-                limits=guard.Limits(rows, _OWN_SQL_BYTES, left()),
+                limits=checking.Limits(rows, _OWN_SQL_BYTES, left()),
                 principal=query.principal,
                 read=self._reader(run, engine, way.tables, query_id),
             )
@@ -344,7 +344,7 @@ class QueryService:
         way.run.enter("running in the engine")
         way.event.sql_run.append(query.sql)
 
-    def _reader(self, run: Run[Any], engine: Engine, tables: Tables, query_id: str = "") -> guard.Read:
+    def _reader(self, run: Run[Any], engine: Engine, tables: Tables, query_id: str = "") -> checking.Read:
         """The engine's own reader as the guard calls it. `query_id` is that of the run where none is given."""
 
         def read(sql: str, names: frozenset[str], stage: Stage) -> EngineReading | None:
@@ -404,19 +404,21 @@ def _caveats(checked: Checked) -> tuple[str, ...]:
     return checked.caveats if isinstance(checked, CheckedQuery) else ()
 
 
-def limits_of(settings: Settings) -> guard.Limits:
+def limits_of(settings: Settings) -> checking.Limits:
     """The limits of one statement."""
-    from mcp_server import guard
+    from mcp_server import checking
 
-    return guard.Limits(settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds, settings.ai_max_rows)
+    return checking.Limits(
+        settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds, settings.ai_max_rows
+    )
 
 
-def catalog_of(engine: Engine, tables: Tables) -> guard.Catalog:
+def catalog_of(engine: Engine, tables: Tables) -> checking.Catalog:
     """What statements for an engine are checked against: its tables, at the versions that belong together."""
-    from mcp_server import guard
+    from mcp_server import checking
 
     dialect = engine.capabilities.dialect
-    catalog = guard.Catalog(engine.schema, tables, pins_of(tables), dialect, engine.bounds, ai=key_columns())
+    catalog = checking.Catalog(engine.schema, tables, pins_of(tables), dialect, engine.bounds, ai=key_columns())
     if dialect == "spark":  # no statement is rewritten for the types of its columns
         return catalog
     return replace(catalog, columns=functools.cache(engine.columns))  # every rewrite reads the statement anew

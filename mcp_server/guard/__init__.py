@@ -1,13 +1,5 @@
-"""Text → CheckedQuery, or a refusal that teaches. The only package that parses SQL.
+"""What a statement may do: rules on what `mcp_server.sql` reads, each a plain function that raises Refused or not.
 
-Importing it imports sqlglot: it is imported late, at the first call.
+It knows no engine's dialect. `rules` has the layers in order, `approval` the last ones and the only maker of a
+CheckedQuery; `mcp_server.checking` composes them with a dialect, advice and AI functions.
 """
-
-from __future__ import annotations
-
-from mcp_server.guard.blame import judge
-from mcp_server.guard.catalog import Catalog, Limits
-from mcp_server.guard.pipeline import Read, Verdict, check, verdict
-from mcp_server.guard.template import Argument, Identifier, template
-
-__all__ = ["Argument", "Catalog", "Identifier", "Limits", "Read", "Verdict", "check", "judge", "template", "verdict"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from mcp_server.guard.catalog import Limits
 from mcp_server.guard.envelope import refuse_envelope
-from mcp_server.guard.refusal import refused
+from mcp_server.guard.limits import Limits
+from mcp_server.sql.refusal import refused
 
 TextRule = Callable[[str, Limits], None]
 
@@ -65,3 +65,9 @@ def envelope(text: str, _limits: Limits) -> None:
 
 
 TEXT_RULES: tuple[TextRule, ...] = (size, encoding, control, substitution, envelope)
+
+
+def check_text(text: str, limits: Limits) -> None:
+    """Every rule of `TEXT_RULES`. Errors: Refused."""
+    for rule in TEXT_RULES:
+        rule(text, limits)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from mcp_server.guard.functions import functions
-from mcp_server.guard.relations import Relations
-from mcp_server.guard.tree import Tree
+from mcp_server.sql.functions import functions
+from mcp_server.sql.relations import Relations
+from mcp_server.sql.tree import Tree
 
 _WRAPPERS = (exp.WithinGroup, exp.Filter, exp.IgnoreNulls, exp.RespectNulls)
 _SMALL = 10_000
@@ -22,7 +22,7 @@ def check_collecting(tree: Tree, relations: Relations) -> None:
     Errors: Refused, with the code `unbounded_value`.
     """
     for call in tree.every(exp.Anonymous):
-        if functions().allowed.get(tree.called(call)) == "collecting":
+        if functions().classes.get(tree.called(call)) == "collecting":
             _check(tree, relations, call)
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, fields
 from importlib import resources
 
 from lakehouse.session import Dialect, Stage
-from mcp_server.guard.case import Case
-from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.functions import functions
-from mcp_server.guard.refusal import refused, shown
-from mcp_server.guard.scans import scans
+from mcp_server.guard.functions import function_policy
 from mcp_server.models import EngineReading
+from mcp_server.sql.case import Case
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.refusal import refused, shown
+from mcp_server.sql.scans import scans
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def confirm(reading: EngineReading, case: Case, catalog: Catalog) -> None:
             "SELECT, WITH, JOIN and the functions that are allowed.",
         )
     called = reading.functions - lists.operators
-    if forbidden := called & functions().refused.keys():
+    if forbidden := called & function_policy().refused.keys():
         name = min(forbidden)
-        raise refused("function_not_allowed", f"{name} is not allowed: {functions().refused[name]}.")
+        raise refused("function_not_allowed", f"{name} is not allowed: {function_policy().refused[name]}.")
     if reading.stage == "resolved":
         _check_leaves(reading.tables - lists.leaves, case, catalog)
     else:

@@ -8,14 +8,12 @@ deadline; so do 20 structs in each other, and 20 intervals in one sum. Honest st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlglot import exp
 
-from mcp_server.guard.refusal import refused
-
-if TYPE_CHECKING:
-    from mcp_server.guard.tree import Tree
+from mcp_server.sql.refusal import refused
+from mcp_server.sql.tree import Tree
 
 MAX_TREE: Final = 200
 """Nodes from the root to the farthest leaf. Each AND, OR, + and UNION of a chain is one."""

@@ -7,9 +7,8 @@ it is.
 from __future__ import annotations
 
 import re
-import unicodedata
 
-from mcp_server.guard.refusal import refused, shown
+from mcp_server.sql.refusal import refused, shown
 
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)", re.ASCII)
@@ -26,20 +25,6 @@ _STATEMENTS = """
     REPLACE RESET RESTORE REVOKE ROLLBACK SET START SYNC TRUNCATE UNCACHE UNLOCK UNSET UNDROP UPDATE USE VACUUM
 """
 """What statements begin with, those that are not allowed too: what begins so is no preface."""
-
-_SIGNS = {
-    **dict.fromkeys("‘’‚‛“”„‟«»‹›′″´", "'"),
-    **dict.fromkeys("‐‑‒–—―−", "-"),
-    "≥": ">=",
-    "≤": "<=",
-    "≠": "<>",
-    "×": "*",
-    "÷": "/",
-}
-"""What word processors write, and the sign of SQL that is meant."""
-
-ENTITIES = {"gt": ">", "lt": "<", "amp": "&", "quot": '"', "apos": "'", "nbsp": "a space"}
-"""HTML's names of signs."""
 
 
 def refuse_envelope(text: str) -> None:
@@ -75,11 +60,3 @@ def _find_query(text: str) -> re.Match[str] | None:
         if preface[-1:] in _OPENERS or "\n" in before[len(preface) :]:
             return found
     return None
-
-
-def meant_sign(character: str) -> str | None:
-    """The sign of SQL that a character of a word processor stands for, None where it is none of those."""
-    if character.isspace():
-        return "a space"
-    plain = unicodedata.normalize("NFKC", character)
-    return _SIGNS.get(character) or (plain if plain.isascii() and len(plain) == 1 and not plain.isalnum() else None)

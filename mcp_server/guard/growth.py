@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from lakehouse.errors import Refused
-from mcp_server.guard.constants import constant, number, span, string, width, widths
-from mcp_server.guard.functions import functions
-from mcp_server.guard.source import MAX_DEPTH
-from mcp_server.guard.tree import Tree
+from mcp_server.sql.constants import constant, number, span, string, width, widths
+from mcp_server.sql.functions import functions
+from mcp_server.sql.source import MAX_DEPTH
+from mcp_server.sql.tree import Tree
 
 MAX_WIDTH = 1_000_000
 """Characters or elements of one value that constants may ask for."""

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from lakehouse.errors import Refused
-from mcp_server.guard.relations import Relation, Relations, equalities, is_bracket, qualifiers
-from mcp_server.guard.tree import Tree
+from mcp_server.sql.relations import Relation, Relations, equalities, is_bracket, qualifiers
+from mcp_server.sql.tree import Tree
 
 MAX_FACTOR = 1_000
 """How often a table of the lake may be repeated by small relations beside it."""

@@ -1,12 +1,14 @@
-"""LIMIT, OFFSET, recursion and grouping sets: numbers that stand in the text and must be plain and small."""
+"""What one statement may take; LIMIT, OFFSET, recursion and grouping sets, which must be plain and small."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from sqlglot import exp
 
-from mcp_server.guard.refusal import shown
-from mcp_server.guard.source import Source, is_plain_integer
-from mcp_server.guard.tree import Tree
+from mcp_server.sql.refusal import refused, shown
+from mcp_server.sql.source import Source, is_plain_integer
+from mcp_server.sql.tree import Tree
 
 MAX_OFFSET = 100_000
 """Rows that are computed and thrown away; paging deeper is done by a condition on the key."""
@@ -18,6 +20,31 @@ MAX_GROUPINGS = 256
 """Grouping sets of one GROUP BY: CUBE of eight columns. Every one is a pass over the rows."""
 
 _AFTER_LIMIT = frozenset({")", "OFFSET", "|>"})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one statement may take: rows of the answer, bytes of its text, seconds of the engine, calls of AI functions.
+
+    A call is one AI function applied to one row.
+    """
+
+    max_rows: int
+    max_sql_bytes: int
+    deadline_seconds: float
+    ai_calls: int = 50
+
+
+def lower_limits(limits: Limits, row_limit: int | None) -> Limits:
+    """The limits with the caller's own wish for the number of rows, which may lower `max_rows` and never raise it.
+
+    Errors: Refused, with the code `row_limit`.
+    """
+    if row_limit is not None and row_limit < 1:
+        raise refused(
+            "row_limit", f"The row limit must be at least 1, not {row_limit}. Leave it out for {limits.max_rows:,}."
+        )
+    return replace(limits, max_rows=min(limits.max_rows, row_limit or limits.max_rows))
 
 
 def check_row_limits(source: Source) -> None:
@@ -133,10 +160,3 @@ def check_groupings(tree: Tree) -> None:
                 "Name the sets that you need: GROUPING SETS ((a), (b), ()).",
                 group,
             )
-
-
-def top_limit(tree: Tree) -> int | None:
-    """The LIMIT of the whole query, where there is one."""
-    limit = tree.root.args.get("limit")
-    value = limit.expression if isinstance(limit, exp.Limit) else None
-    return int(value.name) if isinstance(value, exp.Literal) and value.name.isdigit() else None

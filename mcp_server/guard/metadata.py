@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from lakehouse.errors import Refused
-from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.lexer import Kind, Token
 from mcp_server.guard.names import check_readable, no_such_table
-from mcp_server.guard.refusal import shown
-from mcp_server.guard.source import Source
 from mcp_server.models import ShowColumns, ShowTables
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.lexer import Kind, Token
+from mcp_server.sql.refusal import shown
+from mcp_server.sql.source import Source
 
 EXPLAIN_MODES = frozenset({"EXTENDED", "CODEGEN", "COST", "FORMATTED"})
 """Spark's; LOGICAL is in its grammar and refused by it. Without one the mode is `simple`."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlglot import exp
 
 from lakehouse.errors import Refused
 from lakehouse.escaping import list_briefly
 from lakehouse.nearest import nearest
-from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.clauses import Reading, TableRef
-from mcp_server.guard.functions import functions
-from mcp_server.guard.lexer import Token
-from mcp_server.guard.refusal import refused, shown
-from mcp_server.guard.source import Source
+from mcp_server.guard.functions import function_policy
 from mcp_server.guard.travel import read_version
-from mcp_server.guard.tree import Tree
 from mcp_server.models import TableInfo, Version
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.clauses import Reading, TableRef
+from mcp_server.sql.lexer import Token
+from mcp_server.sql.names import Names
+from mcp_server.sql.refusal import refused, shown
+from mcp_server.sql.source import Source
+from mcp_server.sql.tree import Tree
 
 MAX_READS = 48
 """How many tables a statement may read once every WITH name is put in its place. A name that joins
@@ -37,19 +38,6 @@ _NO_AI = "cannot be called here: no engine runs it, so it has no plan. dry_run t
 _HIDDEN_COLUMNS = frozenset({"_metadata"})
 
 
-@dataclass(frozen=True)
-class Names:
-    """What the tables of a tree are, by the node's id: a table of the lake, or a WITH name.
-
-    `versions` are those that the sender asks for, by the index of the first token of the table's name.
-    """
-
-    tables: Mapping[int, TableInfo]
-    ctes: Mapping[int, exp.CTE]
-    refs: tuple[tuple[TableRef, TableInfo], ...]
-    versions: Mapping[int, Version]
-
-
 def check_calls(source: Source, reading: Reading, ai: Collection[str] = ()) -> None:
     """Every called name is an allowed function, and no name is a function or a hidden column without looking so.
 
@@ -65,7 +53,7 @@ def check_calls(source: Source, reading: Reading, ai: Collection[str] = ()) -> N
 
 
 def _check_call(source: Source, index: int, name: str, ai: Collection[str]) -> None:
-    known = functions()
+    known = function_policy()
     written = shown(source.tokens[index].text)
     ours = name in ai and source.tokens[index].text.isascii()
     if known.is_ai(name) and not ours:
@@ -84,7 +72,7 @@ def _check_call(source: Source, index: int, name: str, ai: Collection[str]) -> N
 
 
 def _check_name(source: Source, index: int, token: Token) -> None:
-    name, known = token.name, functions()
+    name, known = token.name, function_policy()
     if name in _HIDDEN_COLUMNS:
         raise source.refused_at(
             "hidden_column", f"{shown(token.text)} tells where rows are stored. Read the table's own columns.", index

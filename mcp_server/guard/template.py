@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from mcp_server.guard.catalog import Catalog, Limits
-from mcp_server.guard.lexer import back_quoted, scan
-from mcp_server.guard.pipeline import Read, check
-from mcp_server.guard.refusal import refused, shown
-from mcp_server.guard.source import MAX_TOKENS
-from mcp_server.models import CheckedQuery, Principal
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.lexer import back_quoted, scan
+from mcp_server.sql.refusal import refused, shown
+from mcp_server.sql.source import MAX_TOKENS
 
 
 @dataclass(frozen=True)
@@ -57,35 +55,12 @@ def _escape(found: re.Match[str]) -> str:
     return "\\" + character if character in "\\'" else f"\\u{ord(character):04x}"
 
 
-def template(
-    sql: str,
-    arguments: Mapping[str, Argument],
-    *,
-    catalog: Catalog,
-    limits: Limits,
-    principal: Principal,
-    row_limit: int | None = None,
-    read: Read | None = None,
-) -> CheckedQuery:
-    """The checked query of a template: `SELECT * FROM :table WHERE tconst = :id`. It calls no AI function.
+def fill_template(sql: str, arguments: Mapping[str, Argument], catalog: Catalog) -> str:
+    """The text of a template with its arguments: `SELECT * FROM :table WHERE tconst = :id`.
 
-    Errors: Refused, as for any statement, and `unknown_table` for an Identifier that the
-    catalog does not have; ValueError where template and arguments do not belong together, which is a defect.
+    Errors: Refused, with the code `unknown_table`, for an Identifier that the catalog does not have; ValueError where
+    template and arguments do not belong together, which is a defect.
     """
-    checked = check(
-        _filled(sql, arguments, catalog),
-        catalog=replace(catalog, ai={}),
-        limits=limits,
-        principal=principal,
-        row_limit=row_limit,
-        read=read,
-    )
-    if not isinstance(checked, CheckedQuery):
-        raise ValueError("a template is a query, not SHOW, DESCRIBE or EXPLAIN")  # noqa: TRY004  (the text is wrong)
-    return checked
-
-
-def _filled(sql: str, arguments: Mapping[str, Argument], catalog: Catalog) -> str:
     tokens = scan(sql, MAX_TOKENS)
     used: set[str] = set()
     pieces: list[str] = []

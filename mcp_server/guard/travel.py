@@ -9,12 +9,12 @@ import re
 from datetime import UTC, datetime
 
 from lakehouse.errors import Refused
-from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.clauses import TableRef
-from mcp_server.guard.lexer import Kind
-from mcp_server.guard.refusal import shown
-from mcp_server.guard.source import Source
 from mcp_server.models import TableInfo, Version
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.clauses import TableRef
+from mcp_server.sql.lexer import Kind
+from mcp_server.sql.refusal import shown
+from mcp_server.sql.source import Source
 
 _MOST_DIGITS = 18
 """Of a version's number, which is a BIGINT."""

@@ -153,7 +153,7 @@ class _Work:
             self.profile.values[column.name] = Frequent(tuple((value, times) for value, times in found.rows))
 
     async def _run(self, template: str, names: dict[str, str]) -> Answer:
-        from mcp_server.guard import Identifier
+        from mcp_server.checking import Identifier
 
         arguments = {marker: Identifier(name) for marker, name in {**names, "t": self.table}.items()}
         return await self.service.fill(self.call, template, arguments, SHOWN_VALUES)

@@ -6,21 +6,23 @@ import pytest
 
 from lakehouse.errors import EngineLacks
 from lakehouse.manifest import Column
-from mcp_server import guard
-from mcp_server.guard.case import Case, read_case
-from mcp_server.guard.catalog import Catalog, Limits
-from mcp_server.guard.dialect.expressions import expression
-from mcp_server.guard.dialect.inference import Types
-from mcp_server.guard.dialect.literals import value_of
-from mcp_server.guard.dialect.naming import name_of
-from mcp_server.guard.dialect.patterns import replaced_by
-from mcp_server.guard.dialect.regex import Unlike, read_regex
-from mcp_server.guard.dialect.sql import quote_text
-from mcp_server.guard.dialect.types import Decimal
+from mcp_server import checking
+from mcp_server.dialects.sail.inference import Types
+from mcp_server.dialects.sail.literals import value_of
+from mcp_server.dialects.sail.naming import name_of
+from mcp_server.dialects.sail.patterns import replaced_by
+from mcp_server.dialects.sail.regex import Unlike, read_regex
 from mcp_server.guard.journal import Journal
-from mcp_server.guard.lexer import scan
-from mcp_server.guard.source import MAX_TOKENS, read_source
+from mcp_server.guard.limits import Limits
+from mcp_server.guard.rules import read_case
 from mcp_server.models import CheckedQuery, Principal, TableInfo
+from mcp_server.sql.case import Case
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.compose import quote_text
+from mcp_server.sql.expressions import expression
+from mcp_server.sql.lexer import scan
+from mcp_server.sql.source import MAX_TOKENS, read_source
+from mcp_server.sql.types import Decimal
 
 COLUMNS = {"tconst": "string", "startYear": "int", "rating": "double", "votes": "bigint", "genres": "array<string>"}
 CATALOG = Catalog(
@@ -40,7 +42,7 @@ def read(sql: str) -> Case:
 
 
 def run(sql: str) -> CheckedQuery:
-    checked = guard.check(sql, catalog=CATALOG, limits=LIMITS, principal=Principal("tester"))
+    checked = checking.check(sql, catalog=CATALOG, limits=LIMITS, principal=Principal("tester"))
     assert isinstance(checked, CheckedQuery)
     return checked
 

@@ -12,7 +12,7 @@ import pytest
 
 from lakehouse.errors import LakehouseError, Refused
 from mcp_server.engines.local import LocalEngine
-from mcp_server.guard.lexer import scan
+from mcp_server.sql.lexer import scan
 from tests.conftest import ROOT
 from tests.engines.conftest import Query
 

@@ -14,7 +14,9 @@ from typing import Final
 import pytest
 from sqlglot import exp
 
-from mcp_server.guard import case, characters, clauses, lexer, names, pipeline, source, splice, tree
+from mcp_server.guard import characters, names, rules
+from mcp_server.sql import clauses, lexer, parser, source, splice
+from mcp_server.sql.analysis_copy import Copy
 from tests.guard.conftest import TABLES, Check, Verdict
 
 Off = Callable[[pytest.MonkeyPatch], None]
@@ -33,16 +35,16 @@ def _reader_without(name: str, instead: object = _nothing) -> Off:
 
 
 def _without_rule(name: str) -> Off:
-    return lambda patch: patch.setattr(case, "RULES", tuple(rule for rule in case.RULES if rule[0] != name))
+    return lambda patch: patch.setattr(rules, "RULES", tuple(rule for rule in rules.RULES if rule[0] != name))
 
 
 def _without_text_rule(unwanted: characters.TextRule) -> Off:
     kept = tuple(rule for rule in characters.TEXT_RULES if rule is not unwanted)
-    return lambda patch: patch.setattr(pipeline, "TEXT_RULES", kept)
+    return lambda patch: patch.setattr(characters, "TEXT_RULES", kept)
 
 
 def _gullible(
-    source: source.Source, reading: clauses.Reading, copy: tree.Copy, nodes: list[exp.Expr]
+    source: source.Source, reading: clauses.Reading, copy: Copy, nodes: list[exp.Expr]
 ) -> tuple[dict[int, clauses.TableRef], dict[int, int]]:
     """Takes the tree's word for the tables, and no notice of calls and tables that only the tokens have."""
     refs = {ref.first: ref for ref in reading.tables}
@@ -98,13 +100,13 @@ LAYERS: Final = (
     Layer("functions: calls", _without(names, "_check_call"), "SELECT reflect('java.lang.System', 'exit')", "function_not_allowed"),
     Layer("functions: bare", _without(names, "_check_name"), "SELECT user FROM movies_delta", "function_not_allowed"),
     Layer("functions: hidden", _without(names, "_check_name"), "SELECT _metadata.file_path FROM movies_delta", "hidden_column"),
-    Layer("limits: LIMIT", _without(case, "check_row_limits"), "SELECT 1 LIMIT 1 + 1", "limit_not_plain"),
-    Layer("limits: OFFSET", _without(case, "check_row_limits"), "TABLE movies_delta OFFSET 100000000", "offset_too_large"),
-    Layer("tree: kinds", _without(tree, "_check_kinds"), "SELECT * FROM movies_delta CONNECT BY a = b", BY_KINDS),
-    Layer("tree: completeness", _without(tree, "_check_complete"), "SELECT FROM movies_delta", "syntax"),
-    Layer("tree: depth", _without(tree, "check_depth"), "SELECT 1" + "+1" * 250, "too_deep"),
-    Layer("tree: match", _without(tree, "_match", _gullible), "SELECT * FROM movies_delta rand(42)", "ambiguous"),
-    Layer("tree: match", _without(tree, "_match", _gullible), "SELECT * FROM array(1).`/etc/passwd`", "ambiguous", "path_as_table"),
+    Layer("limits: LIMIT", _without(rules, "check_row_limits"), "SELECT 1 LIMIT 1 + 1", "limit_not_plain"),
+    Layer("limits: OFFSET", _without(rules, "check_row_limits"), "TABLE movies_delta OFFSET 100000000", "offset_too_large"),
+    Layer("tree: kinds", _without(rules, "check_kinds"), "SELECT * FROM movies_delta CONNECT BY a = b", BY_KINDS),
+    Layer("tree: completeness", _without(parser, "_check_complete"), "SELECT FROM movies_delta", "syntax"),
+    Layer("tree: depth", _without(rules, "check_depth"), "SELECT 1" + "+1" * 250, "too_deep"),
+    Layer("tree: match", _without(parser, "_match", _gullible), "SELECT * FROM movies_delta rand(42)", "ambiguous"),
+    Layer("tree: match", _without(parser, "_match", _gullible), "SELECT * FROM array(1).`/etc/passwd`", "ambiguous", "path_as_table"),
     Layer("names: tables", _without(names, "_find", lambda *_: TABLES[0]), "SELECT * FROM hr.salaries", "other_schema"),
     Layer("names: reads", _without(names, "MAX_READS", 10**9), f"WITH a0 AS (SELECT tconst AS x FROM crew_delta), {_NESTED_READS} SELECT * FROM a6", "too_many_reads"),
     Layer("recursion", _without_rule("recursion"), "WITH RECURSIVE r AS (SELECT 1 n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r", "recursion"),

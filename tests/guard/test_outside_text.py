@@ -6,9 +6,9 @@ import pytest
 
 from lakehouse.errors import Refused
 from lakehouse.nearest import nearest
-from mcp_server.guard.lexer import scan
 from mcp_server.models import ShowTables, TableInfo
 from mcp_server.results.listing import listing
+from mcp_server.sql.lexer import scan
 from tests.guard.conftest import CPU_SECONDS, TABLES, cpu_seconds
 from tests.processor import timed
 

@@ -1,0 +1,92 @@
+"""The last steps of the guard: what runs is written out, the engine reads it too, and a CheckedQuery is made.
+
+Nothing else makes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lakehouse.session import Stage
+from mcp_server.guard.confirm import confirm
+from mcp_server.guard.journal import Journal
+from mcp_server.guard.limits import Limits
+from mcp_server.models import GUARD_SEAL, AiColumn, CheckedQuery, EngineReading, Principal, RowLimit
+from mcp_server.sql.case import Case
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.scans import scans
+from mcp_server.sql.splice import splice
+
+Read = Callable[[str, frozenset[str], Stage], EngineReading | None]
+"""How an engine reads a text that reads these tables, without running it; None where it does not tell."""
+
+STAGES: tuple[Stage, ...] = ("parsed", "resolved")
+"""What is allowed as it is written is resolved next: looking names up can already run something."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one statement is checked against. `read` is the engine's own reader, None where there is no engine."""
+
+    catalog: Catalog
+    limits: Limits
+    principal: Principal
+    read: Read | None
+    journal: Journal
+
+
+@dataclass(frozen=True)
+class Query:
+    """An allowed query in the words that its engine has.
+
+    `text` is the caller's own, `limit` the LIMIT in it. `case` says what the query reads and calls; `runs` is the same
+    with what its dialect adds around the tables, and is what runs. `rewrites` names what a dialect wrote otherwise.
+    """
+
+    text: str
+    limit: int | None
+    case: Case
+    runs: Case
+    rewrites: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    ai: tuple[AiColumn, ...] = ()
+
+
+def approve(query: Query, terms: Terms) -> CheckedQuery:
+    """The checked query, once the engine reads in it what the guard does.
+
+    Errors: Refused; what `terms.read` raises.
+    """
+    case, catalog, limits = query.case, terms.catalog, terms.limits
+    with terms.journal.layer("splice") as say:
+        sql = splice(query.runs.source, query.runs.names, catalog)
+        say(f"runs: {sql}")
+    for stage in STAGES:
+        with terms.journal.layer(f"engine, {stage}") as say:
+            reading = None if terms.read is None else terms.read(sql, case.tables, stage)
+            if reading is not None:
+                confirm(reading, case, catalog)
+            say(
+                "no engine to ask, or it does not tell"
+                if reading is None
+                else f"reads {', '.join(sorted(reading.tables)) or 'no table'}"
+            )
+    refs = [(ref, info) for ref, info in case.names.refs if info.name in catalog.pins and not ref.travels]
+    return CheckedQuery(
+        sent=query.text,
+        sql=sql,
+        tables=case.tables,
+        functions=case.functions,
+        limit=RowLimit(limits.max_rows if query.limit is None else min(query.limit, limits.max_rows)),
+        deadline_seconds=limits.deadline_seconds,
+        principal=terms.principal,
+        pins={info.name: catalog.pins[info.name] for _, info in refs},
+        rewrites=query.rewrites,
+        caveats=query.caveats,
+        seal=GUARD_SEAL,
+        scans=scans(case),
+        advice=query.advice,
+        ai=query.ai,
+    )
