@@ -22,16 +22,16 @@ from mcp_server.advice.blame import judge, judge_case
 from mcp_server.ai.items import below, calls_ai
 from mcp_server.dialects.sail import shield_floats, translate
 from mcp_server.dialects.sail.caveats import caveats
-from mcp_server.guard.approval import Query, Read, Terms, approve
+from mcp_server.guard.approval import AllowedQuery, Read, Terms, approve_query
 from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.limits import Limits, lower_limits
 from mcp_server.guard.metadata import read_describe, read_explain, read_show
-from mcp_server.guard.rules import read_case, read_text, reread
+from mcp_server.guard.rules import read_case, read_text, reread_query
 from mcp_server.guard.template import Argument, Identifier, fill_template
 from mcp_server.models import AiColumn, Checked, CheckedQuery, EngineReading, Explain, Principal
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.scans import scans
+from mcp_server.sql.scans import find_scans
 from mcp_server.sql.source import Source, read_source
 
 __all__ = ["Argument", "Catalog", "Identifier", "Limits", "Read", "Verdict", "check", "judge", "template", "verdict"]
@@ -139,23 +139,23 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
     catalog = terms.catalog
 
     def read_again(sql: str) -> Case:
-        return reread(sql, catalog)
+        return reread_query(sql, catalog)
 
     with terms.journal.layer("dialect") as say:
         case, rewrites = translate(sent, catalog, read_again)
         runs = shield_floats(case, catalog, read_again)
         say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
-    query = Query(
+    query = AllowedQuery(
         text=source.text,
         limit=sent.limit,
         case=case,
         runs=runs,
         rewrites=rewrites,
         caveats=caveats(case, catalog),
-        advice=() if ai else advise(sent, catalog, scans(sent)),
+        advice=() if ai else advise(sent, catalog, find_scans(sent)),
         ai=ai,
     )
-    return approve(query, replace(terms, read=_blame_statement(terms, sent)))
+    return approve_query(query, replace(terms, read=_blame_statement(terms, sent)))
 
 
 def _blame_statement(terms: Terms, sent: Case) -> Read | None:
@@ -181,6 +181,6 @@ def _take_below_ai(sent: Case, terms: Terms) -> tuple[Case, Terms, tuple[AiColum
         found = below(sent, terms.catalog, terms.limits)
         say(f"applied to at most {found.rows} rows of: {found.sql}")
         catalog = replace(terms.catalog, ai={})
-        case = reread(found.sql, catalog)
+        case = reread_query(found.sql, catalog)
     limits = replace(terms.limits, max_rows=found.rows)
     return case, replace(terms, catalog=catalog, limits=limits), found.columns

@@ -15,12 +15,12 @@ from lakehouse.errors import Refused
 from mcp_server.advice.plain import functions_around_columns
 from mcp_server.advice.suggestion import LARGE_ROWS, Suggestion
 from mcp_server.advice.views import views_for_joins
-from mcp_server.guard.joins import untied
-from mcp_server.guard.rules import reread
+from mcp_server.guard.joins import find_untied
+from mcp_server.guard.rules import reread_query
 from mcp_server.models import Scan, TableInfo
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.scans import recursive_reads
+from mcp_server.sql.scans import find_recursive_reads
 
 __all__ = ["advise"]
 
@@ -51,7 +51,7 @@ def _sentence(suggestion: Suggestion, catalog: Catalog) -> str:
 def _may_run(sql: str, catalog: Catalog) -> bool:
     """Whether the guard lets a query of ours pass, as it would its sender's."""
     try:
-        reread(sql, catalog)
+        reread_query(sql, catalog)
     except Refused:
         return False
     return True
@@ -86,8 +86,8 @@ def _all_columns(_: Case, catalog: Catalog, scans: list[Scan]) -> Iterator[Sugge
 
 def _pairs(case: Case, _: Catalog, __: list[Scan]) -> Iterator[Suggestion]:
     """Relations that are multiplied row by row."""
-    for select in case.tree.every(exp.Select):
-        met = untied(select, case.relations)
+    for select in case.tree.find_all(exp.Select):
+        met = find_untied(select, case.relations)
         if met is not None and met.pairs >= _MANY_PAIRS:
             yield Suggestion(
                 f"{met.one} and {met.other} are tied by no equality, so about {met.pairs:,.0f} rows meet: add a "
@@ -96,7 +96,7 @@ def _pairs(case: Case, _: Catalog, __: list[Scan]) -> Iterator[Suggestion]:
 
 
 def _recursive(case: Case, _: Catalog, __: list[Scan]) -> Iterator[Suggestion]:
-    for table in sorted(recursive_reads(case)):
+    for table in sorted(find_recursive_reads(case)):
         yield Suggestion(f"{table} is read once for each step of a recursive WITH; an estimate counts it once")
 
 

@@ -14,12 +14,12 @@ from lakehouse.errors import QueryError, QueryFailed, Refused
 from mcp_server.advice.mistakes import BARE_FUNCTIONS, Mistake, find_mistake
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.names import Use, names_of
-from mcp_server.guard.rules import reread
+from mcp_server.guard.rules import reread_query
 from mcp_server.models import CheckedQuery
 from mcp_server.sql.blocks import Block
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.refusal import shown
+from mcp_server.sql.refusal import clip
 
 _NAME: Final = re.compile(r"`((?:[^`]|``)+)`")
 _AMBIGUOUS: Final = "ambiguous attribute: "
@@ -65,7 +65,7 @@ def judge(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryErr
     if catalog.dialect != "sail":
         return error
     try:
-        case = reread(query.sent, catalog)
+        case = reread_query(query.sent, catalog)
     except Refused:  # its AI functions were taken out before it was a query
         return error
     return judge_case(error, case)
@@ -121,10 +121,10 @@ def _read_sentence(sentence: str, case: Case) -> Mistake | None:
     """What the engine says of the statement, where the statement itself agrees."""
     parts = _names_in(sentence)
     if sentence.startswith(_AMBIGUOUS) and is_ambiguous(case, parts):
-        text = f"{shown('.'.join(parts))} is ambiguous: several relations have it. Write its relation before it."
+        text = f"{clip('.'.join(parts))} is ambiguous: several relations have it. Write its relation before it."
         return Mistake("AMBIGUOUS_REFERENCE", "42704", text)
     if sentence.startswith(_WILDCARD) and len(parts) == 1 and not _is_anywhere(case, parts[0]):
-        text = f"There is no relation {shown(parts[0])} for {shown(parts[0])}.* to take its columns from."
+        text = f"There is no relation {clip(parts[0])} for {clip(parts[0])}.* to take its columns from."
         return Mistake("CANNOT_RESOLVE_STAR_EXPAND", "42704", text)
     # Spark takes numbers for conditions in HAVING.
     if sentence.startswith(_NO_CONDITION) and "HAVING" not in case.source.keys:

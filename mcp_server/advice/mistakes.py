@@ -20,7 +20,7 @@ from mcp_server.dialects.sail.names import names_of
 from mcp_server.sql.case import Case
 from mcp_server.sql.functions import functions
 from mcp_server.sql.lexer import Kind
-from mcp_server.sql.refusal import shown
+from mcp_server.sql.refusal import clip
 
 _AGGREGATES: Final = frozenset({"aggregate", "collecting"})
 BARE_FUNCTIONS: Final = frozenset(
@@ -53,7 +53,7 @@ def find_mistake(case: Case) -> Mistake | None:
     found = _find_invalid_literal(case)
     if found is not None:
         return found
-    for select in case.tree.every(exp.Select):
+    for select in case.tree.find_all(exp.Select):
         for check in _CHECKS:
             found = check(case, select)
             if found is not None:
@@ -69,7 +69,7 @@ def _find_invalid_literal(case: Case) -> Mistake | None:
         if token.kind is Kind.STRING and word in _LITERAL_TYPES and case.source.key(index - 2) not in {".", "AS"}:
             value = value_of(token.text).strip()
             if not _is_moment(value, is_date=word == "DATE"):
-                text = f'The value of the typed literal "{word}" is invalid: {shown(token.text)}. Write {word} '
+                text = f'The value of the typed literal "{word}" is invalid: {clip(token.text)}. Write {word} '
                 return Mistake("INVALID_TYPED_LITERAL", "42604", text + "'2026-01-31', with digits of the calendar.")
     return None
 
@@ -109,7 +109,7 @@ def _find_misplaced(case: Case, select: exp.Select) -> Mistake | None:
 def _find_missing_over(case: Case, select: exp.Select) -> Mistake | None:
     """A function of windows without OVER."""
     for call in _own(select, exp.Anonymous):
-        name = case.tree.called(call)
+        name = case.tree.called_name(call)
         if functions().classes.get(name) == "window" and not _is_windowed(call):
             text = f"The window function {name} needs OVER (ORDER BY …)."
             return Mistake("WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE", "42601", text)
@@ -224,7 +224,7 @@ def _is_windowed(call: exp.Expr) -> bool:
 
 
 def _is_aggregate(case: Case, call: exp.Expr) -> bool:
-    return functions().classes.get(case.tree.called(call)) in _AGGREGATES and not _is_windowed(call)
+    return functions().classes.get(case.tree.called_name(call)) in _AGGREGATES and not _is_windowed(call)
 
 
 def _has_aggregate(case: Case, node: exp.Expr) -> bool:
@@ -254,7 +254,7 @@ def _is_covered(case: Case, column: exp.Expr, select: exp.Select) -> bool:
     while node is not None and node is not select:
         if isinstance(node, (exp.Window, exp.WithinGroup, exp.Filter)):
             return True
-        if isinstance(node, exp.Anonymous) and functions().classes.get(case.tree.called(node)) in _AGGREGATES:
+        if isinstance(node, exp.Anonymous) and functions().classes.get(case.tree.called_name(node)) in _AGGREGATES:
             return True
         node = node.parent
     return False

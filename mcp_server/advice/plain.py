@@ -18,9 +18,9 @@ from mcp_server.models import Scan, TableInfo
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expressions
-from mcp_server.sql.scans import From, read_from
-from mcp_server.sql.values import Value, literal
+from mcp_server.sql.expressions import read_expressions
+from mcp_server.sql.scans import FromClause, read_from
+from mcp_server.sql.values import Value, read_literal
 
 _SIGNS: Mapping[type[exp.Expr], tuple[str, str]] = {
     exp.EQ: ("=", "="),
@@ -37,7 +37,7 @@ _PREFIX = re.compile(r"[A-Za-z0-9 .:,/+-]+", re.ASCII)
 
 def functions_around_columns(case: Case, _: Catalog, __: Iterable[Scan]) -> Iterator[Suggestion]:
     """A better query for each condition of this kind."""
-    for select in case.tree.every(exp.Select):
+    for select in case.tree.find_all(exp.Select):
         where = select.args.get("where")
         if where is None or not any(info.clustered_by for info in case.names.tables.values()):
             continue
@@ -47,11 +47,11 @@ def functions_around_columns(case: Case, _: Catalog, __: Iterable[Scan]) -> Iter
                 yield from _suggested(case, found, condition)
 
 
-def _suggested(case: Case, found: From, condition: exp.Binary) -> Iterator[Suggestion]:
+def _suggested(case: Case, found: FromClause, condition: exp.Binary) -> Iterator[Suggestion]:
     as_written, turned = _SIGNS[type(condition)]
     sides = ((condition.left, condition.right, as_written), (condition.right, condition.left, turned))
     for side, other, sign in sides:
-        value = literal(case.tree, other)
+        value = read_literal(case.tree, other)
         columns = list(side.find_all(exp.Column))
         if value is None or isinstance(side, exp.Column) or len(columns) != 1:
             continue
@@ -64,9 +64,9 @@ def _suggested(case: Case, found: From, condition: exp.Binary) -> Iterator[Sugge
             )
 
 
-def _clustered(case: Case, found: From, column: exp.Column) -> Iterator[tuple[TableInfo, Column]]:
+def _clustered(case: Case, found: FromClause, column: exp.Column) -> Iterator[tuple[TableInfo, Column]]:
     """The table and column that are meant, where the files are ordered by it."""
-    for item in found.owners(column)[:1]:
+    for item in found.find_owners(column)[:1]:
         info = case.names.tables.get(id(item.node))
         for each in info.columns if info is not None else ():
             if info is not None and each.name.lower() == column.name.lower() and each.name in info.clustered_by:
@@ -92,7 +92,7 @@ def _call(case: Case, node: exp.Expr) -> tuple[str, list[exp.Expr]]:
     """The name and the arguments of a call."""
     if isinstance(node, exp.Substring):
         return "substring", [part for name in ("this", "start", "length") if (part := node.args.get(name)) is not None]
-    return case.tree.called(node), node.expressions if isinstance(node, exp.Anonymous) else []
+    return case.tree.called_name(node), node.expressions if isinstance(node, exp.Anonymous) else []
 
 
 def _uncast(name: str, kind: str, sign: str, value: Value, column: Column) -> str | None:
@@ -106,7 +106,7 @@ def _uncast(name: str, kind: str, sign: str, value: Value, column: Column) -> st
 
 def _prefix_length(case: Case, called: str, arguments: list[exp.Expr]) -> int | None:
     """How many characters from the beginning a call takes."""
-    numbers = [literal(case.tree, argument) for argument in arguments[1:]]
+    numbers = [read_literal(case.tree, argument) for argument in arguments[1:]]
     wanted = {"left": 1, "substring": 2}.get(called)
     if wanted != len(numbers) or (wanted == 2 and numbers[0] != 1):
         return None
@@ -127,13 +127,13 @@ def _span(name: str, sign: str, first: date, after: date, kind: str) -> str:
 
 def _name(case: Case, node: exp.Column) -> str:
     """A column in its sender's words."""
-    tokens = [case.tree.index(part) for part in node.parts]
+    tokens = [case.tree.token_index(part) for part in node.parts]
     return ".".join(case.source.tokens[at].text for at in tokens if at is not None)
 
 
 def _written(case: Case, node: exp.Column, better: str) -> str | None:
     """The statement with `better` in the place of the comparison that `node` stands in."""
-    at = case.tree.index(node)
+    at = case.tree.token_index(node)
     around = [each for each in _comparisons(case) if at is not None and each.first <= at < each.end]
     if not around:
         return None
@@ -142,7 +142,7 @@ def _written(case: Case, node: exp.Column, better: str) -> str | None:
 
 
 def _comparisons(case: Case) -> Iterator[Expr]:
-    for root in expressions(case):
+    for root in read_expressions(case):
         for each in root.walk():
             if each.kind == "binary" and each.word in {"=", "==", "<", "<=", ">", ">="}:
                 yield each

@@ -18,10 +18,10 @@ from mcp_server.sql.blocks import Block
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expression
-from mcp_server.sql.lexer import back_quoted
-from mcp_server.sql.relations import conjuncts
-from mcp_server.sql.scans import From, FromItem, read_from
+from mcp_server.sql.expressions import read_expression
+from mcp_server.sql.lexer import quote_identifier
+from mcp_server.sql.relations import split_conjuncts
+from mcp_server.sql.scans import FromClause, FromItem, read_from
 
 _WORD = re.compile(r"\w+", re.ASCII)
 _Tables = Mapping[int, TableInfo]
@@ -33,7 +33,7 @@ def views_for_joins(case: Case, catalog: Catalog, scans: Iterable[Scan]) -> Iter
     if len(case.names.tables) < 2 or not views:
         return
     columns = {scan.table: scan.columns for scan in scans}
-    for select in case.tree.every(exp.Select):
+    for select in case.tree.find_all(exp.Select):
         if not select.args.get("joins"):
             continue
         found = read_from(select, case.relations)
@@ -84,7 +84,7 @@ def _names(table: TableInfo) -> set[str]:
     return {column.name for column in table.columns}
 
 
-def _ties(select: exp.Select, found: From) -> frozenset[str]:
+def _ties(select: exp.Select, found: FromClause) -> frozenset[str]:
     """The columns of the same name that tie two relations."""
     names = {name.name for join in select.args.get("joins") or [] for name in join.args.get("using") or []}
     ties = (part.find(exp.Column) for part in found.conditions if _is_tie(part))
@@ -101,29 +101,29 @@ def _is_tie(part: exp.Expr) -> bool:
     )
 
 
-def _written(case: Case, select: exp.Select, found: From, view: TableInfo) -> str | None:
+def _written(case: Case, select: exp.Select, found: FromClause, view: TableInfo) -> str | None:
     """The statement with the view in the place of the join; None where more than names would have to change."""
     lateral = any(isinstance(item.node, exp.Lateral) for item in found.relations)
     block = None if lateral else _block(case, found.relations)
     joins: list[exp.Join] = select.args.get("joins") or []
-    plain = all(_is_tie(part) for join in joins if join.args.get("on") for part in conjuncts(join.args["on"]))
+    plain = all(_is_tie(part) for join in joins if join.args.get("on") for part in split_conjuncts(join.args["on"]))
     if block is None or not plain or any(query.pipes for query in case.blocks.queries):
         return None
     aliases = {item.alias for item in found.relations}
     inner = [each for each in select.find_all(exp.Select) if each is not select]
-    if any(relation.alias in aliases for each in inner for relation in case.relations.of(each)):
+    if any(relation.alias in aliases for each in inner for relation in case.relations.list_relations(each)):
         return None
     first = found.relations[0]
     named = first.node.args.get("alias")
-    name = view.name if _WORD.fullmatch(view.name) else back_quoted(view.name)
+    name = view.name if _WORD.fullmatch(view.name) else quote_identifier(view.name)
     alias = named.name if named is not None else view.name
-    alias = alias if _WORD.fullmatch(alias) else back_quoted(alias)
+    alias = alias if _WORD.fullmatch(alias) else quote_identifier(alias)
     clause = block.clauses["FROM"]
     edits = [Change(clause.body, clause.end, f"{name} AS {alias}" if named is not None else name)]
     edits += _without_ties(case, block, aliases)
     for column in select.find_all(exp.Column):
         if column.table.lower() in aliases:
-            at = case.tree.index(column.args["table"])
+            at = case.tree.token_index(column.args["table"])
             if at is None or column.args.get("db"):
                 return None
             if not any(edit.first <= at < edit.end for edit in edits):
@@ -134,7 +134,7 @@ def _written(case: Case, select: exp.Select, found: From, view: TableInfo) -> st
 def _without_ties(case: Case, block: Block, aliases: set[str]) -> list[Change]:
     """Takes the equalities that tied the tables out of WHERE: in the view they hold for every row."""
     where = block.clauses.get("WHERE")
-    condition = expression(case, where.body) if where is not None else None
+    condition = read_expression(case, where.body) if where is not None else None
     if where is None or condition is None:
         return []
     parts = condition.parts if condition.kind == "logic" and condition.word == "and" else (condition,)

@@ -1,5 +1,6 @@
-"""What a statement may do: rules on what `mcp_server.sql` reads, each a plain function that raises Refused or not.
+"""The policy: which statements may run, and what a `CheckedQuery` promises.
 
-It knows no engine's dialect. `rules` has the layers in order, `approval` the last ones and the only maker of a
-CheckedQuery; `mcp_server.checking` composes them with a dialect, advice and AI functions.
+`rules` runs the layers in order. `approval` runs the last ones and is the only module that makes a `CheckedQuery`.
+The guard rules on what `mcp_server.sql` reads and knows no dialect; `mcp_server.checking` composes it with the dialect
+of the engine, advice and AI functions. docs/guard.md says how to audit it.
 """

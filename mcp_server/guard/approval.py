@@ -1,6 +1,6 @@
-"""The last steps of the guard: what runs is written out, the engine reads it too, and a CheckedQuery is made.
+"""The last steps of a check: write the text that runs, compare the engine's reading with ours, make a `CheckedQuery`.
 
-Nothing else makes one.
+No other module makes one.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lakehouse.session import Stage
-from mcp_server.guard.confirm import confirm
+from mcp_server.guard.confirm import confirm_reading
 from mcp_server.guard.journal import Journal
 from mcp_server.guard.limits import Limits
 from mcp_server.models import GUARD_SEAL, AiColumn, CheckedQuery, EngineReading, Principal, RowLimit
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.scans import scans
-from mcp_server.sql.splice import splice
+from mcp_server.sql.scans import find_scans
+from mcp_server.sql.splice import splice_tables
 
 Read = Callable[[str, frozenset[str], Stage], EngineReading | None]
 """How an engine reads a text that reads these tables, without running it; None where it does not tell."""
@@ -27,7 +27,10 @@ STAGES: tuple[Stage, ...] = ("parsed", "resolved")
 
 @dataclass(frozen=True)
 class Terms:
-    """What one statement is checked against. `read` is the engine's own reader, None where there is no engine."""
+    """The conditions that one statement is checked under.
+
+    `read` is the engine's own reader, None where there is no engine.
+    """
 
     catalog: Catalog
     limits: Limits
@@ -37,11 +40,12 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Query:
-    """An allowed query in the words that its engine has.
+class AllowedQuery:
+    """A query that all rules allow, as its dialect has written it.
 
-    `text` is the caller's own, `limit` the LIMIT in it. `case` says what the query reads and calls; `runs` is the same
-    with what its dialect adds around the tables, and is what runs. `rewrites` names what a dialect wrote otherwise.
+    `text` is the caller's statement and `limit` the LIMIT in it. `case` says which tables the query reads and which
+    functions it calls. `runs` is what runs: `case`, with what the dialect adds around tables that hold floats.
+    `rewrites` names the dialect's rewrites.
     """
 
     text: str
@@ -54,20 +58,20 @@ class Query:
     ai: tuple[AiColumn, ...] = ()
 
 
-def approve(query: Query, terms: Terms) -> CheckedQuery:
-    """The checked query, once the engine reads in it what the guard does.
+def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:
+    """Return the checked query, once the engine's own reading agrees with the guard's.
 
-    Errors: Refused; what `terms.read` raises.
+    Errors: Refused; whatever `terms.read` raises.
     """
     case, catalog, limits = query.case, terms.catalog, terms.limits
     with terms.journal.layer("splice") as say:
-        sql = splice(query.runs.source, query.runs.names, catalog)
+        sql = splice_tables(query.runs.source, query.runs.names, catalog)
         say(f"runs: {sql}")
     for stage in STAGES:
         with terms.journal.layer(f"engine, {stage}") as say:
             reading = None if terms.read is None else terms.read(sql, case.tables, stage)
             if reading is not None:
-                confirm(reading, case, catalog)
+                confirm_reading(reading, case, catalog)
             say(
                 "no engine to ask, or it does not tell"
                 if reading is None
@@ -86,7 +90,7 @@ def approve(query: Query, terms: Terms) -> CheckedQuery:
         rewrites=query.rewrites,
         caveats=query.caveats,
         seal=GUARD_SEAL,
-        scans=scans(case),
+        scans=find_scans(case),
         advice=query.advice,
         ai=query.ai,
     )

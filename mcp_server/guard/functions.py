@@ -1,4 +1,4 @@
-"""Which functions may be called: data in `functions.toml`, read once."""
+"""Which functions may be called: `functions.toml`, read once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ AI_PREFIX = "ai_"
 
 @dataclass(frozen=True)
 class FunctionPolicy:
-    """The decided functions, by lower-case name. `allowed` maps one to its class, `refused` to the reason.
+    """The decision about every function, by lower-case name.
 
-    `bare` are the refused ones that are also called without brackets, `operators` those that SHOW FUNCTIONS lists
-    and no one calls.
+    `allowed` maps a function to its class, `refused` to the reason for the message. `bare` are refused functions that
+    Spark also calls without brackets. `operators` are listed by SHOW FUNCTIONS and are no calls.
     """
 
     allowed: Mapping[str, str]
@@ -30,14 +30,14 @@ class FunctionPolicy:
     def is_ai(self, name: str) -> bool:
         return name.startswith(AI_PREFIX)
 
-    def nearest(self, name: str) -> str | None:
-        """The allowed function whose name is most like `name`."""
+    def find_nearest(self, name: str) -> str | None:
+        """Return the allowed function whose name is most like `name`."""
         return next(iter(nearest(name, self.allowed, most=1, cutoff=0.7)), None)
 
 
 @functools.cache
 def function_policy() -> FunctionPolicy:
-    """The lists of `functions.toml`, the allowed classes filled with the functions of `sql/functions.toml`."""
+    """Return the lists of `functions.toml`, with the functions of `sql/functions.toml` for each allowed class."""
     data = tomllib.loads(resources.files(__package__).joinpath("functions.toml").read_text("utf-8"))
     classes = frozenset(data["allowed"]["classes"].split())
     allowed = {name: kind for name, kind in known_functions().classes.items() if kind in classes}

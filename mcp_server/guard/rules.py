@@ -1,4 +1,4 @@
-"""A statement in order, from its text to the last rule. Each layer raises Refused or gives what the next one reads."""
+"""The layers in order, from the text to the last rule. A layer raises Refused or returns what the next one reads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mcp_server.guard.growth import check_growth
 from mcp_server.guard.joins import check_joins
 from mcp_server.guard.journal import Journal
 from mcp_server.guard.limits import Limits, check_groupings, check_recursion, check_row_limits
-from mcp_server.guard.names import check_calls, resolve
+from mcp_server.guard.names import check_calls, resolve_tables
 from mcp_server.guard.nodes import check_kinds
 from mcp_server.sql.analysis_copy import copy_for_analysis
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.clauses import read_clauses
-from mcp_server.sql.lexer import scan
+from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.parser import match_tree, parse_copy
-from mcp_server.sql.refusal import refused, shown
+from mcp_server.sql.refusal import clip, make_refusal
 from mcp_server.sql.relations import Relations
 from mcp_server.sql.source import MAX_TOKENS, Source, read_source, spell_out_table
 from mcp_server.sql.words import QUERY_STARTS
@@ -41,7 +41,7 @@ RULES: tuple[tuple[str, str, Rule], ...] = (
 
 
 def read_text(sql: str, limits: Limits, journal: Journal) -> Source:
-    """The one statement that a text holds.
+    """Return the one statement of a text, as tokens.
 
     Errors: Refused.
     """
@@ -49,44 +49,46 @@ def read_text(sql: str, limits: Limits, journal: Journal) -> Source:
         check_text(sql, limits)
         say(f"{len(sql):,} characters")
     with journal.layer("tokens") as say:
-        source = read_source(sql, spell_out_table(scan(sql, MAX_TOKENS)))
+        source = read_source(sql, spell_out_table(tokenize(sql, MAX_TOKENS)))
         say(f"{len(source.tokens):,} tokens, one statement")
     return source
 
 
 def read_case(source: Source, catalog: Catalog, journal: Journal) -> Case:
-    """Reads a query from its tokens to the last rule.
+    """Read a query from its tokens and apply every rule.
 
     Errors: Refused.
     """
     try:
-        return _read(source, catalog, journal)
+        return _read_layers(source, catalog, journal)
     except RecursionError:
-        raise refused("too_deep", "The statement nests too deep. Name fewer steps, or join fewer tables.") from None
+        raise make_refusal(
+            "too_deep", "The statement nests too deep. Name fewer steps, or join fewer tables."
+        ) from None
 
 
-def reread(sql: str, catalog: Catalog) -> Case:
-    """Reads a query that is not the sender's own text: one that the server wrote, or that has been allowed before.
+def reread_query(sql: str, catalog: Catalog) -> Case:
+    """Read a query that is not the caller's own text, such as one that a dialect wrote, and apply every rule.
 
     Errors: Refused.
     """
-    return read_case(read_source(sql, scan(sql, MAX_TOKENS)), catalog, Journal())
+    return read_case(read_source(sql, tokenize(sql, MAX_TOKENS)), catalog, Journal())
 
 
-def _read(source: Source, catalog: Catalog, journal: Journal) -> Case:
+def _read_layers(source: Source, catalog: Catalog, journal: Journal) -> Case:
     with journal.layer("clauses") as say:
         if source.key(0) not in QUERY_STARTS | {"("}:
-            raise source.refused_at(
+            raise source.refusal_at(
                 "not_a_query",
-                f"{shown(source.tokens[0].text)} starts no query. This server answers SELECT, WITH, FROM, VALUES, "
+                f"{clip(source.tokens[0].text)} starts no query. This server answers SELECT, WITH, FROM, VALUES, "
                 "SHOW, DESCRIBE and EXPLAIN; it writes and changes nothing.",
                 0,
             )
         reading = read_clauses(source)
-        say(f"relations: {_listed({'.'.join(ref.parts) for ref in reading.tables})}")
+        say(f"relations: {_list_names({'.'.join(ref.parts) for ref in reading.tables})}")
     with journal.layer("functions") as say:
         check_calls(source, reading, catalog.ai)
-        say(f"calls: {_listed(set(reading.calls.values()))}")
+        say(f"calls: {_list_names(set(reading.calls.values()))}")
     with journal.layer("limits") as say:
         check_row_limits(source)
         say("LIMIT and OFFSET are plain integers, if any")
@@ -98,8 +100,8 @@ def _read(source: Source, catalog: Catalog, journal: Journal) -> Case:
         check_depth(tree)
         say("the parser finds the same relations and calls in the same places")
     with journal.layer("names") as say:
-        names = resolve(tree, catalog)
-        say(f"tables: {_listed({info.name for _, info in names.refs})}")
+        names = resolve_tables(tree, catalog)
+        say(f"tables: {_list_names({info.name for _, info in names.refs})}")
     case = Case(tree, names, Relations(tree, names))
     for name, holds, rule in RULES:
         with journal.layer(name) as say:
@@ -108,5 +110,5 @@ def _read(source: Source, catalog: Catalog, journal: Journal) -> Case:
     return case
 
 
-def _listed(names: set[str]) -> str:
+def _list_names(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "none"

@@ -1,5 +1,5 @@
-"""Spark SQL as it is read: text → tokens → tree → names → relations, each reader above the one it needs.
+"""Reads Spark SQL: text → tokens → tree → names → relations. Each module uses only those below it.
 
-Nothing here decides what may run and nothing knows an engine: the guard rules on what these modules read, a dialect
-writes it in other words, and advice is given about it. Importing most of them imports sqlglot.
+These modules hold no policy and know no engine. The guard rules on what they read, a dialect rewrites it, and advice
+looks at it. A statement that cannot be read in exactly one way is refused here. Most modules import sqlglot.
 """

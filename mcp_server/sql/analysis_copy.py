@@ -1,12 +1,12 @@
-"""A copy of the statement for sqlglot alone: same structure, spelled in a way that it reads without doubt.
+"""A copy of the statement for sqlglot: the same structure, spelled so that sqlglot reads it in one way.
 
-Nothing of this copy ever runs. In it
+The copy never runs. In it
 
-- every called function has a name made from its place (`f12`), so that sqlglot gives each call the same
-  plain node with all arguments, and the tree can be compared with the tokens call by call,
+- every called function is named after its position (`f12`), so that sqlglot gives each call the same plain node with
+  all arguments, and the tree can be compared with the tokens call by call,
 - strings hold a number instead of their text, unless the text is plain,
-- a LATERAL VIEW has its name and the AS before its columns,
-- `MAX RECURSION LEVEL n` and `VERSION AS OF n`, which the tokens have told, are left out, and
+- a LATERAL VIEW has a name and the AS before its columns,
+- `MAX RECURSION LEVEL n` and `VERSION AS OF n` are left out, as they are read from the tokens, and
 - pipes (`FROM t |> WHERE c`) are nested sub-queries (`SELECT * FROM (SELECT * FROM t) WHERE c`).
 """
 
@@ -34,7 +34,7 @@ _APPENDED = frozenset(
 
 
 class Piece(NamedTuple):
-    """A word of the copy; `token` is the index of the sender's token that it stands for, or None."""
+    """A word of the copy. `token` is the index of the caller's token that it stands for, or None."""
 
     text: str
     token: int | None
@@ -47,18 +47,18 @@ Item = Piece | list[Piece]
 
 @dataclass(frozen=True)
 class Copy:
-    """The text for sqlglot. `origin` maps the offset of each word in it to the sender's token."""
+    """The text for sqlglot. `origin` maps the offset of each word to the caller's token."""
 
     text: str
     origin: Mapping[int, int]
 
 
 def copy_for_analysis(source: Source, reading: Reading) -> Copy:
-    """The copy of a query whose tables and calls are known.
+    """Write the copy of a query whose tables and calls are known.
 
     Errors: Refused, with the code `recursion` or `syntax`.
     """
-    pieces = _unpipe(source, _pieces(source, reading))
+    pieces = _fold_pipes(source, _split_pieces(source, reading))
     parts: list[str] = []
     origin: dict[int, int] = {}
     at = 0
@@ -70,8 +70,8 @@ def copy_for_analysis(source: Source, reading: Reading) -> Copy:
     return Copy(" ".join(parts), origin)
 
 
-def _pieces(source: Source, reading: Reading) -> list[Item]:
-    """All tokens as items of the outermost level."""
+def _split_pieces(source: Source, reading: Reading) -> list[Item]:
+    """Return all tokens as items of the outermost level."""
     ends = {ref.last: ref.end for ref in reading.tables}
     added = dict(_words_of_views(source, reading.calls))
     stack: list[list[Item]] = [[]]
@@ -82,13 +82,13 @@ def _pieces(source: Source, reading: Reading) -> list[Item]:
             index = _after_level(source, index)
             continue
         if index in added:
-            stack[-1] += _words(added[index])
-        piece = Piece(_spelling(source, index, reading.calls), index, token.key)
+            stack[-1] += _split_words(added[index])
+        piece = Piece(_spell_token(source, index, reading.calls), index, token.key)
         if token.key == "(":
             stack.append([piece])
         elif token.key == ")":
             group = stack.pop()
-            stack[-1].append([*_flat(group[:1]), *_unpipe(source, group[1:]), piece])
+            stack[-1].append([*_flatten(group[:1]), *_fold_pipes(source, group[1:]), piece])
         else:
             stack[-1].append(piece)
         index = ends.get(index, index) + 1
@@ -96,7 +96,7 @@ def _pieces(source: Source, reading: Reading) -> list[Item]:
 
 
 def _words_of_views(source: Source, calls: Mapping[int, str]) -> Iterator[tuple[int, str]]:
-    """What sqlglot needs and Spark does not: the AS of `LATERAL VIEW explode(x) t col`, the t of `… AS col`."""
+    """Yield what sqlglot needs and Spark does not: the AS of `LATERAL VIEW explode(x) t col`, the t of `… AS col`."""
     tokens = source.tokens
     for index in calls:
         before = source.key(index - 1), source.key(index - 2)
@@ -107,15 +107,15 @@ def _words_of_views(source: Source, calls: Mapping[int, str]) -> Iterator[tuple[
 
 
 def _after_level(source: Source, index: int) -> int:
-    """The index after `MAX RECURSION LEVEL n`."""
+    """Return the index after `MAX RECURSION LEVEL n`."""
     tokens = source.tokens
     if source.key(index + 2) == "LEVEL" and index + 3 < len(tokens) and is_plain_integer(tokens[index + 3]):
         return index + 4
-    raise source.refused_at("recursion", "The bound of a recursion is a plain integer: MAX RECURSION LEVEL 50.", index)
+    raise source.refusal_at("recursion", "The bound of a recursion is a plain integer: MAX RECURSION LEVEL 50.", index)
 
 
-def _spelling(source: Source, index: int, calls: Mapping[int, str]) -> str:
-    """How one token is written in the copy."""
+def _spell_token(source: Source, index: int, calls: Mapping[int, str]) -> str:
+    """Return the spelling of one token in the copy."""
     token = source.tokens[index]
     key = token.key
     if key == "X" and index + 1 < len(source.tokens) and source.tokens[index + 1].kind is Kind.STRING:
@@ -135,7 +135,7 @@ def _spelling(source: Source, index: int, calls: Mapping[int, str]) -> str:
 
 
 def _keeps_name(source: Source, index: int, key: str) -> bool:
-    """Whether a call has a grammar of its own, or is a type, so that its name must stay."""
+    """Whether a call has its own grammar or is a type, so that its name must stay."""
     before, inside = source.key(index - 1), source.key(index + 2)
     if key in QUERY_NAMES:
         return True
@@ -156,16 +156,16 @@ def _is_within_type(source: Source, index: int) -> bool:
     return sum(1 if source.key(at) == "<" else -1 for at in opened) > 0
 
 
-def _words(text: str) -> list[Piece]:
+def _split_words(text: str) -> list[Piece]:
     return [Piece(word, None, word) for word in text.split()]
 
 
-def _flat(items: Iterable[Item]) -> list[Piece]:
+def _flatten(items: Iterable[Item]) -> list[Piece]:
     return [piece for item in items for piece in (item if isinstance(item, list) else (item,))]
 
 
-def _unpipe(source: Source, items: list[Item]) -> list[Piece]:
-    """The pieces of `items`, with the pipes among them folded into nested sub-queries."""
+def _fold_pipes(source: Source, items: list[Item]) -> list[Piece]:
+    """Return the pieces of `items`, with pipes folded into nested sub-queries."""
     segments: list[list[Item]] = [[]]
     for item in items:
         if isinstance(item, Piece) and item.key == "|>":
@@ -173,73 +173,73 @@ def _unpipe(source: Source, items: list[Item]) -> list[Piece]:
         else:
             segments[-1].append(item)
     if len(segments) == 1:
-        return _flat(items)
+        return _flatten(items)
     head = _after_with(segments[0])
-    query = _flat(segments[0][head:])
+    query = _flatten(segments[0][head:])
     if query and query[0].key in {"FROM", "VALUES"}:
-        query = _words("SELECT *" if query[0].key == "FROM" else "SELECT * FROM") + query
+        query = _split_words("SELECT *" if query[0].key == "FROM" else "SELECT * FROM") + query
     for segment in segments[1:]:
-        query = _fold(source, query, segment)
-    return _flat(segments[0][:head]) + query
+        query = _fold_segment(source, query, segment)
+    return _flatten(segments[0][:head]) + query
 
 
 def _after_with(items: list[Item]) -> int:
-    """The index of the query behind `WITH a AS (…), b (x) AS (…)`; 0 where there is no WITH."""
-    if _key(items, 0) != "WITH":
+    """Return the index of the query after `WITH a AS (…), b (x) AS (…)`, or 0 where there is no WITH."""
+    if _key_of(items, 0) != "WITH":
         return 0
-    at = 2 if _key(items, 1) == "RECURSIVE" else 1
+    at = 2 if _key_of(items, 1) == "RECURSIVE" else 1
     while at < len(items):
         at += 1
-        if _key(items, at) == "(" and _key(items, at + 1) in {"AS", "("}:
+        if _key_of(items, at) == "(" and _key_of(items, at + 1) in {"AS", "("}:
             at += 1
-        at += 2 if _key(items, at) == "AS" else 1
-        if _key(items, at) != ",":
+        at += 2 if _key_of(items, at) == "AS" else 1
+        if _key_of(items, at) != ",":
             break
         at += 1
     return at
 
 
-def _key(items: list[Item], index: int) -> str:
-    """The key of an item, `(` for a group, nothing beyond the end."""
+def _key_of(items: list[Item], index: int) -> str:
+    """Return the key of an item: `(` for a group, an empty string past the end."""
     if index >= len(items):
         return ""
     item = items[index]
     return item[0].key if isinstance(item, list) else item.key
 
 
-def _position(items: list[Item], *keys: str) -> int:
-    """Where the words `keys` stand in a row, or the length of `items`."""
+def _find_words(items: list[Item], *keys: str) -> int:
+    """Return where the words `keys` follow each other, or the length of `items`."""
     for index in range(len(items)):
-        if all(_key(items, index + offset) == key for offset, key in enumerate(keys)):
+        if all(_key_of(items, index + offset) == key for offset, key in enumerate(keys)):
             return index
     return len(items)
 
 
-def _fold(source: Source, query: list[Piece], segment: list[Item]) -> list[Piece]:
-    """`query |> segment` as one query around `query`.
+def _fold_segment(source: Source, query: list[Piece], segment: list[Item]) -> list[Piece]:
+    """Write `query |> segment` as one query around `query`.
 
-    Grouped pipes may name their groups (`GROUP BY y AS year`); the copy then selects the groups, which
-    reads and calls the same.
+    Grouped pipes may name their groups (`GROUP BY y AS year`). The copy then selects the groups, which reads and calls
+    the same.
     """
-    word, rest = _key(segment, 0), segment[1:]
-    inner = [*_words("FROM ("), *query, *_words(")")]
+    word, rest = _key_of(segment, 0), segment[1:]
+    inner = [*_split_words("FROM ("), *query, *_split_words(")")]
     if word in _APPENDED or word in SET_OPERATORS:
-        return [*_words("SELECT *"), *inner, *_flat(segment)]
+        return [*_split_words("SELECT *"), *inner, *_flatten(segment)]
     match word:
         case "SELECT":
-            window = _position(rest, "WINDOW")
-            return [*_words("SELECT"), *_flat(rest[:window]), *inner, *_flat(rest[window:])]
+            window = _find_words(rest, "WINDOW")
+            return [*_split_words("SELECT"), *_flatten(rest[:window]), *inner, *_flatten(rest[window:])]
         case "EXTEND" | "SET":
-            return [*_words("SELECT * ,"), *_flat(rest), *inner]
+            return [*_split_words("SELECT * ,"), *_flatten(rest), *inner]
         case "DISTINCT":
-            return [*_words("SELECT DISTINCT *"), *inner]
+            return [*_split_words("SELECT DISTINCT *"), *inner]
         case "AGGREGATE":
-            return [*_words("SELECT"), *_aggregated(rest, inner)]
+            return [*_split_words("SELECT"), *_write_aggregate(rest, inner)]
         case "DROP" if all(isinstance(item, Piece) and item.key != "." for item in rest):
-            return [*_words("SELECT * EXCEPT ("), *_flat(rest), *_words(")"), *inner]
+            return [*_split_words("SELECT * EXCEPT ("), *_flatten(rest), *_split_words(")"), *inner]
     first = segment[0] if segment else None
     at = first.token if isinstance(first, Piece) and first.token is not None else 0
-    raise source.refused_at(
+    raise source.refusal_at(
         "syntax",
         "After |> comes SELECT, EXTEND, SET, DROP, AS, WHERE, AGGREGATE, JOIN, ORDER BY, LIMIT, UNION, PIVOT or "
         "TABLESAMPLE.",
@@ -247,9 +247,9 @@ def _fold(source: Source, query: list[Piece], segment: list[Item]) -> list[Piece
     )
 
 
-def _aggregated(rest: list[Item], inner: list[Piece]) -> list[Piece]:
-    """`AGGREGATE a GROUP BY b AS c` as `a, b AS c FROM … GROUP BY ALL`."""
-    group = _position(rest, "GROUP", "BY")
-    groups = _flat(rest[group + 2 :])
-    comma = _words(",") if groups and group else []
-    return [*_flat(rest[:group]), *comma, *groups, *inner, *(_words("GROUP BY ALL") if groups else [])]
+def _write_aggregate(rest: list[Item], inner: list[Piece]) -> list[Piece]:
+    """Write `AGGREGATE a GROUP BY b AS c` as `a, b AS c FROM … GROUP BY ALL`."""
+    group = _find_words(rest, "GROUP", "BY")
+    groups = _flatten(rest[group + 2 :])
+    comma = _split_words(",") if groups and group else []
+    return [*_flatten(rest[:group]), *comma, *groups, *inner, *(_split_words("GROUP BY ALL") if groups else [])]

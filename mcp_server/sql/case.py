@@ -1,4 +1,4 @@
-"""A query that two readers have read and whose names are known: what rules, rewrites and advice look at."""
+"""A query that was read by two readers, with its names resolved: the input of rules, rewrites and advice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from mcp_server.sql.blocks import Blocks, read_blocks
 from mcp_server.sql.clauses import Reading
-from mcp_server.sql.names import Names
+from mcp_server.sql.names import TableNames
 from mcp_server.sql.relations import Relations
 from mcp_server.sql.source import Source
 from mcp_server.sql.tree import Tree
@@ -19,13 +19,13 @@ from mcp_server.sql.tree import Tree
 
 @dataclass(frozen=True)
 class Case:
-    """A query whose names are known."""
+    """A query with its names resolved."""
 
     tree: Tree
-    names: Names
+    names: TableNames
     relations: Relations
-    reckoned: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What `once` keeps."""
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The values of `memoize`, by function."""
 
     @property
     def source(self) -> Source:
@@ -37,7 +37,7 @@ class Case:
 
     @functools.cached_property
     def blocks(self) -> Blocks:
-        """Its SELECTs and their clauses, for rewrites; the rules need none."""
+        """Its SELECTs and their clauses. Rewrites use them, rules do not."""
         return read_blocks(self.tree)
 
     @property
@@ -58,21 +58,21 @@ class Case:
 T = TypeVar("T")
 
 
-def once(reckon: Callable[[Case], T]) -> Callable[[Case], T]:
-    """The same of a case each time it is asked for: rewrite after rewrite looks at one that never changes."""
+def memoize(compute: Callable[[Case], T]) -> Callable[[Case], T]:
+    """Compute a value once per case. A case never changes, and every rewrite looks at it."""
 
-    @functools.wraps(reckon, updated=())
-    def kept(case: Case) -> T:
-        if reckon not in case.reckoned:
-            case.reckoned[reckon] = reckon(case)
-        found: T = case.reckoned[reckon]
+    @functools.wraps(compute, updated=())
+    def look_up(case: Case) -> T:
+        if compute not in case.memo:
+            case.memo[compute] = compute(case)
+        found: T = case.memo[compute]
         return found
 
-    return kept
+    return look_up
 
 
 def top_limit(tree: Tree) -> int | None:
-    """The LIMIT of the whole query, where there is one."""
+    """Return the LIMIT of the whole query, if it has one."""
     limit = tree.root.args.get("limit")
     value = limit.expression if isinstance(limit, exp.Limit) else None
     return int(value.name) if isinstance(value, exp.Literal) and value.name.isdigit() else None

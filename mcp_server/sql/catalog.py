@@ -1,4 +1,4 @@
-"""What a statement is checked against."""
+"""The lake as statements see it: its schema, tables and versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from lakehouse.manifest import Column
 from lakehouse.session import Dialect
 from mcp_server.models import TableInfo, Version
-from mcp_server.sql.lexer import Token, back_quoted
+from mcp_server.sql.lexer import Token, quote_identifier
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -24,12 +24,11 @@ Bounds = Mapping[str, tuple[int, int]]
 class Catalog:
     """The one schema that may be read: `imdb`, or `main.imdb` where the engine has catalogues.
 
-    `pins` maps a table to the Delta version that is read; others are the latest. `dialect` is whose SQL the
-    engine runs: what it lacks of Spark's is rewritten or refused (see `dialect`). `bounds` tells, for the name of a
-    table and the version that a statement asks for (None where it asks for none), what is known of its columns' values;
-    `columns` tells its columns at that version, whose names and types may have been others (None: not known). `ai`
-    names the AI functions that may be called, lower case, and for each the key column of the things that it is about.
-    `now` is the clock that tells the future from the past, with a zone.
+    `pins` maps a table to the Delta version that is read; others are read at their latest. `dialect` names the SQL of
+    the engine. `bounds` returns what is known of the columns' values, and `columns` the columns (None: unknown), for
+    the name of a table and the version that a statement asks for (None: it asks for none); columns may have had other
+    names and types. `ai` maps the AI functions that may be called, in lower case, to the key column of what they are
+    about. `now` is the clock, with a time zone, that decides what is in the future.
     """
 
     schema: str
@@ -43,26 +42,29 @@ class Catalog:
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, TableInfo]:
-        """The tables by lower-case name: names are compared as Spark does, whatever their case.
+        """The tables by lower-case name, as Spark compares names without regard to case.
 
-        Of several whose names differ in case alone, the first one is meant.
+        Of several names that differ in case alone, the first one counts.
         """
         return {table.name.lower(): table for table in reversed(self.tables)}
 
-    def find(self, token: Token) -> TableInfo | None:
-        """The table that a name means. A letter beyond ASCII never means one within, as Kelvin's sign would `k`."""
+    def find_table(self, token: Token) -> TableInfo | None:
+        """Return the table that a name refers to.
+
+        A letter beyond ASCII never equals one within it, as the Kelvin sign would equal `k`.
+        """
         info = self.by_name.get(token.name)
         return info if info is not None and (token.text.isascii() or not info.name.isascii()) else None
 
-    def serves(self, prefix: Sequence[str]) -> bool:
-        """Whether a table may be written with this before its name, lower case: nothing, the schema, all of it."""
+    def has_schema(self, prefix: Sequence[str]) -> bool:
+        """Whether `prefix` may precede the name of a table: nothing, the schema, or its full name. Lower case."""
         parts = self.schema.lower().split(".")
         return list(prefix) in ([], parts[-1:], parts)
 
-    def spelled(self, table: TableInfo) -> list[str]:
-        """The parts of the name that engines get, in back-quotes where they are no plain words."""
+    def spell_name(self, table: TableInfo) -> list[str]:
+        """Return the parts of the name for engines, in back-quotes where they are not plain words."""
         parts = (*self.schema.split("."), table.name)
-        return [part if _WORD.fullmatch(part) else back_quoted(part) for part in parts]
+        return [part if _WORD.fullmatch(part) else quote_identifier(part) for part in parts]
 
     @property
     def example(self) -> str:

@@ -1,8 +1,8 @@
-"""SQL text that rewrites write: their own templates, whose holes are filled with whole parts and nothing else.
+"""Builds SQL text from templates of this program and complete parts.
 
-A rewrite gives `Sql`, and only this module makes one. A part is a copy of the sender's tokens, a name or a text that
-is quoted here, a number, or Sql. A plain `str` is no part: what a sender wrote cannot get into a statement unquoted.
-An operand is bracketed where what stands beside it could take it apart.
+Only this module makes `Sql`. A part is a copy of the caller's tokens, a quoted name or text, a number, or Sql. A plain
+`str` is no part, so nothing that a caller wrote gets into a statement unquoted. An operand is put in brackets where its
+neighbours could take it apart.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final, Self
 
-from mcp_server.sql.lexer import Kind, Token, back_quoted, scan
+from mcp_server.sql.lexer import Kind, Token, quote_identifier, tokenize
 from mcp_server.sql.source import MAX_TOKENS, Source
 from mcp_server.sql.types import Decimal
 from mcp_server.sql.words import KEYWORDS, NO_ALIAS
@@ -34,7 +34,7 @@ _TYPED: Final = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ"
 
 
 class Sql(str):
-    """A text of whole tokens, its brackets in pairs."""
+    """A text of whole tokens with paired brackets."""
 
     __slots__ = ()
 
@@ -45,13 +45,13 @@ class Sql(str):
 
 
 class Operand(Sql):
-    """An expression. It is bracketed wherever it is filled in, unless it is closed by itself."""
+    """An expression. It is put in brackets wherever it is filled in, unless it is closed by itself."""
 
     __slots__ = ()
 
 
 class Kept(Sql):
-    """An expression of which only parts were changed: it binds as it did."""
+    """An expression of which only parts were changed, so that it binds as before."""
 
     __slots__ = ()
 
@@ -60,33 +60,36 @@ Part = Sql | int | Decimal
 
 
 def compose(template: str, *parts: Part) -> Sql:
-    """A template of this program with its holes `{}` filled in. Errors: TypeError for a part that is plain text."""
-    return Sql(template.format(*map(_fill, parts)), _SEAL)
+    """Fill the holes `{}` of a template of this program.
+
+    Errors: TypeError for a part that is plain text.
+    """
+    return Sql(template.format(*map(_fill_hole, parts)), _SEAL)
 
 
 def compose_named(template: str, positional: Iterable[Part], **parts: Part) -> Sql:
-    """The same for templates with holes by number and name, such as those of `sail.toml`."""
-    filled = {name: _fill(part) for name, part in parts.items()}
-    return Sql(template.format(*map(_fill, positional), **filled), _SEAL)
+    """Fill the holes of a template that have numbers and names, such as those of `sail.toml`."""
+    filled = {name: _fill_hole(part) for name, part in parts.items()}
+    return Sql(template.format(*map(_fill_hole, positional), **filled), _SEAL)
 
 
 def join(separator: str, parts: Iterable[Part]) -> Sql:
-    """Parts with a separator of this program between them; empty ones are left out."""
-    return Sql(separator.join(filter(None, map(_fill, parts))), _SEAL)
+    """Join parts with a separator of this program. Empty parts are left out."""
+    return Sql(separator.join(filter(None, map(_fill_hole, parts))), _SEAL)
 
 
 def copy_tokens(source: Source, first: int, end: int) -> Sql:
-    """The sender's own words from one token up to another, comments left out."""
-    return Sql(_spaced(source.tokens[first:end]), _SEAL)
+    """Copy the caller's tokens from one up to another, without comments."""
+    return Sql(_space_tokens(source.tokens[first:end]), _SEAL)
 
 
 def copy_operand(source: Source, first: int, end: int) -> Operand:
-    """The sender's own expression between two tokens."""
+    """Copy the caller's expression between two tokens."""
     return as_operand(copy_tokens(source, first, end))
 
 
 def copy_replaced(source: Source, first: int, end: int, instead: Callable[[int], Sql | None]) -> Sql:
-    """The sender's own words between two tokens, with what `instead` gives for single ones."""
+    """Copy the caller's tokens between two, with the text that `instead` returns for some of them."""
     pieces: list[str] = []
     for index in range(first, end):
         token = source.tokens[index]
@@ -97,47 +100,53 @@ def copy_replaced(source: Source, first: int, end: int, instead: Callable[[int],
 
 
 def as_operand(text: Sql) -> Operand:
-    """The same text as an expression."""
+    """Return the same text as an expression."""
     return Operand(text, _SEAL)
 
 
 def as_kept(text: Sql) -> Kept:
-    """The same text as an expression that binds as the one in its place did."""
+    """Return the same text as an expression that binds as the one in its place did."""
     return Kept(text, _SEAL)
 
 
 def back_quote(name: str) -> Sql:
-    """A name in back-quotes."""
-    return Sql(back_quoted(name), _SEAL)
+    """Write a name in back-quotes."""
+    return Sql(quote_identifier(name), _SEAL)
 
 
 def quote_name(name: str) -> Sql:
-    """A name, in back-quotes where it is no plain word."""
+    """Write a name, in back-quotes where it is not a plain word."""
     plain = _WORD.fullmatch(name) and name.upper() not in KEYWORDS | NO_ALIAS | _VALUES
-    return Sql(name if plain else back_quoted(name), _SEAL)
+    return Sql(name if plain else quote_identifier(name), _SEAL)
 
 
 def quote_text(value: str) -> Sql:
-    """A string literal that says `value` to both engines."""
-    return Sql("'" + _ESCAPED.sub(_escape, value) + "'", _SEAL)
+    """Write a string literal that both engines read as `value`."""
+    return Sql("'" + _ESCAPED.sub(_escape_character, value) + "'", _SEAL)
 
 
 def write_word(word: str) -> Sql:
-    """The name of a function or a keyword. Errors: ValueError, where it is more than one word."""
+    """Write the name of a function, or a keyword.
+
+    Errors: ValueError where it is more than one word.
+    """
     if not all(_WORD.fullmatch(each) for each in word.split(" ")):
         raise ValueError(f"{word!r} is no word")
     return Sql(word, _SEAL)
 
 
 def write_type(kind: object) -> Sql:
-    """A type by its name. Errors: ValueError, where it is none."""
+    """Write a type by its name.
+
+    Errors: ValueError where it is no type.
+    """
     text = str(kind)
     if not _TYPE.fullmatch(text):
         raise ValueError(f"{text!r} is no type")
     return Sql(text, _SEAL)
 
 
-def _fill(part: Part) -> str:
+def _fill_hole(part: Part) -> str:
     if isinstance(part, Operand):
         return part if is_closed(part) else f"({part})"
     if isinstance(part, Sql | Decimal) or type(part) is int:
@@ -145,17 +154,17 @@ def _fill(part: Part) -> str:
     raise TypeError(f"{part!r} is plain text, and no part of a statement")
 
 
-def _escape(found: re.Match[str]) -> str:
+def _escape_character(found: re.Match[str]) -> str:
     return _WRITTEN.get(found[0], f"\\u{ord(found[0]):04x}")
 
 
-def _spaced(tokens: Iterable[Token]) -> str:
+def _space_tokens(tokens: Iterable[Token]) -> str:
     return "".join(("" if token.glued or at == 0 else " ") + token.text for at, token in enumerate(tokens))
 
 
 def is_closed(text: str) -> bool:
-    """Whether an expression is one operand, of which nothing beside it can take a part."""
-    tokens = scan(text, MAX_TOKENS * 16)
+    """Whether an expression is a single operand, of which no neighbour can take a part."""
+    tokens = tokenize(text, MAX_TOKENS * 16)
     if not tokens or all(token.kind is Kind.STRING for token in tokens):
         return True
     first = tokens[0]
@@ -180,7 +189,7 @@ def _end_of_case(tokens: tuple[Token, ...]) -> int:
 
 
 def _end_of_primary(tokens: tuple[Token, ...]) -> int:
-    """Where the name, call, literal or pair of brackets ends that the tokens begin with, with what is glued to it."""
+    """Return the end of the name, call, literal or brackets that the tokens begin with, and its suffixes."""
     at, keys = 1, [token.key for token in tokens]
     if keys[0] == "(":
         at = _behind_brackets(keys, 0)

@@ -1,4 +1,4 @@
-"""Token ranges of the sender's text and what stands in their place."""
+"""Replacements of token ranges in a statement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcp_server.sql.source import Source
 
 @dataclass(frozen=True, order=True)
 class Edit:
-    """`text` in the place of the tokens from `first` up to, and without, `end`; `first == end` inserts before."""
+    """Replaces the tokens from `first` up to `end`, exclusive, by `text`. `first == end` inserts before the token."""
 
     first: int
     end: int
@@ -22,13 +22,13 @@ class Edit:
             raise TypeError(f"{self.text!r} is plain text, and no part of a statement")
 
 
-def delete(first: int, end: int) -> Edit:
-    """Leaves tokens out."""
+def delete_tokens(first: int, end: int) -> Edit:
+    """An edit that removes tokens."""
     return Edit(first, end, compose(""))
 
 
-def apply(source: Source, edits: Iterable[Edit]) -> Sql:
-    """The statement with all edits made; they do not overlap."""
+def apply_edits(source: Source, edits: Iterable[Edit]) -> Sql:
+    """Return the statement with all edits applied. They must not overlap."""
     pieces: list[Sql] = []
     at = 0
     for edit in sorted(edits):

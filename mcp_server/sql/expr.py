@@ -1,4 +1,4 @@
-"""Expressions as small trees whose nodes know their tokens."""
+"""The nodes of expressions, which know their tokens."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, eq=False)
 class Expr:
-    """Tokens `first` up to `end`. `word` is the operator, or the name of what is called, in lower case.
+    """The tokens from `first` up to `end`, exclusive. `word` is the operator or the called name, in lower case.
 
-    `parts` are operands or arguments; `rest` is what follows a call: kinds `distinct`, `within`, `filter`, `nulls`
-    and `over`. A `query` is not looked into: it holds expressions of its own.
+    `parts` are operands or arguments. `rest` holds what follows a call, as nodes of the kinds `distinct`, `within`,
+    `filter`, `nulls` and `over`. A `query` is a leaf: its expressions are nodes of their own.
     """
 
     kind: str
@@ -30,10 +30,10 @@ class Expr:
         for child in self.children:
             yield from child.walk()
 
-    def has(self, kind: str) -> Expr | None:
-        """What follows the call, of that kind."""
+    def find_rest(self, kind: str) -> Expr | None:
+        """Return the part of that kind that follows the call."""
         return next((each for each in self.rest if each.kind == kind), None)
 
 
 class Unread(Exception):  # noqa: N818  (a signal within this package, never seen outside)
-    """No expression that is known here stands at this token."""
+    """No known expression stands at this token."""

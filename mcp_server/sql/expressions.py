@@ -1,7 +1,7 @@
-"""Reads the expressions of a statement, for rewrites that must find operands, names and types.
+"""Parses the expressions of a statement, for rewrites that need operands, names and types.
 
-Nothing is refused here. What this reader does not know it leaves out, and then nothing is rewritten there: what a
-statement may do has been decided before, by the guard's two readers, and is decided again for every rewrite.
+It refuses nothing and leaves out what it does not know; rewrites then change nothing there. What a statement may do was
+decided before, and is decided again after each rewrite.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mcp_server.sql.case import Case, once
+from mcp_server.sql.case import Case, memoize
 from mcp_server.sql.expr import Expr, Unread
 from mcp_server.sql.operands import Operands
 from mcp_server.sql.source import Source
@@ -38,21 +38,21 @@ MAX_CHAIN = 64
 """Operators in a row, which nest in the tree: what reads it goes down with Python's stack."""
 
 
-@once
-def expressions(case: Case) -> tuple[Expr, ...]:
-    """All outermost expressions of a statement; what is read inside sub-queries is part of their nodes."""
-    return _between(case.source, case.reading.calls, 0, len(case.source.tokens))
+@memoize
+def read_expressions(case: Case) -> tuple[Expr, ...]:
+    """Return all outermost expressions. Those of sub-queries are parts of the nodes of the sub-queries."""
+    return _read_between(case.source, case.reading.calls, 0, len(case.source.tokens))
 
 
-def expression(case: Case, first: int) -> Expr | None:
-    """The expression that begins at a token, where one does."""
-    return _at(case.source, case.reading.calls, first)
+def read_expression(case: Case, first: int) -> Expr | None:
+    """Return the expression that begins at a token, or None."""
+    return _read_at(case.source, case.reading.calls, first)
 
 
-def _between(source: Source, calls: dict[int, str], first: int, end: int) -> tuple[Expr, ...]:
+def _read_between(source: Source, calls: dict[int, str], first: int, end: int) -> tuple[Expr, ...]:
     found, index = list[Expr](), first
     while index < end:
-        root = _at(source, calls, index) if index == first or source.key(index - 1) in OPENERS else None
+        root = _read_at(source, calls, index) if index == first or source.key(index - 1) in OPENERS else None
         if root is None:
             index += 1
         else:
@@ -61,85 +61,85 @@ def _between(source: Source, calls: dict[int, str], first: int, end: int) -> tup
     return tuple(found)
 
 
-def _at(source: Source, calls: dict[int, str], first: int) -> Expr | None:
+def _read_at(source: Source, calls: dict[int, str], first: int) -> Expr | None:
     try:
-        return _opened(source, calls, _Reader(source, calls, first).anything())
+        return _read_inside(source, calls, _ExpressionReader(source, calls, first).read_expression())
     except (Unread, RecursionError):
         return None
 
 
-def _opened(source: Source, calls: dict[int, str], node: Expr) -> Expr:
-    """The node with the expressions of its sub-queries, which are read only now: each of them once."""
+def _read_inside(source: Source, calls: dict[int, str], node: Expr) -> Expr:
+    """Return the node with the expressions of its sub-queries, each of them parsed once."""
     if node.kind == "query":
-        return replace(node, parts=_between(source, calls, node.first + 1, node.end - 1))
-    parts, rest = (tuple(_opened(source, calls, each) for each in group) for group in (node.parts, node.rest))
+        return replace(node, parts=_read_between(source, calls, node.first + 1, node.end - 1))
+    parts, rest = (tuple(_read_inside(source, calls, each) for each in group) for group in (node.parts, node.rest))
     return node if (parts, rest) == (node.parts, node.rest) else replace(node, parts=parts, rest=rest)
 
 
-class _Reader(Operands):
-    """One expression: operators and predicates between operands."""
+class _ExpressionReader(Operands):
+    """Parses one expression: operators and predicates between operands."""
 
-    def anything(self) -> Expr:
-        """OR of AND of NOT of predicates."""
-        parts = [self.conjunction()]
+    def read_expression(self) -> Expr:
+        """Parse OR of AND of NOT of predicates."""
+        parts = [self.read_conjunction()]
         while self.take("OR"):
-            parts.append(self.conjunction())
+            parts.append(self.read_conjunction())
         return parts[0] if len(parts) == 1 else Expr("logic", parts[0].first, parts[-1].end, "or", tuple(parts))
 
-    def conjunction(self) -> Expr:
-        parts = [self.negation()]
+    def read_conjunction(self) -> Expr:
+        parts = [self.read_negation()]
         while self.take("AND"):
-            parts.append(self.negation())
+            parts.append(self.read_negation())
         return parts[0] if len(parts) == 1 else Expr("logic", parts[0].first, parts[-1].end, "and", tuple(parts))
 
-    def negation(self) -> Expr:
+    def read_negation(self) -> Expr:
         first = self.at
         if self.take("NOT") or (self.key == "!" and self.take("!")):
-            inner = self.negation()
+            inner = self.read_negation()
             return Expr("unary", first, inner.end, "not", (inner,))
-        return self.predicate()
+        return self.read_predicate()
 
-    def predicate(self) -> Expr:
-        left = self.operation()
+    def read_predicate(self) -> Expr:
+        left = self.read_operation()
         while True:
             start = self.at
             negated = "not " if self.take("NOT") else ""
             if self.take("IN"):
-                left = self.within(left, negated)
+                left = self.read_in(left, negated)
             elif self.take("BETWEEN"):
-                low = self.operation()
-                self.need("AND")
-                high = self.operation()
+                low = self.read_operation()
+                self.expect("AND")
+                high = self.read_operation()
                 left = Expr("between", left.first, high.end, negated + "between", (left, low, high))
             elif self.key in {"LIKE", "ILIKE", "RLIKE", "REGEXP"}:
-                left = self.like(left, negated)
+                left = self.read_like(left, negated)
             elif not negated and self.take("IS"):
-                left = self.check(left)
+                left = self.read_is(left)
             else:
                 self.at = start
                 return left
 
-    def within(self, left: Expr, negated: str) -> Expr:
-        parts = self.bracketed()
+    def read_in(self, left: Expr, negated: str) -> Expr:
+        parts = self.read_bracketed()
         return Expr("in", left.first, self.at, negated + "in", (left, *parts))
 
-    def like(self, left: Expr, negated: str) -> Expr:
+    def read_like(self, left: Expr, negated: str) -> Expr:
         word = negated + self.key.lower()
         self.at += 1
         if self.key in {"ANY", "SOME", "ALL"} and self.source.key(self.at + 1) == "(":
             word += " " + ("all" if self.key == "ALL" else "any")
             self.at += 1
-            return Expr("like", left.first, self.source.closing[self.at] + 1, word, (left, *self.bracketed()))
-        pattern = self.operation(1)
+            return Expr("like", left.first, self.source.closing[self.at] + 1, word, (left, *self.read_bracketed()))
+        pattern = self.read_operation(1)
         parts: tuple[Expr, ...] = (left, pattern)
         if self.take("ESCAPE"):
-            parts = (*parts, self.primary())
+            parts = (*parts, self.read_primary())
         return Expr("like", left.first, parts[-1].end, word, parts)
 
-    def check(self, left: Expr) -> Expr:
+    def read_is(self, left: Expr) -> Expr:
         word = "is not" if self.take("NOT") else "is"
         if self.take("DISTINCT", "FROM"):
-            right = self.operation(1)
+            right = self.read_operation(1)
             return Expr("is", left.first, right.end, word + " distinct from", (left, right))
         if self.key not in {"NULL", "TRUE", "FALSE", "UNKNOWN"}:
             raise Unread
@@ -147,28 +147,28 @@ class _Reader(Operands):
         self.at += 1
         return Expr("is", left.first, self.at, word, (left,))
 
-    def operation(self, floor: int = 0) -> Expr:
-        """Operators that bind at least as much as `_LEVELS[floor]`."""
-        left = self.signed()
+    def read_operation(self, floor: int = 0) -> Expr:
+        """Parse operators that bind at least as tightly as `_LEVELS[floor]`."""
+        left = self.read_signed()
         for _ in range(MAX_CHAIN):
-            operator = self.operator()
+            operator = self.find_operator()
             level = _LEVEL.get(operator, -1)
             if level < floor:
                 return left
             self.at += len(operator) if operator in {">>", ">>>"} else 1
-            right = self.operation(level + 1)
+            right = self.read_operation(level + 1)
             left = Expr("binary", left.first, right.end, operator.lower(), (left, right))
         raise Unread
 
-    def operator(self) -> str:
-        """The operator that stands here; the lexer gives `>>` and `>>>` as single signs."""
+    def find_operator(self) -> str:
+        """Return the operator at the current token. The lexer splits `>>` and `>>>` into single signs."""
         key, at = self.key, self.at
         while key in {">", ">>"} and self.source.key(at + 1) == ">" and self.source.tokens[at + 1].glued:
             key, at = key + ">", at + 1
         return key
 
-    def path(self) -> str:
-        """`a.b[0]` behind a colon, as the `$.a.b[0]` that functions take."""
+    def read_path(self) -> str:
+        """Return `a.b[0]` after a colon as the `$.a.b[0]` that functions take."""
         first = self.at
         while self.token.is_name or self.key == "[":
             self.at = self.source.closing[self.at] + 1 if self.key == "[" else self.at + 1
@@ -176,18 +176,18 @@ class _Reader(Operands):
                 break
         return "$." + "".join(token.text for token in self.source.tokens[first : self.at])
 
-    def signed(self) -> Expr:
+    def read_signed(self) -> Expr:
         first = self.at
         if self.key in {"-", "+", "~"}:
             word = self.key
             self.at += 1
-            inner = self.signed()
+            inner = self.read_signed()
             kind = "number" if word == "-" and inner.kind == "number" and inner.end - inner.first == 1 else "unary"
             return Expr(kind, first, inner.end, word, () if kind == "number" else (inner,))
-        return self.behind(self.primary())
+        return self.read_suffixes(self.read_primary())
 
-    def behind(self, base: Expr) -> Expr:
-        """What is glued to an operand: fields, elements, casts, paths into JSON."""
+    def read_suffixes(self, base: Expr) -> Expr:
+        """Parse what follows an operand directly: fields, elements, casts, paths into JSON."""
         while True:
             if self.key == "." and self.source.tokens[self.at + 1 : self.at + 2] and base.kind != "name":
                 self.at += 1
@@ -197,14 +197,14 @@ class _Reader(Operands):
                 self.at += 1
                 base = Expr("field", base.first, self.at, word, (base,))
             elif self.take("["):
-                inner = self.anything()
-                self.need("]")
+                inner = self.read_expression()
+                self.expect("]")
                 base = Expr("index", base.first, self.at, "", (base, inner))
             elif self.take("::"):
-                word = self.type()
+                word = self.read_type()
                 base = Expr("cast", base.first, self.at, word, (base,))
             elif self.take(":"):
-                word = self.path()
+                word = self.read_path()
                 base = Expr("path", base.first, self.at, word, (base,))
             else:
                 return base

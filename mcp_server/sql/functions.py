@@ -1,4 +1,4 @@
-"""The functions of Spark SQL: data in `functions.toml`, read once."""
+"""The functions of Spark SQL: `functions.toml`, read once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from importlib import resources
 
 @dataclass(frozen=True)
 class Functions:
-    """Functions by lower-case name: `classes` maps one to what it is, such as an aggregate or a generator.
+    """Functions by lower-case name. `classes` maps one to its class, such as aggregate or generator.
 
-    `growth` maps one to how it makes a value out of nothing, and which argument says how much.
+    `growth` maps one to the way in which it makes a large value, and to the index of the argument that says how much.
     """
 
     classes: Mapping[str, str]
@@ -22,7 +22,7 @@ class Functions:
 
 @functools.cache
 def functions() -> Functions:
-    """The lists of `functions.toml`."""
+    """Return the lists of `functions.toml`."""
     data = tomllib.loads(resources.files(__package__).joinpath("functions.toml").read_text("utf-8"))
     classes = {name: kind for kind, names in data["classes"].items() for name in names.split()}
     growth = {name: (kind, index) for kind, names in data["growth"].items() for name, index in names.items()}

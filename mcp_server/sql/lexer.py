@@ -1,8 +1,8 @@
-"""The guard's own reading of characters: one linear pass, comments left out, anything doubtful refused.
+"""Splits a text into tokens in one linear pass. Comments are left out; whatever is ambiguous is refused.
 
-The tokens are those of Spark 4.2's `SqlBaseLexer.g4` and of Sail 0.7's `lexer.rs`, where both agree.
-Where they would cut the text at different places (a letter before a string, `#`, `$$ … $$`, digits that
-start a name, `!<`), the statement is refused, because no two readers of it could be compared.
+The tokens are those of Spark 4.2's `SqlBaseLexer.g4` and of Sail 0.7's `lexer.rs`, where both agree. Where they would
+split the text in different places (a letter before a string, `#`, `$$ … $$`, digits at the start of a name, `!<`), the
+statement is refused, because two readers of it could not be compared.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lakehouse.errors import Refused
 from mcp_server.models import NAME_CHARACTERS
-from mcp_server.sql.refusal import refused, shown
+from mcp_server.sql.refusal import clip, make_refusal
 from mcp_server.sql.signs import ENTITIES, meant_sign
 
 
@@ -27,10 +27,10 @@ class Kind(Enum):
 
 
 class Token(NamedTuple):
-    """One piece of the sender's text. `start` is its offset; `glued` says that nothing stood before it.
+    """A token of the caller's text. `start` is its offset; `glued` says that no space or comment precedes it.
 
-    `key` is what keywords and symbols are compared by: a word in upper case, a symbol as it is, and
-    nothing for names in back-quotes, strings and numbers, which are never keywords.
+    `key` is what keywords and symbols are compared by: a word in upper case, a symbol as it is, and an empty string for
+    names in back-quotes, strings and numbers, which are never keywords.
     """
 
     kind: Kind
@@ -45,17 +45,17 @@ class Token(NamedTuple):
 
     @property
     def bare(self) -> str:
-        """The name as it is shown: without back-quotes, its case kept."""
+        """The name for display: without back-quotes, in its own case."""
         return self.text[1:-1].replace("``", "`") if self.kind is Kind.QUOTED else self.text
 
     @property
     def name(self) -> str:
-        """The name as engines compare it: without back-quotes, lower case."""
+        """The name as engines compare it: without back-quotes, in lower case."""
         return self.bare.lower()
 
 
-def back_quoted(name: str) -> str:
-    """A name as it is written where it is no plain word: the inverse of `Token.bare`."""
+def quote_identifier(name: str) -> str:
+    """Write a name in back-quotes: the inverse of `Token.bare`."""
     return "`" + name.replace("`", "``") + "`"
 
 
@@ -91,11 +91,11 @@ _HINT = re.compile(
 _ODD_NAME_CHARACTER = re.compile(f"[^{NAME_CHARACTERS}]")
 
 
-def scan(text: str, max_tokens: int) -> tuple[Token, ...]:
-    """All tokens of `text`, comments left out.
+def tokenize(text: str, max_tokens: int) -> tuple[Token, ...]:
+    """Return the tokens of `text`, without comments.
 
-    Errors: Refused, with the code `unterminated`, `comment`, `hint`, `parameter`, `substitution`,
-    `odd_character`, `odd_name`, `not_plain_sql`, `too_large` or `too_long`.
+    Errors: Refused, with the code `unterminated`, `comment`, `hint`, `parameter`, `substitution`, `odd_character`,
+    `odd_name`, `not_plain_sql`, `too_large` or `too_long`.
     """
     tokens: list[Token] = []
     at, glued, end = 0, False, len(text)
@@ -109,7 +109,7 @@ def scan(text: str, max_tokens: int) -> tuple[Token, ...]:
             at = _end_of_comment(text, start)
         elif kind == "line":
             if piece.endswith("\\"):
-                raise refused(
+                raise make_refusal(
                     "comment",
                     "A comment ends with a backslash, which joins the next line to it in Spark and not elsewhere: "
                     "leave the comment out.",
@@ -117,11 +117,11 @@ def scan(text: str, max_tokens: int) -> tuple[Token, ...]:
                     at=start,
                 )
         elif kind != "gap":
-            token = _token(kind or "", piece, start, glued and bool(tokens))
+            token = _make_token(kind or "", piece, start, glued and bool(tokens))
             _check_neighbour(text, tokens, token)
             tokens.append(token)
             if len(tokens) > max_tokens:
-                raise refused(
+                raise make_refusal(
                     "too_long",
                     f"The statement has more than {max_tokens:,} words and signs. Shorten it: put long lists into a "
                     "condition or a join.",
@@ -132,30 +132,30 @@ def scan(text: str, max_tokens: int) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
-def _token(kind: str, piece: str, start: int, glued: bool) -> Token:
+def _make_token(kind: str, piece: str, start: int, glued: bool) -> Token:
     key = piece.upper() if kind == "word" else piece if kind == "symbol" else ""
     return Token(Kind(kind), piece, start, glued, key)
 
 
 def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
-    """Refuses what engines cut differently because of the token before."""
+    """Refuse what engines split differently because of the token before."""
     if token.kind is Kind.QUOTED and _ODD_NAME_CHARACTER.search(token.text[1:-1]):
-        raise refused(
+        raise make_refusal(
             "odd_name",
-            f"The name {shown(token.text)} has a character that no name here may have, such as \\, ` or $.",
+            f"The name {clip(token.text)} has a character that no name here may have, such as \\, ` or $.",
             text=text,
             at=token.start,
         )
     if token.kind is Kind.NUMBER and _is_too_large(token.text):
-        raise refused(
-            "too_large", f"The number {shown(token.text)} is too large for any type.", text=text, at=token.start
+        raise make_refusal(
+            "too_large", f"The number {clip(token.text)} is too large for any type.", text=text, at=token.start
         )
     if not tokens:
         return
     before = tokens[-1]
     entity = before.text.lower()
     if token.key == ";" and token.glued and before.glued and entity in ENTITIES and tokens[-2].key == "&":
-        raise refused(
+        raise make_refusal(
             "not_plain_sql",
             f"&{before.text}; is HTML for {ENTITIES[entity]}. Send the signs themselves.",
             text=text,
@@ -165,7 +165,7 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
         prefixed = before.kind is Kind.WORD and len(before.text) == 1 and not _is_hex(before, token)
         unicode = token.glued and before.key == "&" and len(tokens) > 1 and tokens[-2].key == "U"
         if prefixed or unicode:
-            raise refused(
+            raise make_refusal(
                 "odd_character",
                 f"The letter {before.text} before a string means different things to different engines. "
                 "Write the string alone, or r'…' and X'…' without a space.",
@@ -179,9 +179,9 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
         or (before.key == "!" and token.key in {"<", ">", "<=", ">=", "=", "=="})
         or (before.key + token.key in {":/", "*/"})
     ):
-        raise refused(
+        raise make_refusal(
             "odd_name",
-            f"{shown(before.text + token.text)} is neither a name nor a number. Put spaces around operators, and "
+            f"{clip(before.text + token.text)} is neither a name nor a number. Put spaces around operators, and "
             "back-quotes around a name that starts with a digit.",
             text=text,
             at=before.start,
@@ -189,7 +189,7 @@ def _check_neighbour(text: str, tokens: list[Token], token: Token) -> None:
 
 
 def _is_too_large(number: str) -> bool:
-    """Whether a number has no type, or is written longer than any needs to be."""
+    """Whether a number fits no type, or has more characters than any number needs."""
     if len(number) > _LONGEST_NUMBER or _LONG_EXPONENT.search(number):
         return True
     exact = number[-2:].upper() == "BD"
@@ -202,26 +202,26 @@ def _is_too_large(number: str) -> bool:
 
 
 def _is_hex(letter: Token, string: Token) -> bool:
-    """Whether two tokens are `X 'FF'`, which engines cut alike."""
+    """Whether two tokens are `X 'FF'`, which engines split alike."""
     return letter.key == "X" and string.text.startswith("'") and not string.text.strip("'0123456789abcdefABCDEF")
 
 
 def _end_of_comment(text: str, start: int) -> int:
-    """Where the comment that opens at `start` ends; comments nest, as in both engines."""
+    """Return the end of the comment that opens at `start`. Comments nest, as in both engines."""
     depth = 0
     for fence in _FENCE.finditer(text, start):
         depth += 1 if fence[0] == "/*" else -1
         if depth == 0:
             content = text[start + 2 : fence.start()]
             if content.startswith("+") and not _HINT.fullmatch(content):
-                raise refused(
+                raise make_refusal(
                     "hint",
-                    f"The hint /*{shown(content)}*/ is not allowed: it changes how work is spread. Leave the hint out.",
+                    f"The hint /*{clip(content)}*/ is not allowed: it changes how work is spread. Leave the hint out.",
                     text=text,
                     at=start,
                 )
             return fence.end()
-    raise refused("unterminated", "A comment /* is never closed with */.", text=text, at=start)
+    raise make_refusal("unterminated", "A comment /* is never closed with */.", text=text, at=start)
 
 
 _CHARACTERS = {
@@ -241,26 +241,26 @@ _CHARACTERS = {
 def _odd_character(text: str, at: int) -> Refused:
     character = text[at]
     if character.isdigit() and character.isascii():
-        return refused(
+        return make_refusal(
             "odd_name",
-            f"{shown(text[at : at + 20].split(maxsplit=1)[0])} is neither a number nor a name. Numbers are written "
+            f"{clip(text[at : at + 20].split(maxsplit=1)[0])} is neither a number nor a name. Numbers are written "
             "like 10, 2.5 or 1e6; a name that starts with a digit needs back-quotes.",
             text=text,
             at=at,
         )
     if text.startswith("```", at):
-        return refused("not_plain_sql", "A code fence is no part of a query: leave ``` out.", text=text, at=at)
+        return make_refusal("not_plain_sql", "A code fence is no part of a query: leave ``` out.", text=text, at=at)
     if character in _CHARACTERS:
-        return refused(*_CHARACTERS[character], text=text, at=at)
+        return make_refusal(*_CHARACTERS[character], text=text, at=at)
     meant = meant_sign(character)
     if meant is not None:
-        return refused(
+        return make_refusal(
             "not_plain_sql",
             f"The character U+{ord(character):04X} is one of word processors and web pages. Write {meant} instead.",
             text=text,
             at=at,
         )
-    return refused(
+    return make_refusal(
         "odd_character",
         f"The character U+{ord(character):04X} may stand only inside a string, or, if it is a letter, in a name in "
         "back-quotes.",

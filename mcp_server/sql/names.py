@@ -1,4 +1,4 @@
-"""What the names of relations in a tree mean."""
+"""The meaning of the names of relations in a tree."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from mcp_server.sql.clauses import TableRef
 
 
 @dataclass(frozen=True)
-class Names:
-    """What the tables of a tree are, by the node's id: a table of the lake, or a WITH name.
+class TableNames:
+    """Maps the id of a table node to a table of the lake (`tables`) or to a WITH name (`ctes`).
 
-    `versions` are those that the sender asks for, by the index of the first token of the table's name.
+    `refs` are the tables of the lake in the order of the tree. `versions` maps the first token of a table's name to the
+    version that the statement asks for.
     """
 
     tables: Mapping[int, TableInfo]

@@ -1,4 +1,4 @@
-"""The operands of an expression: literals, columns, calls with what follows them, CASE, brackets."""
+"""Parses the operands of expressions: literals, columns, calls with their clauses, CASE, brackets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIRST_WORDS: Final = frozenset({"BOTH", "LEADING", "TRAILING"})
 
 
 class Operands(ABC):
-    """Reads from the token `at` on; each method returns what it read and moves `at` behind it."""
+    """Parses from the token `at` on. Each method returns what it read and moves `at` after it."""
 
     def __init__(self, source: Source, calls: dict[int, str], first: int) -> None:
         self.source = source
@@ -45,27 +45,28 @@ class Operands(ABC):
         return self.source.tokens[self.at]
 
     def take(self, *keys: str) -> bool:
-        """Moves behind the words `keys` where they stand next."""
+        """Consume the words `keys` if they follow, and return whether they do."""
         for at, key in enumerate(keys, self.at):
             if self.source.key(at) != key:
                 return False
         self.at += len(keys)
         return True
 
-    def need(self, *keys: str) -> None:
+    def expect(self, *keys: str) -> None:
+        """Consume the words `keys`. Errors: Unread."""
         if not self.take(*keys):
             raise Unread
 
     @abstractmethod
-    def anything(self) -> Expr:
-        """A whole expression. Errors: Unread."""
+    def read_expression(self) -> Expr:
+        """Parse a whole expression. Errors: Unread."""
 
     @abstractmethod
-    def operation(self) -> Expr:
-        """An expression without NOT, AND, OR and predicates. Errors: Unread."""
+    def read_operation(self) -> Expr:
+        """Parse an expression without NOT, AND, OR and predicates. Errors: Unread."""
 
-    def type(self) -> str:
-        """The words of a type, in upper case."""
+    def read_type(self) -> str:
+        """Return the words of a type, in upper case."""
         first = self.at
         if not self.token.is_name:
             raise Unread
@@ -81,45 +82,45 @@ class Operands(ABC):
                     break
         return "".join(token.text.upper() for token in self.source.tokens[first : self.at])
 
-    def primary(self) -> Expr:
-        """One operand, without what is glued to it."""
+    def read_primary(self) -> Expr:
+        """Parse one operand, without its suffixes."""
         first, token, key = self.at, self.token, self.key
         following = self.source.tokens[first + 1 : first + 2]
         if token.kind is Kind.STRING:
-            return self.string(first)
+            return self.read_string(first)
         if key == "(":
-            return self.brackets(first)
+            return self.read_brackets(first)
         if key in {"CASE", "INTERVAL"} and self.source.key(first + 1) != ".":
-            return self.case(first) if key == "CASE" else self.interval(first)
+            return self.read_case(first) if key == "CASE" else self.read_interval(first)
         self.at += 1
         if following and following[0].kind is Kind.STRING and key in _TYPED:
-            return Expr("typed", first, self.string(first).end, key.lower())
+            return Expr("typed", first, self.read_string(first).end, key.lower())
         if token.kind is Kind.NUMBER or key == "*" or key in _CONSTANTS:
             kind = "number" if token.kind is Kind.NUMBER else "star" if key == "*" else "constant"
             return Expr(kind, first, self.at, key.lower())
         if token.is_name and (key not in _NO_OPERAND or first in self.calls):
-            return self.named(first)
+            return self.read_named(first)
         raise Unread
 
-    def string(self, first: int) -> Expr:
+    def read_string(self, first: int) -> Expr:
         while self.at < len(self.source.tokens) and self.token.kind is Kind.STRING:
             self.at += 1
         return Expr("string", first, self.at)
 
-    def brackets(self, first: int) -> Expr:
-        """A sub-query, an expression in brackets, several of them, or the names before an arrow."""
+    def read_brackets(self, first: int) -> Expr:
+        """Parse a sub-query, an expression in brackets, several of them, or the names before an arrow."""
         end = self.source.closing[first] + 1
         if self.source.key(first + 1) in QUERY_STARTS:
             self.at = end
             return Expr("query", first, end)
-        parts = self.bracketed()
+        parts = self.read_bracketed()
         if self.take("->"):
-            return self.arrow(first, parts)
+            return self.read_lambda(first, parts)
         return Expr("brackets" if len(parts) == 1 else "tuple", first, end, "", parts)
 
-    def bracketed(self) -> tuple[Expr, ...]:
-        """What stands in the brackets that open here, between commas; a sub-query is one of them."""
-        self.need("(")
+    def read_bracketed(self) -> tuple[Expr, ...]:
+        """Parse the list in the brackets that open here. A sub-query is an item of it."""
+        self.expect("(")
         end = self.source.closing[self.at - 1]
         if self.key in QUERY_STARTS:
             inner = Expr("query", self.at - 1, end + 1)
@@ -127,33 +128,33 @@ class Operands(ABC):
             return (inner,)
         parts: list[Expr] = []
         while self.at < end:
-            parts.append(self.anything())
+            parts.append(self.read_expression())
             if self.at < end:
-                self.need(",")
-        self.need(")")
+                self.expect(",")
+        self.expect(")")
         return tuple(parts)
 
-    def arrow(self, first: int, names: tuple[Expr, ...]) -> Expr:
+    def read_lambda(self, first: int, names: tuple[Expr, ...]) -> Expr:
         if any(name.kind != "name" or name.end - name.first != 1 for name in names):
             raise Unread
-        body = self.anything()
+        body = self.read_expression()
         return Expr("lambda", first, body.end, "", (*names, body))
 
-    def case(self, first: int) -> Expr:
-        """Parts: the operand where there is one, then what follows each word; `word` names these words."""
+    def read_case(self, first: int) -> Expr:
+        """Parse CASE. The parts are the operand, if any, then what follows each word; `word` lists the words."""
         self.at += 1
         words, parts = list[str](), list[Expr]()
         if self.key != "WHEN":
             words.append("case")
-            parts.append(self.anything())
+            parts.append(self.read_expression())
         while self.key in {"WHEN", "THEN", "ELSE"}:
             words.append(self.key.lower())
             self.at += 1
-            parts.append(self.anything())
-        self.need("END")
+            parts.append(self.read_expression())
+        self.expect("END")
         return Expr("case", first, self.at, " ".join(words), tuple(parts))
 
-    def interval(self, first: int) -> Expr:
+    def read_interval(self, first: int) -> Expr:
         """`INTERVAL '1' DAY`, `INTERVAL 2 HOURS 30 MINUTES`, `INTERVAL '1-2' YEAR TO MONTH`; `word` has the units."""
         self.at += 1
         units: list[str] = []
@@ -177,8 +178,8 @@ class Operands(ABC):
             raise Unread
         return Expr("interval", first, self.at, " ".join(units).lower())
 
-    def named(self, first: int) -> Expr:
-        """A column, a call, or what begins with the name of one."""
+    def read_named(self, first: int) -> Expr:
+        """Parse a column, a call, or what begins with the name of one."""
         last, tokens = first, self.source.tokens
         while self.source.key(last + 1) == "." and last + 2 < len(tokens):
             last += 2
@@ -189,46 +190,46 @@ class Operands(ABC):
                 raise Unread
         self.at = last + 1
         if last in self.calls and self.key == "(":
-            return self.tail(self.call(first, last))
+            return self.read_call_tail(self.read_call(first, last))
         name = Expr("name", first, self.at, ".".join(token.name for token in tokens[first : self.at : 2]))
         if self.take("->"):
-            return self.arrow(first, (name,))
+            return self.read_lambda(first, (name,))
         if self.take("=>"):
-            value = self.anything()
+            value = self.read_expression()
             return Expr("named", first, value.end, name.word, (value,))
         return name
 
-    def call(self, first: int, last: int) -> Expr:
+    def read_call(self, first: int, last: int) -> Expr:
         name = self.calls[last]
         end = self.source.closing[self.at]
         self.at += 1
         if name in {"cast", "try_cast"}:
-            inner = self.anything()
-            self.need("AS")
-            node = Expr("cast" if name == "cast" else "try_cast", first, end + 1, self.type(), (inner,))
+            inner = self.read_expression()
+            self.expect("AS")
+            node = Expr("cast" if name == "cast" else "try_cast", first, end + 1, self.read_type(), (inner,))
         elif name == "exists" and self.key in QUERY_STARTS:
             node = Expr("exists", first, end + 1, "", (Expr("query", self.at - 1, end + 1),))
             self.at = end
         else:
             rest: tuple[Expr, ...] = (Expr("distinct", self.at, self.at + 1),) if self.key == "DISTINCT" else ()
             self.at += len(rest)
-            node = Expr("call", first, end + 1, name, self.arguments(end), rest)
+            node = Expr("call", first, end + 1, name, self.read_arguments(end), rest)
         if self.at != end:
             raise Unread
         self.at = end + 1
         return node
 
-    def arguments(self, end: int) -> tuple[Expr, ...]:
-        """Arguments between commas, or between the words of `substring(s FROM 1 FOR 2)` and its kin."""
+    def read_arguments(self, end: int) -> tuple[Expr, ...]:
+        """Parse arguments between commas, or between words as in `substring(s FROM 1 FOR 2)`."""
         parts: list[Expr] = []
         if self.key in _FIRST_WORDS:
             parts.append(Expr("word", self.at, self.at + 1, self.key.lower()))
             self.at += 1
             if self.take("FROM"):
-                parts.append(self.anything())
+                parts.append(self.read_expression())
         while self.at < end:
             # `position(a IN b)`: IN stands between arguments, and is no predicate there.
-            part = self.operation() if self.calls.get(self.at - 2) == "position" else self.anything()
+            part = self.read_operation() if self.calls.get(self.at - 2) == "position" else self.read_expression()
             if self.take("AS"):
                 self.at += 1
                 part = Expr("alias", part.first, self.at, self.source.tokens[self.at - 1].name, (part,))
@@ -239,32 +240,32 @@ class Operands(ABC):
                 raise Unread
         return tuple(parts)
 
-    def tail(self, call: Expr) -> Expr:
-        """WITHIN GROUP, FILTER, IGNORE NULLS and OVER after a call."""
+    def read_call_tail(self, call: Expr) -> Expr:
+        """Parse WITHIN GROUP, FILTER, IGNORE NULLS and OVER after a call."""
         rest = list(call.rest)
         while True:
             first = self.at
             if self.take("WITHIN", "GROUP", "("):
-                parts = self.sorting()
-                self.need(")")
+                parts = self.read_sort_keys()
+                self.expect(")")
                 rest.append(Expr("within", first, self.at, "", parts))
             elif self.key == "FILTER" and self.take("FILTER", "(", "WHERE"):
-                inner = self.anything()
-                self.need(")")
+                inner = self.read_expression()
+                self.expect(")")
                 rest.append(Expr("filter", first, self.at, "", (inner,)))
             elif self.key in {"IGNORE", "RESPECT"} and self.source.key(self.at + 1) == "NULLS":
                 rest.append(Expr("nulls", first, first + 2, self.key.lower()))
                 self.at += 2
             elif self.take("OVER"):
-                rest.append(self.window(first))
+                rest.append(self.read_window(first))
             else:
                 break
         if len(rest) == len(call.rest):
             return call
         return Expr("call", call.first, rest[-1].end, call.word, call.parts, tuple(rest))
 
-    def window(self, first: int) -> Expr:
-        """`parts` are what it is cut by, `rest` is its order, and `word` the frame, or the name of a window."""
+    def read_window(self, first: int) -> Expr:
+        """Parse a window: `parts` partition it, `rest` orders it, `word` is the frame or the name of a window."""
         if self.key != "(":
             self.at += 1
             return Expr("over", first, self.at, "window " + self.source.tokens[self.at - 1].name)
@@ -272,23 +273,23 @@ class Operands(ABC):
         self.at += 1
         parts: list[Expr] = []
         if any(self.take(word, "BY") for word in ("PARTITION", "DISTRIBUTE", "CLUSTER")):
-            parts.append(self.anything())
+            parts.append(self.read_expression())
             while self.take(","):
-                parts.append(self.anything())
-        order = self.sorting() if self.key in {"ORDER", "SORT"} else ()
+                parts.append(self.read_expression())
+        order = self.read_sort_keys() if self.key in {"ORDER", "SORT"} else ()
         frame = " ".join(token.text for token in self.source.tokens[self.at : end])
         if frame and self.key not in {"ROWS", "RANGE"}:
             raise Unread
         self.at = end + 1
         return Expr("over", first, self.at, frame, tuple(parts), order)
 
-    def sorting(self) -> tuple[Expr, ...]:
-        """ORDER BY: each part is a `sort` whose word says the direction in full, as Spark names it."""
+    def read_sort_keys(self) -> tuple[Expr, ...]:
+        """Parse ORDER BY. Each key is a `sort` whose word is the full direction, as Spark names it."""
         if not (self.take("ORDER", "BY") or self.take("SORT", "BY")):
             raise Unread
         parts: list[Expr] = []
         while True:
-            inner = self.anything()
+            inner = self.read_expression()
             down = self.take("DESC")
             if not down:
                 self.take("ASC")

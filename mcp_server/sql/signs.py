@@ -1,4 +1,4 @@
-"""Signs that programs write in the place of those of SQL: word processors, and HTML."""
+"""Characters that word processors and HTML write in the place of signs of SQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENTITIES = {"gt": ">", "lt": "<", "amp": "&", "quot": '"', "apos": "'", "nbsp": 
 
 
 def meant_sign(character: str) -> str | None:
-    """The sign of SQL that a character of a word processor stands for, None where it is none of those."""
+    """Return the sign of SQL that a character of a word processor stands for, or None."""
     if character.isspace():
         return "a space"
     plain = unicodedata.normalize("NFKC", character)

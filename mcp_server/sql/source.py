@@ -1,4 +1,4 @@
-"""A statement as tokens: one statement, brackets in pairs, nothing nested deeper than engines can bear."""
+"""A statement as tokens: a single one, with paired brackets, nested no deeper than engines can bear."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lakehouse.errors import Refused
 from mcp_server.sql.lexer import Kind, Token
-from mcp_server.sql.refusal import refused, shown
+from mcp_server.sql.refusal import clip, make_refusal
 from mcp_server.sql.words import SET_OPERATORS
 
 MAX_TOKENS = 3_000
@@ -33,9 +33,9 @@ _UNARY = frozenset({"-", "+", "~", "!", "NOT"})
 
 @dataclass(frozen=True)
 class Source:
-    """The sender's text and its tokens. `closing` maps the index of each opening bracket to its closing one.
+    """The caller's text and its tokens. `closing` maps the index of an opening bracket to its closing one.
 
-    `types` holds the indexes of the `<` and `>` that belong to a type such as `array<int>`.
+    `types` holds the indexes of the `<` and `>` of types such as `array<int>`.
     """
 
     text: str
@@ -44,7 +44,7 @@ class Source:
     types: frozenset[int]
 
     def key(self, index: int) -> str:
-        """The key of a token, or nothing beyond either end."""
+        """Return the key of a token, or an empty string outside the statement."""
         keys = self.keys
         return keys[index] if 0 <= index < len(keys) else ""
 
@@ -53,17 +53,17 @@ class Source:
         """The keys of all tokens."""
         return tuple(token.key for token in self.tokens)
 
-    def refused_at(self, code: str, message: str, index: int) -> Refused:
-        """A refusal that points at a token."""
-        return refused(code, message, text=self.text, at=self.tokens[index].start)
+    def refusal_at(self, code: str, message: str, index: int) -> Refused:
+        """The refusal of a token."""
+        return make_refusal(code, message, text=self.text, at=self.tokens[index].start)
 
 
 def read_source(text: str, tokens: tuple[Token, ...]) -> Source:
-    """The one statement in `tokens`, without the semicolons that end it.
+    """Return the one statement in `tokens`, without the semicolons at its end.
 
     Errors: Refused, with the code `empty`, `many_statements`, `syntax`, `too_deep` or `parameter`.
     """
-    tokens = _one_statement(text, tokens)
+    tokens = _take_statement(text, tokens)
     closing: dict[int, int] = {}
     types: set[int] = set()
     opened: list[int] = []
@@ -75,7 +75,7 @@ def read_source(text: str, tokens: tuple[Token, ...]) -> Source:
         if key in {"(", "["}:
             opened.append(index)
         elif key in _OPENING:
-            closing[_opening(text, tokens, opened, token)] = index
+            closing[_pop_opening(text, tokens, opened, token)] = index
         elif (key == "<" and index and tokens[index - 1].key in _TYPE_WORDS) or (key == ">" and angles):
             angles += 1 if key == "<" else -1
             types.add(index)
@@ -84,7 +84,7 @@ def read_source(text: str, tokens: tuple[Token, ...]) -> Source:
         elif key == ",":
             _check_comma(text, tokens, index)
         if len(opened) + max(cases, 0) + angles > MAX_DEPTH or unary > MAX_UNARY:
-            raise refused(
+            raise make_refusal(
                 "too_deep",
                 f"The statement nests more than {MAX_DEPTH} levels. Use WITH to name the inner steps.",
                 text=text,
@@ -92,57 +92,57 @@ def read_source(text: str, tokens: tuple[Token, ...]) -> Source:
             )
     if opened:
         open_token = tokens[opened[-1]]
-        raise refused("syntax", f"This {open_token.key} is never closed.", text=text, at=open_token.start)
+        raise make_refusal("syntax", f"This {open_token.key} is never closed.", text=text, at=open_token.start)
     return Source(text, tokens, closing, frozenset(types))
 
 
-def _opening(text: str, tokens: tuple[Token, ...], opened: list[int], token: Token) -> int:
-    """Takes the bracket that `token` closes."""
+def _pop_opening(text: str, tokens: tuple[Token, ...], opened: list[int], token: Token) -> int:
+    """Return the index of the bracket that `token` closes, and remove it from `opened`."""
     if not opened or tokens[opened[-1]].key != _OPENING[token.key]:
-        raise refused("syntax", f"This {token.key} closes nothing.", text=text, at=token.start)
+        raise make_refusal("syntax", f"This {token.key} closes nothing.", text=text, at=token.start)
     return opened.pop()
 
 
-def _one_statement(text: str, tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+def _take_statement(text: str, tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     end = len(tokens)
     while end and tokens[end - 1].key == ";":
         end -= 1
     if end == 0:
-        raise refused("empty", "There is no statement. Send one query, such as SELECT 1.")
+        raise make_refusal("empty", "There is no statement. Send one query, such as SELECT 1.")
     extra = next((t for t in tokens[:end] if t.key == ";"), None)
     if extra is not None or len(tokens) - end > MAX_SEMICOLONS:
         at = (extra or tokens[end]).start
-        raise refused("many_statements", "Send one statement at a time, in one call each.", text=text, at=at)
+        raise make_refusal("many_statements", "Send one statement at a time, in one call each.", text=text, at=at)
     return tokens[:end]
 
 
 def _check_colon(text: str, tokens: tuple[Token, ...], index: int) -> None:
-    """Outside types a colon is a path into JSON (`j:a.b`), glued on both sides; else it marks a parameter."""
+    """Outside types, a colon is a path into JSON (`j:a.b`) without spaces, or marks a parameter."""
     before = tokens[index - 1] if index else None
     after = tokens[index + 1] if index + 1 < len(tokens) else None
     joined = before is not None and after is not None and tokens[index].glued and after.glued
     if not joined or before is None or after is None or not (before.is_name or before.key in {")", "]"}):
         piece = ":" + (after.text if after else "")
-        raise refused(
+        raise make_refusal(
             "parameter",
-            f"{shown(piece)} looks like a parameter; they are not filled in here. Write the value itself.",
+            f"{clip(piece)} looks like a parameter; they are not filled in here. Write the value itself.",
             text=text,
             at=tokens[index].start,
         )
 
 
 def _check_comma(text: str, tokens: tuple[Token, ...], index: int) -> None:
-    """A comma stands between two things; sqlglot reads past one too many, and no engine does."""
+    """A comma stands between two items. sqlglot accepts one too many, and engines do not."""
     before = tokens[index - 1].key if index else "("
     after = tokens[index + 1].key if index + 1 < len(tokens) else ")"
     if before in _BEFORE_LIST or after in _AFTER_LIST:
-        raise refused(
+        raise make_refusal(
             "syntax", "There is a comma too many, or something is missing beside it.", text=text, at=tokens[index].start
         )
 
 
 def spell_out_table(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
-    """`TABLE x`, where a query may begin, as `SELECT * FROM x`, which is the same to every engine."""
+    """Write `TABLE x`, where a query may begin, as the equivalent `SELECT * FROM x`."""
     spelled: list[Token] = []
     starts = SET_OPERATORS | {"", "(", ")", "ALL", "DISTINCT", "EXPLAIN"}
     for index, token in enumerate(tokens):
@@ -157,5 +157,5 @@ def spell_out_table(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
 
 
 def is_plain_integer(token: Token) -> bool:
-    """Digits and nothing else."""
+    """Whether a token is digits alone."""
     return token.kind is Kind.NUMBER and token.text.isdigit()

@@ -1,4 +1,4 @@
-"""What runs: the sender's own tokens without comments, with table names in their canonical spelling."""
+"""The text that runs: the caller's tokens without comments, with table names in their canonical spelling."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from itertools import pairwise
 from mcp_server.models import TableInfo
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.clauses import TableRef
-from mcp_server.sql.lexer import Kind, scan
-from mcp_server.sql.names import Names
-from mcp_server.sql.refusal import refused
+from mcp_server.sql.lexer import Kind, tokenize
+from mcp_server.sql.names import TableNames
+from mcp_server.sql.refusal import make_refusal
 from mcp_server.sql.source import MAX_TOKENS, Source
 
 
-def splice(source: Source, names: Names, catalog: Catalog) -> str:
-    """The text to run. Where the sender asks for no old version, the pinned one follows the table's name.
+def splice_tables(source: Source, names: TableNames, catalog: Catalog) -> str:
+    """Return the text that runs.
 
-    A time that the guard knows the version of is written as that. The result is read again, and must have the tokens
-    that were meant and no others.
+    The pinned version follows the name of a table for which the statement asks no version. A time whose version is
+    known is written as that version. The result is read again and must have exactly the intended tokens.
+    Errors: Refused, with the code `ambiguous`.
     """
-    replaced = {ref.first: _meant(source, ref, info, names, catalog) for ref, info in names.refs}
+    replaced = {ref.first: _replace_table(source, ref, info, names, catalog) for ref, info in names.refs}
     last = {ref.last for ref, _ in names.refs}
     pieces: list[str] = []
     words: list[str] = []
@@ -30,7 +31,7 @@ def splice(source: Source, names: Names, catalog: Catalog) -> str:
         if index in replaced:
             end, meant = replaced[index]
             gap = gap if source.key(index - 1) in {"(", ","} or not pieces else " "
-            pieces.append(gap + _written(meant))
+            pieces.append(gap + _join_words(meant))
             words += meant
             index = end + 1
         else:
@@ -38,14 +39,16 @@ def splice(source: Source, names: Names, catalog: Catalog) -> str:
             words.append(token.text)
             index += 1
     sql = "".join(pieces)
-    if [token.text for token in scan(sql, 2 * MAX_TOKENS)] != words:
-        raise refused("ambiguous", "The statement reads differently without its comments. Leave the comments out.")
+    if [token.text for token in tokenize(sql, 2 * MAX_TOKENS)] != words:
+        raise make_refusal("ambiguous", "The statement reads differently without its comments. Leave the comments out.")
     return sql
 
 
-def _meant(source: Source, ref: TableRef, info: TableInfo, names: Names, catalog: Catalog) -> tuple[int, list[str]]:
-    """The index of the last token that is replaced for a table, and the tokens that stand for it."""
-    name = [word for part in catalog.spelled(info) for word in (".", part)][1:]
+def _replace_table(
+    source: Source, ref: TableRef, info: TableInfo, names: TableNames, catalog: Catalog
+) -> tuple[int, list[str]]:
+    """Return the index of the last token that is replaced for a table, and the tokens in their place."""
+    name = [word for part in catalog.spell_name(info) for word in (".", part)][1:]
     version = names.versions.get(ref.first, catalog.pins.get(info.name))
     kept = ref.travels and (not isinstance(version, int) or source.tokens[ref.end].kind is Kind.NUMBER)
     if kept or version is None:
@@ -53,6 +56,6 @@ def _meant(source: Source, ref: TableRef, info: TableInfo, names: Names, catalog
     return ref.end, [*name, "VERSION", "AS", "OF", str(version)]
 
 
-def _written(words: list[str]) -> str:
+def _join_words(words: list[str]) -> str:
     gaps = ["" if "." in pair else " " for pair in pairwise(words)]
     return "".join(word + gap for word, gap in zip(words, [*gaps, ""], strict=True))

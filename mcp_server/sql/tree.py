@@ -1,4 +1,4 @@
-"""A statement's tree: sqlglot's nodes, with the sender's tokens that they were read from."""
+"""The tree of a statement: sqlglot's nodes, with the caller's tokens that they were read from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlglot import exp
 from lakehouse.errors import Refused
 from mcp_server.sql.analysis_copy import Copy
 from mcp_server.sql.clauses import Reading, TableRef
-from mcp_server.sql.refusal import refused
+from mcp_server.sql.refusal import make_refusal
 from mcp_server.sql.source import Source
 
 T = TypeVar("T", bound=exp.Expr)
@@ -19,9 +19,9 @@ T = TypeVar("T", bound=exp.Expr)
 
 @dataclass(frozen=True)
 class Tree:
-    """What the rules look at. `nodes` are all below the root, parents before children.
+    """The tree of a statement. `nodes` has all nodes, parents before children.
 
-    `tables` and `calls` map nodes (by id) to the sender's tokens.
+    `tables` and `calls` map the id of a node to the caller's tokens.
     """
 
     source: Source
@@ -32,29 +32,29 @@ class Tree:
     calls: dict[int, int]
     copy: Copy
 
-    def every(self, *kinds: type[T]) -> Iterator[T]:
-        """All nodes of some kinds, parents before children: `root.find_all`, without walking the tree each time."""
+    def find_all(self, *kinds: type[T]) -> Iterator[T]:
+        """Yield the nodes of some kinds, parents before children, without walking the tree."""
         return (node for node in self.nodes if isinstance(node, kinds))
 
-    def called(self, node: exp.Expr) -> str:
-        """The name of the function that a node calls, lower case; empty where it is no call."""
+    def called_name(self, node: exp.Expr) -> str:
+        """Return the name of the function that a node calls, in lower case, or an empty string."""
         index = self.calls.get(id(node))
         return "" if index is None else self.reading.calls[index]
 
-    def index(self, node: exp.Expr) -> int | None:
-        """The sender's token of a node, or of the first node in it that has a place."""
+    def token_index(self, node: exp.Expr) -> int | None:
+        """Return the caller's token of a node, or of the first node below it that has one."""
         return find_token(self.copy, node)
 
-    def refused_at(self, code: str, message: str, node: exp.Expr) -> Refused:
-        """A refusal that points at a node."""
-        index = self.index(node)
-        return refused(
+    def refusal_at(self, code: str, message: str, node: exp.Expr) -> Refused:
+        """The refusal of a node."""
+        index = self.token_index(node)
+        return make_refusal(
             code, message, text=self.source.text, at=self.source.tokens[index].start if index is not None else None
         )
 
 
 def find_token(copy: Copy, node: exp.Expr) -> int | None:
-    """The sender's token of a node or of the first node in it that has a place."""
+    """Return the caller's token of a node, or of the first node below it that has one."""
     for each in node.walk():
         found = copy.origin.get(each.meta.get("start", -1))
         if found is not None:

@@ -1,7 +1,7 @@
-"""Spark's types of expressions, as far as they can be told from the text and the lake's columns.
+"""Spark's types of expressions, as far as the text and the lake's columns determine them.
 
-None means unknown, and then nothing is rewritten for its type. Sources of the rules are Spark 4.2's
-`DecimalPrecisionTypeCoercion` and `arithmetic.scala`; tests compare them with what Spark answers.
+None means unknown, and then nothing is rewritten for the type. The rules are those of Spark 4.2's
+`DecimalPrecisionTypeCoercion` and `arithmetic.scala`; tests compare them with Spark's answers.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Decimal(NamedTuple):
 Type = str | Decimal
 
 
-def adjusted(precision: int, scale: int) -> Decimal:
-    """The type that Spark makes of a result, of more than 38 digits too: digits before the point come first."""
+def adjust_decimal(precision: int, scale: int) -> Decimal:
+    """Return the type of a result as Spark adjusts it: beyond 38 digits, those before the point have precedence."""
     if precision <= MAX_PRECISION:
         return Decimal(precision, scale)
     return Decimal(MAX_PRECISION, max(MAX_PRECISION - (precision - scale), min(scale, MIN_SCALE)))
 
 
-def bounded(precision: int, scale: int) -> Decimal:
+def bound_decimal(precision: int, scale: int) -> Decimal:
     return Decimal(min(precision, MAX_PRECISION), min(scale, MAX_PRECISION))
 
 
-def named(text: str) -> Type | None:
-    """The type of that name, in any case."""
+def parse_type(text: str) -> Type | None:
+    """Return the type of that name, in any case."""
     text = text.lower().replace(" ", "")
     if found := _DECIMAL.fullmatch(text):
         return Decimal(int(found[1] or 10), int(found[2] or 0))
@@ -57,23 +57,23 @@ def named(text: str) -> Type | None:
     return text if text.isidentifier() else "map" if text.startswith("map<") else None
 
 
-def array_of(kind: Type | None) -> Type:
-    """The type of an array of such elements."""
+def array_type(kind: Type | None) -> Type:
+    """Return the type of an array of such elements."""
     return f"array<{kind or 'any'}>".lower()
 
 
-def element(kind: Type | None) -> Type | None:
-    """The type of the elements of an array."""
-    return named(kind[len("array<") : -1]) if isinstance(kind, str) and kind.startswith("array<") else None
+def element_type(kind: Type | None) -> Type | None:
+    """Return the type of the elements of an array."""
+    return parse_type(kind[len("array<") : -1]) if isinstance(kind, str) and kind.startswith("array<") else None
 
 
 def is_nested(kind: Type | None) -> bool:
-    """Whether values of a type hold others. A null in one is less than anything to Spark, and more to Sail."""
-    return kind in {"struct", "map", "any"} or element(kind) is not None
+    """Whether values of a type contain others. A null within one sorts first in Spark, and last in Sail."""
+    return kind in {"struct", "map", "any"} or element_type(kind) is not None
 
 
-def of_number(text: str) -> Type | None:
-    """The type of a number as it is written, without a sign."""
+def number_type(text: str) -> Type | None:
+    """Return the type of a number literal without a sign."""
     upper = text.upper()
     if not upper.endswith("BD"):
         if upper[-1] in _SUFFIXES:
@@ -91,7 +91,7 @@ def of_number(text: str) -> Type | None:
 
 
 def as_decimal(kind: Type | None, text: str = "") -> Decimal | None:
-    """A number as a decimal; `text` is the number itself where it is written out, which takes fewer digits."""
+    """Return a number as a decimal. `text` is the literal, if it is one, which needs fewer digits."""
     if isinstance(kind, Decimal):
         return kind
     if kind in INTEGERS:
@@ -99,44 +99,44 @@ def as_decimal(kind: Type | None, text: str = "") -> Decimal | None:
     return None
 
 
-def divided(left: Decimal, right: Decimal) -> Decimal:
+def divide_decimals(left: Decimal, right: Decimal) -> Decimal:
     scale = max(MIN_SCALE, left.scale + right.precision + 1)
-    return adjusted(left.precision - left.scale + right.scale + scale, scale)
+    return adjust_decimal(left.precision - left.scale + right.scale + scale, scale)
 
 
-def combined(operator: str, left: Decimal, right: Decimal) -> Decimal:
-    """The type of `+`, `-`, `*`, `/` and `%` of two decimals."""
+def combine_decimals(operator: str, left: Decimal, right: Decimal) -> Decimal:
+    """Return the type of `+`, `-`, `*`, `/` and `%` of two decimals."""
     whole = left.precision - left.scale, right.precision - right.scale
     scale = max(left.scale, right.scale)
     if operator == "/":
-        return divided(left, right)
+        return divide_decimals(left, right)
     if operator == "*":
-        return adjusted(left.precision + right.precision + 1, left.scale + right.scale)
+        return adjust_decimal(left.precision + right.precision + 1, left.scale + right.scale)
     if operator == "%":
-        return adjusted(min(whole) + scale, scale)
-    return adjusted(max(whole) + scale + 1, scale)
+        return adjust_decimal(min(whole) + scale, scale)
+    return adjust_decimal(max(whole) + scale + 1, scale)
 
 
-def common(kinds: list[Type | None]) -> Type | None:
-    """The type that values of all these become, as in CASE and coalesce."""
+def common_type(kinds: list[Type | None]) -> Type | None:
+    """Return the type that values of all these types become, as in CASE and coalesce."""
     found: Type | None = "void"
     for kind in kinds:
-        found = _both(found, kind)
+        found = _common_of_two(found, kind)
     return found
 
 
-def _both(left: Type | None, right: Type | None) -> Type | None:
+def _common_of_two(left: Type | None, right: Type | None) -> Type | None:
     if "void" in {left, right}:
         return right if left == "void" else left
     for one, other in ((left, right), (right, left)):
-        if one == "array<void>" and element(other) is not None:
+        if one == "array<void>" and element_type(other) is not None:
             return other
         if one == "string" or (one, other) == ("date", "timestamp"):
             return other if one in {other, "date"} else _from_text(other)
-    return left if left == right else _number(left, right)
+    return left if left == right else _common_number(left, right)
 
 
-def _number(left: Type | None, right: Type | None) -> Type | None:
+def _common_number(left: Type | None, right: Type | None) -> Type | None:
     if left in INTEGERS and right in INTEGERS:
         return max(left, right, key=lambda kind: INTEGERS.index(str(kind)))
     one, other = as_decimal(left), as_decimal(right)
@@ -144,11 +144,11 @@ def _number(left: Type | None, right: Type | None) -> Type | None:
         numbers = {kind in FRACTIONS or as_decimal(kind) is not None for kind in (left, right)}
         return "double" if numbers == {True} else None
     scale = max(one.scale, other.scale)
-    return bounded(max(one.precision - one.scale, other.precision - other.scale) + scale, scale)
+    return bound_decimal(max(one.precision - one.scale, other.precision - other.scale) + scale, scale)
 
 
 def _from_text(kind: Type | None) -> Type | None:
-    """What a string becomes beside another type (Spark's `AnsiTypeCoercion`): a string is what gives way."""
+    """Return the type that a string becomes beside another type (Spark's `AnsiTypeCoercion`)."""
     if kind in INTEGERS:
         return "bigint"
     if kind in FRACTIONS or isinstance(kind, Decimal):
@@ -156,8 +156,8 @@ def _from_text(kind: Type | None) -> Type | None:
     return kind if kind in {"boolean", "date", "timestamp"} else None
 
 
-def rounded(kind: Decimal, digits: int) -> Decimal:
-    """The type of `round(x, digits)`."""
+def round_decimal(kind: Decimal, digits: int) -> Decimal:
+    """Return the type of `round(x, digits)`."""
     whole = kind.precision - kind.scale + 1
     if digits < 0:
         return Decimal(min(max(whole, 1 - digits), MAX_PRECISION), 0)
@@ -166,7 +166,7 @@ def rounded(kind: Decimal, digits: int) -> Decimal:
 
 
 def java_double(value: float) -> str:
-    """A double as Java's Double.toString writes what is large or small: 1.0E9."""
+    """Write a large or small double as Java's Double.toString does: 1.0E9."""
     _, digits, exponent = decimal.Decimal(repr(value)).normalize().as_tuple()
     first, *rest = map(str, digits)
     return f"{first}.{''.join(rest) or '0'}E{int(exponent) + len(rest)}"

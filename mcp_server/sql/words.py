@@ -1,4 +1,4 @@
-"""The words of Spark SQL that the guard knows by their place in a statement."""
+"""The words of Spark SQL that are known by their place in a statement."""
 
 from __future__ import annotations
 

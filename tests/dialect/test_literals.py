@@ -19,8 +19,8 @@ from mcp_server.models import CheckedQuery, Principal, TableInfo
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import quote_text
-from mcp_server.sql.expressions import expression
-from mcp_server.sql.lexer import scan
+from mcp_server.sql.expressions import read_expression
+from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.source import MAX_TOKENS, read_source
 from mcp_server.sql.types import Decimal
 
@@ -38,7 +38,7 @@ LIMITS = Limits(max_rows=100, max_sql_bytes=100_000, deadline_seconds=10)
 
 
 def read(sql: str) -> Case:
-    return read_case(read_source(sql, scan(sql, MAX_TOKENS)), CATALOG, Journal())
+    return read_case(read_source(sql, tokenize(sql, MAX_TOKENS)), CATALOG, Journal())
 
 
 def run(sql: str) -> CheckedQuery:
@@ -202,7 +202,7 @@ def test_a_replacement_that_java_refuses_or_rust_has_no_words_for_is_refused(rep
 )
 def test_the_type_of_an_expression_is_sparks(expression_: str, kind: object) -> None:
     case = read(f"SELECT {expression_} AS x, unheard_of FROM movies")
-    node = expression(case, 1)
+    node = read_expression(case, 1)
 
     assert node is not None
     types = Types(case)
@@ -212,7 +212,7 @@ def test_the_type_of_an_expression_is_sparks(expression_: str, kind: object) -> 
 def test_a_name_of_two_meanings_has_no_type() -> None:
     case = read("SELECT y / 2.0 FROM (SELECT rating AS y FROM movies UNION ALL SELECT startYear AS y FROM movies)")
 
-    node = expression(case, 1)
+    node = read_expression(case, 1)
     assert node is not None
     assert Types(case).of(node) is None
 
@@ -238,7 +238,7 @@ def test_a_name_of_two_meanings_has_no_type() -> None:
 )  # fmt: skip
 def test_a_column_without_a_name_is_named_as_spark_names_it(item: str, name: str) -> None:
     case = read(f"SELECT {item} FROM movies m")
-    node = expression(case, 1)
+    node = read_expression(case, 1)
 
     assert node is not None
     assert name_of(node, case.source) == name

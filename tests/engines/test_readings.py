@@ -13,7 +13,7 @@ from lakehouse.errors import LakehouseError, QueryFailed, Refused
 from lakehouse.session import Stage
 from mcp_server import checking
 from mcp_server.engines.local import LocalEngine
-from mcp_server.guard.confirm import expected
+from mcp_server.guard.confirm import read_expected
 from mcp_server.guard.functions import function_policy
 from mcp_server.models import EngineReading
 from tests.conftest import ROOT
@@ -129,7 +129,7 @@ def _parser(ask: Ask) -> checking.Read:
 
 
 def _queries(engine: LocalEngine, stage: Stage) -> frozenset[str]:
-    return expected(engine.capabilities.dialect, stage).kinds
+    return read_expected(engine.capabilities.dialect, stage).kinds
 
 
 def test_a_stage_that_an_engine_lacks_gives_no_reading(engine: LocalEngine) -> None:

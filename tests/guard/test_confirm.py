@@ -8,7 +8,7 @@ import pytest
 
 from lakehouse.errors import Refused
 from mcp_server import checking
-from mcp_server.guard.confirm import expected
+from mcp_server.guard.confirm import read_expected
 from mcp_server.models import CheckedQuery, EngineReading
 from tests.guard.conftest import PINS, SETTINGS, TABLES
 
@@ -135,7 +135,7 @@ def test_the_engine_is_asked_for_what_would_run_and_last() -> None:
 
 def test_no_kind_that_writes_or_runs_a_program_is_on_a_list() -> None:
     for dialect, stage in (("spark", "parsed"), ("spark", "resolved"), ("sail", "resolved")):
-        kinds = expected(dialect, stage).kinds  # type: ignore[arg-type]
+        kinds = read_expected(dialect, stage).kinds  # type: ignore[arg-type]
         assert len(kinds) > 5
         words = (
             "Command",

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 def _raised() -> set[str]:
     folders = (ROOT / "mcp_server" / "sql", ROOT / "mcp_server" / "guard")
     code = "\n".join(path.read_text("utf-8") for folder in folders for path in folder.glob("*.py"))
-    direct = re.findall(r'(?:refused|refused_at|_at)\(\s*(?:tree, node, )?"([a-z_0-9]+)"', code)
+    direct = re.findall(r'(?:make_refusal|refusal_at|_at)\(\s*(?:tree, node, )?"([a-z_0-9]+)"', code)
     chosen = re.findall(r'"([a-z_]+)" if kind in REFUSED_KINDS else "([a-z_]+)"', code)
     by_character = re.findall(r'"?.": \("([a-z_]+)",', code)
     return {*direct, *by_character, *(each for pair in chosen for each in pair)}

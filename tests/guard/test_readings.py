@@ -72,6 +72,6 @@ def test_a_kind_of_node_that_nobody_decided_is_refused(verdict: Verdict, monkeyp
 
 def test_nothing_of_the_copy_for_analysis_runs(verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
     """The re-reading of what runs catches a splice that does more than it should."""
-    monkeypatch.setattr("mcp_server.sql.splice._written", lambda _: "imdb.movies_delta, hr/**/.salaries")
+    monkeypatch.setattr("mcp_server.sql.splice._join_words", lambda _: "imdb.movies_delta, hr/**/.salaries")
 
     assert verdict("SELECT * FROM movies_delta").code == "ambiguous"

@@ -12,7 +12,7 @@ import mcp_server
 from lakehouse.errors import Refused
 from mcp_server import checking
 from mcp_server.models import CheckedQuery, Explain, Principal, RowLimit, ShowColumns, ShowTables, TableInfo
-from mcp_server.sql.lexer import scan
+from mcp_server.sql.lexer import tokenize
 from tests.guard.conftest import PINS, SETTINGS, TABLES, Check, Verdict
 from tests.guard.test_corpora import HONEST
 
@@ -55,14 +55,14 @@ def test_nothing_but_names_and_versions_is_added(line: dict[str, str], check: Ch
     checked = check(line["sql"])
 
     runs = re.sub(r"(?i)imdb\.(\w+)( VERSION AS OF \d+)?", r"\1", checked.sql)
-    sent = " ".join(t.text for t in scan(line["sql"], 10_000))
+    sent = " ".join(t.text for t in tokenize(line["sql"], 10_000))
     sent = re.sub(r"(?i)`?imdb`? \. `?(\w+)`?( VERSION AS OF \d+)?", r"\1", sent.rstrip("; "))
     sent = re.sub(r"(?i)((?:^|\( )\s*)TABLE ", r"\1SELECT * FROM ", sent)
     assert _words(runs) == _words(sent)
 
 
 def _words(text: str) -> list[str]:
-    words = [t.text if t.kind.value == "string" else t.name for t in scan(text, 10_000)]
+    words = [t.text if t.kind.value == "string" else t.name for t in tokenize(text, 10_000)]
     joined = " ".join(words)
     return re.sub(r"( for)? (system_)?version as of \d+", "", joined).split()
 
@@ -94,7 +94,7 @@ def test_comments_blanks_and_case_change_no_verdict(seed: int, check: Check, ver
 def _dressed(sql: str, chance: random.Random) -> str:
     """The same statement with other blanks, comments and case of words."""
     pieces = []
-    for token in scan(sql, 10_000):
+    for token in tokenize(sql, 10_000):
         gap = "" if token.glued else " "
         if gap or (chance.random() < 0.2 and token.key in {"(", ")", ","}):
             gap = chance.choice([" ", "\n", "\t ", " /* ; DROP */ ", " -- x\n", "/**/ "])

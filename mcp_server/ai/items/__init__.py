@@ -21,8 +21,8 @@ from mcp_server.models import AiColumn
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, join, quote_name
-from mcp_server.sql.edits import Edit, apply
-from mcp_server.sql.refusal import refused
+from mcp_server.sql.edits import Edit, apply_edits
+from mcp_server.sql.refusal import make_refusal
 
 __all__ = ["Below", "below", "calls_ai"]
 
@@ -50,7 +50,9 @@ def below(case: Case, catalog: Catalog, limits: Limits) -> Below:
     Errors: Refused, with the code `ai_function_in_sql` or `too_long`.
     """
     if len(case.source.tokens) > MAX_TOKENS:
-        raise refused("too_long", f"A statement that calls an AI function has at most {MAX_TOKENS:,} words and signs.")
+        raise make_refusal(
+            "too_long", f"A statement that calls an AI function has at most {MAX_TOKENS:,} words and signs."
+        )
     select, block, calls = calls_of(case, catalog)
     check_names(case, select, calls)
     check_ordinals(case, select, calls)
@@ -69,7 +71,7 @@ def below(case: Case, catalog: Catalog, limits: Limits) -> Below:
         )
     end = block.clauses["SELECT"].end
     edits.append(Edit(end, end, _hidden(keys)))
-    return Below(apply(case.source, edits), rows, tuple(columns))
+    return Below(apply_edits(case.source, edits), rows, tuple(columns))
 
 
 def _hidden(keys: Mapping[Sql, str]) -> Sql:

@@ -13,7 +13,7 @@ from mcp_server.sql.blocks import Block, Item
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, copy_tokens
-from mcp_server.sql.refusal import SHOWN, shown
+from mcp_server.sql.refusal import SHOWN, clip
 
 RESERVED: Final = "_ai_"
 """What the names of the columns that the guard adds begin with."""
@@ -74,7 +74,7 @@ def calls_of(case: Case, catalog: Catalog) -> tuple[exp.Select, Block, tuple[AiC
 
     Errors: Refused, with the code `ai_function_in_sql`.
     """
-    found = [node for node in case.tree.every(exp.Anonymous) if case.tree.called(node) in catalog.ai]
+    found = [node for node in case.tree.find_all(exp.Anonymous) if case.tree.called_name(node) in catalog.ai]
     nodes = sorted(found, key=lambda node: case.tree.calls[id(node)])
     query, select = case.blocks.at[0], case.tree.root
     block = query.block
@@ -95,16 +95,16 @@ def _call(case: Case, select: exp.Select, block: Block, node: exp.Anonymous) -> 
         raise misplaced(case, node, _place(node) or "within an expression")
     only = node.expressions[0] if len(node.expressions) == 1 else None
     if only is None or isinstance(only, _NO_VALUE) or only.is_star:
-        raise refused_at(case, node, "takes one value, such as a column with names or keys.")
+        raise refusal_at(case, node, "takes one value, such as a column with names or keys.")
     name = source.tokens[item.names[0]].bare if item.names else copy_tokens(source, item.first, item.stop)
-    return AiCall(node, case.tree.called(node), item, number, name)
+    return AiCall(node, case.tree.called_name(node), item, number, name)
 
 
 def misplaced(case: Case, node: exp.Anonymous, place: str) -> Refused:
     """The refusal of a call that would be made as often as a plan decides, with the form to use."""
-    name, column = case.tree.called(node), _example(node)
+    name, column = case.tree.called_name(node), _example(node)
     example = f"SELECT {column}, {name}({column}) AS ai_text FROM found LIMIT 10"  # noqa: S608  (words of a message)
-    return refused_at(
+    return refusal_at(
         case,
         node,
         f"cannot stand {place}: the engine's plan would decide how many paid calls are made. It stands as a column of "
@@ -112,10 +112,10 @@ def misplaced(case: Case, node: exp.Anonymous, place: str) -> Refused:
     )
 
 
-def refused_at(case: Case, node: exp.Anonymous, why: str) -> Refused:
+def refusal_at(case: Case, node: exp.Anonymous, why: str) -> Refused:
     """A refusal that points at a call and begins with its name."""
     index = case.tree.calls[id(node)]
-    return case.source.refused_at("ai_function_in_sql", f"{shown(case.source.tokens[index].text)} {why}", index)
+    return case.source.refusal_at("ai_function_in_sql", f"{clip(case.source.tokens[index].text)} {why}", index)
 
 
 def _place(node: exp.Expr) -> str:

@@ -21,11 +21,11 @@ def key_of(case: Case, select: exp.Select, argument: exp.Expr, key: str) -> Sql 
     """
     if argument.find(exp.Column) is None:
         return None
-    relations = case.relations.of(select)
+    relations = case.relations.list_relations(select)
     group = select.args.get("group")
     if group is not None:
         return _grouped(group, key)
-    if select.args.get("having") is not None or case.relations.aggregates(select):
+    if select.args.get("having") is not None or case.relations.is_aggregated(select):
         return None
     columns = [_columns(case, each.node) for each in relations]
     having = [each for each, known in zip(relations, columns, strict=True) if known is not None and key in known]
@@ -65,7 +65,7 @@ def _columns(case: Case, node: exp.Expr, seen: frozenset[int] = frozenset()) -> 
     aliases = [node.args.get("alias"), cte.args["alias"] if cte is not None else None]
     renamed = any(isinstance(alias, exp.TableAlias) and alias.columns for alias in aliases)
     if renamed or not isinstance(inner, exp.Select):
-        return case.relations.columns(node)
+        return case.relations.find_columns(node)
     if id(inner) in seen:  # a recursive name that reads itself
         return None
     seen |= {id(inner)}
@@ -75,7 +75,7 @@ def _columns(case: Case, node: exp.Expr, seen: frozenset[int] = frozenset()) -> 
         star = item.this if isinstance(item, exp.Column) else item
         if isinstance(star, exp.Star) and not any(star.args.values()):
             of = item.table.lower() if isinstance(item, exp.Column) else ""
-            relations = [r for r in case.relations.of(inner) if not of or r.alias == of]
+            relations = [r for r in case.relations.list_relations(inner) if not of or r.alias == of]
             opened = [_columns(case, each.node, seen) for each in relations]
             if not opened or any(columns is None for columns in opened):
                 return None

@@ -7,14 +7,14 @@ from typing import Final
 
 from sqlglot import exp
 
-from mcp_server.ai.items.calls import PLACES, RESERVED, AiCall, refused_at
-from mcp_server.guard.joins import repeating
+from mcp_server.ai.items.calls import PLACES, RESERVED, AiCall, refusal_at
+from mcp_server.guard.joins import find_repeating
 from mcp_server.guard.limits import Limits
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.lexer import Kind
-from mcp_server.sql.refusal import shown
-from mcp_server.sql.relations import conjuncts
+from mcp_server.sql.refusal import clip
+from mcp_server.sql.relations import split_conjuncts
 
 _ORDERING: Final = ("group", "order", "sort", "cluster", "distribute")
 _AFTER_THE_LIST: Final = (*_ORDERING, "having", "qualify", "windows")
@@ -31,9 +31,9 @@ def check_names(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> None
         # A string may become a name: in from_json, named_struct or PIVOT.
         named = token.is_name and token.name.startswith(RESERVED)
         if named or (token.kind is Kind.STRING and RESERVED in token.text.lower()):
-            why = f"{shown(token.text)} cannot be used beside an AI function: names must not begin with {RESERVED}."
-            raise case.source.refused_at("ai_function_in_sql", why, index)
-    relations = {relation.alias for relation in case.relations.of(select)}
+            why = f"{clip(token.text)} cannot be used beside an AI function: names must not begin with {RESERVED}."
+            raise case.source.refusal_at("ai_function_in_sql", why, index)
+    relations = {relation.alias for relation in case.relations.list_relations(select)}
     for call in calls:
         name = _squeezed(call.name)
         readers = [item for number, item in enumerate(select.expressions, start=1) if number != call.number]
@@ -41,10 +41,10 @@ def check_names(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> None
             found for part in [*readers, *_clauses(select, _AFTER_THE_LIST)] for found in part.find_all(exp.Column)
         ):
             if _squeezed(column.parts[0].name) == name and (len(column.parts) == 1 or name not in relations):
-                raise refused_at(
+                raise refusal_at(
                     case,
                     call.node,
-                    f"gives {shown(call.name)} once the rows are known: nothing in this SELECT can sort, group, filter "
+                    f"gives {clip(call.name)} once the rows are known: nothing in this SELECT can sort, group, filter "
                     "by it or use it. If a column of a table is meant, give what the function makes another name with "
                     "AS.",
                 )
@@ -63,7 +63,7 @@ def check_ordinals(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> N
         numbers = {int(node.name) for node in clause.find_all(exp.Literal) if _is_ordinal(node, clause)}
         if every or numbers - reached:
             why = f"would be reached {PLACES[type(clause)]}, by a number or ALL. Name the columns that are meant there."
-            raise refused_at(case, calls[0].node, why)
+            raise refusal_at(case, calls[0].node, why)
 
 
 def check_source(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> None:
@@ -73,12 +73,12 @@ def check_source(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> Non
     """
     if case.tree.root.find(exp.TableSample) is not None:
         why = "over TABLESAMPLE would be paid for anew each time, for other rows. Choose rows by ORDER BY and LIMIT."
-        raise refused_at(case, calls[0].node, why)
-    if (repeated := repeating(select, case.relations)) is not None:
+        raise refusal_at(case, calls[0].node, why)
+    if (repeated := find_repeating(select, case.relations)) is not None:
         why = (
-            f"is paid for by the row, and {shown(repeated)} repeats rows. Join in WITH found AS (…), or by an equality."
+            f"is paid for by the row, and {clip(repeated)} repeats rows. Join in WITH found AS (…), or by an equality."
         )
-        raise refused_at(case, calls[0].node, why)
+        raise refusal_at(case, calls[0].node, why)
 
 
 def check_rows(case: Case, select: exp.Select, calls: Sequence[AiCall], catalog: Catalog, limits: Limits) -> int:
@@ -87,16 +87,16 @@ def check_rows(case: Case, select: exp.Select, calls: Sequence[AiCall], catalog:
     Errors: Refused, with the code `ai_function_in_sql`.
     """
     most = limits.ai_calls // len(calls)
-    known = case.relations.rows(select)
+    known = case.relations.bound_rows(select)
     rows = limits.max_rows if known is None else min(limits.max_rows, int(known))
     if rows <= most or (known is None and all(_is_named(case, select, call, catalog, most) for call in calls)):
         return min(rows, most)
     if most < 1:
-        raise refused_at(
+        raise refusal_at(
             case, calls[0].node, f"is one of {len(calls)} calls for a row; a query makes {limits.ai_calls}."
         )
     each = "a paid call" if len(calls) == 1 else f"{len(calls)} paid calls"
-    raise refused_at(
+    raise refusal_at(
         case,
         calls[0].node,
         f"makes {each} for each row, and this statement does not say that its rows are few: a query makes at most "
@@ -108,7 +108,7 @@ def _is_named(case: Case, select: exp.Select, call: AiCall, catalog: Catalog, mo
     """Whether WHERE compares the argument's column, or the key, with a few plain values."""
     where = select.args.get("where")
     argument = call.argument.name.lower() if isinstance(call.argument, exp.Column) else ""
-    for part in conjuncts(where.this) if where is not None else ():
+    for part in split_conjuncts(where.this) if where is not None else ():
         column, values = _compared(case, part)
         few = 0 < len(values) <= most and all(isinstance(value, exp.Literal) for value in values)
         if few and isinstance(column, exp.Column) and column.name.lower() in {argument, catalog.ai[call.function]}:
@@ -125,7 +125,7 @@ def _compared(case: Case, part: exp.Expr) -> tuple[exp.Expr, Sequence[exp.Expr]]
         values = [value]
     else:
         return part, ()
-    changed = case.tree.called(column) in _LETTERS and len(column.expressions) == 1
+    changed = case.tree.called_name(column) in _LETTERS and len(column.expressions) == 1
     return column.expressions[0] if changed else column, values
 
 

@@ -49,7 +49,7 @@ from mcp_server.dialects.sail.usings import usings
 from mcp_server.dialects.sail.wrapping import having_grouping, order_by_aggregate, qualify
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.edits import Edit, apply
+from mcp_server.sql.edits import Edit, apply_edits
 
 Rewrite = Callable[[Case, Catalog], Sequence[Edit]]
 """Gives the edits of one step, none where there is nothing (more) to do. Raises EngineLacks.
@@ -162,7 +162,7 @@ def shield_floats(case: Case, catalog: Catalog, read_again: ReadAgain) -> Case:
 
 def _again(name: str, case: Case, edits: Sequence[Edit], read_again: ReadAgain) -> Case:
     """The edited statement, read like any other."""
-    sql = apply(case.source, edits)
+    sql = apply_edits(case.source, edits)
     try:
         return read_again(sql)
     except Refused as refusal:

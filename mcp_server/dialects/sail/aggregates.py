@@ -24,8 +24,8 @@ _PLAIN_TEXTS = frozenset({"string", "boolean", "date", *INTEGERS})
 
 def filtered(node: Expr, write: Writing) -> Sql:
     """`sum(x) FILTER (WHERE c) OVER w` as `sum(CASE WHEN c THEN x END) OVER w`."""
-    condition, over = node.has("filter"), node.has("over")
-    plain = node.word in _IGNORE_NULLS and node.parts and node.has("distinct") is None
+    condition, over = node.find_rest("filter"), node.find_rest("over")
+    plain = node.word in _IGNORE_NULLS and node.parts and node.find_rest("distinct") is None
     if condition is None or over is None or not plain:
         raise lacking(f"{node.word} FILTER OVER", "a FILTER in a window", "Write sum(CASE WHEN c THEN x END) OVER (…).")
     first = node.parts[0]
@@ -48,11 +48,11 @@ def quantile(node: Expr, write: Writing) -> Sql | None:
     if node.parts:
         _check_column(node.word, node.parts[0])
     plain = kind in {*INTEGERS, "float", "double"} or isinstance(kind, Decimal)
-    if not plain or node.has("distinct") is not None or node.has("over") is not None:
+    if not plain or node.find_rest("distinct") is not None or node.find_rest("over") is not None:
         raise lacking(
             node.word, "this estimate as Spark does", "Write percentile(x, 0.5), which is exact, or cast x to DOUBLE."
         )
-    condition = node.has("filter")
+    condition = node.find_rest("filter")
     tail = _tail(condition, write)
     column = write.text(node.parts[0])
     shares, type_ = _shares(node.parts[1]), write_type(kind)
@@ -66,7 +66,7 @@ def quantile(node: Expr, write: Writing) -> Sql | None:
 def quantiles(node: Expr, write: Writing) -> Sql | None:
     """Several shares at once, one call for each."""
     shares = _shares(node.parts[0]) if node.parts else []
-    within, condition = node.has("within"), node.has("filter")
+    within, condition = node.find_rest("within"), node.find_rest("filter")
     if within is not None:
         _check_column(node.word, within)
     if not shares or shares == [node.parts[0]] or within is None:
@@ -93,10 +93,10 @@ def _shares(node: Expr) -> list[Expr]:
 
 def joined(node: Expr, write: Writing) -> Sql | None:
     """listagg(DISTINCT x, d) WITHIN GROUP (ORDER BY x), whose order Sail does not keep."""
-    within, condition = node.has("within"), node.has("filter")
-    if node.has("distinct") is None or within is None or not node.parts:
+    within, condition = node.find_rest("within"), node.find_rest("filter")
+    if node.find_rest("distinct") is None or within is None or not node.parts:
         return None
-    if len(within.parts) != 1 or node.has("over") is not None:
+    if len(within.parts) != 1 or node.find_rest("over") is not None:
         raise lacking(node.word, "DISTINCT in this order", "Write array_join(sort_array(collect_set(x)), ', ').")
     column, tail = write.text(node.parts[0]), _tail(condition, write)
     delimiter = write.text(node.parts[1]) if len(node.parts) > 1 else compose("''")
@@ -113,7 +113,7 @@ def counted_together(node: Expr, write: Writing) -> Sql | None:
 
     Of several values Sail reckons with gigabytes of memory where ten thousand differ, and gives up.
     """
-    if node.has("distinct") is None or len(node.parts) < 2:
+    if node.find_rest("distinct") is None or len(node.parts) < 2:
         return None
     kinds = [write.types.of(part) for part in node.parts]
     if not all(kind in _PLAIN_TEXTS or isinstance(kind, Decimal) for kind in kinds):

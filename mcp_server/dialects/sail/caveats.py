@@ -16,7 +16,7 @@ from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.expr import Expr
 from mcp_server.sql.lexer import Kind
-from mcp_server.sql.refusal import shown
+from mcp_server.sql.refusal import clip
 from mcp_server.sql.types import INTEGERS, MAX_PRECISION, Decimal, Type
 
 ONLY: Final[Dialect] = "sail"
@@ -51,7 +51,7 @@ def _nans(case: Case) -> Iterator[str]:
 
 def _of(node: Expr, write: Writing) -> Iterator[str]:
     kinds = [write.types.of(part) for part in node.parts]
-    what = shown(write.sent(node)) if node.end > node.first else ""
+    what = clip(write.sent(node)) if node.end > node.first else ""
     if is_step(node) and None in kinds and {*kinds} <= {None, *INTEGERS}:
         yield f"{what}: a whole number that outgrows its type wraps around here, where Spark fails."
     elif is_step(node) and _is_full(write.types.of(node)) and not _is_checked(node, write):

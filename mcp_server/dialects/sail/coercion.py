@@ -19,7 +19,7 @@ from mcp_server.sql.compose import Sql, compose, join, quote_text, write_type, w
 from mcp_server.sql.edits import Edit
 from mcp_server.sql.expr import Expr
 from mcp_server.sql.functions import functions
-from mcp_server.sql.types import FRACTIONS, INTEGERS, Decimal, Type, common, is_nested
+from mcp_server.sql.types import FRACTIONS, INTEGERS, Decimal, Type, common_type, is_nested
 
 _COMPARED: Final = frozenset({"=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>"})
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
@@ -39,14 +39,14 @@ def rewrite_coercion(case: Case, _: Catalog) -> Sequence[Edit]:
 
 
 def _written(node: Expr, write: Writing) -> Sql | None:
-    if node.kind == "call" and node.has("over") is None and functions().classes.get(node.word) == "aggregate":
+    if node.kind == "call" and node.find_rest("over") is None and functions().classes.get(node.word) == "aggregate":
         _check_inside(node)
     rule = _RULES.get((node.kind, node.word)) or _RULES.get((node.kind.removeprefix("not "), ""))
     return rule(node, write) if rule is not None else None
 
 
 def _check_inside(aggregate: Expr) -> None:
-    if any(inner.has("over") is not None for part in aggregate.parts for inner in _own(part)):
+    if any(inner.find_rest("over") is not None for part in aggregate.parts for inner in _own(part)):
         raise lacking(
             aggregate.word, "a window inside it as Spark does, which refuses it", "Put the window into a WITH."
         )
@@ -104,7 +104,7 @@ def _binary(node: Expr, write: Writing) -> Sql | None:
         return _cast(node, write, node.parts, "double")
     if "string" not in kinds or not any(map(_is_number, kinds)):
         return None
-    return _cast(node, write, node.parts, common(kinds))
+    return _cast(node, write, node.parts, common_type(kinds))
 
 
 def _together(node: Expr, write: Writing, parts: Sequence[Expr]) -> Sql | None:
@@ -115,7 +115,7 @@ def _together(node: Expr, write: Writing, parts: Sequence[Expr]) -> Sql | None:
         return _cast(node, write, numbers, "double") if None not in kinds else None
     if None in kinds or "string" not in kinds or set(kinds) <= {"string", "void"}:
         return None
-    target = common(kinds)
+    target = common_type(kinds)
     texts = [part for part, kind in zip(parts, kinds, strict=True) if kind == "string"]
     if target is None or (target == "bigint" and all(_is_short(part, write) for part in texts)):
         return None
@@ -179,7 +179,7 @@ def _chosen(node: Expr, write: Writing) -> Sql | None:
     kinds = {write.types.of(part) for part in given} - {"void"}
     if not (_is_mixed(kinds) or kinds & {"string", "timestamp"}) or len(kinds) < 2 or None in kinds:
         return None
-    return _cast(node, write, given, common(list(kinds)))
+    return _cast(node, write, given, common_type(list(kinds)))
 
 
 def _worded(node: Expr) -> list[tuple[Expr, str]]:
@@ -206,11 +206,11 @@ def _tried(node: Expr, write: Writing) -> Sql | None:
     if kinds & {*FRACTIONS} and len(node.parts) == 2 and all(map(_is_number, kinds)):
         left, right = map(write.text, node.parts)  # a double is never too large: it is infinite then, on both
         return compose(_TRIED[node.word], left, right)
-    return _cast(node, write, node.parts, common(list(kinds))) if kinds <= {*INTEGERS} else None
+    return _cast(node, write, node.parts, common_type(list(kinds))) if kinds <= {*INTEGERS} else None
 
 
 def _alone(node: Expr, _: Writing) -> Sql | None:
-    if node.has("distinct") is not None and node.has("over") is not None:
+    if node.find_rest("distinct") is not None and node.find_rest("over") is not None:
         raise lacking(
             f"{node.word}(DISTINCT) OVER", "it as Spark does, which refuses it", "Write size(collect_set(x) OVER w)."
         )

@@ -22,7 +22,7 @@ from mcp_server.sql.compose import (
     write_word,
 )
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.types import FRACTIONS, INTEGERS, Decimal, Type, element, is_nested
+from mcp_server.sql.types import FRACTIONS, INTEGERS, Decimal, Type, element_type, is_nested
 
 _NO_NULLS = frozenset(
     {"split", "collect_list", "collect_set", "array_agg", "regexp_extract_all", "map_keys", "sequence"}
@@ -82,7 +82,7 @@ def fields_of(node: Expr, write: Writing) -> list[tuple[str, Expr]]:
 
 def extreme(node: Expr, write: Writing) -> Sql | None:
     """array_max and array_min of nested values, which sort_array puts in Spark's order."""
-    if len(node.parts) != 1 or not is_nested(element(write.types.of(node.parts[0]))):
+    if len(node.parts) != 1 or not is_nested(element_type(write.types.of(node.parts[0]))):
         return None
     upward = compose("true" if node.word == "array_min" else "false")
     return compose("get(sort_array({}, {}), 0)", _known(node.parts[0], write), upward)
@@ -112,7 +112,7 @@ def _place(array: Sql, start: Sql) -> Sql:
 
 def sort(node: Expr, write: Writing) -> Sql | None:
     """array_sort of nested values; its nulls come last."""
-    if len(node.parts) != 1 or not is_nested(element(write.types.of(node.parts[0]))):
+    if len(node.parts) != 1 or not is_nested(element_type(write.types.of(node.parts[0]))):
         return None
     each = write.fresh("each_", node)
     nulls = compose("filter({}, {} -> {} IS NULL)", write.text(node.parts[0]), each, each)
@@ -159,7 +159,7 @@ def zip_with(node: Expr, write: Writing) -> Sql | None:
     left, right, function = node.parts
     # A column would give its name to its field: coalesce has none, and the fields are numbers.
     zipped = compose("arrays_zip(coalesce({}), coalesce({}))", write.text(left), write.text(right))
-    kinds = [element(write.types.of(part)) for part in (left, right)]
+    kinds = [element_type(write.types.of(part)) for part in (left, right)]
     pairs = _of_pairs(node.word, function, write, zipped, ("0", "1"), kinds)
     return compose("transform({}, {} -> {})", pairs.array, pairs.name, pairs.body)
 

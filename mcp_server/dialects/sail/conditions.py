@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mcp_server.sql.blocks import skip
+from mcp_server.sql.blocks import skip_brackets
 from mcp_server.sql.source import Source
 
 _COMPARING: Final = frozenset(
@@ -26,7 +26,7 @@ def conjuncts(source: Source, first: int, end: int) -> list[tuple[int, int]]:
                 found.append((start, at))
                 start = at + 1
             between = False
-        at = skip(source, at)
+        at = skip_brackets(source, at)
     return [*found, (start, end)]
 
 
@@ -38,5 +38,5 @@ def equality(source: Source, first: int, end: int) -> int:
         if key in _COMPARING or (key in {"=", "=="} and found):
             return 0
         found = at if key in {"=", "=="} else found
-        at = skip(source, at)
+        at = skip_brackets(source, at)
     return found

@@ -16,7 +16,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.lists import columns_of
 from mcp_server.dialects.sail.names import Aliases, Names, Use, names_of
 from mcp_server.dialects.sail.relation import Relation
-from mcp_server.sql.blocks import Block, commas, skip
+from mcp_server.sql.blocks import Block, skip_brackets, split_at_commas
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Operand, Sql, as_operand, compose, copy_operand, copy_tokens, join, quote_name
@@ -106,7 +106,7 @@ class _Lateral:
             columns = relation.listed or item.names
             names = join(", ", (copy_tokens(self.source, token, token + 1) for token in columns))
             listed = compose("({})", names) if columns else compose("")
-            if item.stop == skip(self.source, item.first + 1) and len(block.clauses) == 1:
+            if item.stop == skip_brackets(self.source, item.first + 1) and len(block.clauses) == 1:
                 text = copy_tokens(self.source, item.first, item.stop)
                 return [Edit(relation.first, relation.end, compose("{} AS {}{}", text, self.alias, listed))]
         plain = relation.on is None or copy_tokens(self.source, relation.on.body, relation.on.end).upper() == "TRUE"
@@ -286,7 +286,10 @@ class _Lateral:
         order = self.names.substituted(
             clause.first, clause.end, lambda use: aliases.meaning(use) if use.parts[0] in aliases.texts else None
         )
-        if any(self.source.tokens[first].text.isdigit() for first, _ in commas(self.source, clause.body, clause.end)):
+        if any(
+            self.source.tokens[first].text.isdigit()
+            for first, _ in split_at_commas(self.source, clause.body, clause.end)
+        ):
             raise self.lacks("with ORDER BY a number")
         return join(" ", [by, order])
 

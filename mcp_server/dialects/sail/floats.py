@@ -20,7 +20,7 @@ from mcp_server.models import TableInfo
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, copy_tokens, join, quote_name, write_type
-from mcp_server.sql.edits import Edit, delete
+from mcp_server.sql.edits import Edit, delete_tokens
 from mcp_server.sql.lexer import Kind
 from mcp_server.sql.source import Source
 
@@ -121,4 +121,4 @@ def _shorten_qualifiers(case: Case, catalog: Catalog, info: TableInfo) -> Iterat
             first -= 2
         written = [source.tokens[index].name for index in range(first, at, 2)]
         if written and written in (parts, parts[-1:]):
-            yield delete(first, at)
+            yield delete_tokens(first, at)

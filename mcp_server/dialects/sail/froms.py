@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from mcp_server.dialects.sail.relation import Column, Relation
-from mcp_server.sql.blocks import Clause, commas, skip
+from mcp_server.sql.blocks import Clause, skip_brackets, split_at_commas
 from mcp_server.sql.words import NO_ALIAS, TRAVEL
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class From:
             found.query = self.sources.case.blocks.at.get(first + 1)
             if found.query is None:
                 found.parts = tuple(From(self.sources, first + 1, source.closing[first]).run())
-            self.at = skip(source, first)
+            self.at = skip_brackets(source, first)
         elif self.key(0) == "VALUES":
             self.rows()
         else:
@@ -92,7 +92,7 @@ class From:
                 self.at += 2
             if self.key(0) == "(":
                 found.call = path[-1]
-                self.at = skip(source, self.at)
+                self.at = skip_brackets(source, self.at)
             else:
                 found.path = tuple(path)
                 self.travel()
@@ -105,7 +105,7 @@ class From:
             operand = self.source.key(self.at - 1) in {"VALUES", ",", "-", "+"}
             if token.key in _JOINING or token.key == "AS" or (token.is_name and not operand):
                 return
-            self.at = skip(self.source, self.at)
+            self.at = skip_brackets(self.source, self.at)
 
     def travel(self) -> None:
         at = 1 if self.key(0) == "FOR" else 0
@@ -119,9 +119,9 @@ class From:
         while self.key(0) not in {"(", ""}:
             self.at += 1
         body = self.at
-        self.at = skip(self.source, body)
+        self.at = skip_brackets(self.source, body)
         if self.key(0) == "REPEATABLE":
-            self.at = skip(self.source, self.at + 1)
+            self.at = skip_brackets(self.source, self.at + 1)
         found.sampled = Clause(first, body, self.at)
 
     def alias(self, found: Relation) -> None:
@@ -136,8 +136,8 @@ class From:
         if "VIEW" in found.join:
             self.view_columns(found)
         elif self.key(0) == "(" and found.named is not None:
-            found.listed = tuple(a for a, _ in commas(source, self.at + 1, source.closing[self.at]))
-            self.at = skip(source, self.at)
+            found.listed = tuple(a for a, _ in split_at_commas(source, self.at + 1, source.closing[self.at]))
+            self.at = skip_brackets(source, self.at)
 
     def view_columns(self, found: Relation) -> None:
         self.at += self.key(0) == "AS"
@@ -155,7 +155,7 @@ class From:
             first = self.at
             while self.key(0) != "(":
                 self.at += 1
-            body, self.at = self.at, skip(self.source, self.at)
+            body, self.at = self.at, skip_brackets(self.source, self.at)
             found.pivot = Clause(first, body, self.at)
             found.before, found.columns = found.columns, None
             found.alias, found.named, found.path = "", None, ()
@@ -164,12 +164,12 @@ class From:
     def condition(self, relation: Relation) -> None:
         if self.key(0) == "USING":
             closing = self.source.closing[self.at + 1]
-            relation.using = tuple(a for a, _ in commas(self.source, self.at + 2, closing))
+            relation.using = tuple(a for a, _ in split_at_commas(self.source, self.at + 2, closing))
             self.at = closing + 1
         elif self.key(0) == "ON":
             first = self.at
             while self.at < self.end and not self.ends():
-                self.at = skip(self.source, self.at)
+                self.at = skip_brackets(self.source, self.at)
             relation.on = Clause(first, first + 1, self.at)
 
     def ends(self) -> bool:

@@ -63,7 +63,7 @@ def _written(node: Expr, write: Writing) -> Sql | None:
     tables, key = sail(), f"{node.word}/{len(node.parts)}"
     if key in tables.lacks:
         raise _lacking(key, node.word)
-    if node.has("filter") is not None and node.has("over") is not None:
+    if node.find_rest("filter") is not None and node.find_rest("over") is not None:
         return aggregates.filtered(node, write)
     maker = MAKERS.get(node.word)
     found = maker(node, write) if maker is not None else None
@@ -76,7 +76,7 @@ def _written(node: Expr, write: Writing) -> Sql | None:
 
 def _formed(node: Expr, write: Writing, form: Form) -> Sql | None:
     """The call in the words of a form, unless it is what the form has written."""
-    if node.has("distinct") is not None:
+    if node.find_rest("distinct") is not None:
         return None
     if form.keeps_call:
         text = _filled(form, node, write, call=write.kept(node))

@@ -13,11 +13,11 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.lists import columns_of
 from mcp_server.dialects.sail.names import Names, names_of
 from mcp_server.dialects.sail.relation import Relation
-from mcp_server.sql.blocks import Block, commas
+from mcp_server.sql.blocks import Block, split_at_commas
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, copy_operand, copy_tokens, join, quote_name, write_word
-from mcp_server.sql.edits import Edit, delete
+from mcp_server.sql.edits import Edit, delete_tokens
 from mcp_server.sql.functions import functions
 
 _KEEPS_ROWS = frozenset({"stack", "json_tuple"})
@@ -81,7 +81,7 @@ class _Generators:
         if relation.on is not None:
             if not self.is_true(relation):
                 self.conditions.append(copy_operand(self.source, relation.on.body, relation.on.end))
-            yield delete(relation.on.first, relation.on.end)
+            yield delete_tokens(relation.on.first, relation.on.end)
         if len(self.conditions) > before_this and self.is_filled(relation):
             raise lacking("LATERAL", "a generator before a RIGHT or FULL JOIN", "Put it into a sub-query.")
 
@@ -117,7 +117,7 @@ class _Generators:
             return compose("{}({}) AS {}", write_word(call), argument, alias) if view else None
         if outer:
             return compose("{}({}) AS {}", write_word(f"{base}_outer"), argument, alias)
-        parts = list(commas(self.source, first + 1, self.source.closing[first]))
+        parts = list(split_at_commas(self.source, first + 1, self.source.closing[first]))
         simple = len(parts) == 1 and self.names.sources.plain_name(*parts[0]) is not None
         if simple:
             self.conditions.append(compose("size({}) > 0", argument))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from mcp_server.sql.case import Case, once
+from mcp_server.sql.case import Case, memoize
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expressions
+from mcp_server.sql.expressions import read_expressions
 from mcp_server.sql.source import Source
 from mcp_server.sql.words import BEFORE_BRACKET
 
@@ -25,10 +25,10 @@ PLACE: Final = Expr("place", 0, 0)
 """The place of an element in its array: an int."""
 
 
-@once
+@memoize
 def names_given(case: Case) -> list[Given]:
     """All names, in no order. A name may be given more than once."""
-    source, roots = case.source, expressions(case)
+    source, roots = case.source, read_expressions(case)
     every = list(_all(roots))
     given = [each for root in roots for node in root.walk() for each in _inside(node, source)]
     for root in every:

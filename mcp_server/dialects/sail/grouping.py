@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from mcp_server.sql.blocks import Block, commas, skip
+from mcp_server.sql.blocks import Block, skip_brackets, split_at_commas
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, copy_tokens, join
-from mcp_server.sql.edits import Edit, delete
+from mcp_server.sql.edits import Edit, delete_tokens
 
 MAX_SETS = 256
 """Sets of one CUBE that are written out. The guard allows no more (`MAX_GROUPINGS` of its limits)."""
@@ -38,11 +38,11 @@ class _Groups:
         at = clause.body
         while at < clause.end:
             if self.source.key(at) == "GROUPING" and self.source.key(at - 1) not in {"BY", ","}:
-                yield delete(clause.body, at)
+                yield delete_tokens(clause.body, at)
                 clause = clause._replace(body=at)
                 break
-            at = skip(self.source, at)
-        for first, end in commas(self.source, clause.body, clause.end):
+            at = skip_brackets(self.source, at)
+        for first, end in split_at_commas(self.source, clause.body, clause.end):
             if self.is_odd(first, end):
                 sets = join(", ", (compose("({})", join(", ", each)) for each in self.sets(first, end)))
                 yield Edit(first, end, compose("GROUPING SETS ({})", sets))
@@ -59,21 +59,21 @@ class _Groups:
         if not opening or self.source.closing[opening] + 1 != end:
             return False
         made = self.source.key(first) in _MAKERS
-        parts = commas(self.source, opening + 1, self.source.closing[opening])
+        parts = split_at_commas(self.source, opening + 1, self.source.closing[opening])
         return any(
             self.source.tokens[a].text.isdigit() or self.is_bracketed(a, b) == made or bool(self.opening(a))
             for a, b in parts
         )
 
     def is_bracketed(self, first: int, end: int) -> bool:
-        return self.source.key(first) == "(" and skip(self.source, first) == end
+        return self.source.key(first) == "(" and skip_brackets(self.source, first) == end
 
     def sets(self, first: int, end: int) -> Sets:
         """The sets that one element stands for."""
         opening = self.opening(first)
         if not opening:
             return [self.columns(first, end)]
-        parts = list(commas(self.source, opening + 1, self.source.closing[opening]))
+        parts = list(split_at_commas(self.source, opening + 1, self.source.closing[opening]))
         word = self.source.key(first)
         if word == "GROUPING":
             return [each for a, b in parts for each in self.sets(a, b)]
@@ -88,7 +88,7 @@ class _Groups:
     def columns(self, first: int, end: int) -> tuple[Sql, ...]:
         """The columns of `a` or `(a, b)`; a number stands for a column of the list."""
         if self.is_bracketed(first, end):
-            inner = commas(self.source, first + 1, end - 1)
+            inner = split_at_commas(self.source, first + 1, end - 1)
             return tuple(name for a, b in inner for name in self.columns(a, b))
         text, items = copy_tokens(self.source, first, end), self.block.items
         if text.isdigit() and 1 <= int(text) <= len(items):

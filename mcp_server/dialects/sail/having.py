@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.names import Names, names_of
-from mcp_server.sql.blocks import Block, skip
+from mcp_server.sql.blocks import Block, skip_brackets
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import compose, copy_tokens
@@ -39,7 +39,7 @@ def _qualified(names: Names, block: Block) -> Iterator[Edit]:
         and (item.stop - item.first != 1 or source.tokens[item.first].name != source.tokens[item.names[0]].name)
     }
     for call in names.aggregates(clause.body, clause.end):
-        for use in names.uses(call + 1, skip(source, call + 1)):
+        for use in names.uses(call + 1, skip_brackets(source, call + 1)):
             if use.parts[0] in given and len(use.parts) == 1:
                 owners = names.owners(block, use)
                 owner = names.written(owners[0]) if len(owners) == 1 else compose("")

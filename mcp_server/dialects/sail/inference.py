@@ -11,22 +11,22 @@ from mcp_server.dialects.sail.given import bound, first_item, names_given
 from mcp_server.dialects.sail.sail import sail
 from mcp_server.sql.case import Case
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expressions
+from mcp_server.sql.expressions import read_expressions
 from mcp_server.sql.source import is_plain_integer
 from mcp_server.sql.types import (
     FRACTIONS,
     INTEGERS,
     Decimal,
     Type,
-    array_of,
+    array_type,
     as_decimal,
-    bounded,
-    combined,
-    common,
-    element,
-    named,
-    of_number,
-    rounded,
+    bound_decimal,
+    combine_decimals,
+    common_type,
+    element_type,
+    number_type,
+    parse_type,
+    round_decimal,
 )
 
 _TIMES = re.compile(r"hour|minute|second|\d:\d", re.IGNORECASE)
@@ -49,37 +49,39 @@ _LITERALS: Mapping[tuple[str, str], Type] = {
 
 def _sum(kind: Type | None) -> Type | None:
     if isinstance(kind, Decimal):
-        return bounded(kind.precision + 10, kind.scale)
+        return bound_decimal(kind.precision + 10, kind.scale)
     return "bigint" if kind in INTEGERS else "double" if kind in {*FRACTIONS, "string"} else None
 
 
 def _average(kind: Type | None) -> Type | None:
     if isinstance(kind, Decimal):
-        return bounded(kind.precision + 4, kind.scale + 4)
+        return bound_decimal(kind.precision + 4, kind.scale + 4)
     return "double" if kind in {*INTEGERS, *FRACTIONS, "string"} else None
 
 
 def _whole(kind: Type | None) -> Type | None:
     """The type of ceil and floor."""
-    return bounded(kind.precision - kind.scale + 1, 0) if isinstance(kind, Decimal) else "bigint" if kind else None
+    return (
+        bound_decimal(kind.precision - kind.scale + 1, 0) if isinstance(kind, Decimal) else "bigint" if kind else None
+    )
 
 
 Kinds = list[Type | None]
 
 _OF_KINDS: Final[Mapping[str, Callable[[Kinds], Type | None]]] = {
-    "common": common,
-    "common of whole numbers": lambda kinds: common(kinds) if {*kinds} <= {*INTEGERS} else None,
+    "common": common_type,
+    "common of whole numbers": lambda kinds: common_type(kinds) if {*kinds} <= {*INTEGERS} else None,
     "bits": lambda kinds: kinds[0] if kinds and kinds[0] in {"int", "bigint"} else "int",
-    "branches": lambda kinds: common(kinds[1:]),
+    "branches": lambda kinds: common_type(kinds[1:]),
     "quotient": lambda kinds: "double" if {*kinds} <= {*INTEGERS, *FRACTIONS} else None,
     "sum": lambda kinds: _sum(kinds[0]) if kinds else None,
     "avg": lambda kinds: _average(kinds[0]) if kinds else None,
     "whole": lambda kinds: _whole(kinds[0]) if len(kinds) == 1 else None,
-    "elements": lambda kinds: array_of(common(kinds)),
-    "array of first": lambda kinds: array_of(kinds[0] if kinds else None),
-    "array of last": lambda kinds: array_of(kinds[-1] if kinds else None),
-    "element": lambda kinds: element(kinds[0]) if kinds else None,
-    "inner": lambda kinds: element(kinds[0]) if kinds else None,
+    "elements": lambda kinds: array_type(common_type(kinds)),
+    "array of first": lambda kinds: array_type(kinds[0] if kinds else None),
+    "array of last": lambda kinds: array_type(kinds[-1] if kinds else None),
+    "element": lambda kinds: element_type(kinds[0]) if kinds else None,
+    "inner": lambda kinds: element_type(kinds[0]) if kinds else None,
     "second or last": lambda kinds: kinds[1] if len(kinds) == 3 else kinds[-1] if kinds else None,
 }
 """Rules of `[types]` in sail.toml that look at the types of the arguments."""
@@ -115,8 +117,8 @@ class Types:
         self._aliases: dict[str, list[Expr | None]] = {}
         for _, info in case.names.refs:
             for column in info.columns:
-                self._columns.setdefault(column.name.lower(), set()).add(named(column.type))
-        self.bound = bound(expressions(case))
+                self._columns.setdefault(column.name.lower(), set()).add(parse_type(column.type))
+        self.bound = bound(read_expressions(case))
         depths = _depths(case)
         for name, node in names_given(case):
             # What the statement itself selects is not meant by the parts of it that are called so.
@@ -157,15 +159,15 @@ class Types:
             inner = self._inner(node)
             return self.of(inner) if inner is not None else None
         if node.kind in {"cast", "try_cast"}:
-            return named(node.word)
+            return parse_type(node.word)
         reader = {
-            "element": lambda: element(self.of(node.parts[0])),
-            "index": lambda: element(self.of(node.parts[0])),
+            "element": lambda: element_type(self.of(node.parts[0])),
+            "index": lambda: element_type(self.of(node.parts[0])),
             "field": lambda: self._named(node.word),
-            "number": lambda: of_number(self._source.tokens[node.end - 1].text),
+            "number": lambda: number_type(self._source.tokens[node.end - 1].text),
             "name": lambda: self._named(node.word.rpartition(".")[2]),
             "binary": lambda: self._operated(node),
-            "case": lambda: common([self.of(part) for part in results(node)]),
+            "case": lambda: common_type([self.of(part) for part in results(node)]),
             "call": lambda: self._called(node),
         }.get(node.kind)
         return reader() if reader is not None else _LITERALS.get((node.kind, node.word), _LITERALS.get((node.kind, "")))
@@ -211,8 +213,8 @@ class Types:
         if isinstance(one, Decimal) or isinstance(other, Decimal):
             first, second = self.decimal(left), self.decimal(right)
             if first is not None and second is not None:
-                return combined(node.word, first, second)
-        kind = common([one, other])
+                return combine_decimals(node.word, first, second)
+        kind = common_type([one, other])
         return "double" if node.word == "/" and kind in INTEGERS else None if kind == "string" else kind
 
     def _joined(self, kinds: Sequence[Type | None]) -> Type | None:
@@ -240,7 +242,7 @@ class Types:
             "first": lambda: kinds[0] if kinds else None,
             "round": lambda: self._rounded(node, kinds[0] if kinds else None),
         }
-        return told[rule]() if rule in told else named(rule)
+        return told[rule]() if rule in told else parse_type(rule)
 
     def _part(self, node: Expr) -> Type | None:
         """The type of a field of a date or time: seconds have a fraction."""
@@ -249,7 +251,7 @@ class Types:
 
     def _rounded(self, node: Expr, kind: Type | None) -> Type | None:
         digits = self.digits(node)
-        return rounded(kind, digits) if isinstance(kind, Decimal) and digits is not None else kind
+        return round_decimal(kind, digits) if isinstance(kind, Decimal) and digits is not None else kind
 
     def is_of_day(self, interval: Expr) -> bool:
         """Whether an interval has hours or less, which make a timestamp of a date."""

@@ -56,7 +56,7 @@ def _chances(case: Case) -> Iterator[Chance]:
     """Calls that depend on chance, samples, and WITH names that hold such."""
     nodes = list(_of_chance(case))
     with_chance = {id(cte) for node, word in nodes if word != ROWS for cte in _holders(node)}
-    for table in case.tree.every(exp.Table):
+    for table in case.tree.find_all(exp.Table):
         cte = case.names.ctes.get(id(table))
         if cte is not None and id(cte) in with_chance:
             nodes.append((table, cte.alias.lower()))
@@ -66,13 +66,13 @@ def _chances(case: Case) -> Iterator[Chance]:
 
 def _of_chance(case: Case) -> Iterator[tuple[exp.Expr, str]]:
     classes = functions().classes
-    for node in case.tree.every(exp.Anonymous):
-        word = case.tree.called(node)
+    for node in case.tree.find_all(exp.Anonymous):
+        word = case.tree.called_name(node)
         if classes.get(word) == "random" or word == "shuffle":
             yield node, word
         elif classes.get(word) == "generator":
             yield node, ROWS
-    for sample in case.tree.every(exp.TableSample):
+    for sample in case.tree.find_all(exp.TableSample):
         yield sample, "TABLESAMPLE"
 
 

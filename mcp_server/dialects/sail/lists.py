@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.names import Aliases, Names, names_of
 from mcp_server.dialects.sail.relation import Columns
-from mcp_server.sql.blocks import Block, Clause, Item, Query, commas
+from mcp_server.sql.blocks import Block, Clause, Item, Query, split_at_commas
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, copy_tokens, join, quote_name
-from mcp_server.sql.edits import Edit, delete
+from mcp_server.sql.edits import Edit, delete_tokens
 from mcp_server.sql.functions import functions
 
 
@@ -96,7 +96,7 @@ def _grouped(case: Case, block: Block) -> Iterator[Edit]:
             )
         elif not any(names.aggregates(item.first, item.stop)):
             keys.append(copy_tokens(case.source, item.first, item.stop) if starred else compose("{}", number))
-    yield Edit(clause.body, clause.end, join(", ", keys)) if keys else delete(clause.first, clause.end)
+    yield Edit(clause.body, clause.end, join(", ", keys)) if keys else delete_tokens(clause.first, clause.end)
 
 
 def group_keys(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -115,7 +115,7 @@ def _keys(names: Names, block: Block) -> Iterator[Edit]:
     given = {source.tokens[item.names[0]].name: item for item in block.items if len(item.names) == 1}
     starred = any(names.sources.is_star(item) for item in block.items)
     whole = copy_tokens(source, block.first, block.end)
-    for first, end in commas(source, clause.body, clause.end):
+    for first, end in split_at_commas(source, clause.body, clause.end):
         token = source.tokens[first]
         if end - first > 1 or not given:
             continue

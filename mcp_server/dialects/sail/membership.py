@@ -11,7 +11,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.names import Names
 from mcp_server.sql.blocks import Block
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expressions
+from mcp_server.sql.expressions import read_expressions
 
 _INSTEAD = "Join with the sub-query, or write EXISTS with the comparison in its WHERE."
 
@@ -21,7 +21,7 @@ def check_membership(names: Names, outer: Block, bracket: int) -> bool:
 
     Returns whether it is negated.
     """
-    paths = (_path(root, bracket) for root in expressions(names.case) if root.first <= bracket < root.end)
+    paths = (_path(root, bracket) for root in read_expressions(names.case) if root.first <= bracket < root.end)
     found = next((path for path in paths if path), None)
     if found is None:
         raise lacking("IN", "IN with a sub-query here", _INSTEAD)

@@ -14,12 +14,12 @@ from mcp_server.dialects.sail.naming import name_of
 from mcp_server.dialects.sail.relation import Relation, flat
 from mcp_server.dialects.sail.sources import Sources
 from mcp_server.sql.blocks import Block, Item
-from mcp_server.sql.case import Case, once
+from mcp_server.sql.case import Case, memoize
 from mcp_server.sql.compose import Sql, as_operand, compose, copy_tokens, join
 from mcp_server.sql.edits import Edit
-from mcp_server.sql.expressions import expression
+from mcp_server.sql.expressions import read_expression
 from mcp_server.sql.functions import functions
-from mcp_server.sql.lexer import scan
+from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.source import MAX_TOKENS
 
 _AGGREGATES: Final = frozenset({"aggregate", "collecting"})
@@ -49,7 +49,7 @@ class Names:
 
     def _all(self) -> Iterator[Use]:
         origin = self.case.tree.copy.origin
-        for node in self.case.tree.every(exp.Column):
+        for node in self.case.tree.find_all(exp.Column):
             at = origin.get(node.parts[0].meta.get("start", -1)) if node.parts else None
             if at is not None and not isinstance(node.this, exp.Star):
                 parts = tuple(self.source.tokens[at + 2 * step].name for step in range(len(node.parts)))
@@ -91,7 +91,7 @@ class Names:
         plain = self.sources.plain_name(item.first, item.stop)
         if plain is not None:
             return plain
-        read = expression(self.case, item.first)
+        read = read_expression(self.case, item.first)
         return name_of(read, self.source) if read is not None and read.end == item.stop else None
 
     def aggregates(self, first: int, end: int) -> Iterator[int]:
@@ -136,13 +136,15 @@ class Names:
 
     def check_captured(self, text: Sql) -> None:
         """Errors: EngineLacks, where a parameter of a lambda has the name of something that is written elsewhere."""
-        if self.parameters and any(each.is_name and each.name in self.parameters for each in scan(text, MAX_TOKENS)):
+        if self.parameters and any(
+            each.is_name and each.name in self.parameters for each in tokenize(text, MAX_TOKENS)
+        ):
             raise lacking(
                 "a lambda", "a parameter that is called like a column here", "Give the parameter another name."
             )
 
 
-names_of = once(Names)
+names_of = memoize(Names)
 
 
 def _parameters(case: Case) -> Iterator[str]:

@@ -26,11 +26,11 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import back_quote, compose
 from mcp_server.sql.edits import Edit
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expression
+from mcp_server.sql.expressions import read_expression
 from mcp_server.sql.functions import functions
 from mcp_server.sql.lexer import Kind
 from mcp_server.sql.source import Source
-from mcp_server.sql.types import java_double, named, of_number
+from mcp_server.sql.types import java_double, number_type, parse_type
 from mcp_server.sql.words import KEYWORDS
 
 _OTHERS: Final = (
@@ -95,7 +95,7 @@ def _unnamed(case: Case) -> Iterator[Expr]:
         at = source.closing[at] + 1 if opened or source.key(at) == "[" else at + 1
     at += 1 + (source.key(at + 1) in {"DISTINCT", "ALL"})
     while at < end:
-        item = expression(case, at)
+        item = read_expression(case, at)
         at = end if item is None else item.end
         if item is not None and not _is_named(source, at):
             yield item
@@ -174,7 +174,7 @@ class _Namer:
 
     def number(self, node: Expr) -> str:
         text = self.text(node).upper()
-        kind = of_number(text)
+        kind = number_type(text)
         digits = text.removesuffix("BD").rstrip("LSY") if kind not in {"double", "float"} else text.rstrip("DF")
         if kind in {"double", "float"}:
             if kind == "float":
@@ -301,7 +301,7 @@ class _Namer:
         return f"INTERVAL '{count.lstrip('0') or '0'}' {unit.upper()}"
 
     def cast(self, node: Expr) -> str:
-        kind = named(node.word)
+        kind = parse_type(node.word)
         if node.parts[0].word == "null":
             return "NULL"
         if kind is None:
@@ -349,7 +349,7 @@ class _Namer:
             ("1" if part.kind == "star" else self.of(part)) if is_used else ""
             for part, is_used in zip(node.parts, used, strict=True)
         ]
-        everything = ("DISTINCT " if node.has("distinct") else "") + ", ".join(values)
+        everything = ("DISTINCT " if node.find_rest("distinct") else "") + ", ".join(values)
         try:
             found = form.format(*values, name=node.word, all=everything)
         except IndexError:  # fewer arguments than every call of it has: the engine will say so

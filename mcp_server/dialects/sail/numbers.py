@@ -21,7 +21,7 @@ from mcp_server.sql.compose import Sql, compose, write_type, write_word
 from mcp_server.sql.edits import Edit
 from mcp_server.sql.expr import Expr
 from mcp_server.sql.source import Source
-from mcp_server.sql.types import FRACTIONS, INTEGERS, MAX_PRECISION, Decimal, bounded, named, rounded
+from mcp_server.sql.types import FRACTIONS, INTEGERS, MAX_PRECISION, Decimal, bound_decimal, parse_type, round_decimal
 from mcp_server.sql.words import STAR_NEXT
 
 _STEPPED = Decimal(30, 15)
@@ -100,7 +100,7 @@ def _truth(node: Expr, write: Writing) -> Sql | None:
 
 
 def _written(node: Expr, write: Writing) -> Sql | None:
-    if node.kind in {"cast", "try_cast"} and isinstance(named(node.word), Decimal):
+    if node.kind in {"cast", "try_cast"} and isinstance(parse_type(node.word), Decimal):
         return _as_decimal(node, write)
     rule = _RULES.get((node.kind, node.word)) or _RULES.get((node.kind, ""))
     return rule(node, write) if rule is not None else None
@@ -116,7 +116,7 @@ def _divided(node: Expr, write: Writing) -> Sql | None:
         return None
     left, right = node.parts
     parent = write.parent(node)
-    meant = named(parent.word) if parent is not None and parent.kind == "cast" else None
+    meant = parse_type(parent.word) if parent is not None and parent.kind == "cast" else None
     if isinstance(meant, Decimal) and _is_cast(left, str(_widened(meant))):
         return None
     wide = _widened(kind)
@@ -170,10 +170,10 @@ def _averaged(node: Expr, write: Writing) -> Sql | None:
     if not isinstance(kind, Decimal) or not isinstance(inner, Decimal):
         return None
     parent = write.parent(node)
-    own = bounded(inner.precision + 3, inner.scale + 3)  # what this has written casts to one digit more, and back
-    if _is_cast(node.parts[0]) and parent is not None and parent.kind == "cast" and named(parent.word) == own:
+    own = bound_decimal(inner.precision + 3, inner.scale + 3)  # what this has written casts to one digit more, and back
+    if _is_cast(node.parts[0]) and parent is not None and parent.kind == "cast" and parse_type(parent.word) == own:
         return None
-    wide = bounded(inner.precision + 1, inner.scale + 1)
+    wide = bound_decimal(inner.precision + 1, inner.scale + 1)
     call = write.replaced(node, node.parts[0], compose("CAST({} AS {})", write.text(node.parts[0]), wide))
     return compose("CAST({} AS {})", call, kind)
 
@@ -204,7 +204,7 @@ def _half_even(node: Expr, write: Writing) -> Sql | None:
         return _tens(node, write, str(inner), digits)
     if digits is None or not 0 <= digits <= EXACT.scale or (inner not in _NUMBERS and not isinstance(inner, Decimal)):
         raise lacking(node.word, "half-even rounding of this", "Write round(x, n).")
-    kind = "DOUBLE" if node.word == "rint" or not isinstance(inner, Decimal) else str(rounded(inner, digits))
+    kind = "DOUBLE" if node.word == "rint" or not isinstance(inner, Decimal) else str(round_decimal(inner, digits))
     sent = write.text(node.parts[0])
     value = _digits_of(sent) if kind == "DOUBLE" else compose("({})", sent)
     unit = compose("1E-{}BD", digits) if digits else compose("1BD")

@@ -13,7 +13,7 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, join, quote_text, write_word
 from mcp_server.sql.edits import Edit
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expressions
+from mcp_server.sql.expressions import read_expressions
 from mcp_server.sql.functions import functions
 from mcp_server.sql.source import Source
 
@@ -45,7 +45,7 @@ def _check_chance(case: Case) -> None:
     classes = functions().classes
     if not any(classes.get(word) == "random" for word in case.functions):
         return
-    for node in (node for root in expressions(case) for node in root.walk() if node.kind in {"between", "in"}):
+    for node in (node for root in read_expressions(case) for node in root.walk() if node.kind in {"between", "in"}):
         called = {each.word for each in node.parts[0].walk() if each.kind == "call"}
         if any(classes.get(word) == "random" for word in called):
             raise lacking(
@@ -100,7 +100,7 @@ def _path(node: Expr, kind: str, write: Writing) -> Sql:
 def _check_arguments(node: Expr, write: Writing) -> None:
     if any(part.kind == "named" for part in node.parts):
         raise lacking(f"{node.word}(name => value)", "arguments by name", "Give the arguments in their order.")
-    over = node.has("over")
+    over = node.find_rest("over")
     if over is None or not over.word.upper().startswith("RANGE") or "INTERVAL" not in over.word.upper():
         return
     if not over.rest or write.types.of(over.rest[0].parts[0]) != "timestamp":

@@ -8,7 +8,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.edits import Edit
-from mcp_server.sql.scans import scans
+from mcp_server.sql.scans import find_scans
 
 
 def refuse_padded(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -21,7 +21,7 @@ def refuse_padded(case: Case, _: Catalog) -> Sequence[Edit]:
     }
     if not padded:
         return ()
-    for scan in scans(case):
+    for scan in find_scans(case):
         for (table, column), kind in padded.items():
             if table == scan.table and (scan.columns is None or column in scan.columns):
                 raise lacking(

@@ -18,11 +18,11 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.relation import Column, Columns, Relation, flat
 from mcp_server.dialects.sail.sources import Sources
 from mcp_server.dialects.sail.stage import Stage
-from mcp_server.sql.blocks import Block, Query, Rows, commas, skip
+from mcp_server.sql.blocks import Block, Query, Rows, skip_brackets, split_at_commas
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, as_operand, compose, copy_replaced, copy_tokens, join, quote_name
-from mcp_server.sql.edits import Edit, delete
+from mcp_server.sql.edits import Edit, delete_tokens
 from mcp_server.sql.functions import functions
 from mcp_server.sql.words import SET_OPERATORS
 
@@ -60,7 +60,7 @@ def _turned(case: Case, block: Block) -> Iterator[Edit]:
     views = (at for at in range(listed.body, listed.end) if case.source.key(at) == "LATERAL")
     end = next(views, listed.end)
     yield Edit(block.first, block.first, copy_tokens(case.source, listed.first, end))
-    yield delete(listed.first, end)
+    yield delete_tokens(listed.first, end)
 
 
 class _Fold:
@@ -157,7 +157,7 @@ class _Fold:
         """The sender's words, without the names of relations that a sub-query has put out of sight."""
         tree, gone = self.case.tree, self.lost - {r.alias for r in self.stage.relations}
         dropped: set[int] = set()
-        for node in tree.every(exp.Column) if gone else ():
+        for node in tree.find_all(exp.Column) if gone else ():
             at = self.case.tree.copy.origin.get(node.parts[0].meta.get("start", -1))
             if at is None or not first <= at < end or node.table.lower() not in gone or len(node.parts) != 2:
                 continue
@@ -198,7 +198,7 @@ class _Fold:
             self.stage.limit = self.words(first, end)
             return
         self.stage.order = self.words(first, end)
-        keys = list(commas(self.source, first + 2, end))
+        keys = list(split_at_commas(self.source, first + 2, end))
         plain = [a for a, b in keys if self.source.tokens[a].is_name and (b == a + 1 or self.source.key(a + 1) in _HOW)]
         named = frozenset(self.source.tokens[a].name for a in plain)
         self.stage.order_names = named if len(plain) == len(keys) else frozenset()
@@ -233,7 +233,7 @@ class _Fold:
 
     def set(self, first: int, end: int) -> None:
         """Each assignment sees those before it."""
-        for start, stop in commas(self.source, first, end):
+        for start, stop in split_at_commas(self.source, first, end):
             name = self.source.tokens[start]
             stage = self.fresh(start, stop)
             found = [column for column in stage.columns or () if column.key == name.name]
@@ -259,7 +259,7 @@ class _Fold:
     def drop(self, first: int, end: int) -> None:
         stage = self.fresh(first, end)
         stage.listed = compose("SELECT * EXCEPT ({})", self.words(first, end))
-        gone = {self.source.tokens[start].name for start, _ in commas(self.source, first, end)}
+        gone = {self.source.tokens[start].name for start, _ in split_at_commas(self.source, first, end)}
         stage.columns = None if stage.columns is None else tuple(c for c in stage.columns if c.key not in gone)
 
     def rename(self, first: int, end: int) -> None:
@@ -287,7 +287,7 @@ class _Fold:
     def steps(self, first: int, end: int) -> Iterator[int]:
         while first < end:
             yield first
-            first = skip(self.source, first)
+            first = skip_brackets(self.source, first)
 
     def ordinal(self, key: Sql) -> Sql:
         columns = self.stage.columns or ()

@@ -13,7 +13,7 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import compose, copy_tokens
 from mcp_server.sql.edits import Edit
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expressions
+from mcp_server.sql.expressions import read_expressions
 from mcp_server.sql.source import Source
 
 _BEFORE: Final = frozenset({"WHERE", "ON", "HAVING"})
@@ -23,7 +23,7 @@ def rewrite_pushed(case: Case, _: Catalog) -> Sequence[Edit]:
     """Conditions with a lambda in a form that stays where it is."""
     if not any(token.key == "->" for token in case.source.tokens):
         return ()
-    return list(_edits(expressions(case), case.source))
+    return list(_edits(read_expressions(case), case.source))
 
 
 def _edits(roots: Sequence[Expr], source: Source) -> Iterator[Edit]:

@@ -10,7 +10,7 @@ from mcp_server.sql.blocks import Block, Query
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import compose, quote_name
-from mcp_server.sql.edits import Edit, delete
+from mcp_server.sql.edits import Edit, delete_tokens
 from mcp_server.sql.source import Source, is_plain_integer
 
 DEFAULT_LEVELS = 100
@@ -46,7 +46,7 @@ def _counted(sources: Sources, at: int, name: str) -> Iterator[Edit]:
     if "RECURSION" in words:
         first = before - 4 + words.index("MAX")
         level = int(source.tokens[first + 3].text)
-        yield delete(first, first + 4)
+        yield delete_tokens(first, first + 4)
     if numbers is None or numbers[3] > level:
         raise lacking("WITH RECURSIVE", f"the recursion of {name}", _INSTEAD)
     start, last, step, _ = numbers

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mcp_server.sql.refusal import shown
+from mcp_server.sql.refusal import clip
 
 END: Final = "\0"
 """Stands in the pieces for `$`, which in Java is before a last line end too: Rust cannot look there."""
@@ -339,7 +339,7 @@ class _Reader:
         words = letter if letter != "{" else f"{{{self.until('}')}}}"
         least, _, most = words[1:-1].partition(",")
         if letter == "{" and not (_is_count(least) and (not most or _is_count(most))):
-            raise Unlike(shown(words))
+            raise Unlike(clip(words))
         lazy = self.take("?")
         if self.peek() in {"+", "*", "?", "{"}:
             raise Unlike(f"{words}{self.peek()}")

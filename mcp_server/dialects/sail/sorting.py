@@ -15,12 +15,12 @@ from mcp_server.dialects.sail.given import names_given
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.names import names_of
 from mcp_server.dialects.sail.spelling import innermost
-from mcp_server.sql.blocks import Block, commas
+from mcp_server.sql.blocks import Block, split_at_commas
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.edits import Edit
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expressions
+from mcp_server.sql.expressions import read_expressions
 from mcp_server.sql.source import Source
 
 _FILLING: Final = frozenset({"LEFT", "RIGHT", "FULL"})
@@ -77,7 +77,7 @@ def _keys(case: Case, fills: Sequence[int]) -> Iterator[str]:
         clauses = query.block.clauses if query.block is not None else query.tail
         clause = clauses.get("ORDER")
         fixed = _fixed_behind(case, query.block, fills) if query.block is not None else frozenset[str]()
-        for first, end in commas(source, clause.body, clause.end) if clause is not None else ():
+        for first, end in split_at_commas(source, clause.body, clause.end) if clause is not None else ():
             uses = list(names.uses(first, end))
             if uses and ".".join(uses[0].parts) in fixed and _is_alone(source, uses[0].end, end):
                 continue
@@ -87,7 +87,7 @@ def _keys(case: Case, fills: Sequence[int]) -> Iterator[str]:
     for block in case.blocks.selects:
         windows = block.clauses.get("WINDOW")
         yield from (use.parts[-1] for use in names.uses(windows.body, windows.end)) if windows is not None else ()
-    for node in (node for root in expressions(case) for node in root.walk() if node.kind == "over"):
+    for node in (node for root in read_expressions(case) for node in root.walk() if node.kind == "over"):
         for sort in node.rest:
             yield from _names(sort)
 
@@ -117,7 +117,7 @@ def _fixed_behind(case: Case, block: Block, fills: Sequence[int]) -> frozenset[s
     where = block.clauses.get("WHERE")
     if where is None or not all(block.first < at < where.body for at in fills):
         return frozenset()
-    todo = [root for root in expressions(case) if root.first == where.body]
+    todo = [root for root in read_expressions(case) if root.first == where.body]
     found = set[str]()
     while todo:
         node = todo.pop()
@@ -141,7 +141,7 @@ def _constant_names(case: Case, fills: Sequence[int]) -> frozenset[str]:
     found = {name for name, node in given if _is_constant(node, case.source) or _is_total(node, case, fills)}
     filtered = set[str]()
     pairs: list[tuple[str, str]] = []
-    every = [node for root in expressions(case) for node in root.walk()]
+    every = [node for root in read_expressions(case) for node in root.walk()]
     late = {id(node) for node in every if any(first <= node.first < end for first, end in behind)}
     found |= _pinned([node for node in every if id(node) not in late], case.source)
     filtered |= _pinned([node for node in every if id(node) in late], case.source)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mcp_server.dialects.sail.froms import GENERATED, From
 from mcp_server.dialects.sail.relation import Column, Columns, Relation, Relations, flat, names
-from mcp_server.sql.blocks import Block, Item, Query, Rows, commas, skip
+from mcp_server.sql.blocks import Block, Item, Query, Rows, skip_brackets, split_at_commas
 from mcp_server.sql.case import Case
 
 
@@ -124,7 +124,7 @@ class Sources:
 
     def without(self, columns: Columns, first: int, end: int) -> Columns | None:
         """The columns that a list of names leaves; None where it names parts of them."""
-        for start, stop in commas(self.source, first, end):
+        for start, stop in split_at_commas(self.source, first, end):
             *path, name = (self.source.tokens[at].name for at in range(start, stop, 2))
             gone = [c for c in columns if c.key == name and (not path or (c.owner and names(c.owner, tuple(path))))]
             if not gone:
@@ -159,14 +159,14 @@ class Sources:
     def rows(self, first: int) -> Columns | None:
         """The columns of the rows behind VALUES."""
         source = self.source
-        width = len(list(commas(source, first + 1, source.closing[first]))) if source.key(first) == "(" else 1
+        width = len(list(split_at_commas(source, first + 1, source.closing[first]))) if source.key(first) == "(" else 1
         return tuple(Column(f"col{number}") for number in range(1, width + 1))
 
     def named_query(self, token: int) -> Query | None:
         """The query of the WITH name that a relation at this token reads."""
         node = self.tables.get(token)
         cte = self.case.names.ctes.get(node[0]) if node else None
-        at = self.case.tree.index(cte.args["alias"].this) if cte is not None else None
+        at = self.case.tree.token_index(cte.args["alias"].this) if cte is not None else None
         if at is None:
             return None
         return self.case.blocks.at.get(self.body(at) + 1)
@@ -174,8 +174,8 @@ class Sources:
     def body(self, at: int) -> int:
         """The bracket of a WITH name's query, from the token of the name."""
         at += 1
-        if self.source.key(at) == "(" and self.source.key(skip(self.source, at)) in {"AS", "MAX", "("}:
-            at = skip(self.source, at)
+        if self.source.key(at) == "(" and self.source.key(skip_brackets(self.source, at)) in {"AS", "MAX", "("}:
+            at = skip_brackets(self.source, at)
         while self.source.key(at) != "(":
             at += 1
         return at

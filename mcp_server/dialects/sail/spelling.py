@@ -11,7 +11,7 @@ from mcp_server.sql.blocks import Block
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import back_quote, compose, copy_tokens, join, quote_name
-from mcp_server.sql.edits import Edit, delete
+from mcp_server.sql.edits import Edit, delete_tokens
 
 _RESERVED: Final = frozenset(
     {
@@ -67,7 +67,7 @@ def spreading(case: Case, _: Catalog) -> Sequence[Edit]:
         return ()
     blocks = case.blocks
     clauses = [block.clauses for block in blocks.selects] + [query.tail for query in blocks.queries]
-    edits = [delete(c["DISTRIBUTE"].first, c["DISTRIBUTE"].end) for c in clauses if "DISTRIBUTE" in c]
+    edits = [delete_tokens(c["DISTRIBUTE"].first, c["DISTRIBUTE"].end) for c in clauses if "DISTRIBUTE" in c]
     windows = [
         at for at, token in enumerate(case.source.tokens) if token.key == "CLUSTER" and case.source.key(at - 1) == "("
     ]

@@ -14,8 +14,8 @@ from mcp_server.sql.blocks import Block, Query
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, as_operand, compose, copy_tokens
-from mcp_server.sql.edits import Edit, delete
-from mcp_server.sql.expressions import expression
+from mcp_server.sql.edits import Edit, delete_tokens
+from mcp_server.sql.expressions import read_expression
 
 _JOIN = "Join with the sub-query, or put its condition into WHERE."
 
@@ -75,7 +75,7 @@ class _Inner:
         if self.is_in_on(outer):
             raise lacking(self.word, f"{self.word} with a sub-query in ON", _JOIN)
         if "ORDER" in block.clauses and "LIMIT" not in block.clauses and self.word == "EXISTS":
-            yield delete(block.clauses["ORDER"].first, block.clauses["ORDER"].end)
+            yield delete_tokens(block.clauses["ORDER"].first, block.clauses["ORDER"].end)
             return
         if self.word == "IN":
             if (aggregates or "HAVING" in block.clauses) and "GROUP" not in block.clauses and self.is_correlated(block):
@@ -172,7 +172,7 @@ class _Inner:
         for first in range(item.first, end):
             before = self.source.key(first - 1)
             if first == item.first or before in {"(", ",", "AND", "OR", "NOT", "WHEN", "THEN", "ELSE"}:
-                read = expression(self.names.case, first)
+                read = read_expression(self.names.case, first)
                 if read is not None and (read.end == end or self.ends_before(first, end)):
                     return first
         return None

@@ -19,7 +19,7 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, compose_named, quote_text, write_type, write_word
 from mcp_server.sql.edits import Edit
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.types import FRACTIONS, Decimal, element, is_nested
+from mcp_server.sql.types import FRACTIONS, Decimal, element_type, is_nested
 
 RAW: Final = "VARCHAR(32749)"
 """The type that asks for a double as Sail writes it: text, of a length that nobody asks for."""
@@ -67,7 +67,7 @@ def _cast(node: Expr, write: Writing) -> Sql | None:
         return _text(inner, write)
     if kind in {"map", "struct"}:
         raise lacking(f"a {kind} as text", "it as Spark writes it", "Take its fields, or write to_json(…).")
-    inside = element(kind)
+    inside = element_type(kind)
     if inside is None:
         return None
     strings = _text(inner, write) or write.text(inner)
@@ -80,7 +80,7 @@ def _cast(node: Expr, write: Writing) -> Sql | None:
 
 def _each(node: Expr, write: Writing) -> Sql | None:
     """A cast to an array of texts."""
-    return _text(node.parts[0], write) if element(write.types.of(node.parts[0])) in FRACTIONS else None
+    return _text(node.parts[0], write) if element_type(write.types.of(node.parts[0])) in FRACTIONS else None
 
 
 def _text(node: Expr, write: Writing) -> Sql | None:
@@ -91,7 +91,7 @@ def _text(node: Expr, write: Writing) -> Sql | None:
     if kind in FRACTIONS:
         name = write.fresh("v_", node)
         return compose("element_at(transform(array({}), {} -> {}), 1)", sent, name, _double(name))
-    if element(kind) not in FRACTIONS:
+    if element_type(kind) not in FRACTIONS:
         return None
     name = write.fresh("v_", node)
     return compose("transform({}, {} -> {})", sent, name, _double(name))
@@ -104,14 +104,14 @@ def _double(name: Sql) -> Sql:
 def _every(node: Expr, write: Writing) -> Sql | None:
     """What makes text of all its operands unasked."""
     texts = {part: _text(part, write) for part in node.parts}
-    if node.word == "concat" and any(element(write.types.of(part)) is not None for part in node.parts):
+    if node.word == "concat" and any(element_type(write.types.of(part)) is not None for part in node.parts):
         return None
     return write.kept(node, texts.get) if any(texts.values()) else None
 
 
 def _first(node: Expr, write: Writing) -> Sql | None:
     """What makes text of its first operand unasked."""
-    if not node.parts or (node.word == "reverse" and element(write.types.of(node.parts[0])) is not None):
+    if not node.parts or (node.word == "reverse" and element_type(write.types.of(node.parts[0])) is not None):
         return None
     text = _text(node.parts[0], write)
     return write.replaced(node, node.parts[0], text) if text is not None else None
@@ -157,7 +157,7 @@ def _converted(word: str, part: Expr, conversion: str, write: Writing) -> Sql | 
         raise lacking(word, f"a decimal under %{conversion}, as in Spark", "Write CAST(x AS DOUBLE).")
     if conversion != "s":
         return None
-    if kind in {"map", "struct"} or element(kind) is not None:
+    if kind in {"map", "struct"} or element_type(kind) is not None:
         raise lacking(word, f"{kind} as Spark writes it", "Write array_join(a, ',') or to_json(…).")
     if isinstance(kind, Decimal) or kind == "boolean":
         return compose("CAST({} AS STRING)", write.text(part))
@@ -167,7 +167,7 @@ def _converted(word: str, part: Expr, conversion: str, write: Writing) -> Sql | 
 def _hashed(node: Expr, write: Writing) -> Sql | None:
     if any(isinstance(kind, Decimal) for kind in map(write.types.of, node.parts)):
         raise lacking(node.word, "it of decimals as Spark does", "Hash text: hash(CAST(x AS STRING)).")
-    if any(element(kind) is not None or kind in {"map", "struct"} for kind in map(write.types.of, node.parts)):
+    if any(element_type(kind) is not None or kind in {"map", "struct"} for kind in map(write.types.of, node.parts)):
         raise lacking(node.word, "it of arrays, maps and structs", "Hash text: hash(array_join(a, ',')).")
     return None
 

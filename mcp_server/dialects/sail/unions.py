@@ -12,8 +12,8 @@ from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import compose, copy_tokens, join, quote_name, write_type
 from mcp_server.sql.edits import Edit
-from mcp_server.sql.expressions import expression
-from mcp_server.sql.types import Type, common, named
+from mcp_server.sql.expressions import read_expression
+from mcp_server.sql.types import Type, common_type, parse_type
 from mcp_server.sql.words import SET_OPERATORS
 
 Cell = tuple[Type | None, Block, Item | None]
@@ -59,7 +59,7 @@ class _Casts:
                 columns = self.names.sources.starred(self.names.sources.relations(term), item)
                 if columns is None:
                     return None
-                found += [(named(column.kind) if column.kind else None, term, None) for column in columns]
+                found += [(parse_type(column.kind) if column.kind else None, term, None) for column in columns]
             else:
                 found += [(self.kind(term, item), term, item)] * max(1, len(item.names))
         return found
@@ -69,14 +69,14 @@ class _Casts:
         sources = self.names.sources
         kind = sources.kind(sources.relations(block), item)
         if kind is not None:
-            return named(kind)
-        read = expression(self.case, item.first)
+            return parse_type(kind)
+        read = read_expression(self.case, item.first)
         return self.types.of(self.types.bind(read)) if read is not None and read.end == item.stop else None
 
     def column(self, cells: Sequence[Cell]) -> Iterator[Edit]:
         """The casts of one column."""
         kinds = [kind for kind, _, _ in cells]
-        one = common(kinds) if None not in kinds else None
+        one = common_type(kinds) if None not in kinds else None
         if one is None or len(set(kinds)) == 1:
             return
         for kind, _, item in cells:

@@ -8,13 +8,13 @@ from mcp_server.dialects.sail.fresh import FreshNames
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.relation import Column, Relation
 from mcp_server.dialects.sail.sources import Sources
-from mcp_server.sql.blocks import Block, commas
+from mcp_server.sql.blocks import Block, split_at_commas
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, copy_tokens, join, quote_name, quote_text, write_type
 from mcp_server.sql.edits import Edit
 from mcp_server.sql.source import Source
-from mcp_server.sql.types import Type, common, named
+from mcp_server.sql.types import Type, common_type, parse_type
 
 
 def unpivot(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -49,7 +49,9 @@ class _Unpivot:
         self.values = self.names(pivot.body + 1, self.for_)
         self.label = copy_tokens(self.source, self.for_ + 1, self.for_ + 2)
         opening = self.for_ + 3
-        self.groups = [self.group(a, b) for a, b in commas(self.source, opening + 1, self.source.closing[opening])]
+        self.groups = [
+            self.group(a, b) for a, b in split_at_commas(self.source, opening + 1, self.source.closing[opening])
+        ]
         if any(len(columns) != len(self.values) for columns, _ in self.groups) or not self.values:
             raise lacking("UNPIVOT", "groups of columns of another width", "Name as many values as columns of a group.")
 
@@ -57,7 +59,7 @@ class _Unpivot:
         """The tokens of the names in `a` or `(a, b)`."""
         if self.source.key(first) == "(":
             first, end = first + 1, self.source.closing[first]
-        return [b - 1 for _, b in commas(self.source, first, end)]
+        return [b - 1 for _, b in split_at_commas(self.source, first, end)]
 
     def group(self, first: int, end: int) -> tuple[list[int], str]:
         """The columns of `a`, `a AS x` or `(a, b) AS x`, and the name of their row."""
@@ -114,7 +116,7 @@ class _Unpivot:
         found = [kinds.get(self.source.tokens[at].name) for at in names]
         if len(set(found)) == 1:
             return None
-        one = common([named(kind) if kind is not None else None for kind in found])
+        one = common_type([parse_type(kind) if kind is not None else None for kind in found])
         if one is None:
             raise lacking(
                 "UNPIVOT", "UNPIVOT of columns of different types", "CAST them to one type in a sub-query first."

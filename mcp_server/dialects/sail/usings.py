@@ -15,7 +15,7 @@ from mcp_server.sql.blocks import Block, Item
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, copy_tokens, join, quote_name
-from mcp_server.sql.edits import Edit, delete
+from mcp_server.sql.edits import Edit, delete_tokens
 
 
 def usings(case: Case, _: Catalog) -> Sequence[Edit]:
@@ -98,7 +98,7 @@ class _Using:
                 self.meant[key] = compose("coalesce({}, {})", left, right)
         self.lead(keys, [*columns, *(Column(c.name, c.kind, relation) for c in relation.columns)])
         natural = [at for at in range(relation.words, relation.first) if self.source.key(at) == "NATURAL"]
-        self.conditions += [delete(at, at + 1) for at in natural]
+        self.conditions += [delete_tokens(at, at + 1) for at in natural]
         end = relation.end
         if relation.using:
             end = self.source.closing[relation.end + 1] + 1

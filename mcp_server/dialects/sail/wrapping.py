@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from mcp_server.dialects.sail.fresh import FreshNames
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.names import Aliases, Names, Use, names_of
-from mcp_server.sql.blocks import TAIL, Block, Clause, Item, commas
+from mcp_server.sql.blocks import TAIL, Block, Clause, Item, split_at_commas
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, compose, copy_tokens, join, quote_name
@@ -67,7 +67,7 @@ def _orders(names: Names, block: Block) -> bool:
 
 def _keys(names: Names, clause: Clause) -> Iterator[tuple[int, int, Sql]]:
     """The keys of an ORDER BY, each with the words for its direction."""
-    for first, end in commas(names.source, clause.body, clause.end):
+    for first, end in split_at_commas(names.source, clause.body, clause.end):
         stop = end
         for at in range(max(first, end - 4), end):
             if names.source.key(at) in _DIRECTIONS and at > first:

@@ -13,7 +13,7 @@ from mcp_server.sql.case import Case
 from mcp_server.sql.compose import Kept, Sql, as_kept, as_operand, compose, copy_tokens, join
 from mcp_server.sql.edits import Edit
 from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import expressions
+from mcp_server.sql.expressions import read_expressions
 
 MAX_TEXT = 32_000
 """Characters of an expression in other words: more than 3,000 tokens (`source.MAX_TOKENS`) ever have."""
@@ -33,7 +33,7 @@ class Writing:
     def __init__(self, case: Case, rule: Rule) -> None:
         self.source = case.source
         self.reads_tables = bool(case.tables)
-        self.roots = expressions(case)
+        self.roots = read_expressions(case)
         self.types = Types(case)
         self._case = case
         self._rule = rule
