@@ -20,7 +20,7 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.expr import Expr
 from mcp_server.sql.expressions import read_expression
 from mcp_server.sql.lexer import quote_identifier
-from mcp_server.sql.relations import split_conjuncts
+from mcp_server.sql.relations import iter_conjuncts
 from mcp_server.sql.scans import FromClause, FromItem, read_from
 
 _WORD = re.compile(r"\w+", re.ASCII)
@@ -106,7 +106,7 @@ def _written(case: Case, select: exp.Select, found: FromClause, view: TableInfo)
     lateral = any(isinstance(item.node, exp.Lateral) for item in found.relations)
     block = None if lateral else _block(case, found.relations)
     joins: list[exp.Join] = select.args.get("joins") or []
-    plain = all(_is_tie(part) for join in joins if join.args.get("on") for part in split_conjuncts(join.args["on"]))
+    plain = all(_is_tie(part) for join in joins if join.args.get("on") for part in iter_conjuncts(join.args["on"]))
     if block is None or not plain or any(query.pipes for query in case.blocks.queries):
         return None
     aliases = {item.alias for item in found.relations}

@@ -153,7 +153,7 @@ class Relations:
         return _find_output(node.this) if isinstance(node, exp.Subquery) else None
 
 
-def split_conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
+def iter_conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the operands of the ANDs of a condition."""
     stack = [condition]
     while stack:
@@ -168,7 +168,7 @@ def split_conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
 
 def find_equalities(condition: exp.Expr | None) -> Iterator[exp.Binary]:
     """Yield the operands of the ANDs of a condition that are equalities."""
-    for part in split_conjuncts(condition) if condition is not None else ():
+    for part in iter_conjuncts(condition) if condition is not None else ():
         if isinstance(part, (exp.EQ, exp.NullSafeEQ)):
             yield part
 

@@ -15,7 +15,7 @@ from sqlglot import exp
 from lakehouse.manifest import Column
 from mcp_server.models import Filter, FilterOp, Scan, TableInfo
 from mcp_server.sql.case import Case, memoize
-from mcp_server.sql.relations import Relations, is_bracket, split_conjuncts
+from mcp_server.sql.relations import Relations, is_bracket, iter_conjuncts
 from mcp_server.sql.tree import Tree
 from mcp_server.sql.values import Value, as_type, read_literal
 
@@ -148,7 +148,7 @@ def read_from(select: exp.Select, relations: Relations) -> FromClause:
         columns = frozenset(name.name.lower() for name in names) or None
         found.relations.append(FromItem(lateral, lateral.alias.lower(), columns, firm=False))
     if where is not None:
-        found.conditions += split_conjuncts(where.this)
+        found.conditions += iter_conjuncts(where.this)
     return found
 
 
@@ -180,7 +180,7 @@ def _add_join(found: FromClause, relations: Relations, join: exp.Join, *, firm: 
     _add_item(found, relations, join.this, firm=firm and inner, named=named and kind not in _HIDING)
     on = join.args.get("on")
     if inner and firm and on is not None:
-        found.conditions += split_conjuncts(on)
+        found.conditions += iter_conjuncts(on)
 
 
 _Test = list[tuple[FilterOp, list[Value]]]

@@ -14,7 +14,7 @@ from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.lexer import Kind
 from mcp_server.sql.refusal import clip
-from mcp_server.sql.relations import split_conjuncts
+from mcp_server.sql.relations import iter_conjuncts
 
 _ORDERING: Final = ("group", "order", "sort", "cluster", "distribute")
 _AFTER_THE_LIST: Final = (*_ORDERING, "having", "qualify", "windows")
@@ -108,7 +108,7 @@ def _is_named(case: Case, select: exp.Select, call: AiCall, catalog: Catalog, mo
     """Whether WHERE compares the argument's column, or the key, with a few plain values."""
     where = select.args.get("where")
     argument = call.argument.name.lower() if isinstance(call.argument, exp.Column) else ""
-    for part in split_conjuncts(where.this) if where is not None else ():
+    for part in iter_conjuncts(where.this) if where is not None else ():
         column, values = _compared(case, part)
         few = 0 < len(values) <= most and all(isinstance(value, exp.Literal) for value in values)
         if few and isinstance(column, exp.Column) and column.name.lower() in {argument, catalog.ai[call.function]}:
