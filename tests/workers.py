@@ -1,4 +1,4 @@
-"""How tests are shared out where several workers run them (`pytest -n 2`), and which of them are quick."""
+"""How tests are shared out where several workers run them (`pytest -n 3`), and which of them are quick."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ from typing import Final
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+_ON_ALL_ENGINES = (
+    *("contract", "cancel", "connect", "databricks", "failures", "fence", "lakes", "left_over", "planted_logs"),
+    *("readings", "spark_logs", "statistics", "tokens"),
+)
+
 TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
+    "engines of all kinds": (
+        *(f"tests/engines/test_{name}.py" for name in _ON_ALL_ENGINES),
+        "tests/server/test_ai_engines.py",
+    ),
     **{folder: (folder,) for folder in ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")},
     "lakes of both engines": ("tests/etl/test_load.py", "tests/etl/test_layout.py"),
 }
 """Tests that share an engine, a browser or a lake that takes long to make: one worker has them all."""
 
 LONGEST_FIRST: Final = (
-    *("tests/etl/test_load.py", "tests/engines", "tests/etl", "tests/test_readme.py", "tests/dialect"),
-    *("tests/server", "tests/test_questions.py", "tests/bridge", "tests/web"),
+    *("engines of all kinds", "lakes of both engines", "tests/engines", "tests/test_readme.py", "tests/etl"),
+    *("tests/dialect", "tests/server", "tests/test_questions.py", "tests/bridge", "tests/web"),
 )
 """What takes long begins early, so that all workers end at about the same time."""
 
@@ -37,8 +46,13 @@ class ByFile(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return next((name for name, places in TOGETHER.items() if file.startswith(places)), file)
+        return _group(nodeid)
+
+
+def _group(nodeid: str) -> str:
+    """The name of the tests that one worker has all of: those that stay `TOGETHER`, or a file's."""
+    file = nodeid.partition("::")[0]
+    return next((name for name, places in TOGETHER.items() if file.startswith(places)), file)
 
 
 def mark_quick(items: Iterable[pytest.Item]) -> None:
@@ -49,5 +63,6 @@ def mark_quick(items: Iterable[pytest.Item]) -> None:
 
 
 def rank(item: pytest.Item) -> int:
-    """A test's place in the order of LONGEST_FIRST."""
-    return next((at for at, name in enumerate(LONGEST_FIRST) if item.nodeid.startswith(name)), len(LONGEST_FIRST))
+    """A test's place in the order of LONGEST_FIRST; the same for all tests of a group, so that they share engines."""
+    group = _group(item.nodeid)
+    return next((at for at, name in enumerate(LONGEST_FIRST) if group.startswith(name)), len(LONGEST_FIRST))

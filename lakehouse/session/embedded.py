@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from lakehouse.errors import EngineUnavailable, UsageError
@@ -68,8 +68,8 @@ def open_embedded(config: dict[str, str], work_dir: str | None) -> Iterator[Engi
         server.stop()
 
 
-def _at_work() -> dict[int, ThreadTime]:
-    """How far Sail's threads are that compute now, Python's left out. Empty where the system does not say.
+def _at_work(known: Collection[int] = ()) -> dict[int, ThreadTime]:
+    """How far Sail's threads are that compute now or are `known`, Python's left out. Empty where no system says it.
 
     Sail says that a query is cancelled when nobody waits for it any more. Its threads see that between batches, and a
     join in which each row meets thousands goes on for minutes before it asks for another one.
@@ -80,10 +80,11 @@ def _at_work() -> dict[int, ThreadTime]:
         for thread in {int(name) for name in os.listdir(_TASKS)} - ours:
             with suppress(OSError):  # it has ended meanwhile
                 fields = _read_file(f"{_TASKS}/{thread}/stat").rpartition(b") ")[2].split()
-                if fields[0] in _COMPUTING:
+                computes = fields[0] in _COMPUTING
+                if computes or thread in known:
                     _, _, waits = _read_file(f"{_TASKS}/{thread}/status").partition(b"\nvoluntary_ctxt_switches:")
                     seconds = (int(fields[11]) + int(fields[12])) / _TICKS
-                    found[thread] = ThreadTime(seconds, int(waits.split(maxsplit=1)[0]))
+                    found[thread] = ThreadTime(seconds, int(waits.split(maxsplit=1)[0]), computes)
     return found
 
 

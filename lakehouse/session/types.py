@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -89,10 +89,11 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ThreadTime:
-    """How far a thread is: seconds that it has computed, and how often it has waited for something."""
+    """How far a thread is: seconds that it has computed, how often it has waited, and whether it computes now."""
 
     seconds: float
     waits: int
+    computes: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class EngineSession:
     thread runs within `tagged(session, tag)` bears the tag, and `interrupt(session, tag)`, from any thread, stops
     it. An interrupt that comes too early is lost: repeat it. `lingers(tag)` tells whether work goes on though its
     query has ended: Java cannot stop a thread that looks for nothing, such as one within a regular expression.
-    `at_work()` gives the threads that compute now, of an engine that does not know for whom; else it is None.
+    `at_work(threads)` gives how far those threads are that compute now, and the given ones, of an engine that does not
+    know for whom; else it is None.
     `process` is the process that the engine runs in, None where it is this one or none of ours.
     """
 
@@ -114,7 +116,7 @@ class EngineSession:
     tagged: Callable[[SparkSession, str], AbstractContextManager[None]]
     interrupt: Callable[[SparkSession, str], None]
     lingers: Callable[[str], bool] = lambda _: False
-    at_work: Callable[[], Mapping[int, ThreadTime]] | None = None
+    at_work: Callable[[Collection[int]], Mapping[int, ThreadTime]] | None = None
     process: Popen[bytes] | None = None
 
     @property

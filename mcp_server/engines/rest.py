@@ -31,22 +31,33 @@ Measured on 0.7.2, two cores: joins, nested loops and functions over long texts 
 of rows, groups and distinct counts 600 to 5,000.
 """
 
+_SOME_WAITS = 20
+"""How often a thread may wait beyond that before it has certainly left its step. Until then it may have been kept
+within it, for memory or by a lock, and whom it was for it may still be for.
+"""
+
 
 @dataclass
 class _Step:
     """One step of a thread, without a pause: since when, and for which statements it may be.
 
-    `ended_at` is how far the thread was when the last of these had ended.
+    `ended_at` is how far the thread was when the last of these had ended. `first` is when the thread was first seen in
+    this step, or in one before it that it may not have left.
     """
 
     began: ThreadTime
     seen: ThreadTime
     owners: frozenset[str]
+    first: ThreadTime
     ended_at: float | None = None
 
     def goes_on(self, now: ThreadTime) -> bool:
         seconds, waits = now.seconds - self.began.seconds, now.waits - self.began.waits
         return now.waits - self.seen.waits <= _FEW_WAITS and waits <= _FEW_WAITS + _WAITS_A_SECOND * seconds
+
+    def may_go_on(self, now: ThreadTime) -> bool:
+        seconds, waits = now.seconds - self.first.seconds, now.waits - self.first.waits
+        return waits <= _SOME_WAITS + _WAITS_A_SECOND * seconds
 
     def advance(self, now: ThreadTime, running: Collection[str], alive: Collection[str]) -> float:
         """Note how far it is by now. Returns for how many seconds it has computed for nobody."""
@@ -60,18 +71,30 @@ class _Step:
         return now.seconds - self.ended_at
 
 
+def _follow(known: _Step | None, now: ThreadTime, running: frozenset[str]) -> _Step | None:
+    """The step that a thread is in now, given the one that it was last seen in. None where it rests."""
+    if not now.computes and (known is None or now.seconds == known.seen.seconds):
+        return None
+    if known is not None and known.goes_on(now):
+        return known
+    if known is not None and known.may_go_on(now):
+        return _Step(now, now, known.owners | running, known.first, known.ended_at)
+    return _Step(now, now, running, now) if now.computes else None
+
+
 class Rest:
     """Knows what an engine still computes for whom. Safe for several threads.
 
-    `at_work` gives the engine's threads that compute now; `running` the statements under way, True for those that
-    somebody waits for, False for those that were told to stop; `disturbed` is called with the statements, one of which
-    is computed for nobody. `stuck` is called where statements wait for an engine that has computed nothing for long:
-    one that could not start a thread leaves them so. It watches in a thread of its own, so that no answer waits for it.
+    `at_work` gives how far the engine's threads are that compute now, and those whose numbers it is given; `running`
+    the statements under way, True for those that somebody waits for, False for those that were told to stop;
+    `disturbed` is called with the statements, one of which is computed for nobody. `stuck` is called where statements
+    wait for an engine that has computed nothing for long: one that could not start a thread leaves them so. It watches
+    in a thread of its own, so that no answer waits for it.
     """
 
     def __init__(
         self,
-        at_work: Callable[[], Mapping[int, ThreadTime]],
+        at_work: Callable[[Collection[int]], Mapping[int, ThreadTime]],
         running: Callable[[], Mapping[str, bool]],
         disturbed: Callable[[frozenset[str]], None],
         stuck: Callable[[], None],
@@ -84,6 +107,7 @@ class Rest:
         self._awake = threading.Event()
         self._looking = threading.Lock()
         self._ended: set[str] = set()
+        self._last: frozenset[str] = frozenset()
         self._steps: dict[int, _Step] = {}  # replaced, and never changed, under `_looking`
         threading.Thread(target=self._watch, name="rest", daemon=True).start()
 
@@ -115,13 +139,15 @@ class Rest:
             running = {each: wanted for each, wanted in self._running().items() if each not in self._ended}
             alive = [statement for statement, wanted in running.items() if wanted]
             steps: dict[int, _Step] = {}
-            for thread, now in self._at_work().items():
-                known = self._steps.get(thread)
-                step = known if known and known.goes_on(now) else _Step(now, now, frozenset(running))
+            for thread, now in self._at_work(self._steps).items():
+                # What begins while nothing runs is left of what ran last.
+                step = _follow(self._steps.get(thread), now, frozenset(running) or self._last)
+                if step is None:
+                    continue
                 if step.advance(now, running, alive) > _CPU_SECONDS:
                     self._disturbed(step.owners)
                 steps[thread] = step
-            self._steps = steps
+            self._steps, self._last = steps, frozenset(running) or self._last
             self._look_for_life(at_work=bool(steps), awaited=bool(alive))
             return bool(running or steps)
 

@@ -96,7 +96,7 @@ def test_an_engine_that_computes_nothing_for_what_it_was_asked_is_told_to_be_stu
     stuck = threading.Event()
     running: dict[str, bool] = {}
     at_work: dict[int, ThreadTime] = {}
-    watcher = Rest(lambda: dict(at_work), lambda: dict(running), lambda _: None, stuck.set)
+    watcher = Rest(lambda _: dict(at_work), lambda: dict(running), lambda _: None, stuck.set)
 
     running["asked"], at_work[7] = True, ThreadTime(1.0, 1)
     watcher.watch()

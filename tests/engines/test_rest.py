@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from lakehouse.session import ThreadTime
 from mcp_server.engines.rest import Rest
@@ -20,14 +22,20 @@ class Machine:
     def __init__(self) -> None:
         self.running: dict[str, bool] = {}
         self.waits_a_second: dict[int, float] = {}
+        self.more_waits: dict[int, int] = {}
+        self.resting: set[int] = set()
         self.blamed: list[frozenset[str]] = []
         self.told = threading.Event()
         self._seconds = itertools.count(1)
         self.rest = Rest(self._look, lambda: dict(self.running), self._blame, lambda: None)
 
-    def _look(self) -> dict[int, ThreadTime]:
+    def _look(self, known: Collection[int]) -> dict[int, ThreadTime]:
         seconds = next(self._seconds) / 10
-        return {thread: ThreadTime(seconds, round(seconds * waits)) for thread, waits in self.waits_a_second.items()}
+        return {
+            thread: ThreadTime(seconds, round(seconds * waits) + self.more_waits.get(thread, 0), computes)
+            for thread, waits in self.waits_a_second.items()
+            if (computes := thread not in self.resting) or thread in known
+        }
 
     def _blame(self, owners: frozenset[str]) -> None:
         self.blamed.append(owners)
@@ -97,6 +105,40 @@ def test_what_an_answered_statement_leaves_at_work_is_told_of_once_those_beside_
     del machine.running["beside"]
     assert machine.told.wait(10)
     assert machine.blamed[0] == {"answered", "beside"}
+
+
+@pytest.mark.parametrize(("waits", "is_seen_waiting"), [(0, True), (10, True), (1_000, False)])
+def test_a_thread_that_goes_on_after_a_wait_though_nothing_runs_is_told_of(waits: int, is_seen_waiting: bool) -> None:
+    machine = Machine()
+    machine.begin("stopped", t1=LOST)
+    pause(0.8)
+    wait = awaiting(machine, "stopped")
+    pause(0.2)
+    del machine.running["stopped"]
+    machine.more_waits[1] = waits
+    machine.resting |= {1} if is_seen_waiting else set()
+    pause(0.15)
+    machine.resting.clear()
+    try:
+        assert machine.told.wait(10)
+        assert machine.blamed[0] == {"stopped"}
+    finally:
+        del machine.waits_a_second[1]
+        wait()
+
+
+def test_a_thread_that_has_left_its_step_for_anothers_is_not_told_of() -> None:
+    machine = Machine()
+    machine.begin("stopped", t1=LOST)
+    machine.begin("bystander", t2=STREAMING)
+    pause(0.5)
+    wait = awaiting(machine, "stopped")
+    pause(0.2)
+    machine.more_waits[1] = 1_000
+    wait()
+    del machine.running["stopped"]
+    pause(1.2)
+    assert machine.blamed == []
 
 
 def _numbers_until(told: threading.Event) -> Iterator[int]:

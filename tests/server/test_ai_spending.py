@@ -84,6 +84,7 @@ def test_calls_and_money_are_bounded_whatever_is_sent_and_whoever_dies(tmp_path:
             for unlucky in [process for process in running if _calls(process, models)]:
                 children = descendants(unlucky.pid)
                 unlucky.kill()
+                ends.update(unlucky.communicate()[0].decode().split())  # what it had answered until then
                 running[running.index(unlucky)] = start(f"b{number}")
                 until(lambda children=children: gone(children), 60, "the end of the dead server's engine")
         for process in running:
@@ -92,7 +93,9 @@ def test_calls_and_money_are_bounded_whatever_is_sent_and_whoever_dies(tmp_path:
             ends.update(said.decode().split())
 
     _check(state / LEDGER_NAME, provider)
-    assert {"ok", "cached", "refused", "ai_budget"} <= set(ends), ends
+    # Whether a statement is the first to ask for its rows, or finds them cached, depends on who was killed when.
+    assert {"refused", "ai_budget"} <= set(ends), ends
+    assert {"ok", "cached"} & set(ends), ends
     assert set(ends) <= {"ok", "cached", "refused", "ai_budget", "ai_rate", "ai_unavailable"}, ends
 
 
@@ -114,6 +117,7 @@ def _check(ledger: Path, provider: Provider) -> None:
         assert number(per_query.format("nanos")) <= QUERY_BUDGET
         assert number("SELECT max(n) FROM (SELECT sum(nanos) AS n FROM calls GROUP BY caller)") <= CALLER_BUDGET
         assert number("SELECT max(n) FROM (SELECT count(*) AS n FROM queries GROUP BY caller)") <= QUERIES_PER_HOUR
+        assert number("SELECT count(*) FROM calls WHERE settled AND nanos > 0") > 0
         assert provider.billed * USAGE_NANOS <= number("SELECT sum(nanos) FROM calls") <= DAY_BUDGET
         assert provider.billed <= number("SELECT count(*) FROM calls WHERE nanos > 0")
         assert number("SELECT count(*) FROM calls WHERE NOT settled") > 0  # those of the dead: charged at their maximum
