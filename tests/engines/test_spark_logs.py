@@ -22,9 +22,9 @@ import pytest
 from lakehouse.errors import EngineLacks, LakeError, QueryFailed
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
+from mcp_server.checking import Catalog, Limits, check
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.local import LocalEngine
-from mcp_server.guard import Catalog, Limits, check
 from mcp_server.models import Principal
 from tests.engines.conftest import Query
 from tests.engines.test_contract import rows

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from mcp_server.guard.template import literal
+from mcp_server.guard.template import write_literal
 
 AWKWARD = [
     "", "it's", "a\\", "\\'", "''", '"', "`", "${env:HOME}", "$ {", "%_\\%\\_", "\\n\\t\\u0041\\101\\0",
@@ -35,7 +35,7 @@ def _values() -> list[str]:
 
 def _answered(kind: str, values: Sequence[str]) -> list[str]:
     """The values as an engine gives them back, asked for in a process of its own."""
-    sql = "SELECT " + ", ".join(f"{literal(value)} AS c{number}" for number, value in enumerate(values))
+    sql = "SELECT " + ", ".join(f"{write_literal(value)} AS c{number}" for number, value in enumerate(values))
     done = subprocess.run(
         [sys.executable, "-c", _ASK, kind], input=sql, capture_output=True, text=True, check=False, timeout=120
     )
