@@ -29,7 +29,7 @@ from mcp.client import Client
 from lakehouse.session import fetch, open_session
 from lakehouse.settings import Runtime
 from lakehouse.storage import Lake
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
 from mcp_server.engines.connect import ConnectEngine
@@ -148,7 +148,7 @@ def texts(engine: Engine, questions: Sequence[dict[str, str]]) -> dict[str, str]
     catalog = catalog_of(engine, engine.tables())
     found = {}
     for question in questions:
-        checked = guard.check(
+        checked = checking.check(
             question["sql"], catalog=catalog, limits=limits_of(settings), principal=Principal("bench")
         )
         assert isinstance(checked, CheckedQuery)

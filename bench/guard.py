@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lakehouse.session import Dialect
-from mcp_server import guard
+from mcp_server import checking
 from tests.guard.conftest import SETTINGS
 from tests.guard.giants import giants
 
@@ -31,7 +31,7 @@ def milliseconds(sql: str, dialect: Dialect) -> float:
     times = []
     for _ in range(REPEATS):
         started = time.process_time()
-        guard.verdict(sql, **settings)
+        checking.verdict(sql, **settings)
         times.append(time.process_time() - started)
     return statistics.median(times) * 1_000
 
@@ -58,7 +58,7 @@ def show_all(dialect: Dialect) -> None:
 
 
 def main() -> None:
-    guard.verdict("SELECT 1", **SETTINGS)
+    checking.verdict("SELECT 1", **SETTINGS)
     print(f"load average {os.getloadavg()[0]:.2f}")
     show_all("spark")
     show_all("sail")

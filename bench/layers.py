@@ -19,7 +19,7 @@ from program import parse_lake_options, printing_load
 
 from lakehouse.session import Stage
 from lakehouse.storage import Lake
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import CheckedQuery, EngineReading, Principal
 from mcp_server.settings import load_settings
@@ -54,8 +54,10 @@ def measure(address: str, runs: int, state: str) -> None:
     engine.start()
     catalog = catalog_of(engine, engine.tables())
 
-    def check(sql: str, read: guard.Read | None = None) -> CheckedQuery:
-        checked = guard.check(sql, catalog=catalog, limits=limits_of(settings), principal=Principal("bench"), read=read)
+    def check(sql: str, read: checking.Read | None = None) -> CheckedQuery:
+        checked = checking.check(
+            sql, catalog=catalog, limits=limits_of(settings), principal=Principal("bench"), read=read
+        )
         assert isinstance(checked, CheckedQuery)
         return checked
 

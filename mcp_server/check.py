@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lakehouse.errors import LakehouseError
 from lakehouse.storage import Lake
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.auth import os_user
 from mcp_server.engines import Engine
 from mcp_server.engines.choice import engines_of
@@ -79,15 +79,15 @@ class _Checker:
         self._limits = limits_of(settings)
         self._principal = os_user()
 
-    def verdict(self, sql: str) -> tuple[str, guard.Verdict]:
+    def verdict(self, sql: str) -> tuple[str, checking.Verdict]:
         """The engine that would answer, and the verdict for it."""
         engine = self._router.choose(partial(self._check, sql))
         catalog = self._catalogs[engine.name]
-        return engine.name, guard.verdict(sql, catalog=catalog, limits=self._limits, principal=self._principal)
+        return engine.name, checking.verdict(sql, catalog=catalog, limits=self._limits, principal=self._principal)
 
     def _check(self, sql: str, engine: Engine) -> Checked:
         catalog = self._catalogs[engine.name]
-        return guard.check(sql, catalog=catalog, limits=self._limits, principal=self._principal)
+        return checking.check(sql, catalog=catalog, limits=self._limits, principal=self._principal)
 
 
 def _statements(path: Path) -> Iterator[tuple[object, str]]:

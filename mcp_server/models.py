@@ -17,7 +17,7 @@ Version = int | datetime
 """A version of a table that a statement asks for: its number, or a time with a zone."""
 
 GUARD_SEAL: Final = object()
-"""What the guard stamps a CheckedQuery with. Used in `mcp_server.guard` and nowhere else (a test looks)."""
+"""What the guard stamps a CheckedQuery with. Used in `mcp_server/guard/approval.py` and nowhere else (a test looks)."""
 
 
 NAME_CHARACTERS: Final = r"\w .,:;!?()\[\]{}<>=+\-*/%&|^~'\"#@"
@@ -124,13 +124,13 @@ class AiColumn:
 
 @dataclass(frozen=True)
 class CheckedQuery:
-    """A statement that the guard has read and allowed. Only `guard` makes one; engines take nothing else.
+    """A statement that the guard has read and allowed. Only `guard.approval` makes one; engines take nothing else.
 
     `sent` is the caller's text. `sql` is what runs: the caller's own tokens without comments, with
     nothing added but what the guard splices in (table version pins). `tables` and `functions` are
     those that it reads and calls, lower case, last part of the name. `pins` maps a table to the Delta
     version that is read. `deadline_seconds` is the time that it may run. `rewrites` names what the guard
-    wrote in other words because the engine lacks the sender's (mcp_server/guard/dialect); mostly nothing.
+    wrote in other words because the engine lacks the sender's (mcp_server/dialects/sail); mostly nothing.
     `scans` are its readings of tables. `caveats` say where this engine's answer may differ from Spark's, and
     `advice` how the query could be better; both are sentences for the caller. `ai` are the AI functions that the
     server applies to the rows: then `sql` is the query below them, and its columns are not yet those of the answer.
@@ -153,7 +153,7 @@ class CheckedQuery:
 
     def __post_init__(self, seal: object) -> None:
         if seal is not GUARD_SEAL:
-            raise TypeError("Only the guard makes a CheckedQuery: call guard.check, never this class.")
+            raise TypeError("Only the guard makes a CheckedQuery: call checking.check, never this class.")
 
 
 @dataclass(frozen=True)

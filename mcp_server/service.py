@@ -20,7 +20,7 @@ from mcp_server.runs import Call, Places, Run, Runner
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
-    from mcp_server import guard
+    from mcp_server import checking
     from mcp_server.statement import Plan, Statement
 
 _LAST_SECONDS = 2.0
@@ -80,7 +80,7 @@ class StatementService:
         return await _finish(run, call)
 
     async def run_template(
-        self, call: Call, template: str, arguments: Mapping[str, guard.Argument], rows: int
+        self, call: Call, template: str, arguments: Mapping[str, checking.Argument], rows: int
     ) -> Answer:
         """Run a statement of the server's own, its `:name` markers filled in, for at most `rows` rows.
 
@@ -124,7 +124,7 @@ class StatementService:
         return Statement(CallerSql(sql, row_limit), call, run, self.router, self._ai, self._settings)
 
     def _own_statement(
-        self, call: Call, run: Run[Any], template: str, arguments: Mapping[str, guard.Argument], rows: int
+        self, call: Call, run: Run[Any], template: str, arguments: Mapping[str, checking.Argument], rows: int
     ) -> Statement:
         from mcp_server.statement import Statement
         from mcp_server.terms import Template

@@ -16,7 +16,7 @@ from typing import Any
 from ai_functions.types import Spender
 from lakehouse.errors import QueryFailed, QueryTimedOut, Refused, ResourceLimit
 from lakehouse.session import Stage
-from mcp_server import guard, results
+from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
 from mcp_server.engines import Engine
 from mcp_server.hints import teach
@@ -110,7 +110,7 @@ class Statement:
     def _read_in_engine(
         self, engine: Engine, tables: Tables, query_id: str, sql: str, names: frozenset[str], stage: Stage
     ) -> EngineReading | None:
-        """The engine's own reading of a text, which is the last step of the check; `guard.Read` for one engine."""
+        """The engine's own reading of a text, which is the last step of the check; `checking.Read` for one engine."""
         if stage not in engine.capabilities.readings:
             return None
         self._await_engine(engine)
@@ -177,7 +177,7 @@ class Statement:
             found = engine.execute(query, query_id, caps)
         except QueryFailed as error:
             taught = teach(error, query.sql, query.tables, tables)
-            raise guard.judge(taught, query, catalog_of(engine, tables)) from error
+            raise checking.judge(taught, query, catalog_of(engine, tables)) from error
         return replace(found, warnings=(*query.caveats, *found.warnings))
 
     def _begin_reading(self, engine: Engine) -> results.Origin:
@@ -207,13 +207,13 @@ class Statement:
         return found, use
 
     def _look_up(
-        self, allowed: Allowed, query: CheckedQuery, text: str, arguments: Mapping[str, guard.Argument], rows: int
+        self, allowed: Allowed, query: CheckedQuery, text: str, arguments: Mapping[str, checking.Argument], rows: int
     ) -> results.Answer:
         """Run a template for an AI function of a query, on the query's engine and tables."""
         engine, tables = allowed.engine, allowed.tables
         query_id = f"{self._run.query_id}-{next(self._look_ups)}"
         self._register_query(engine, query_id)
-        limits = guard.Limits(rows, _OWN_SQL_BYTES, self._seconds_left(query))
+        limits = checking.Limits(rows, _OWN_SQL_BYTES, self._seconds_left(query))
         read = partial(self._read_in_engine, engine, tables, query_id)
         checked = Template(text, arguments, rows).check(catalog_of(engine, tables), limits, query.principal, read)
         found = self._execute(allowed, checked, query_id, OWN_CAPS)

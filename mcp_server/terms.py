@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.ai import key_columns
 from mcp_server.engines import Engine
 from mcp_server.models import Caps, Checked, CheckedQuery, Principal, TableInfo
@@ -27,9 +27,11 @@ class CallerSql:
         """How large its answer may be."""
         return Caps(settings.max_result_bytes, settings.max_cell_chars)
 
-    def check(self, catalog: guard.Catalog, limits: guard.Limits, principal: Principal, read: guard.Read) -> Checked:
+    def check(
+        self, catalog: checking.Catalog, limits: checking.Limits, principal: Principal, read: checking.Read
+    ) -> Checked:
         """The guard's verdict. Raises Refused, EngineLacks and what `read` raises."""
-        return guard.check(
+        return checking.check(
             self.text, catalog=catalog, limits=limits, principal=principal, row_limit=self.row_limit, read=read
         )
 
@@ -39,7 +41,7 @@ class Template:
     """A text of the server's own with `:name` markers, what they stand for, and how many rows it may have at most."""
 
     text: str
-    arguments: Mapping[str, guard.Argument]
+    arguments: Mapping[str, checking.Argument]
     rows: int
 
     def caps(self, _settings: Settings) -> Caps:
@@ -47,23 +49,27 @@ class Template:
         return OWN_CAPS
 
     def check(
-        self, catalog: guard.Catalog, limits: guard.Limits, principal: Principal, read: guard.Read
+        self, catalog: checking.Catalog, limits: checking.Limits, principal: Principal, read: checking.Read
     ) -> CheckedQuery:
         """The guard's verdict, as on a caller's text. Raises the same."""
         limits = replace(limits, max_rows=self.rows)
-        return guard.template(self.text, self.arguments, catalog=catalog, limits=limits, principal=principal, read=read)
+        return checking.template(
+            self.text, self.arguments, catalog=catalog, limits=limits, principal=principal, read=read
+        )
 
 
-def limits_of(settings: Settings) -> guard.Limits:
+def limits_of(settings: Settings) -> checking.Limits:
     """The limits of one statement."""
-    return guard.Limits(settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds, settings.ai_max_rows)
+    return checking.Limits(
+        settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds, settings.ai_max_rows
+    )
 
 
-def catalog_of(engine: Engine, tables: tuple[TableInfo, ...]) -> guard.Catalog:
+def catalog_of(engine: Engine, tables: tuple[TableInfo, ...]) -> checking.Catalog:
     """The tables of an engine, at the versions that belong together, in the dialect that it speaks."""
     pins = {table.name: table.version for table in tables if table.version is not None}
     dialect = engine.capabilities.dialect
-    catalog = guard.Catalog(engine.schema, tables, pins, dialect, engine.bounds, ai=key_columns())
+    catalog = checking.Catalog(engine.schema, tables, pins, dialect, engine.bounds, ai=key_columns())
     if dialect == "spark":  # no statement is rewritten for the types of its columns
         return catalog
     return replace(catalog, columns=functools.cache(engine.columns))  # every rewrite reads the statement anew

@@ -1,13 +1,6 @@
-"""Text → CheckedQuery, or a refusal that teaches. The only package that parses SQL.
+"""The policy: which statements may run, and what a `CheckedQuery` promises.
 
-Importing it imports sqlglot: it is imported late, at the first call.
+`rules` runs the layers in order. `approval` runs the last ones and is the only module that makes a `CheckedQuery`.
+The guard rules on what `mcp_server.sql` reads and knows no dialect; `mcp_server.checking` composes it with the dialect
+of the engine, advice and AI functions. docs/guard.md says how to audit it.
 """
-
-from __future__ import annotations
-
-from mcp_server.guard.blame import judge
-from mcp_server.guard.catalog import Catalog, Limits
-from mcp_server.guard.pipeline import Read, Verdict, check, verdict
-from mcp_server.guard.template import Argument, Identifier, template
-
-__all__ = ["Argument", "Catalog", "Identifier", "Limits", "Read", "Verdict", "check", "judge", "template", "verdict"]

@@ -1,33 +1,33 @@
 """Aggregates that keep every row in one value.
 
-`LIMIT 1` does not bound `collect_list(struct(*))`: the one row holds the table. One column of it is a list
-that the cell cap cuts; whole rows are refused unless groups, a condition or a limit say how many there may be.
+`LIMIT 1` does not bound `collect_list(struct(*))`: its one row holds the table. The cap on a cell cuts a list of one
+column. Whole rows are refused unless groups, a condition or a limit bound their number.
 """
 
 from __future__ import annotations
 
 from sqlglot import exp
 
-from mcp_server.guard.functions import functions
-from mcp_server.guard.relations import Relations
-from mcp_server.guard.tree import Tree
+from mcp_server.sql.functions import functions
+from mcp_server.sql.relations import Relations
+from mcp_server.sql.tree import Tree
 
 _WRAPPERS = (exp.WithinGroup, exp.Filter, exp.IgnoreNulls, exp.RespectNulls)
 _SMALL = 10_000
 
 
 def check_collecting(tree: Tree, relations: Relations) -> None:
-    """Whole rows are collected per group or from a bounded source only; windows have partitions.
+    """Refuse to collect whole rows without groups or a bounded source, and over a window without partitions.
 
     Errors: Refused, with the code `unbounded_value`.
     """
-    for call in tree.every(exp.Anonymous):
-        if functions().allowed.get(tree.called(call)) == "collecting":
-            _check(tree, relations, call)
+    for call in tree.find_all(exp.Anonymous):
+        if functions().classes.get(tree.called_name(call)) == "collecting":
+            _check_call(tree, relations, call)
 
 
-def _check(tree: Tree, relations: Relations, call: exp.Anonymous) -> None:
-    name = tree.called(call)
+def _check_call(tree: Tree, relations: Relations, call: exp.Anonymous) -> None:
+    name = tree.called_name(call)
     outer = call.parent
     filtered = False
     while isinstance(outer, _WRAPPERS):
@@ -35,7 +35,7 @@ def _check(tree: Tree, relations: Relations, call: exp.Anonymous) -> None:
         outer = outer.parent
     if isinstance(outer, exp.Window):
         if not _has_column(outer.args.get("partition_by")):
-            raise tree.refused_at(
+            raise tree.refusal_at(
                 "unbounded_value",
                 f"{name} over a window without PARTITION BY repeats the whole table in every row. Add PARTITION BY, or "
                 "aggregate with GROUP BY.",
@@ -47,10 +47,10 @@ def _check(tree: Tree, relations: Relations, call: exp.Anonymous) -> None:
         return
     if _is_grouped(select) or _has_column(select.args.get("where")):
         return
-    sizes = [relation.rows for relation in relations.of(select)]
+    sizes = [relation.rows for relation in relations.list_relations(select)]
     if all(size is not None and size <= _SMALL for size in sizes):
         return
-    raise tree.refused_at(
+    raise tree.refusal_at(
         "unbounded_value",
         f"{name} would put whole rows of a table into one value, which LIMIT does not bound. Select the rows "
         "themselves, collect one column, or add GROUP BY or WHERE.",
@@ -59,7 +59,7 @@ def _check(tree: Tree, relations: Relations, call: exp.Anonymous) -> None:
 
 
 def _keeps_rows(call: exp.Anonymous) -> bool:
-    """Whether the collected value is made of a star or of more than one column."""
+    """Whether a star, or more than one column, is collected."""
     columns = {column.sql().lower() for argument in call.expressions for column in argument.find_all(exp.Column)}
     starred = any(argument.find(exp.Star) is not None for argument in call.expressions)
     return starred or len(columns) > 1

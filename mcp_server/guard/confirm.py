@@ -1,7 +1,7 @@
-"""The engine's own reading of what would run, against the guard's: the last word before a query is one.
+"""Compares the engine's own reading of a query with the guard's, before the query runs.
 
-`plans.toml` lists the kinds of nodes that an engine's plan may hold. What it brings that nobody decided is refused,
-so that a new version of an engine makes refusals, never holes.
+`plans.toml` lists the kinds of nodes that an engine's plan may hold. Any other kind is refused, so a new version of an
+engine causes refusals and no holes.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass, fields
 from importlib import resources
 
 from lakehouse.session import Dialect, Stage
-from mcp_server.guard.case import Case
-from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.functions import functions
-from mcp_server.guard.refusal import refused, shown
-from mcp_server.guard.scans import scans
+from mcp_server.guard.functions import function_policy
 from mcp_server.models import EngineReading
+from mcp_server.sql.case import Case
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.refusal import clip, make_refusal
+from mcp_server.sql.scans import find_scans
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What an engine's reading may hold; `plans.toml` says what each list is."""
+class ExpectedPlan:
+    """What an engine's reading may hold. `plans.toml` documents each list."""
 
     kinds: frozenset[str]
     grammar: frozenset[str]
@@ -33,28 +33,28 @@ class Expected:
 
 
 @functools.cache
-def expected(dialect: Dialect, stage: Stage) -> Expected:
-    """The list of `plans.toml` for one engine and stage."""
+def read_expected(dialect: Dialect, stage: Stage) -> ExpectedPlan:
+    """Return the lists of `plans.toml` for one engine and stage."""
     data = tomllib.loads(resources.files(__package__).joinpath("plans.toml").read_text("utf-8"))[dialect][stage]
-    return Expected(*(frozenset(data.get(field.name, "").split()) for field in fields(Expected)))
+    return ExpectedPlan(*(frozenset(data.get(field.name, "").split()) for field in fields(ExpectedPlan)))
 
 
-def confirm(reading: EngineReading, case: Case, catalog: Catalog) -> None:
-    """The engine reads what the guard has read, and nothing that is on no list.
+def confirm_reading(reading: EngineReading, case: Case, catalog: Catalog) -> None:
+    """Refuse a query that the engine reads differently, or in which it finds what is on no list.
 
     Errors: Refused, with the code `engine_reads_otherwise`, `syntax_not_allowed` or `function_not_allowed`.
     """
-    lists = expected(catalog.dialect, reading.stage)
+    lists = read_expected(catalog.dialect, reading.stage)
     if unknown := reading.kinds - lists.kinds:
-        raise refused(
+        raise make_refusal(
             "syntax_not_allowed",
-            f"The engine takes a part of this for {shown(min(unknown))}, which queries may not use here. Write it with "
+            f"The engine takes a part of this for {clip(min(unknown))}, which queries may not use here. Write it with "
             "SELECT, WITH, JOIN and the functions that are allowed.",
         )
     called = reading.functions - lists.operators
-    if forbidden := called & functions().refused.keys():
+    if forbidden := called & function_policy().refused.keys():
         name = min(forbidden)
-        raise refused("function_not_allowed", f"{name} is not allowed: {functions().refused[name]}.")
+        raise make_refusal("function_not_allowed", f"{name} is not allowed: {function_policy().refused[name]}.")
     if reading.stage == "resolved":
         _check_leaves(reading.tables - lists.leaves, case, catalog)
     else:
@@ -64,39 +64,42 @@ def confirm(reading: EngineReading, case: Case, catalog: Catalog) -> None:
 
 
 def _check_leaves(leaves: frozenset[str], case: Case, catalog: Catalog) -> None:
-    """With every view opened, the tables are read that the guard's tree reads, and no other.
+    """With every view expanded, the engine reads the tables of the guard's tree and no others.
 
-    A table within a WITH name that nothing uses may be read or not.
+    It may skip a table that only an unused WITH name reads.
     """
-    if leaves - _spelled(case.tables, catalog):
-        raise refused(
+    if leaves - _spell_tables(case.tables, catalog):
+        raise make_refusal(
             "other_schema",
             "One of the names reads a table that this server does not serve, perhaps through a view. Read "
             f"{', '.join(sorted(case.tables)) or catalog.example} as tables of {catalog.schema}.",
         )
-    if missing := _spelled({scan.table for scan in scans(case)}, catalog) - leaves:
-        raise refused(
+    if missing := _spell_tables({scan.table for scan in find_scans(case)}, catalog) - leaves:
+        raise make_refusal(
             "engine_reads_otherwise",
-            f"The engine does not read {shown(min(missing))} in this, and the guard does. Leave out strings that look "
+            f"The engine does not read {clip(min(missing))} in this, and the guard does. Leave out strings that look "
             "like the plan of a query.",
         )
 
 
-def _spelled(names: Iterable[str], catalog: Catalog) -> frozenset[str]:
+def _spell_tables(names: Iterable[str], catalog: Catalog) -> frozenset[str]:
     return frozenset(f"{catalog.schema}.{name}".lower() for name in names)
 
 
 def _check_same(what: str, engine: frozenset[str], guard: frozenset[str], *, partial: bool) -> None:
-    """Both readings name the same; where the engine's is `partial`, it names nothing that the guard does not."""
+    """Refuse names that only one reading has.
+
+    A `partial` reading of the engine may have fewer, never more.
+    """
     if differing := engine - guard if partial else engine ^ guard:
-        raise refused(
+        raise make_refusal(
             "engine_reads_otherwise",
-            f"The engine reads other {what} in this than the guard does, such as {shown(min(differing))}. Qualify "
+            f"The engine reads other {what} in this than the guard does, such as {clip(min(differing))}. Qualify "
             "names, write AS before aliases, and call functions with brackets.",
         )
 
 
 def _written_tables(case: Case, catalog: Catalog) -> frozenset[str]:
-    """Every relation that is named in what runs, WITH names too, as parts joined by dots."""
+    """Return every relation that is named in what runs, WITH names included, with dots between the parts."""
     spelled = {ref: ".".join([*catalog.schema.split("."), info.name]).lower() for ref, info in case.names.refs}
     return frozenset(spelled.get(ref, ".".join(ref.parts)) for ref in case.reading.tables)

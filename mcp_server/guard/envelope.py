@@ -1,15 +1,13 @@
-"""What a query is often sent in: the fence of a chat, a label, the quotes of a program, the HTML of a page.
+"""Wrappings that queries are often sent in: code fences, labels, quotes of a program, HTML.
 
-Each of these is refused by the layers behind it anyway, with words about a quote or a semicolon. Here it is called what
-it is.
+Later layers would refuse them too, with a message about a quote or a semicolon. Here the message names the wrapping.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 
-from mcp_server.guard.refusal import refused, shown
+from mcp_server.sql.refusal import clip, make_refusal
 
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _FIRST_WORD = re.compile(r"\s*([A-Za-z_]\w*)", re.ASCII)
@@ -27,33 +25,19 @@ _STATEMENTS = """
 """
 """What statements begin with, those that are not allowed too: what begins so is no preface."""
 
-_SIGNS = {
-    **dict.fromkeys("‘’‚‛“”„‟«»‹›′″´", "'"),
-    **dict.fromkeys("‐‑‒–—―−", "-"),
-    "≥": ">=",
-    "≤": "<=",
-    "≠": "<>",
-    "×": "*",
-    "÷": "/",
-}
-"""What word processors write, and the sign of SQL that is meant."""
-
-ENTITIES = {"gt": ">", "lt": "<", "amp": "&", "quot": '"', "apos": "'", "nbsp": "a space"}
-"""HTML's names of signs."""
-
 
 def refuse_envelope(text: str) -> None:
-    """Refuses a text that begins with what a query was sent in.
+    """Refuse a text that begins with a wrapping.
 
     Errors: Refused, with the code `not_plain_sql`.
     """
     if _FENCE.match(text):
-        raise refused(
+        raise make_refusal(
             "not_plain_sql",
             "The query stands in a code fence. Send the SQL alone, without the lines that begin with ```.",
         )
     if text.lstrip()[:1] == "{":
-        raise refused(
+        raise make_refusal(
             "not_plain_sql", "This is JSON or a template. Send the SQL in it alone, with its values filled in."
         )
     first = _FIRST_WORD.match(text)
@@ -61,8 +45,8 @@ def refuse_envelope(text: str) -> None:
         return
     query = _find_query(text) if first is not None or text.lstrip()[:1] in {'"', "'", "`", ">"} else None
     if query is not None:
-        preface, start = shown(text[: query.start()].strip()), query[0].upper()
-        raise refused(
+        preface, start = clip(text[: query.start()].strip()), query[0].upper()
+        raise make_refusal(
             "not_plain_sql",
             f"The text before {start} is no part of a query ({preface}). Send the SQL alone, beginning with {start}.",
         )
@@ -75,11 +59,3 @@ def _find_query(text: str) -> re.Match[str] | None:
         if preface[-1:] in _OPENERS or "\n" in before[len(preface) :]:
             return found
     return None
-
-
-def meant_sign(character: str) -> str | None:
-    """The sign of SQL that a character of a word processor stands for, None where it is none of those."""
-    if character.isspace():
-        return "a space"
-    plain = unicodedata.normalize("NFKC", character)
-    return _SIGNS.get(character) or (plain if plain.isascii() and len(plain) == 1 and not plain.isalnum() else None)

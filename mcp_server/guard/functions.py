@@ -1,4 +1,4 @@
-"""Which functions may be called: data in `functions.toml`, read once."""
+"""Which functions may be called: `functions.toml`, read once."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from dataclasses import dataclass
 from importlib import resources
 
 from lakehouse.nearest import nearest
+from mcp_server.sql.functions import functions as known_functions
 
 AI_PREFIX = "ai_"
 
 
 @dataclass(frozen=True)
-class Functions:
-    """The decided functions. `allowed` maps a name to its class, `refused` to the reason.
+class FunctionPolicy:
+    """The decision about every function, by lower-case name.
 
-    `bare` are the refused ones that are also called without brackets, `operators` those that SHOW FUNCTIONS lists
-    and no one calls. `growth` maps a name to how it makes a value out of nothing, and which argument says how much.
+    `allowed` maps a function to its class, `refused` to the reason for the message. `bare` are refused functions that
+    Spark also calls without brackets. `operators` are listed by SHOW FUNCTIONS and are no calls.
     """
 
     allowed: Mapping[str, str]
     refused: Mapping[str, str]
     bare: frozenset[str]
     operators: frozenset[str]
-    growth: Mapping[str, tuple[str, int]]
 
     def is_ai(self, name: str) -> bool:
         return name.startswith(AI_PREFIX)
 
     def find_nearest(self, name: str) -> str | None:
-        """The allowed function whose name is most like `name`."""
+        """Return the allowed function whose name is most like `name`."""
         return next(iter(nearest(name, self.allowed, most=1, cutoff=0.7)), None)
 
 
 @functools.cache
-def functions() -> Functions:
-    """The lists of `functions.toml`."""
+def function_policy() -> FunctionPolicy:
+    """Return the lists of `functions.toml`, with the functions of `sql/functions.toml` for each allowed class."""
     data = tomllib.loads(resources.files(__package__).joinpath("functions.toml").read_text("utf-8"))
-    allowed = {name: kind for kind, names in data["allowed"].items() for name in names.split()}
+    classes = frozenset(data["allowed"]["classes"].split())
+    allowed = {name: kind for name, kind in known_functions().classes.items() if kind in classes}
     refused = {name: group["why"] for group in data["refused"].values() for name in group["names"].split()}
-    growth = {name: (kind, index) for kind, names in data["growth"].items() for name, index in names.items()}
     bare, operators = (frozenset(data[key]["names"].split()) for key in ("bare", "operators"))
-    return Functions(allowed, refused, bare, operators, growth)
+    return FunctionPolicy(allowed, refused, bare, operators)

@@ -1,4 +1,7 @@
-"""Calls that make much out of nothing: constants are bounded here, what data decides by the engine's memory."""
+"""Calls that make a large value out of nothing.
+
+Constants are bounded here; the engine's memory limit bounds amounts that come from data.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,17 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from lakehouse.errors import Refused
-from mcp_server.guard.constants import constant, number, span, string, width, widths
-from mcp_server.guard.functions import functions
-from mcp_server.guard.source import MAX_DEPTH
-from mcp_server.guard.tree import Tree
+from mcp_server.sql.constants import (
+    compute_constant,
+    count_elements,
+    measure_width,
+    measure_widths,
+    parse_number,
+    read_string,
+)
+from mcp_server.sql.functions import functions
+from mcp_server.sql.source import MAX_DEPTH
+from mcp_server.sql.tree import Tree
 
 MAX_WIDTH = 1_000_000
 """Characters or elements of one value that constants may ask for."""
@@ -41,7 +51,7 @@ _SCHEMA_MAKERS = frozenset({"schema_of_json", "schema_of_csv"})
 
 @dataclass(frozen=True)
 class _Call:
-    """A call on the growth list. `argument` is the index of the one that says how much."""
+    """A call of a function on the growth list. `argument` is the index of the argument that says how much."""
 
     tree: Tree
     node: exp.Anonymous
@@ -50,31 +60,31 @@ class _Call:
 
     @property
     def given(self) -> exp.Expr | None:
-        """The argument that says how much, where it is given."""
+        """The argument that says how much, if the call has it."""
         arguments = self.node.expressions
         return arguments[self.argument] if len(arguments) > self.argument else None
 
-    def refused_at(self, code: str, message: str) -> Refused:
-        return self.tree.refused_at(code, message, self.node)
+    def refusal_at(self, code: str, message: str) -> Refused:
+        return self.tree.refusal_at(code, message, self.node)
 
     def too_large(self, bound: float) -> Refused:
-        return self.refused_at("too_large", f"{self.name} would make a value larger than {bound:,}. Ask for less.")
+        return self.refusal_at("too_large", f"{self.name} would make a value larger than {bound:,}. Ask for less.")
 
     def not_bounded(self) -> Refused:
-        return self.refused_at(
+        return self.refusal_at(
             "not_bounded", f"How much {self.name} makes must be a plain number or come from a column."
         )
 
 
 def check_growth(tree: Tree) -> None:
-    """Every call on the growth list has arguments within bounds, and no value is put together to be huge.
+    """Refuse calls whose constants ask for too much, and values that are combined into something huge.
 
     Errors: Refused, with the code `too_large`, `not_bounded` or `too_deep`.
     """
     growth = functions().growth
     makes = False
-    for node in tree.every(exp.Anonymous):
-        name = tree.called(node)
+    for node in tree.find_all(exp.Anonymous):
+        name = tree.called_name(node)
         if name in growth:
             kind, argument = growth[name]
             _CHECKS[kind](_Call(tree, node, name, argument))
@@ -84,10 +94,10 @@ def check_growth(tree: Tree) -> None:
 
 
 def _check_combined(tree: Tree) -> None:
-    found = widths(tree, tree.root)
-    for node in tree.every(exp.Anonymous, exp.DPipe):
+    found = measure_widths(tree, tree.root)
+    for node in tree.find_all(exp.Anonymous, exp.DPipe):
         if found[id(node)] > MAX_COMBINED_WIDTH:
-            raise tree.refused_at(
+            raise tree.refusal_at(
                 "too_large",
                 f"This puts a value together that is larger than {MAX_COMBINED_WIDTH:,}. Ask for less.",
                 node,
@@ -95,10 +105,10 @@ def _check_combined(tree: Tree) -> None:
 
 
 def _check_amount(call: _Call) -> None:
-    """The amount is a constant within its bound, or comes from a column, and then the engine's memory bounds it."""
+    """The amount is a constant within its bound, or it comes from a column."""
     if call.given is None or (call.name == "format_number" and _is_pattern(call)):
         return
-    value = constant(call.tree, call.given)
+    value = compute_constant(call.tree, call.given)
     bound = MAX_POSITION if functions().growth[call.name][0] == "position" else MAX_WIDTH
     if value is None and call.given.find(exp.Column) is None:
         raise call.not_bounded()
@@ -108,20 +118,20 @@ def _check_amount(call: _Call) -> None:
 
 def _check_times(call: _Call) -> None:
     _check_amount(call)
-    if call.given is not None and width(call.tree, call.node) > MAX_WIDTH:
+    if call.given is not None and measure_width(call.tree, call.node) > MAX_WIDTH:
         raise call.too_large(MAX_WIDTH)
 
 
 def _is_pattern(call: _Call) -> bool:
-    """Whether format_number has a pattern such as '#,###.##', which is as long as its text."""
-    text = string(call.tree, call.given) if call.given is not None else None
-    return text is not None and number(text) is None
+    """Whether format_number has a pattern such as '#,###.##', whose result is as long as the pattern."""
+    text = read_string(call.tree, call.given) if call.given is not None else None
+    return text is not None and parse_number(text) is None
 
 
 def _check_format(call: _Call) -> None:
-    text = string(call.tree, call.given) if call.given is not None else None
+    text = read_string(call.tree, call.given) if call.given is not None else None
     if text is None:
-        raise call.refused_at(
+        raise call.refusal_at(
             "not_bounded", f"The format of {call.name} must be one plain string, as in {call.name}('%5.2f', x)."
         )
     if _LONG_NUMBER.search(text):
@@ -132,36 +142,38 @@ def _check_span(call: _Call) -> None:
     arguments = call.node.expressions
     if any(argument.find(exp.Column) is not None for argument in arguments):
         return
-    count = span(call.tree, call.node)
+    count = count_elements(call.tree, call.node)
     bound = MAX_RANGE_ROWS if call.name == "range" else MAX_WIDTH
     if count is None:
         raise call.not_bounded()
-    partitions = constant(call.tree, arguments[3]) or bound if call.name == "range" and len(arguments) > 3 else 0
+    partitions = (
+        compute_constant(call.tree, arguments[3]) or bound if call.name == "range" and len(arguments) > 3 else 0
+    )
     if count > bound or partitions > 1_000:
         raise call.too_large(bound)
 
 
 def _check_sliding(call: _Call) -> None:
-    """A window slides by a hundredth of its length or more; both are plain."""
+    """A window slides by a hundredth of its length or more. Both are plain strings."""
     lengths = call.node.expressions[call.argument - 1 : call.argument + 1]
     if len(lengths) < 2:
         return
     seconds = []
     for length in lengths:
-        found = _DURATION.fullmatch(string(call.tree, length) or "")
+        found = _DURATION.fullmatch(read_string(call.tree, length) or "")
         seconds.append(float(found[1]) * _SECONDS[found[2].lower()] if found else 0.0)
     if not seconds[1] or seconds[0] / seconds[1] > MAX_OVERLAP:
-        raise call.refused_at(
+        raise call.refusal_at(
             "too_large",
             f"Each row would fall into many windows. Slide {call.name} by at least a hundredth of its length.",
         )
 
 
 def _check_error(call: _Call) -> None:
-    """A relative error is a plain number that a small sketch can keep."""
-    value = constant(call.tree, call.given) if call.given is not None else 1.0
+    """A relative error is a plain number, and large enough for a small sketch."""
+    value = compute_constant(call.tree, call.given) if call.given is not None else 1.0
     if value is None or value < MIN_ERROR:
-        raise call.refused_at(
+        raise call.refusal_at(
             "too_large",
             f"The error of {call.name} is a plain number of at least {MIN_ERROR}. Leave it out for 0.05, or count "
             "exactly with count(DISTINCT …).",
@@ -169,17 +181,20 @@ def _check_error(call: _Call) -> None:
 
 
 def _check_schema(call: _Call) -> None:
-    """A schema or a sample is one plain string, no deeper than any statement: engines parse it by recursion."""
+    """A schema or sample is one plain string and nests no deeper than a statement.
+
+    Engines parse it by recursion.
+    """
     given = call.given
-    if given is None or (isinstance(given, exp.Anonymous) and call.tree.called(given) in _SCHEMA_MAKERS):
+    if given is None or (isinstance(given, exp.Anonymous) and call.tree.called_name(given) in _SCHEMA_MAKERS):
         return
-    text = string(call.tree, given)
+    text = read_string(call.tree, given)
     if text is None:
-        raise call.refused_at(
+        raise call.refusal_at(
             "not_bounded", f"What {call.name} reads by must be one plain string, as in from_json(x, 'a INT')."
         )
     if max(text.count(opening) for opening in "<([{") > MAX_DEPTH:
-        raise call.refused_at("too_deep", f"The text for {call.name} nests more than {MAX_DEPTH} levels.")
+        raise call.refusal_at("too_deep", f"The text for {call.name} nests more than {MAX_DEPTH} levels.")
 
 
 _CHECKS: Mapping[str, Callable[[_Call], None]] = {

@@ -1,9 +1,8 @@
-"""Joins that can be carried out: every relation is tied to the others by an equality, or is known to be small.
+"""Joins that an engine can carry out: every relation is connected to the others by an equality, or small.
 
-Relations are nodes of a graph and equalities its edges. What is not connected is multiplied row by row, so
-at most one part may be large, and what the text says of the others must multiply to little; the lake's row
-counts say how many rows that makes. How many an equality on a poor key makes is not known here: the engine's
-limits end it.
+Relations are the nodes of a graph and equalities its edges. Unconnected parts are multiplied row by row. At most one of
+them may be large, and the bounds that the text gives for the others must multiply to little; the lake's row counts say
+how many rows result. What an equality on a poor key produces is not known here: the engine's limits end such a query.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from lakehouse.errors import Refused
-from mcp_server.guard.relations import Relation, Relations, equalities, is_bracket, qualifiers
-from mcp_server.guard.tree import Tree
+from mcp_server.sql.relations import Relation, Relations, find_equalities, find_qualifiers, is_bracket
+from mcp_server.sql.tree import Tree
 
 MAX_FACTOR = 1_000
 """How often a table of the lake may be repeated by small relations beside it."""
@@ -39,24 +38,27 @@ MAX_GENERATORS = 4
 
 
 def check_joins(tree: Tree, relations: Relations) -> None:
-    """Errors: Refused, with the code `cross_join`, `too_many_reads` or `too_large`."""
-    for select in tree.every(exp.Select):
-        found = relations.of(select)
-        generated = relations.generated(select)
+    """Refuse unconnected joins that produce too many rows.
+
+    Errors: Refused, with the code `cross_join`, `too_many_reads` or `too_large`.
+    """
+    for select in tree.find_all(exp.Select):
+        found = relations.list_relations(select)
+        generated = relations.bound_generated(select)
         if len(found) > MAX_RELATIONS or len(generated) > MAX_GENERATORS:
-            raise tree.refused_at(
+            raise tree.refusal_at(
                 "too_many_reads",
                 f"One SELECT joins at most {MAX_RELATIONS} tables and takes at most {MAX_GENERATORS} lists apart. "
                 "Use WITH for steps that make the rows few.",
                 select,
             )
-        _connect(select, found)
-        _measure(tree, found, generated)
+        _connect_relations(select, found)
+        _check_product(tree, found, generated)
         _check_correlation(tree, select, found, relations)
 
 
 class Untied(NamedTuple):
-    """Two relations that no equality ties, how many rows meet, and a condition that would tie them."""
+    """Two relations without a connecting equality, the number of pairs, and a condition that would connect them."""
 
     one: str
     other: str
@@ -64,50 +66,50 @@ class Untied(NamedTuple):
     condition: str
 
 
-def untied(select: exp.Select, relations: Relations) -> Untied | None:
-    """What is multiplied row by row in one FROM; None where all is tied, or nobody counted."""
-    found = relations.of(select)
-    _connect(select, found)
+def find_untied(select: exp.Select, relations: Relations) -> Untied | None:
+    """Return what a FROM multiplies row by row, or None where all is connected or a size is unknown."""
+    found = relations.list_relations(select)
+    _connect_relations(select, found)
     apart = [relation for relation in found if relation.part != found[0].part]
     if not apart:
         return None
     parts = {relation.part: [each for each in found if each.part == relation.part] for relation in found}
-    pairs = _pairs(list(parts.values()), 1.0)
+    pairs = _estimate_pairs(list(parts.values()), 1.0)
     one, other = found[0].alias or "a", apart[-1].alias or "b"
-    return None if pairs is None else Untied(one, other, pairs, _common(found[0], apart[-1], one, other))
+    return None if pairs is None else Untied(one, other, pairs, _suggest_tie(found[0], apart[-1], one, other))
 
 
-def repeating(select: exp.Select, relations: Relations) -> str | None:
-    """What multiplies the rows of one SELECT: a relation that no equality ties, a list made of constants; or None."""
-    found = relations.of(select)
-    _connect(select, found)
+def find_repeating(select: exp.Select, relations: Relations) -> str | None:
+    """Return what repeats the rows of a SELECT (an unconnected relation, a list of constants), or None."""
+    found = relations.list_relations(select)
+    _connect_relations(select, found)
     for relation in found:
         if relation.part != found[0].part and (relation.rows is None or relation.rows > 1):
             return relation.alias or "a relation that is joined without an equality"
-    return "a list made of constants" if any((size or 0) > 1 for size in relations.generated(select)) else None
+    return "a list made of constants" if any((size or 0) > 1 for size in relations.bound_generated(select)) else None
 
 
-def _connect(select: exp.Select, relations: list[Relation]) -> None:
-    """Joins the parts of relations that an equality, USING or NATURAL ties together."""
+def _connect_relations(select: exp.Select, relations: list[Relation]) -> None:
+    """Give relations that an equality, USING or NATURAL connects the same part number."""
     where = select.args.get("where")
-    ties = list(equalities(where.this if where is not None else None))
+    ties = list(find_equalities(where.this if where is not None else None))
     by_node = {id(relation.node): number for number, relation in enumerate(relations)}
-    for join in _joins(select):
+    for join in _iter_joins(select):
         number = by_node.get(id(join.this))
-        ties += equalities(join.args.get("on"))
+        ties += find_equalities(join.args.get("on"))
         if number and (join.args.get("using") or _has_natural_key(join, relations, number)):
-            _merge(relations, relations[0], relations[number])
+            _merge_parts(relations, relations[0], relations[number])
     for tie in ties:
-        left, right = _owners(tie.left, relations), _owners(tie.right, relations)
+        left, right = _find_owners(tie.left, relations), _find_owners(tie.right, relations)
         if len(left) == 1 and len(right) == 1 and left[0] is not right[0]:
-            _merge(relations, left[0], right[0])
+            _merge_parts(relations, left[0], right[0])
     for before, relation in pairwise(relations):
         if relation.per_row:
-            _merge(relations, before, relation)
+            _merge_parts(relations, before, relation)
 
 
-def _measure(tree: Tree, relations: list[Relation], generated: list[float | None]) -> None:
-    """Refuses where the parts multiply to too much."""
+def _check_product(tree: Tree, relations: list[Relation], generated: list[float | None]) -> None:
+    """Refuse parts whose product is too large."""
     parts: dict[int, list[Relation]] = {}
     for relation in relations:
         parts.setdefault(relation.part, []).append(relation)
@@ -118,19 +120,19 @@ def _measure(tree: Tree, relations: list[Relation], generated: list[float | None
             large.append(part)
         else:
             factor *= max(math.prod(relation.rows or 0.0 for relation in part), 1.0)
-    pairs = _pairs(large, factor)
+    pairs = _estimate_pairs(large, factor)
     bounded = len(large) <= 1 and factor <= (MAX_FACTOR if large else MAX_PRODUCT)
     if bounded and (factor == 1 or pairs is None or pairs <= MAX_PAIRS):
         return
     if pairs is not None and pairs <= FEW_PAIRS:
         return
-    raise _too_many(tree, relations, pairs, factor)
+    raise _refuse_product(tree, relations, pairs, factor)
 
 
-def _pairs(large: list[list[Relation]], factor: float) -> float | None:
-    """About how many rows the parts make, None where nobody counted.
+def _estimate_pairs(large: list[list[Relation]], factor: float) -> float | None:
+    """Estimate the number of rows that the parts produce, or None where a size is unknown.
 
-    Tables weigh what the lake's row counts say, and what equalities tie as much as its largest table.
+    A table counts with the lake's row count, a part with its largest table.
     """
     sizes = [[r.rows if r.rows is not None else r.counted for r in part] for part in large]
     if any(size is None for part in sizes for size in part):
@@ -138,41 +140,42 @@ def _pairs(large: list[list[Relation]], factor: float) -> float | None:
     return math.prod((max(size or 1.0 for size in part) for part in sizes), start=factor)
 
 
-def _too_many(tree: Tree, relations: list[Relation], pairs: float | None, factor: float) -> Refused:
+def _refuse_product(tree: Tree, relations: list[Relation], pairs: float | None, factor: float) -> Refused:
+    """The refusal of a product, with a condition that would connect the relations."""
     about = "" if pairs is None else f", about {pairs:,.0f} rows"
     apart = [relation for relation in relations if relation.part != relations[0].part]
     if not apart:
-        return tree.refused_at(
+        return tree.refusal_at(
             "too_large",
             f"Every row would become {factor:,.0f}{about}. At most {MAX_FACTOR:,} for each row and {MAX_PAIRS:,} in "
             "all are allowed. Make the list shorter.",
             relations[0].node if relations else tree.root,
         )
     one, other = relations[0].alias or "a", apart[-1].alias or "b"
-    return tree.refused_at(
+    return tree.refusal_at(
         "cross_join",
         f"{other} is joined without an equality, so every row would meet every row{about}. Add a condition such as "
-        f"ON {_common(relations[0], apart[-1], one, other)}, or make one side small with an aggregate or LIMIT.",
+        f"ON {_suggest_tie(relations[0], apart[-1], one, other)}, or make one side small with an aggregate or LIMIT.",
         apart[-1].node,
     )
 
 
-def _common(left: Relation, right: Relation, one: str, other: str) -> str:
-    """An equality of a column that both have, the key of one of them if it may be."""
+def _suggest_tie(left: Relation, right: Relation, one: str, other: str) -> str:
+    """Write an equality on a column that both relations have, on a key where there is one."""
     shared = sorted((left.columns or frozenset()) & (right.columns or frozenset()))
     name = next((column for column in shared if column.endswith("const")), shared[0] if shared else None)
     return f"{one}.a = {other}.b" if name is None else f"{one}.{name} = {other}.{name}"
 
 
 def _check_correlation(tree: Tree, select: exp.Select, relations: list[Relation], all_of: Relations) -> None:
-    """A sub-query that looks at the row outside does so by an equality, or reads little."""
+    """Refuse a sub-query that refers to the outer row without an equality and reads a large table."""
     if all(relation.rows is not None for relation in relations) or any(r.per_row for r in relations):
         return
     own = {relation.alias for relation in relations}
     outer: set[str] = set()
     ancestor = select.find_ancestor(exp.Select)
     while ancestor is not None:
-        outer |= {relation.alias for relation in all_of.of(ancestor)} - own - {""}
+        outer |= {relation.alias for relation in all_of.list_relations(ancestor)} - own - {""}
         ancestor = ancestor.find_ancestor(exp.Select)
     looks_out = [
         column
@@ -181,11 +184,11 @@ def _check_correlation(tree: Tree, select: exp.Select, relations: list[Relation]
     ]
     where = select.args.get("where")
     tied = any(
-        (qualifiers(tie.left) & outer) != (qualifiers(tie.right) & outer)
-        for tie in equalities(where.this if where is not None else None)
+        (find_qualifiers(tie.left) & outer) != (find_qualifiers(tie.right) & outer)
+        for tie in find_equalities(where.this if where is not None else None)
     )
     if looks_out and not tied:
-        raise tree.refused_at(
+        raise tree.refusal_at(
             "cross_join",
             f"This sub-query reads its tables again for every row of {looks_out[0].table}. Compare with it by an "
             f"equality, such as WHERE x.tconst = {looks_out[0].table}.tconst.",
@@ -193,8 +196,8 @@ def _check_correlation(tree: Tree, select: exp.Select, relations: list[Relation]
         )
 
 
-def _joins(select: exp.Select) -> Iterator[exp.Join]:
-    """The joins of a SELECT and of the brackets in its FROM, not those of sub-queries."""
+def _iter_joins(select: exp.Select) -> Iterator[exp.Join]:
+    """Yield the joins of a SELECT and of the brackets in its FROM, not those of sub-queries."""
     from_ = select.args.get("from_")
     stack: list[exp.Expr] = [*(select.args.get("joins") or []), *([from_.this] if from_ is not None else [])]
     while stack:
@@ -208,10 +211,10 @@ def _joins(select: exp.Select) -> Iterator[exp.Join]:
                 stack.append(node.this)
 
 
-def _owners(node: exp.Expr, relations: list[Relation]) -> list[Relation]:
-    """The relations whose columns one side of an equality uses.
+def _find_owners(node: exp.Expr, relations: list[Relation]) -> list[Relation]:
+    """Return the relations whose columns one side of an equality uses.
 
-    A column that could belong to several counts as the first's: engines refuse it if it really does.
+    A column that several relations could have counts as the first one's: engines refuse it if it is ambiguous.
     """
     found: list[Relation] = []
     for column in node.find_all(exp.Column):
@@ -226,14 +229,14 @@ def _owners(node: exp.Expr, relations: list[Relation]) -> list[Relation]:
 
 
 def _has_natural_key(join: exp.Join, relations: list[Relation], number: int) -> bool:
-    """Whether a NATURAL JOIN has a column to join by; columns that are not known may be."""
+    """Whether a NATURAL JOIN has a column to join on. Unknown columns may be one."""
     columns = relations[number].columns
     return join.args.get("method") == "NATURAL" and any(
         columns is None or other.columns is None or bool(columns & other.columns) for other in relations[:number]
     )
 
 
-def _merge(relations: list[Relation], one: Relation, other: Relation) -> None:
+def _merge_parts(relations: list[Relation], one: Relation, other: Relation) -> None:
     old, new = other.part, one.part
     for relation in relations:
         if relation.part == old:

@@ -1,4 +1,4 @@
-"""What each layer said of a statement, for those who ask why."""
+"""A record of what each layer decided about a statement, for `imdb-mcp check --explain`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Step:
-    """One layer that was reached: whether it let the statement pass, and what it found or why not."""
+    """One layer that was reached: whether the statement passed, and what was found or why it was refused."""
 
     layer: str
     passed: bool
@@ -22,13 +22,13 @@ class Step:
 
 @dataclass
 class Journal:
-    """The layers in the order in which they were reached; the last one is where a refusal stands."""
+    """The layers in the order in which they were reached. A refusal is the last step."""
 
     steps: list[Step] = field(default_factory=list)
 
     @contextmanager
     def layer(self, name: str) -> Iterator[Say]:
-        """Notes a layer as passed, with what was said within, or with the refusal that it raised."""
+        """Record a layer as passed, with the messages of its body, or with the refusal that the body raises."""
         said: list[str] = []
         try:
             yield said.append

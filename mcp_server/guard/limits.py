@@ -1,12 +1,14 @@
-"""LIMIT, OFFSET, recursion and grouping sets: numbers that stand in the text and must be plain and small."""
+"""The limits of one statement, and the numbers in its text: LIMIT, OFFSET, recursion, grouping sets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from sqlglot import exp
 
-from mcp_server.guard.refusal import shown
-from mcp_server.guard.source import Source, is_plain_integer
-from mcp_server.guard.tree import Tree
+from mcp_server.sql.refusal import clip, make_refusal
+from mcp_server.sql.source import Source, is_plain_integer
+from mcp_server.sql.tree import Tree
 
 MAX_OFFSET = 100_000
 """Rows that are computed and thrown away; paging deeper is done by a condition on the key."""
@@ -20,8 +22,34 @@ MAX_GROUPINGS = 256
 _AFTER_LIMIT = frozenset({")", "OFFSET", "|>"})
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What one statement may take.
+
+    `max_rows` bounds the answer, `max_sql_bytes` the text, `deadline_seconds` the engine's time, and `ai_calls` the
+    calls of AI functions; a call is one function applied to one row.
+    """
+
+    max_rows: int
+    max_sql_bytes: int
+    deadline_seconds: float
+    ai_calls: int = 50
+
+
+def lower_limits(limits: Limits, row_limit: int | None) -> Limits:
+    """Return the limits with the caller's row limit, which may lower `max_rows` and never raises it.
+
+    Errors: Refused, with the code `row_limit`.
+    """
+    if row_limit is not None and row_limit < 1:
+        raise make_refusal(
+            "row_limit", f"The row limit must be at least 1, not {row_limit}. Leave it out for {limits.max_rows:,}."
+        )
+    return replace(limits, max_rows=min(limits.max_rows, row_limit or limits.max_rows))
+
+
 def check_row_limits(source: Source) -> None:
-    """LIMIT and OFFSET are plain integers.
+    """Refuse a LIMIT or OFFSET that is not a plain integer.
 
     Errors: Refused, with the code `limit_not_plain` or `offset_too_large`.
     """
@@ -30,31 +58,31 @@ def check_row_limits(source: Source) -> None:
         if token.key in {"LIMIT", "OFFSET"} and before not in {".", "AS"}:
             _check_number(source, index, token.key)
         elif token.key == "FETCH" and after in {"FIRST", "NEXT"}:
-            raise source.refused_at("limit_not_plain", "Write LIMIT 100 at the end in place of FETCH FIRST.", index)
+            raise source.refusal_at("limit_not_plain", "Write LIMIT 100 at the end in place of FETCH FIRST.", index)
         elif token.key == "TOP" and before in {"SELECT", "DISTINCT", "ALL"} and _is_number(source, index + 1):
-            raise source.refused_at("limit_not_plain", "Write LIMIT 100 at the end in place of TOP.", index)
+            raise source.refusal_at("limit_not_plain", "Write LIMIT 100 at the end in place of TOP.", index)
 
 
 def _is_number(source: Source, index: int) -> bool:
     return index < len(source.tokens) and is_plain_integer(source.tokens[index])
 
 
-def _ends(source: Source, index: int) -> bool:
+def _is_end(source: Source, index: int) -> bool:
     return index >= len(source.tokens) or source.key(index) in _AFTER_LIMIT
 
 
 def _check_number(source: Source, index: int, key: str) -> None:
     value = source.tokens[index + 1] if index + 1 < len(source.tokens) else None
     plain = value is not None and is_plain_integer(value) and len(value.text) <= 18
-    if value is None or not plain or not _ends(source, index + 2):
-        raise source.refused_at(
+    if value is None or not plain or not _is_end(source, index + 2):
+        raise source.refusal_at(
             "limit_not_plain",
             f"{key} takes a plain integer and nothing after it but OFFSET, as in {key} 100"
-            + ("." if value is None else f", not {shown(value.text)} …."),
+            + ("." if value is None else f", not {clip(value.text)} …."),
             index,
         )
     if key == "OFFSET" and int(value.text) > MAX_OFFSET:
-        raise source.refused_at(
+        raise source.refusal_at(
             "offset_too_large",
             f"OFFSET is at most {MAX_OFFSET:,}. To read on, compare the key with the last one seen in WHERE.",
             index,
@@ -62,11 +90,11 @@ def _check_number(source: Source, index: int, key: str) -> None:
 
 
 def check_recursion(tree: Tree) -> None:
-    """A WITH RECURSIVE ends: by MAX RECURSION LEVEL, or by a comparison with a number in its own step.
+    """Refuse a WITH RECURSIVE without a bound: MAX RECURSION LEVEL, or a comparison with a number in its step.
 
     Errors: Refused, with the code `recursion`.
     """
-    for clause in tree.every(exp.With):
+    for clause in tree.find_all(exp.With):
         if clause.recursive:
             for cte in clause.expressions:
                 _check_recursive(tree, cte)
@@ -78,22 +106,22 @@ def _check_recursive(tree: Tree, cte: exp.CTE) -> None:
     if not own:
         return
     source = tree.source
-    index = tree.index(cte.args["alias"].this)
-    level = _level(source, index)
+    index = tree.token_index(cte.args["alias"].this)
+    level = _read_level(source, index)
     if level is not None and level <= MAX_LEVELS:
         return
     if level is None and all(_is_bounded(table) for table in own):
         return
-    raise source.refused_at(
+    raise source.refusal_at(
         "recursion",
-        f"The recursion of {shown(cte.alias)} has no bound. Write {shown(cte.alias)} MAX RECURSION LEVEL 100 AS (…), "
+        f"The recursion of {clip(cte.alias)} has no bound. Write {clip(cte.alias)} MAX RECURSION LEVEL 100 AS (…), "
         f"at most {MAX_LEVELS:,}, or compare a column with a number in its WHERE.",
         0 if index is None else index,
     )
 
 
-def _level(source: Source, index: int | None) -> int | None:
-    """The n of `name (columns) MAX RECURSION LEVEL n`."""
+def _read_level(source: Source, index: int | None) -> int | None:
+    """Return the n of `name (columns) MAX RECURSION LEVEL n`."""
     if index is None:
         return None
     at = index + 1
@@ -117,26 +145,19 @@ def _is_bounded(table: exp.Table) -> bool:
 
 
 def check_groupings(tree: Tree) -> None:
-    """CUBE, ROLLUP and GROUPING SETS make few sets.
+    """Refuse CUBE, ROLLUP and GROUPING SETS that produce too many sets.
 
     Errors: Refused, with the code `too_many_groupings`.
     """
-    for group in tree.every(exp.Group):
+    for group in tree.find_all(exp.Group):
         sets = 1
         for node in group.find_all(exp.Cube, exp.Rollup, exp.GroupingSets):
             count = len(node.expressions) or len(group.expressions)
             sets *= 2 ** min(count, 30) if isinstance(node, exp.Cube) else count + 1
         if sets > MAX_GROUPINGS:
-            raise tree.refused_at(
+            raise tree.refusal_at(
                 "too_many_groupings",
                 f"The GROUP BY makes {sets:,} grouping sets, and at most {MAX_GROUPINGS} are allowed. "
                 "Name the sets that you need: GROUPING SETS ((a), (b), ()).",
                 group,
             )
-
-
-def top_limit(tree: Tree) -> int | None:
-    """The LIMIT of the whole query, where there is one."""
-    limit = tree.root.args.get("limit")
-    value = limit.expression if isinstance(limit, exp.Limit) else None
-    return int(value.name) if isinstance(value, exp.Literal) and value.name.isdigit() else None

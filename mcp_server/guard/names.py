@@ -1,24 +1,25 @@
-"""Which names may be read and called: tables of the lake, WITH names in their scope, functions of the list."""
+"""Which names may be read and called: tables of the lake, WITH names in their scope, allowed functions."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlglot import exp
 
 from lakehouse.errors import Refused
 from lakehouse.escaping import list_briefly
 from lakehouse.nearest import nearest
-from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.clauses import Reading, TableRef
-from mcp_server.guard.functions import functions
-from mcp_server.guard.lexer import Token
-from mcp_server.guard.refusal import refused, shown
-from mcp_server.guard.source import Source
+from mcp_server.guard.functions import function_policy
 from mcp_server.guard.travel import read_version
-from mcp_server.guard.tree import Tree
 from mcp_server.models import TableInfo, Version
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.clauses import Reading, TableRef
+from mcp_server.sql.lexer import Token
+from mcp_server.sql.names import TableNames
+from mcp_server.sql.refusal import clip, make_refusal
+from mcp_server.sql.source import Source
+from mcp_server.sql.tree import Tree
 
 MAX_READS = 48
 """How many tables a statement may read once every WITH name is put in its place. A name that joins
@@ -37,25 +38,11 @@ _NO_AI = "cannot be called here: no engine runs it, so it has no plan. dry_run t
 _HIDDEN_COLUMNS = frozenset({"_metadata"})
 
 
-@dataclass(frozen=True)
-class Names:
-    """What the tables of a tree are, by the node's id: a table of the lake, or a WITH name.
-
-    `versions` are those that the sender asks for, by the index of the first token of the table's name.
-    """
-
-    tables: Mapping[int, TableInfo]
-    ctes: Mapping[int, exp.CTE]
-    refs: tuple[tuple[TableRef, TableInfo], ...]
-    versions: Mapping[int, Version]
-
-
 def check_calls(source: Source, reading: Reading, ai: Collection[str] = ()) -> None:
-    """Every called name is an allowed function, and no name is a function or a hidden column without looking so.
+    """Refuse calls of functions that are not allowed, and names that are a function or a hidden column in disguise.
 
-    `ai` are the AI functions that may be called, where they may be.
-    Errors: Refused, with the code `ai_function_in_sql`, `function_not_allowed`, `unknown_function` or
-    `hidden_column`.
+    `ai` are the AI functions that may be called here.
+    Errors: Refused, with the code `ai_function_in_sql`, `function_not_allowed`, `unknown_function` or `hidden_column`.
     """
     for index, name in reading.calls.items():
         _check_call(source, index, name, ai)
@@ -65,67 +52,67 @@ def check_calls(source: Source, reading: Reading, ai: Collection[str] = ()) -> N
 
 
 def _check_call(source: Source, index: int, name: str, ai: Collection[str]) -> None:
-    known = functions()
-    written = shown(source.tokens[index].text)
+    known = function_policy()
+    written = clip(source.tokens[index].text)
     ours = name in ai and source.tokens[index].text.isascii()
     if known.is_ai(name) and not ours:
         why = f"is no AI function of this server. There are {', '.join(sorted(ai))}." if ai else _NO_AI
-        raise source.refused_at("ai_function_in_sql", f"{written} {why}", index)
+        raise source.refusal_at("ai_function_in_sql", f"{written} {why}", index)
     if name in known.refused:
-        raise source.refused_at("function_not_allowed", f"{written} is not allowed: {known.refused[name]}.", index)
+        raise source.refusal_at("function_not_allowed", f"{written} is not allowed: {known.refused[name]}.", index)
     if not ours and (name not in known.allowed or not source.tokens[index].text.isascii()):
         near = known.find_nearest(name)
         hint = f"Did you mean {near}?" if near else "Spark's built-in functions for text, dates, arrays and maps are."
-        raise source.refused_at("unknown_function", f"{written} is no function that is allowed here. {hint}", index)
+        raise source.refusal_at("unknown_function", f"{written} is no function that is allowed here. {hint}", index)
     if source.key(index - 1) == ".":
-        raise source.refused_at(
+        raise source.refusal_at(
             "unknown_function", f"Functions are called without a schema: write {name}(…) and no name before it.", index
         )
 
 
 def _check_name(source: Source, index: int, token: Token) -> None:
-    name, known = token.name, functions()
+    name, known = token.name, function_policy()
     if name in _HIDDEN_COLUMNS:
-        raise source.refused_at(
-            "hidden_column", f"{shown(token.text)} tells where rows are stored. Read the table's own columns.", index
+        raise source.refusal_at(
+            "hidden_column", f"{clip(token.text)} tells where rows are stored. Read the table's own columns.", index
         )
     before, after = source.key(index - 1), source.key(index + 1)
     bare = name in known.bare and before not in {".", "AS"} and after != "."
     if bare:
-        raise source.refused_at(
+        raise source.refusal_at(
             "function_not_allowed",
-            f"{shown(token.text)} is a function, with brackets or without, and not allowed: "
+            f"{clip(token.text)} is a function, with brackets or without, and not allowed: "
             f"{known.refused[name]}. A column of that name needs its table before it: t.{name}.",
             index,
         )
 
 
-def resolve(tree: Tree, catalog: Catalog) -> Names:
-    """Every table of the tree, found in the lake or in the WITH names that reach it.
+def resolve_tables(tree: Tree, catalog: Catalog) -> TableNames:
+    """Resolve every table of the tree to a table of the lake or to the WITH name in whose scope it stands.
 
-    A WITH name reaches the names after it and the query below, never what stands before it: a table read
-    there is a table of the lake. Errors: Refused, with the code `unknown_table`, `other_schema`,
-    `path_as_table`, `time_travel` or `too_many_reads`.
+    The scope of a WITH name is the names after it and the query below, never what stands before it: there
+    the same name is a table of the lake.
+    Errors: Refused, with the code `unknown_table`, `other_schema`, `path_as_table`, `time_travel` or `too_many_reads`.
     """
     tables: dict[int, TableInfo] = {}
     ctes: dict[int, exp.CTE] = {}
     refs: list[tuple[TableRef, TableInfo]] = []
     versions: dict[int, Version] = {}
     owners: dict[int, list[int]] = {}
-    for node, scope, owner in _tables(tree.root):
+    for node, scope, owner in _iter_tables(tree.root):
         ref = tree.tables[id(node)]
         cte = scope.get(ref.parts[0]) if len(ref.parts) == 1 else None
         if cte is not None:
             if ref.travels:
-                raise tree.source.refused_at(
+                raise tree.source.refusal_at(
                     "time_travel",
-                    f"{shown(ref.parts[0])} is a name of WITH and has no versions: ask for one of its table.",
+                    f"{clip(ref.parts[0])} is a name of WITH and has no versions: ask for one of its table.",
                     ref.first,
                 )
             ctes[id(node)] = cte
             owners.setdefault(owner, []).append(id(cte))
         else:
-            info = _find(tree.source, ref, catalog)
+            info = _find_table(tree.source, ref, catalog)
             version = read_version(tree.source, ref, info, catalog)
             if version is not None:
                 versions[ref.first] = version
@@ -133,25 +120,25 @@ def resolve(tree: Tree, catalog: Catalog) -> Names:
             tables[id(node)] = info
             refs.append((ref, info))
             owners.setdefault(owner, []).append(0)
-    if _reads(0, owners, {}) > MAX_READS:
-        raise refused(
+    if _count_reads(0, owners, {}) > MAX_READS:
+        raise make_refusal(
             "too_many_reads",
             f"With every WITH name put in its place the statement reads more than {MAX_READS} tables. "
             "Join each name once.",
         )
-    return Names(tables, ctes, tuple(refs), versions)
+    return TableNames(tables, ctes, tuple(refs), versions)
 
 
 def _describe_version(info: TableInfo, version: Version, catalog: Catalog) -> TableInfo:
-    """The table as it was at a version: its columns may have had other names and types."""
+    """Return the table with its columns at a version, whose names and types may have been different."""
     if version == catalog.pins.get(info.name):
         return info
     columns = catalog.columns(info.name, version)
     return info if columns is None else replace(info, columns=columns)
 
 
-def _tables(root: exp.Expr) -> Iterator[tuple[exp.Table, Mapping[str, exp.CTE], int]]:
-    """Every table node with the WITH names that reach it, and the WITH name (by id) that it stands in."""
+def _iter_tables(root: exp.Expr) -> Iterator[tuple[exp.Table, Mapping[str, exp.CTE], int]]:
+    """Yield every table node with the WITH names in scope and the WITH name (by id) that contains it."""
     stack: list[tuple[exp.Expr, dict[str, exp.CTE], int]] = [(root, {}, 0)]
     while stack:
         node, scope, owner = stack.pop()
@@ -166,55 +153,55 @@ def _tables(root: exp.Expr) -> Iterator[tuple[exp.Table, Mapping[str, exp.CTE], 
         stack.extend((child, scope, owner) for child in node.iter_expressions() if child is not clause)
 
 
-def _reads(owner: int, owners: Mapping[int, list[int]], counted: dict[int, int]) -> int:
-    """How many tables a WITH name reads (0 stands for the query itself, and for a table of the lake)."""
+def _count_reads(owner: int, owners: Mapping[int, list[int]], counted: dict[int, int]) -> int:
+    """Count the tables that a WITH name reads. 0 stands for the whole query, and for a table of the lake."""
     if owner not in counted:
         counted[owner] = 1
-        counted[owner] = sum(1 if used == 0 else _reads(used, owners, counted) for used in owners.get(owner, []))
+        counted[owner] = sum(1 if used == 0 else _count_reads(used, owners, counted) for used in owners.get(owner, []))
     return counted[owner]
 
 
-def _find(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:
-    """The table of the lake that `ref` names."""
+def _find_table(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:
+    """Return the table of the lake that `ref` names."""
     written = ".".join(ref.parts)
     *schema, name = ref.parts
-    info = catalog.find(source.tokens[ref.last])
-    if info is not None and catalog.serves(schema):
+    info = catalog.find_table(source.tokens[ref.last])
+    if info is not None and catalog.has_schema(schema):
         check_readable(source, ref.last, info)
         return info
     if len(ref.parts) == 2 and (schema[0] in _FORMATS or "/" in name):
-        raise source.refused_at(
+        raise source.refusal_at(
             "path_as_table",
-            f"{shown(written)} is a path, and only tables of {catalog.schema} can be read, such as {catalog.example}.",
+            f"{clip(written)} is a path, and only tables of {catalog.schema} can be read, such as {catalog.example}.",
             ref.first,
         )
-    if not catalog.serves(schema):
-        raise source.refused_at(
+    if not catalog.has_schema(schema):
+        raise source.refusal_at(
             "other_schema",
-            f"{shown(written)} is outside the schema {catalog.schema}. Its tables are {_listed(catalog)}.",
+            f"{clip(written)} is outside the schema {catalog.schema}. Its tables are {_list_tables(catalog)}.",
             ref.first,
         )
-    raise no_such_table(source, ref.last, catalog, f"There are {_listed(catalog)}.")
+    raise refuse_unknown_table(source, ref.last, catalog, f"There are {_list_tables(catalog)}.")
 
 
 def check_readable(source: Source, index: int, info: TableInfo) -> None:
     """Refuse a table that is listed and cannot be read, with the reason."""
     if info.problem:
-        raise source.refused_at(
-            "unreadable_table", f"The table {shown(info.name)} cannot be read: {info.problem}. All others can.", index
+        raise source.refusal_at(
+            "unreadable_table", f"The table {clip(info.name)} cannot be read: {info.problem}. All others can.", index
         )
 
 
-def no_such_table(source: Source, index: int, catalog: Catalog, otherwise: str) -> Refused:
-    """The refusal of a name that is no table's; `otherwise` is what to say where none is like it."""
+def refuse_unknown_table(source: Source, index: int, catalog: Catalog, otherwise: str) -> Refused:
+    """The refusal of a name that no table has. `otherwise` is the hint where no name is similar."""
     token = source.tokens[index]
     near = next(iter(nearest(token.name, catalog.by_name, most=1, cutoff=0.5)), "")
     if near == token.name:
-        hint = f"The letters of {shown(catalog.by_name[near].name)} only look like it: copy the name from SHOW TABLES."
+        hint = f"The letters of {clip(catalog.by_name[near].name)} only look like it: copy the name from SHOW TABLES."
     else:
         hint = f"Did you mean {catalog.by_name[near].name}?" if near else otherwise
-    return source.refused_at("unknown_table", f"There is no table {shown(token.bare)}. {hint}", index)
+    return source.refusal_at("unknown_table", f"There is no table {clip(token.bare)}. {hint}", index)
 
 
-def _listed(catalog: Catalog) -> str:
+def _list_tables(catalog: Catalog) -> str:
     return list_briefly(sorted(catalog.by_name)) or "none"

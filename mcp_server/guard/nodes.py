@@ -1,12 +1,20 @@
-"""The kinds of sqlglot's nodes that a query may hold. Whatever is not here is refused.
+"""The kinds of sqlglot's nodes that a query may hold. Any other kind is refused.
 
-Functions need no kinds of their own: every call is an `Anonymous` node (see `rewrite.py`), and its name is
-decided by `functions.toml`. A new version of sqlglot that brings new kinds makes refusals, never holes.
+Functions need no kinds of their own: every call is an `Anonymous` node (`sql/analysis_copy.py`), and `functions.toml`
+decides about its name. A new version of sqlglot that adds kinds causes refusals and no holes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+from sqlglot import exp
+
+from mcp_server.sql.analysis_copy import Copy
+from mcp_server.sql.refusal import make_refusal
+from mcp_server.sql.source import Source
+from mcp_server.sql.tree import find_token
 
 ALLOWED_KINDS: Final = frozenset(
     {
@@ -40,3 +48,21 @@ REFUSED_KINDS: Final = {
     "Use": "The schema cannot be changed here",
 }
 """Why the kinds that people do try are refused."""
+
+
+def check_kinds(source: Source, copy: Copy, nodes: Sequence[exp.Expr]) -> None:
+    """Refuse nodes whose kind is not in `ALLOWED_KINDS`.
+
+    Errors: Refused, with the code `not_a_query` or `syntax_not_allowed`.
+    """
+    for node in nodes:
+        kind = type(node).__name__
+        if kind not in ALLOWED_KINDS:
+            at = find_token(copy, node)
+            why = REFUSED_KINDS.get(kind, f"{kind} is not part of what queries may use here")
+            raise make_refusal(
+                "not_a_query" if kind in REFUSED_KINDS else "syntax_not_allowed",
+                f"{why}. This server answers one query at a time.",
+                text=source.text,
+                at=None if at is None else source.tokens[at].start,
+            )

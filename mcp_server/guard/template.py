@@ -1,37 +1,40 @@
-"""SQL that the server composes itself: a fixed text with `:name` markers, filled in token by token.
+"""SQL of the server itself: a fixed text with `:name` markers, which are filled in token by token.
 
-A list stands where several values may, as in `IN (:names)`. A colon inside a string, a comment or a path (`j:a`) is
-not a marker. What comes out goes through the same check as anything else, so a template can do no more than a caller.
+A list may stand for several values, as in `IN (:names)`. A colon in a string, a comment or a path (`j:a`) is no marker.
+The result is checked like any statement, so a template can do no more than a caller.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lakehouse.quoting import quote_identifier, quote_literal
-from mcp_server.guard.catalog import Catalog, Limits
-from mcp_server.guard.lexer import scan
-from mcp_server.guard.pipeline import Read, check
-from mcp_server.guard.refusal import refused, shown
-from mcp_server.guard.source import MAX_TOKENS
-from mcp_server.models import CheckedQuery, Principal
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.lexer import tokenize
+from mcp_server.sql.refusal import clip, make_refusal
+from mcp_server.sql.source import MAX_TOKENS
 
 
 @dataclass(frozen=True)
 class Identifier:
-    """The name of a table or column of the catalog, to stand in a template in back-quotes."""
+    """The name of a table or column of the catalogue, written in back-quotes."""
 
     name: str
 
 
-Value = str | int | float | None
-Argument = Value | Identifier | Sequence[Value]
+Scalar = str | int | float | None
+Argument = Scalar | Identifier | Sequence[Scalar]
 
 
-def write_literal(value: Value) -> str:
-    """Write a value as a literal that Spark and Sail read alike. Errors: ValueError for a number that is not finite."""
+def write_literal(value: Scalar) -> str:
+    r"""Write a value as a literal that Spark and Sail read alike.
+
+    Both read `\'`, `\\` and `\u0007` as escapes. A doubled quote is one quote in Spark and none in Sail. Control
+    characters and the `$` of `${` are escaped, because the guard refuses them as they are.
+    Errors: ValueError for a number that is not finite.
+    """
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -45,36 +48,13 @@ def write_literal(value: Value) -> str:
     return quote_literal(value)
 
 
-def template(
-    sql: str,
-    arguments: Mapping[str, Argument],
-    *,
-    catalog: Catalog,
-    limits: Limits,
-    principal: Principal,
-    row_limit: int | None = None,
-    read: Read | None = None,
-) -> CheckedQuery:
-    """The checked query of a template: `SELECT * FROM :table WHERE tconst = :id`. It calls no AI function.
+def fill_template(sql: str, arguments: Mapping[str, Argument], catalog: Catalog) -> str:
+    """Return the text of a template with its arguments: `SELECT * FROM :table WHERE tconst = :id`.
 
-    Errors: Refused, as for any statement, and `unknown_table` for an Identifier that the
-    catalog does not have; ValueError where template and arguments do not belong together, which is a defect.
+    Errors: Refused, with the code `unknown_table`, for an Identifier that the catalogue does not have; ValueError where
+    template and arguments do not match, which is a defect.
     """
-    checked = check(
-        _filled(sql, arguments, catalog),
-        catalog=replace(catalog, ai={}),
-        limits=limits,
-        principal=principal,
-        row_limit=row_limit,
-        read=read,
-    )
-    if not isinstance(checked, CheckedQuery):
-        raise ValueError("a template is a query, not SHOW, DESCRIBE or EXPLAIN")  # noqa: TRY004  (the text is wrong)
-    return checked
-
-
-def _filled(sql: str, arguments: Mapping[str, Argument], catalog: Catalog) -> str:
-    tokens = scan(sql, MAX_TOKENS)
+    tokens = tokenize(sql, MAX_TOKENS)
     used: set[str] = set()
     pieces: list[str] = []
     skip = False
@@ -88,7 +68,7 @@ def _filled(sql: str, arguments: Mapping[str, Argument], catalog: Catalog) -> st
         if token.key == ":" and not path and after is not None and after.glued and after.text in arguments:
             used.add(after.text)
             value = arguments[after.text]
-            pieces.append(gap + _written(value, catalog))
+            pieces.append(gap + _write_argument(value, catalog))
             skip = True
         else:
             pieces.append(gap + token.text)
@@ -97,10 +77,13 @@ def _filled(sql: str, arguments: Mapping[str, Argument], catalog: Catalog) -> st
     return "".join(pieces)
 
 
-def _written(value: Argument, catalog: Catalog) -> str:
-    """An argument as SQL. Errors: ValueError for a list of nothing, which no SQL has."""
+def _write_argument(value: Argument, catalog: Catalog) -> str:
+    """Write an argument as SQL.
+
+    Errors: ValueError for an empty list, which SQL does not have.
+    """
     if isinstance(value, Identifier):
-        return _quoted(value, catalog)
+        return _quote_identifier(value, catalog)
     if value is None or isinstance(value, str | int | float):
         return write_literal(value)
     if not value:
@@ -108,9 +91,9 @@ def _written(value: Argument, catalog: Catalog) -> str:
     return ", ".join(write_literal(each) for each in value)
 
 
-def _quoted(identifier: Identifier, catalog: Catalog) -> str:
+def _quote_identifier(identifier: Identifier, catalog: Catalog) -> str:
     name = identifier.name.lower()
     columns = {column.name.lower() for table in catalog.tables for column in table.columns}
     if name not in catalog.by_name and name not in columns:
-        raise refused("unknown_table", f"There is no table or column {shown(identifier.name)}.")
+        raise make_refusal("unknown_table", f"There is no table or column {clip(identifier.name)}.")
     return quote_identifier(identifier.name)

@@ -1,6 +1,6 @@
-"""Which version of a table a statement asks for: one that was published, by its number or by a time.
+"""Which version of a table a statement reads: a published one, by its number or by a time.
 
-Engines would read any version that is in the table's log, such as that of a load under way or of one that was killed.
+Engines would read any version in the table's log, even that of a load that is running or was killed.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import re
 from datetime import UTC, datetime
 
 from lakehouse.errors import Refused
-from mcp_server.guard.catalog import Catalog
-from mcp_server.guard.clauses import TableRef
-from mcp_server.guard.lexer import Kind
-from mcp_server.guard.refusal import shown
-from mcp_server.guard.source import Source
 from mcp_server.models import TableInfo, Version
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.clauses import TableRef
+from mcp_server.sql.lexer import Kind
+from mcp_server.sql.refusal import clip
+from mcp_server.sql.source import Source
 
 _MOST_DIGITS = 18
 """Of a version's number, which is a BIGINT."""
@@ -25,9 +25,9 @@ _MOMENT = re.compile(
 
 
 def read_version(source: Source, ref: TableRef, info: TableInfo, catalog: Catalog) -> Version | None:
-    """The version of a table that is asked for behind its name, None where none is.
+    """Return the version that follows a table's name, or None where none does.
 
-    A time since the newest version was published gives that version's number.
+    A time after the newest version was published gives that version's number.
     Errors: Refused, with the code `time_travel`.
     """
     if not ref.travels:
@@ -52,13 +52,13 @@ def _published_number(source: Source, ref: TableRef, info: TableInfo, catalog: C
         known = (
             "no table has so many versions" if newest is None else f"{info.name} has the versions 0 to {newest} here"
         )
-        raise _refuse(source, ref, f"Version {shown(digits)} is not published: {known}. "
+        raise _refuse(source, ref, f"Version {clip(digits)} is not published: {known}. "
                       "Leave the version out for the newest.")  # fmt: skip
     return int(digits)
 
 
 def _read_moment(text: str) -> datetime | None:
-    """A time from a plain string; without a zone it is one of UTC, which sessions are in."""
+    """Parse a time from a plain string. Without a zone it is in UTC, which sessions use."""
     form = _MOMENT.fullmatch(text.replace('"', "'"))
     try:
         found = datetime.fromisoformat(form[1]) if form is not None else None
@@ -68,4 +68,4 @@ def _read_moment(text: str) -> datetime | None:
 
 
 def _refuse(source: Source, ref: TableRef, message: str) -> Refused:
-    return source.refused_at("time_travel", message, ref.end)
+    return source.refusal_at("time_travel", message, ref.end)

@@ -158,7 +158,7 @@ class _Work:
             self.profile.values[column.name] = Frequent(tuple((value, times) for value, times in found.rows))
 
     async def _run_template(self, template: str, names: dict[str, str]) -> Answer:
-        from mcp_server.guard import Identifier
+        from mcp_server.checking import Identifier
 
         arguments = {marker: Identifier(name) for marker, name in {**names, "t": self.table}.items()}
         return await self.service.run_template(self.call, template, arguments, SHOWN_VALUES)

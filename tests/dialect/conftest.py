@@ -15,7 +15,7 @@ import pytest
 from lakehouse.errors import QueryFailed
 from lakehouse.manifest import Column
 from lakehouse.storage import Lake
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
@@ -55,7 +55,7 @@ def check() -> Check:
         for table in TABLES
     )
     return functools.partial(
-        guard.check, **{**SETTINGS, "catalog": guard.Catalog("imdb", typed, {}, "sail", lambda *_: BOUNDS)}
+        checking.check, **{**SETTINGS, "catalog": checking.Catalog("imdb", typed, {}, "sail", lambda *_: BOUNDS)}
     )
 
 
@@ -111,14 +111,14 @@ class Asker:
         try:
             found = self._engine.execute(checked, query_id)
         except QueryFailed as error:
-            raise guard.judge(error, checked, self._catalog) from error
+            raise checking.judge(error, checked, self._catalog) from error
         columns = zip(found.table.column_names, found.types, strict=True)
         rows = zip(*map(_values, found.table.columns), strict=True)
         return Answer(tuple(columns), tuple(rows), checked.caveats)
 
     def _check(self, sql: str, read: Callable[..., Any] | None) -> CheckedQuery:
         limits, who = limits_of(self._settings), Principal("tester")
-        checked = guard.check(sql, catalog=self._catalog, limits=limits, principal=who, read=read)
+        checked = checking.check(sql, catalog=self._catalog, limits=limits, principal=who, read=read)
         assert isinstance(checked, CheckedQuery)
         return checked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lakehouse.storage import Lake
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.models import CheckedQuery, Principal
 from tests.expected import Ask
@@ -36,10 +36,10 @@ from tests.expected import Ask
     ],
 )
 def test_the_better_query_gives_the_same_answer(sample_lake: Lake, embedded: Ask, sql: str) -> None:
-    checked = guard.check(
+    checked = checking.check(
         sql,
-        catalog=guard.Catalog("imdb", LakeCatalog(sample_lake).tables(), dialect="sail"),
-        limits=guard.Limits(1_000, 32_768, 60.0),
+        catalog=checking.Catalog("imdb", LakeCatalog(sample_lake).tables(), dialect="sail"),
+        limits=checking.Limits(1_000, 32_768, 60.0),
         principal=Principal("tester"),
     )
     assert isinstance(checked, CheckedQuery)

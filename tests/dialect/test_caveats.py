@@ -8,10 +8,10 @@ import pytest
 
 from lakehouse.errors import EngineLacks, QueryError, QueryFailed
 from lakehouse.manifest import Column
-from mcp_server import guard
-from mcp_server.guard.catalog import Bounds, Catalog
-from mcp_server.guard.functions import functions
+from mcp_server import checking
+from mcp_server.guard.functions import function_policy
 from mcp_server.models import CheckedQuery, Principal, TableInfo
+from mcp_server.sql.catalog import Bounds, Catalog
 from tests.expected import Ask
 from tests.guard.conftest import SETTINGS
 
@@ -32,7 +32,7 @@ KNOWN: Bounds = {"startyear": (1874, 2031), "numvotes": (5, 3_000_000), "views":
 
 def check(sql: str, bounds: Bounds = KNOWN) -> CheckedQuery:
     catalog = Catalog("imdb", (TABLE,), {}, "sail", lambda *_: bounds)
-    checked = guard.check(sql, catalog=catalog, limits=SETTINGS["limits"], principal=Principal("tester"))
+    checked = checking.check(sql, catalog=catalog, limits=SETTINGS["limits"], principal=Principal("tester"))
     assert isinstance(checked, CheckedQuery)
     return checked
 
@@ -155,7 +155,7 @@ def test_an_answer_that_is_right_is_not_cluttered(sql: str) -> None:
 def test_a_call_with_any_number_of_arguments_is_answered_or_refused(count: int) -> None:
     kinds = ["tconst", "-1", "rating", "genres", "struct(tconst, startYear)", "NULL"]
 
-    for at, name in enumerate(functions().allowed):
+    for at, name in enumerate(function_policy().allowed):
         arguments = ", ".join(kinds[(at + place) % len(kinds)] for place in range(count))
         with contextlib.suppress(QueryError):
             check(f"SELECT {name}({arguments}) AS {name}, {name} FROM (SELECT *, 1 AS {name} FROM films)")
@@ -164,7 +164,7 @@ def test_a_call_with_any_number_of_arguments_is_answered_or_refused(count: int) 
 def test_spark_needs_no_caveats() -> None:
     catalog = Catalog("imdb", (TABLE,), {}, "spark")
 
-    checked = guard.check(
+    checked = checking.check(
         "SELECT approx_count_distinct(tconst) FROM films",
         catalog=catalog,
         limits=SETTINGS["limits"],

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from lakehouse.errors import EngineLacks
-from mcp_server import guard
+from mcp_server import checking
 from tests.conftest import ROOT
 from tests.dialect.conftest import Check
 from tests.expected import Ask
@@ -162,6 +162,6 @@ def test_what_has_no_other_words_is_said_with_a_form_that_works(sql: str, check:
 
 def test_spark_gets_the_senders_words() -> None:
     sql = "FROM ratings_delta |> WHERE numVotes > 5"
-    settings = {**SETTINGS, "catalog": guard.Catalog("imdb", TABLES)}
+    settings = {**SETTINGS, "catalog": checking.Catalog("imdb", TABLES)}
 
-    assert guard.check(sql, **settings).sql == "FROM imdb.ratings_delta |> WHERE numVotes > 5"
+    assert checking.check(sql, **settings).sql == "FROM imdb.ratings_delta |> WHERE numVotes > 5"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lakehouse.errors import EngineLacks, QueryError
-from mcp_server.guard.dialect.sail import sail
-from mcp_server.guard.functions import functions
+from mcp_server.dialects.sail.sail import sail
+from mcp_server.guard.functions import function_policy
 from tests.expected import Answer, Ask
 from tests.parity.compare import called
 
@@ -31,7 +31,7 @@ def test_every_allowed_function_has_one_status() -> None:
     tables = sail()
     lacking = {name for name in tables.lacks if "/" not in name}
 
-    assert set(functions().allowed) == set(tables.status) | lacking
+    assert set(function_policy().allowed) == set(tables.status) | lacking
     assert set(tables.status) & lacking == set()
 
 
@@ -39,7 +39,7 @@ def test_what_is_rewritten_or_refused_is_an_allowed_function() -> None:
     tables = sail()
     keys = (*tables.lacks, *tables.forms, *tables.lengths, *tables.patterns, *tables.names)
 
-    assert {key.partition("/")[0] for key in keys} <= set(functions().allowed)
+    assert {key.partition("/")[0] for key in keys} <= set(function_policy().allowed)
 
 
 def test_every_function_that_the_engine_has_is_called_in_a_comparison() -> None:

@@ -6,21 +6,23 @@ import pytest
 
 from lakehouse.errors import EngineLacks
 from lakehouse.manifest import Column
-from mcp_server import guard
-from mcp_server.guard.case import Case, read_case
-from mcp_server.guard.catalog import Catalog, Limits
-from mcp_server.guard.dialect.expressions import expression
-from mcp_server.guard.dialect.inference import Types
-from mcp_server.guard.dialect.literals import value_of
-from mcp_server.guard.dialect.naming import name_of
-from mcp_server.guard.dialect.patterns import replaced_by
-from mcp_server.guard.dialect.regex import Unlike, read_regex
-from mcp_server.guard.dialect.sql import quote_text
-from mcp_server.guard.dialect.types import Decimal
+from mcp_server import checking
+from mcp_server.dialects.sail.inference import Types
+from mcp_server.dialects.sail.literals import value_of
+from mcp_server.dialects.sail.naming import name_of
+from mcp_server.dialects.sail.patterns import replaced_by
+from mcp_server.dialects.sail.regex import Unlike, read_regex
 from mcp_server.guard.journal import Journal
-from mcp_server.guard.lexer import scan
-from mcp_server.guard.source import MAX_TOKENS, read_source
+from mcp_server.guard.limits import Limits
+from mcp_server.guard.rules import read_case
 from mcp_server.models import CheckedQuery, Principal, TableInfo
+from mcp_server.sql.case import Case
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.compose import quote_text
+from mcp_server.sql.expressions import read_expression
+from mcp_server.sql.lexer import tokenize
+from mcp_server.sql.source import MAX_TOKENS, read_source
+from mcp_server.sql.types import Decimal
 
 COLUMNS = {"tconst": "string", "startYear": "int", "rating": "double", "votes": "bigint", "genres": "array<string>"}
 CATALOG = Catalog(
@@ -36,11 +38,11 @@ LIMITS = Limits(max_rows=100, max_sql_bytes=100_000, deadline_seconds=10)
 
 
 def read(sql: str) -> Case:
-    return read_case(read_source(sql, scan(sql, MAX_TOKENS)), CATALOG, Journal())
+    return read_case(read_source(sql, tokenize(sql, MAX_TOKENS)), CATALOG, Journal())
 
 
 def run(sql: str) -> CheckedQuery:
-    checked = guard.check(sql, catalog=CATALOG, limits=LIMITS, principal=Principal("tester"))
+    checked = checking.check(sql, catalog=CATALOG, limits=LIMITS, principal=Principal("tester"))
     assert isinstance(checked, CheckedQuery)
     return checked
 
@@ -200,7 +202,7 @@ def test_a_replacement_that_java_refuses_or_rust_has_no_words_for_is_refused(rep
 )
 def test_the_type_of_an_expression_is_sparks(expression_: str, kind: object) -> None:
     case = read(f"SELECT {expression_} AS x, unheard_of FROM movies")
-    node = expression(case, 1)
+    node = read_expression(case, 1)
 
     assert node is not None
     types = Types(case)
@@ -210,7 +212,7 @@ def test_the_type_of_an_expression_is_sparks(expression_: str, kind: object) -> 
 def test_a_name_of_two_meanings_has_no_type() -> None:
     case = read("SELECT y / 2.0 FROM (SELECT rating AS y FROM movies UNION ALL SELECT startYear AS y FROM movies)")
 
-    node = expression(case, 1)
+    node = read_expression(case, 1)
     assert node is not None
     assert Types(case).of(node) is None
 
@@ -236,7 +238,7 @@ def test_a_name_of_two_meanings_has_no_type() -> None:
 )  # fmt: skip
 def test_a_column_without_a_name_is_named_as_spark_names_it(item: str, name: str) -> None:
     case = read(f"SELECT {item} FROM movies m")
-    node = expression(case, 1)
+    node = read_expression(case, 1)
 
     assert node is not None
     assert name_of(node, case.source) == name

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import mcp_server.guard
+import mcp_server
 from lakehouse.errors import EngineLacks
-from mcp_server.guard.dialect.edits import Edit
-from mcp_server.guard.dialect.sql import Sql, as_operand, compose, is_closed, join, quote_name, quote_text, write_word
+from mcp_server.sql.compose import Sql, as_operand, compose, is_closed, join, quote_name, quote_text, write_word
+from mcp_server.sql.edits import Edit
 from tests.dialect.conftest import Check
 from tests.expected import Ask
 from tests.fuzz.judge import _TEXTS
@@ -75,12 +75,16 @@ def test_a_part_of_a_statement_is_no_plain_text() -> None:
 
 
 def test_only_the_module_of_parts_makes_them() -> None:
-    folder = Path(mcp_server.guard.__file__).parent
+    folder = Path(mcp_server.__file__).parent
+    packages = ("sql", "guard", "dialects", "advice", "ai")
     sealed = {
-        path.name for path in folder.rglob("*.py") if "_SEAL" in path.read_text("utf-8").replace("GUARD_SEAL", "")
+        path.name
+        for package in packages
+        for path in (folder / package).rglob("*.py")
+        if "_SEAL" in path.read_text("utf-8").replace("GUARD_SEAL", "")
     }
 
-    assert sealed == {"sql.py"}
+    assert sealed == {"compose.py"}
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from deltalake import write_deltalake
 from lakehouse.errors import EngineLacks, QueryFailed
 from lakehouse.manifest import Column
 from lakehouse.storage import Lake
+from mcp_server.checking import Catalog, Limits, check
 from mcp_server.engines.catalog import LakeCatalog
-from mcp_server.guard import Catalog, Limits, check
 from mcp_server.models import CheckedQuery, Principal, TableInfo
 from tests.dialect.conftest import Asker, open_record
 from tests.expected import Ask

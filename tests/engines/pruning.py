@@ -27,7 +27,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.errors import EngineLacks, QueryFailed, Refused
 from lakehouse.storage import Lake
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.engines import statistics
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.local import LocalEngine
@@ -205,9 +205,9 @@ class Trial:
                 shutil.rmtree(self.folder / f"{name}_{number}")
 
     def check(self, sql: str) -> CheckedQuery:
-        limits = guard.Limits(100_000, 32_768, 300.0)
+        limits = checking.Limits(100_000, 32_768, 300.0)
         catalog = catalog_of(self.engine, self.engine.tables())
-        checked = guard.check(sql, catalog=catalog, limits=limits, principal=Principal("tester"))
+        checked = checking.check(sql, catalog=catalog, limits=limits, principal=Principal("tester"))
         assert isinstance(checked, CheckedQuery)
         return checked
 

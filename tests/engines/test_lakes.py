@@ -15,7 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 from lakehouse.errors import LakeError, Refused, UsageError
 from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME
 from lakehouse.storage import Lake
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.engines.local import LocalEngine
 from mcp_server.models import CheckedQuery, Principal
 from mcp_server.settings import Settings
@@ -28,10 +28,10 @@ Embedded = Callable[..., LocalEngine]
 
 def ask(engine: LocalEngine, sql: str) -> list[dict[str, Any]]:
     """The rows of a statement that goes the whole way of a caller's."""
-    checked = guard.check(
+    checked = checking.check(
         sql,
         catalog=catalog_of(engine, engine.tables()),
-        limits=guard.Limits(100, 10_000, 60.0),
+        limits=checking.Limits(100, 10_000, 60.0),
         principal=Principal("tester"),
         read=lambda sql, tables, stage: engine.read(sql, tables, stage, uuid.uuid4().hex),
     )

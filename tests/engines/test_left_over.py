@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse.errors import QueryFailed, QueryTimedOut, ResourceLimit
 from lakehouse.storage import Lake
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.engines.local import LocalEngine
 from mcp_server.models import CheckedQuery, Principal
 from mcp_server.settings import Settings
@@ -40,8 +40,8 @@ def running(kind: str, lake: Lake, settings: Settings) -> Iterator[Run]:
     catalog = catalog_of(engine, engine.tables())
 
     def run(sql: str, seconds: float = PATIENCE) -> object:
-        limits = guard.Limits(100, 10_000, seconds)
-        checked = guard.check(sql, catalog=catalog, limits=limits, principal=Principal("tester"))
+        limits = checking.Limits(100, 10_000, seconds)
+        checked = checking.check(sql, catalog=catalog, limits=limits, principal=Principal("tester"))
         assert isinstance(checked, CheckedQuery)
         return engine.execute(checked, uuid.uuid4().hex).table.to_pylist()
 

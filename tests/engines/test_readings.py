@@ -11,10 +11,10 @@ import pytest
 
 from lakehouse.errors import LakehouseError, QueryFailed, Refused
 from lakehouse.session import Stage
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.engines.local import LocalEngine
-from mcp_server.guard.confirm import expected
-from mcp_server.guard.functions import functions
+from mcp_server.guard.confirm import read_expected
+from mcp_server.guard.functions import function_policy
 from mcp_server.models import EngineReading
 from tests.conftest import ROOT
 from tests.engines.conftest import Query, of_our_own
@@ -123,13 +123,13 @@ def test_nothing_runs_while_an_engine_reads(ask: Ask, engine: LocalEngine, query
     assert after == before
 
 
-def _parser(ask: Ask) -> guard.Read:
+def _parser(ask: Ask) -> checking.Read:
     """The parser's reading alone: the tables of the corpora need not be there."""
     return lambda sql, _tables, stage: ask(sql, stage=stage) if stage == "parsed" else None
 
 
 def _queries(engine: LocalEngine, stage: Stage) -> frozenset[str]:
-    return expected(engine.capabilities.dialect, stage).kinds
+    return read_expected(engine.capabilities.dialect, stage).kinds
 
 
 def test_a_stage_that_an_engine_lacks_gives_no_reading(engine: LocalEngine) -> None:
@@ -183,10 +183,10 @@ def test_every_allowed_call_is_read_alike_by_spark(engine: LocalEngine, ask: Ask
     forms = ("(a)", "(a, a)", "(DISTINCT a)", "(a) FILTER (WHERE a > 1)", "(a) OVER (ORDER BY a)")
 
     told = {}
-    for name in sorted(functions().allowed):
-        for form in forms[:: 1 if functions().allowed[name] in {"aggregate", "window"} else 4]:
+    for name in sorted(function_policy().allowed):
+        for form in forms[:: 1 if function_policy().allowed[name] in {"aggregate", "window"} else 4]:
             try:
-                guard.check(f"SELECT {name}{form} {source}", **SETTINGS, read=_parser(ask))
+                checking.check(f"SELECT {name}{form} {source}", **SETTINGS, read=_parser(ask))
             except Refused as refusal:
                 if refusal.code in {"engine_reads_otherwise", "syntax_not_allowed"}:
                     told[name + form] = str(refusal)
@@ -223,7 +223,7 @@ def test_sparks_parser_alone_stops_what_is_no_query(engine: LocalEngine, ask: As
         except LakehouseError:
             continue
         kinds = reading.kinds <= _queries(engine, "parsed")
-        if kinds and reading.tables <= known and not reading.functions & functions().refused.keys():
+        if kinds and reading.tables <= known and not reading.functions & function_policy().refused.keys():
             passed.append(line["id"])
     assert passed == []
 
@@ -232,4 +232,4 @@ def test_sparks_parser_alone_stops_what_is_no_query(engine: LocalEngine, ask: As
 def test_both_readings_agree_on_every_honest_statement(engine: LocalEngine, ask: Ask) -> None:
     for file in ("honest-open.jsonl", "own-honest.jsonl"):
         for line in map(json.loads, (DATA / file).read_text("utf-8").splitlines()):
-            guard.check(line["sql"], **SETTINGS, read=_parser(ask))  # raises where they do not
+            checking.check(line["sql"], **SETTINGS, read=_parser(ask))  # raises where they do not

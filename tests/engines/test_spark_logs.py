@@ -21,9 +21,9 @@ import pytest
 
 from lakehouse.errors import EngineLacks, LakeError, QueryFailed
 from lakehouse.storage import Lake
+from mcp_server.checking import Catalog, Limits, check
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.local import LocalEngine
-from mcp_server.guard import Catalog, Limits, check
 from mcp_server.models import Principal
 from mcp_server.settings import load_settings
 from tests.engines.conftest import Query

@@ -12,7 +12,7 @@ import pytest
 
 from lakehouse.errors import LakehouseError, Refused
 from mcp_server.engines.local import LocalEngine
-from mcp_server.guard.lexer import scan
+from mcp_server.sql.lexer import tokenize
 from tests.conftest import ROOT
 from tests.engines.conftest import Query
 
@@ -61,7 +61,7 @@ def _texts() -> list[str]:
 def _cut(text: str) -> list[str] | None:
     """The guard's tokens; None where it refuses the text."""
     try:
-        return [token.text for token in scan(text, 100)]
+        return [token.text for token in tokenize(text, 100)]
     except Refused:
         return None
 
@@ -87,7 +87,7 @@ def test_the_guard_cuts_a_text_where_sparks_own_lexer_does() -> None:
 
     for text, cut in zip(texts, _cut_by_spark(texts), strict=True):
         try:
-            ours = " ".join(f"{token.start}-{token.start + len(token.text)}" for token in scan(text, 100))
+            ours = " ".join(f"{token.start}-{token.start + len(token.text)}" for token in tokenize(text, 100))
         except Refused:
             continue
         if ours != cut:

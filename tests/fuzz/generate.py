@@ -19,7 +19,7 @@ from typing import Final
 import sqlglot
 from sqlglot import exp
 
-from mcp_server.guard.functions import functions
+from mcp_server.guard.functions import function_policy
 from tests.fuzz.changes import CHANGES, HARMLESS
 from tests.fuzz.grammar import ARGUMENTS, GRAMMAR, Grammar
 
@@ -91,7 +91,7 @@ class Generator:
             if name.startswith("secret_"):
                 return str(getattr(self._targets, name.removeprefix("secret_")))
             if name == "refused":
-                return self.random.choice(sorted(functions().refused))
+                return self.random.choice(sorted(function_policy().refused))
             if name == "call":
                 return self._call(kind, depth)
             forms = [f for f in self._grammar[name] if self._attacks or not _ATTACK.search(f)] or [""]
@@ -102,7 +102,7 @@ class Generator:
 
     def _call(self, kind: str, depth: int) -> str:
         kind = self.random.choice(sorted(ARGUMENTS)) if kind == "any" else kind
-        names = sorted(name for name, other in functions().allowed.items() if other == kind)
+        names = sorted(name for name, other in function_policy().allowed.items() if other == kind)
         arguments = ARGUMENTS[kind][0] if depth <= 0 else self.random.choice(ARGUMENTS[kind])
         return f"{self.random.choice(names)}({self.expand(arguments, depth - 1)})"
 

@@ -13,15 +13,15 @@ import sqlglot
 from sqlglot import exp
 
 from lakehouse.errors import EngineLacks, Refused
-from mcp_server import guard
-from mcp_server.guard import pipeline
-from mcp_server.guard.case import Case, read_case
-from mcp_server.guard.functions import functions
+from mcp_server import checking
+from mcp_server.guard.functions import function_policy
 from mcp_server.guard.journal import Journal
-from mcp_server.guard.lexer import scan
 from mcp_server.guard.metadata import read_explain
-from mcp_server.guard.source import MAX_TOKENS, read_source
+from mcp_server.guard.rules import read_case
 from mcp_server.models import Checked, CheckedQuery, Explain, Principal
+from mcp_server.sql.case import Case
+from mcp_server.sql.lexer import tokenize
+from mcp_server.sql.source import MAX_TOKENS, read_source, spell_out_table
 
 CPU_SECONDS: Final = 0.25
 """The issue's bound on any check."""
@@ -51,14 +51,14 @@ class Judged:
     seconds: float
 
 
-def judge(sql: str, catalog: guard.Catalog, limits: guard.Limits) -> Judged:
+def judge(sql: str, catalog: checking.Catalog, limits: checking.Limits) -> Judged:
     """Checks a statement and asserts what must hold. Whatever the check raises but its own two errors is a defect."""
     settings = {"catalog": catalog, "limits": limits, "principal": Principal("fuzz")}
     started = time.process_time()
     refusal: Refused | EngineLacks | None = None
     checked: Checked | None = None
     try:
-        checked = guard.check(sql, **settings)
+        checked = checking.check(sql, **settings)
     except (Refused, EngineLacks) as said:
         refusal = said
     spent = time.process_time() - started
@@ -74,7 +74,7 @@ def judge(sql: str, catalog: guard.Catalog, limits: guard.Limits) -> Judged:
     return Judged(sql, "", checked, spent)
 
 
-def _check_ai(query: CheckedQuery, limits: guard.Limits) -> None:
+def _check_ai(query: CheckedQuery, limits: checking.Limits) -> None:
     """No engine hears of an AI function, and the text bounds how often those around it are called."""
     assert not [name for name in query.functions if name.startswith("ai_")], query.sql
     assert query.limit.rows * len(query.ai) <= limits.ai_calls, query.sent
@@ -87,21 +87,23 @@ def _check_ai(query: CheckedQuery, limits: guard.Limits) -> None:
 def _check_again(query: CheckedQuery, settings: Mapping[str, Any]) -> None:
     """What would run passes every layer as it stands, rewritten or not, and reads the same tables."""
     as_it_stands = settings | {"catalog": replace(settings["catalog"], dialect="spark")}
-    again = guard.check(query.sql, **as_it_stands)
+    again = checking.check(query.sql, **as_it_stands)
     assert isinstance(again, CheckedQuery)
     assert again.sql == query.sql
     assert again.tables == query.tables
     assert query.rewrites or again.functions == query.functions
 
 
-def _read_otherwise(query: CheckedQuery, catalog: guard.Catalog) -> None:
+def _read_otherwise(query: CheckedQuery, catalog: checking.Catalog) -> None:
     """No comment, second statement, forbidden table or refused function, by simpler readers than the guard's."""
     bare = _TEXTS.sub(lambda text: "``" if text[0][0] == "`" else "''", query.sql)
     assert not re.search(r"--|/\*|;|[@?#$\\]", bare), query.sql
     assert "${" not in query.sql
     if LEAKED not in _TEXTS.sub("", query.sent).lower():  # what stands in a name or a text stays there
         assert LEAKED not in bare.lower(), query.sql
-    assert not [name for name in _called(bare) if name in functions().refused or name.startswith("ai_")], query.sql
+    assert not [name for name in _called(bare) if name in function_policy().refused or name.startswith("ai_")], (
+        query.sql
+    )
     try:
         root = sqlglot.parse_one(query.sql, dialect="databricks")
     except Exception:  # noqa: BLE001  (what sqlglot cannot read as it stands; the guard's copy is written for it)
@@ -119,9 +121,9 @@ def _called(bare: str) -> list[str]:
     return [found[2].lower() for found in calls]
 
 
-def case_of(sql: str, catalog: guard.Catalog) -> Case | None:
+def case_of(sql: str, catalog: checking.Catalog) -> Case | None:
     """An allowed query, or the one that is to be explained, as the guard's rules see it; None of SHOW and DESCRIBE."""
-    source = read_source(sql, pipeline._spell_out_table(scan(sql, MAX_TOKENS)))
+    source = read_source(sql, spell_out_table(tokenize(sql, MAX_TOKENS)))
     if source.key(0) in {"SHOW", "DESCRIBE", "DESC"}:
         return None
     if source.key(0) == "EXPLAIN":

@@ -13,10 +13,10 @@ from itertools import islice
 import anyio
 
 from lakehouse.errors import LakehouseError, QueryError
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.audit import AuditEvent
 from mcp_server.engines.embedded import EmbeddedEngine
-from mcp_server.guard.functions import functions
+from mcp_server.guard.functions import function_policy
 from mcp_server.models import Principal
 from mcp_server.runs import Call
 from mcp_server.service import StatementService
@@ -27,7 +27,7 @@ from tests.guard.conftest import SETTINGS
 from tests.processor import slowness
 
 CATALOGS = {dialect: replace(SETTINGS["catalog"], dialect=dialect) for dialect in ("spark", "sail")}
-LIMITS: guard.Limits = SETTINGS["limits"]
+LIMITS: checking.Limits = SETTINGS["limits"]
 
 
 @dataclass
@@ -142,7 +142,7 @@ def parts_of(sql: str) -> set[str]:
     if case is None:
         return set()
     kinds = {type(node).__name__ for node in case.tree.root.walk()}
-    classes = {f"class:{functions().allowed.get(name, 'ai')}" for name in case.functions}
+    classes = {f"class:{function_policy().allowed.get(name, 'ai')}" for name in case.functions}
     return kinds | classes | {f"{name}()" for name in case.functions}
 
 

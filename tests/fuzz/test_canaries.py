@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import QueryError
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
 from mcp_server.settings import Settings
@@ -65,7 +65,7 @@ def test_a_marker_in_an_answer_or_an_error_is_noticed(sql: str, engine: Embedded
 
 
 def test_a_marker_in_the_log_is_noticed(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def talkative(_: Settings) -> guard.Limits:
+    def talkative(_: Settings) -> checking.Limits:
         logging.getLogger("mcp_server").debug("%s", MARKER)
         return limits_of(engine.settings)
 

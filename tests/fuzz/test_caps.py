@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from lakehouse.errors import QueryTimedOut
-from mcp_server import guard, results
+from mcp_server import checking, results
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, ResultSet, RowLimit
 from mcp_server.terms import catalog_of, limits_of
@@ -21,7 +21,7 @@ from tests.fuzz.conftest import MAX_ROWS
 def _checked(engine: EmbeddedEngine, sql: str) -> CheckedQuery:
     settings = engine.settings
     catalog = catalog_of(engine, engine.tables())
-    found = guard.check(sql, catalog=catalog, limits=limits_of(settings), principal=Principal("fuzz"))
+    found = checking.check(sql, catalog=catalog, limits=limits_of(settings), principal=Principal("fuzz"))
     assert isinstance(found, CheckedQuery)
     return found
 

@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from mcp_server.engines.embedded import EmbeddedEngine
-from mcp_server.guard.functions import functions
+from mcp_server.guard.functions import function_policy
 from mcp_server.guard.nodes import ALLOWED_KINDS
 from tests.fuzz.canaries import Canaries
 from tests.fuzz.generate import Generator, Targets
@@ -16,7 +16,7 @@ from tests.fuzz.templates import TEMPLATES, UNANSWERED
 
 CHECKED = 5_000
 EXECUTED = 300
-CLASSES = {f"class:{kind}" for kind in functions().allowed.values()}
+CLASSES = {f"class:{kind}" for kind in function_policy().allowed.values()}
 CPU_SECONDS_EACH = 0.02
 """On average; a single one may take longer (`judge.CPU_SECONDS`)."""
 

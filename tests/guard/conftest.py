@@ -10,7 +10,7 @@ import pytest
 
 from lakehouse.manifest import Column
 from lakehouse.session import Dialect
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.models import CheckedQuery, Principal, TableInfo
 from tests.processor import slowness, timed
 
@@ -42,25 +42,25 @@ TABLES = tuple(
     for name, columns in COLUMNS.items()
 )
 SETTINGS = {
-    "catalog": guard.Catalog("imdb", TABLES, PINS, ai={"ai_movie_summary": "tconst", "ai_person_summary": "nconst"}),
-    "limits": guard.Limits(MAX_ROWS, 32_768, 30.0),
+    "catalog": checking.Catalog("imdb", TABLES, PINS, ai={"ai_movie_summary": "tconst", "ai_person_summary": "nconst"}),
+    "limits": checking.Limits(MAX_ROWS, 32_768, 30.0),
     "principal": Principal("ann"),
 }
 
 CPU_SECONDS = 0.25
 """What any text may take, on an undisturbed processor (tests.processor)."""
 
-Verdict = Callable[..., guard.Verdict]
+Verdict = Callable[..., checking.Verdict]
 Check = Callable[..., CheckedQuery]
 
 
 def cpu_seconds(sql: str, dialect: Dialect) -> float:
     """CPU time of a check as it would be on an undisturbed processor, the best of three."""
     settings = SETTINGS | {"catalog": replace(SETTINGS["catalog"], dialect=dialect)}
-    guard.verdict("SELECT 1", **settings)
+    checking.verdict("SELECT 1", **settings)
     times, before = [], slowness()
     for _ in range(3):
-        taken = timed(lambda: guard.verdict(sql, **settings))
+        taken = timed(lambda: checking.verdict(sql, **settings))
         after = slowness()
         times.append(taken / ((before + after) / 2))
         before = after
@@ -69,9 +69,9 @@ def cpu_seconds(sql: str, dialect: Dialect) -> float:
 
 @pytest.fixture
 def verdict() -> Verdict:
-    return functools.partial(guard.verdict, **SETTINGS)
+    return functools.partial(checking.verdict, **SETTINGS)
 
 
 @pytest.fixture
 def check() -> Check:
-    return functools.partial(guard.check, **SETTINGS)
+    return functools.partial(checking.check, **SETTINGS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcp_server.guard.source import MAX_DEPTH, MAX_TOKENS
+from mcp_server.sql.source import MAX_DEPTH, MAX_TOKENS
 
 _DEEP = MAX_DEPTH - 2
 _WIDE = MAX_TOKENS - 100

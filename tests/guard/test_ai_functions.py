@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse.errors import Refused
 from lakehouse.session import Dialect
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.models import AiColumn
 from tests.guard.conftest import CPU_SECONDS, PINS, SETTINGS, Check, Verdict, cpu_seconds
 from tests.guard.test_corpora import HONEST, HOSTILE
@@ -166,10 +166,10 @@ def test_the_cap_of_the_settings_and_the_callers_own_limit_count() -> None:
     sql = "SELECT ai_movie_summary(primaryTitle) FROM movies_delta"
     few = SETTINGS | {"limits": replace(SETTINGS["limits"], ai_calls=4)}
 
-    assert guard.verdict(f"{sql} LIMIT 4", **few).limit == 4
-    assert not guard.verdict(f"{sql} LIMIT 5", **few).allow
-    assert not guard.verdict(sql, **few).allow
-    assert guard.verdict(sql, **few, row_limit=3).limit == 3
+    assert checking.verdict(f"{sql} LIMIT 4", **few).limit == 4
+    assert not checking.verdict(f"{sql} LIMIT 5", **few).allow
+    assert not checking.verdict(sql, **few).allow
+    assert checking.verdict(sql, **few, row_limit=3).limit == 3
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_what_runs_is_a_plain_query_to_the_guard(line: dict[str, str], check: Ch
 def test_comments_blanks_and_case_change_no_verdict(dialect: Dialect) -> None:
     chance = random.Random(6)
     settings: dict[str, Any] = SETTINGS | {"catalog": replace(SETTINGS["catalog"], dialect=dialect)}
-    ask = functools.partial(guard.verdict, **settings)
+    ask = functools.partial(checking.verdict, **settings)
     for line in [*AI, *(line for line in HOSTILE if line["class"] == "ai-cost" and ";" not in line["sql"])]:
         said, dressed = ask(line["sql"]), _dressed(line["sql"], chance)
 
@@ -250,14 +250,14 @@ def test_the_rewrite_of_a_refusal_is_allowed(verdict: Verdict, check: Check) -> 
 def test_without_a_function_of_that_name_none_is_called() -> None:
     settings = SETTINGS | {"catalog": replace(SETTINGS["catalog"], ai={})}
 
-    said = guard.verdict("SELECT ai_movie_summary('Heat')", **settings)
+    said = checking.verdict("SELECT ai_movie_summary('Heat')", **settings)
 
     assert said.code == "ai_function_in_sql"
 
 
 def test_a_statement_of_the_servers_own_calls_none() -> None:
     with pytest.raises(Refused) as refusal:
-        guard.template("SELECT ai_movie_summary(:a)", {"a": "Heat"}, **SETTINGS)
+        checking.template("SELECT ai_movie_summary(:a)", {"a": "Heat"}, **SETTINGS)
 
     assert refusal.value.code == "ai_function_in_sql"
 

@@ -7,13 +7,13 @@ import functools
 import pytest
 
 from lakehouse.errors import Refused
-from mcp_server import guard
-from mcp_server.guard.confirm import expected
+from mcp_server import checking
+from mcp_server.guard.confirm import read_expected
 from mcp_server.models import CheckedQuery, EngineReading
 from tests.guard.conftest import PINS, SETTINGS, TABLES
 
-SPARK = guard.Catalog("imdb", TABLES, PINS)
-SAIL = guard.Catalog("imdb", TABLES, PINS, "sail")
+SPARK = checking.Catalog("imdb", TABLES, PINS)
+SAIL = checking.Catalog("imdb", TABLES, PINS, "sail")
 QUERY = "SELECT upper(primaryTitle) FROM movies_delta JOIN ratings_delta USING (tconst)"
 TREE = {"Project", "Join", "UnresolvedRelation", "RelationTimeTravel", "UnresolvedFunction", "UnresolvedAttribute"}
 BOTH = {"imdb.movies_delta", "imdb.ratings_delta"}
@@ -29,9 +29,9 @@ def _resolved(tables: set[str], kinds: set[str], functions: frozenset[str] = fro
     return EngineReading("resolved", frozenset(tables), functions, frozenset(kinds))
 
 
-def _check(sql: str, catalog: guard.Catalog, *readings: EngineReading) -> guard.Checked:
+def _check(sql: str, catalog: checking.Catalog, *readings: EngineReading) -> checking.Checked:
     said = {reading.stage: reading for reading in readings}
-    return guard.check(sql, **(SETTINGS | {"catalog": catalog}), read=lambda _sql, _tables, stage: said.get(stage))
+    return checking.check(sql, **(SETTINGS | {"catalog": catalog}), read=lambda _sql, _tables, stage: said.get(stage))
 
 
 def test_a_query_that_the_engine_reads_alike_is_allowed() -> None:
@@ -60,7 +60,7 @@ def test_a_query_that_the_engine_reads_alike_is_allowed() -> None:
     ],
 )
 def test_whatever_the_engine_reads_otherwise_is_refused(
-    catalog: guard.Catalog, reading: EngineReading, code: str
+    catalog: checking.Catalog, reading: EngineReading, code: str
 ) -> None:
     with pytest.raises(Refused) as refusal:
         _check(QUERY, catalog, reading)
@@ -92,7 +92,7 @@ def test_no_word_within_a_string_or_a_name_excuses_a_call() -> None:
 )
 @pytest.mark.parametrize(("catalog", "kind"), [(SAIL, "TableScan"), (SPARK, "LogicalRelation")])
 def test_an_engine_that_does_not_see_a_table_of_the_statement_has_not_read_it(
-    sql: str, leaves: set[str], catalog: guard.Catalog, kind: str
+    sql: str, leaves: set[str], catalog: checking.Catalog, kind: str
 ) -> None:
     with pytest.raises(Refused) as refusal:
         _check(sql, catalog, _resolved(leaves, {kind}))
@@ -124,7 +124,7 @@ def test_the_engine_is_asked_for_what_would_run_and_last() -> None:
     def read(sql: str, tables: frozenset[str], stage: str) -> None:
         asked.append((sql, tables, stage))
 
-    ask = functools.partial(guard.check, **SETTINGS, read=read)
+    ask = functools.partial(checking.check, **SETTINGS, read=read)
     with pytest.raises(Refused):
         ask("SELECT reflect('a')")
     assert asked == []
@@ -135,7 +135,7 @@ def test_the_engine_is_asked_for_what_would_run_and_last() -> None:
 
 def test_no_kind_that_writes_or_runs_a_program_is_on_a_list() -> None:
     for dialect, stage in (("spark", "parsed"), ("spark", "resolved"), ("sail", "resolved")):
-        kinds = expected(dialect, stage).kinds  # type: ignore[arg-type]
+        kinds = read_expected(dialect, stage).kinds  # type: ignore[arg-type]
         assert len(kinds) > 5
         words = (
             "Command",

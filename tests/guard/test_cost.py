@@ -18,7 +18,7 @@ def test_the_largest_statements_are_answered_within_a_quarter_of_a_second(
 
 
 def test_parsing_is_bounded_by_steps_and_not_by_luck(verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_server.guard.tree.WORK_PER_TOKEN", 0)
+    monkeypatch.setattr("mcp_server.sql.parser.WORK_PER_TOKEN", 0)
 
     said = verdict("SELECT upper('a') FROM movies_delta WHERE tconst = 'tt1'")
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from mcp_server import guard
+from mcp_server import checking
 from tests.guard.conftest import SETTINGS, TABLES
 
 
-def _verdict(sql: str, **rows: int) -> guard.Verdict:
+def _verdict(sql: str, **rows: int) -> checking.Verdict:
     tables = tuple(replace(table, rows=rows.get(table.name)) for table in TABLES)
-    return guard.verdict(sql, **(SETTINGS | {"catalog": guard.Catalog("imdb", tables)}))
+    return checking.verdict(sql, **(SETTINGS | {"catalog": checking.Catalog("imdb", tables)}))
 
 
 CROSS = "SELECT count(*) FROM movies_delta m JOIN ratings_delta r ON m.startYear > r.numVotes"

@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse.errors import LakehouseError
 from lakehouse.session import Dialect
-from mcp_server import guard
+from mcp_server import checking
 from tests.guard.conftest import SETTINGS
 
 _FORMS = """
@@ -57,4 +57,4 @@ def test_the_guard_reads_or_refuses_a_number_wherever_it_stands(dialect: Dialect
 
     for form in _FORMS.strip().splitlines():
         with suppress(LakehouseError):
-            guard.check(form.replace("{0}", number), **settings)
+            checking.check(form.replace("{0}", number), **settings)

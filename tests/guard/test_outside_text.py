@@ -6,9 +6,9 @@ import pytest
 
 from lakehouse.errors import Refused
 from lakehouse.nearest import nearest
-from mcp_server.guard.lexer import scan
 from mcp_server.models import ShowTables, TableInfo
 from mcp_server.results.listing import listing
+from mcp_server.sql.lexer import tokenize
 from tests.guard.conftest import CPU_SECONDS, TABLES, cpu_seconds
 from tests.processor import timed
 
@@ -67,13 +67,13 @@ def test_a_pattern_of_show_means_what_it_means_to_spark(pattern: str, expected: 
     ["MERGE", " BROADCAST(a, b) , MERGEJOIN(c)", "MAPJOIN (a)", "SHUFFLE_HASH(`a`.b) BROADCASTJOIN(x)", "MERGE,"],
 )
 def test_hints_that_only_say_how_to_join_are_read_past(hint: str) -> None:
-    assert len(scan(f"SELECT /*+{hint} */ 1", 10)) == 2
+    assert len(tokenize(f"SELECT /*+{hint} */ 1", 10)) == 2
 
 
 @pytest.mark.parametrize("hint", ["COALESCE(1)", "MERGE (a", "MERGE a)", "MERGE ,, MERGE", "BROADCAST; MERGE", ""])
 def test_any_other_hint_is_refused(hint: str) -> None:
     with pytest.raises(Refused, match="hint"):
-        scan(f"SELECT /*+{hint} */ 1", 10)
+        tokenize(f"SELECT /*+{hint} */ 1", 10)
 
 
 def test_a_word_longer_than_any_name_is_near_to_nothing() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_server.guard import case
-from mcp_server.guard.clauses import Reading, read_clauses
-from mcp_server.guard.source import Source
+from mcp_server.guard import rules
+from mcp_server.sql.clauses import Reading, read_clauses
+from mcp_server.sql.source import Source
 from tests.guard.conftest import Verdict
 
 TABLES = [
@@ -27,7 +27,7 @@ def test_a_table_that_only_the_tree_sees_is_refused(
         reading = read_clauses(source)
         return Reading(reading.tables[:-1], reading.calls)
 
-    monkeypatch.setattr(case, "read_clauses", forgetful)
+    monkeypatch.setattr(rules, "read_clauses", forgetful)
     assert verdict(sql).code == "ambiguous"
 
 
@@ -39,7 +39,7 @@ def test_a_call_that_only_the_tree_sees_is_refused(sql: str, verdict: Verdict, m
         reading = read_clauses(source)
         return Reading(reading.tables, dict(list(reading.calls.items())[:-1]))
 
-    monkeypatch.setattr(case, "read_clauses", forgetful)
+    monkeypatch.setattr(rules, "read_clauses", forgetful)
     assert not verdict(sql).allow
 
 
@@ -63,15 +63,15 @@ def test_what_engines_would_read_in_different_ways_is_refused(sql: str, verdict:
 
 
 def test_a_kind_of_node_that_nobody_decided_is_refused(verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mcp_server.guard import tree
+    from mcp_server.guard import nodes
 
-    monkeypatch.setattr(tree, "ALLOWED_KINDS", tree.ALLOWED_KINDS - {"Between"})
+    monkeypatch.setattr(nodes, "ALLOWED_KINDS", nodes.ALLOWED_KINDS - {"Between"})
 
     assert verdict("SELECT 1 WHERE 1 BETWEEN 0 AND 2").code == "syntax_not_allowed"
 
 
 def test_nothing_of_the_copy_for_analysis_runs(verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
     """The re-reading of what runs catches a splice that does more than it should."""
-    monkeypatch.setattr("mcp_server.guard.splice._written", lambda _: "imdb.movies_delta, hr/**/.salaries")
+    monkeypatch.setattr("mcp_server.sql.splice._join_words", lambda _: "imdb.movies_delta, hr/**/.salaries")
 
     assert verdict("SELECT * FROM movies_delta").code == "ambiguous"

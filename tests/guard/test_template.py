@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from lakehouse.errors import Refused
-from mcp_server import guard
+from mcp_server import checking
 from tests.guard.conftest import PINS, SETTINGS
 
 M = PINS["movies_delta"]
 
 
 def _filled(sql: str, arguments: dict[str, Any]) -> str:
-    return guard.template(sql, arguments, **SETTINGS).sql
+    return checking.template(sql, arguments, **SETTINGS).sql
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_a_marker_inside_a_string_or_comment_or_path_is_none() -> None:
 
 
 def test_a_name_stands_only_where_the_catalogue_has_it() -> None:
-    arguments = {"table": guard.Identifier("movies_delta"), "column": guard.Identifier("primaryTitle")}
+    arguments = {"table": checking.Identifier("movies_delta"), "column": checking.Identifier("primaryTitle")}
 
     sql = _filled("SELECT :column FROM :table", arguments)
 
     assert sql == f"SELECT `primaryTitle` FROM imdb.movies_delta VERSION AS OF {M}"
     with pytest.raises(Refused) as refusal:
-        _filled("SELECT * FROM :table", {"table": guard.Identifier("salaries")})
+        _filled("SELECT * FROM :table", {"table": checking.Identifier("salaries")})
     assert refusal.value.code == "unknown_table"
 
 

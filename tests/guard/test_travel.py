@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse.errors import Refused
 from lakehouse.session import Dialect
-from mcp_server import guard
+from mcp_server import checking
 from mcp_server.models import CheckedQuery
 from tests.guard.conftest import PINS, SETTINGS, TABLES
 
@@ -18,9 +18,9 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PUBLISHED = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-def _catalog(dialect: Dialect, *, pins: bool, published: datetime | None) -> guard.Catalog:
+def _catalog(dialect: Dialect, *, pins: bool, published: datetime | None) -> checking.Catalog:
     tables = tuple(replace(table, published=published) for table in TABLES)
-    return guard.Catalog("imdb", tables, PINS if pins else {}, dialect, now=lambda: NOW)
+    return checking.Catalog("imdb", tables, PINS if pins else {}, dialect, now=lambda: NOW)
 
 
 LAKES = [
@@ -31,13 +31,13 @@ LAKES = [
 ]
 
 
-def _check(sql: str, catalog: guard.Catalog) -> str:
-    checked = guard.check(sql, **(SETTINGS | {"catalog": catalog}))
+def _check(sql: str, catalog: checking.Catalog) -> str:
+    checked = checking.check(sql, **(SETTINGS | {"catalog": catalog}))
     assert isinstance(checked, CheckedQuery)
     return checked.sql
 
 
-def _code(sql: str, catalog: guard.Catalog) -> str:
+def _code(sql: str, catalog: checking.Catalog) -> str:
     with pytest.raises(Refused) as refusal:
         _check(sql, catalog)
     assert "\n" not in str(refusal.value)
@@ -59,7 +59,9 @@ TIMED = ("TIMESTAMP AS OF {0}", "FOR TIMESTAMP AS OF {0}", "FOR SYSTEM_TIME AS O
 
 @pytest.mark.parametrize("catalog", LAKES[:3])
 @pytest.mark.parametrize("version", [str(M + 1), "77", "0000000000000000000000000004", "9" * 300, "9" * 5_000])
-def test_a_version_above_the_published_one_is_refused_in_every_spelling(catalog: guard.Catalog, version: str) -> None:
+def test_a_version_above_the_published_one_is_refused_in_every_spelling(
+    catalog: checking.Catalog, version: str
+) -> None:
     codes = {_code(place.format(form.format(version)), catalog) for place in PLACES for form in NUMBERED}
 
     assert codes <= {"time_travel", "too_large"}
@@ -80,7 +82,7 @@ def test_a_version_above_the_published_one_is_refused_in_every_spelling(catalog:
     ],
 )
 def test_a_time_in_the_future_or_of_another_form_is_refused_in_every_spelling(
-    catalog: guard.Catalog, moment: str
+    catalog: checking.Catalog, moment: str
 ) -> None:
     for form in TIMED:
         assert {_code(place.format(form.format(moment)), catalog) for place in PLACES} <= {"time_travel", "syntax"}
@@ -105,7 +107,7 @@ def test_a_time_in_the_future_or_of_another_form_is_refused_in_every_spelling(
         "SELECT * FROM movies_delta VERSION AS OF 0 VERSION AS OF 9",
     ],
 )
-def test_no_other_spelling_of_a_version_is_taken(catalog: guard.Catalog, sql: str) -> None:
+def test_no_other_spelling_of_a_version_is_taken(catalog: checking.Catalog, sql: str) -> None:
     assert _code(sql, catalog)
 
 
@@ -121,7 +123,7 @@ def test_a_time_since_the_publication_is_that_of_the_published_version() -> None
 
 
 @pytest.mark.parametrize("catalog", LAKES)
-def test_an_older_version_is_asked_for_as_it_was_written(catalog: guard.Catalog) -> None:
+def test_an_older_version_is_asked_for_as_it_was_written(catalog: checking.Catalog) -> None:
     for asked in ("VERSION AS OF 2", "FOR SYSTEM_VERSION AS OF 0", "TIMESTAMP AS OF '2026-05-01 11:59:59'"):
         assert _check(f"SELECT * FROM movies_delta {asked}", catalog) == f"SELECT * FROM imdb.movies_delta {asked}"
 

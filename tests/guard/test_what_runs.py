@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 import pytest
 
+import mcp_server
 from lakehouse.errors import Refused
-from mcp_server import guard
-from mcp_server.guard.lexer import scan
+from mcp_server import checking
 from mcp_server.models import CheckedQuery, Explain, Principal, RowLimit, ShowColumns, ShowTables, TableInfo
+from mcp_server.sql.lexer import tokenize
 from tests.guard.conftest import PINS, SETTINGS, TABLES, Check, Verdict
 from tests.guard.test_corpora import HONEST
 
@@ -53,14 +55,14 @@ def test_nothing_but_names_and_versions_is_added(line: dict[str, str], check: Ch
     checked = check(line["sql"])
 
     runs = re.sub(r"(?i)imdb\.(\w+)( VERSION AS OF \d+)?", r"\1", checked.sql)
-    sent = " ".join(t.text for t in scan(line["sql"], 10_000))
+    sent = " ".join(t.text for t in tokenize(line["sql"], 10_000))
     sent = re.sub(r"(?i)`?imdb`? \. `?(\w+)`?( VERSION AS OF \d+)?", r"\1", sent.rstrip("; "))
     sent = re.sub(r"(?i)((?:^|\( )\s*)TABLE ", r"\1SELECT * FROM ", sent)
     assert _words(runs) == _words(sent)
 
 
 def _words(text: str) -> list[str]:
-    words = [t.text if t.kind.value == "string" else t.name for t in scan(text, 10_000)]
+    words = [t.text if t.kind.value == "string" else t.name for t in tokenize(text, 10_000)]
     joined = " ".join(words)
     return re.sub(r"( for)? (system_)?version as of \d+", "", joined).split()
 
@@ -92,7 +94,7 @@ def test_comments_blanks_and_case_change_no_verdict(seed: int, check: Check, ver
 def _dressed(sql: str, chance: random.Random) -> str:
     """The same statement with other blanks, comments and case of words."""
     pieces = []
-    for token in scan(sql, 10_000):
+    for token in tokenize(sql, 10_000):
         gap = "" if token.glued else " "
         if gap or (chance.random() < 0.2 and token.key in {"(", ")", ","}):
             gap = chance.choice([" ", "\n", "\t ", " /* ; DROP */ ", " -- x\n", "/**/ "])
@@ -115,9 +117,9 @@ def test_tables_and_functions_are_reported(check: Check) -> None:
 
 
 def test_without_pins_the_latest_version_is_read() -> None:
-    settings = {**SETTINGS, "catalog": guard.Catalog("imdb", TABLES)}
+    settings = {**SETTINGS, "catalog": checking.Catalog("imdb", TABLES)}
 
-    checked = guard.check("SELECT * FROM movies_delta", **settings)
+    checked = checking.check("SELECT * FROM movies_delta", **settings)
 
     assert isinstance(checked, CheckedQuery)
     assert checked.sql == "SELECT * FROM imdb.movies_delta"
@@ -126,14 +128,14 @@ def test_without_pins_the_latest_version_is_read() -> None:
 
 def test_a_catalogue_stands_before_the_schema_and_odd_names_in_back_quotes() -> None:
     odd = TableInfo(name="Top-250", kind="table", comment="", columns=())
-    settings = {**SETTINGS, "catalog": guard.Catalog("main.imdb", (*TABLES, odd))}
+    settings = {**SETTINGS, "catalog": checking.Catalog("main.imdb", (*TABLES, odd))}
 
     for sent in ("SELECT * FROM `top-250`", "SELECT * FROM imdb.`Top-250`", "SELECT * FROM main.IMDB.`TOP-250`"):
-        checked = guard.check(sent, **settings)
+        checked = checking.check(sent, **settings)
         assert isinstance(checked, CheckedQuery)
         assert checked.sql == "SELECT * FROM main.imdb.`Top-250`"
-    assert not guard.verdict("SELECT * FROM main.hr.movies_delta", **settings).allow
-    assert not guard.verdict("SELECT * FROM main.movies_delta", **settings).allow
+    assert not checking.verdict("SELECT * FROM main.hr.movies_delta", **settings).allow
+    assert not checking.verdict("SELECT * FROM main.movies_delta", **settings).allow
 
 
 @pytest.mark.parametrize(
@@ -193,6 +195,15 @@ def test_only_the_guard_makes_a_checked_query(check: Check) -> None:
             sent="", sql="", tables=frozenset(), functions=frozenset(), limit=checked.limit, deadline_seconds=1,
             principal=Principal("x"), pins={}, rewrites=(), seal=object(),
         )  # fmt: skip
+
+
+def test_only_one_module_of_the_guard_has_the_seal_of_a_checked_query() -> None:
+    folder = Path(mcp_server.__file__).parent
+    having = {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if "GUARD_SEAL" in path.read_text("utf-8")
+    }
+
+    assert having == {"models.py", "guard/approval.py"}
 
 
 def test_a_refusal_names_the_place_the_reason_and_what_exists(verdict: Verdict) -> None:

@@ -1,7 +1,7 @@
 """Asks both engines generated queries: python -m tests.parity --count 500 --seed 7
 
 A lake of 1,000 invented titles is made for it; Java is needed. Prints every difference that nobody is told of, and
-the counts. Ends with 1 where there is such a difference: mend it in mcp_server/guard/dialect, warn of it in the
+the counts. Ends with 1 where there is such a difference: mend it in mcp_server/dialects/sail, warn of it in the
 result, or refuse it, and say so in docs/engines.md.
 """
 

@@ -8,11 +8,11 @@ from enum import Enum
 from typing import Any
 
 from lakehouse.errors import EngineLacks, QueryError
-from mcp_server.guard.clauses import read_clauses
-from mcp_server.guard.dialect.naming import MAX_NAME
-from mcp_server.guard.dialect.sail import sail
-from mcp_server.guard.lexer import scan
-from mcp_server.guard.source import MAX_TOKENS, read_source
+from mcp_server.dialects.sail.naming import MAX_NAME
+from mcp_server.dialects.sail.sail import sail
+from mcp_server.sql.clauses import read_clauses
+from mcp_server.sql.lexer import tokenize
+from mcp_server.sql.source import MAX_TOKENS, read_source
 from tests.expected import Answer, Ask
 
 DIGITS = frozenset({"digits"})
@@ -102,7 +102,7 @@ def _may_differ_in_digits(sql: str) -> bool:
 
 def called(sql: str) -> set[str]:
     """The functions that a statement calls."""
-    return set(read_clauses(read_source(sql, scan(sql, MAX_TOKENS))).calls.values())
+    return set(read_clauses(read_source(sql, tokenize(sql, MAX_TOKENS))).calls.values())
 
 
 def _same(mine: Any, its: Any, *, near: bool) -> bool:

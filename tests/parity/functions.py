@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from mcp_server.guard.functions import functions
+from mcp_server.guard.functions import function_policy
 from tests.expected import Ask
 from tests.parity.calls import CALLS, DECLARED
 from tests.parity.compare import End, Outcome, called, compare
@@ -69,7 +69,7 @@ def statement(call: str, places: Sequence[str], rows: Sequence[Row]) -> str:
 
 def aggregates(call: str) -> bool:
     """Whether it makes one value of all rows."""
-    kinds = {functions().allowed.get(name) for name in called(f"SELECT {call}")}
+    kinds = {function_policy().allowed.get(name) for name in called(f"SELECT {call}")}
     return " OVER " not in call and not kinds.isdisjoint({"aggregate", "collecting"})
 
 

@@ -1,0 +1,80 @@
+"""AI functions in SQL: the query below them, which has their arguments in their place.
+
+No engine hears of an AI function. Where each call of one is a whole item of a statement's one outermost SELECT, the
+guard puts the argument's own tokens in its place, and the server applies the function to the rows that come out. So
+nothing but the number of those rows decides how many calls are made, and the text tells it: a LIMIT, a source of few
+rows, or a condition that names what is meant. Anywhere else a plan would decide, and the statement is refused with
+the form to use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mcp_server.ai.items.calls import RESERVED, calls_of
+from mcp_server.ai.items.keys import key_of
+from mcp_server.ai.items.rules import check_names, check_ordinals, check_rows, check_source
+from mcp_server.guard.limits import Limits
+from mcp_server.models import AiColumn
+from mcp_server.sql.case import Case
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.compose import Sql, compose, join, quote_name
+from mcp_server.sql.edits import Edit, apply_edits
+from mcp_server.sql.refusal import make_refusal
+
+__all__ = ["Below", "below", "calls_ai"]
+
+MAX_TOKENS: Final = 1_000
+"""Such a statement is read twice, and stays within the CPU time of one (tests/guard/test_ai_functions.py)."""
+
+
+@dataclass(frozen=True)
+class Below:
+    """The query whose rows AI functions are applied to: its text, at most how many rows, and what columns are for."""
+
+    sql: str
+    rows: int
+    columns: tuple[AiColumn, ...]
+
+
+def calls_ai(case: Case, catalog: Catalog) -> bool:
+    """Whether a statement calls an AI function of the catalog."""
+    return not case.functions.isdisjoint(catalog.ai)
+
+
+def below(case: Case, catalog: Catalog, limits: Limits) -> Below:
+    """The query below the AI functions of a statement that calls some.
+
+    Errors: Refused, with the code `ai_function_in_sql` or `too_long`.
+    """
+    if len(case.source.tokens) > MAX_TOKENS:
+        raise make_refusal(
+            "too_long", f"A statement that calls an AI function has at most {MAX_TOKENS:,} words and signs."
+        )
+    select, block, calls = calls_of(case, catalog)
+    check_names(case, select, calls)
+    check_ordinals(case, select, calls)
+    check_source(case, select, calls)
+    rows = check_rows(case, select, calls, catalog, limits)
+    edits: list[Edit] = []
+    columns: list[AiColumn] = []
+    keys: dict[Sql, str] = {}
+    for number, call in enumerate(calls, start=1):
+        key = key_of(case, select, call.argument, catalog.ai[call.function])
+        hidden = None if key is None else keys.setdefault(key, f"{RESERVED}key_{len(keys) + 1}")
+        column = AiColumn(call.function, f"{RESERVED}{number}", call.name, hidden)
+        columns.append(column)
+        edits.append(
+            Edit(call.item.first, call.item.end, compose("{} AS {}", call.words(case), quote_name(column.argument)))
+        )
+    end = block.clauses["SELECT"].end
+    edits.append(Edit(end, end, _hidden(keys)))
+    return Below(apply_edits(case.source, edits), rows, tuple(columns))
+
+
+def _hidden(keys: Mapping[Sql, str]) -> Sql:
+    """The keys as further columns of the list, where there are any."""
+    columns = join(", ", (compose("{} AS {}", key, quote_name(name)) for key, name in keys.items()))
+    return compose(", {}", columns) if columns else columns

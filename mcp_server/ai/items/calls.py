@@ -1,0 +1,136 @@
+"""Where AI functions are called: each a whole item of the one outermost SELECT, by the tree and by the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlglot import exp
+
+from lakehouse.errors import Refused
+from mcp_server.sql.blocks import Block, Item
+from mcp_server.sql.case import Case
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.compose import Sql, copy_tokens
+from mcp_server.sql.refusal import SHOWN, clip
+
+RESERVED: Final = "_ai_"
+"""What the names of the columns that the guard adds begin with."""
+
+PLACES: Final[Mapping[type[exp.Expr], str]] = {
+    exp.Where: "in WHERE",
+    exp.Having: "in HAVING",
+    exp.Qualify: "in QUALIFY",
+    exp.Group: "in GROUP BY",
+    exp.Window: "in a window",
+    exp.WithinGroup: "in an aggregate",
+    exp.Filter: "in an aggregate",
+    exp.Order: "in ORDER BY",
+    exp.Sort: "in SORT BY",
+    exp.Cluster: "in CLUSTER BY",
+    exp.Distribute: "in DISTRIBUTE BY",
+    exp.Lambda: "in a lambda",
+    exp.Anonymous: "within another function",
+    exp.Values: "in VALUES",
+    exp.Lateral: "in LATERAL",
+    exp.CTE: "in a name of WITH",
+    exp.Subquery: "in a sub-query",
+    exp.From: "in FROM",
+    exp.Join: "in JOIN",
+    exp.SetOperation: "in a part of a set operation",
+}
+"""Where a call may stand by mistake; the first that is met on the way up is what the refusal names."""
+
+_NO_VALUE: Final = (
+    exp.Star, exp.Lambda, exp.Kwarg, exp.Distinct, exp.Alias, exp.Select, exp.SetOperation, exp.Order, exp.Limit,
+    exp.IgnoreNulls, exp.RespectNulls, exp.Tuple,
+)  # fmt: skip
+"""What sqlglot takes for an argument and is no value."""
+
+
+@dataclass(frozen=True)
+class AiCall:
+    """One call: its node, its item of the list with the number of that (from 1), and its name in the answer."""
+
+    node: exp.Anonymous
+    function: str
+    item: Item
+    number: int
+    name: str
+
+    @property
+    def argument(self) -> exp.Expr:
+        argument: exp.Expr = self.node.expressions[0]
+        return argument
+
+    def words(self, case: Case) -> Sql:
+        """The sender's own words between the brackets."""
+        return copy_tokens(case.source, self.item.first + 2, case.source.closing[self.item.first + 1])
+
+
+def calls_of(case: Case, catalog: Catalog) -> tuple[exp.Select, Block, tuple[AiCall, ...]]:
+    """The outermost SELECT, by both readings, and the calls in its list.
+
+    Errors: Refused, with the code `ai_function_in_sql`.
+    """
+    found = [node for node in case.tree.find_all(exp.Anonymous) if case.tree.called_name(node) in catalog.ai]
+    nodes = sorted(found, key=lambda node: case.tree.calls[id(node)])
+    query, select = case.blocks.at[0], case.tree.root
+    block = query.block
+    if block is None or query.pipes or not isinstance(select, exp.Select):
+        raise misplaced(case, nodes[0], _place(nodes[0]) or "where the outermost query is no plain SELECT")
+    if block.distinct or select.args.get("distinct") is not None:
+        raise misplaced(case, nodes[0], "under DISTINCT")
+    return select, block, tuple(_call(case, select, block, node) for node in nodes)
+
+
+def _call(case: Case, select: exp.Select, block: Block, node: exp.Anonymous) -> AiCall:
+    """A call as an item of the list."""
+    source, first = case.source, case.tree.calls[id(node)]
+    top = node.parent if isinstance(node.parent, exp.Alias) else node
+    number = next((n for n, each in enumerate(select.expressions, start=1) if each is top), None)
+    item = next((each for each in block.items if each.first == first), None)
+    if number is None or item is None or source.closing[first + 1] + 1 != item.stop or len(item.names) > 1:
+        raise misplaced(case, node, _place(node) or "within an expression")
+    only = node.expressions[0] if len(node.expressions) == 1 else None
+    if only is None or isinstance(only, _NO_VALUE) or only.is_star:
+        raise refusal_at(case, node, "takes one value, such as a column with names or keys.")
+    name = source.tokens[item.names[0]].bare if item.names else copy_tokens(source, item.first, item.stop)
+    return AiCall(node, case.tree.called_name(node), item, number, name)
+
+
+def misplaced(case: Case, node: exp.Anonymous, place: str) -> Refused:
+    """The refusal of a call that would be made as often as a plan decides, with the form to use."""
+    name, column = case.tree.called_name(node), _example(node)
+    example = f"SELECT {column}, {name}({column}) AS ai_text FROM found LIMIT 10"  # noqa: S608  (words of a message)
+    return refusal_at(
+        case,
+        node,
+        f"cannot stand {place}: the engine's plan would decide how many paid calls are made. It stands as a column of "
+        f"its own in the outermost SELECT, and is applied to the rows that come out: WITH found AS (…) {example}.",
+    )
+
+
+def refusal_at(case: Case, node: exp.Anonymous, why: str) -> Refused:
+    """A refusal that points at a call and begins with its name."""
+    index = case.tree.calls[id(node)]
+    return case.source.refusal_at("ai_function_in_sql", f"{clip(case.source.tokens[index].text)} {why}", index)
+
+
+def _place(node: exp.Expr) -> str:
+    """Where a call stands, in words; nothing where that has no name."""
+    above = node.parent
+    while above is not None:
+        for kind, words in PLACES.items():
+            if isinstance(above, kind):
+                return words
+        above = above.parent
+    return ""
+
+
+def _example(node: exp.Anonymous) -> str:
+    """The argument for the example of a refusal: the sender's own where it is a plain column."""
+    only = node.expressions[0] if len(node.expressions) == 1 else None
+    plain = isinstance(only, exp.Column) and only.name.isidentifier() and len(only.name) < SHOWN // 2
+    return only.name if plain and only is not None else "x"

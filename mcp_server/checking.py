@@ -1,0 +1,186 @@
+"""One statement from its text to a CheckedQuery: the guard reads it, a dialect writes it, the guard reads it again.
+
+text      guard.rules.read_text       bytes, control characters, substitution; one statement, nothing too deep
+rules     guard.rules.read_case       tables and calls by two readers; names, limits, growth, joins
+ai        ai.items.below              AI functions out of it: the query below them, all rules once more
+dialect   dialects.sail.translate     what the engine lacks, in other words; all rules once more
+engine    guard.approval.approve      what runs, read again; the engine's own reading of it
+
+The guard and the dialects do not know each other: this module asks the one, has the other write, and asks again.
+Importing it imports sqlglot: it is imported late, at the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from lakehouse.errors import EngineLacks, QueryFailed, Refused
+from lakehouse.session import Stage
+from mcp_server.advice import advise
+from mcp_server.advice.blame import judge, judge_case
+from mcp_server.ai.items import below, calls_ai
+from mcp_server.dialects.sail import shield_floats, translate
+from mcp_server.dialects.sail.caveats import caveats
+from mcp_server.guard.approval import AllowedQuery, Read, Terms, approve_query
+from mcp_server.guard.journal import Journal, Step
+from mcp_server.guard.limits import Limits, lower_limits
+from mcp_server.guard.metadata import read_describe, read_explain, read_show
+from mcp_server.guard.rules import read_case, read_text, reread_query
+from mcp_server.guard.template import Argument, Identifier, fill_template
+from mcp_server.models import AiColumn, Checked, CheckedQuery, EngineReading, Explain, Principal
+from mcp_server.sql.case import Case
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.scans import find_scans
+from mcp_server.sql.source import Source, read_source
+
+__all__ = ["Argument", "Catalog", "Identifier", "Limits", "Read", "Verdict", "check", "judge", "template", "verdict"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `imdb-mcp check` says of a statement. `limit` is the row limit enforced, None where refused.
+
+    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`. `steps` are
+    the layers that were reached, in order.
+    """
+
+    allow: bool
+    code: str | None
+    message: str
+    limit: int | None
+    steps: tuple[Step, ...]
+
+
+def check(
+    sql: str,
+    *,
+    catalog: Catalog,
+    limits: Limits,
+    principal: Principal,
+    row_limit: int | None = None,
+    read: Read | None = None,
+    journal: Journal | None = None,
+) -> Checked:
+    """Reads a statement and allows it, or says why not.
+
+    `row_limit` is the caller's own wish for the number of rows; it lowers `limits.max_rows` and never raises it.
+    `read` is the engine's own reader, asked last, None where there is no engine. `journal` notes each layer.
+    Errors: Refused, with a stable `code`, and EngineLacks; all codes are in docs/guard.md. What `read` raises.
+    """
+    terms = Terms(catalog, lower_limits(limits, row_limit), principal, read, journal or Journal())
+    source = read_text(sql, limits, terms.journal)
+    first = source.key(0)
+    if first in {"SHOW", "DESCRIBE", "DESC"}:
+        with terms.journal.layer("metadata") as say:
+            say("answered from the lake's own description, without an engine")
+            return (read_show if first == "SHOW" else read_describe)(source, catalog)
+    if first == "EXPLAIN":
+        with terms.journal.layer("explain") as say:
+            mode, start = read_explain(source)
+            say(f"the plan ({mode}) of what follows")
+        explained = replace(terms, catalog=replace(catalog, ai={}))  # no engine has a plan of an AI function
+        return Explain(_check_query(read_source(sql, source.tokens[start:]), explained), mode)
+    return _check_query(source, terms)
+
+
+def template(
+    sql: str,
+    arguments: Mapping[str, Argument],
+    *,
+    catalog: Catalog,
+    limits: Limits,
+    principal: Principal,
+    row_limit: int | None = None,
+    read: Read | None = None,
+) -> CheckedQuery:
+    """The checked query of a template: `SELECT * FROM :table WHERE tconst = :id`. It calls no AI function.
+
+    Errors: Refused, as for any statement, and `unknown_table` for an Identifier that the
+    catalog does not have; ValueError where template and arguments do not belong together, which is a defect.
+    """
+    checked = check(
+        fill_template(sql, arguments, catalog),
+        catalog=replace(catalog, ai={}),
+        limits=limits,
+        principal=principal,
+        row_limit=row_limit,
+        read=read,
+    )
+    if not isinstance(checked, CheckedQuery):
+        raise ValueError("a template is a query, not SHOW, DESCRIBE or EXPLAIN")  # noqa: TRY004  (the text is wrong)
+    return checked
+
+
+def verdict(
+    sql: str, *, catalog: Catalog, limits: Limits, principal: Principal, row_limit: int | None = None
+) -> Verdict:
+    """The same as a plain answer, without an engine.
+
+    The limit of a statement that is answered without a query is `max_rows`.
+    """
+    journal = Journal()
+    rows = min(limits.max_rows, row_limit or limits.max_rows)
+    try:
+        checked = check(sql, catalog=catalog, limits=limits, principal=principal, row_limit=row_limit, journal=journal)
+    except Refused as refusal:
+        return Verdict(False, refusal.code, str(refusal), None, tuple(journal.steps))
+    except EngineLacks as lack:
+        return Verdict(True, lack.code, str(lack), rows, tuple(journal.steps))
+    query = checked.query if isinstance(checked, Explain) else checked
+    rows = query.limit.rows if isinstance(query, CheckedQuery) else rows
+    return Verdict(True, None, "allowed", rows, tuple(journal.steps))
+
+
+def _check_query(source: Source, terms: Terms) -> CheckedQuery:
+    """One query, from its tokens to what runs."""
+    sent = read_case(source, terms.catalog, terms.journal)
+    sent, terms, ai = _take_below_ai(sent, terms)
+    catalog = terms.catalog
+
+    def read_again(sql: str) -> Case:
+        return reread_query(sql, catalog)
+
+    with terms.journal.layer("dialect") as say:
+        case, rewrites = translate(sent, catalog, read_again)
+        runs = shield_floats(case, catalog, read_again)
+        say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
+    query = AllowedQuery(
+        text=source.text,
+        limit=sent.limit,
+        case=case,
+        runs=runs,
+        rewrites=rewrites,
+        caveats=caveats(case, catalog),
+        advice=() if ai else advise(sent, catalog, find_scans(sent)),
+        ai=ai,
+    )
+    return approve_query(query, replace(terms, read=_blame_statement(terms, sent)))
+
+
+def _blame_statement(terms: Terms, sent: Case) -> Read | None:
+    """The engine's reader. What it cannot plan is judged by the statement that was sent, not by what would run."""
+    ask = terms.read
+    if ask is None or terms.catalog.dialect != "sail":
+        return ask
+
+    def read(sql: str, tables: frozenset[str], stage: Stage) -> EngineReading | None:
+        try:
+            return ask(sql, tables, stage)
+        except QueryFailed as error:
+            raise judge_case(error, sent, planning=True) from error
+
+    return read
+
+
+def _take_below_ai(sent: Case, terms: Terms) -> tuple[Case, Terms, tuple[AiColumn, ...]]:
+    """The query below the AI functions of a statement, read anew and without any; the statement itself without them."""
+    if not calls_ai(sent, terms.catalog):
+        return sent, terms, ()
+    with terms.journal.layer("ai functions") as say:
+        found = below(sent, terms.catalog, terms.limits)
+        say(f"applied to at most {found.rows} rows of: {found.sql}")
+        catalog = replace(terms.catalog, ai={})
+        case = reread_query(found.sql, catalog)
+    limits = replace(terms.limits, max_rows=found.rows)
+    return case, replace(terms, catalog=catalog, limits=limits), found.columns

@@ -1,0 +1,74 @@
+"""The lake as statements see it: its schema, tables and versions."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from lakehouse.manifest import Column
+from lakehouse.quoting import quote_identifier
+from lakehouse.session import Dialect
+from mcp_server.models import TableInfo, Version
+from mcp_server.sql.lexer import Token
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+Bounds = Mapping[str, tuple[int, int]]
+"""Least and greatest value of each integer column that is known to have them, by lower-case column name."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The one schema that may be read: `imdb`, or `main.imdb` where the engine has catalogues.
+
+    `pins` maps a table to the Delta version that is read; others are read at their latest. `dialect` names the SQL of
+    the engine. `bounds` returns what is known of the columns' values, and `columns` the columns (None: unknown), for
+    the name of a table and the version that a statement asks for (None: it asks for none); columns may have had other
+    names and types. `ai` maps the AI functions that may be called, in lower case, to the key column of what they are
+    about. `now` is the clock, with a time zone, that decides what is in the future.
+    """
+
+    schema: str
+    tables: tuple[TableInfo, ...]
+    pins: Mapping[str, int] = field(default_factory=dict)
+    dialect: Dialect = "spark"
+    bounds: Callable[[str, Version | None], Bounds] = lambda *_: {}
+    columns: Callable[[str, Version], tuple[Column, ...] | None] = lambda *_: None
+    ai: Mapping[str, str] = field(default_factory=dict)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, TableInfo]:
+        """The tables by lower-case name, as Spark compares names without regard to case.
+
+        Of several names that differ in case alone, the first one counts.
+        """
+        return {table.name.lower(): table for table in reversed(self.tables)}
+
+    def find_table(self, token: Token) -> TableInfo | None:
+        """Return the table that a name refers to.
+
+        A letter beyond ASCII never equals one within it, as the Kelvin sign would equal `k`.
+        """
+        info = self.by_name.get(token.name)
+        return info if info is not None and (token.text.isascii() or not info.name.isascii()) else None
+
+    def has_schema(self, prefix: Sequence[str]) -> bool:
+        """Whether `prefix` may precede the name of a table: nothing, the schema, or its full name. Lower case."""
+        parts = self.schema.lower().split(".")
+        return list(prefix) in ([], parts[-1:], parts)
+
+    def spell_name(self, table: TableInfo) -> list[str]:
+        """Return the parts of the name for engines, in back-quotes where they are not plain words."""
+        parts = (*self.schema.split("."), table.name)
+        return [part if _WORD.fullmatch(part) else quote_identifier(part) for part in parts]
+
+    @property
+    def example(self) -> str:
+        """A table for the examples in messages."""
+        views = [t.name for t in self.tables if t.kind == "view"] or [t.name for t in self.tables]
+        return views[0] if views else "a_table"
