@@ -29,12 +29,7 @@ Argument = Scalar | Identifier | Sequence[Scalar]
 
 
 def write_literal(value: Scalar) -> str:
-    r"""Write a value as a literal that Spark and Sail read alike.
-
-    Both read `\'`, `\\` and `\u0007` as escapes. A doubled quote is one quote in Spark and none in Sail. Control
-    characters and the `$` of `${` are escaped, because the guard refuses them as they are.
-    Errors: ValueError for a number that is not finite.
-    """
+    """Write a value as a literal that Spark and Sail read alike. Errors: ValueError for a number that is not finite."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
