@@ -6,26 +6,22 @@ reads the lake, either as a directory or storage URL that it can read too, or as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
-from uuid import uuid4
 
 from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
 from lakehouse.manifest import Column
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
-from mcp_server.engines.call import Call, DeniedError, UnreachableError
+from mcp_server.engines.call import Call
 from mcp_server.engines.catalog import LakeCatalog
-from mcp_server.engines.databricks_errors import hide_addresses
+from mcp_server.engines.hiding import hide_addresses
 from mcp_server.engines.local import EngineSpec, LocalEngine
-from mcp_server.engines.remote_catalog import LISTING_ROWS, Listing, RemoteCatalog, listing_caps, quoted, read_listing
+from mcp_server.engines.local.verdicts import DeniedError, UnreachableError
+from mcp_server.engines.remote.catalog import LISTING_ROWS, RemoteCatalog, RunOwn, listing_caps
 from mcp_server.engines.wire import Frame
-from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo, Version
-
-if TYPE_CHECKING:
-    pass
+from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, TableInfo, Version
 
 _PORT = 15002
 """Spark Connect's own, where the URL names none."""
@@ -44,7 +40,7 @@ class ConnectEngine(LocalEngine):
         address, token = read_url(url)
         self._server = f"The Spark Connect server at {address} (SPARK_REMOTE)"
         self._breaker = breaker or Breaker(self._server)
-        self._given = _GivenTables(lake, self._ask) if lake.kind is LakeKind.CATALOG else None
+        self._given = _GivenTables(lake, self._run_own) if lake.kind is LakeKind.CATALOG else None
         super().__init__(
             EngineSpec(
                 kind="connect",
@@ -85,8 +81,7 @@ class ConnectEngine(LocalEngine):
         """What a query would read: from the Delta log, or the size of each table that it names (`exact` is False)."""
         if self._given is None:
             return super().estimate(query)
-        named = [table for table in self.tables() if table.name.lower() in query.tables and table.kind == "table"]
-        return Estimate(tuple(scan for table in named for scan in self._detail(table.name)), exact=False)
+        return self._given.known.estimate(query)
 
     def bounds(self, table: str, version: Version | None = None) -> dict[str, tuple[int, int]]:
         """Least and greatest value of each integer column, where the table's log can be read here."""
@@ -115,24 +110,11 @@ class ConnectEngine(LocalEngine):
                 hide_addresses(str(error)), code=error.code, condition=error.condition, sqlstate=error.sqlstate
             ) from error
 
-    def _ask(self, sql: str) -> Listing:
-        """The rows of a statement of the server's own."""
-        return read_listing(self._run_own(sql))
-
     def _run_own(self, sql: str) -> ResultSet:
+        """Run a statement of the server's own."""
         within = (listing_caps().payload_bytes, listing_caps().cell_chars)
         fields = {"sql": sql, "fetch": LISTING_ROWS, "caps": within, "tables": {}, "edition": 0}
-        return self._rows(Call(f"own-{uuid4().hex}", "run", fields, self.settings.query_timeout_seconds))
-
-    def _detail(self, name: str) -> Iterator[ScanEstimate]:
-        try:
-            detail = self._run_own(f"DESCRIBE DETAIL {quoted(*self.schema.split('.'), name)}").table
-        except QueryFailed:
-            return  # no Delta table, or its details are not ours to see
-        (row,) = detail.select(["numFiles", "sizeInBytes"]).to_pylist()
-        files, size = row["numFiles"], row["sizeInBytes"]
-        if files is not None and size is not None:
-            yield ScanEstimate(name.lower(), None, files, files, size, size, None)
+        return self._rows(Call.of_own(fields, self.settings.query_timeout_seconds))
 
 
 class _GivenTables:
@@ -140,7 +122,7 @@ class _GivenTables:
 
     edition = 0
 
-    def __init__(self, lake: Lake, run: Any) -> None:
+    def __init__(self, lake: Lake, run: RunOwn) -> None:
         self.lake = lake
         self.known = RemoteCatalog(lake.address, run)
 

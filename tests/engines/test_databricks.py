@@ -30,10 +30,10 @@ from lakehouse.errors import (
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
-from mcp_server.engines import remote_catalog
-from mcp_server.engines.databricks import DatabricksEngine
-from mcp_server.engines.databricks_auth import SignIn
-from mcp_server.engines.databricks_types import spark_types
+from mcp_server.engines.databricks.engine import DatabricksEngine
+from mcp_server.engines.databricks.sign_in import SignIn
+from mcp_server.engines.remote import catalog as remote_catalog
+from mcp_server.engines.remote.arrow import spark_types
 from tests.connect_server import ConnectServer
 from tests.engines.conftest import KIND_TYPES, KINDS, Query
 from tests.engines.test_contract import ENDLESS, eventually, rows
@@ -153,7 +153,7 @@ def test_rows_are_limited_by_the_warehouse_and_not_by_other_words(make: Make, qu
 def test_an_answer_that_is_too_large_is_given_up_before_all_of_it_is_here(
     make: Make, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_server.engines.databricks_session.MAX_RESULT_BYTES", 1 << 16)
+    monkeypatch.setattr("mcp_server.engines.databricks.session.MAX_RESULT_BYTES", 1 << 16)
     engine = make()
 
     with pytest.raises(ResourceLimit, match="larger than"):

@@ -15,7 +15,8 @@ from typing import Any
 
 from lakehouse.errors import LakeError, QueryFailed
 from lakehouse.manifest import Column
-from mcp_server.models import Caps, ResultSet, TableInfo
+from mcp_server.engines.identifiers import quote_identifier
+from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo
 from mcp_server.results.fitting import Found, fit, read_rows
 
 LISTING_ROWS = 200_000
@@ -36,8 +37,11 @@ class Listing:
     is_whole: bool
 
 
-Run = Callable[[str], Listing]
-"""Runs one statement and gives its rows. Raises QueryFailed with Spark's condition where the statement fails."""
+RunOwn = Callable[[str], ResultSet]
+"""Runs a statement of the server's own, for at most `LISTING_ROWS` rows within `listing_caps()`.
+
+Raises QueryFailed with Spark's condition where the statement fails.
+"""
 
 
 def listing_caps() -> Caps:
@@ -66,11 +70,6 @@ _UNKNOWN_COLUMNS = (
 )
 
 
-def quoted(*parts: str) -> str:
-    """A name as SQL text, each part in back-quotes, whatever is in it."""
-    return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
-
-
 class RemoteCatalog:
     """The tables of one `catalog.schema`. Safe for several threads.
 
@@ -78,7 +77,7 @@ class RemoteCatalog:
     (`learn_from`), or somebody who wants to see the tables as they are now (`refresh`).
     """
 
-    def __init__(self, schema: str, run: Run) -> None:
+    def __init__(self, schema: str, run: RunOwn) -> None:
         self._schema = schema
         self._path = tuple(schema.split("."))
         self._run = run
@@ -107,6 +106,28 @@ class RemoteCatalog:
         if self._is_contradicted_by(error):
             self._known = None
 
+    def estimate(self, query: CheckedQuery) -> Estimate:
+        """The size of each table that a query names, by DESCRIBE DETAIL: `exact` is False.
+
+        What a view reads is not known without running it, so a view is no scan of the estimate; nor is a table
+        of another format than Delta.
+        """
+        named = [table for table in self.tables() if table.name.lower() in query.tables and table.kind == "table"]
+        return Estimate(tuple(scan for table in named for scan in self._detail(table.name)), exact=False)
+
+    def _detail(self, name: str) -> Iterator[ScanEstimate]:
+        try:
+            detail = self._run(f"DESCRIBE DETAIL {quote_identifier(*self._path, name)}").table
+        except QueryFailed:
+            return  # no Delta table, or its details are not ours to see
+        (row,) = detail.select(["numFiles", "sizeInBytes"]).to_pylist()
+        files, size = row["numFiles"], row["sizeInBytes"]
+        if files is not None and size is not None:
+            yield ScanEstimate(name.lower(), None, files, files, size, size, None)
+
+    def _list(self, sql: str) -> Listing:
+        return read_listing(self._run(sql))
+
     def _is_contradicted_by(self, error: QueryFailed) -> bool:
         kind = (error.condition or "").partition(".")[0]
         if kind == "UNRESOLVED_COLUMN" and (found := _NO_COLUMN.search(str(error))):
@@ -129,11 +150,11 @@ class RemoteCatalog:
     def _from_information_schema(self) -> list[TableInfo] | None:
         """All in two statements; None where the catalogue has no such schema."""
         catalog, schema = self._path
-        at = f"FROM {quoted(catalog)}.information_schema."
+        at = f"FROM {quote_identifier(catalog)}.information_schema."
         where = f"WHERE table_schema = '{schema.lower()}'"  # a plain word (Lake.parse); Unity Catalog keeps lower case
         try:
-            tables = self._names(self._run(f"SELECT table_name, table_type, comment {at}tables {where}"))
-            columns = self._run(
+            tables = self._names(self._list(f"SELECT table_name, table_type, comment {at}tables {where}"))
+            columns = self._list(
                 "SELECT table_name, column_name, full_data_type, comment, is_nullable "
                 f"{at}columns {where} ORDER BY table_name, ordinal_position"
             )
@@ -155,7 +176,7 @@ class RemoteCatalog:
 
     def _one_by_one(self) -> list[TableInfo]:
         try:
-            shown = self._names(self._run(f"SHOW TABLES IN {quoted(*self._path)}"))
+            shown = self._names(self._list(f"SHOW TABLES IN {quote_identifier(*self._path)}"))
         except QueryFailed as error:
             raise LakeError(
                 f"The tables of {self._schema} cannot be listed: {error} Check --lake (catalog.schema) and the grants "
@@ -186,7 +207,7 @@ class RemoteCatalog:
     def _described(self, name: str) -> Iterator[TableInfo]:
         """One table; nothing where it was dropped since it was listed, or is not this server's to read."""
         try:
-            report = self._run(f"DESCRIBE TABLE EXTENDED {quoted(*self._path, name)}")
+            report = self._list(f"DESCRIBE TABLE EXTENDED {quote_identifier(*self._path, name)}")
         except QueryFailed as error:
             if error.condition in _NOT_THERE or error.condition == _FORBIDDEN:
                 return
