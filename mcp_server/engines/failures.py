@@ -1,7 +1,7 @@
 """From a driver's exception to one line that a model can act on.
 
 Works on texts and attributes, not on classes: no driver is imported. The words come from PySpark 4.2
-and Sail 0.7.2 as they were seen to answer (tests/engines/test_contract.py).
+and Sail 0.7.2 as they were seen to answer (tests/engines/test_spark_contract.py).
 """
 
 from __future__ import annotations

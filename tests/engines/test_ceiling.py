@@ -17,8 +17,8 @@ from mcp_server.engines.failures import explain_failure
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.rest import Rest
 from tests.engines.conftest import Query
-from tests.engines.test_contract import eventually, rows, worker_of
 from tests.engines.test_life import BLOW_UP
+from tests.engines.watching import eventually, rows, worker_of
 
 LINUX = sys.platform == "linux"
 Embedded = Callable[..., LocalEngine]

@@ -25,7 +25,7 @@ from mcp_server.models import Scan
 from tests.connect_server import ConnectServer
 from tests.engines.conftest import FILMS, Query, write_lake
 from tests.engines.served import ServedEngine
-from tests.engines.test_contract import ENDLESS, eventually, idles, is_alive, rows
+from tests.engines.watching import ENDLESS, eventually, idles, is_alive, rows
 
 Make = Callable[..., ServedEngine]
 

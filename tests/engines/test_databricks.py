@@ -36,8 +36,8 @@ from mcp_server.engines.remote import catalog as remote_catalog
 from mcp_server.engines.remote.arrow import spark_types
 from tests.connect_server import ConnectServer
 from tests.engines.conftest import KIND_TYPES, KINDS, Query
-from tests.engines.test_contract import ENDLESS, eventually, rows
 from tests.engines.warehouse import HOST, TOKEN, WarehouseEngine, make_tables
+from tests.engines.watching import ENDLESS, eventually, rows
 from tests.warehouse.identity import IdentityServer
 from tests.warehouse.lake import SCHEMA
 from tests.warehouse.server import HTTP_PATH, Fault

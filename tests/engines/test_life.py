@@ -26,7 +26,7 @@ from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery
 from tests.engines.cancelling import UNHEARD, asking, checked, endless
 from tests.engines.conftest import Query, of_our_own
-from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
+from tests.engines.watching import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
 
 LINUX = sys.platform == "linux"
 Embedded = Callable[..., LocalEngine]
