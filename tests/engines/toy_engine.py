@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 import duckdb
@@ -65,7 +66,8 @@ class ToyEngine:
     # The lake: everything here is read from the lake itself, so no engine is asked.
 
     def tables(self) -> tuple[TableInfo, ...]:
-        return self._tables.tables()
+        # A version would be pinned by the guard in each statement, and DuckDB knows no VERSION AS OF.
+        return tuple(replace(table, version=None) for table in self._tables.tables())
 
     def refresh(self) -> tuple[TableInfo, ...]:
         return self.tables()  # the catalogue looks at the lake each time
@@ -156,7 +158,7 @@ class ToyEngine:
 
     def _load(self, locations: Mapping[str, str]) -> None:
         self._database.execute(f"CREATE SCHEMA IF NOT EXISTS {self.schema}")
-        for table in self.tables():
+        for table in self._tables.tables():
             if not table.problem:
                 rows = DeltaTable(locations[table.name], version=table.version).to_pyarrow_table()
                 self._database.register("incoming", rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,11 +45,9 @@ class RunningStatements:
     def __len__(self) -> int:
         return len(self._running)
 
-    def __iter__(self) -> Iterator[tuple[str, Running]]:
-        return iter(list(self._running.items()))
-
-    def __getitem__(self, call: str) -> Running:
-        return self._running[call]
+    def snapshot(self) -> Mapping[str, Running]:
+        """The calls and their statements, as they are now."""
+        return dict(self._running)
 
     def add(self, call: str, running: Running) -> None:
         self._running[call] = running
@@ -59,7 +57,7 @@ class RunningStatements:
 
     def awaited(self) -> Mapping[str, bool]:
         """The calls under way, True for those that somebody waits for, False for those that were told to stop."""
-        return {call: not running.stopped.is_set() for call, running in self}
+        return {call: not running.stopped.is_set() for call, running in self.snapshot().items()}
 
     def stop(self, call: str) -> None:
         """Have a statement interrupted until it has ended. Nothing happens where it has."""
@@ -80,7 +78,7 @@ class RunningStatements:
         while True:
             self._stopping.wait()
             self._stopping.clear()
-            for call, running in self:
+            for call, running in self.snapshot().items():
                 if running.stopped.is_set():
                     self._interrupt(call, running)
                     self._stopping.set()

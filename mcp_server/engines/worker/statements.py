@@ -77,12 +77,12 @@ class Worker:
 
         With a session ends what runs in it, should it not have let go of a query before.
         """
-        for call, _ in self._running:
+        for call in self._running.snapshot():
             self._running.stop(call)
         give_up = time.monotonic() + seconds
         while len(self._running) and time.monotonic() < give_up:
             threading.Event().wait(LOOK_EVERY)
-        for _, running in self._running:
+        for running in self._running.snapshot().values():
             if running.session is not None:
                 self._engine.close(running.session)
         self._sessions.forget()
