@@ -7,11 +7,11 @@ reads the lake, either as a directory or storage URL that it can read too, or as
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from urllib.parse import parse_qsl, urlsplit
 
 from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
-from lakehouse.manifest import Column
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.call import Call
@@ -19,9 +19,10 @@ from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.hiding import hide_addresses
 from mcp_server.engines.local import EngineSpec, LocalEngine
 from mcp_server.engines.local.verdicts import DeniedError, UnreachableError
-from mcp_server.engines.remote.catalog import LISTING_ROWS, RemoteCatalog, RunOwn, listing_caps
+from mcp_server.engines.remote.catalog import RemoteCatalog, RunOwn
+from mcp_server.engines.remote.listing import LISTING_ROWS, listing_caps
 from mcp_server.engines.wire import Frame
-from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, TableInfo, Version
+from mcp_server.models import Caps, CheckedQuery, ResultSet, TableInfo
 
 _PORT = 15002
 """Spark Connect's own, where the URL names none."""
@@ -60,6 +61,7 @@ class ConnectEngine(LocalEngine):
             ),
             self._given or LakeCatalog(lake, plain_names=True),
             settings,
+            facts=self._given.known if self._given is not None else None,
         )
         if self._given is not None:
             self.schema = lake.address
@@ -70,26 +72,8 @@ class ConnectEngine(LocalEngine):
 
     def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
         """Run a checked query to its end, its deadline or its cancellation."""
-        try:
+        with self._given.known.learning() if self._given is not None else nullcontext():
             return super().execute(query, query_id, caps)
-        except QueryFailed as error:
-            if self._given is not None:
-                self._given.known.learn_from(error)
-            raise
-
-    def estimate(self, query: CheckedQuery) -> Estimate:
-        """What a query would read: from the Delta log, or the size of each table that it names (`exact` is False)."""
-        if self._given is None:
-            return super().estimate(query)
-        return self._given.known.estimate(query)
-
-    def bounds(self, table: str, version: Version | None = None) -> dict[str, tuple[int, int]]:
-        """Least and greatest value of each integer column, where the table's log can be read here."""
-        return {} if self._given is not None else dict(super().bounds(table, version))
-
-    def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
-        """The columns of a version, where the table's log can be read here."""
-        return None if self._given is not None else super().columns(table, version)
 
     def _perform(self, call: Call) -> Frame:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from lakehouse.breaker import Breaker
-from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
+from lakehouse.errors import EngineUnavailable, UsageError
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
@@ -22,7 +22,8 @@ from mcp_server.engines.databricks.session import Warehouse, load_connector
 from mcp_server.engines.databricks.sign_in import IDENTITY_SERVICE, SignIn, workspace
 from mcp_server.engines.explaining import explain_statement
 from mcp_server.engines.hiding import hide_addresses
-from mcp_server.engines.remote.catalog import LISTING_ROWS, RemoteCatalog, listing_caps
+from mcp_server.engines.remote.catalog import RemoteCatalog
+from mcp_server.engines.remote.listing import LISTING_ROWS, listing_caps
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
 from mcp_server.results.cutting import cut, plan_of
 
@@ -102,11 +103,8 @@ class DatabricksEngine:
 
     def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
         """Run a checked query to its end, its deadline or its cancellation."""
-        try:
+        with self._catalog.learning():
             return self._perform(Call(query_id, "run", {}, query.deadline_seconds), query.sql, query.limit.fetch, caps)
-        except QueryFailed as error:
-            self._catalog.learn_from(error)
-            raise
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
         """The warehouse's plan of a checked query, without locations."""
@@ -123,9 +121,9 @@ class DatabricksEngine:
         """
         return self._catalog.estimate(query)
 
-    def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:  # noqa: ARG002
+    def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
         """Nothing: the files' statistics are the warehouse's own."""
-        return {}
+        return self._catalog.bounds(table, version)
 
     def columns(self, table: str, version: Version) -> None:
         """Nothing: the warehouse resolves the names and types of its old versions itself."""

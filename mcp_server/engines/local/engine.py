@@ -23,7 +23,7 @@ from mcp_server.engines.local.supervisor import Supervisor
 from mcp_server.engines.local.verdicts import raise_failure, raise_verdict
 from mcp_server.engines.recent import Recent
 from mcp_server.engines.table_statistics import TableStatistics
-from mcp_server.engines.tables import Tables
+from mcp_server.engines.tables import TableFacts, Tables
 from mcp_server.engines.wire import Frame
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
 
@@ -36,7 +36,8 @@ _READINGS = 512
 class LocalEngine:
     """Keeps the Engine contract with one child process at a time, started when it is first needed."""
 
-    def __init__(self, spec: EngineSpec, tables: Tables, settings: Settings) -> None:
+    def __init__(self, spec: EngineSpec, tables: Tables, settings: Settings, facts: TableFacts | None = None) -> None:
+        """`facts` is for tables whose logs cannot be read here."""
         self.name: str = spec.kind
         self.schema = settings.schema_name
         self.capabilities = CAPABILITIES[spec.kind]
@@ -46,7 +47,7 @@ class LocalEngine:
         reads_storage = tables.lake.kind is LakeKind.URL and not spec.serves_storage
         # For a server that reads storage itself. Other logs are looked through in the engine's process.
         self._audit = LogAudit(tables.lake) if reads_storage else None
-        self._statistics = TableStatistics(tables)
+        self._facts = facts or TableStatistics(tables)
         self._readings = Recent[tuple[object, ...], EngineReading](_READINGS)
         self._admission = Admission(spec.queries)
         self._supervisor = Supervisor(
@@ -102,18 +103,18 @@ class LocalEngine:
 
     def estimate(self, query: CheckedQuery) -> Estimate:
         """What a query would read, whole files after pruning. Raises LakeError where a table's log cannot be read."""
-        return self._statistics.estimate(query)
+        return self._facts.estimate(query)
 
     def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
         """Least and greatest value of each integer column that all files of a table tell.
 
         Raises LakeError, QueryFailed where there is no such version.
         """
-        return self._statistics.bounds(table, version)
+        return self._facts.bounds(table, version)
 
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
         """The columns of a version of a table. Raises as `bounds` does."""
-        return self._statistics.columns(table, version)
+        return self._facts.columns(table, version)
 
     def cancel(self, query_id: str) -> None:
         """Stop a query, also one that is only about to come: its id is remembered for a while."""
