@@ -8,7 +8,7 @@ from typing import Any
 
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake
-from mcp_server.engines.databricks import DatabricksEngine
+from mcp_server.engines.databricks.engine import DatabricksEngine
 from tests.connect_server import ConnectServer
 from tests.warehouse.lake import SCHEMA, register
 from tests.warehouse.server import HTTP_PATH, WarehouseServer

@@ -23,8 +23,8 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.settings import load_settings
 from lakehouse.storage import Lake
-from mcp_server.engines import process
 from mcp_server.engines.embedded import EmbeddedEngine
+from mcp_server.engines.local import process
 from tests.conftest import ROOT
 from tests.fuzz.generate import Targets
 
