@@ -17,9 +17,9 @@ from typing import NoReturn, get_args
 from urllib.parse import urlsplit
 
 import prompts
-from bridge.client import Lakehouse, Server, own_server
+from bridge.client import Lakehouse, Server, resolve_server
 from bridge.model import PROMPT, ChatModel, open_model
-from bridge.turn import Limits
+from bridge.turn import TurnLimits
 from evals import report
 from evals.questions import QuestionFile, chosen, read_questions
 from evals.results import ResultFile
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace, settings: Settings) -> int:
     file = read_questions(options.file)
     questions = chosen(file.questions, options.questions)
-    plan = Plan(questions, options.repeat, Limits.of(settings), options.budget)
+    plan = Plan(questions, options.repeat, TurnLimits.from_settings(settings), options.budget)
     server = _server(options, settings)
     with closing(open_model(settings)) as model, closing(_results(options, file, model, settings)) as results:
         _say_before(plan, results)
@@ -107,7 +107,7 @@ def _server(options: argparse.Namespace, settings: Settings) -> Server:
     if settings.chat_server is None and settings.lake is None:
         raise UsageError("Which lake? Give --lake DIR or --server URL, or set IMDB_LAKE or IMDB_CHAT_SERVER.")
     flags = [("--lake", options.lake), ("--engine", options.engine)]
-    server = own_server(settings, *(part for name, value in flags if value for part in (name, value)))
+    server = resolve_server(settings, *(part for name, value in flags if value for part in (name, value)))
     if isinstance(server, str):
         return server
     return server.model_copy(update={"env": {**(server.env or {}), **NOTHING_TO_SPEND}})
@@ -123,7 +123,7 @@ def _results(options: argparse.Namespace, file: QuestionFile, model: ChatModel, 
         "questions": file.digest[:12],
         "lake": _lake(settings),
         "engine": settings.engine,
-        "limits": {**asdict(Limits.of(settings)), "answer_tokens": settings.chat_answer_tokens},
+        "limits": {**asdict(TurnLimits.from_settings(settings)), "answer_tokens": settings.chat_answer_tokens},
         "results": [settings.max_rows, settings.max_result_bytes, settings.max_cell_chars],
         "version": version("imdb-lakehouse-mcp"),
     }

@@ -56,7 +56,7 @@ def table_of(result: ToolResult) -> Table | None:
 
 async def _run(sql: str, question: Question, lakehouse: Lakehouse) -> ToolResult:
     arguments = {"sql_query": sql, "reasoning": f"the gold statement of {question.id}"}
-    return await lakehouse.call(SQL_TOOL, arguments, since=lakehouse.generation)
+    return await lakehouse.call_tool(SQL_TOOL, arguments, since=lakehouse.generation)
 
 
 def _names(result: ToolResult) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.client import Lakehouse
 from bridge.model import ChatModel
-from bridge.turn import Asker, Limits, Turn, ask
+from bridge.turn import Turn, TurnContext, TurnLimits, run_turn
 from evals.compare import Gold
 from evals.gold import described, known
 from evals.questions import Question
@@ -30,7 +30,7 @@ class Plan:
 
     questions: tuple[Question, ...]
     repeat: int
-    limits: Limits
+    limits: TurnLimits
     nanos: int | None
 
     @property
@@ -100,7 +100,9 @@ class _Asking:
         """Ask, score and keep it."""
         self._results.begin(self._key, self._limits.nanos)
         try:
-            turn = await ask(self._question.text, model, lakehouse, self._limits, asker=Asker(meter=self._meter))
+            turn = await run_turn(
+                self._question.text, model, lakehouse, self._limits, context=TurnContext(on_cost=self._meter)
+            )
         except BaseException:
             self._results.lose(self._nanos)
             raise

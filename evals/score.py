@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.turn import Step, Turn
+from bridge.turn import ToolStep, Turn
 from evals.compare import Comparison, Gold, compare
 from evals.gold import table_of
 from lakehouse.ai.types import NANOS_PER_DOLLAR
@@ -86,6 +86,6 @@ def facts(turn: Turn) -> dict[str, Any]:
     }
 
 
-def _statement(step: Step) -> dict[str, Any]:
+def _statement(step: ToolStep) -> dict[str, Any]:
     failed = {"failed": step.result.text} if step.result.failed else {"rows": step.result.rows}
     return {"sql": step.intent.sql, "seconds": round(step.seconds, 3), **failed}
