@@ -16,7 +16,7 @@ from bridge.views import Json, ModelCost
 from lakehouse.ai.ledger import QUESTION, Ledger
 from lakehouse.ai.types import Spender, Usage
 
-Kind = Literal["question", "sql"]
+RequestKind = Literal["question", "sql"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class VisitorIdentity:
 class AskRequest:
     """A question in plain language, or a statement that is run without a model."""
 
-    kind: Kind
+    kind: RequestKind
     text: str
 
 

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _run_command(options: argparse.Namespace) -> int:
     settings = load_settings(lake=options.lake, engine=options.engine, chat_server=options.server)
     set_up_logging(settings.log_level)
-    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the client says what failed, in one sentence
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # this program reports the failure itself, in one sentence
     code: int = options.run(options, settings)
     return code
 

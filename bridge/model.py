@@ -129,8 +129,8 @@ class ChatModel:
         except FilteredError as error:
             return ModelReply("", (), str(error), is_truncated=False, usage=most, nanos=nanos)
         # Providers render tools differently, so the lower bound of input tokens counts the text of the messages only.
-        told = "".join(str(message.get("content") or "") for message in request.messages)
-        return self._parse_reply(answer, Bounds.of(told, most))
+        text = "".join(str(message.get("content") or "") for message in request.messages)
+        return self._parse_reply(answer, Bounds.of(text, most))
 
     def _parse_reply(self, found: Mapping[str, Any], bounds: Bounds) -> ModelReply:
         """Parse a completion. Raises CallFailedError, marked as billed, if it has another shape."""

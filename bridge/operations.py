@@ -197,7 +197,7 @@ class Operations:
         except (ChangedError, NotFoundError):
             log.info("An operation was ended or deleted elsewhere; its answer is dropped.")
         except LakehouseError as error:
-            log.error("An answer could not be kept: %s", error)  # noqa: TRY400  (foreseen: its text says all)
+            log.error("An answer could not be kept: %s", error)  # noqa: TRY400  (an expected error needs no traceback)
         finally:
             del self._running[work.operation.id]
 

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import uvicorn
 
 from bridge.answering import Answerer
-from bridge.api import AppContext, create_app
+from bridge.api import ApiContext, create_app
 from bridge.api.limits import RequestLimits
 from bridge.client import Lakehouse, resolve_server
 from bridge.model import ChatModel, open_model
@@ -55,7 +55,7 @@ async def _serve_app(settings: Settings, flags: Sequence[str], listener: socket.
 
 
 @asynccontextmanager
-async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterator[AppContext]:
+async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterator[ApiContext]:
     """Open everything that requests need, and close it in reverse order."""
     key = settings.caller_key.get_secret_value() if settings.caller_key else kept_key(settings.state)
     vouches = settings.chat_server is None or settings.caller_key is not None
@@ -71,7 +71,7 @@ async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterat
         share = ConcurrencyLimits(settings.chat_running_per_visitor, settings.chat_running)
         operations = Operations(store, answerer, share)
         ends.push_async_callback(operations.close)
-        yield AppContext(settings, Callers(key), RequestLimits(settings), operations, model.name if model else None)
+        yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, model.name if model else None)
 
 
 def _open_model(settings: Settings) -> ChatModel | None:

@@ -45,7 +45,7 @@ def print_table(content: Mapping[str, Any], where: TextIO, most: int | None = No
         table.add_column(Text(_to_line(column["name"])), justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in content["rows"][:most]:
         table.add_row(*(Text(_to_line(format_cell(cell))) for cell in row))
-    # A pipe has no width of its own, and a table must not be folded for it.
+    # A pipe has no width; a fixed one keeps the table from being folded.
     console = Console(file=where, width=None if where.isatty() else 100_000, highlight=False)
     console.print(table)
     left = len(content["rows"]) - len(content["rows"][:most])

@@ -109,29 +109,29 @@ class Transcript:
 
     def to_messages(self) -> list[WireMessage]:
         """Return the messages in the wire format of chat completions."""
-        told: list[WireMessage] = [{"role": "system", "content": self.system}]
-        for before in self.history:
-            told.append({"role": "user", "content": before.question})
-            told.append({"role": "assistant", "content": before.answer})
-        told.append({"role": "user", "content": self.question})
-        left_out = self.dropped
+        messages: list[WireMessage] = [{"role": "system", "content": self.system}]
+        for exchange in self.history:
+            messages.append({"role": "user", "content": exchange.question})
+            messages.append({"role": "assistant", "content": exchange.answer})
+        messages.append({"role": "user", "content": self.question})
+        omitted = self.dropped
         for done in self.rounds:
             calls = [_to_wire_call(step.intent) for step in done.steps]
-            told.append({"role": "assistant", "content": done.thought or None, "tool_calls": calls})
+            messages.append({"role": "assistant", "content": done.thought or None, "tool_calls": calls})
             for step in done.steps:
-                text = step.result.text if left_out <= 0 else _describe_dropped(step.result)
-                told.append({"role": "tool", "tool_call_id": step.intent.call.id, "content": text})
-                left_out -= 1
-        return told
+                text = step.result.text if omitted <= 0 else _describe_dropped(step.result)
+                messages.append({"role": "tool", "tool_call_id": step.intent.call.id, "content": text})
+                omitted -= 1
+        return messages
 
 
-def _to_wire_call(meant: Intent) -> dict[str, Any]:
+def _to_wire_call(intent: Intent) -> dict[str, Any]:
     """Convert a call to its wire format. Invalid arguments become `{}`, because some servers parse them."""
-    arguments = meant.call.arguments if meant.arguments is not None else "{}"
+    arguments = intent.call.arguments if intent.arguments is not None else "{}"
     return {
-        "id": meant.call.id,
+        "id": intent.call.id,
         "type": "function",
-        "function": {"name": meant.call.name, "arguments": arguments or "{}"},
+        "function": {"name": intent.call.name, "arguments": arguments or "{}"},
     }
 
 

@@ -309,8 +309,8 @@ class _TurnRunner:
 
     async def _run_calls(self, reply: ModelReply, nanos: int) -> None:
         """Run the requested tool calls concurrently and append their results to the transcript."""
-        meant = [parse_intent(call) for call in reply.calls]
-        steps = await asyncio.gather(*(self._run_step(one, number) for number, one in enumerate(meant)))
+        intents = [parse_intent(call) for call in reply.calls]
+        steps = await asyncio.gather(*(self._run_step(intent, number) for number, intent in enumerate(intents)))
         self._transcript = self._transcript.with_round(Round(reply.text, nanos, tuple(steps)))
         if self._server_gone is not None:
             raise _TurnEndedError(
@@ -321,24 +321,24 @@ class _TurnRunner:
         if self._failures > MAX_REPAIRS:
             raise _TurnEndedError("failed", _describe_failures(failed[-1], self._failures))
 
-    async def _run_step(self, meant: Intent, number: int) -> ToolStep:
-        self._context.on_event(meant)
+    async def _run_step(self, intent: Intent, number: int) -> ToolStep:
+        self._context.on_event(intent)
         started = time.monotonic()
-        step = ToolStep(meant, await self._call_tool(meant, number), time.monotonic() - started)
+        step = ToolStep(intent, await self._call_tool(intent, number), time.monotonic() - started)
         self._context.on_event(step)
         return step
 
-    async def _call_tool(self, meant: Intent, number: int) -> ToolResult:
-        name = meant.call.name
-        if meant.arguments is None:
+    async def _call_tool(self, intent: Intent, number: int) -> ToolResult:
+        name = intent.call.name
+        if intent.arguments is None:
             return ToolResult(
-                failed=True, text=f"The arguments of {name} are not JSON: {meant.fault}. Send them again."
+                failed=True, text=f"The arguments of {name} are not JSON: {intent.fault}. Send them again."
             )
         if number >= MAX_PARALLEL_CALLS:
             return ToolResult(failed=True, text=f"Not run: ask for at most {MAX_PARALLEL_CALLS} things at once.")
         try:
-            caller = CallContext(self._context.token, lambda stage: self._context.on_event(ToolProgress(meant, stage)))
-            return await self._lakehouse.call_tool(name, meant.arguments, since=self._generation, caller=caller)
+            caller = CallContext(self._context.token, lambda stage: self._context.on_event(ToolProgress(intent, stage)))
+            return await self._lakehouse.call_tool(name, intent.arguments, since=self._generation, caller=caller)
         except ServerGoneError as error:
             self._server_gone = error
             return ToolResult(failed=True, text=str(error))

@@ -94,12 +94,12 @@ def build_result(
 
 def fit_steps(steps: Sequence[Json]) -> list[Json]:
     """Limit steps to MAX_STEPS_BYTES: the newest stay whole, older ones lose their table and the end of their texts."""
-    kept: list[Json] = []
+    fitted: list[Json] = []
     left = MAX_STEPS_BYTES
     for step in reversed(steps):
         left -= len(json.dumps(step))
-        kept.append(step if left >= 0 else _shorten_step(step))
-    return kept[::-1]
+        fitted.append(step if left >= 0 else _shorten_step(step))
+    return fitted[::-1]
 
 
 def _shorten_step(step: Json) -> Json:

@@ -38,7 +38,7 @@ _PACKAGE = "imdb-lakehouse-mcp"
 
 
 @dataclass(frozen=True)
-class AppContext:
+class ApiContext:
     """Services that request handlers use."""
 
     settings: Settings
@@ -48,7 +48,7 @@ class AppContext:
     model: str | None
 
 
-def create_app(context: AppContext) -> FastAPI:
+def create_app(context: ApiContext) -> FastAPI:
     """Create the application. Raises UsageError for malformed origins."""
     settings = context.settings
     app = FastAPI(
@@ -93,9 +93,9 @@ def _split_list(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _get_context(request: Request) -> AppContext:
+def _get_context(request: Request) -> ApiContext:
     """Return the context, and count the request towards the limit of its address."""
-    context: AppContext = request.app.state.context
+    context: ApiContext = request.app.state.context
     context.limits.admit_request(f"address {_read_address(request)}")
     return context
 
@@ -104,7 +104,7 @@ def _read_address(request: Request) -> str:
     return request.client.host if request.client is not None else "unknown"
 
 
-Context = Annotated[AppContext, Depends(_get_context)]
+Context = Annotated[ApiContext, Depends(_get_context)]
 _BEARER = HTTPBearer(auto_error=False, description="the token of POST /api/visitors")
 
 
@@ -166,21 +166,21 @@ async def new_conversation(
     context: Context, visitor: CurrentVisitor, new: schema.NewConversation, response: Response
 ) -> schema.Conversation:
     """Begin a conversation."""
-    kept = await asyncio.to_thread(context.operations.store.create_conversation, visitor.name, new.title)
-    response.headers["Location"] = f"/api/conversations/{kept.id}"
-    return schema.Conversation(**_to_summary(kept))
+    stored = await asyncio.to_thread(context.operations.store.create_conversation, visitor.name, new.title)
+    response.headers["Location"] = f"/api/conversations/{stored.id}"
+    return schema.Conversation(**_to_summary(stored))
 
 
 @_ROUTES.get("/conversations/{conversation}", responses=_FOUND)
 async def conversation(context: Context, visitor: CurrentVisitor, conversation: str) -> schema.Whole:
     """All that was said in a conversation."""
     store = context.operations.store
-    kept = await asyncio.to_thread(store.get_conversation, visitor.name, conversation)
-    said = await asyncio.to_thread(store.list_messages, kept)
-    running = await context.operations.find_running(visitor, said)
+    stored = await asyncio.to_thread(store.get_conversation, visitor.name, conversation)
+    messages = await asyncio.to_thread(store.list_messages, stored)
+    running = await context.operations.find_running(visitor, messages)
     return schema.Whole(
-        **_to_summary(kept),
-        messages=[_to_message(one) for one in said],
+        **_to_summary(stored),
+        messages=[_to_message(one) for one in messages],
         operation=schema.Operation(**running) if running is not None else None,
     )
 
@@ -189,9 +189,9 @@ async def conversation(context: Context, visitor: CurrentVisitor, conversation: 
 async def delete_conversation(context: Context, visitor: CurrentVisitor, conversation: str) -> None:
     """Forget a conversation, and cancel what is answered in it."""
     store = context.operations.store
-    kept = await asyncio.to_thread(store.get_conversation, visitor.name, conversation)
-    await context.operations.cancel_conversation(kept)
-    await asyncio.to_thread(store.delete_conversation, kept)
+    stored = await asyncio.to_thread(store.get_conversation, visitor.name, conversation)
+    await context.operations.cancel_conversation(stored)
+    await asyncio.to_thread(store.delete_conversation, stored)
 
 
 @_ROUTES.post(
@@ -238,12 +238,12 @@ def _parse_example(line: str) -> schema.Example:
     return schema.Example.model_validate({"kind": kind, "text": text})
 
 
-def _to_summary(kept: StoredConversation) -> dict[str, Any]:
-    return {"id": kept.id, "title": kept.title, "created": kept.created, "expires": kept.expires}
+def _to_summary(stored: StoredConversation) -> dict[str, Any]:
+    return {"id": stored.id, "title": stored.title, "created": stored.created, "expires": stored.expires}
 
 
-def _to_message(said: StoredMessage) -> schema.Message:
-    details = said.details
+def _to_message(message: StoredMessage) -> schema.Message:
+    details = message.details
     return schema.Message(
-        role=said.role, text=said.text, kind=details["kind"], at=said.at, result=details.get("result")
+        role=message.role, text=message.text, kind=details["kind"], at=message.at, result=details.get("result")
     )

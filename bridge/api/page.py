@@ -23,7 +23,7 @@ class _Files(StaticFiles):
     ) -> Response:
         """Send a file that browsers revalidate each time, so that files of two versions are never mixed."""
         response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers.update(web.headers() | {"Cache-Control": "no-cache"})
+        response.headers.update(web.build_headers() | {"Cache-Control": "no-cache"})
         return response
 
 

@@ -10,8 +10,8 @@ MAX_QUESTION_CHARS = 4_000
 MAX_SQL_CHARS = 32_768
 MAX_TITLE_CHARS = 120
 
-Kind = Literal["question", "sql"]
-State = Literal["pending", "running", "done", "failed", "interrupted"]
+RequestKind = Literal["question", "sql"]
+OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
 Seconds = Annotated[float, Field(description="seconds since 1970")]
 
 
@@ -33,7 +33,7 @@ class Visitor(BaseModel):
 class Example(BaseModel):
     """Something to begin with."""
 
-    kind: Kind
+    kind: RequestKind
     text: str
 
 
@@ -76,7 +76,7 @@ class Ask(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Kind
+    kind: RequestKind
     text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_SQL_CHARS)]
 
     @model_validator(mode="after")
@@ -144,7 +144,7 @@ class Result(BaseModel):
 class RequestView(BaseModel):
     """What an operation answers."""
 
-    kind: Kind
+    kind: RequestKind
     text: str
 
 
@@ -153,7 +153,7 @@ class Operation(BaseModel):
 
     id: str
     conversation: str
-    state: State
+    state: OperationState
     created: Seconds
     request: RequestView
     stage: StageView
@@ -165,7 +165,7 @@ class Message(BaseModel):
 
     role: Literal["user", "assistant"]
     text: str
-    kind: Kind
+    kind: RequestKind
     at: Seconds
     result: Result | None
 

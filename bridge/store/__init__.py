@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bridge.store.records import (
-    Kind,
     Record,
+    RecordKind,
     Records,
     RecordTooLargeError,
     StoreError,
@@ -177,10 +177,10 @@ class Store:
         RecordTooLargeError.
         """
         now = self._clock()
-        kept = self._records.replace(operation.to_record(now + LEASE_SECONDS), now)
-        if kept is None:
+        saved = self._records.replace(operation.to_record(now + LEASE_SECONDS), now)
+        if saved is None:
             raise ChangedError("This operation was ended, saved or deleted by somebody else. Stop working on it.")
-        return StoredOperation.from_record(kept)
+        return StoredOperation.from_record(saved)
 
     def close(self) -> None:
         """Close the backend."""
@@ -221,7 +221,7 @@ def _open_records(settings: Settings) -> Records:
 
 
 def _to_record(
-    conversation: StoredConversation, kind: Kind, record_id: str, now: float, body: Mapping[str, Any]
+    conversation: StoredConversation, kind: RecordKind, record_id: str, now: float, body: Mapping[str, Any]
 ) -> Record:
     return Record(conversation.id, record_id, kind, conversation.owner, now, conversation.expires, body)
 

@@ -24,7 +24,7 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from bridge.store.records import Kind, Record, StoreUnavailableError, TakenError, encode_bodies
+from bridge.store.records import Record, RecordKind, StoreUnavailableError, TakenError, encode_bodies
 from lakehouse.errors import UsageError
 
 CONTAINER = "conversations"
@@ -84,7 +84,7 @@ class CosmosRecords:
         return cls(client, container)
 
     def add(self, records: Sequence[Record], now: float) -> None:
-        encode_bodies(records)  # for its limit
+        encode_bodies(records)  # checks the size limit
         items = [_to_item(record, now) for record in records]
         try:
             with _translate_errors():
@@ -104,7 +104,7 @@ class CosmosRecords:
         encode_bodies([record])
         try:
             with _translate_errors():
-                kept = self._container.replace_item(
+                stored = self._container.replace_item(
                     record.id,
                     _to_item(record, now),
                     etag=record.etag,
@@ -112,10 +112,10 @@ class CosmosRecords:
                 )
         except (CosmosAccessConditionFailedError, CosmosResourceNotFoundError):
             return None
-        return replace(record, body=kept["body"], etag=kept["_etag"])
+        return replace(record, body=stored["body"], etag=stored["_etag"])
 
     def find_records(
-        self, conversation: str, owner: str, kind: Kind, now: float, record_id: str | None = None
+        self, conversation: str, owner: str, kind: RecordKind, now: float, record_id: str | None = None
     ) -> list[Record]:
         query = (
             "SELECT * FROM c WHERE c.conversation = @conversation AND c.owner = @owner AND c.kind = @kind "
@@ -126,7 +126,7 @@ class CosmosRecords:
             found = self._container.query_items(query, parameters=_to_parameters(values), partition_key=conversation)
             return [_to_record(item) for item in found]
 
-    def list_newest(self, owner: str, kind: Kind, most: int, now: float) -> list[Record]:
+    def list_newest(self, owner: str, kind: RecordKind, most: int, now: float) -> list[Record]:
         query = "SELECT * FROM c WHERE c.owner = @owner AND c.kind = @kind AND c.expires > @now ORDER BY c.at DESC"
         values = {"owner": owner, "kind": kind, "now": now}
         with _translate_errors():
@@ -175,9 +175,7 @@ def _to_unavailable(error: AzureError) -> StoreUnavailableError:
 
 
 def _open_identity() -> TokenCredential:
-    from azure.identity import (
-        DefaultAzureCredential,  # imported late: it takes a second, and only accounts without a key need it
-    )
+    from azure.identity import DefaultAzureCredential  # imported late: it takes a second
 
     return DefaultAzureCredential()
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from lakehouse.errors import LakehouseError
 
-Kind = Literal["conversation", "message", "operation"]
+RecordKind = Literal["conversation", "message", "operation"]
 
 MAX_RECORD_BYTES = 1_000_000
 """JSON size of the records of one call. The limit of Azure Cosmos DB is 2 MB, including its own fields."""
@@ -37,7 +37,7 @@ class Record:
 
     conversation: str
     id: str
-    kind: Kind
+    kind: RecordKind
     owner: str
     at: float
     expires: float
@@ -58,11 +58,11 @@ class Records(Protocol):
         """Replace a record if its `etag` is still current, else return None. Raises RecordTooLargeError."""
 
     def find_records(
-        self, conversation: str, owner: str, kind: Kind, now: float, record_id: str | None = None
+        self, conversation: str, owner: str, kind: RecordKind, now: float, record_id: str | None = None
     ) -> list[Record]:
         """Return the records of a conversation with this owner and kind, ordered by id."""
 
-    def list_newest(self, owner: str, kind: Kind, most: int, now: float) -> list[Record]:
+    def list_newest(self, owner: str, kind: RecordKind, most: int, now: float) -> list[Record]:
         """Return at most `most` records of an owner over all conversations, newest first."""
 
     def remove(self, conversation: str) -> None:

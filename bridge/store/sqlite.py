@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bridge.store.records import Kind, Record, StoreUnavailableError, TakenError, encode_bodies
+from bridge.store.records import Record, RecordKind, StoreUnavailableError, TakenError, encode_bodies
 from lakehouse.sqlite_file import create_database
 
 FILE_NAME = "conversations.sqlite"
@@ -61,7 +61,7 @@ class SqliteRecords:
         return replace(record, body=json.loads(body), etag=str(int(record.etag) + 1)) if changed else None
 
     def find_records(
-        self, conversation: str, owner: str, kind: Kind, now: float, record_id: str | None = None
+        self, conversation: str, owner: str, kind: RecordKind, now: float, record_id: str | None = None
     ) -> list[Record]:
         with self._open_transaction() as database:
             rows = database.execute(
@@ -71,7 +71,7 @@ class SqliteRecords:
             ).fetchall()
         return [_to_record(row) for row in rows]
 
-    def list_newest(self, owner: str, kind: Kind, most: int, now: float) -> list[Record]:
+    def list_newest(self, owner: str, kind: RecordKind, most: int, now: float) -> list[Record]:
         with self._open_transaction() as database:
             rows = database.execute(
                 "SELECT * FROM records WHERE owner = ? AND kind = ? AND expires > ? "

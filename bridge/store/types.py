@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from bridge.store.records import Record, StoreError
 
-State = Literal["pending", "running", "done", "failed", "interrupted"]
+OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
 
 
 class NotFoundError(StoreError):
@@ -57,7 +57,7 @@ class StoredOperation:
 
     id: str
     request: Mapping[str, Any]
-    state: State
+    state: OperationState
     stage: Mapping[str, Any]
     result: Mapping[str, Any] | None
     alive_until: float
@@ -112,7 +112,7 @@ class StoredOperation:
         """Return the operation as interrupted: its process ended first."""
         return self._with_state("interrupted")
 
-    def _with_state(self, state: State, **changes: Any) -> Self:
+    def _with_state(self, state: OperationState, **changes: Any) -> Self:
         if self.is_ended:
             raise ValueError(f"an operation that is {self.state} cannot become {state}")
         return replace(self, state=state, **changes)

@@ -176,6 +176,7 @@ def test_without_the_package_one_is_told_what_to_install() -> None:
 def test_a_file_is_kept_without_loading_anything_of_azure() -> None:
     code = (
         "import sys\nfrom bridge.store import open_store\nfrom lakehouse.settings import load_settings\n"
-        "open_store(load_settings()).start('ann', 'Films')\nassert not any(m.startswith('azure') for m in sys.modules)"
+        "open_store(load_settings()).create_conversation('ann', 'Films')\n"
+        "assert not any(m.startswith('azure') for m in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
