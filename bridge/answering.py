@@ -47,10 +47,12 @@ class AnswerProgress:
 
     @property
     def steps(self) -> list[Json]:
+        """Steps so far as JSON."""
         return [step for _, step in self._steps]
 
     @property
     def seconds(self) -> float:
+        """Seconds since the request was accepted."""
         return time.monotonic() - self._began
 
     def to_stage(self) -> Json:

@@ -77,6 +77,7 @@ def format_money(nanos: int, ai_dollars: float) -> str:
 
 
 def format_tokens(usage: Usage) -> str:
+    """Format input and output tokens."""
     return f"{usage.input_tokens:,} tokens read and {usage.output_tokens:,} written"
 
 

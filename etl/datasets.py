@@ -25,6 +25,7 @@ class FieldKind(Enum):
 
     @property
     def spark_type(self) -> str:
+        """Name of the Spark type."""
         return _SPARK_TYPES.get(self, self.value)
 
 
@@ -49,6 +50,7 @@ class Field:
 
     @property
     def column_name(self) -> str:
+        """Name of the column in the table."""
         return self.column or self.name
 
 
@@ -70,6 +72,7 @@ class Dataset:
 
     @property
     def header(self) -> tuple[str, ...]:
+        """Names of the fields, in the order of the file."""
         return tuple(field.name for field in self.fields)
 
 

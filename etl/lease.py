@@ -47,6 +47,7 @@ class Lease:
             )
 
     def release(self) -> None:
+        """Stop renewing the lease, and remove it."""
         self._ended.set()
         self._thread.join(self._patience)
         if not self._lost:

@@ -50,6 +50,7 @@ class TableWriter:
         session.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
 
     def locate_table(self, table: str) -> str:
+        """Return the location of a table as a path or URL."""
         return self._lake.table_location(table)
 
     def overwrite_table(self, definition: TableDefinition, rows: DataFrame, *, in_order: bool) -> TableVersion:

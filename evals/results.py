@@ -43,6 +43,7 @@ class ResultFile:
             self._write_state(None)
 
     def close(self) -> None:
+        """Close the file and release its lock."""
         os.close(self._file)
 
     def specify_run(self, more: Mapping[str, Any]) -> None:

@@ -34,10 +34,12 @@ class Score:
 
     @property
     def match(self) -> bool:
+        """Whether the result is the gold result."""
         return self.verdict == "match"
 
     @property
     def is_undecided(self) -> bool:
+        """Whether the turn could not be judged."""
         return self.verdict in UNDECIDED
 
 

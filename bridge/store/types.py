@@ -81,10 +81,12 @@ class StoredOperation:
 
     @property
     def owner(self) -> str:
+        """Owner of the conversation."""
         return self._kept.owner
 
     @property
     def conversation_id(self) -> str:
+        """Id of the conversation."""
         return self._kept.conversation
 
     @property
@@ -94,6 +96,7 @@ class StoredOperation:
 
     @property
     def is_ended(self) -> bool:
+        """Whether the operation can no longer change."""
         return self.state not in ("pending", "running")
 
     def as_running(self, stage: Mapping[str, Any]) -> Self:

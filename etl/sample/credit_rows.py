@@ -52,6 +52,7 @@ class CreditBlock:
         self._nconst = self._world.format_nconst(self._people)
 
     def build_principals(self) -> Columns:
+        """Build the rows of title.principals."""
         counts = np.bincount(self._row, minlength=self._block.titles.size)
         ordering = np.arange(self._row.size) - np.repeat(np.cumsum(counts) - counts, counts) + 1
         return (

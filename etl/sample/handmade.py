@@ -29,6 +29,7 @@ class Cast:
 
     @classmethod
     def from_size(cls, titles: int) -> Cast:
+        """Choose the handwritten rows of a sample with `titles` titles."""
         if titles < SHOWCASE_FROM:
             return cls(ODD_TITLES[:titles], ODD_PEOPLE)
         return cls((*ODD_TITLES, *SHOWCASE_TITLES), (*ODD_PEOPLE, *SHOWCASE_PEOPLE))

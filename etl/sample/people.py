@@ -85,6 +85,7 @@ class Careers:
     size: Ints
 
     def select_rows(self, rows: Ints) -> Careers:
+        """Select the careers of these rows."""
         return Careers(self.pool[rows], self.titles[rows], self.credited[rows], self.known[rows], self.size[rows])
 
 

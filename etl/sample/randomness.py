@@ -80,9 +80,11 @@ class Shuffle:
         self._inverse = [pow(odd, -1, self._mask + 1) for odd in self._odd]
 
     def map_forward(self, numbers: Ints) -> Ints:
+        """Apply the permutation to numbers below `size`."""
         return self._walk_cycle(numbers, self._mix_bits)
 
     def map_backward(self, numbers: Ints) -> Ints:
+        """Apply the inverse permutation."""
         return self._walk_cycle(numbers, self._unmix_bits)
 
     def _walk_cycle(self, numbers: Ints, step: Callable[[Ints], Ints]) -> Ints:
@@ -141,10 +143,12 @@ class Holdings:
 
     @property
     def owners(self) -> int:
+        """Number of owners."""
         return int(self._first_owner[-1])
 
     @property
     def places(self) -> int:
+        """Number of places."""
         return int(self._first_place[-1])
 
     def find_owner(self, places: Ints) -> tuple[Ints, Ints]:

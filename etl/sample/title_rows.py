@@ -46,6 +46,7 @@ class TitleBlock:
         self.tconst = world.format_tconst(titles)
 
     def build_basics(self) -> Columns:
+        """Build the rows of title.basics."""
         year, year_known = self._years
         genres_known = ~self._draw_percent("genres unknown", 4) | self._adult
         first, second, third = self._genres
@@ -77,6 +78,7 @@ class TitleBlock:
         return (self.world.format_tconst(titles), rating, format_numbers(np.maximum(votes, 5)))
 
     def build_episodes(self) -> Columns:
+        """Build the rows of title.episode."""
         rows = self.listed & self.episodes.is_episode
         series = self.episodes.series[rows]
         numbered = ~self._draw_percent("numbered", 7, of=self.titles[rows])

@@ -39,6 +39,7 @@ class Episodes:
     number: Ints
 
     def select_rows(self, rows: Ints) -> Episodes:
+        """Select the episodes of these rows."""
         return Episodes(self.is_episode[rows], self.series[rows], self.season[rows], self.number[rows])
 
 
@@ -58,9 +59,11 @@ class Titles:
         self._ranks = Shuffle(chance, "series", max(self._series, 1))
 
     def is_listed(self, titles: Ints) -> Bools:
+        """Return whether titles are in title.basics."""
         return np.not_equal(titles % _GHOST_EVERY, _GHOST_AT)
 
     def find_episodes(self, titles: Ints) -> Episodes:
+        """Find which titles are episodes, and of which series."""
         seat = self._seating.map_backward(titles)
         is_series = titles % _SERIES_EVERY == _SERIES_AT
         is_episode = (seat < self._seats.places) & ~is_series

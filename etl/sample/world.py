@@ -32,4 +32,5 @@ class World:
         return self._title_ids.format_ids(titles + self._own_titles)
 
     def format_nconst(self, people: Ints) -> pa.StringArray:
+        """Format identifiers of people; handwritten ones have numbers below zero."""
         return self._person_ids.format_ids(people + self._own_people)
