@@ -81,8 +81,8 @@ class _RunningOperation:
     task: asyncio.Task[None] | None = None
 
 
-class Operations:
-    """The operations of all visitors. Used from one event loop; several processes may share its store."""
+class OperationRunner:
+    """Runs the operations of all visitors. Used from one event loop; several processes may share its store."""
 
     def __init__(self, store: Store, answerer: Answerer, share: ConcurrencyLimits) -> None:
         self.store = store

@@ -15,7 +15,7 @@ from bridge.api import ApiContext, create_app
 from bridge.api.limits import RequestLimits
 from bridge.client import Lakehouse, resolve_server
 from bridge.model import ChatModel, open_model
-from bridge.operations import ConcurrencyLimits, Operations
+from bridge.operations import ConcurrencyLimits, OperationRunner
 from bridge.store import open_store
 from bridge.turn import TurnLimits
 from lakehouse.ai.alerts import Alerts
@@ -69,7 +69,7 @@ async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterat
             ends.callback(model.close)
         answerer = Answerer(lakehouse, model, TurnLimits.from_settings(settings), ledger, vouches=vouches)
         share = ConcurrencyLimits(settings.chat_running_per_visitor, settings.chat_running)
-        operations = Operations(store, answerer, share)
+        operations = OperationRunner(store, answerer, share)
         ends.push_async_callback(operations.close)
         yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, model.name if model else None)
 

@@ -23,7 +23,7 @@ from bridge.answering import AskRequest, VisitorIdentity
 from bridge.api import page, problems, schema
 from bridge.api.limits import BodyLimit, RequestLimits
 from bridge.api.problems import UnknownVisitorError, document_errors
-from bridge.operations import Operations
+from bridge.operations import OperationRunner
 from bridge.store import StoredConversation, StoredMessage
 from bridge.views import Json
 from lakehouse.callers import Callers
@@ -44,7 +44,7 @@ class ApiContext:
     settings: Settings
     callers: Callers
     limits: RequestLimits
-    operations: Operations
+    operations: OperationRunner
     model: str | None
 
 
