@@ -1,12 +1,17 @@
-"""imdb-chat: plain-language questions to the lakehouse. An LLM plans, the MCP server does the work.
+"""imdb-chat: plain-language questions to the lakehouse. A model plans, the MCP server runs the SQL.
 
-client        the MCP server as this program sees it: started over stdio, or reached at a URL
-model         chat completions with tools, by OpenAI, Azure OpenAI or whoever speaks like them
-transcript    what the model is told of one question, and what is dropped when that is too much
+client        connection to the MCP server, started over stdio or reached at a URL
+model         chat completions with tools: OpenAI, Azure OpenAI or a compatible API
+transcript    messages that the model reads for one question, shortened to fit its context
 turn          one question: plan → tool calls → answer, capped in rounds, tokens, time and money
-store/        conversations and operations: SQLite, Azure Cosmos DB
-session       what was asked in one process, what came of it and what it cost
-show · export · lines    on a terminal, in a file, from a keyboard
-repl          question after question
+views         steps and results as JSON
+answering     runs one request of a visitor and tracks its progress
+operations    requests in progress: stored, polled, cancelled, interrupted
+store/        conversations and operations in SQLite or Azure Cosmos DB
+api/          REST API and page
+session       questions, results and costs of one process
+show · export · lines    terminal output, file export, keyboard input
+repl          interactive loop
+serve         web server
 cli           ask · REPL · serve
 """

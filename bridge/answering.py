@@ -1,4 +1,4 @@
-"""Answers a request of a visitor, a question or a statement, and tells meanwhile how far it has come."""
+"""Answers one request of a visitor, a question or a statement, and tracks its progress."""
 
 from __future__ import annotations
 
@@ -10,84 +10,86 @@ from typing import Literal
 from ai_functions.ledger import QUESTION, Ledger
 from ai_functions.types import Spender, Usage
 from bridge import views
-from bridge.client import Caller, Lakehouse, ServerGoneError, ToolResult
+from bridge.client import CallContext, Lakehouse, ServerGoneError, ToolResult
 from bridge.model import ChatModel
-from bridge.transcript import Exchange, Intent, Step, asked_in_sql
-from bridge.turn import Asker, Doing, Event, Limits, Words, ask
-from bridge.views import Json, Spent
+from bridge.transcript import Exchange, Intent, ToolStep, to_sql_intent
+from bridge.turn import Event, TextPiece, ToolProgress, TurnContext, TurnLimits, run_turn
+from bridge.views import Json, ModelCost
 
-Kind = Literal["question", "sql"]
+RequestKind = Literal["question", "sql"]
 
 
 @dataclass(frozen=True)
-class Visitor:
-    """Who asks: `name` owns conversations and pays, `token` proves it to the server."""
+class VisitorIdentity:
+    """A visitor: `name` owns conversations and is charged, `token` proves the identity to the server."""
 
     name: str
     token: str
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a visitor asks: in plain language, or in SQL without any model."""
+class AskRequest:
+    """A question in plain language, or a statement that is run without a model."""
 
-    kind: Kind
+    kind: RequestKind
     text: str
 
 
-class Live:
-    """What is known of an answer that is under way. Belongs to one event loop."""
+class AnswerProgress:
+    """Progress of a running answer. Not thread-safe: used from one event loop."""
 
     def __init__(self) -> None:
         self.doing = "waiting"
-        self.spent = Spent()
+        self.spent = ModelCost()
         self._began = time.monotonic()
         self._text: list[str] = []
         self._steps: list[tuple[Intent, Json]] = []
 
     @property
     def steps(self) -> list[Json]:
+        """Steps so far as JSON."""
         return [step for _, step in self._steps]
 
     @property
     def seconds(self) -> float:
+        """Seconds since the request was accepted."""
         return time.monotonic() - self._began
 
-    def stage(self) -> Json:
-        """How far it has come, as JSON."""
-        return {"doing": self.doing, "text": "".join(self._text), "steps": views.fitting(self.steps)}
+    def to_stage(self) -> Json:
+        """Return the progress as JSON."""
+        return {"doing": self.doing, "text": "".join(self._text), "steps": views.fit_steps(self.steps)}
 
-    def hear(self, event: Event) -> None:
-        """Take note of what happens."""
+    def record_event(self, event: Event) -> None:
+        """Record an event of the turn."""
         match event:
-            case Words():
+            case TextPiece():
                 self.doing = "writing"
                 self._text.append(event.text)
             case Intent():
                 self.doing = f"calling {event.call.name}"
-                self._text.clear()  # what it thought aloud; the answer begins anew
-                self._steps.append((event, views.begun(event)))
-            case Doing():
+                self._text.clear()  # text before a tool call is not part of the answer
+                self._steps.append((event, views.to_running_step(event)))
+            case ToolProgress():
                 self.doing = event.stage
-                self._put(event.intent, views.begun(event.intent) | {"stage": event.stage})
-            case Step():
-                self._put(event.intent, views.ended(event))
+                self._replace_step(event.intent, views.to_running_step(event.intent) | {"stage": event.stage})
+            case ToolStep():
+                self._replace_step(event.intent, views.to_ended_step(event))
                 if all(step["state"] != "running" for step in self.steps):
                     self.doing = "reading what came"
 
-    def meter(self, usage: Usage, nanos: int) -> None:
-        """Take note of what it has cost."""
-        self.spent = Spent(usage, nanos)
+    def record_cost(self, usage: Usage, nanos: int) -> None:
+        """Record the cost so far; `nanos` is in nano-dollars."""
+        self.spent = ModelCost(usage, nanos)
 
-    def _put(self, intent: Intent, step: Json) -> None:
+    def _replace_step(self, intent: Intent, step: Json) -> None:
         self._steps = [(known, step if known is intent else before) for known, before in self._steps]
 
 
 class Answerer:
-    """Answers requests by a server and, where there is one, a model. `vouches` passes visitors on to the server."""
+    """Answers requests with a server and an optional model. `vouches` sends the visitor's token to the server."""
 
     def __init__(
-        self, lakehouse: Lakehouse, model: ChatModel | None, limits: Limits, ledger: Ledger, *, vouches: bool
+        self, lakehouse: Lakehouse, model: ChatModel | None, limits: TurnLimits, ledger: Ledger, *, vouches: bool
     ) -> None:
         self.model = model
         self._lakehouse = lakehouse
@@ -95,35 +97,43 @@ class Answerer:
         self._ledger = ledger
         self._vouches = vouches
 
-    async def answer(
-        self, request: Request, history: Sequence[Exchange], visitor: Visitor, name: str, live: Live
+    async def answer_request(
+        self,
+        request: AskRequest,
+        history: Sequence[Exchange],
+        visitor: VisitorIdentity,
+        name: str,
+        live: AnswerProgress,
     ) -> Json:
-        """What came of a request, as JSON. `name` is what the ledger calls it. Raises nothing that was foreseen."""
+        """Answer a request and return its result as JSON. `name` identifies it in the ledger.
+
+        Expected failures are part of the result and are not raised.
+        """
         token = visitor.token if self._vouches else None
         if request.kind == "sql" or self.model is None:
-            return await self._sql(request.text, token, live)
+            return await self._run_sql(request.text, token, live)
         purse = _LedgerPurse(self._ledger, Spender(visitor.name, QUESTION + name))
         live.doing = "planning"
-        asker = Asker(token, purse, live.hear, live.meter)
-        turn = await ask(request.text, self.model, self._lakehouse, self._limits, history=history, asker=asker)
-        return views.of_turn(turn)
+        context = TurnContext(token, purse, live.record_event, live.record_cost)
+        turn = await run_turn(request.text, self.model, self._lakehouse, self._limits, history=history, context=context)
+        return views.from_turn(turn)
 
-    async def _sql(self, sql: str, token: str | None, live: Live) -> Json:
-        intent = asked_in_sql(sql)
-        live.hear(intent)
-        caller = Caller(token, lambda stage: live.hear(Doing(intent, stage)))
+    async def _run_sql(self, sql: str, token: str | None, live: AnswerProgress) -> Json:
+        intent = to_sql_intent(sql)
+        live.record_event(intent)
+        caller = CallContext(token, lambda stage: live.record_event(ToolProgress(intent, stage)))
         try:
-            found = await self._lakehouse.sql(sql, caller)
+            found = await self._lakehouse.run_sql(sql, caller)
         except ServerGoneError as error:
             found = ToolResult(failed=True, text=str(error))
-        step = Step(intent, found, live.seconds)
-        live.hear(step)
-        return views.of_sql(step)
+        step = ToolStep(intent, found, live.seconds)
+        live.record_event(step)
+        return views.from_sql(step)
 
 
 @dataclass(frozen=True)
 class _LedgerPurse:
-    """A visitor's, kept to the budgets of all that spend from the same ledger."""
+    """Charges a visitor, within the budgets of the shared ledger."""
 
     ledger: Ledger
     spender: Spender

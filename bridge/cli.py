@@ -1,4 +1,4 @@
-"""`imdb-chat`: ask the lakehouse in plain language, or in SQL without any model."""
+"""`imdb-chat`: questions to the lakehouse in plain language, or in SQL without a model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import closing
 from importlib.metadata import version
 from typing import NoReturn, get_args
 
-from bridge.client import Lakehouse, own_server
+from bridge.client import Lakehouse, resolve_server
 from bridge.settings import Settings, load_settings
-from bridge.show import cost_line, show, show_event
-from bridge.turn import Asker, Event, Limits, Turn, ask
+from bridge.show import format_turn_cost, print_event, print_text
+from bridge.turn import Event, Turn, TurnContext, TurnLimits, run_turn
 from lakehouse.errors import UsageError
 from lakehouse.program import leave, set_up_logging
 from lakehouse.settings import EngineKind
@@ -23,20 +23,20 @@ FAILED, REFUSED = 1, 3
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the program and leave with its exit code: 0 answered, 1 failed, 2 wrong usage, 3 refused by the guard."""
-    options = _parser().parse_args(arguments)
-    leave("imdb-chat", lambda: _run(options))
+    """Run the program and exit: 0 answered, 1 failed, 2 wrong usage, 3 refused by the guard."""
+    options = _build_parser().parse_args(arguments)
+    leave("imdb-chat", lambda: _run_command(options))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run_command(options: argparse.Namespace) -> int:
     settings = load_settings(lake=options.lake, engine=options.engine, chat_server=options.server)
     set_up_logging(settings.log_level)
-    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the client says what failed, in one sentence
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # this program reports the failure itself, in one sentence
     code: int = options.run(options, settings)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imdb-chat",
         description="Questions in plain language to a lakehouse, over MCP: a model plans, the server does the work. "
@@ -45,23 +45,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"imdb-chat {version('imdb-lakehouse-mcp')}")
     _add_server(parser, None)
-    parser.set_defaults(run=_talk)
+    parser.set_defaults(run=_run_repl)
     commands = parser.add_subparsers(metavar="COMMAND")
     one = commands.add_parser("ask", help="ask one question and print the answer")
     what = one.add_mutually_exclusive_group(required=True)
     what.add_argument("question", nargs="?", metavar="QUESTION", help="in plain language; needs a model")
     what.add_argument("--sql", metavar="SQL", help="a statement instead; needs no model and no key")
     _add_server(one, argparse.SUPPRESS)
-    one.set_defaults(run=lambda options, settings: asyncio.run(_ask(options, settings)))
+    one.set_defaults(run=lambda options, settings: asyncio.run(_ask_once(options, settings)))
     page = commands.add_parser("serve", help="serve the page and its REST API, on this machine alone")
     _add_server(page, argparse.SUPPRESS)
     page.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 chooses a free one (default: {DEFAULT_PORT})")
-    page.set_defaults(run=_serve)
+    page.set_defaults(run=_run_server)
     return parser
 
 
 def _add_server(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """Which server is asked. They may stand before and behind a command: what is not given must not undo what is."""
+    """Add the options that choose the server.
+
+    They may precede or follow a command, so those of a command have no default that would overwrite a given value.
+    """
     server = parser.add_argument_group("the server")
     server.add_argument(
         "--lake", default=default, metavar="DIR", help="the lake, for a server that this program starts"
@@ -74,40 +77,46 @@ def _add_server(parser: argparse.ArgumentParser, default: str | None) -> None:
     )
 
 
-def _talk(options: argparse.Namespace, settings: Settings) -> int:
-    from bridge import repl  # late: a single question needs nothing of it
+def _run_repl(options: argparse.Namespace, settings: Settings) -> int:
+    from bridge import repl  # imported late: a single question does not need it
 
-    return repl.run(own_server(settings, *_flags(options, settings)), settings)
+    return repl.run_repl(resolve_server(settings, *_build_server_flags(options, settings)), settings)
 
 
-def _serve(options: argparse.Namespace, settings: Settings) -> int:
+def _run_server(options: argparse.Namespace, settings: Settings) -> int:
     try:
-        from bridge.serve import serve  # late: a web server, and an extra
+        from bridge.serve import serve_chat  # imported late: a web server, and an extra
     except ModuleNotFoundError as error:
         raise UsageError(
             f"imdb-chat serve needs the package {error.name}. Install the extra `chat`: "
             "pip install 'imdb-lakehouse-mcp[chat]'."
         ) from error
-    serve(settings, _flags(options, settings), options.port)
+    serve_chat(settings, _build_server_flags(options, settings), options.port)
     return 0
 
 
-async def _ask(options: argparse.Namespace, settings: Settings) -> int:
-    lakehouse = Lakehouse(own_server(settings, *_flags(options, settings)))
+async def _ask_once(options: argparse.Namespace, settings: Settings) -> int:
+    lakehouse = Lakehouse(resolve_server(settings, *_build_server_flags(options, settings)))
     if options.sql is not None:
         async with lakehouse:
             return await _run_sql(lakehouse, options.sql)
-    from bridge.model import open_model  # late: a question in SQL needs nothing of it
+    from bridge.model import open_model  # imported late: a statement does not need it
 
     with closing(open_model(settings)) as model:
         async with lakehouse:
             return _print_turn(
-                await ask(options.question, model, lakehouse, Limits.of(settings), asker=Asker(watch=_say))
+                await run_turn(
+                    options.question,
+                    model,
+                    lakehouse,
+                    TurnLimits.from_settings(settings),
+                    context=TurnContext(on_event=_print_event),
+                )
             )
 
 
-def _flags(options: argparse.Namespace, settings: Settings) -> list[str]:
-    """What a server that this program starts is given of its own flags."""
+def _build_server_flags(options: argparse.Namespace, settings: Settings) -> list[str]:
+    """Build the flags of the server that this program starts. Raises UsageError if no lake is named."""
     if settings.chat_server is None and settings.lake is None:
         raise UsageError("Which lake? Give --lake DIR or --server URL, or set IMDB_LAKE or IMDB_CHAT_SERVER.")
     flags = [("--lake", options.lake), ("--engine", options.engine)]
@@ -115,21 +124,21 @@ def _flags(options: argparse.Namespace, settings: Settings) -> list[str]:
 
 
 async def _run_sql(lakehouse: Lakehouse, sql: str) -> int:
-    result = await lakehouse.sql(sql)
-    show(result.text, sys.stderr if result.failed else sys.stdout)
+    result = await lakehouse.run_sql(sql)
+    print_text(result.text, sys.stderr if result.failed else sys.stdout)
     if not result.failed:
         return 0
-    return REFUSED if result.refused else FAILED
+    return REFUSED if result.is_refused else FAILED
 
 
-def _say(event: Event) -> None:
-    """Show a tool call as it happens, on stderr: the answer alone is on stdout."""
-    show_event(event, sys.stderr)
+def _print_event(event: Event) -> None:
+    """Print a tool call to stderr: stdout has the answer only."""
+    print_event(event, sys.stderr)
 
 
 def _print_turn(turn: Turn) -> int:
-    show(turn.answer, sys.stdout)
-    print(cost_line(turn), file=sys.stderr)
+    print_text(turn.answer, sys.stdout)
+    print(format_turn_cost(turn), file=sys.stderr)
     return 0 if turn.outcome == "answered" else FAILED
 
 

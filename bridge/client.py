@@ -1,7 +1,6 @@
-"""The MCP server as this program sees it: one that it starts over stdio, or one at a URL.
+"""Client of the MCP server: a child process over stdio, or a server at a URL.
 
-The connection lives in a task of its own, so that any task may call, and whoever finds the server gone may have it
-replaced.
+The connection runs in a task of its own, so any task may call it. A caller that finds the server gone restarts it.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.settings import variable_name
 
 SQL_TOOL, STATUS_TOOL, CANCEL_TOOL = "execute_spark_sql", "query_status", "cancel_query"
-"""What the program itself calls; all other names of tools come from the server."""
+"""Tools that this program calls by name; the others are listed by the server."""
 
 Server = StdioServerParameters | str
-"""How a server is reached: the command that starts it, or its URL."""
+"""The command that starts a server, or its URL."""
 
 _START_SECONDS = 60.0
 _CANCEL_SECONDS = 5.0
@@ -39,12 +38,12 @@ _REFUSED = "Refused ("
 
 
 class ServerGoneError(LakehouseError):
-    """The server cannot be reached, or has ended and could not be replaced."""
+    """The server cannot be reached, or has ended and could not be restarted."""
 
 
 @dataclass(frozen=True)
 class ToolInfo:
-    """A tool as the server describes it; `schema` is the JSON schema of its arguments."""
+    """A tool that the server lists; `schema` is the JSON schema of its arguments."""
 
     name: str
     description: str
@@ -53,20 +52,20 @@ class ToolInfo:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a tool answered: `text` for a model, `content` for a program. A failed one has its reason as text."""
+    """Result of a tool call: `text` for a model, `content` for a program. If it failed, `text` is the reason."""
 
     failed: bool
     text: str
     content: Mapping[str, Any] | None = None
 
     @property
-    def refused(self) -> bool:
-        """Whether it failed because the guard said no."""
+    def is_refused(self) -> bool:
+        """Whether the guard refused the statement."""
         return self.failed and self.text.startswith(_REFUSED)
 
     @property
     def rows(self) -> int | None:
-        """How many rows it gave, None for what is no result of a statement."""
+        """Number of rows, None if this is not the result of a statement."""
         match self.content:
             case {"row_count": int(count), "status": "done"}:
                 return count
@@ -74,7 +73,7 @@ class ToolResult:
 
     @property
     def ai_dollars(self) -> float:
-        """What AI functions in the statement cost, as the server says."""
+        """Cost of the AI functions in the statement, in US dollars, as reported by the server."""
         match self.content:
             case {"ai": {"cost_usd": float(cost)}}:
                 return cost
@@ -82,7 +81,7 @@ class ToolResult:
 
     @property
     def handle(self) -> str | None:
-        """What to ask again with, where the statement still runs."""
+        """Handle for polling a statement that is still running, else None."""
         match self.content:
             case {"status": "running", "handle": str(handle)}:
                 return handle
@@ -90,35 +89,36 @@ class ToolResult:
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Who a call is made for. `token` proves it to a server with the same key (lakehouse.callers).
+class CallContext:
+    """Identity and progress callback of a call.
 
-    `hear` is told what the server does meanwhile, in its own words.
+    `token` proves the identity to a server with the same key (lakehouse.callers). `on_progress` receives the server's
+    progress messages.
     """
 
     token: str | None = None
-    hear: Callable[[str], None] | None = None
+    on_progress: Callable[[str], None] | None = None
 
     @property
     def meta(self) -> RequestParamsMeta | None:
-        """What goes beside the arguments."""
+        """Request metadata that carries the token."""
         return cast("RequestParamsMeta", {META: self.token}) if self.token is not None else None
 
-    async def progress(self, progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG002
-        """Hear a progress notification of the protocol."""
-        if self.hear is not None and message:
-            self.hear(message)
+    async def report_progress(self, progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG002
+        """Forward a progress notification of the protocol to `on_progress`."""
+        if self.on_progress is not None and message:
+            self.on_progress(message)
 
 
-NOBODY_ELSE = Caller()
+LOCAL_USER = CallContext()
 """The user of this program."""
 
 
-def own_server(settings: Settings, *arguments: str, caller_key: str | None = None) -> Server:
-    """The server that the settings name: a URL, or the command that starts one for this program alone.
+def resolve_server(settings: Settings, *arguments: str, caller_key: str | None = None) -> Server:
+    """Return the server that the settings name: a URL, or the command that starts a private one.
 
-    `arguments` are flags for that one (`--lake`, `--engine`); with `caller_key` it answers only those whom this program
-    vouches for. Raises UsageError for a URL that is none.
+    `arguments` are flags for a started server (`--lake`, `--engine`). With `caller_key` it only answers calls with a
+    token signed by this program. Raises UsageError for a malformed URL.
     """
     url = settings.chat_server
     if url is None:
@@ -132,27 +132,27 @@ def own_server(settings: Settings, *arguments: str, caller_key: str | None = Non
     return url
 
 
-def in_sql(statement: str) -> Mapping[str, Any]:
-    """The arguments of SQL_TOOL for a statement that a person wrote."""
+def to_sql_arguments(statement: str) -> Mapping[str, Any]:
+    """Build the arguments of SQL_TOOL for a statement that a person wrote."""
     return {"sql_query": statement, "reasoning": "asked in SQL"}
 
 
 class Lakehouse:
-    """An open connection to a server, for any number of tasks. `tools` and `instructions` are the server's own words.
+    """An open connection to a server, shared by any number of tasks.
 
-    `generation` counts the servers: it rises when one that had ended was replaced.
+    `tools` and `instructions` come from the server. `generation` increases each time an ended server is restarted.
     """
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._changing = asyncio.Lock()
+        self._replacing = asyncio.Lock()
         self._link: _Link | None = None
         self.generation = 0
         self.tools: tuple[ToolInfo, ...] = ()
         self.instructions = ""
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        await self._open_link()
         return self
 
     async def __aexit__(
@@ -161,63 +161,66 @@ class Lakehouse:
         if self._link is not None:
             await self._link.close()
 
-    async def call(
-        self, name: str, arguments: Mapping[str, Any], *, since: int, caller: Caller = NOBODY_ELSE
+    async def call_tool(
+        self, name: str, arguments: Mapping[str, Any], *, since: int, caller: CallContext = LOCAL_USER
     ) -> ToolResult:
-        """Call a tool, and wait for a statement that takes longer than a call.
+        """Call a tool, and poll a statement that outlives the call until it is done.
 
-        `since` is the generation that the question began with: a server that ends is replaced once and the call made
-        again, one that is younger is not. Whoever cancels this also cancels the statement. Raises ServerGoneError.
+        `since` is the generation at the start of the question. A server of that generation that ends is restarted once
+        and the call repeated; a younger one is not. Cancelling the call also cancels the statement. Raises
+        ServerGoneError.
         """
         try:
-            return await self._finished(name, arguments, caller)
+            return await self._await_result(name, arguments, caller)
         except ServerGoneError:
-            if not await self._replaced(since):
+            if not await self._replace_server(since):
                 raise
-            return await self._finished(name, arguments, caller)
+            return await self._await_result(name, arguments, caller)
 
-    async def sql(self, statement: str, caller: Caller = NOBODY_ELSE) -> ToolResult:
-        """Run a statement that a person wrote. As `call`."""
-        return await self.call(SQL_TOOL, in_sql(statement), since=self.generation, caller=caller)
+    async def run_sql(self, statement: str, caller: CallContext = LOCAL_USER) -> ToolResult:
+        """Run a statement that a person wrote. Raises ServerGoneError."""
+        return await self.call_tool(SQL_TOOL, to_sql_arguments(statement), since=self.generation, caller=caller)
 
-    async def _finished(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> ToolResult:
-        result = await self._once(name, arguments, caller)
+    async def _await_result(self, name: str, arguments: Mapping[str, Any], caller: CallContext) -> ToolResult:
+        result = await self._send_call(name, arguments, caller)
         while (handle := result.handle) is not None and name != CANCEL_TOOL:
             try:
-                result = await self._once(STATUS_TOOL, {"handle": handle}, caller)
+                result = await self._send_call(STATUS_TOOL, {"handle": handle}, caller)
             except asyncio.CancelledError:
                 with suppress(ServerGoneError, TimeoutError):
                     async with asyncio.timeout(_CANCEL_SECONDS):
-                        await self._once(CANCEL_TOOL, {"handle": handle}, caller)
+                        await self._send_call(CANCEL_TOOL, {"handle": handle}, caller)
                 raise
         return result
 
-    async def _once(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> ToolResult:
+    async def _send_call(self, name: str, arguments: Mapping[str, Any], caller: CallContext) -> ToolResult:
         link = self._link
         if link is None or link.client is None:
-            raise ServerGoneError(f"{self._shown} has ended.")
+            raise ServerGoneError(f"{self._label} has ended.")
         try:
-            return _result(
-                await link.client.call_tool(name, dict(arguments), progress_callback=caller.progress, meta=caller.meta)
+            return _to_result(
+                await link.client.call_tool(
+                    name, dict(arguments), progress_callback=caller.report_progress, meta=caller.meta
+                )
             )
         except MCPError as error:
             if error.code != CONNECTION_CLOSED:
                 return ToolResult(failed=True, text=error.message)
-            raise ServerGoneError(f"{self._shown} ended while {name} ran. Ask again.") from error
+            raise ServerGoneError(f"{self._label} ended while {name} ran. Ask again.") from error
         except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
-            raise ServerGoneError(f"{self._shown} has ended. Ask again.") from error
+            raise ServerGoneError(f"{self._label} has ended. Ask again.") from error
 
-    async def _replaced(self, since: int) -> bool:
-        """Whether there is a younger server now; the first of several who ask has it started."""
-        async with self._changing:
+    async def _replace_server(self, since: int) -> bool:
+        """Restart the server unless another task already has. Return whether a younger server is running."""
+        async with self._replacing:
             if self.generation > since:
-                return self._link is not None and self._link.alive
+                return self._link is not None and self._link.is_alive
             if self._link is not None:
                 await self._link.close()
-            await self._open()
+            await self._open_link()
             return True
 
-    async def _open(self) -> None:
+    async def _open_link(self) -> None:
         link = _Link(self._server)
         try:
             async with asyncio.timeout(_START_SECONDS):
@@ -225,17 +228,19 @@ class Lakehouse:
                 listed = await client.list_tools()
         except TimeoutError as error:
             await link.close()
-            raise ServerGoneError(f"{self._shown} did not answer within {_START_SECONDS:g} seconds.") from error
+            raise ServerGoneError(f"{self._label} did not answer within {_START_SECONDS:g} seconds.") from error
         except Exception as error:
             await link.close()
-            raise ServerGoneError(f"{self._shown} cannot be reached ({_cause(error)}). {self._hint}") from error
+            raise ServerGoneError(
+                f"{self._label} cannot be reached ({_describe_cause(error)}). {self._hint}"
+            ) from error
         self.tools = tuple(ToolInfo(tool.name, tool.description or "", tool.input_schema) for tool in listed.tools)
         self.instructions = client.instructions or ""
         self._link = link
         self.generation += 1
 
     @property
-    def _shown(self) -> str:
+    def _label(self) -> str:
         return f"The server at {urlsplit(self._server).hostname}" if isinstance(self._server, str) else "The server"
 
     @property
@@ -246,7 +251,7 @@ class Lakehouse:
 
 
 class _Link:
-    """One connection. Its task enters and leaves the SDK's client, which wants both to be done by the same task."""
+    """One connection. The SDK requires that the same task enters and exits its client; that is `_hold_connection`."""
 
     def __init__(self, server: Server) -> None:
         self.client: Client | None = None
@@ -256,20 +261,20 @@ class _Link:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self._task is not None and not self._task.done()
 
     async def open(self) -> Client:
-        self._task = asyncio.create_task(self._live(), name="MCP connection")
+        self._task = asyncio.create_task(self._hold_connection(), name="MCP connection")
         return await asyncio.shield(self._opened)
 
-    async def _live(self) -> None:
+    async def _hold_connection(self) -> None:
         try:
             async with Client(self._server) as client:
                 self.client = client
                 self._opened.set_result(client)
                 await self._end.wait()
-        except Exception as error:  # noqa: BLE001  (whoever opened or calls is told)
+        except Exception as error:  # noqa: BLE001  (passed on to the task that awaits `open`)
             if not self._opened.done():
                 self._opened.set_exception(error)
         finally:
@@ -283,16 +288,16 @@ class _Link:
             self._task.cancel()
         await asyncio.wait([self._task])
         if self._opened.done():
-            self._opened.exception()  # nobody may have waited for it any more
+            self._opened.exception()  # retrieved, so that asyncio does not log it as never awaited
 
 
-def _result(result: CallToolResult) -> ToolResult:
+def _to_result(result: CallToolResult) -> ToolResult:
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
     return ToolResult(bool(result.is_error), text, result.structured_content)
 
 
-def _cause(error: BaseException) -> str:
-    """The name of what really happened, inside the groups that tasks make of it."""
+def _describe_cause(error: BaseException) -> str:
+    """Name the first error inside the exception groups that tasks raise."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error) if isinstance(error, MCPError) else type(error).__name__

@@ -1,4 +1,4 @@
-"""A session as a file: all of it as Markdown, or its last result as CSV. What is there already is never overwritten."""
+"""Exports a session as Markdown, or its last result as CSV. Existing files are never overwritten."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bridge.session import Entry, Session
-from bridge.show import cell_text, money, tokens
-from bridge.transcript import Step
+from bridge.session import ChatSession, SessionEntry
+from bridge.show import format_cell, format_money, format_tokens
+from bridge.transcript import ToolStep
 from lakehouse.errors import UsageError
 from lakehouse.escaping import replace_controls
 
 _TICKS = re.compile(r"`++")
 
 
-def export(session: Session, name: str) -> Path:
-    """Write it and give the path. Raises UsageError where that cannot be done."""
+def export_session(session: ChatSession, name: str) -> Path:
+    """Write the session to a `.md` or `.csv` file and return its path. Raises UsageError if it cannot be written."""
     path = Path(name).expanduser()
     write = _WRITERS.get(path.suffix.lower())
     if write is None:
@@ -36,8 +36,8 @@ def export(session: Session, name: str) -> Path:
     return path
 
 
-def _csv(session: Session) -> str:
-    """The last result: exact cells, null as nothing."""
+def _to_csv(session: ChatSession) -> str:
+    """Convert the last result; null is the empty string."""
     step = session.result
     if step is None or step.result.content is None:
         raise UsageError("There is no result yet. Ask something first, or run /sql.")
@@ -45,75 +45,79 @@ def _csv(session: Session) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(column["name"] for column in content["columns"])
-    writer.writerows([cell_text(cell) for cell in row] for row in content["rows"])
+    writer.writerows([format_cell(cell) for cell in row] for row in content["rows"])
     return out.getvalue()
 
 
-def _markdown(session: Session) -> str:
-    """All questions and statements, with answers, SQL, results and costs."""
+def _to_markdown(session: ChatSession) -> str:
+    """Convert all questions and statements, with answers, SQL, results and costs."""
     if not session.entries:
         raise UsageError("Nothing was asked yet.")
-    parts = ["# imdb-chat\n", *(_entry(entry) for entry in session.entries), f"---\n\n{_total(session)}\n"]
+    parts = [
+        "# imdb-chat\n",
+        *(_format_entry(entry) for entry in session.entries),
+        f"---\n\n{_format_total(session)}\n",
+    ]
     return "\n".join(parts)
 
 
-_WRITERS: Mapping[str, Callable[[Session], str]] = {".md": _markdown, ".csv": _csv}
+_WRITERS: Mapping[str, Callable[[ChatSession], str]] = {".md": _to_markdown, ".csv": _to_csv}
 
 
-def _entry(entry: Entry) -> str:
-    title = _text(_join_lines(entry.text)) if entry.kind == "question" else "SQL"
+def _format_entry(entry: SessionEntry) -> str:
+    title = _escape_text(_join_lines(entry.text)) if entry.kind == "question" else "SQL"
     parts = [f"## {title}\n"]
     if entry.answer:
-        parts.append(f"{_text(entry.answer)}\n")
+        parts.append(f"{_escape_text(entry.answer)}\n")
     if entry.outcome == "cancelled":
         parts.append("Cancelled.\n")
     if entry.kind == "sql" and not entry.steps:
-        parts.append(_fenced(entry.text, "sql"))
-    parts += [_step(step, shown=step is entry.result) for step in entry.steps if step.intent.sql is not None]
+        parts.append(_fence_block(entry.text, "sql"))
+    parts += [_format_step(step, shown=step is entry.result) for step in entry.steps if step.intent.sql is not None]
     if entry.kind == "question":
-        cost = money(entry.nanos, entry.ai_dollars)
-        parts.append(f"{cost}, {tokens(entry.usage)}, {entry.seconds:.1f} s\n")
+        cost = format_money(entry.nanos, entry.ai_dollars)
+        parts.append(f"{cost}, {format_tokens(entry.usage)}, {entry.seconds:.1f} s\n")
     return "\n".join(parts)
 
 
-def _step(step: Step, *, shown: bool) -> str:
-    """A statement and what came of it; the rows only of the one that counts."""
-    parts = [_fenced(step.intent.sql or "", "sql")]
+def _format_step(step: ToolStep, *, shown: bool) -> str:
+    """Format a statement and its result; the rows only if `shown`."""
+    parts = [_fence_block(step.intent.sql or "", "sql")]
     content = step.result.content
     if step.result.failed:
-        parts.append(_fenced(step.result.text, "text"))
+        parts.append(_fence_block(step.result.text, "text"))
     elif shown and content is not None:
-        parts.append(_table(content))
+        parts.append(_format_table(content))
     return "\n".join(parts)
 
 
-def _table(content: Mapping[str, Any]) -> str:
+def _format_table(content: Mapping[str, Any]) -> str:
     names = [column["name"] for column in content["columns"]]
-    lines = [_row(names), _row(["---"] * len(names)), *(_row(row) for row in content["rows"])]
-    lines += [f"\n{_text(warning)}" for warning in content["warnings"]]
+    lines = [_format_row(names), _format_row(["---"] * len(names)), *(_format_row(row) for row in content["rows"])]
+    lines += [f"\n{_escape_text(warning)}" for warning in content["warnings"]]
     return "\n".join(lines) + "\n"
 
 
-def _row(cells: Sequence[Any]) -> str:
-    shown = (_text(_join_lines(cell_text(cell))).replace("|", "\\|") for cell in cells)
+def _format_row(cells: Sequence[Any]) -> str:
+    shown = (_escape_text(_join_lines(format_cell(cell))).replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(shown)} |"
 
 
 def _join_lines(text: str) -> str:
-    """A text of several lines as one."""
+    """Join the lines of a text by blanks."""
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _text(text: str) -> str:
-    """Text of strangers: no controls, and no HTML."""
+def _escape_text(text: str) -> str:
+    """Escape untrusted text: no control characters, no HTML."""
     return html.escape(replace_controls(text), quote=False)
 
 
-def _fenced(text: str, kind: str) -> str:
-    """A block that nothing in the text can end."""
+def _fence_block(text: str, kind: str) -> str:
+    """Format a code block whose fence is longer than any run of backticks in the text."""
     fence = "`" * max(3, *(len(run) + 1 for run in _TICKS.findall(text)), 3)
     return f"{fence}{kind}\n{replace_controls(text)}\n{fence}\n"
 
 
-def _total(session: Session) -> str:
-    return f"In all: {money(session.nanos, session.ai_dollars)}, {tokens(session.usage)}"
+def _format_total(session: ChatSession) -> str:
+    return f"In all: {format_money(session.nanos, session.ai_dollars)}, {format_tokens(session.usage)}"

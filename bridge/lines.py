@@ -1,4 +1,4 @@
-"""Lines that a person types, or that another program sends."""
+"""Input lines, typed in a terminal or read from a pipe."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-MOST_KEPT = 1_000
-"""Lines of history that are kept."""
+MAX_HISTORY_LINES = 1_000
+"""Lines kept in the history file."""
 
 
-def piped(stream: TextIO) -> Iterator[str]:
-    """The lines of a pipe or file."""
+def read_piped_lines(stream: TextIO) -> Iterator[str]:
+    """Yield the lines of a pipe or file without their line ends."""
     for line in stream:
         yield line.rstrip("\n")
 
 
-def typed(prompt: str, history: Path, words: Sequence[str]) -> Iterator[str]:
-    """The lines that are typed, until Ctrl-D. Ctrl-C gives up a line.
+def read_typed_lines(prompt: str, history: Path, words: Sequence[str]) -> Iterator[str]:
+    """Yield the lines that are typed, until Ctrl-D. Ctrl-C discards the current line.
 
-    They can be edited and are kept in `history`, which its owner alone may read; Tab completes one of the words.
+    Lines can be edited and are stored in `history` (mode 600). Tab completes one of `words`.
     """
-    _set_up(history, words)
+    _set_up_readline(history, words)
     while True:
         try:
             line = input(prompt)
@@ -33,30 +33,30 @@ def typed(prompt: str, history: Path, words: Sequence[str]) -> Iterator[str]:
         except KeyboardInterrupt:
             print()
             continue
-        _keep(line, history)
+        _append_to_history(line, history)
         yield line
 
 
-def _set_up(history: Path, words: Sequence[str]) -> None:
-    import readline  # late: only a terminal has lines to edit
+def _set_up_readline(history: Path, words: Sequence[str]) -> None:
+    import readline  # imported late: only a terminal needs it
 
-    with suppress(OSError):  # without its history the program is as good
+    with suppress(OSError):  # the history is optional
         os.close(os.open(history, os.O_CREAT | os.O_RDONLY, 0o600))
         history.chmod(0o600)
         readline.read_history_file(history)
     readline.set_auto_history(False)
-    readline.set_history_length(MOST_KEPT)
+    readline.set_history_length(MAX_HISTORY_LINES)
     readline.set_completer_delims(" \t\n")
-    readline.set_completer(lambda text, state: _completed(text, words)[state])
+    readline.set_completer(lambda text, state: _complete_word(text, words)[state])
     is_libedit = "libedit" in (readline.__doc__ or "")
     readline.parse_and_bind("bind ^I rl_complete" if is_libedit else "tab: complete")
 
 
-def _completed(text: str, words: Sequence[str]) -> list[str | None]:
+def _complete_word(text: str, words: Sequence[str]) -> list[str | None]:
     return [*(word for word in words if text and word.startswith(text)), None]
 
 
-def _keep(line: str, history: Path) -> None:
+def _append_to_history(line: str, history: Path) -> None:
     import readline
 
     count = readline.get_current_history_length()

@@ -1,4 +1,4 @@
-"""The model that plans: chat completions with tools, by OpenAI, Azure OpenAI or whoever speaks like them."""
+"""Chat completions with tools, from OpenAI, Azure OpenAI or a compatible API."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from bridge.settings import Settings
 from lakehouse.backoff import pause
 
 PROMPT = "bridge_system"
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 
-Message = Mapping[str, Any]
+WireMessage = Mapping[str, Any]
 """A message in the wire format of chat completions."""
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ _NO_PROVIDER = (
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call that the model asks for. `arguments` are its own text, which need not be JSON."""
+    """A tool call that the model requests. `arguments` is the model's text, which may be invalid JSON."""
 
     id: str
     name: str
@@ -46,39 +46,39 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What a model answered. `refusal` is its reason where it declined; `nanos` is what the call cost.
+class ModelReply:
+    """Reply of a model. `refusal` is its reason if it declined; `nanos` is the cost of the call in nano-dollars.
 
-    `cut` says that it had more to write. `usage` is at its maximum where the provider reported none that can
-    be true.
+    `is_truncated` means that the output limit cut the text. `usage` is the maximum if the provider reported none, or an
+    impossible one.
     """
 
     text: str
     calls: tuple[ToolCall, ...]
     refusal: str | None
-    cut: bool
+    is_truncated: bool
     usage: Usage
     nanos: int
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One call of a model. Where not `may_call`, it has to answer without further tools."""
+    """One call of a model. If `may_call` is false, it has to answer without further tool calls."""
 
-    messages: Sequence[Message]
+    messages: Sequence[WireMessage]
     tools: Sequence[ToolInfo]
     may_call: bool = True
 
 
 @dataclass
-class Sending:
-    """Whether a call is with its provider, which may then bill for it however the call ends."""
+class BillableCall:
+    """Whether a call is in flight: the provider may then bill for it, however it ends."""
 
-    under_way: bool = False
+    in_flight: bool = False
 
 
 class ChatModel:
-    """A model with its price. `name` is the model's or Azure deployment's."""
+    """A model with its price. `name` is that of the model or of the Azure deployment."""
 
     def __init__(self, provider: OpenAiProvider, name: str, price: Price, answer_tokens: int) -> None:
         self.name = name
@@ -86,51 +86,54 @@ class ChatModel:
         self._price = price
         self._answer_tokens = answer_tokens
 
-    def most(self, request: ChatRequest) -> tuple[Usage, int]:
-        """The most tokens that a call can take, and what they cost in nano-dollars."""
-        read = json.dumps([*request.messages, *_tools(request.tools)], ensure_ascii=False)
+    def compute_maximum(self, request: ChatRequest) -> tuple[Usage, int]:
+        """Return the most tokens that a call can use, and their cost in nano-dollars."""
+        read = json.dumps([*request.messages, *_to_wire_tools(request.tools)], ensure_ascii=False)
         usage = Usage(
             input_tokens(ModelRequest(self.name, read, "", self._answer_tokens)) + 8 * len(request.messages),
             self._answer_tokens,
         )
         return usage, self._price.of(usage)
 
-    async def reply(self, request: ChatRequest, seconds: float, hear: Hear, sending: Sending) -> Reply:
-        """Call the model; what costs nothing is repeated while there is time. Raises CallFailedError.
+    async def request_reply(
+        self, request: ChatRequest, seconds: float, hear: Hear, billable: BillableCall
+    ) -> ModelReply:
+        """Call the model, and retry failures that are not billed until `seconds` have passed.
 
-        `hear` is told the text piece by piece, as it is written; `sending` is kept true for whoever cancels this.
+        `hear` receives the text as it is streamed. `billable` tells a caller that cancels this whether a call is in
+        flight. Raises CallFailedError.
         """
         deadline = time.monotonic() + seconds
-        for attempt in range(MOST_ATTEMPTS):
-            sending.under_way = True
+        for attempt in range(MAX_ATTEMPTS):
+            billable.in_flight = True
             try:
-                return await self._once(request, deadline - time.monotonic(), hear)
+                return await self._send_request(request, deadline - time.monotonic(), hear)
             except CallFailedError as failed:
-                sending.under_way = failed.billed
+                billable.in_flight = failed.billed
                 again = pause(attempt, at_least=failed.retry_after or 0.0)
-                last = attempt == MOST_ATTEMPTS - 1 or time.monotonic() + again >= deadline
+                last = attempt == MAX_ATTEMPTS - 1 or time.monotonic() + again >= deadline
                 if not failed.retryable or failed.billed or last:
                     raise
                 await asyncio.sleep(again)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _once(self, request: ChatRequest, seconds: float, hear: Hear) -> Reply:
+    async def _send_request(self, request: ChatRequest, seconds: float, hear: Hear) -> ModelReply:
         fields: dict[str, Any] = {"model": self.name, "messages": list(request.messages)}
         if request.tools:
-            fields |= {"tools": _tools(request.tools), "tool_choice": "auto" if request.may_call else "none"}
-        most, nanos = self.most(request)
+            fields |= {"tools": _to_wire_tools(request.tools), "tool_choice": "auto" if request.may_call else "none"}
+        most, nanos = self.compute_maximum(request)
         try:
-            answer = await _in_thread(
+            answer = await _run_in_thread(
                 lambda tell: self._provider.stream(fields, self._answer_tokens, seconds, tell), hear
             )
         except FilteredError as error:
-            return Reply("", (), str(error), cut=False, usage=most, nanos=nanos)
-        # Servers render tools in ways of their own, so only the messages' text tells the least that was read.
-        told = "".join(str(message.get("content") or "") for message in request.messages)
-        return self._read(answer, Bounds.of(told, most))
+            return ModelReply("", (), str(error), is_truncated=False, usage=most, nanos=nanos)
+        # Providers render tools differently, so the lower bound of input tokens counts the text of the messages only.
+        text = "".join(str(message.get("content") or "") for message in request.messages)
+        return self._parse_reply(answer, Bounds.of(text, most))
 
-    def _read(self, found: Mapping[str, Any], bounds: Bounds) -> Reply:
-        """Reads an answer. Raises CallFailedError for anything that is not one: it has been billed all the same."""
+    def _parse_reply(self, found: Mapping[str, Any], bounds: Bounds) -> ModelReply:
+        """Parse a completion. Raises CallFailedError, marked as billed, if it has another shape."""
         try:
             choice = found["choices"][0]
             message, finish = choice["message"], choice.get("finish_reason")
@@ -147,23 +150,23 @@ class ChatModel:
         charged = charge(usage_of(found.get("usage")), written, bounds, self._price)
         if finish == "content_filter" and not refusal:
             refusal = "the provider's content filter ended the answer"
-        return Reply(str(text), calls, refusal, finish == "length", charged.usage or bounds.most, charged.nanos)
+        return ModelReply(str(text), calls, refusal, finish == "length", charged.usage or bounds.most, charged.nanos)
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         self._provider.close()
 
 
 def open_model(settings: Settings) -> ChatModel:
-    """The model that the settings name. Raises AiUnavailable where there is none, or its price is not known."""
+    """Open the model that the settings name. Raises AiUnavailable if there is none, or its price is unknown."""
     provider = configured(settings)
     if provider is None:
         raise AiUnavailable(_NO_PROVIDER)
-    name, cost = _terms(settings, provider)
+    name, cost = _resolve_model(settings, provider)
     return ChatModel(open_provider(provider), name, cost, settings.chat_answer_tokens)
 
 
-def _terms(settings: Settings, provider: ProviderConfig) -> tuple[str, Price]:
+def _resolve_model(settings: Settings, provider: ProviderConfig) -> tuple[str, Price]:
     known = prompts.read(PROMPT).meta
     name = settings.chat_model or (provider.model if provider.azure else None) or known["model"]
     match settings.chat_input_price, settings.chat_output_price:
@@ -177,7 +180,7 @@ def _terms(settings: Settings, provider: ProviderConfig) -> tuple[str, Price]:
     )
 
 
-def _tools(tools: Sequence[ToolInfo]) -> list[dict[str, Any]]:
+def _to_wire_tools(tools: Sequence[ToolInfo]) -> list[dict[str, Any]]:
     return [
         {
             "type": "function",
@@ -187,15 +190,16 @@ def _tools(tools: Sequence[ToolInfo]) -> list[dict[str, Any]]:
     ]
 
 
-async def _in_thread(call: Callable[[Hear], T], hear: Hear) -> T:
-    """The result of a blocking call, in a daemon thread: no program should wait for a model at its end.
+async def _run_in_thread(call: Callable[[Hear], T], hear: Hear) -> T:
+    """Run a blocking call in a daemon thread, so that the program can exit without waiting for a model.
 
-    What the call tells is heard in the caller's own thread. Once nobody waits any more, telling ends the call.
+    Pieces that the call reports reach `hear` in the event loop's thread. After a cancel, reporting a piece raises
+    CallFailedError in the thread, which ends the call.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
+    def set_outcome(result: T | None, error: BaseException | None) -> None:
         if done.cancelled():
             return
         if error is not None:
@@ -203,21 +207,21 @@ async def _in_thread(call: Callable[[Hear], T], hear: Hear) -> T:
         else:
             done.set_result(result)  # type: ignore[arg-type]  # None only where T allows it
 
-    def tell(piece: str) -> None:
+    def forward_piece(piece: str) -> None:
         if done.cancelled():
             raise CallFailedError("Nobody waits for this answer any more.", billed=True)
         if piece:
             loop.call_soon_threadsafe(hear, piece)
 
-    def work() -> None:
+    def run_call() -> None:
         result: T | None = None
         error: BaseException | None = None
         try:
-            result = call(tell)
-        except BaseException as found:  # noqa: BLE001  (whoever waits raises it)
+            result = call(forward_piece)
+        except BaseException as found:  # noqa: BLE001  (raised again by the awaiting task)
             error = found
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, result, error)
+        with suppress(RuntimeError):  # the event loop is closed
+            loop.call_soon_threadsafe(set_outcome, result, error)
 
-    threading.Thread(target=work, name="model call", daemon=True).start()
+    threading.Thread(target=run_call, name="model call", daemon=True).start()
     return await done

@@ -1,8 +1,8 @@
-"""Requests under way: each is an operation that is kept, may be asked about by its owner, and cancelled.
+"""Requests in progress: each is a stored operation that its owner can poll and cancel.
 
-A conversation answers one request at a time. The question is kept before work on it begins, and its answer before the
-operation says that it is done. A process that dies leaves operations that are soon read as interrupted; one that is
-told to end says so of its own.
+A conversation answers one request at a time. The question is stored before work on it begins, and the answer before the
+operation becomes `done`. Operations of a process that died are read as interrupted once their lease has expired; a
+process that shuts down marks its own.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from bridge import views
-from bridge.answering import Answerer, Live, Request, Visitor
+from bridge.answering import Answerer, AnswerProgress, AskRequest, VisitorIdentity
 from bridge.store import (
     LEASE_SECONDS,
     ChangedError,
-    Conversation,
-    Message,
     NotFoundError,
-    Operation,
     Store,
+    StoredConversation,
+    StoredMessage,
+    StoredOperation,
     StoreUnavailableError,
 )
 from bridge.transcript import Exchange
@@ -38,171 +38,181 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MOST_MESSAGES = 400
-"""Messages of one conversation: all of them are read for each question."""
+MAX_MESSAGES = 400
+"""Messages of one conversation; each question reads all of them."""
 
 _SAVE_SECONDS = LEASE_SECONDS / 6
 _ATTEMPTS = 6
-_MOST_HISTORY = 20
-_MOST_SHOWN_CHARS = 2_000
+_MAX_HISTORY = 20
+_MAX_SHOWN_CHARS = 2_000
 
 
-class BusyError(LakehouseError):
-    """As many requests are being answered as may be at once."""
+class ServiceBusyError(LakehouseError):
+    """The limit on concurrent requests is reached."""
 
 
 class ConversationBusyError(LakehouseError):
-    """The conversation's last question is still being answered, or it can take no more."""
+    """The last question of the conversation is still being answered, or the conversation is full."""
 
 
 class NoModelError(LakehouseError):
-    """A question in plain language, and no model is set up."""
+    """A question in plain language, but no model is configured."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """Requests that are answered at once: of one visitor, and of all."""
+class ConcurrencyLimits:
+    """Limits on concurrent requests, for one visitor and in total."""
 
-    each: int
-    most: int
+    per_visitor: int
+    total: int
 
 
 @dataclass(eq=False)
-class _Work:
-    """One operation of this process: `operation` as it was last saved, `live` how far it is."""
+class _RunningOperation:
+    """An operation that this process runs: `operation` as it was last saved, `live` its progress."""
 
-    visitor: Visitor
-    conversation: Conversation
-    request: Request
-    operation: Operation
-    live: Live = field(default_factory=Live)
+    visitor: VisitorIdentity
+    conversation: StoredConversation
+    request: AskRequest
+    operation: StoredOperation
+    live: AnswerProgress = field(default_factory=AnswerProgress)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     interrupted: bool = False
     task: asyncio.Task[None] | None = None
 
 
-class Operations:
-    """The operations of all visitors. Belongs to one event loop; several processes may share its store."""
+class OperationRunner:
+    """Runs the operations of all visitors. Used from one event loop; several processes may share its store."""
 
-    def __init__(self, store: Store, answerer: Answerer, share: Share) -> None:
+    def __init__(self, store: Store, answerer: Answerer, share: ConcurrencyLimits) -> None:
         self.store = store
         self._answerer = answerer
         self._share = share
-        self._works: dict[str, _Work] = {}
+        self._running: dict[str, _RunningOperation] = {}
 
-    async def begin(self, visitor: Visitor, conversation_id: str, request: Request, key: str | None) -> Json:
-        """Begin to answer a request, and give its operation. The same `key` gives the same operation again.
+    async def start_operation(
+        self, visitor: VisitorIdentity, conversation_id: str, request: AskRequest, key: str | None
+    ) -> Json:
+        """Start answering a request and return its operation. The same `key` returns the same operation.
 
-        Raises NotFoundError, KeyReusedError, ConversationBusyError, BusyError, NoModelError, and what the store raises.
+        Raises NotFoundError, KeyReusedError, ConversationBusyError, ServiceBusyError, NoModelError, and the errors of
+        the store.
         """
         if request.kind == "question" and self._answerer.model is None:
             raise NoModelError(
                 "No model is set up, so only SQL is answered here. Whoever runs this can set OPENAI_API_KEY, "
                 "AZURE_OPENAI_ENDPOINT or OPENAI_BASE_URL."
             )
-        conversation = await _in_thread(self.store.conversation, visitor.name, conversation_id)
-        if key is not None and (known := await _in_thread(self.store.begun, conversation, asdict(request), key=key)):
-            return self._view(known)
-        messages = await _in_thread(self.store.messages, conversation)
+        conversation = await _call_in_thread(self.store.get_conversation, visitor.name, conversation_id)
+        if key is not None and (
+            known := await _call_in_thread(self.store.find_operation, conversation, asdict(request), key=key)
+        ):
+            return self._to_view(known)
+        messages = await _call_in_thread(self.store.list_messages, conversation)
         await self._require_free(visitor, messages)
-        operation, new = await _in_thread(self.store.begin, conversation, asdict(request), key=key)
+        operation, new = await _call_in_thread(self.store.create_operation, conversation, asdict(request), key=key)
         if not new:
-            return self._view(operation)
-        asked = Message("user", request.text, {"kind": request.kind, "operation": operation.id})
+            return self._to_view(operation)
+        asked = StoredMessage("user", request.text, {"kind": request.kind, "operation": operation.id})
         try:
             self._require_room(visitor)
-            await _in_thread(self.store.append, conversation, [asked], after=len(messages))
+            await _call_in_thread(self.store.append_messages, conversation, [asked], after=len(messages))
         except LakehouseError:
-            await _in_thread(self.store.save, operation.failed(views.result("failed", "It was not asked.", [], 0.0)))
+            await _call_in_thread(
+                self.store.save_operation,
+                operation.as_failed(views.build_result("failed", "It was not asked.", [], 0.0)),
+            )
             raise
-        work = _Work(visitor, conversation, request, operation)
-        self._works[operation.id] = work
-        work.task = asyncio.create_task(self._work(work, _history(messages), len(messages) + 1), name="operation")
-        return self._view(operation)
+        work = _RunningOperation(visitor, conversation, request, operation)
+        self._running[operation.id] = work
+        work.task = asyncio.create_task(
+            self._run_operation(work, _to_history(messages), len(messages) + 1), name="operation"
+        )
+        return self._to_view(operation)
 
-    async def find(self, visitor: Visitor, operation_id: str) -> Json:
-        """An operation as it stands. Raises NotFoundError."""
-        work = self._works.get(operation_id)
+    async def find_operation(self, visitor: VisitorIdentity, operation_id: str) -> Json:
+        """Return the current state of an operation. Raises NotFoundError."""
+        work = self._running.get(operation_id)
         if work is not None and work.visitor.name == visitor.name:
-            return self._view(work.operation)
-        return self._view(await _in_thread(self.store.operation, visitor.name, operation_id))
+            return self._to_view(work.operation)
+        return self._to_view(await _call_in_thread(self.store.get_operation, visitor.name, operation_id))
 
-    async def cancel(self, visitor: Visitor, operation_id: str) -> Json:
-        """Stop an operation, down to the engine; one that has ended stays as it is. Raises NotFoundError."""
-        found = await self.find(visitor, operation_id)
-        work = self._works.get(operation_id)
+    async def cancel_operation(self, visitor: VisitorIdentity, operation_id: str) -> Json:
+        """Cancel an operation, including its query on the engine. An ended one is unchanged. Raises NotFoundError."""
+        found = await self.find_operation(visitor, operation_id)
+        work = self._running.get(operation_id)
         if work is not None:
             work.stop.set()
-        elif found["state"] in ("pending", "running"):  # of another process, which hears of it when it saves next
-            operation = await _in_thread(self.store.operation, visitor.name, operation_id)
+        elif found["state"] in ("pending", "running"):  # run by another process, which notices at its next save
+            operation = await _call_in_thread(self.store.get_operation, visitor.name, operation_id)
             with suppress(ChangedError, ValueError):
-                ended = operation.failed(views.result("cancelled", "Cancelled.", [], 0.0))
-                return self._view(await _in_thread(self.store.save, ended))
+                ended = operation.as_failed(views.build_result("cancelled", "Cancelled.", [], 0.0))
+                return self._to_view(await _call_in_thread(self.store.save_operation, ended))
         return found
 
-    async def cancel_conversation(self, conversation: Conversation) -> None:
-        """Stop what is answered in a conversation, and wait for its end."""
-        await _ended([work for work in self._works.values() if work.conversation.id == conversation.id])
+    async def cancel_conversation(self, conversation: StoredConversation) -> None:
+        """Cancel the operations of a conversation and wait until they have ended."""
+        await _stop_operations([work for work in self._running.values() if work.conversation.id == conversation.id])
 
     async def close(self) -> None:
-        """Stop all operations of this process; they are interrupted."""
-        for work in self._works.values():
+        """Stop all operations of this process and mark them as interrupted."""
+        for work in self._running.values():
             work.interrupted = True
-        await _ended([*self._works.values()])
+        await _stop_operations([*self._running.values()])
 
-    async def running(self, visitor: Visitor, messages: Sequence[Message]) -> Json | None:
-        """The operation of a conversation's last question, None where it is answered."""
+    async def find_running(self, visitor: VisitorIdentity, messages: Sequence[StoredMessage]) -> Json | None:
+        """Return the operation of a conversation's last question, None if it is answered."""
         if not messages or messages[-1].role != "user":
             return None
         with suppress(NotFoundError):
-            return await self.find(visitor, messages[-1].details["operation"])
+            return await self.find_operation(visitor, messages[-1].details["operation"])
         return None
 
-    async def _require_free(self, visitor: Visitor, messages: Sequence[Message]) -> None:
-        """Raises where the conversation, or this process, takes no further request now."""
-        if len(messages) + 2 > MOST_MESSAGES:
+    async def _require_free(self, visitor: VisitorIdentity, messages: Sequence[StoredMessage]) -> None:
+        """Raise if the conversation or this process accepts no further request now."""
+        if len(messages) + 2 > MAX_MESSAGES:
             raise ConversationBusyError("This conversation is full. Start a new one.")
-        last = await self.running(visitor, messages)
+        last = await self.find_running(visitor, messages)
         if last is not None and last["state"] in ("pending", "running"):
             raise ConversationBusyError(
                 "The question before is still being answered. Wait for its answer, or cancel it."
             )
         self._require_room(visitor)
 
-    def _require_room(self, visitor: Visitor) -> None:
-        mine = sum(work.visitor.name == visitor.name for work in self._works.values())
-        if mine >= self._share.each:
-            raise BusyError(f"{mine} of your questions are being answered. Wait for one, or cancel it.")
-        if len(self._works) >= self._share.most:
-            raise BusyError("Many questions are being answered right now. Ask again in a few seconds.")
+    def _require_room(self, visitor: VisitorIdentity) -> None:
+        mine = sum(work.visitor.name == visitor.name for work in self._running.values())
+        if mine >= self._share.per_visitor:
+            raise ServiceBusyError(f"{mine} of your questions are being answered. Wait for one, or cancel it.")
+        if len(self._running) >= self._share.total:
+            raise ServiceBusyError("Many questions are being answered right now. Ask again in a few seconds.")
 
-    async def _work(self, work: _Work, history: Sequence[Exchange], after: int) -> None:
-        """Answer a request, keep saying that it is alive, and keep the answer."""
+    async def _run_operation(self, work: _RunningOperation, history: Sequence[Exchange], after: int) -> None:
+        """Answer a request, renew its lease meanwhile, and store the answer."""
         try:
-            result = await self._looked_after(work, history)
+            result = await self._supervise_answer(work, history)
             if work.interrupted:
-                await self._save(work, work.operation.interrupted())
+                await self._save_operation(work, work.operation.as_interrupted())
             else:
-                await self._keep(work, result, after)
+                await self._store_answer(work, result, after)
         except (ChangedError, NotFoundError):
             log.info("An operation was ended or deleted elsewhere; its answer is dropped.")
         except LakehouseError as error:
-            log.error("An answer could not be kept: %s", error)  # noqa: TRY400  (foreseen: its text says all)
+            log.error("An answer could not be kept: %s", error)  # noqa: TRY400  (an expected error needs no traceback)
         finally:
-            del self._works[work.operation.id]
+            del self._running[work.operation.id]
 
-    async def _looked_after(self, work: _Work, history: Sequence[Exchange]) -> Json:
-        """Answer, saving meanwhile how far it is, until it is done or told to stop.
+    async def _supervise_answer(self, work: _RunningOperation, history: Sequence[Exchange]) -> Json:
+        """Answer a request and save its progress periodically, until it is done or cancelled.
 
-        Raises ChangedError where the operation was ended elsewhere.
+        Raises ChangedError if another process ended the operation.
         """
         answering = asyncio.create_task(
-            self._answerer.answer(work.request, history, work.visitor, work.operation.id, work.live)
+            self._answerer.answer_request(work.request, history, work.visitor, work.operation.id, work.live)
         )
         stopping = asyncio.create_task(work.stop.wait())
         try:
             while not (answering.done() or stopping.done()):
-                await self._note(work)
+                await self._save_progress(work)
                 await asyncio.wait([answering, stopping], timeout=_SAVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             answering.cancel()
@@ -210,38 +220,40 @@ class Operations:
             await asyncio.wait([answering, stopping])
         if answering.cancelled():
             live = work.live
-            return views.result("cancelled", "Cancelled.", _stopped(live.steps), live.seconds, live.spent)
-        return _outcome(answering)
+            return views.build_result("cancelled", "Cancelled.", _mark_cancelled(live.steps), live.seconds, live.spent)
+        return _read_outcome(answering)
 
-    async def _note(self, work: _Work) -> None:
-        """Save how far an answer is. An outage of the store is no reason to end it."""
+    async def _save_progress(self, work: _RunningOperation) -> None:
+        """Save the progress of an answer. An outage of the store does not end it."""
         try:
-            await self._save(work, work.operation.running(work.live.stage()))
+            await self._save_operation(work, work.operation.as_running(work.live.to_stage()))
         except StoreUnavailableError as error:
             log.warning("How far an answer is could not be kept: %s", error)
 
-    async def _keep(self, work: _Work, result: Json, after: int) -> None:
-        """Keep the answer in the conversation, then the operation's end, through an outage of some seconds."""
-        last = work.operation.running({})
-        ended = last.done(result) if result["outcome"] == "answered" else last.failed(result)
+    async def _store_answer(self, work: _RunningOperation, result: Json, after: int) -> None:
+        """Store the answer, then the end of the operation; retries bridge an outage of a few seconds."""
+        last = work.operation.as_running({})
+        ended = last.as_done(result) if result["outcome"] == "answered" else last.as_failed(result)
         details = {"kind": work.request.kind, "result": result}
-        await _persistently(self._append, work.conversation, Message("assistant", result["answer"], details), after)
-        await _persistently(self._save, work, ended)
+        await _retry_store_call(
+            self._append_message, work.conversation, StoredMessage("assistant", result["answer"], details), after
+        )
+        await _retry_store_call(self._save_operation, work, ended)
 
-    async def _append(self, conversation: Conversation, answer: Message, after: int) -> None:
+    async def _append_message(self, conversation: StoredConversation, answer: StoredMessage, after: int) -> None:
         try:
-            await _in_thread(self.store.append, conversation, [answer], after=after)
-        except ChangedError:  # the process was thought dead, and the conversation went on
-            messages = await _in_thread(self.store.messages, conversation)
-            await _in_thread(self.store.append, conversation, [answer], after=len(messages))
+            await _call_in_thread(self.store.append_messages, conversation, [answer], after=after)
+        except ChangedError:  # the lease had expired, and the conversation went on
+            messages = await _call_in_thread(self.store.list_messages, conversation)
+            await _call_in_thread(self.store.append_messages, conversation, [answer], after=len(messages))
 
-    async def _save(self, work: _Work, operation: Operation) -> None:
-        work.operation = await _in_thread(self.store.save, operation)
+    async def _save_operation(self, work: _RunningOperation, operation: StoredOperation) -> None:
+        work.operation = await _call_in_thread(self.store.save_operation, operation)
 
-    def _view(self, operation: Operation) -> Json:
-        """An operation as JSON, with what is known of it here."""
-        work = self._works.get(operation.id)
-        stage = work.live.stage() if work is not None else operation.stage
+    def _to_view(self, operation: StoredOperation) -> Json:
+        """Convert an operation to JSON, with its live progress if this process runs it."""
+        work = self._running.get(operation.id)
+        stage = work.live.to_stage() if work is not None else operation.stage
         return {
             "id": operation.id,
             "conversation": operation.conversation_id,
@@ -253,54 +265,54 @@ class Operations:
         }
 
 
-async def _ended(works: Sequence[_Work]) -> None:
-    """Stop operations, and wait for their end."""
+async def _stop_operations(works: Sequence[_RunningOperation]) -> None:
+    """Stop operations and wait until they have ended."""
     for work in works:
         work.stop.set()
     if tasks := [work.task for work in works if work.task is not None]:
         await asyncio.wait(tasks)
 
 
-def _outcome(answering: asyncio.Task[Json]) -> Json:
-    """What came of it. A defect is said under an id, and the rest is in the log."""
+def _read_outcome(answering: asyncio.Task[Json]) -> Json:
+    """Return the result of an answer. A defect is logged and reported by a correlation id."""
     if (error := answering.exception()) is None:
         return answering.result()
     correlation_id = uuid.uuid4().hex[:12]
     log.error("An answer failed, correlation id %s", correlation_id, exc_info=error)
     text = f"This program failed at it. Whoever runs it finds the reason in its log, under {correlation_id}."
-    return views.result("failed", text, [], 0.0)
+    return views.build_result("failed", text, [], 0.0)
 
 
-def _stopped(steps: Sequence[Json]) -> list[Json]:
-    """The same, where what was running no longer does."""
+def _mark_cancelled(steps: Sequence[Json]) -> list[Json]:
+    """Mark running steps as cancelled."""
     stopped = {"state": "failed", "text": "Cancelled.", "stage": None}
     return [step | stopped if step["state"] == "running" else step for step in steps]
 
 
-def _history(messages: Sequence[Message]) -> tuple[Exchange, ...]:
-    """The last questions that were answered. Of a statement without a model, what it gave."""
+def _to_history(messages: Sequence[StoredMessage]) -> tuple[Exchange, ...]:
+    """Return the last answered questions. A statement run without a model is answered by its first rows."""
     found: list[Exchange] = []
     for asked, answered in itertools.pairwise(messages):
         result: dict[str, Any] = answered.details.get("result") or {}
         if (asked.role, answered.role, result.get("outcome")) != ("user", "assistant", "answered"):
             continue
-        text = answered.text or f"(The statement was run. Its rows begin: {_rows(result)})"
+        text = answered.text or f"(The statement was run. Its rows begin: {_describe_rows(result)})"
         found.append(Exchange(asked.text, text))
-    return tuple(found[-_MOST_HISTORY:])
+    return tuple(found[-_MAX_HISTORY:])
 
 
-def _rows(result: Json) -> str:
+def _describe_rows(result: Json) -> str:
     tables = [step["table"] for step in result["steps"] if step["table"]]
-    return str(tables[-1]["rows"])[:_MOST_SHOWN_CHARS] if tables else "none"
+    return str(tables[-1]["rows"])[:_MAX_SHOWN_CHARS] if tables else "none"
 
 
-async def _in_thread(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """The store blocks."""
+async def _call_in_thread(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Call the store in a thread, because it blocks."""
     return await asyncio.to_thread(call, *arguments, **named)
 
 
-async def _persistently(act: Callable[..., Any], *arguments: Any) -> None:
-    """Do something with the store, again where it cannot be reached."""
+async def _retry_store_call(act: Callable[..., Any], *arguments: Any) -> None:
+    """Call the store, with retries while it is unavailable."""
     for attempt in range(_ATTEMPTS):
         try:
             await act(*arguments)

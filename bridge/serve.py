@@ -1,4 +1,4 @@
-"""`imdb-chat serve`: an MCP server, the bridge, its REST API and the page, all started and ended together."""
+"""`imdb-chat serve`: MCP server, bridge, REST API and page, started and stopped together."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ai_functions.ledger import Ledger
 from ai_functions.ledger import Limits as Budgets
 from ai_functions.types import AiUnavailable
 from bridge.answering import Answerer
-from bridge.api import Desk, create_app
+from bridge.api import ApiContext, create_app
 from bridge.api.limits import RequestLimits
-from bridge.client import Lakehouse, own_server
+from bridge.client import Lakehouse, resolve_server
 from bridge.model import ChatModel, open_model
-from bridge.operations import Operations, Share
+from bridge.operations import ConcurrencyLimits, OperationRunner
 from bridge.settings import Settings
 from bridge.store import open_store
-from bridge.turn import Limits
+from bridge.turn import TurnLimits
 from lakehouse.callers import Callers, kept_key
 from lakehouse.listening import listen, outlive_signals, server_options
 from lakehouse.program import tell
@@ -31,20 +31,20 @@ _HOST = "127.0.0.1"
 _GRACE_SECONDS = 3
 
 
-def serve(settings: Settings, flags: Sequence[str], port: int) -> None:
-    """Serve on loopback until a signal comes. `flags` are those of the MCP server that is started.
+def serve_chat(settings: Settings, flags: Sequence[str], port: int) -> None:
+    """Serve on loopback until a signal arrives. `flags` are passed to the MCP server that is started.
 
-    Raises UsageError, PortError, and what keeps the server or the store from starting.
+    Raises UsageError, PortError, and the errors of starting the server or the store.
     """
     listener = listen(_HOST, port)
     outlive_signals()
-    asyncio.run(_run(settings, flags, listener))
+    asyncio.run(_serve_app(settings, flags, listener))
 
 
-async def _run(settings: Settings, flags: Sequence[str], listener: socket.socket) -> None:
-    async with _desk(settings, flags) as desk:
+async def _serve_app(settings: Settings, flags: Sequence[str], listener: socket.socket) -> None:
+    async with _open_context(settings, flags) as context:
         config = uvicorn.Config(
-            create_app(desk),
+            create_app(context),
             proxy_headers=settings.chat_proxy is not None,
             forwarded_allow_ips=settings.chat_proxy or "",
             timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -55,28 +55,31 @@ async def _run(settings: Settings, flags: Sequence[str], listener: socket.socket
 
 
 @asynccontextmanager
-async def _desk(settings: Settings, flags: Sequence[str]) -> AsyncIterator[Desk]:
-    """Everything that requests need, opened in order and ended in the reverse one."""
+async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterator[ApiContext]:
+    """Open everything that requests need, and close it in reverse order."""
     key = settings.caller_key.get_secret_value() if settings.caller_key else kept_key(settings.state)
     vouches = settings.chat_server is None or settings.caller_key is not None
     async with AsyncExitStack() as ends:
         store = await asyncio.to_thread(open_store, settings)
         ends.callback(store.close)
-        lakehouse = await ends.enter_async_context(Lakehouse(own_server(settings, *flags, caller_key=key)))
-        budgets = Budgets.of_chat(settings, settings.chat_budget, settings.chat_questions_per_hour)
-        ledger = Ledger(settings.state, budgets, tell=Alerts(_webhook(settings)).tell)
+        lakehouse = await ends.enter_async_context(Lakehouse(resolve_server(settings, *flags, caller_key=key)))
+        ledger = Ledger(
+            settings.state,
+            Budgets.of_chat(settings, settings.chat_budget, settings.chat_questions_per_hour),
+            tell=Alerts(_read_webhook(settings)).tell,
+        )
         ends.callback(ledger.close)
-        if (model := _model(settings)) is not None:
+        if (model := _open_model(settings)) is not None:
             ends.callback(model.close)
-        answerer = Answerer(lakehouse, model, Limits.of(settings), ledger, vouches=vouches)
-        share = Share(settings.chat_running_per_visitor, settings.chat_running)
-        operations = Operations(store, answerer, share)
+        answerer = Answerer(lakehouse, model, TurnLimits.from_settings(settings), ledger, vouches=vouches)
+        share = ConcurrencyLimits(settings.chat_running_per_visitor, settings.chat_running)
+        operations = OperationRunner(store, answerer, share)
         ends.push_async_callback(operations.close)
-        yield Desk(settings, Callers(key), RequestLimits(settings), operations, model.name if model else None)
+        yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, model.name if model else None)
 
 
-def _model(settings: Settings) -> ChatModel | None:
-    """The model that plans, None where none is set up: then only SQL is answered, and it is said."""
+def _open_model(settings: Settings) -> ChatModel | None:
+    """Open the model, or report that only SQL is answered and return None."""
     try:
         return open_model(settings)
     except AiUnavailable as error:
@@ -84,5 +87,5 @@ def _model(settings: Settings) -> ChatModel | None:
         return None
 
 
-def _webhook(settings: Settings) -> str | None:
+def _read_webhook(settings: Settings) -> str | None:
     return settings.ai_webhook.get_secret_value() if settings.ai_webhook else None

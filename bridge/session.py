@@ -1,4 +1,4 @@
-"""A conversation in one process: what was asked, what came of it, and what it cost. Keeps nothing beyond its end."""
+"""A conversation in one process: its questions, results and costs. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -11,126 +11,133 @@ from typing import Any, Literal
 from ai_functions.types import Usage
 from bridge.client import Lakehouse, ToolResult
 from bridge.model import ChatModel
-from bridge.transcript import Exchange, Step, asked_in_sql
-from bridge.turn import Asker, Event, Limits, Outcome, Turn, Watch, ask
+from bridge.transcript import Exchange, ToolStep, to_sql_intent
+from bridge.turn import Event, EventHandler, Outcome, Turn, TurnContext, TurnLimits, run_turn
 
-_REMEMBERED = 20
-"""Exchanges that a follow-up question is asked with; the turn leaves out more where that is too much."""
+_MAX_HISTORY = 20
+"""Exchanges sent with a follow-up question; the turn drops more if they exceed the context."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A question or a statement, and what came of it. `answer` is empty for a statement: its step has the result."""
+class SessionEntry:
+    """A question or statement and its outcome. `answer` is empty for a statement, whose step has the result.
+
+    `nanos` is the cost of the model in nano-dollars.
+    """
 
     kind: Literal["question", "sql"]
     text: str
     answer: str
     outcome: Outcome | Literal["cancelled"]
-    steps: tuple[Step, ...]
+    steps: tuple[ToolStep, ...]
     usage: Usage
     nanos: int
     seconds: float
 
     @property
     def ai_dollars(self) -> float:
-        """What AI functions in its statements cost."""
+        """Cost of AI functions in the statements, in US dollars."""
         return sum(step.result.ai_dollars for step in self.steps)
 
     @property
-    def result(self) -> Step | None:
-        """The last of its statements that gave rows."""
+    def result(self) -> ToolStep | None:
+        """The last step that returned rows."""
         return next((step for step in reversed(self.steps) if step.result.rows is not None), None)
 
 
-_NONE = Usage(0, 0)
+_NO_USAGE = Usage(0, 0)
 
 
 @dataclass
-class _UnderWay:
-    """What is known of a question before it ends: enough to keep when it is cancelled."""
+class _PendingQuestion:
+    """Steps and cost of a running question, recorded if it is cancelled."""
 
-    watch: Watch
-    usage: Usage = _NONE
+    on_event: EventHandler
+    usage: Usage = _NO_USAGE
     nanos: int = 0
-    steps: list[Step] = field(default_factory=list)
+    steps: list[ToolStep] = field(default_factory=list)
 
-    def hear(self, event: Event) -> None:
-        if isinstance(event, Step):
+    def record_event(self, event: Event) -> None:
+        if isinstance(event, ToolStep):
             self.steps.append(event)
-        self.watch(event)
+        self.on_event(event)
 
-    def meter(self, usage: Usage, nanos: int) -> None:
+    def record_cost(self, usage: Usage, nanos: int) -> None:
         self.usage, self.nanos = usage, nanos
 
 
-class Session:
-    """Asks a lakehouse, with or without a model. `entries` are all that was asked, the oldest first."""
+class ChatSession:
+    """Questions and statements to a lakehouse. `entries` has all of them, oldest first."""
 
-    def __init__(self, lakehouse: Lakehouse, limits: Limits, watch: Watch) -> None:
-        self._lakehouse, self._limits, self._watch = lakehouse, limits, watch
+    def __init__(self, lakehouse: Lakehouse, limits: TurnLimits, watch: EventHandler) -> None:
+        self._lakehouse, self._limits, self._on_event = lakehouse, limits, watch
         self._history: list[Exchange] = []
-        self.entries: list[Entry] = []
+        self.entries: list[SessionEntry] = []
 
-    async def ask(self, question: str, model: ChatModel) -> Turn:
-        """Ask in plain language, with what was asked before. Whoever cancels it finds what it cost in `entries`."""
-        so_far, started = _UnderWay(self._watch), time.monotonic()
+    async def ask_question(self, question: str, model: ChatModel) -> Turn:
+        """Ask a question with the earlier exchanges. If it is cancelled, `entries` still has its cost."""
+        so_far, started = _PendingQuestion(self._on_event), time.monotonic()
         try:
-            turn = await ask(
+            turn = await run_turn(
                 question, model, self._lakehouse, self._limits,
-                history=self._history, asker=Asker(watch=so_far.hear, meter=so_far.meter),
+                history=self._history, context=TurnContext(on_event=so_far.record_event, on_cost=so_far.record_cost),
             )  # fmt: skip
         except asyncio.CancelledError:
             seconds = time.monotonic() - started
             steps = tuple(so_far.steps)
-            self._keep("question", question, "", "cancelled", steps, so_far.usage, so_far.nanos, seconds)
+            self._add_entry("question", question, "", "cancelled", steps, so_far.usage, so_far.nanos, seconds)
             raise
         if turn.outcome == "answered":
-            self._history = [*self._history, Exchange(question, turn.answer)][-_REMEMBERED:]
-        self._keep("question", question, turn.answer, turn.outcome, turn.steps, turn.usage, turn.nanos, turn.seconds)
+            self._history = [*self._history, Exchange(question, turn.answer)][-_MAX_HISTORY:]
+        self._add_entry(
+            "question", question, turn.answer, turn.outcome, turn.steps, turn.usage, turn.nanos, turn.seconds
+        )
         return turn
 
-    async def sql(self, statement: str) -> ToolResult:
+    async def run_sql(self, statement: str) -> ToolResult:
         """Run a statement without a model."""
         started = time.monotonic()
         try:
-            result = await self._lakehouse.sql(statement)
+            result = await self._lakehouse.run_sql(statement)
         except asyncio.CancelledError:
-            self._keep("sql", statement, "", "cancelled", (), _NONE, 0, time.monotonic() - started)
+            self._add_entry("sql", statement, "", "cancelled", (), _NO_USAGE, 0, time.monotonic() - started)
             raise
         seconds = time.monotonic() - started
         outcome: Outcome = "failed" if result.failed else "answered"
-        self._keep("sql", statement, "", outcome, (Step(asked_in_sql(statement), result, seconds),), _NONE, 0, seconds)
+        self._add_entry(
+            "sql", statement, "", outcome, (ToolStep(to_sql_intent(statement), result, seconds),), _NO_USAGE, 0, seconds
+        )
         return result
 
-    def forget(self) -> None:
-        """What was asked before is no longer part of what is asked next. What it cost still counts."""
+    def clear_history(self) -> None:
+        """Drop the earlier exchanges from the next questions. Their cost still counts."""
         self._history = []
 
     @property
-    def result(self) -> Step | None:
-        """The last statement that gave rows."""
+    def result(self) -> ToolStep | None:
+        """The last step of the session that returned rows."""
         return next((found for entry in reversed(self.entries) if (found := entry.result) is not None), None)
 
     @property
     def statements(self) -> Sequence[str]:
-        """All statements that were sent, the model's too."""
+        """All statements sent, including the model's."""
         return [step.intent.sql for entry in self.entries for step in entry.steps if step.intent.sql is not None]
 
     @property
     def usage(self) -> Usage:
-        """The tokens of all questions."""
+        """Tokens of all questions."""
         read = sum(entry.usage.input_tokens for entry in self.entries)
         return Usage(read, sum(entry.usage.output_tokens for entry in self.entries))
 
     @property
     def nanos(self) -> int:
-        """What the model cost, in nano-dollars."""
+        """Cost of the model in nano-dollars."""
         return sum(entry.nanos for entry in self.entries)
 
     @property
     def ai_dollars(self) -> float:
-        """What AI functions cost."""
+        """Cost of AI functions in US dollars."""
         return sum(entry.ai_dollars for entry in self.entries)
 
-    def _keep(self, *parts: Any) -> None:
-        self.entries.append(Entry(*parts))
+    def _add_entry(self, *parts: Any) -> None:
+        self.entries.append(SessionEntry(*parts))

@@ -1,6 +1,6 @@
-"""What a model is told of one question: instructions, what was asked before, the question, and what tools gave.
+"""The messages of one question: instructions, history, the question, and tool results.
 
-A transcript grows by rounds and is made shorter by dropping results of tools, never the question.
+A transcript grows by rounds, and is shortened by dropping tool results and history, never the question.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bridge.client import SQL_TOOL, ToolResult, in_sql
-from bridge.model import Message, ToolCall
+from bridge.client import SQL_TOOL, ToolResult, to_sql_arguments
+from bridge.model import ToolCall, WireMessage
 
-_MOST_SHOWN_CHARS = 200
+_MAX_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True)
 class Intent:
-    """A tool call as the model meant it. `arguments` is None where they cannot be read, with the reason as `fault`."""
+    """A tool call with parsed arguments. `arguments` is None if they are invalid; `fault` is then the reason."""
 
     call: ToolCall
     arguments: Mapping[str, Any] | None
@@ -26,12 +26,12 @@ class Intent:
 
     @property
     def sql(self) -> str | None:
-        """The statement that it sends, None where it sends none."""
+        """The SQL statement in the arguments, else None."""
         return self._text("sql_query")
 
     @property
     def reasoning(self) -> str | None:
-        """Why the model makes this call, where the tool asks for it."""
+        """The model's reason for the call, if the tool has an argument for it."""
         return self._text("reasoning")
 
     def _text(self, name: str) -> str | None:
@@ -39,8 +39,8 @@ class Intent:
         return value if isinstance(value, str) else None
 
 
-def intent(call: ToolCall) -> Intent:
-    """Read the arguments of a call."""
+def parse_intent(call: ToolCall) -> Intent:
+    """Parse the arguments of a call."""
     try:
         found = json.loads(call.arguments or "{}")
     except ValueError as error:
@@ -48,15 +48,15 @@ def intent(call: ToolCall) -> Intent:
     return Intent(call, found) if isinstance(found, dict) else Intent(call, None, "they are no object")
 
 
-def asked_in_sql(statement: str) -> Intent:
-    """The call by which a person's statement is run."""
-    arguments = in_sql(statement)
+def to_sql_intent(statement: str) -> Intent:
+    """Build the tool call that runs a statement written by a person."""
+    arguments = to_sql_arguments(statement)
     return Intent(ToolCall("sql", SQL_TOOL, json.dumps(arguments)), arguments)
 
 
 @dataclass(frozen=True)
-class Step:
-    """A tool call and what came of it, `seconds` later."""
+class ToolStep:
+    """A tool call, its result and its duration in seconds."""
 
     intent: Intent
     result: ToolResult
@@ -65,16 +65,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Round:
-    """One call of the model that asked for tools: what it `thought`, what it cost, and the steps in its order."""
+    """A reply of the model with tool calls: its text (`thought`), its cost in nano-dollars, and the steps in order."""
 
     thought: str
     nanos: int
-    steps: tuple[Step, ...]
+    steps: tuple[ToolStep, ...]
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question of the same conversation that was answered before."""
+    """An earlier question of the conversation and its answer."""
 
     question: str
     answer: str
@@ -82,7 +82,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Transcript:
-    """Immutable. The results of the first `dropped` steps are left out."""
+    """An immutable list of messages. The results of the first `dropped` steps are omitted."""
 
     system: str
     question: str
@@ -90,14 +90,14 @@ class Transcript:
     rounds: tuple[Round, ...] = ()
     dropped: int = 0
 
-    def after(self, done: Round) -> Transcript:
-        """The same with one more round."""
+    def with_round(self, done: Round) -> Transcript:
+        """Return a transcript with one more round."""
         return replace(self, rounds=(*self.rounds, done))
 
-    def shorter(self) -> Transcript | None:
-        """The same with one thing less: the oldest result, then what was asked before, the newest results last.
+    def drop_oldest(self) -> Transcript | None:
+        """Return a transcript without its oldest part: older results first, then history, then the latest results.
 
-        None where only instructions, question and statements are left.
+        None if only instructions, question and statements are left.
         """
         older = sum(len(done.steps) for done in self.rounds[:-1])
         every = sum(len(done.steps) for done in self.rounds)
@@ -107,36 +107,36 @@ class Transcript:
             return replace(self, history=self.history[1:])
         return replace(self, dropped=self.dropped + 1) if self.dropped < every else None
 
-    def messages(self) -> list[Message]:
-        """All of it in the wire format of chat completions."""
-        told: list[Message] = [{"role": "system", "content": self.system}]
-        for before in self.history:
-            told.append({"role": "user", "content": before.question})
-            told.append({"role": "assistant", "content": before.answer})
-        told.append({"role": "user", "content": self.question})
-        left_out = self.dropped
+    def to_messages(self) -> list[WireMessage]:
+        """Return the messages in the wire format of chat completions."""
+        messages: list[WireMessage] = [{"role": "system", "content": self.system}]
+        for exchange in self.history:
+            messages.append({"role": "user", "content": exchange.question})
+            messages.append({"role": "assistant", "content": exchange.answer})
+        messages.append({"role": "user", "content": self.question})
+        omitted = self.dropped
         for done in self.rounds:
-            calls = [_wire(step.intent) for step in done.steps]
-            told.append({"role": "assistant", "content": done.thought or None, "tool_calls": calls})
+            calls = [_to_wire_call(step.intent) for step in done.steps]
+            messages.append({"role": "assistant", "content": done.thought or None, "tool_calls": calls})
             for step in done.steps:
-                text = step.result.text if left_out <= 0 else _left_out(step.result)
-                told.append({"role": "tool", "tool_call_id": step.intent.call.id, "content": text})
-                left_out -= 1
-        return told
+                text = step.result.text if omitted <= 0 else _describe_dropped(step.result)
+                messages.append({"role": "tool", "tool_call_id": step.intent.call.id, "content": text})
+                omitted -= 1
+        return messages
 
 
-def _wire(meant: Intent) -> dict[str, Any]:
-    """A call as it goes back. Servers that parse arguments again refuse a whole conversation for malformed ones."""
-    arguments = meant.call.arguments if meant.arguments is not None else "{}"
+def _to_wire_call(intent: Intent) -> dict[str, Any]:
+    """Convert a call to its wire format. Invalid arguments become `{}`, because some servers parse them."""
+    arguments = intent.call.arguments if intent.arguments is not None else "{}"
     return {
-        "id": meant.call.id,
+        "id": intent.call.id,
         "type": "function",
-        "function": {"name": meant.call.name, "arguments": arguments or "{}"},
+        "function": {"name": intent.call.name, "arguments": arguments or "{}"},
     }
 
 
-def _left_out(result: ToolResult) -> str:
+def _describe_dropped(result: ToolResult) -> str:
     if result.failed:
-        return result.text[:_MOST_SHOWN_CHARS]
+        return result.text[:_MAX_SHOWN_CHARS]
     what = "This result" if result.rows is None else f"This result of {result.rows} rows"
     return f"({what} was left out to make room. Ask again if you need it, for less of it.)"

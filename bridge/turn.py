@@ -1,7 +1,7 @@
 """One question: plan → tool calls → answer, within caps on rounds, tokens, time and money.
 
-Every call of the model is charged at its maximum before it is made, and settled after. A statement that fails goes
-back with the server's own words, a few times; then the answer says what failed.
+Each model call is charged at its maximum before it is sent, and settled at its cost afterwards. The server's error of a
+failed statement goes back to the model up to MAX_REPAIRS times; then the answer reports the failure.
 """
 
 from __future__ import annotations
@@ -16,99 +16,96 @@ from typing import Literal, Protocol
 import prompts
 from ai_functions.providers import ContextExceededError
 from ai_functions.types import NANOS_PER_DOLLAR, CallFailedError, Usage, dollars
-from bridge.client import Caller, Lakehouse, ServerGoneError, ToolResult
-from bridge.model import PROMPT, ChatModel, ChatRequest, Reply, Sending
+from bridge.client import CallContext, Lakehouse, ServerGoneError, ToolResult
+from bridge.model import PROMPT, BillableCall, ChatModel, ChatRequest, ModelReply
 from bridge.settings import Settings
-from bridge.transcript import Exchange, Intent, Round, Step, Transcript, intent
+from bridge.transcript import Exchange, Intent, Round, ToolStep, Transcript, parse_intent
 from lakehouse.errors import LakehouseError
 
 __all__ = [
-    "Asker",
-    "Doing",
     "Event",
+    "EventHandler",
     "Exchange",
     "Intent",
-    "Limits",
     "Purse",
     "Round",
-    "Step",
+    "TextPiece",
+    "ToolProgress",
+    "ToolStep",
     "Turn",
-    "Watch",
-    "Words",
-    "ask",
+    "TurnContext",
+    "TurnLimits",
+    "run_turn",
 ]
 
-MOST_REPAIRS = 3
-"""How many times failures go back to the model within one question."""
-MOST_AT_ONCE = 8
-"""Tool calls of one round; further ones are told to come later."""
-_LESS_CONTEXT = 0.75
+MAX_REPAIRS = 3
+"""Rounds with failures that go back to the model within one question."""
+MAX_PARALLEL_CALLS = 8
+"""Tool calls that run in one round; further ones are rejected with a message to the model."""
+_CONTEXT_SHRINK = 0.75
 
 Outcome = Literal["answered", "declined", "failed", "stopped"]
 Fault = Literal["provider", "server"]
-Meter = Callable[[Usage, int], None]
-"""Hears what the question has cost so far, in tokens and nano-dollars, a call that is under way at its maximum."""
+CostHandler = Callable[[Usage, int], None]
+"""Receives the cost of the question so far in tokens and nano-dollars; a call in flight counts at its maximum."""
 
 
 @dataclass(frozen=True)
-class Words:
-    """A piece of what the model writes, as it is written."""
+class TextPiece:
+    """A piece of the model's streamed text."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Doing:
-    """What the server does meanwhile for a tool call, in its own words."""
+class ToolProgress:
+    """A progress message of the server for a running tool call."""
 
     intent: Intent
     stage: str
 
 
-Event = Intent | Step | Words | Doing
-Watch = Callable[[Event], None]
-"""Hears of every tool call, before it is made, meanwhile, and what came of it; and of the model's words."""
+Event = Intent | ToolStep | TextPiece | ToolProgress
+EventHandler = Callable[[Event], None]
+"""Receives each tool call before it is sent, its progress and its result, and the model's text."""
 
 
 class Purse(Protocol):
-    """Who pays for the calls of a model. Both block, and raise LakehouseError where nothing may be spent."""
+    """Pays for model calls. Both methods block, and raise LakehouseError if nothing may be spent."""
 
     def reserve(self, nanos: int) -> int:
-        """Charge a call at its maximum, in nano-dollars, before it is made, and give its number."""
+        """Reserve the maximum of a call, in nano-dollars, and return the number of the reservation."""
 
     def settle(self, number: int, nanos: int) -> None:
-        """Charge what it really cost."""
+        """Replace a reservation by the cost of the call, in nano-dollars."""
 
 
-class _OwnPurse:
-    """Of somebody who pays the provider and needs no more than the cap on one question."""
+class _UncountedPurse:
+    """For a user who pays the provider directly: only the cap on one question applies."""
 
     def reserve(self, nanos: int) -> int:
         return nanos
 
     def settle(self, number: int, nanos: int) -> None:
-        """Nobody else keeps count."""
+        """Do nothing: the turn counts its own cost."""
 
 
 @dataclass(frozen=True)
-class Asker:
-    """Who asks: the `token` that proves it to the server (None: the user of this program), and who pays.
-
-    `watch` and `meter` hear of what is done for them.
-    """
+class TurnContext:
+    """Identity, payment and callbacks of a turn. `token` proves the caller to the server; None is the local user."""
 
     token: str | None = None
-    purse: Purse = field(default_factory=_OwnPurse)
-    watch: Watch = lambda _: None
-    meter: Meter = lambda _, __: None
+    purse: Purse = field(default_factory=_UncountedPurse)
+    on_event: EventHandler = lambda _: None
+    on_cost: CostHandler = lambda _, __: None
 
 
-_USER = Asker()
+_LOCAL_USER = TurnContext()
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one question may take. `context_tokens` is what one call of the model may read."""
+class TurnLimits:
+    """Limits of one question. `context_tokens` limits the input of one model call; `nanos` is in nano-dollars."""
 
     rounds: int
     seconds: float
@@ -117,8 +114,8 @@ class Limits:
     nanos: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        """Those that the settings name."""
+    def from_settings(cls, settings: Settings) -> TurnLimits:
+        """Read the limits from the settings."""
         return cls(
             settings.chat_max_rounds,
             settings.chat_seconds,
@@ -130,10 +127,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Turn:
-    """A question that is done with. `answer` says what failed where the outcome is not `answered`.
+    """A finished question. `answer` reports the failure unless the outcome is `answered`.
 
-    `nanos` is what the model cost, in nano-dollars, its last call included, which belongs to no round. `fault` says
-    who could not be reached where that ended it: then the answer tells nothing of the model.
+    `nanos` is the cost of all model calls in nano-dollars, including the last one, which belongs to no round. `fault`
+    names the party that could not be reached, if that ended the turn; the result then says nothing about the model.
     """
 
     question: str
@@ -146,18 +143,18 @@ class Turn:
     fault: Fault | None = None
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[ToolStep, ...]:
         """All tool calls in order."""
         return tuple(step for done in self.rounds for step in done.steps)
 
     @property
     def ai_dollars(self) -> float:
-        """What AI functions in its statements cost, as the server says: budgets of its own count them."""
+        """Cost of AI functions in the statements, in US dollars, as reported by the server, which budgets them."""
         return sum(step.result.ai_dollars for step in self.steps)
 
 
-class _EndedError(Exception):
-    """The question ends without an answer of the model."""
+class _TurnEndedError(Exception):
+    """Ends the turn without an answer of the model."""
 
     def __init__(self, outcome: Outcome, text: str, fault: Fault | None = None) -> None:
         super().__init__(text)
@@ -165,191 +162,195 @@ class _EndedError(Exception):
         self.fault = fault
 
 
-async def ask(
+async def run_turn(
     question: str,
     model: ChatModel,
     lakehouse: Lakehouse,
-    limits: Limits,
+    limits: TurnLimits,
     *,
     history: Sequence[Exchange] = (),
-    asker: Asker = _USER,
+    context: TurnContext = _LOCAL_USER,
 ) -> Turn:
-    """Answer a question. Never raises for what the model, its provider or the server do: the turn says it.
+    """Answer a question. Failures of the model, its provider or the server are reported in the turn, not raised.
 
-    Whoever cancels it knows what it cost from the asker's `meter`.
+    A caller that cancels this knows the cost from the context's `on_cost`.
     """
     system = f"{prompts.read(PROMPT).text}\n\n{lakehouse.instructions}".strip()
-    return await _Asking(Transcript(system, question, tuple(history)), model, lakehouse, limits, asker).run()
+    return await _TurnRunner(Transcript(system, question, tuple(history)), model, lakehouse, limits, context).run()
 
 
-class _Asking:
-    """A question under way."""
+class _TurnRunner:
+    """Runs one question."""
 
-    def __init__(self, told: Transcript, model: ChatModel, lakehouse: Lakehouse, limits: Limits, asker: Asker) -> None:
-        self._told = told
-        self._model, self._lakehouse, self._limits, self._asker = model, lakehouse, limits, asker
-        self._since = lakehouse.generation
-        self._context = limits.context_tokens
+    def __init__(
+        self, transcript: Transcript, model: ChatModel, lakehouse: Lakehouse, limits: TurnLimits, context: TurnContext
+    ) -> None:
+        self._transcript = transcript
+        self._model, self._lakehouse, self._limits, self._context = model, lakehouse, limits, context
+        self._generation = lakehouse.generation
+        self._context_tokens = limits.context_tokens
         self._started = time.monotonic()
         self._usage, self._nanos, self._failures = Usage(0, 0), 0, 0
-        self._gone: ServerGoneError | None = None
+        self._server_gone: ServerGoneError | None = None
 
     async def run(self) -> Turn:
         outcome: Outcome = "answered"
         fault: Fault | None = None
         try:
             async with asyncio.timeout(self._limits.seconds):
-                answer = await self._answer()
+                answer = await self._run_rounds()
         except TimeoutError:
             outcome, answer = (
                 "stopped",
-                self._stopped(f"the time for one question, {self._limits.seconds:g} s, is over"),
+                self._describe_stop(f"the time for one question, {self._limits.seconds:g} s, is over"),
             )
-        except _EndedError as ended:
+        except _TurnEndedError as ended:
             outcome, answer, fault = ended.outcome, str(ended), ended.fault
-        told = self._told
+        transcript = self._transcript
         seconds = time.monotonic() - self._started
-        return Turn(told.question, answer, outcome, told.rounds, self._usage, self._nanos, seconds, fault)
+        return Turn(transcript.question, answer, outcome, transcript.rounds, self._usage, self._nanos, seconds, fault)
 
-    async def _answer(self) -> str:
+    async def _run_rounds(self) -> str:
         for number in range(1, self._limits.rounds + 1):
             last = number == self._limits.rounds
             before = self._nanos
-            reply = await self._plan(may_call=not last)
+            reply = await self._call_model(may_call=not last)
             if reply.refusal:
-                raise _EndedError("declined", f"The model declined to answer: {reply.refusal}")
+                raise _TurnEndedError("declined", f"The model declined to answer: {reply.refusal}")
             if not reply.calls or last:
-                return self._final(reply)
-            await self._act(reply, self._nanos - before)
+                return self._finish_answer(reply)
+            await self._run_calls(reply, self._nanos - before)
         raise AssertionError("the last round returns or raises")
 
-    def _final(self, reply: Reply) -> str:
+    def _finish_answer(self, reply: ModelReply) -> str:
         if not reply.text.strip():
             if reply.calls:
-                raise _EndedError("stopped", self._stopped(f"{self._limits.rounds} rounds did not suffice"))
-            raise _EndedError("failed", "The model gave no answer. Ask again, or in other words.")
-        return f"{reply.text.strip()} … (cut: the answer was too long)" if reply.cut else reply.text.strip()
+                raise _TurnEndedError("stopped", self._describe_stop(f"{self._limits.rounds} rounds did not suffice"))
+            raise _TurnEndedError("failed", "The model gave no answer. Ask again, or in other words.")
+        return f"{reply.text.strip()} … (cut: the answer was too long)" if reply.is_truncated else reply.text.strip()
 
-    async def _plan(self, *, may_call: bool) -> Reply:
-        """Call the model with as much as it can read."""
+    async def _call_model(self, *, may_call: bool) -> ModelReply:
+        """Call the model, with a shorter transcript if it reports that the context is exceeded."""
         while True:
-            request, most, nanos = self._fitting(may_call)
-            number = await self._reserved(nanos)
-            self._charge(most, nanos)
-            sending = Sending()
+            request, most, nanos = self._build_request(may_call)
+            number = await self._reserve_call(nanos)
+            self._add_charge(most, nanos)
+            billable = BillableCall()
             try:
-                reply = await self._model.reply(request, self._left(), self._hear, sending)
+                reply = await self._model.request_reply(request, self._remaining_seconds(), self._report_text, billable)
             except asyncio.CancelledError:
-                if not sending.under_way:
-                    await self._unspent(number, most, nanos)
+                if not billable.in_flight:
+                    await self._refund_call(number, most, nanos)
                 raise
             except ContextExceededError:
-                await self._unspent(number, most, nanos)
-                self._context = int(most.input_tokens * _LESS_CONTEXT)
+                await self._refund_call(number, most, nanos)
+                self._context_tokens = int(most.input_tokens * _CONTEXT_SHRINK)
             except CallFailedError as failed:
                 if not failed.billed:
-                    await self._unspent(number, most, nanos)
-                if self._left() <= 0:
+                    await self._refund_call(number, most, nanos)
+                if self._remaining_seconds() <= 0:
                     raise TimeoutError from failed
-                raise _EndedError("failed", f"The model could not be asked: {failed}", "provider") from failed
+                raise _TurnEndedError("failed", f"The model could not be asked: {failed}", "provider") from failed
             else:
-                self._charge(most, nanos, -1)
-                self._charge(reply.usage, reply.nanos)
-                await self._settled(number, reply.nanos)
+                self._add_charge(most, nanos, -1)
+                self._add_charge(reply.usage, reply.nanos)
+                await self._settle_call(number, reply.nanos)
                 return reply
 
-    async def _reserved(self, nanos: int) -> int:
-        reserving = asyncio.ensure_future(asyncio.to_thread(self._asker.purse.reserve, nanos))
+    async def _reserve_call(self, nanos: int) -> int:
+        reserving = asyncio.ensure_future(asyncio.to_thread(self._context.purse.reserve, nanos))
         try:
             return await asyncio.shield(reserving)
         except asyncio.CancelledError:
             with suppress(LakehouseError):
-                await self._settled(await reserving, 0)
+                await self._settle_call(await reserving, 0)
             raise
         except LakehouseError as error:
-            raise _EndedError("stopped", self._stopped(str(error).rstrip("."))) from error
+            raise _TurnEndedError("stopped", self._describe_stop(str(error).rstrip("."))) from error
 
-    async def _unspent(self, number: int, most: Usage, nanos: int) -> None:
-        self._charge(most, nanos, -1)
-        await self._settled(number, 0)
+    async def _refund_call(self, number: int, most: Usage, nanos: int) -> None:
+        self._add_charge(most, nanos, -1)
+        await self._settle_call(number, 0)
 
-    async def _settled(self, number: int, nanos: int) -> None:
-        """Where the purse cannot be opened now, the call stays charged at its maximum."""
+    async def _settle_call(self, number: int, nanos: int) -> None:
+        """Settle a reservation. If the purse fails, the call stays charged at its maximum."""
         with suppress(LakehouseError):
-            await asyncio.to_thread(self._asker.purse.settle, number, nanos)
+            await asyncio.to_thread(self._context.purse.settle, number, nanos)
 
-    def _hear(self, piece: str) -> None:
-        self._asker.watch(Words(piece))
+    def _report_text(self, piece: str) -> None:
+        self._context.on_event(TextPiece(piece))
 
-    def _fitting(self, may_call: bool) -> tuple[ChatRequest, Usage, int]:
-        """The next call, its most tokens and its most money. Drops old results until it fits."""
+    def _build_request(self, may_call: bool) -> tuple[ChatRequest, Usage, int]:
+        """Build the next request, with its maximum tokens and nano-dollars. Drops old results until it fits."""
         while True:
-            request = ChatRequest(self._told.messages(), self._lakehouse.tools, may_call)
-            most, nanos = self._model.most(request)
-            if most.input_tokens <= self._context:
+            request = ChatRequest(self._transcript.to_messages(), self._lakehouse.tools, may_call)
+            most, nanos = self._model.compute_maximum(request)
+            if most.input_tokens <= self._context_tokens:
                 break
-            shorter = self._told.shorter()
+            shorter = self._transcript.drop_oldest()
             if shorter is None:
-                raise _EndedError("stopped", "The question is too long for the model to read. Ask a shorter one.")
-            self._told = shorter
+                raise _TurnEndedError("stopped", "The question is too long for the model to read. Ask a shorter one.")
+            self._transcript = shorter
         spent = self._usage.input_tokens + self._usage.output_tokens
         if spent + most.input_tokens + most.output_tokens > self._limits.tokens:
             text = f"the next call could exceed {self._limits.tokens:,} tokens for one question (IMDB_CHAT_MAX_TOKENS)"
-            raise _EndedError("stopped", self._stopped(text))
+            raise _TurnEndedError("stopped", self._describe_stop(text))
         if self._nanos + nanos > self._limits.nanos:
             text = f"the next call could exceed {dollars(self._limits.nanos)} for one question (IMDB_CHAT_BUDGET)"
-            raise _EndedError("stopped", self._stopped(text))
+            raise _TurnEndedError("stopped", self._describe_stop(text))
         return request, most, nanos
 
-    def _charge(self, usage: Usage, nanos: int, sign: int = 1) -> None:
+    def _add_charge(self, usage: Usage, nanos: int, sign: int = 1) -> None:
         self._usage = Usage(
             self._usage.input_tokens + sign * usage.input_tokens, self._usage.output_tokens + sign * usage.output_tokens
         )
         self._nanos += sign * nanos
-        self._asker.meter(self._usage, self._nanos)
+        self._context.on_cost(self._usage, self._nanos)
 
-    async def _act(self, reply: Reply, nanos: int) -> None:
-        """Make the calls that the model asked for, all at once, and tell it what came of them."""
-        meant = [intent(call) for call in reply.calls]
-        steps = await asyncio.gather(*(self._step(one, number) for number, one in enumerate(meant)))
-        self._told = self._told.after(Round(reply.text, nanos, tuple(steps)))
-        if self._gone is not None:
-            raise _EndedError("failed", f"{self._gone} It was started anew once within this question.", "server")
+    async def _run_calls(self, reply: ModelReply, nanos: int) -> None:
+        """Run the requested tool calls concurrently and append their results to the transcript."""
+        intents = [parse_intent(call) for call in reply.calls]
+        steps = await asyncio.gather(*(self._run_step(intent, number) for number, intent in enumerate(intents)))
+        self._transcript = self._transcript.with_round(Round(reply.text, nanos, tuple(steps)))
+        if self._server_gone is not None:
+            raise _TurnEndedError(
+                "failed", f"{self._server_gone} It was started anew once within this question.", "server"
+            )
         failed = [step for step in steps if step.result.failed]
         self._failures += bool(failed)
-        if self._failures > MOST_REPAIRS:
-            raise _EndedError("failed", _given_up(failed[-1], self._failures))
+        if self._failures > MAX_REPAIRS:
+            raise _TurnEndedError("failed", _describe_failures(failed[-1], self._failures))
 
-    async def _step(self, meant: Intent, number: int) -> Step:
-        self._asker.watch(meant)
+    async def _run_step(self, intent: Intent, number: int) -> ToolStep:
+        self._context.on_event(intent)
         started = time.monotonic()
-        step = Step(meant, await self._result(meant, number), time.monotonic() - started)
-        self._asker.watch(step)
+        step = ToolStep(intent, await self._call_tool(intent, number), time.monotonic() - started)
+        self._context.on_event(step)
         return step
 
-    async def _result(self, meant: Intent, number: int) -> ToolResult:
-        name = meant.call.name
-        if meant.arguments is None:
+    async def _call_tool(self, intent: Intent, number: int) -> ToolResult:
+        name = intent.call.name
+        if intent.arguments is None:
             return ToolResult(
-                failed=True, text=f"The arguments of {name} are not JSON: {meant.fault}. Send them again."
+                failed=True, text=f"The arguments of {name} are not JSON: {intent.fault}. Send them again."
             )
-        if number >= MOST_AT_ONCE:
-            return ToolResult(failed=True, text=f"Not run: ask for at most {MOST_AT_ONCE} things at once.")
+        if number >= MAX_PARALLEL_CALLS:
+            return ToolResult(failed=True, text=f"Not run: ask for at most {MAX_PARALLEL_CALLS} things at once.")
         try:
-            caller = Caller(self._asker.token, lambda stage: self._asker.watch(Doing(meant, stage)))
-            return await self._lakehouse.call(name, meant.arguments, since=self._since, caller=caller)
+            caller = CallContext(self._context.token, lambda stage: self._context.on_event(ToolProgress(intent, stage)))
+            return await self._lakehouse.call_tool(name, intent.arguments, since=self._generation, caller=caller)
         except ServerGoneError as error:
-            self._gone = error
+            self._server_gone = error
             return ToolResult(failed=True, text=str(error))
 
-    def _left(self) -> float:
+    def _remaining_seconds(self) -> float:
         return self._limits.seconds - (time.monotonic() - self._started)
 
-    def _stopped(self, why: str) -> str:
-        done = sum(len(one.steps) for one in self._told.rounds)
+    def _describe_stop(self, why: str) -> str:
+        done = sum(len(one.steps) for one in self._transcript.rounds)
         return f"Stopped before there was an answer: {why}. Tool calls made: {done}. Ask for less, or raise the limit."
 
 
-def _given_up(step: Step, failures: int) -> str:
+def _describe_failures(step: ToolStep, failures: int) -> str:
     sent = f"\n{step.intent.sql}" if step.intent.sql else ""
     return f"No answer: {failures} attempts failed. The last was {step.intent.call.name}:{sent}\n{step.result.text}"

@@ -1,4 +1,4 @@
-"""Steps and answers as JSON: what is kept of them, and what a page shows."""
+"""Steps and results as JSON, as they are stored and shown by the page."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 from ai_functions.types import NANOS_PER_DOLLAR, Usage
 from bridge.client import ToolResult
-from bridge.transcript import Intent, Step
+from bridge.transcript import Intent, ToolStep
 from bridge.turn import Turn
 
-MOST_BYTES = 600_000
-"""Steps of one answer, as JSON. What keeps answers takes a little more (bridge.store)."""
-_MOST_CHARS = 500
+MAX_STEPS_BYTES = 600_000
+"""Size of the steps of one answer as JSON; a record of bridge.store may be larger (MAX_RECORD_BYTES)."""
+_MAX_TEXT_CHARS = 500
 
 Json = dict[str, Any]
 
 
-def begun(intent: Intent) -> Json:
-    """A tool call that is under way."""
+def to_running_step(intent: Intent) -> Json:
+    """Convert a tool call that is running."""
     return {
         "tool": intent.call.name,
         "reasoning": intent.reasoning,
@@ -36,8 +36,8 @@ def begun(intent: Intent) -> Json:
     }
 
 
-def ended(step: Step) -> Json:
-    """A tool call with what came of it."""
+def to_ended_step(step: ToolStep) -> Json:
+    """Convert a tool call that has ended, with its result."""
     result = step.result
     came = {
         "state": "failed" if result.failed else "done",
@@ -45,43 +45,45 @@ def ended(step: Step) -> Json:
         "rows": result.rows,
         "seconds": round(step.seconds, 3),
         "ai_usd": result.ai_dollars,
-        "table": None if result.failed else _table(result),
+        "table": None if result.failed else _to_table(result),
     }
-    return begun(step.intent) | came
+    return to_running_step(step.intent) | came
 
 
-def of_turn(turn: Turn) -> Json:
-    """A question that was answered by a model, or not."""
+def from_turn(turn: Turn) -> Json:
+    """Convert a finished question."""
     steps = [
-        ended(step) | {"model_usd": (asked.nanos if step is asked.steps[0] else 0) / NANOS_PER_DOLLAR}
+        to_ended_step(step) | {"model_usd": (asked.nanos if step is asked.steps[0] else 0) / NANOS_PER_DOLLAR}
         for asked in turn.rounds
         for step in asked.steps
     ]
-    return result(turn.outcome, turn.answer, steps, turn.seconds, Spent(turn.usage, turn.nanos))
+    return build_result(turn.outcome, turn.answer, steps, turn.seconds, ModelCost(turn.usage, turn.nanos))
 
 
-def of_sql(step: Step) -> Json:
-    """A statement that was asked without a model."""
+def from_sql(step: ToolStep) -> Json:
+    """Convert a statement that was run without a model."""
     found = step.result
-    outcome = "refused" if found.refused else "failed" if found.failed else "answered"
-    return result(outcome, found.text if found.failed else "", [ended(step)], step.seconds)
+    outcome = "refused" if found.is_refused else "failed" if found.failed else "answered"
+    return build_result(outcome, found.text if found.failed else "", [to_ended_step(step)], step.seconds)
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What the model cost: `nanos` in nano-dollars."""
+class ModelCost:
+    """Tokens and cost of the model; `nanos` is in nano-dollars."""
 
     usage: Usage = field(default_factory=lambda: Usage(0, 0))
     nanos: int = 0
 
 
-def result(outcome: str, answer: str, steps: Sequence[Json], seconds: float, spent: Spent | None = None) -> Json:
-    """What came of a question."""
-    spent = spent or Spent()
+def build_result(
+    outcome: str, answer: str, steps: Sequence[Json], seconds: float, spent: ModelCost | None = None
+) -> Json:
+    """Build the result of a request. `seconds` is its duration."""
+    spent = spent or ModelCost()
     return {
         "outcome": outcome,
         "answer": answer,
-        "steps": fitting(steps),
+        "steps": fit_steps(steps),
         "seconds": round(seconds, 3),
         "model_usd": spent.nanos / NANOS_PER_DOLLAR,
         "ai_usd": sum(step["ai_usd"] for step in steps),
@@ -90,24 +92,24 @@ def result(outcome: str, answer: str, steps: Sequence[Json], seconds: float, spe
     }
 
 
-def fitting(steps: Sequence[Json]) -> list[Json]:
-    """The same within MOST_BYTES: the newest are whole; of older ones no table, and the beginning of their texts."""
-    kept: list[Json] = []
-    left = MOST_BYTES
+def fit_steps(steps: Sequence[Json]) -> list[Json]:
+    """Limit steps to MAX_STEPS_BYTES: the newest stay whole, older ones lose their table and the end of their texts."""
+    fitted: list[Json] = []
+    left = MAX_STEPS_BYTES
     for step in reversed(steps):
         left -= len(json.dumps(step))
-        kept.append(step if left >= 0 else _shortened(step))
-    return kept[::-1]
+        fitted.append(step if left >= 0 else _shorten_step(step))
+    return fitted[::-1]
 
 
-def _shortened(step: Json) -> Json:
-    return {name: value[:_MOST_CHARS] if isinstance(value, str) else value for name, value in step.items()} | {
+def _shorten_step(step: Json) -> Json:
+    return {name: value[:_MAX_TEXT_CHARS] if isinstance(value, str) else value for name, value in step.items()} | {
         "table": None
     }
 
 
-def _table(result: ToolResult) -> Json | None:
-    """The rows of a statement's result, None for what is none."""
+def _to_table(result: ToolResult) -> Json | None:
+    """Return the table of a statement's result, None if there is none."""
     content: Mapping[str, Any] = result.content or {}
     if content.get("status") != "done" or "columns" not in content:
         return None

@@ -1,1 +1,1 @@
-"""The main job from end to end, as a stranger sees it first: files → lake → server → an MCP client's answers."""
+"""Demonstration of the whole path: files → lake → server → answers in an MCP client."""

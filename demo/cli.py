@@ -1,6 +1,6 @@
-"""imdb-demo: make sample data, load it, start the server over stdio, ask it real questions.
+"""imdb-demo: creates sample data, loads it, starts the server over stdio and asks it questions.
 
-Every step is what a user would run: `imdb-etl` and `imdb-mcp` as programs, and an MCP client.
+Each step is what a user would run: the programs `imdb-etl` and `imdb-mcp`, and an MCP client.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ CALL_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a person asks, and the SQL that an assistant would send for it."""
+class DemoQuestion:
+    """A question, and the SQL that an assistant would send for it."""
 
     text: str
     sql: str
@@ -40,20 +40,20 @@ class Question:
 
 
 QUESTIONS = (
-    Question(
+    DemoQuestion(
         "Which are the five best rated films of 2020 with at least 1,000 votes?",
         "SELECT primaryTitle, averageRating, numVotes\nFROM movies_with_ratings\n"
         "WHERE titleType = 'movie' AND startYear = 2020 AND numVotes >= 1000\n"
         "ORDER BY averageRating DESC, numVotes DESC LIMIT 5",
     ),
-    Question(
+    DemoQuestion(
         f"Which directors worked with {SAMPLE_STAR}, and on how many films?",
         "SELECT d.primaryName AS director, COUNT(DISTINCT d.tconst) AS films\nFROM movie_cast a\n"
         "JOIN movie_cast d ON d.tconst = a.tconst AND d.category = 'director'\n"
         f"WHERE a.primaryName = '{SAMPLE_STAR}' AND a.category IN ('actor', 'actress')\n"
         "GROUP BY d.primaryName ORDER BY films DESC, director LIMIT 5",
     ),
-    Question(
+    DemoQuestion(
         "How have the most common genres of films fared over the decades?",
         "SELECT genre, (startYear DIV 10) * 10 AS decade, COUNT(*) AS films,\n"
         "       ROUND(AVG(averageRating), 2) AS mean_rating\n"
@@ -62,14 +62,14 @@ QUESTIONS = (
         "WHERE genre IN ('Comedy', 'Drama')\n"
         "GROUP BY genre, (startYear DIV 10) * 10 ORDER BY genre, decade",
     ),
-    Question("Drop the table of films.", "DROP TABLE movies_delta", refused=True),
+    DemoQuestion("Drop the table of films.", "DROP TABLE movies_delta", refused=True),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demonstration. Exit codes: 0 all as it should be, 1 a step failed, 2 wrong usage."""
-    options = _parser().parse_args(arguments)
-    # A pipe has no width of its own; tables must not be folded for it.
+    """Run the demonstration. Exit codes: 0 success, 1 a step failed, 2 wrong usage."""
+    options = _build_parser().parse_args(arguments)
+    # A pipe has no width; a fixed one keeps tables from being folded.
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     source, lake = options.dir / "source", options.dir / "lake"
     steps = (
@@ -81,16 +81,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for title, command in steps:
         console.rule(title, align="left")
-        if not _run(console, [str(part) for part in command]):
+        if not _run_program(console, [str(part) for part in command]):
             return 1
     console.rule("An MCP server on them, and a client that asks", align="left")
     if not asyncio.run(_ask_all(console, lake)):
         return 1
-    _say_what_next(console, lake)
+    _print_next_step(console, lake)
     return 0
 
 
-def _run(console: Console, command: list[str]) -> bool:
+def _run_program(console: Console, command: list[str]) -> bool:
     started = time.monotonic()
     console.print(f"$ {shlex.join(command).replace('etl.cli', 'imdb-etl')}", style="bold", markup=False)
     done = subprocess.run([sys.executable, "-m", *command], check=False)
@@ -111,11 +111,11 @@ async def _ask_all(console: Console, lake: Path) -> bool:
         tools = [tool.name for tool in (await client.list_tools()).tools]
         console.print(f"ready after {time.monotonic() - started:.1f} s; tools: {', '.join(tools)}\n", style="dim")
         for question in QUESTIONS:
-            as_expected &= await _ask(console, client, question)
+            as_expected &= await _ask_question(console, client, question)
     return as_expected
 
 
-async def _ask(console: Console, client: Client, question: Question) -> bool:
+async def _ask_question(console: Console, client: Client, question: DemoQuestion) -> bool:
     console.print(f"[bold cyan]{escape(question.text)}[/]")
     console.print(Syntax(question.sql, "sql", theme="ansi_dark", background_color="default", padding=(0, 2)))
     started = time.monotonic()
@@ -123,7 +123,7 @@ async def _ask(console: Console, client: Client, question: Question) -> bool:
     seconds = time.monotonic() - started
     if result.is_error:
         style = "yellow" if question.refused else "red"
-        console.print(_text(result), style=style, markup=False)
+        console.print(_read_text(result), style=style, markup=False)
     else:
         _print_rows(console, result.structured_content or {})
     console.print(f"{seconds:.2f} s\n", style="dim")
@@ -136,7 +136,7 @@ def _print_rows(console: Console, content: dict[str, Any]) -> None:
     for column in content["columns"]:
         right = str(column["type"]).startswith(numeric)
         table.add_column(escape(replace_controls(column["name"])), justify="right" if right else "left")
-    # Separators help in counts and are wrong in years.
+    # Thousands separators suit counts, not years.
     large = [
         any(isinstance(cell, int) and cell >= 10_000 for cell in column)
         for column in zip(*content["rows"], strict=True)
@@ -149,18 +149,18 @@ def _print_rows(console: Console, content: dict[str, Any]) -> None:
         console.print(replace_controls(warning), style="yellow", markup=False)
 
 
-def _text(result: CallToolResult) -> str:
+def _read_text(result: CallToolResult) -> str:
     return replace_controls("\n".join(block.text for block in result.content if isinstance(block, TextContent)))
 
 
-def _say_what_next(console: Console, lake: Path) -> None:
+def _print_next_step(console: Console, lake: Path) -> None:
     program = Path(sys.executable).parent / "imdb-mcp"
     console.rule("Your own client", align="left")
     console.print("Give this command to Claude Desktop, VS Code, Cursor or any other MCP client:")
     console.print(f"  {program} serve --lake {lake}", style="bold", markup=False, soft_wrap=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="imdb-demo", description="Sample data → lake → MCP server → answers.")
     parser.add_argument(
         "--dir", type=lambda text: Path(text).absolute(), default=Path("demo-lake").absolute(), metavar="DIR",

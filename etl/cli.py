@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from etl.progress import Reporter, Stage, Surviving
+from etl.progress import ProgressReporter, ProgressStage, TolerantStream
 from etl.settings import load_settings
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.escaping import escape_lines
@@ -20,7 +20,7 @@ from lakehouse.program import set_up_logging, tell
 from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
-    from etl.pipeline import Summary
+    from etl.pipeline import LoadSummary
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ DEFAULT_ROWS = 1_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    options = _parser().parse_args(arguments)
-    # Whoever stops a service sends this: leave as for Ctrl-C, with the work folder removed.
+    options = _build_parser().parse_args(arguments)
+    # Service managers stop a program by SIGTERM: exit as for Ctrl-C, so that the work folder is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options.run(options)
@@ -52,61 +52,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _sample(options: argparse.Namespace) -> None:
+def _run_sample(options: argparse.Namespace) -> None:
     from etl.sample import write_sample
 
-    report, rows = Reporter(), Counter[str]()
-    with report.running(), report.stage(f"write {options.titles:,} invented titles") as stage:
+    report, rows = ProgressReporter(), Counter[str]()
+    with report.draw_bars(), report.open_stage(f"write {options.titles:,} invented titles") as stage:
 
-        def count(file: str, so_far: int) -> None:
+        def count_rows(file: str, so_far: int) -> None:
             rows[file] = so_far
             stage.advance(0, rows.total())
 
-        written = write_sample(options.out, titles=options.titles, seed=options.seed, progress=count)
+        written = write_sample(options.out, titles=options.titles, seed=options.seed, progress=count_rows)
         stage.advance(0, sum(written.values()))
-    _say(f"{sum(written.values()):,} rows in {len(written)} files in {options.out}")
+    _print_line(f"{sum(written.values()):,} rows in {len(written)} files in {options.out}")
 
 
-def _download(options: argparse.Namespace) -> None:
-    from etl.download import TERMS, download
+def _run_download(options: argparse.Namespace) -> None:
+    from etl.download import TERMS, download_files
 
     settings = load_settings()
     print(TERMS, file=sys.stderr)
-    report = Reporter()
-    with report.running(), ExitStack() as stages:
-        under_way: dict[str, Stage] = {}
+    report = ProgressReporter()
+    with report.draw_bars(), ExitStack() as stages:
+        under_way: dict[str, ProgressStage] = {}
 
-        def show(file: str, done: int, total: int | None) -> None:
+        def show_progress(file: str, done: int, total: int | None) -> None:
             if file not in under_way:
                 stages.close()
-                under_way[file] = stages.enter_context(report.stage(f"download {file}", total_bytes=total))
+                under_way[file] = stages.enter_context(report.open_stage(f"download {file}", total_bytes=total))
             under_way[file].advance(done, 0)
 
-        files = download(options.out, url=settings.download_url, progress=show)
-    _say(f"{len(files)} files in {options.out}")
+        files = download_files(options.out, url=settings.download_url, progress=show_progress)
+    _print_line(f"{len(files)} files in {options.out}")
 
 
-def _load(options: argparse.Namespace) -> None:
-    from etl.pipeline import load
-    from etl.safeguards import isolate
+def _run_load(options: argparse.Namespace) -> None:
+    from etl.pipeline import load_lake
+    from etl.safeguards import isolate_engine
 
     settings = load_settings(engine=options.engine, lake=options.lake)
     set_up_logging(settings.log_level)
     if settings.lake is None:
         raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
     lake = Lake.parse(settings.lake)
-    isolate(lake, settings)
-    report = Reporter()
-    with report.running():
-        summary = load(options.source, lake, settings.load_engine, settings, report)
+    isolate_engine(lake, settings)
+    report = ProgressReporter()
+    with report.draw_bars():
+        summary = load_lake(options.source, lake, settings.load_engine, settings, report)
     print_summary(summary, lake)
 
 
-def _enrich(options: argparse.Namespace) -> None:
+def _run_enrich(options: argparse.Namespace) -> None:
     from ai_functions.service import urls_of
     from ai_functions.types import dollars
-    from etl.enrich import Order, enrich, estimate, find_function
-    from etl.safeguards import isolate
+    from etl.enrich import EnrichOrder, enrich_lake, estimate_cost, find_function
+    from etl.safeguards import isolate_engine
 
     settings = load_settings(engine=options.engine, lake=options.lake)
     set_up_logging(settings.log_level)
@@ -114,29 +114,29 @@ def _enrich(options: argparse.Namespace) -> None:
         raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
     if options.dollars is None and not options.dry_run:
         raise UsageError("No spend cap was given. Add --dollars N, or --dry-run to see what it would cost at most.")
-    order = Order(find_function(options.function), options.rows, options.dollars or 0.0, options.select)
+    order = EnrichOrder(find_function(options.function), options.rows, options.dollars or 0.0, options.select)
     lake = Lake.parse(settings.lake)
-    isolate(lake, settings, urls_of(settings))
-    report = Reporter()
-    with report.running():
+    isolate_engine(lake, settings, urls_of(settings))
+    report = ProgressReporter()
+    with report.draw_bars():
         if not options.dry_run:
-            enrich(order, lake, settings.load_engine, settings, report)
+            enrich_lake(order, lake, settings.load_engine, settings, report)
             return
-        found = estimate(order, lake, settings.load_engine, settings)
-    _say(
+        found = estimate_cost(order, lake, settings.load_engine, settings)
+    _print_line(
         f"{found.items:,} asked for, {found.hits:,} of them in the cache. {found.calls:,} calls would cost at most "
         f"{dollars(found.nanos)} ({found.input_tokens:,} tokens in, at most {found.output_tokens:,} out). "
         "Nothing was called."
     )
 
 
-def _say(line: str) -> None:
-    """One line on stdout. What was done is done, whether or not anybody reads that it is."""
-    Reporter(sys.stdout).say(line)
+def _print_line(line: str) -> None:
+    """Print a line to stdout. A closed pipe is not an error."""
+    ProgressReporter(sys.stdout).print_line(line)
 
 
-def print_summary(summary: Summary, lake: Lake) -> None:
-    """The table at the end of a load, and what a person should know."""
+def print_summary(summary: LoadSummary, lake: Lake) -> None:
+    """Print the table of a load and its notes."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -151,14 +151,14 @@ def print_summary(summary: Summary, lake: Lake) -> None:
         rejected = f"{row.rejected:,}" if row.source else ""
         numbers = (read, f"{row.written:,}", rejected, f"{row.files:,}", f"{row.bytes:,}", f"{row.seconds:.1f}")
         table.add_row(row.table, row.source or "pre-computed", *numbers)
-    # A pipe has no width of its own; the table must not be folded for it.
-    console = Console(file=cast("TextIO", Surviving(sys.stdout)), width=None if sys.stdout.isatty() else 140)
+    # A pipe has no width; a fixed one keeps the table from being folded.
+    console = Console(file=cast("TextIO", TolerantStream(sys.stdout)), width=None if sys.stdout.isatty() else 140)
     console.print(table)
     for note in summary.notes:
         console.print(escape_lines(note), highlight=False, markup=False)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imdb-etl", description="IMDb's files become Delta tables and pre-computed views."
     )
@@ -168,37 +168,39 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
     sample.add_argument("--titles", type=int, default=DEFAULT_TITLES, metavar="N", help="how many titles (%(default)s)")
     sample.add_argument("--seed", type=int, default=1, metavar="S", help="same seed, same bytes (%(default)s)")
-    sample.set_defaults(run=_sample)
+    sample.set_defaults(run=_run_sample)
 
     load = commands.add_parser("load", help="load IMDb's files into a lake")
     load.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder with the .tsv.gz or .tsv files")
     load.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
     load.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
-    load.set_defaults(run=_load)
+    load.set_defaults(run=_run_load)
 
     enrich = commands.add_parser("enrich", help="apply an AI function to many titles, within a spend cap")
     enrich.add_argument("function", metavar="FUNCTION", help="such as ai_movie_summary: a file of prompts/")
     enrich.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
     enrich.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
     enrich.add_argument("--select", metavar="SQL", help="what to apply it to: the first column is the key")
-    enrich.add_argument("--rows", type=_whole, default=DEFAULT_ROWS, metavar="N", help="at most so many (%(default)s)")
-    enrich.add_argument("--dollars", type=_dollars, metavar="N", help="spend at most so much, in US dollars")
+    enrich.add_argument(
+        "--rows", type=_parse_count, default=DEFAULT_ROWS, metavar="N", help="at most so many (%(default)s)"
+    )
+    enrich.add_argument("--dollars", type=_parse_dollars, metavar="N", help="spend at most so much, in US dollars")
     enrich.add_argument("--dry-run", action="store_true", help="say what it would cost at most, and call nothing")
-    enrich.set_defaults(run=_enrich)
+    enrich.set_defaults(run=_run_enrich)
 
     download = commands.add_parser("download", help="fetch IMDb's published files")
     download.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
-    download.set_defaults(run=_download)
+    download.set_defaults(run=_run_download)
     return parser
 
 
-def _whole(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
 
 
-def _dollars(text: str) -> float:
+def _parse_dollars(text: str) -> float:
     try:
         amount = float(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""IMDb's files, our tables and the gold views, as data: columns, types, keys, comments and layout.
+"""Definitions of IMDb's files, the tables and the gold views: columns, types, keys, comments and layout.
 
-The format and the meaning of each column: IMDb, "Non-Commercial Datasets" (the page that describes
-the published files). The comments are what an assistant reads before it writes SQL.
+Source of formats and meanings: IMDb, "Non-Commercial Datasets" (the page that describes the published files). An
+assistant reads the comments before it writes SQL.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Kind(Enum):
-    """How a field is written in the file, and with that the Spark type it becomes."""
+class FieldKind(Enum):
+    """Text format of a field in the file, which determines its Spark type."""
 
     TEXT = "string"
     TITLE_ID = "title id"
@@ -25,39 +25,41 @@ class Kind(Enum):
 
     @property
     def spark_type(self) -> str:
+        """Name of the Spark type."""
         return _SPARK_TYPES.get(self, self.value)
 
 
 _SPARK_TYPES = {
-    Kind.TITLE_ID: "string",
-    Kind.PERSON_ID: "string",
-    Kind.COMMA_LIST: "array<string>",
-    Kind.CONTROL_B_LIST: "array<string>",
-    Kind.JSON_LIST: "array<string>",
+    FieldKind.TITLE_ID: "string",
+    FieldKind.PERSON_ID: "string",
+    FieldKind.COMMA_LIST: "array<string>",
+    FieldKind.CONTROL_B_LIST: "array<string>",
+    FieldKind.JSON_LIST: "array<string>",
 }
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a file. A line whose `required` field is null is malformed. `column` renames it."""
+    """A column of a file. A line with a null in a `required` field is malformed. `column` renames it."""
 
     name: str
-    kind: Kind
+    kind: FieldKind
     comment: str
     required: bool = False
     column: str = ""
 
     @property
     def column_name(self) -> str:
+        """Name of the column in the table."""
         return self.column or self.name
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One file and the table made of it.
+    """A file and its table.
 
-    `key` identifies a row. `clustered_by` is the order of the rows in the table's files: the first
-    column of the source is free, because IMDb's files come in that order (checked while reading).
+    `key` identifies a row. `clustered_by` is the order of the rows in the table's files: the first column of the source
+    needs no sort, because IMDb's files have that order (checked while reading).
     """
 
     file: str
@@ -70,6 +72,7 @@ class Dataset:
 
     @property
     def header(self) -> tuple[str, ...]:
+        """Names of the fields, in the order of the file."""
         return tuple(field.name for field in self.fields)
 
 
@@ -77,8 +80,7 @@ class Dataset:
 class GoldView:
     """A join that is computed once per load. `sql` reads the tables by name, the smaller side of each join first.
 
-    `columns` names the output, each with the table whose column it is, so that types and comments are
-    written once.
+    `columns` lists the output columns, each with the table that defines its type and comment.
     """
 
     name: str
@@ -95,8 +97,10 @@ CATEGORIES = (
     "casting_director, archive_footage, archive_sound"
 )
 
-_TCONST = Field("tconst", Kind.TITLE_ID, "Title id, such as tt0111161. Text: ids have 7 or more digits.", required=True)
-_NCONST = Field("nconst", Kind.PERSON_ID, "Person id, such as nm0000151.", required=True)
+_TCONST = Field(
+    "tconst", FieldKind.TITLE_ID, "Title id, such as tt0111161. Text: ids have 7 or more digits.", required=True
+)
+_NCONST = Field("nconst", FieldKind.PERSON_ID, "Person id, such as nm0000151.", required=True)
 
 _TITLES = Dataset(
     file="title.basics",
@@ -105,14 +109,14 @@ _TITLES = Dataset(
     "filter titleType = 'movie' for feature films.",
     fields=(
         _TCONST,
-        Field("titleType", Kind.TEXT, f"One of: {TITLE_TYPES}.", required=True),
-        Field("primaryTitle", Kind.TEXT, "The best-known title. Not unique.", required=True),
-        Field("originalTitle", Kind.TEXT, "The title in the original language."),
-        Field("isAdult", Kind.FLAG, "True for adult titles."),
-        Field("startYear", Kind.INTEGER, "Year of release (first year of a series). Null: unknown."),
-        Field("endYear", Kind.INTEGER, "Last year of a series. Null: still running, unknown, or no series."),
-        Field("runtimeMinutes", Kind.INTEGER, "Running time in minutes. Null: unknown."),
-        Field("genres", Kind.COMMA_LIST, "Up to three genres, such as ['Crime','Drama']. Null: unknown."),
+        Field("titleType", FieldKind.TEXT, f"One of: {TITLE_TYPES}.", required=True),
+        Field("primaryTitle", FieldKind.TEXT, "The best-known title. Not unique.", required=True),
+        Field("originalTitle", FieldKind.TEXT, "The title in the original language."),
+        Field("isAdult", FieldKind.FLAG, "True for adult titles."),
+        Field("startYear", FieldKind.INTEGER, "Year of release (first year of a series). Null: unknown."),
+        Field("endYear", FieldKind.INTEGER, "Last year of a series. Null: still running, unknown, or no series."),
+        Field("runtimeMinutes", FieldKind.INTEGER, "Running time in minutes. Null: unknown."),
+        Field("genres", FieldKind.COMMA_LIST, "Up to three genres, such as ['Crime','Drama']. Null: unknown."),
     ),
     key=("tconst",),
     clustered_by=("tconst",),
@@ -125,8 +129,8 @@ DATASETS: tuple[Dataset, ...] = (
         comment="One row per rated title: mean rating and number of votes. Titles without votes are not here.",
         fields=(
             _TCONST,
-            Field("averageRating", Kind.DECIMAL, "Weighted mean of the votes, 1.0 to 10.0.", required=True),
-            Field("numVotes", Kind.INTEGER, "Number of votes.", required=True),
+            Field("averageRating", FieldKind.DECIMAL, "Weighted mean of the votes, 1.0 to 10.0.", required=True),
+            Field("numVotes", FieldKind.INTEGER, "Number of votes.", required=True),
         ),
         key=("tconst",),
         clustered_by=("tconst",),
@@ -138,11 +142,11 @@ DATASETS: tuple[Dataset, ...] = (
         comment="One row per person.",
         fields=(
             _NCONST,
-            Field("primaryName", Kind.TEXT, "The name most often credited. Not unique.", required=True),
-            Field("birthYear", Kind.INTEGER, "Year of birth; years BC are positive too. Null: unknown."),
-            Field("deathYear", Kind.INTEGER, "Year of death. Null: alive or unknown."),
-            Field("primaryProfession", Kind.COMMA_LIST, "Up to three professions, such as ['actor','producer']."),
-            Field("knownForTitles", Kind.COMMA_LIST, "Up to four title ids that the person is known for."),
+            Field("primaryName", FieldKind.TEXT, "The name most often credited. Not unique.", required=True),
+            Field("birthYear", FieldKind.INTEGER, "Year of birth; years BC are positive too. Null: unknown."),
+            Field("deathYear", FieldKind.INTEGER, "Year of death. Null: alive or unknown."),
+            Field("primaryProfession", FieldKind.COMMA_LIST, "Up to three professions, such as ['actor','producer']."),
+            Field("knownForTitles", FieldKind.COMMA_LIST, "Up to four title ids that the person is known for."),
         ),
         key=("nconst",),
         clustered_by=("nconst",),
@@ -154,11 +158,11 @@ DATASETS: tuple[Dataset, ...] = (
         "movie_cast, already joined.",
         fields=(
             _TCONST,
-            Field("ordering", Kind.INTEGER, "Billing order within the title, from 1.", required=True),
+            Field("ordering", FieldKind.INTEGER, "Billing order within the title, from 1.", required=True),
             _NCONST,
-            Field("category", Kind.TEXT, f"One of: {CATEGORIES}.", required=True),
-            Field("job", Kind.TEXT, "The job in words, where the category does not say it. Null: none given."),
-            Field("characters", Kind.JSON_LIST, "Characters played, or how a person appears. Null: none given."),
+            Field("category", FieldKind.TEXT, f"One of: {CATEGORIES}.", required=True),
+            Field("job", FieldKind.TEXT, "The job in words, where the category does not say it. Null: none given."),
+            Field("characters", FieldKind.JSON_LIST, "Characters played, or how a person appears. Null: none given."),
         ),
         key=("tconst", "ordering"),
         clustered_by=("tconst",),
@@ -169,8 +173,8 @@ DATASETS: tuple[Dataset, ...] = (
         comment="Directors and writers of each title as lists of person ids.",
         fields=(
             _TCONST,
-            Field("directors", Kind.COMMA_LIST, "Person ids of the directors. Null: unknown."),
-            Field("writers", Kind.COMMA_LIST, "Person ids of the writers. Null: unknown."),
+            Field("directors", FieldKind.COMMA_LIST, "Person ids of the directors. Null: unknown."),
+            Field("writers", FieldKind.COMMA_LIST, "Person ids of the writers. Null: unknown."),
         ),
         key=("tconst",),
         clustered_by=("tconst",),
@@ -181,14 +185,16 @@ DATASETS: tuple[Dataset, ...] = (
         table="akas_delta",
         comment="Other names of titles, by region and language.",
         fields=(
-            Field("titleId", Kind.TITLE_ID, "Title id: the tconst of movies_delta.", required=True, column="tconst"),
-            Field("ordering", Kind.INTEGER, "Number of the name within the title, from 1.", required=True),
-            Field("title", Kind.TEXT, "The name in that region.", required=True),
-            Field("region", Kind.TEXT, "ISO 3166 country code or an IMDb region such as XWW. Null: unknown."),
-            Field("language", Kind.TEXT, "ISO 639 language code. Null: unknown."),
-            Field("types", Kind.CONTROL_B_LIST, "Kinds of name, such as imdbDisplay, original, working."),
-            Field("attributes", Kind.CONTROL_B_LIST, "Further remarks, such as 'reissue title'."),
-            Field("isOriginalTitle", Kind.FLAG, "True for the original title."),
+            Field(
+                "titleId", FieldKind.TITLE_ID, "Title id: the tconst of movies_delta.", required=True, column="tconst"
+            ),
+            Field("ordering", FieldKind.INTEGER, "Number of the name within the title, from 1.", required=True),
+            Field("title", FieldKind.TEXT, "The name in that region.", required=True),
+            Field("region", FieldKind.TEXT, "ISO 3166 country code or an IMDb region such as XWW. Null: unknown."),
+            Field("language", FieldKind.TEXT, "ISO 639 language code. Null: unknown."),
+            Field("types", FieldKind.CONTROL_B_LIST, "Kinds of name, such as imdbDisplay, original, working."),
+            Field("attributes", FieldKind.CONTROL_B_LIST, "Further remarks, such as 'reissue title'."),
+            Field("isOriginalTitle", FieldKind.FLAG, "True for the original title."),
         ),
         key=("tconst", "ordering"),
         clustered_by=("tconst",),
@@ -199,10 +205,10 @@ DATASETS: tuple[Dataset, ...] = (
         table="episodes_delta",
         comment="Which series an episode belongs to, and its season and number.",
         fields=(
-            Field("tconst", Kind.TITLE_ID, "Title id of the episode.", required=True),
-            Field("parentTconst", Kind.TITLE_ID, "Title id of the series.", required=True),
-            Field("seasonNumber", Kind.INTEGER, "Season; some series use the year. Null: unknown."),
-            Field("episodeNumber", Kind.INTEGER, "Number within the season; 0 is a pilot. Null: unknown."),
+            Field("tconst", FieldKind.TITLE_ID, "Title id of the episode.", required=True),
+            Field("parentTconst", FieldKind.TITLE_ID, "Title id of the series.", required=True),
+            Field("seasonNumber", FieldKind.INTEGER, "Season; some series use the year. Null: unknown."),
+            Field("episodeNumber", FieldKind.INTEGER, "Number within the season; 0 is a pilot. Null: unknown."),
         ),
         key=("tconst",),
         clustered_by=("tconst",),
@@ -256,7 +262,7 @@ REJECTS_TABLE = "rejects"
 
 @dataclass(frozen=True)
 class Orphans:
-    """Rows of `child` whose `column` is not found in `parent`: real in IMDb's files, counted and reported."""
+    """Rows of `child` whose `column` is not found in `parent`: they occur in IMDb's files, and are counted."""
 
     child: str
     column: str

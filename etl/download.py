@@ -1,8 +1,8 @@
-"""`imdb-etl download`: fetches IMDb's published files, resuming where an earlier run stopped.
+"""`imdb-etl download`: fetches IMDb's published files, and resumes an earlier run.
 
-A file arrives as `NAME.part` and gets its own name when it is complete. Beside it a small JSON file keeps
-what the server said of it (ETag, date, size), so that a later run continues only the very same version
-(RFC 9110: `Range` with `If-Range`) and fetches a complete file again only if it has changed.
+A file is written to `NAME.part` and renamed when it is complete. A small JSON file beside it stores the server's ETag,
+date and size, so that a later run continues only the same version (RFC 9110: `Range` with `If-Range`) and fetches a
+complete file again only if it has changed.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ whoever shows data from them must say: "Information courtesy of IMDb (https://ww
 IMDb's own words decide: https://developer.imdb.com/non-commercial-datasets/"""
 
 OnProgress = Callable[[str, int, int | None], None]
-"""Called with a file's name, the bytes here so far, and its size."""
+"""Called with a file's name, the bytes received so far, and its size in bytes."""
 
 _SETTING = "IMDB_DOWNLOAD_URL"
 _GZIP_MAGIC = b"\x1f\x8b"
-_WORTH_RETRYING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to insist, in seconds. `failures` counts attempts in a row that brought no new byte."""
+class RetryPolicy:
+    """Timeouts and waits in seconds. `failures` is the limit of attempts in a row without a new byte."""
 
     failures: int = 6
     first_wait: float = 1.0
@@ -52,34 +52,36 @@ class Patience:
     now: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
 
-    def wait(self, failures: int, asked: float) -> float:
-        """Twice as long each time, spread by chance so that many clients do not come back together.
+    def compute_wait(self, failures: int, asked: float) -> float:
+        """Compute the wait before the next attempt in seconds: exponential backoff with jitter.
 
-        `asked` is what the server asked for (`Retry-After`); it is kept, up to the longest wait.
+        `asked` is the server's `Retry-After` in seconds; it is respected up to the longest wait.
         """
         backoff = self.first_wait * 2.0 ** (failures - 1) * (0.5 + self.chance() / 2)
         return min(max(backoff, asked), self.longest_wait)
 
 
-def download(out: Path, *, url: str, progress: OnProgress | None = None, patience: Patience = Patience()) -> list[Path]:
-    """Fetches the seven files from `url` into the folder and gives their paths.
+def download_files(
+    out: Path, *, url: str, progress: OnProgress | None = None, policy: RetryPolicy = RetryPolicy()
+) -> list[Path]:
+    """Fetch the seven files from `url` into a folder and return their paths.
 
-    Raises UsageError for an address that is not http(s), SourceError for whatever prevents a complete
-    file; what has arrived is kept for the next run.
+    Raises UsageError for a URL that is not http(s), and SourceError if a file cannot be completed; received bytes are
+    kept for the next run.
     """
     import filelock
     import httpx2
 
-    base = _checked(url)
+    base = _parse_url(url)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with (
             filelock.FileLock(out / ".download.lock", timeout=0),
-            httpx2.Client(timeout=patience.answer_within, follow_redirects=True) as client,
+            httpx2.Client(timeout=policy.answer_within, follow_redirects=True) as client,
         ):
             names = [f"{dataset.file}.tsv.gz" for dataset in DATASETS]
-            transfers = [_Transfer(client, f"{base}/{name}", out / name, patience, progress) for name in names]
-            return [transfer.run() for transfer in transfers]
+            transfers = [_Transfer(client, f"{base}/{name}", out / name, policy, progress) for name in names]
+            return [transfer.fetch_file() for transfer in transfers]
     except filelock.Timeout as error:
         raise SourceError(f"Another download into {out} is running. Wait for it, or give another --out.") from error
     except OSError as error:
@@ -91,7 +93,7 @@ def download(out: Path, *, url: str, progress: OnProgress | None = None, patienc
 
 @dataclass(frozen=True)
 class _Version:
-    """What the server said of a file. `written` is the time stamp of the complete file here, else null."""
+    """The server's metadata of a file. `written` is the modification time of the complete local file (ns), or None."""
 
     url: str
     etag: str | None
@@ -101,18 +103,18 @@ class _Version:
 
     @property
     def validator(self) -> str | None:
-        """Proves that bytes belong to the same version. A weak ETag does not (RFC 9110, 13.1.5)."""
+        """Validator for `If-Range`: a strong ETag or the date. A weak ETag is not allowed (RFC 9110, 13.1.5)."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.last_modified
 
     @property
-    def unless_changed(self) -> dict[str, str]:
-        """Headers of a request that answers 304 for this version."""
+    def change_conditions(self) -> dict[str, str]:
+        """Headers of a conditional request, answered by 304 if this version is current."""
         conditions = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
         return {name: value for name, value in conditions.items() if value}
 
 
-class _AgainError(Exception):
-    """An attempt failed in a way that may pass. `asked`: seconds that the server wants to be left alone."""
+class _RetryableError(Exception):
+    """A temporary failure of an attempt. `asked` is the server's `Retry-After` in seconds."""
 
     def __init__(self, reason: str, asked: float = 0.0) -> None:
         super().__init__(reason)
@@ -120,56 +122,56 @@ class _AgainError(Exception):
 
 
 class _Transfer:
-    """One file on its way from its address to its place."""
+    """The download of one file."""
 
     def __init__(
-        self, client: httpx2.Client, url: str, target: Path, patience: Patience, progress: OnProgress | None
+        self, client: httpx2.Client, url: str, target: Path, policy: RetryPolicy, progress: OnProgress | None
     ) -> None:
-        self._client, self._url, self._target, self._patience = client, url, target, patience
+        self._client, self._url, self._target, self._policy = client, url, target, policy
         self._progress = progress or (lambda _name, _done, _size: None)
         self._part = target.with_name(f"{target.name}.part")
         self._note = target.with_name(f".{target.name}.json")
 
-    def run(self) -> Path:
-        """Attempts until the file is here, or until nothing new came too many times in a row."""
-        failures, most = 0, self._arrived()
+    def fetch_file(self) -> Path:
+        """Fetch the file. Raises SourceError after too many attempts in a row without a new byte."""
+        failures, most = 0, self._count_arrived()
         while True:
             try:
-                return self._attempt()
-            except _AgainError as again:
-                failures = 1 if self._arrived() > most else failures + 1
-                most = max(most, self._arrived())
-                if failures >= self._patience.failures:
+                return self._attempt_fetch()
+            except _RetryableError as again:
+                failures = 1 if self._count_arrived() > most else failures + 1
+                most = max(most, self._count_arrived())
+                if failures >= self._policy.failures:
                     raise SourceError(
                         f"{self._target.name} could not be fetched: {again}, {failures} times in a row. "
                         f"What has arrived is kept; run it again later, or set {_SETTING} to another address."
                     ) from again
-                self._patience.sleep(self._patience.wait(failures, again.asked))
+                self._policy.sleep(self._policy.compute_wait(failures, again.asked))
 
-    def _attempt(self) -> Path:
-        known = self._known()
+    def _attempt_fetch(self) -> Path:
+        known = self._read_note()
         headers = {"Accept-Encoding": "identity"}
         if known and self._is_complete(known):
-            headers |= known.unless_changed
-        elif known and known.validator and self._arrived():
-            headers |= {"Range": f"bytes={self._arrived()}-", "If-Range": known.validator}
-        with self._answer(headers) as response:
+            headers |= known.change_conditions
+        elif known and known.validator and self._count_arrived():
+            headers |= {"Range": f"bytes={self._count_arrived()}-", "If-Range": known.validator}
+        with self._open_response(headers) as response:
             if response.status_code == 304 and known:
-                return self._finish(known)
+                return self._finish_file(known)
             if response.status_code == 206 and known:
-                return self._go_on(response, known)
+                return self._receive_rest(response, known)
             if response.status_code == 200:
-                return self._start(response, known)
-            if response.status_code in _WORTH_RETRYING:
-                raise _AgainError(f"the server answered {response.status_code}", self._retry_after(response))
+                return self._receive_whole(response, known)
+            if response.status_code in _RETRYABLE_STATUSES:
+                raise _RetryableError(f"the server answered {response.status_code}", self._parse_retry_after(response))
             if response.status_code in {206, 304, 416}:
                 self._part.unlink(missing_ok=True)
-                raise _AgainError(f"the server's answer {response.status_code} does not fit what is here")
+                raise _RetryableError(f"the server's answer {response.status_code} does not fit what is here")
         raise SourceError(f"{self._url} answered {response.status_code} {response.reason_phrase}. Is {_SETTING} right?")
 
     @contextlib.contextmanager
-    def _answer(self, headers: dict[str, str]) -> Iterator[httpx2.Response]:
-        """The answer, its body still to come; whatever goes wrong on the way is sorted here."""
+    def _open_response(self, headers: dict[str, str]) -> Iterator[httpx2.Response]:
+        """Open the response, with its body unread. Converts errors to SourceError or _RetryableError."""
         import httpx2
 
         try:
@@ -181,16 +183,16 @@ class _Transfer:
                 f"Is {_SETTING} right?"
             ) from error
         except httpx2.TransportError as error:
-            if _unknown_host(error):
+            if _is_unknown_host(error):
                 raise SourceError(
                     f"{self._url} could not be fetched: there is no such host, or no network. Is {_SETTING} right?"
                 ) from error
-            raise _AgainError(f"the connection failed ({error or type(error).__name__})") from error
+            raise _RetryableError(f"the connection failed ({error or type(error).__name__})") from error
         except httpx2.RequestError as error:  # such as too many redirects
             raise SourceError(f"{self._url} could not be fetched: {error}. Is {_SETTING} right?") from error
 
-    def _start(self, response: httpx2.Response, known: _Version | None) -> Path:
-        """The whole file, from its first byte. The old bytes go before the new version is noted."""
+    def _receive_whole(self, response: httpx2.Response, known: _Version | None) -> Path:
+        """Receive the whole file. Old bytes are removed before the new version is noted."""
         length = response.headers.get("Content-Length", "")
         if not length.isdecimal():
             raise SourceError(
@@ -198,22 +200,22 @@ class _Transfer:
             )
         version = _Version(self._url, response.headers.get("ETag"), response.headers.get("Last-Modified"), int(length))
         if known and self._is_complete(known) and replace(known, written=None) == version and not version.validator:
-            return self._finish(known)  # the size is all there is to go by
+            return self._finish_file(known)  # without a validator only the size can be compared
         self._part.unlink(missing_ok=True)
-        self._remember(version)
-        return self._receive(response, version)
+        self._write_note(version)
+        return self._receive_bytes(response, version)
 
-    def _go_on(self, response: httpx2.Response, known: _Version) -> Path:
-        """The rest of the file, if it is the rest of the same file."""
-        expected = f"bytes {self._arrived()}-{known.size - 1}/{known.size}"
+    def _receive_rest(self, response: httpx2.Response, known: _Version) -> Path:
+        """Receive the rest of the file. Raises _RetryableError if the server has another version."""
+        expected = f"bytes {self._count_arrived()}-{known.size - 1}/{known.size}"
         tag = response.headers.get("ETag", known.etag)
         if response.headers.get("Content-Range") != expected or tag != known.etag:
             self._part.unlink(missing_ok=True)
-            raise _AgainError("the file on the server changed in between")
-        return self._receive(response, known)
+            raise _RetryableError("the file on the server changed in between")
+        return self._receive_bytes(response, known)
 
-    def _receive(self, response: httpx2.Response, version: _Version) -> Path:
-        arrived, name = self._arrived(), self._target.name
+    def _receive_bytes(self, response: httpx2.Response, version: _Version) -> Path:
+        arrived, name = self._count_arrived(), self._target.name
         free = shutil.disk_usage(self._target.parent).free
         if version.size - arrived > free:
             raise SourceError(
@@ -232,54 +234,54 @@ class _Transfer:
         if arrived == 0:
             raise SourceError(f"{self._url} is empty. Is {_SETTING} right?")
         if arrived != version.size:
-            raise _AgainError(f"{arrived:,} bytes came of {version.size:,}")
-        return self._finish(version)
+            raise _RetryableError(f"{arrived:,} bytes came of {version.size:,}")
+        return self._finish_file(version)
 
-    def _finish(self, version: _Version) -> Path:
-        """The complete bytes get their name. Noted first: a note without its file is only fetched again."""
+    def _finish_file(self, version: _Version) -> Path:
+        """Rename the complete file. The note is written first: a note without its file only causes a new fetch."""
         if self._part.exists():
-            self._remember(replace(version, written=self._part.stat().st_mtime_ns))
+            self._write_note(replace(version, written=self._part.stat().st_mtime_ns))
             self._part.replace(self._target)
         self._progress(self._target.name, version.size, version.size)
         return self._target
 
-    def _known(self) -> _Version | None:
-        """What was noted of the bytes that are here: of the part if there is one, else of the file."""
+    def _read_note(self) -> _Version | None:
+        """Read the note about the received bytes: those of the part if there is one, else of the file."""
         try:
             version = _Version(**json.loads(self._note.read_text()))
-        except (OSError, ValueError, TypeError):  # none, or not ours: then the file is fetched anew
+        except (OSError, ValueError, TypeError):  # missing or foreign: the file is fetched again
             return None
         return version if version.url == self._url else None
 
     def _is_complete(self, known: _Version) -> bool:
         if self._part.exists():
-            return self._arrived() == known.size
+            return self._count_arrived() == known.size
         if not self._target.exists():
             return False
         here = self._target.stat()
         return (here.st_size, here.st_mtime_ns) == (known.size, known.written)
 
-    def _arrived(self) -> int:
-        """The bytes of the part."""
+    def _count_arrived(self) -> int:
+        """Return the size of the part in bytes."""
         return self._part.stat().st_size if self._part.exists() else 0
 
-    def _remember(self, version: _Version) -> None:
+    def _write_note(self, version: _Version) -> None:
         temporary = self._note.with_name(f"{self._note.name}.new")
         temporary.write_text(json.dumps(asdict(version)))
         temporary.replace(self._note)
 
-    def _retry_after(self, response: httpx2.Response) -> float:
-        """Seconds, given as such or as a date (RFC 9110, 10.2.3)."""
+    def _parse_retry_after(self, response: httpx2.Response) -> float:
+        """Parse `Retry-After`, which is a number of seconds or a date (RFC 9110, 10.2.3), to seconds."""
         value = response.headers.get("Retry-After", "")
         if value.isdecimal():
             return float(value)
         try:
-            return email.utils.parsedate_to_datetime(value).timestamp() - self._patience.now()
+            return email.utils.parsedate_to_datetime(value).timestamp() - self._policy.now()
         except ValueError:
             return 0.0
 
 
-def _checked(url: str) -> str:
+def _parse_url(url: str) -> str:
     import httpx2
 
     try:
@@ -291,8 +293,8 @@ def _checked(url: str) -> str:
     return str(parsed).rstrip("/")
 
 
-def _unknown_host(error: httpx2.TransportError) -> bool:
-    """Whether the name was looked up in vain. Another failure of the look-up may pass."""
+def _is_unknown_host(error: httpx2.TransportError) -> bool:
+    """Return whether the host name does not exist. Other lookup failures may be temporary."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, socket.gaierror):
         cause = cause.__cause__ or cause.__context__

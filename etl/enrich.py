@@ -1,10 +1,10 @@
-"""An AI function over many things of a lake: in threads of this process, or on Spark's executors.
+"""Applies an AI function to many keys of a lake, in threads of this process or on Spark's executors.
 
     keys → facts, some thousand at a time → AiService, a chunk at a time → the cache
 
-The cache is the checkpoint: the same command again pays only for what has no answer yet. Each chunk is reserved at its
-maximum; each call is settled and stored before another takes its place, so that a killed run pays twice for the calls
-that were under way, no more.
+The cache is the checkpoint: a repeated command pays only for keys without an answer. Each chunk is reserved at its
+maximum. Each call is settled and stored before another takes its place, so a killed run pays twice only for the calls
+that were in flight.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ai_functions.functions import AiFunction, functions
 from ai_functions.ledger import Limits
 from ai_functions.service import AiService, open_service
 from ai_functions.types import AiEstimate, AiUnavailable, BudgetExceeded, Facts, Outcome, Spender, dollars
-from etl.executors import SPARK_CONFIG, in_threads, on_executors, while_not
-from etl.facts import FactSource, table_locations
-from etl.progress import Reporter, Stage
+from etl.executors import SPARK_CONFIG, make_executor_dispatch, open_thread_dispatch, stop_when_set
+from etl.facts import FactSource, locate_tables
+from etl.progress import ProgressReporter, ProgressStage
 from etl.safeguards import check_engine
 from etl.settings import LoadEngine, Settings
 from lakehouse.errors import UsageError
@@ -40,25 +40,25 @@ _CALLER = "imdb-etl"
 _WORK_PREFIX = "imdb-etl-"
 
 _FACTS_AT_ONCE = 2_000
-"""Keys whose facts one statement fetches: a look-up of many is a scan, which is worth it for many."""
+"""Keys whose facts one statement fetches. A lookup of many keys is a scan, so its cost is shared by many."""
 
 _CHUNK = 100
-"""Calls that are reserved at once, or more where `_ROUNDS` for each call under way are more."""
+"""Minimum number of calls reserved together; `_ROUNDS` times the calls in flight if that is more."""
 
 _ROUNDS = 12
 
 _CHUNK_SECONDS = 3_600.0
-_HOPELESS = 50
-"""So many without an answer in a row, and the run ends: the provider is down, or refuses all of it."""
+_MAX_FAILURES_IN_A_ROW = 50
+"""Calls in a row without an answer that end the run: the provider is down or refuses everything."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to apply to what: at most `rows` things, for at most `most_dollars`.
+class EnrichOrder:
+    """A function to apply to at most `rows` keys, for at most `most_dollars` US dollars.
 
-    `select` is SQL whose first column is the key; the function's own section `every` where it is None.
+    `select` is SQL whose first column is the key; None means the section `every` of the function.
     """
 
     function: AiFunction
@@ -68,8 +68,8 @@ class Order:
 
 
 @dataclass
-class Enriched:
-    """What a run did. `charged` is what the ledger says of it, in nano-dollars; `failed` counts by reason."""
+class EnrichSummary:
+    """Result of a run. `charged` is the ledger's sum in nano-dollars; `failed` counts by reason."""
 
     keys: int = 0
     written: int = 0
@@ -87,44 +87,48 @@ class Enriched:
 
 
 def find_function(name: str) -> AiFunction:
-    """An AI function by its name. Raises UsageError where there is none."""
+    """Return an AI function by its name. Raises UsageError if there is none."""
     known = functions()
     if name not in known:
         raise UsageError(f"{name} is no AI function. There are: {', '.join(sorted(known))}.")
     return known[name]
 
 
-def enrich(order: Order, lake: Lake, engine: LoadEngine, settings: Settings, report: Reporter) -> Enriched:
-    """Apply a function to things of a lake, and keep the answers in the cache.
+def enrich_lake(
+    order: EnrichOrder, lake: Lake, engine: LoadEngine, settings: Settings, report: ProgressReporter
+) -> EnrichSummary:
+    """Apply a function to keys of a lake, and store the answers in the cache.
 
-    Raises AiUnavailable, BudgetExceeded, LakeError, UsageError and EngineUnavailable; what was answered before is kept.
+    Raises AiUnavailable, BudgetExceeded, LakeError, UsageError and EngineUnavailable; earlier answers are kept.
     """
     ended = threading.Event()
     with ExitStack() as stack:
-        service, source = _opened(stack, order, lake, engine, settings)
-        dispatch = _dispatch(stack, service, source.session, settings, ended)
-        run = _Run(order, service, dispatch, settings.ai_concurrency, ended)
-        keys = source.keys(order.select, order.rows)
-        run.done.keys = len(keys)
-        with report.stage(f"{order.function.name}, at most {dollars(run.most)}", total_bytes=len(keys)) as stage:
+        service, source = _open_sources(stack, order, lake, engine, settings)
+        dispatch = _make_dispatch(stack, service, source.session, settings, ended)
+        run = _EnrichRun(order, service, dispatch, settings.ai_concurrency, ended)
+        keys = source.list_keys(order.select, order.rows)
+        run.summary.keys = len(keys)
+        with report.open_stage(
+            f"{order.function.name}, at most {dollars(run.max_nanos)}", total_bytes=len(keys)
+        ) as stage:
             try:
-                with _gently(ended):
-                    for some in _parts(keys, _FACTS_AT_ONCE):
-                        run.apply_to(some, source.facts(some), stage)
+                with _finish_calls_on_interrupt(ended):
+                    for some in _split_chunks(keys, _FACTS_AT_ONCE):
+                        run.apply_function(some, source.fetch_facts(some), stage)
             finally:
-                with suppress(AiUnavailable):  # what went wrong before says it too
-                    run.done.charged = service.ledger.read_charged(run.spender)
-                report.say(str(run.done))
-        return run.done
+                with suppress(AiUnavailable):  # the first error is the one to report
+                    run.summary.charged = service.ledger.read_charged(run.spender)
+                report.print_line(str(run.summary))
+        return run.summary
 
 
-def estimate(order: Order, lake: Lake, engine: LoadEngine, settings: Settings) -> AiEstimate:
-    """What `enrich` would take at most. Reads the lake and the cache, calls nothing."""
+def estimate_cost(order: EnrichOrder, lake: Lake, engine: LoadEngine, settings: Settings) -> AiEstimate:
+    """Compute the maximum that `enrich_lake` would use. Reads the lake and the cache, and makes no calls."""
     with ExitStack() as stack:
-        service, source = _opened(stack, order, lake, engine, settings)
+        service, source = _open_sources(stack, order, lake, engine, settings)
         total = AiEstimate(0, 0, 0, 0, 0, 0)
-        for keys in _parts(source.keys(order.select, order.rows), _FACTS_AT_ONCE):
-            part = service.estimate(order.function, source.facts(keys))
+        for keys in _split_chunks(source.list_keys(order.select, order.rows), _FACTS_AT_ONCE):
+            part = service.estimate(order.function, source.fetch_facts(keys))
             total = AiEstimate(
                 total.items + part.items,
                 total.calls + part.calls,
@@ -136,15 +140,15 @@ def estimate(order: Order, lake: Lake, engine: LoadEngine, settings: Settings) -
         return total
 
 
-def _opened(
-    stack: ExitStack, order: Order, lake: Lake, engine: LoadEngine, settings: Settings
+def _open_sources(
+    stack: ExitStack, order: EnrichOrder, lake: Lake, engine: LoadEngine, settings: Settings
 ) -> tuple[AiService, FactSource]:
-    """The service with the run's own limits, and the lake; what cannot work is said before an engine is started."""
+    """Open the service with the limits of the run, and the lake. Checks the arguments before it starts an engine."""
     check_engine(lake, engine)
     service = open_service(settings, lake, limits=Limits.of_batch(settings, order.most_dollars))
     stack.callback(service.close)
     service.terms(order.function)
-    tables = table_locations(lake.reachable(settings.links))
+    tables = locate_tables(lake.reachable(settings.links))
     folder, _ = stack.enter_context(work_folder(settings.state, _WORK_PREFIX))
     config = SPARK_CONFIG if engine == "spark" else {}
     session = stack.enter_context(open_session(engine, config=config, work_dir=str(folder)))
@@ -158,17 +162,17 @@ def _opened(
 
 
 @contextmanager
-def _gently(ended: threading.Event) -> Iterator[None]:
-    """The first interruption lets the calls under way end, because they are paid for; the second does not."""
+def _finish_calls_on_interrupt(ended: threading.Event) -> Iterator[None]:
+    """Let calls in flight end at the first interrupt, because they are billed; raise at the second."""
 
-    def end(_number: int, _frame: FrameType | None) -> None:
+    def handle_signal(_number: int, _frame: FrameType | None) -> None:
         if ended.is_set():
             raise KeyboardInterrupt
         ended.set()
         text = "imdb-etl: waiting for the calls under way, which are paid for. Interrupt again to leave them.\n"
         os.write(2, text.encode())
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -176,49 +180,49 @@ def _gently(ended: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _dispatch(
+def _make_dispatch(
     stack: ExitStack, service: AiService, session: EngineSession, settings: Settings, ended: threading.Event
 ) -> Dispatch:
-    """What makes the calls: Spark's executors, or threads of this process where it has none."""
+    """Choose what makes the calls: Spark's executors, or threads of this process. Raises AiUnavailable."""
     if service.provider is None:
         raise AiUnavailable(str(service.unavailable))
     seconds, at_once = settings.ai_call_seconds, settings.ai_concurrency
     if session.kind == "spark":
-        return while_not(ended, on_executors(session.spark, service.provider, seconds, at_once))
-    return while_not(ended, stack.enter_context(in_threads(service.provider, seconds, at_once)))
+        return stop_when_set(ended, make_executor_dispatch(session.spark, service.provider, seconds, at_once))
+    return stop_when_set(ended, stack.enter_context(open_thread_dispatch(service.provider, seconds, at_once)))
 
 
-class _Run:
-    """One run, chunk by chunk."""
+class _EnrichRun:
+    """Applies a function chunk by chunk, and counts the outcomes."""
 
     def __init__(
-        self, order: Order, service: AiService, dispatch: Dispatch, calls_at_once: int, ended: threading.Event
+        self, order: EnrichOrder, service: AiService, dispatch: Dispatch, calls_at_once: int, ended: threading.Event
     ) -> None:
-        self.done = Enriched()
+        self.summary = EnrichSummary()
         self._chunk = max(_CHUNK, _ROUNDS * calls_at_once)
         self.spender = Spender(_CALLER, f"enrich {secrets.token_hex(8)}")
-        self.most = round(order.most_dollars * 1_000_000_000)
+        self.max_nanos = round(order.most_dollars * 1_000_000_000)
         self._function = order.function
         self._service = service
         self._dispatch = dispatch
         self._ended = ended
-        self._in_vain = 0
+        self._failures_in_a_row = 0
         self._items = 0
         self._spent = 0
 
-    def apply_to(self, keys: Sequence[str], facts: Sequence[Facts], stage: Stage) -> None:
-        """Apply the function to what is known of some keys."""
-        self.done.unknown += len(keys) - len(facts)
+    def apply_function(self, keys: Sequence[str], facts: Sequence[Facts], stage: ProgressStage) -> None:
+        """Apply the function to the facts of some keys."""
+        self.summary.unknown += len(keys) - len(facts)
         model = self._service.terms(self._function).model
-        # Here once for all: each look goes through all files of the cache, and what it finds stays in memory.
+        # One lookup for all keys: each scans all files of the cache, and its results stay in memory.
         self._service.cache.look_up(
             CacheKey.of(self._function.name, self._function.version, model, fact) for fact in facts
         )
-        for chunk in _parts(facts, self._chunk):
-            self._apply(chunk, stage)
+        for chunk in _split_chunks(facts, self._chunk):
+            self._apply_chunk(chunk, stage)
 
-    def _apply(self, chunk: Sequence[Facts], stage: Stage) -> None:
-        def show(done: int, _: int, nanos: int) -> None:
+    def _apply_chunk(self, chunk: Sequence[Facts], stage: ProgressStage) -> None:
+        def show_progress(done: int, _: int, nanos: int) -> None:
             stage.advance(self._items + done, self._items + done, note=f", {dollars(self._spent + nanos)}")
 
         try:
@@ -227,7 +231,7 @@ class _Run:
                 chunk,
                 self.spender,
                 deadline_seconds=_CHUNK_SECONDS,
-                report=show,
+                report=show_progress,
                 dispatch=self._dispatch,
             )
         except BudgetExceeded as error:
@@ -236,33 +240,33 @@ class _Run:
                     f"Stopped by a spend cap: {error} Every answer so far is kept and costs nothing again; the same "
                     "command goes on from here with more --dollars, or when the server's budget is whole again."
                 ) from error
-            # Some of it may still fit.
-            self._apply(chunk[: len(chunk) // 2], stage)
-            self._apply(chunk[len(chunk) // 2 :], stage)
+            # Half of the chunk may still fit the budget.
+            self._apply_chunk(chunk[: len(chunk) // 2], stage)
+            self._apply_chunk(chunk[len(chunk) // 2 :], stage)
             return
         if self._ended.is_set():
-            self._note([outcome for outcome in outcomes if outcome.text])
+            self._count_outcomes([outcome for outcome in outcomes if outcome.text])
             raise KeyboardInterrupt
-        self._note(outcomes)
+        self._count_outcomes(outcomes)
         self._service.cache.check()
 
-    def _note(self, outcomes: Sequence[Outcome]) -> None:
+    def _count_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         self._items += len(outcomes)
         for outcome in outcomes:
             self._spent += outcome.nanos
-            self._in_vain = 0 if outcome.text else self._in_vain + 1
+            self._failures_in_a_row = 0 if outcome.text else self._failures_in_a_row + 1
             if outcome.text is None:
-                self.done.failed[outcome.reason or "no reason"] += 1
+                self.summary.failed[outcome.reason or "no reason"] += 1
             elif outcome.cached:
-                self.done.cached += 1
+                self.summary.cached += 1
             else:
-                self.done.written += 1
-            if self._in_vain >= _HOPELESS:
+                self.summary.written += 1
+            if self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
                 raise AiUnavailable(
-                    f"Given up after {_HOPELESS} calls in a row without an answer; the last: {outcome.reason} Every "
-                    "answer so far is kept. Run the same command again when that is mended."
+                    f"Given up after {_MAX_FAILURES_IN_A_ROW} calls in a row without an answer; the last: "
+                    f"{outcome.reason} Every answer so far is kept. Run the same command again when that is mended."
                 )
 
 
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def _split_chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,8 +1,7 @@
-"""Who makes the calls of a batch: threads of this process, or Spark's executors.
+"""Makes the model calls of a batch in threads of this process, or on Spark's executors.
 
-Executors get requests and give results, and know neither lake, ledger nor cache. What was reserved is one attempt of
-each call, so nothing is asked twice: Spark must not repeat a task, and a task that is a repetition all the same asks
-nothing.
+Executors receive requests and return results; they do not access lake, ledger or cache. One attempt of each call is
+reserved, so Spark must not repeat a task, and a task that is repeated anyway makes no calls.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ SPARK_CONFIG = {
     "spark.speculation": "false",
     "spark.stage.maxConsecutiveAttempts": "1",
 }
-"""Asked of a session whose executors make calls. Where what a stage reads is lost, the whole stage is begun anew: its
-tasks are first attempts again, and those of the old one go on beside them."""
+"""Settings of a session whose executors make calls. Without them Spark retries a stage that lost its input: its tasks
+are then first attempts again, and run beside those of the old one."""
 
 _RESULTS = (
     "number int, finish string, text string, input_tokens bigint, output_tokens bigint, reason string, billed boolean"
@@ -36,21 +35,21 @@ _RESULTS = (
 _LOST = "An executor was lost while it asked the model."
 
 
-def while_not(ended: threading.Event, dispatch: Dispatch) -> Dispatch:
-    """Makes the same calls, and begins none once `ended` is set."""
+def stop_when_set(ended: threading.Event, dispatch: Dispatch) -> Dispatch:
+    """Wrap a dispatch so that it starts no call once `ended` is set."""
 
-    def watched(outbox: Outbox, deadline: float) -> Iterator[None]:
+    def dispatch_until_set(outbox: Outbox, deadline: float) -> Iterator[None]:
         for _ in dispatch(outbox, deadline):
             if ended.is_set():
                 outbox.stop()
             yield
 
-    return watched
+    return dispatch_until_set
 
 
 @contextmanager
-def in_threads(provider: ProviderConfig, call_seconds: float, calls_at_once: int) -> Iterator[Dispatch]:
-    """Makes calls in so many threads of this process."""
+def open_thread_dispatch(provider: ProviderConfig, call_seconds: float, calls_at_once: int) -> Iterator[Dispatch]:
+    """Open a dispatch that makes calls in `calls_at_once` threads of this process. `call_seconds` limits one call."""
     caller = Caller(open_provider(provider), call_seconds)
     try:
         yield caller.in_threads(calls_at_once)
@@ -58,28 +57,30 @@ def in_threads(provider: ProviderConfig, call_seconds: float, calls_at_once: int
         caller.close()
 
 
-def on_executors(spark: SparkSession, provider: ProviderConfig, call_seconds: float, calls_at_once: int) -> Dispatch:
-    """Makes calls on all executors of a session, in rounds of so many.
+def make_executor_dispatch(
+    spark: SparkSession, provider: ProviderConfig, call_seconds: float, calls_at_once: int
+) -> Dispatch:
+    """Return a dispatch that makes calls on the executors of a session, in rounds of `calls_at_once`.
 
-    Results come when all calls of a round are done, so that no more than a round is under way. Where Spark fails, what
-    has no result counts as billed.
+    Results arrive when a round is done, so at most one round is in flight. If Spark fails, calls without a result count
+    as billed, and the dispatch raises EngineUnavailable.
     """
     parts = max(1, min(calls_at_once, spark.sparkContext.defaultParallelism))
     workers = -(-calls_at_once // parts)
 
-    def ask(requests: Sequence[ModelRequest], seconds: float) -> list[CallResult]:
-        def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def send_round(requests: Sequence[ModelRequest], seconds: float) -> list[CallResult]:
+        def run_task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             return make_calls(batches, provider, call_seconds, workers, seconds)
 
-        rows = spark.createDataFrame(_as_table(requests)).repartition(parts)
-        results = rows.mapInArrow(work, _RESULTS).toArrow().to_pylist()
-        return [_result(row) for row in sorted(results, key=lambda row: row["number"])]
+        rows = spark.createDataFrame(_to_table(requests)).repartition(parts)
+        results = rows.mapInArrow(run_task, _RESULTS).toArrow().to_pylist()
+        return [_to_result(row) for row in sorted(results, key=lambda row: row["number"])]
 
-    def dispatch(outbox: Outbox, deadline: float) -> Iterator[None]:
+    def dispatch_rounds(outbox: Outbox, deadline: float) -> Iterator[None]:
         while (seconds := deadline - time.monotonic()) > 0 and (taken := outbox.take(calls_at_once)):
             numbers = [number for number, _ in taken]
             try:
-                results = ask([request for _, request in taken], seconds)
+                results = send_round([request for _, request in taken], seconds)
             except Exception as error:
                 lost = CallResult(None, _LOST, billed=True)
                 outbox.put([(number, lost) for number in numbers])
@@ -90,28 +91,28 @@ def on_executors(spark: SparkSession, provider: ProviderConfig, call_seconds: fl
             outbox.put(list(zip(numbers, results, strict=True)))
             yield
 
-    return dispatch
+    return dispatch_rounds
 
 
 def make_calls(
     batches: Iterable[pa.RecordBatch], provider: ProviderConfig, call_seconds: float, workers: int, seconds: float
 ) -> Iterator[pa.RecordBatch]:
-    """One task: makes the calls of its part in threads, within so many seconds."""
+    """Run one Spark task: make the calls of its partition in `workers` threads, within `seconds`."""
     from pyspark import TaskContext
 
     rows = [row for batch in batches for row in batch.to_pylist()]
     task = TaskContext.get()
     if task is not None and task.attemptNumber() > 0:
-        yield _as_batch(rows, [CallResult(None, _LOST, billed=True)] * len(rows))
+        yield _to_batch(rows, [CallResult(None, _LOST, billed=True)] * len(rows))
         return
     batch = Batch([ModelRequest(row["model"], row["system"], row["user"], row["max_output_tokens"]) for row in rows])
-    with in_threads(provider, call_seconds, workers) as make:
+    with open_thread_dispatch(provider, call_seconds, workers) as make:
         for _ in make(batch, time.monotonic() + seconds):
             pass
-    yield _as_batch(rows, batch.results())
+    yield _to_batch(rows, batch.results())
 
 
-def _as_table(requests: Sequence[ModelRequest]) -> pa.Table:
+def _to_table(requests: Sequence[ModelRequest]) -> pa.Table:
     import pyarrow as pa
 
     return pa.table(
@@ -125,8 +126,8 @@ def _as_table(requests: Sequence[ModelRequest]) -> pa.Table:
     )
 
 
-def _as_batch(rows: Sequence[dict[str, Any]], results: Sequence[CallResult]) -> pa.RecordBatch:
-    """A result for each row, with the number that the driver gave."""
+def _to_batch(rows: Sequence[dict[str, Any]], results: Sequence[CallResult]) -> pa.RecordBatch:
+    """Convert results to a batch, each with the number of its row."""
     import pyarrow as pa
 
     schema = pa.schema(
@@ -140,17 +141,17 @@ def _as_batch(rows: Sequence[dict[str, Any]], results: Sequence[CallResult]) -> 
             ("billed", pa.bool_()),
         ]
     )
-    found = [_row(row["number"], result) for row, result in zip(rows, results, strict=True)]
+    found = [_to_row(row["number"], result) for row, result in zip(rows, results, strict=True)]
     return pa.RecordBatch.from_pylist(found, schema)
 
 
-def _row(number: int, result: CallResult) -> dict[str, Any]:
+def _to_row(number: int, result: CallResult) -> dict[str, Any]:
     completion = result.completion
     usage = completion.usage if completion else None
     return {
         "number": number,
         "finish": completion.finish if completion else None,
-        # Arrow's text has no lone surrogates, which JSON may bring.
+        # JSON may contain lone surrogates, which Arrow's strings cannot hold.
         "text": completion.text.encode("utf-8", "replace").decode() if completion and completion.text else None,
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
@@ -159,7 +160,7 @@ def _row(number: int, result: CallResult) -> dict[str, Any]:
     }
 
 
-def _result(row: dict[str, Any]) -> CallResult:
+def _to_result(row: dict[str, Any]) -> CallResult:
     usage = None if row["input_tokens"] is None else Usage(row["input_tokens"], row["output_tokens"])
     completion = None if row["finish"] is None else Completion(row["finish"], row["text"], usage)
     return CallResult(completion, row["reason"], row["billed"])

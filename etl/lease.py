@@ -1,8 +1,8 @@
-"""One load at a time into a lake in object storage, whichever machines they run on.
+"""Allows one load at a time into a lake in object storage, across machines.
 
-Storage has no locks that die with their holder. A load holds a small object instead, which it writes anew every few
-seconds, each time on the condition that it is still as it left it. Who finds one watches it: where it changes, its
-holder is at work; where it stays the same, its holder has ended, and it may be taken. No clocks are compared.
+Object storage has no locks that end with their holder. A load writes a small object every few seconds, on the condition
+that it is unchanged. Another load watches the object: if it changes, the holder is alive; if it stays the same for
+LEASE_SECONDS, the holder has ended and the lease may be taken. No clocks are compared.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lakehouse.storage import Lake
 LEASE_NAME = "_load.lease.json"
 BEAT_SECONDS = 5.0
 LEASE_SECONDS = 30.0
-"""How long a lease that nobody renews is respected."""
+"""How long a lease that is not renewed is respected."""
 
 
 class Lease:
-    """The right to load into a lake. `check` raises LakeError once it is lost."""
+    """The right to load into a lake, renewed by a thread."""
 
     def __init__(self, lake: Lake, store: ObjectStore, held: Stored, beat: float, patience: float) -> None:
         self._lake = lake
@@ -35,11 +35,11 @@ class Lease:
         self._patience = patience
         self._ended = threading.Event()
         self._lost = False
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._renew_lease, name="lease", daemon=True)
         self._thread.start()
 
-    def check(self) -> None:
-        """Raises LakeError where another load may have begun meanwhile."""
+    def check_held(self) -> None:
+        """Raise LakeError if the lease was lost and another load may have begun."""
         if self._lost:
             raise LakeError(
                 f"This load lost its hold on {self._lake}: the storage did not answer for {self._patience:g} s, or "
@@ -47,19 +47,20 @@ class Lease:
             )
 
     def release(self) -> None:
+        """Stop renewing the lease, and remove it."""
         self._ended.set()
         self._thread.join(self._patience)
         if not self._lost:
-            with suppress(LakeError):  # it ends by itself then
+            with suppress(LakeError):  # it then expires
                 self._store.remove(LEASE_NAME)
 
-    def _renew(self) -> None:
+    def _renew_lease(self) -> None:
         renewed = time.monotonic()
         while not self._ended.wait(self._beat):
             try:
-                held = self._store.write_over(LEASE_NAME, _sign(), self._held)
+                held = self._store.write_over(LEASE_NAME, _make_unique_content(), self._held)
             except LakeError:
-                # Half of the patience: then nobody can have taken it yet.
+                # At half of the patience no other load can have taken it yet.
                 self._lost = time.monotonic() - renewed > self._patience / 2
             else:
                 self._lost, self._held, renewed = held is None, held or self._held, time.monotonic()
@@ -69,14 +70,17 @@ class Lease:
 
 @contextmanager
 def hold_lease(lake: Lake, *, beat: float = BEAT_SECONDS, patience: float = LEASE_SECONDS) -> Iterator[Lease]:
-    """Hold the lease of a lake in object storage. Raises LakeError where another load holds it."""
+    """Hold the lease of a lake in object storage. `beat` and `patience` are in seconds.
+
+    Raises LakeError if another load holds it.
+    """
     store = lake.objects
     seen = store.read(LEASE_NAME)
     if seen is not None and not _is_abandoned(store, seen, beat, patience):
-        raise _taken(lake)
-    held = store.write_over(LEASE_NAME, _sign(), seen)
+        raise _make_taken_error(lake)
+    held = store.write_over(LEASE_NAME, _make_unique_content(), seen)
     if held is None:
-        raise _taken(lake)
+        raise _make_taken_error(lake)
     lease = Lease(lake, store, held, beat, patience)
     try:
         yield lease
@@ -85,7 +89,7 @@ def hold_lease(lake: Lake, *, beat: float = BEAT_SECONDS, patience: float = LEAS
 
 
 def _is_abandoned(store: ObjectStore, seen: Stored, beat: float, patience: float) -> bool:
-    """Whether nobody renews a lease, as long as one has to be waited for."""
+    """Wait for `patience` seconds, and return whether the lease was not renewed."""
     until = time.monotonic() + patience
     while time.monotonic() < until:
         threading.Event().wait(beat / 2)
@@ -95,10 +99,10 @@ def _is_abandoned(store: ObjectStore, seen: Stored, beat: float, patience: float
     return True
 
 
-def _taken(lake: Lake) -> LakeError:
+def _make_taken_error(lake: Lake) -> LakeError:
     return LakeError(f"Another load into {lake} is running. Wait for it to end, then try again.")
 
 
-def _sign() -> bytes:
-    """Bytes that were never written before: some stores make a version of the content alone."""
+def _make_unique_content() -> bytes:
+    """Return unique bytes: some stores derive the version of an object from its content."""
     return json.dumps({"renewed": uuid4().hex}).encode()

@@ -1,8 +1,8 @@
-"""Reads gzip as its tools do, and says whether every other reader sees the same bytes.
+"""Reads gzip as its tools do, and reports whether every other reader sees the same bytes.
 
-Readers differ beyond the plain case: in members that follow each other, zero bytes behind the last one (tapes and
-block devices leave them; gzip skips them), and optional fields of a header. So whatever is not one plain member to the
-end of the file is legal here, and not for an engine to read.
+Readers differ in the treatment of concatenated members, of zero bytes behind the last one (left by tapes and block
+devices, skipped by gzip), and of optional header fields. A file that is not one plain member is accepted here, but not
+passed to an engine.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import Protocol
 _MAGIC = b"\x1f\x8b"
 _HEADER_BYTES = 10
 _PLAIN_FLAGS = 0x01 | 0x08
-"""It is text, and it has the name of the file that was packed (RFC 1952): all that usual tools write."""
+"""FTEXT and FNAME (RFC 1952): the only flags that common tools set."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class DamagedError(Exception):
-    """The file is no gzip file, is damaged, or goes on behind its end; the text says which."""
+    """The file is no gzip file, is damaged, or has data behind its end; the text is the predicate of a message."""
 
 
-class _Source(Protocol):
+class _ByteSource(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 class Unpacker:
-    """The bytes that a gzip file holds. `is_plain` is known once they have been read."""
+    """Decompresses a gzip file. `is_plain` is valid once all bytes have been read."""
 
-    def __init__(self, source: _Source) -> None:
+    def __init__(self, source: _ByteSource) -> None:
         self.is_plain = True
         self._source = source
 
-    def blocks(self, size: int) -> Iterator[bytes]:
-        """All bytes in blocks of at most `size`. Raises DamagedError."""
+    def unpack_blocks(self, size: int) -> Iterator[bytes]:
+        """Yield the content in blocks of at most `size` bytes. Raises DamagedError."""
         rest = self._source.read(size)
         if not rest:
             return
@@ -51,7 +51,7 @@ class Unpacker:
                 rest = member.unconsumed_tail or (b"" if member.eof else self._source.read(size))
                 if not rest and not block and not member.eof:
                     raise DamagedError("is truncated: its end is missing")
-            rest = self._after_member(member.unused_data or self._source.read(size), size)
+            rest = self._skip_padding(member.unused_data or self._source.read(size), size)
 
     def _check_header(self, start: bytes) -> None:
         if not start.startswith(_MAGIC[: len(start)]):
@@ -59,8 +59,8 @@ class Unpacker:
         flags = start[3] if len(start) >= _HEADER_BYTES else 0
         self.is_plain = not flags & ~_PLAIN_FLAGS
 
-    def _after_member(self, rest: bytes, size: int) -> bytes:
-        """What follows a member: another one, or nothing. Zero bytes are skipped."""
+    def _skip_padding(self, rest: bytes, size: int) -> bytes:
+        """Skip zero bytes behind a member. Returns the start of the next one, or nothing. Raises DamagedError."""
         while rest:
             self.is_plain = False
             rest = rest.lstrip(b"\0")

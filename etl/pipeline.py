@@ -1,9 +1,9 @@
-"""The load, from files to a published lake: one program over the DataFrame API for every engine.
+"""The load, from files to a published lake. Uses the DataFrame API, so one program serves every engine.
 
     inspect a file → typed table → … → rejects → gold views → optimise → publish the manifest → report
 
-Nothing that readers see changes before the manifest is published, and nothing that only reports comes before it. Each
-file is inspected in a thread while the engine writes the table before it.
+Readers see no change before the manifest is published, and steps that only report run after it. Each file is inspected
+in a thread while the engine writes the previous table.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, GoldView
-from etl.progress import Reporter
-from etl.quality import counts
-from etl.safeguards import check_loadable, clear_errors, exclusive, was_interrupted, work_folder
+from etl.progress import ProgressReporter
+from etl.quality import list_checks
+from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors, was_interrupted
 from etl.settings import LoadEngine, Settings
-from etl.source import Inspection, check_header, find_source, inspect
-from etl.tables import TableDefinition, TableWriter, Written
-from etl.transform import read_lines, rejected, typed
+from etl.source import Inspection, check_header, find_source, inspect_source
+from etl.tables import TableDefinition, TableVersion, TableWriter
+from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.manifest import (
     LOADING_NAME,
@@ -57,8 +57,8 @@ _REJECTS = TableDefinition(
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """One line of the summary: what became of a file or a view. `seconds` is wall time."""
+class LoadedTable:
+    """A row of the summary: row counts and size of one table or view. `seconds` is wall time."""
 
     table: str
     source: str
@@ -71,16 +71,16 @@ class Loaded:
 
 
 @dataclass
-class _Made:
-    """A table or view of this run. `written` moves on when the table is optimised."""
+class _BuiltTable:
+    """A table or view written by this run. `written` is replaced when the table is optimised."""
 
     definition: TableDefinition
     key: tuple[str, ...]
     kind: TableKind
-    written: Written
+    written: TableVersion
     source: SourceFile | None
 
-    def entry(self) -> TableEntry:
+    def to_entry(self) -> TableEntry:
         return TableEntry(
             path=self.definition.name,
             version=self.written.version,
@@ -97,19 +97,21 @@ class _Made:
 
 
 @dataclass
-class Summary:
-    """What a load did. `notes` are findings a person should know: duplicate keys, orphans, files left out."""
+class LoadSummary:
+    """Result of a load. `notes` are findings for the user: duplicate keys, orphans, missing files."""
 
     generation: int = 0
-    tables: list[Loaded] = field(default_factory=list)
+    tables: list[LoadedTable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def load(source: Path, lake: Lake, engine: LoadEngine, settings: Settings, report: Reporter) -> Summary:
+def load_lake(
+    source: Path, lake: Lake, engine: LoadEngine, settings: Settings, report: ProgressReporter
+) -> LoadSummary:
     """Load IMDb's files from a folder into a lake and publish it.
 
-    Raises SourceError for input that cannot be loaded, LakeError where the lake cannot be written, is
-    being loaded by somebody else or the disk is full. The lake that was there stays as it was.
+    Raises SourceError for input that cannot be loaded, and LakeError if the lake cannot be written, another load holds
+    it, or the disk is full. The published lake is then unchanged.
     """
     if not source.is_dir():
         raise SourceError(f"{source} is not a folder. Give the folder with IMDb's .tsv.gz files as --source.")
@@ -118,26 +120,26 @@ def load(source: Path, lake: Lake, engine: LoadEngine, settings: Settings, repor
     for dataset, path in files:
         check_header(path, dataset)
     check_loadable(lake, engine)
-    config = engine_config(engine, settings, sum(_packed_bytes(path) for _, path in files))
-    with clear_errors(lake, settings), ExitStack() as stack:
+    config = build_engine_config(engine, settings, sum(_estimate_packed_bytes(path) for _, path in files))
+    with translate_errors(lake, settings), ExitStack() as stack:
         folder, lake = lake.directory, lake.reachable(settings.links)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        check_held = stack.enter_context(exclusive(lake))
-        work_dir = stack.enter_context(work_folder(lake, settings, _TABLES))
+        check_held = stack.enter_context(hold_load_lock(lake))
+        work_dir = stack.enter_context(open_work_folder(lake, settings, _TABLES))
         session = stack.enter_context(open_session(engine, config=config, work_dir=str(work_dir)))
-        run = _Load(session, lake, settings, report, work_dir)
+        run = _LoadRun(session, lake, settings, report, work_dir)
         run.summary.notes += [
             f"{dataset.file} is not there: no {dataset.table}." for dataset, path in found if not path
         ]
-        return run.run(files, check_held)
+        return run.load_and_publish(files, check_held)
 
 
-class _Load:
-    """One run. Collects what the manifest will say."""
+class _LoadRun:
+    """One load. Collects the tables for the manifest."""
 
     def __init__(
-        self, session: EngineSession, lake: Lake, settings: Settings, report: Reporter, work_dir: Path
+        self, session: EngineSession, lake: Lake, settings: Settings, report: ProgressReporter, work_dir: Path
     ) -> None:
         self.session = session
         self.lake = lake
@@ -145,48 +147,48 @@ class _Load:
         self.report = report
         self.work_dir = work_dir
         self.writer = TableWriter(session, lake, settings.schema_name)
-        self.summary = Summary()
-        self.made: dict[str, _Made] = {}
+        self.summary = LoadSummary()
+        self.made: dict[str, _BuiltTable] = {}
         self.reject_parts: list[str] = []
 
-    def run(self, files: list[tuple[Dataset, Path]], check_held: Callable[[], None]) -> Summary:
-        """Load and publish. `check_held` raises where another load has taken the lake."""
+    def load_and_publish(self, files: list[tuple[Dataset, Path]], check_held: Callable[[], None]) -> LoadSummary:
+        """Load all files and publish the lake. `check_held` raises if another load has taken the lake."""
         last = last_generation(self.lake)
         if not last:
             self.lake.replace_file(LOADING_NAME, b"{}")
-        for dataset, inspection in self._inspections(files):
+        for dataset, inspection in self._inspect_ahead(files):
             check_held()
             self._load_table(dataset, inspection)
         self._write_rejects()
         self._check_reject_share()
         for view in GOLD_VIEWS:
             self._build_view(view)
-        self._optimize()
+        self._optimize_tables()
         self.summary.generation = last + 1
         check_held()
-        publish_manifest(self.lake, self._manifest())
+        publish_manifest(self.lake, self._build_manifest())
         self.lake.remove_file(LOADING_NAME)
         self._report_quality()
         return self.summary
 
-    def _inspections(self, files: list[tuple[Dataset, Path]]) -> Iterator[tuple[Dataset, Inspection]]:
-        """Each file's inspection, the next one already under way while the caller works on this one."""
+    def _inspect_ahead(self, files: list[tuple[Dataset, Path]]) -> Iterator[tuple[Dataset, Inspection]]:
+        """Yield the inspection of each file; the next one runs while the caller works on this one."""
 
         given_up = threading.Event()
 
-        def look(dataset: Dataset, path: Path) -> Inspection:
-            with self.report.stage(f"inspect {path.name}", total_bytes=path.stat().st_size) as stage:
+        def inspect_file(dataset: Dataset, path: Path) -> Inspection:
+            with self.report.open_stage(f"inspect {path.name}", total_bytes=path.stat().st_size) as stage:
 
-                def advance(done: int, lines: int) -> None:
+                def report_progress(done: int, lines: int) -> None:
                     if given_up.is_set():
                         raise CancelledError
                     stage.advance(done, lines)
 
-                return inspect(path, dataset, self.work_dir, advance)
+                return inspect_source(path, dataset, self.work_dir, report_progress)
 
         with ThreadPoolExecutor(max_workers=1) as pool:
             waiting: list[tuple[Dataset, Future[Inspection]]] = [
-                (dataset, pool.submit(look, dataset, path)) for dataset, path in files
+                (dataset, pool.submit(inspect_file, dataset, path)) for dataset, path in files
             ]
             try:
                 for dataset, future in waiting:
@@ -197,12 +199,12 @@ class _Load:
 
     def _load_table(self, dataset: Dataset, inspection: Inspection) -> None:
         started = time.monotonic()
-        definition = _definition(dataset)
-        readable = self._plain(inspection.readable)
+        definition = _to_definition(dataset)
+        readable = self._link_plain_path(inspection.readable)
         lines = read_lines(self.session.spark, readable, dataset)
-        with self.report.stage(f"load {dataset.table}") as stage:
+        with self.report.open_stage(f"load {dataset.table}") as stage:
             in_order = inspection.in_order and dataset.clustered_by == (dataset.fields[0].column_name,)
-            written = self.writer.overwrite(definition, typed(lines, dataset), in_order=in_order)
+            written = self.writer.overwrite_table(definition, select_typed(lines, dataset), in_order=in_order)
             stage.advance(inspection.source.bytes, written.rows)
         malformed = self._keep_rejects(dataset, inspection, readable, written)
         if written.rows + malformed != inspection.lines:
@@ -210,30 +212,30 @@ class _Load:
                 f"{inspection.source.name}: {inspection.lines:,} lines were read, but {written.rows:,} written and "
                 f"{malformed:,} rejected. The load is given up; please report this with the file."
             )
-        self._record(
-            _Made(definition, dataset.key, "table", written, inspection.source),
+        self._record_table(
+            _BuiltTable(definition, dataset.key, "table", written, inspection.source),
             started,
             read=inspection.lines,
             rejected=malformed,
         )
 
-    def _plain(self, path: Path) -> str:
-        """The path of a file, or of a link to it, that an engine reads letter by letter."""
+    def _link_plain_path(self, path: Path) -> str:
+        """Return the path, or a link to it if the path has characters that an engine would interpret."""
         if is_plain(str(path)):
             return str(path)
         link = self.work_dir / path.name
         link.symlink_to(path.absolute())
         return str(link)
 
-    def _keep_rejects(self, dataset: Dataset, inspection: Inspection, readable: str, written: Written) -> int:
-        """Put aside the lines that were not written, and count them. A clean file is not read again."""
+    def _keep_rejects(self, dataset: Dataset, inspection: Inspection, readable: str, written: TableVersion) -> int:
+        """Save the lines that were not written, and count them. A clean file is not read again."""
         if inspection.rejects is not None:
             self.reject_parts.append(str(inspection.rejects))
         if written.rows == inspection.lines - inspection.malformed:
             return inspection.malformed
         part = str(self.work_dir / f"{dataset.file}.misfits.parquet")
         lines = read_lines(self.session.spark, readable, dataset)
-        rejected(lines, dataset, inspection.source.name).write.mode("overwrite").parquet(part)
+        select_rejected(lines, dataset, inspection.source.name).write.mode("overwrite").parquet(part)
         self.reject_parts.append(part)
         return inspection.malformed + int(self.session.spark.read.parquet(part).count())
 
@@ -243,7 +245,7 @@ class _Load:
         rows = spark.sql(f"SELECT {columns} WHERE false")
         for part in self.reject_parts:
             rows = rows.unionByName(spark.read.parquet(part))
-        self.writer.overwrite(_REJECTS, rows, in_order=True)
+        self.writer.overwrite_table(_REJECTS, rows, in_order=True)
 
     def _check_reject_share(self) -> None:
         for loaded in self.summary.tables:
@@ -258,7 +260,7 @@ class _Load:
     def _build_view(self, view: GoldView) -> None:
         started = time.monotonic()
         for name, made in self.made.items():
-            self.writer.read(name, made.written.version).createOrReplaceTempView(name)
+            self.writer.read_version(name, made.written.version).createOrReplaceTempView(name)
         columns = {
             (name, column.name): column for name, made in self.made.items() for column in made.definition.columns
         }
@@ -268,15 +270,15 @@ class _Load:
             tuple(columns[table, column] for column, table in view.columns),
             view.clustered_by,
         )
-        with self.report.stage(f"build {view.name}") as stage:
-            written = self.writer.overwrite(definition, self.session.spark.sql(view.sql), in_order=False)
+        with self.report.open_stage(f"build {view.name}") as stage:
+            written = self.writer.overwrite_table(definition, self.session.spark.sql(view.sql), in_order=False)
             stage.advance(0, written.rows)
-        self._record(_Made(definition, view.key, "view", written, None), started)
+        self._record_table(_BuiltTable(definition, view.key, "view", written, None), started)
 
-    def _record(self, made: _Made, started: float, *, read: int = 0, rejected: int = 0) -> None:
+    def _record_table(self, made: _BuiltTable, started: float, *, read: int = 0, rejected: int = 0) -> None:
         self.made[made.definition.name] = made
         self.summary.tables.append(
-            Loaded(
+            LoadedTable(
                 table=made.definition.name,
                 source=made.source.name if made.source else "",
                 read=read,
@@ -289,13 +291,13 @@ class _Load:
         )
 
     def _report_quality(self) -> None:
-        """Count what a person should know. The lake is published by now: whatever fails here is a note."""
+        """Run the quality checks. The lake is already published, so a failed check becomes a note."""
         keys = {name: made.key for name, made in self.made.items() if made.kind == "table"}
         notes = self.summary.notes
-        with self.report.stage("count duplicate keys and orphans"):
-            for count in counts(keys, ORPHANS):
+        with self.report.open_stage("count duplicate keys and orphans"):
+            for count in list_checks(keys, ORPHANS):
                 try:
-                    finding = count.find(self.session.spark)
+                    finding = count.run_check(self.session.spark)
                 except (Exception, KeyboardInterrupt) as error:
                     if was_interrupted(error):
                         notes.append(
@@ -308,34 +310,34 @@ class _Load:
                     continue
                 notes += [finding] if finding else []
 
-    def _optimize(self) -> None:
+    def _optimize_tables(self) -> None:
         if not self.session.capabilities.optimize:
             return
         for name, made in self.made.items():
-            with self.report.stage(f"optimise {name}") as stage:
-                made.written = self.writer.optimize(made.definition)
+            with self.report.open_stage(f"optimise {name}") as stage:
+                made.written = self.writer.optimize_table(made.definition)
                 stage.advance(0, made.written.rows)
 
-    def _manifest(self) -> Manifest:
+    def _build_manifest(self) -> Manifest:
         return Manifest(
             generation=self.summary.generation,
             created_at=datetime.now(UTC),
             engine=self.session.kind,
             schema_name=self.settings.schema_name,
-            tables={name: made.entry() for name, made in self.made.items()},
+            tables={name: made.to_entry() for name, made in self.made.items()},
         )
 
 
-def _packed_bytes(path: Path) -> int:
-    """The size of a file as IMDb publishes it: packed, to about a quarter."""
+def _estimate_packed_bytes(path: Path) -> int:
+    """Return the size of a file in bytes when packed; gzip shrinks IMDb's files to about a quarter."""
     size = path.stat().st_size
     return size if path.suffix == ".gz" else size // 4
 
 
-def engine_config(engine: LoadEngine, settings: Settings, source_bytes: int) -> dict[str, str]:
-    """What a load asks of an engine beyond its defaults, above all to spill to disk in time.
+def build_engine_config(engine: LoadEngine, settings: Settings, source_bytes: int) -> dict[str, str]:
+    """Build the engine's settings for a load, mainly so that it spills to disk in time.
 
-    `source_bytes` is the size of the source files, packed.
+    `source_bytes` is the packed size of the source files in bytes.
     """
     if engine == "spark":
         return {"spark.hadoop.parquet.block.size": str(16 << 20), "spark.driver.memory": "4g"}
@@ -343,14 +345,14 @@ def engine_config(engine: LoadEngine, settings: Settings, source_bytes: int) -> 
     return {
         "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
         "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(memory),
-        # Its guess of which side is smaller is wrong for a join of a join; the views' SQL says it by its order.
+        # The engine misjudges the smaller side of nested joins; the SQL of the views has the right order.
         "SAIL_OPTIMIZER__ENABLE_JOIN_SWAP": "false",
-        # A hash join cannot spill. A table's rows take about ten times their packed size in one.
+        # A hash join cannot spill, and needs about ten times the packed size of a table.
         "SAIL_OPTIMIZER__PREFER_HASH_JOIN": str(source_bytes * 10 <= memory * 4).lower(),
     }
 
 
-def _definition(dataset: Dataset) -> TableDefinition:
+def _to_definition(dataset: Dataset) -> TableDefinition:
     columns = tuple(
         Column(name=f.column_name, type=f.kind.spark_type, comment=f.comment, nullable=not f.required)
         for f in dataset.fields

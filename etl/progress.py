@@ -1,4 +1,4 @@
-"""Shows long work: a progress bar on a terminal, plain lines elsewhere. Everything goes to stderr."""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere. Written to stderr."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 PLAIN_INTERVAL_SECONDS = 10.0
 
 
-class Surviving(io.TextIOBase):
-    """A stream that goes quiet once nobody reads it: a pipe that is closed, a terminal that is gone, a full disk."""
+class TolerantStream(io.TextIOBase):
+    """A stream that drops output after a write failed: a closed pipe or terminal, or a full disk."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
@@ -43,22 +43,22 @@ class Surviving(io.TextIOBase):
         return self._stream.fileno()
 
     def write(self, text: str) -> int:
-        self._try(lambda stream: stream.write(text))
+        self._write_safely(lambda stream: stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        self._try(lambda stream: stream.flush())
+        self._write_safely(lambda stream: stream.flush())
 
-    def _try(self, act: Callable[[TextIO], object]) -> None:
+    def _write_safely(self, act: Callable[[TextIO], object]) -> None:
         if self._stream is None:
             return
         try:
             act(self._stream)
         except (OSError, ValueError):  # ValueError: it was closed in this process
-            self._leave(self._stream)
+            self._detach_stream(self._stream)
 
-    def _leave(self, stream: TextIO) -> None:
-        """Python flushes its own streams at the end, and would fail once more: what is left goes nowhere."""
+    def _detach_stream(self, stream: TextIO) -> None:
+        """Redirect the stream to the null device: Python flushes its streams at exit, and would fail again."""
         self._stream = None
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -66,50 +66,50 @@ class Surviving(io.TextIOBase):
             os.close(nowhere)
 
 
-class Stage:
-    """One stage under way. `advance` takes totals so far, not differences."""
+class ProgressStage:
+    """A running stage. `advance` takes totals so far, not differences."""
 
-    def __init__(self, reporter: Reporter, title: str, total_bytes: int | None) -> None:
+    def __init__(self, reporter: ProgressReporter, title: str, total_bytes: int | None) -> None:
         self.title = title
         self.rows = 0
         self._reporter = reporter
         self._total_bytes = total_bytes
-        self._started = self._said = time.monotonic()
+        self._started = self._last_printed = time.monotonic()
         bar = reporter.bar
         self._task: TaskID | None = None if bar is None else bar.add_task(title, total=total_bytes)
 
     def advance(self, done_bytes: int, rows: int, note: str = "") -> None:
-        """Say how many bytes and rows are done; `note` is shown behind."""
+        """Report the bytes and rows done so far; `note` is appended."""
         self.rows = rows
         now = time.monotonic()
         if self._reporter.bar is not None and self._task is not None:
             completed = done_bytes if self._total_bytes else None
             self._reporter.bar.update(self._task, completed=completed, description=f"{self.title}{note}")
-        elif now - self._said >= PLAIN_INTERVAL_SECONDS:
-            self._said = now
+        elif now - self._last_printed >= PLAIN_INTERVAL_SECONDS:
+            self._last_printed = now
             share = f", {100 * done_bytes / self._total_bytes:.0f} %" if self._total_bytes else ""
-            self._reporter.say(f"{self.title}: {rows:,} rows{share}{note} …")
+            self._reporter.print_line(f"{self.title}: {rows:,} rows{share}{note} …")
 
     def finish(self) -> None:
-        """Say what the whole stage did."""
+        """Report the totals of the stage."""
         seconds = time.monotonic() - self._started
         if self._reporter.bar is not None and self._task is not None:
             self._reporter.bar.remove_task(self._task)
         rate = f"{self.rows:,} rows, {self.rows / max(seconds, 1e-3):,.0f} rows/s, " if self.rows else ""
-        self._reporter.say(f"{self.title}: {rate}{seconds:.1f} s")
+        self._reporter.print_line(f"{self.title}: {rate}{seconds:.1f} s")
 
 
-class Reporter:
-    """Where stages report to. Safe for several threads."""
+class ProgressReporter:
+    """Reports stages. Safe for several threads."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = Surviving(stream or sys.stderr)
+        self.stream = TolerantStream(stream or sys.stderr)
         self.bar: Progress | None = None
         self._lock = threading.Lock()
 
     @contextmanager
-    def running(self) -> Iterator[Reporter]:
-        """Draw bars while inside, where the stream is a terminal."""
+    def draw_bars(self) -> Iterator[ProgressReporter]:
+        """Draw bars inside the context if the stream is a terminal."""
         if not self.stream.isatty():
             yield self
             return
@@ -126,19 +126,19 @@ class Reporter:
                 self.bar = None
 
     @contextmanager
-    def stage(self, title: str, total_bytes: int | None = None) -> Iterator[Stage]:
-        """A stage from its beginning to its end. A stage that fails says nothing; the error does."""
-        stage = Stage(self, title, total_bytes)
+    def open_stage(self, title: str, total_bytes: int | None = None) -> Iterator[ProgressStage]:
+        """Run a stage. A stage that fails reports nothing; its error does."""
+        stage = ProgressStage(self, title, total_bytes)
         yield stage
         stage.finish()
 
-    def say(self, line: str) -> None:
-        """One line of plain text."""
+    def print_line(self, line: str) -> None:
+        """Print a line of plain text, with control characters escaped."""
         line = escape_controls(line)
         with self._lock:
             if self.bar is not None:
                 self.bar.console.print(line, highlight=False)
             else:
-                # One write for each line, so that no reader sees half of one.
+                # One write for each line, so that concurrent writers do not mix lines.
                 self.stream.write(f"{line}\n")
                 self.stream.flush()

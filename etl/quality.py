@@ -1,7 +1,7 @@
-"""What a person should know about the loaded rows: keys that repeat, and rows that refer to nothing.
+"""Quality checks of the loaded rows: repeated keys, and references to missing rows.
 
-Both are real in IMDb's files and neither stops a load; they are counted and reported. The counts group and join, which
-goes to disk where memory is short: a DISTINCT within an aggregate cannot (Sail 0.7.2: 20 million keys in 256 MiB fail).
+Both occur in IMDb's files and do not stop a load; they are counted and reported. The queries group and join, which can
+spill to disk; DISTINCT inside an aggregate cannot (Sail 0.7.2: 20 million keys in 256 MiB fail).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Count:
-    """Rows that a person should know of. `finding` says what they are, `about` what is counted.
+class QualityCheck:
+    """A check. `about` names what is counted, `finding` is the message for a count above zero.
 
-    Of the queries none is run after one that counts nothing. The tables are read as temporary views of their names.
+    The queries run in order until one counts zero. They read the tables as temporary views of the same names.
     """
 
     about: str
     finding: str
     queries: tuple[str, ...]
 
-    def find(self, spark: SparkSession) -> str | None:
-        """The finding with its number, None where there is none."""
+    def run_check(self, spark: SparkSession) -> str | None:
+        """Run the queries. Returns the finding with its count, or None."""
         count = 0
         for query in self.queries:
             count = int(spark.sql(query).collect()[0][0])
@@ -37,14 +37,14 @@ class Count:
         return self.finding.format(count=f"{count:,}")
 
 
-def counts(keys: Mapping[str, tuple[str, ...]], references: Iterable[Orphans]) -> Iterator[Count]:
-    """All that is counted of tables with these keys and references."""
+def list_checks(keys: Mapping[str, tuple[str, ...]], references: Iterable[Orphans]) -> Iterator[QualityCheck]:
+    """Yield the checks for tables with these keys and references."""
     repeats = "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {table} GROUP BY {by})"
     for table, key in keys.items():
         columns = ", ".join(key)
-        # 64-bit hashes need a quarter of the room of the keys. They can only find too many: a hit is counted again.
+        # 64-bit hashes need a quarter of the memory. They can only overcount, so a hit is counted again by the keys.
         queries = tuple(repeats.format(table=table, by=by) for by in (f"xxhash64({columns})", columns))
-        yield Count(
+        yield QualityCheck(
             f"repeated keys of {table}", f"{table}: {{count}} rows repeat a key ({columns}) and were kept.", queries
         )
     for each in references:
@@ -52,4 +52,4 @@ def counts(keys: Mapping[str, tuple[str, ...]], references: Iterable[Orphans]) -
             f"SELECT count(*) FROM {each.child} c LEFT ANTI JOIN {each.parent} p ON c.{each.column} = p.{each.column}"
         )
         finding = f"{each.child}: {{count}} rows have a {each.column} that {each.parent} lacks."
-        yield Count(f"rows of {each.child} without their {each.parent}", finding, (query,))
+        yield QualityCheck(f"rows of {each.child} without their {each.parent}", finding, (query,))

@@ -1,4 +1,4 @@
-"""What surrounds a load: one at a time, a folder to work in, and clear words for what may go wrong."""
+"""Guards around a load: the lock, the work folder, isolation of the engine, and clear errors."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _CLOSED_WORDS = ("Permission denied", "Read-only file system")
 
 
 @contextlib.contextmanager
-def clear_errors(lake: Lake, settings: Settings) -> Iterator[None]:
-    """What a person can mend about storage and memory, said in one sentence whichever library met it."""
+def translate_errors(lake: Lake, settings: Settings) -> Iterator[None]:
+    """Convert storage and memory errors of any library to LakeError with one clear sentence."""
     try:
         yield
     except LakehouseError:
@@ -58,7 +58,7 @@ def clear_errors(lake: Lake, settings: Settings) -> Iterator[None]:
 
 
 def check_loadable(lake: Lake, engine: LoadEngine) -> None:
-    """Raises where no load can go there, before anything is written."""
+    """Raise UsageError or LakeError if the lake cannot be loaded, before anything is written."""
     if lake.kind is LakeKind.CATALOG:
         raise UsageError(f"--lake {lake}: a load writes to a directory or a storage URL, not to a catalogue.")
     check_engine(lake, engine)
@@ -66,18 +66,18 @@ def check_loadable(lake: Lake, engine: LoadEngine) -> None:
 
 
 def check_engine(lake: Lake, engine: LoadEngine) -> None:
-    """Raises UsageError where an engine of this machine cannot reach a lake."""
+    """Raise UsageError if a local engine cannot reach a lake."""
     if lake.kind is LakeKind.URL and engine == "spark":
         raise UsageError(
             f"--lake {lake}: a Spark session of this machine has no client for object storage. Use --engine embedded."
         )
 
 
-def isolate(lake: Lake, settings: Settings, urls: Iterable[str] = ()) -> None:
-    """Let nobody else on this machine reach the engine, which asks for no password and has its user's rights.
+def isolate_engine(lake: Lake, settings: Settings, urls: Iterable[str] = ()) -> None:
+    """Isolate the engine from other users of this machine: it has no password and runs with its user's rights.
 
-    The process then reaches the lake's store and the hosts of `urls`, and nothing else. To be called before the first
-    thread starts. Raises UsageError where it has to be so and cannot be.
+    The process can then reach only the lake's store and the hosts of `urls`. Call this before the first thread starts.
+    Raises UsageError if isolation is required and not available.
     """
     if settings.engine_isolation == "off" or settings.load_engine != "embedded" or lake.kind is LakeKind.CATALOG:
         return
@@ -93,21 +93,21 @@ def isolate(lake: Lake, settings: Settings, urls: Iterable[str] = ()) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(lake: Lake) -> Iterator[Callable[[], None]]:
-    """One load at a time. Gives what raises LakeError where that is true no more.
+def hold_load_lock(lake: Lake) -> Iterator[Callable[[], None]]:
+    """Hold the lock that allows one load at a time. Yields a check that raises LakeError once the lock is lost.
 
-    On this machine the system drops the lock when a process ends, however it ends.
+    A local lock is released by the operating system when the process ends.
     """
     if lake.directory is not None:
-        with _locked(lake, lake.directory / LOCK_NAME):
+        with _lock_file(lake, lake.directory / LOCK_NAME):
             yield lambda: None
     else:
         with hold_lease(lake) as lease:
-            yield lease.check
+            yield lease.check_held
 
 
 @contextlib.contextmanager
-def _locked(lake: Lake, path: Path) -> Iterator[None]:
+def _lock_file(lake: Lake, path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
@@ -122,9 +122,9 @@ def _locked(lake: Lake, path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def work_folder(lake: Lake, settings: Settings, tables: Iterable[str]) -> Iterator[Path]:
-    """An empty folder for what only this run needs, after removing what a killed run left behind."""
-    if lake.directory is None:  # loads into several lakes share the state folder
+def open_work_folder(lake: Lake, settings: Settings, tables: Iterable[str]) -> Iterator[Path]:
+    """Create an empty work folder for this run, after removing the leftovers of a killed run."""
+    if lake.directory is None:  # loads into several remote lakes share the state folder
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         with work_folders.work_folder(settings.state, _REMOTE_WORK_PREFIX) as (folder, _):
             yield folder
@@ -141,7 +141,7 @@ def work_folder(lake: Lake, settings: Settings, tables: Iterable[str]) -> Iterat
 
 
 def was_interrupted(error: BaseException) -> bool:
-    """Whether an error is only what a driver made of an interruption."""
+    """Return whether an error was caused by KeyboardInterrupt, which drivers wrap."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, KeyboardInterrupt):

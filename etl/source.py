@@ -1,10 +1,8 @@
-"""Reads a source file once, byte by byte, before an engine does: is it whole, and is every line well formed?
+"""Inspects a source file before an engine reads it: is it complete, and is every line well formed?
 
-Engines differ in what they do with a line of the wrong shape (Sail's CSV reader ends the load, Spark's
-fills up with nulls, both replace bytes that are not UTF-8), so none of them ever sees one. Here a line
-is split from its neighbours, counted, and where it is malformed, written aside with the reason. What is
-left is read by the engine from the file itself, or from a clean copy, where lines were taken out or readers
-of gzip may differ in what the file holds (`etl.packed`).
+Engines treat malformed lines differently (Sail's CSV reader fails, Spark's fills up with nulls, both replace bytes that
+are not UTF-8), so they never read one. Malformed lines are written to a Parquet file with the reason. The engine reads
+the file itself, or a clean copy if lines were removed or gzip readers may disagree about its content (`etl.packed`).
 """
 
 from __future__ import annotations
@@ -36,11 +34,10 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one reading of a file found.
+    """Result of inspecting a file.
 
-    `lines` counts the lines below the header, `malformed` those of them that were written to `rejects`
-    (a Parquet file) instead. `readable` is what the engine reads. `in_order` says whether the lines come
-    sorted by their first field, as IMDb's do.
+    `lines` counts the lines below the header; `malformed` of them were written to `rejects` (a Parquet file).
+    `readable` is the file for the engine. `in_order` is true if the lines are sorted by their first field.
     """
 
     source: SourceFile
@@ -52,9 +49,9 @@ class Inspection:
 
 
 def find_source(folder: Path, dataset: Dataset) -> Path | None:
-    """The file of a data set: `NAME.tsv.gz` or `NAME.tsv`. None where an optional one is absent.
+    """Return the file of a data set, `NAME.tsv.gz` or `NAME.tsv`, or None if an optional one is missing.
 
-    Raises SourceError where a needed one is missing or both are there.
+    Raises SourceError if a required one is missing, or both exist.
     """
     packed, plain = folder / f"{dataset.file}.tsv.gz", folder / f"{dataset.file}.tsv"
     if packed.exists() and plain.exists():
@@ -71,9 +68,9 @@ def find_source(folder: Path, dataset: Dataset) -> Path | None:
 
 
 def check_header(path: Path, dataset: Dataset) -> None:
-    """Raises SourceError where the file is empty, has a byte-order mark or CRLF, or another header."""
-    with _readable(path):
-        line = _Reader(path).first_line()
+    """Raise SourceError if the file is empty, has a byte-order mark, CRLF, or a wrong header."""
+    with _translate_errors(path):
+        line = _SourceReader(path).read_first_line()
     name, expected = path.name, "\t".join(dataset.header)
     if not line:
         raise SourceError(f"{name} is empty. Fetch it again with `imdb-etl download`.")
@@ -86,23 +83,24 @@ def check_header(path: Path, dataset: Dataset) -> None:
     found = line.rstrip(b"\n").decode("utf-8", "backslashreplace")
     if found != expected:
         raise SourceError(
-            f"{name} has another header than IMDb's {dataset.file}. Expected: {_show(expected)}. Found: {_show(found)}."
+            f"{name} has another header than IMDb's {dataset.file}. Expected: {_format_header(expected)}. "
+            f"Found: {_format_header(found)}."
         )
 
 
-def inspect(path: Path, dataset: Dataset, work_dir: Path, on_progress: OnProgress) -> Inspection:
-    """Read the whole file and take out the malformed lines.
+def inspect_source(path: Path, dataset: Dataset, work_dir: Path, on_progress: OnProgress) -> Inspection:
+    """Read the whole file and separate the malformed lines.
 
-    Needs memory for one block only. Raises SourceError where the file is truncated or damaged, or has
-    no line below its header.
+    Memory is bounded by one block. Raises SourceError if the file is truncated or damaged, or has no line below its
+    header.
     """
     digest = hashlib.sha256()
     scanner = _Scanner(len(dataset.header))
     rejects = _RejectWriter(work_dir / f"{dataset.file}.rejects.parquet", path.name)
-    reader = _Reader(path)
-    with _readable(path), rejects:
-        for block in reader.blocks(digest.update, scanner, on_progress):
-            rejects.write(scanner.malformed_lines(block))
+    reader = _SourceReader(path)
+    with _translate_errors(path), rejects:
+        for block in reader.read_blocks(digest.update, scanner, on_progress):
+            rejects.write_lines(scanner.find_malformed_lines(block))
     if scanner.lines == 0:
         raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
     readable = path
@@ -120,7 +118,7 @@ def inspect(path: Path, dataset: Dataset, work_dir: Path, on_progress: OnProgres
 
 
 class _Scanner:
-    """Checks blocks of whole lines. The usual block is found clean with a few passes over its bytes."""
+    """Checks blocks of whole lines. A clean block takes a few vectorised passes over its bytes."""
 
     def __init__(self, fields: int) -> None:
         self.fields = fields
@@ -128,8 +126,8 @@ class _Scanner:
         self.in_order = True
         self._last_key = b""
 
-    def malformed_lines(self, block: bytes) -> list[tuple[int, bytes, str]]:
-        """The malformed lines of a block as (number below the header from 1, bytes, reason)."""
+    def find_malformed_lines(self, block: bytes) -> list[tuple[int, bytes, str]]:
+        """Return the malformed lines of a block as (line number below the header from 1, bytes, reason)."""
         import numpy as np
 
         letters = np.frombuffer(block, dtype=np.uint8)
@@ -140,10 +138,10 @@ class _Scanner:
         if self._is_clean(block, ends, tabs):
             self._follow_order(letters, ends, tabs)
             return []
-        # Sorted or not is then unknown; sorting costs less than guessing.
+        # The order was not checked here; an unneeded sort costs less than a wrong guess.
         self.in_order = False
         lines = block.split(b"\n")[:-1]
-        found = ((first_line + i, line, self._reason(line)) for i, line in enumerate(lines))
+        found = ((first_line + i, line, self._describe_fault(line)) for i, line in enumerate(lines))
         return [(number, line, reason) for number, line, reason in found if reason is not None]
 
     def _is_clean(self, block: bytes, ends: np.ndarray, tabs: np.ndarray) -> bool:
@@ -174,7 +172,7 @@ class _Scanner:
         self.in_order = bool(self._last_key <= keys[0] and (keys[1:] >= keys[:-1]).all())
         self._last_key = bytes(keys[-1])
 
-    def _reason(self, line: bytes) -> str | None:
+    def _describe_fault(self, line: bytes) -> str | None:
         found = line.count(b"\t") + 1
         if found != self.fields:
             return f"{found} field{'s' if found != 1 else ''} instead of {self.fields}"
@@ -186,7 +184,7 @@ class _Scanner:
 
 
 class _RejectWriter:
-    """Malformed lines, streamed into a Parquet file that is made when the first one comes."""
+    """Streams malformed lines into a Parquet file, created for the first one."""
 
     def __init__(self, path: Path, file: str) -> None:
         self.path = path
@@ -201,7 +199,7 @@ class _RejectWriter:
         if self._writer is not None:
             self._writer.close()
 
-    def write(self, lines: list[tuple[int, bytes, str]]) -> None:
+    def write_lines(self, lines: list[tuple[int, bytes, str]]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -222,11 +220,11 @@ class _RejectWriter:
 
 def _write_clean(path: Path, dataset: Dataset, target: Path) -> None:
     scanner = _Scanner(len(dataset.header))
-    with _readable(path), gzip.open(target, "wb", compresslevel=1) as out:
+    with _translate_errors(path), gzip.open(target, "wb", compresslevel=1) as out:
         out.write("\t".join(dataset.header).encode() + b"\n")
-        for block in _Reader(path).blocks(lambda _: None, scanner):
+        for block in _SourceReader(path).read_blocks(lambda _: None, scanner):
             start = scanner.lines + 1
-            bad = {number - start for number, _, _ in scanner.malformed_lines(block)}
+            bad = {number - start for number, _, _ in scanner.find_malformed_lines(block)}
             if bad:
                 lines = block.split(b"\n")[:-1]
                 out.writelines(line + b"\n" for i, line in enumerate(lines) if i not in bad)
@@ -234,32 +232,32 @@ def _write_clean(path: Path, dataset: Dataset, target: Path) -> None:
                 out.write(block)
 
 
-class _Reader:
-    """The only reader of a source file. `is_plain`, once it was read, says whether an engine reads the same bytes."""
+class _SourceReader:
+    """Reads a source file. `is_plain`, valid after reading, is true if an engine reads the same bytes."""
 
     def __init__(self, path: Path) -> None:
         self.is_plain = True
         self._path = path
 
-    def first_line(self) -> bytes:
-        """The first line with its end, or as much of it as a header may have."""
+    def read_first_line(self) -> bytes:
+        """Return the first line with its line end, cut at the maximum size of a header."""
         with self._path.open("rb") as raw:
             start = b""
-            for block in self._unpacked(raw, _HEADER_BLOCK_BYTES):
+            for block in self._read_unpacked(raw, _HEADER_BLOCK_BYTES):
                 start += block
                 if b"\n" in block or len(start) >= _HEADER_BLOCK_BYTES:
                     break
         line, newline, _ = start.partition(b"\n")
         return line + newline
 
-    def blocks(
+    def read_blocks(
         self, on_bytes: Callable[[bytes], None], scanner: _Scanner, on_progress: OnProgress = lambda *_: None
     ) -> Iterator[bytes]:
-        """The file below its header in blocks of whole lines. A last line without an end gets one."""
+        """Yield the file below its header in blocks of whole lines. Adds a missing line end to the last line."""
         with self._path.open("rb") as raw:
             tap = _Tap(raw, on_bytes)
             rest, header_seen = b"", False
-            for chunk in self._unpacked(tap, BLOCK_BYTES):
+            for chunk in self._read_unpacked(tap, BLOCK_BYTES):
                 block = rest + chunk
                 if not header_seen:
                     _, newline, block = block.partition(b"\n")
@@ -273,17 +271,17 @@ class _Reader:
                 yield rest + b"\n"
             on_progress(tap.count, scanner.lines)
 
-    def _unpacked(self, source: _Tap | IO[bytes], size: int) -> Iterator[bytes]:
+    def _read_unpacked(self, source: _Tap | IO[bytes], size: int) -> Iterator[bytes]:
         if self._path.suffix != ".gz":
             yield from iter(lambda: source.read(size), b"")
             return
         unpacker = Unpacker(source)
-        yield from unpacker.blocks(size)
+        yield from unpacker.unpack_blocks(size)
         self.is_plain = unpacker.is_plain
 
 
 class _Tap:
-    """A file that shows every byte that is read from it to somebody else as well."""
+    """A file wrapper that passes every byte read to a callback and counts it."""
 
     def __init__(self, raw: IO[bytes], on_bytes: Callable[[bytes], None]) -> None:
         self._raw = raw
@@ -297,8 +295,8 @@ class _Tap:
         return data
 
 
-class _readable:  # noqa: N801  (reads like a statement: `with _readable(path)`)
-    """Turns the errors of a damaged or unreadable file into one sentence."""
+class _translate_errors:  # noqa: N801  (used as a function: `with _translate_errors(path)`)
+    """Converts errors of a damaged or unreadable file to SourceError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -311,7 +309,7 @@ class _readable:  # noqa: N801  (reads like a statement: `with _readable(path)`)
             case DamagedError():
                 reason = str(error)
             case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-                return  # of what is written meanwhile, not of this file
+                return  # the full disk is that of the output, not of this file
             case OSError():
                 reason = f"cannot be read: {error.strerror or error}"
             case _:
@@ -327,8 +325,8 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _show(header: str) -> str:
-    """A header for a person: tabs as bars, and nothing that a terminal would obey."""
+def _format_header(header: str) -> str:
+    """Format a header for a message: tabs as bars, control characters escaped."""
     return "".join(
         letter if letter.isprintable() else ascii(letter)[1:-1] for letter in header[:200].replace("\t", " | ")
     )

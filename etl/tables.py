@@ -1,7 +1,7 @@
-"""Delta tables as this program writes them: made with their comments, overwritten in order, measured.
+"""Writes Delta tables: creates them with their comments, overwrites them in order, and measures them.
 
-A table keeps its history: each load is one more version of it, and the manifest says which versions
-belong together. Nothing here removes a version that a reader could still be pinned to.
+Each load adds a version to a table, and the manifest names the versions that belong together. No version that a reader
+may be pinned to is removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableDefinition:
-    """What a table is made from: name, comment, columns, and the order of its rows (empty: as they come)."""
+    """Definition of a table: name, comment, columns, and the order of its rows (empty: as they come)."""
 
     name: str
     comment: str
@@ -32,8 +32,8 @@ class TableDefinition:
 
 
 @dataclass(frozen=True)
-class Written:
-    """One version of a table, as its Delta log tells it."""
+class TableVersion:
+    """One version of a table, as recorded in its Delta log."""
 
     version: int
     rows: int
@@ -42,7 +42,7 @@ class Written:
 
 
 class TableWriter:
-    """Writes tables of one lake through one engine session."""
+    """Writes the tables of one lake through one engine session."""
 
     def __init__(self, session: EngineSession, lake: Lake, schema: str) -> None:
         self._session = session
@@ -50,60 +50,61 @@ class TableWriter:
         self._schema = schema
         session.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
 
-    def location(self, table: str) -> str:
+    def locate_table(self, table: str) -> str:
+        """Return the location of a table as a path or URL."""
         return self._lake.table_location(table)
 
-    def overwrite(self, definition: TableDefinition, rows: DataFrame, *, in_order: bool) -> Written:
-        """Make `rows` the next version of a table. `in_order` says that they already come in its order."""
+    def overwrite_table(self, definition: TableDefinition, rows: DataFrame, *, in_order: bool) -> TableVersion:
+        """Write `rows` as the next version of a table. `in_order` means that they already have the table's order."""
         name = f"{self._schema}.{definition.name}"
-        self._define(name, definition)
-        ordered = rows if in_order or not definition.clustered_by else self._sorted(rows, definition.clustered_by)
+        self._define_table(name, definition)
+        ordered = rows if in_order or not definition.clustered_by else self._sort_rows(rows, definition.clustered_by)
         with warnings.catch_warnings():
-            # PySpark warns of a window without partitions; the embedded engine sorts it on all cores and on disk.
+            # PySpark warns about a window without partitions; the embedded engine sorts it on all cores and on disk.
             warnings.filterwarnings("ignore", "WARN WindowExpression")
             ordered.write.mode("overwrite").insertInto(name)
-        self._forget_checkpoint(definition.name)
-        return self.measure(definition.name)
+        self._remove_checkpoint_hint(definition.name)
+        return self.measure_table(definition.name)
 
-    def _forget_checkpoint(self, table: str) -> None:
-        """Take away the hint which checkpoint is the newest.
+    def _remove_checkpoint_hint(self, table: str) -> None:
+        """Remove the hint that names the newest checkpoint.
 
-        Nothing needs it, and the embedded engine misses every version before that checkpoint for it (docs/facts.md).
+        It is optional, and with it the embedded engine misses every version before that checkpoint (docs/facts.md).
         """
         self._lake.remove_file(f"{table}/_delta_log/_last_checkpoint")
 
-    def optimize(self, definition: TableDefinition) -> Written:
-        """Compact the table's files by OPTIMIZE … ZORDER BY its clustering key, where the engine can."""
-        # By one column Z-order is plain order; more columns would weaken the pruning by the first.
+    def optimize_table(self, definition: TableDefinition) -> TableVersion:
+        """Compact the table's files by OPTIMIZE … ZORDER BY its clustering key. The engine must support it."""
+        # Z-order by one column is plain order; more columns would weaken pruning by the first.
         by = definition.clustered_by[0]
         self._session.spark.sql(f"OPTIMIZE {self._schema}.{definition.name} ZORDER BY ({by})")
-        self._forget_checkpoint(definition.name)
-        return self.measure(definition.name)
+        self._remove_checkpoint_hint(definition.name)
+        return self.measure_table(definition.name)
 
-    def read(self, table: str, version: int) -> DataFrame:
-        """One version of a table."""
+    def read_version(self, table: str, version: int) -> DataFrame:
+        """Read one version of a table."""
         reader = self._session.spark.read.format("delta").option("versionAsOf", version)
-        return reader.load(self.location(table))
+        return reader.load(self.locate_table(table))
 
-    def measure(self, table: str) -> Written:
-        """The newest version of a table, from its Delta log."""
+    def measure_table(self, table: str) -> TableVersion:
+        """Read the newest version of a table from its Delta log."""
         from deltalake import DeltaTable
 
-        delta = DeltaTable(self.location(table))
+        delta = DeltaTable(self.locate_table(table))
         files = delta.get_add_actions(flatten=True)
         rows, size = files.column("num_records").to_pylist(), files.column("size_bytes").to_pylist()
-        return Written(delta.version(), sum(rows), sum(size), len(size))
+        return TableVersion(delta.version(), sum(rows), sum(size), len(size))
 
-    def _define(self, name: str, definition: TableDefinition) -> None:
-        """Make the table known to the session, and its columns and comments what they should be."""
-        spark, location = self._session.spark, self.location(definition.name)
+    def _define_table(self, name: str, definition: TableDefinition) -> None:
+        """Register the table in the session, and create or replace it if columns or comments differ."""
+        spark, location = self._session.spark, self.locate_table(definition.name)
         columns = ", ".join(
             f"{quote_identifier(column.name)} {column.type} COMMENT {quote_literal(column.comment)}"
             for column in definition.columns
         )
         body = f"({columns}) USING delta COMMENT {quote_literal(definition.comment)} LOCATION {quote_literal(location)}"
         spark.sql(f"DROP TABLE IF EXISTS {name}")
-        found = self._found(definition.name)
+        found = self._read_definition(definition.name)
         if found is None:
             spark.sql(f"CREATE TABLE {name} {body}")
             return
@@ -112,18 +113,18 @@ class TableWriter:
         if found != (definition.comment, wanted):
             spark.sql(f"CREATE OR REPLACE TABLE {name} {body}")
 
-    def _found(self, table: str) -> tuple[str, list[tuple[str, str, str]]] | None:
-        """Comment of the table that is there, and name, type and comment of its columns. None where there is none."""
+    def _read_definition(self, table: str) -> tuple[str, list[tuple[str, str, str]]] | None:
+        """Return the comment of a table, and name, type and comment of its columns; None if there is no table."""
         from deltalake import DeltaTable
 
-        location = self.location(table)
+        location = self.locate_table(table)
         if not DeltaTable.is_deltatable(location):
             return None
         delta = DeltaTable(location)
         fields = json.loads(delta.schema().to_json())["fields"]
-        return delta.metadata().description or "", [_described(field) for field in fields]
+        return delta.metadata().description or "", [_to_column(field) for field in fields]
 
-    def _sorted(self, rows: DataFrame, by: tuple[str, ...]) -> DataFrame:
+    def _sort_rows(self, rows: DataFrame, by: tuple[str, ...]) -> DataFrame:
         if self._session.capabilities.ordered_write:
             return rows.repartitionByRange(*by).sortWithinPartitions(*by)
         # The embedded engine's writer drops the order of a sort, but not that of a window below a filter.
@@ -135,14 +136,14 @@ class TableWriter:
 
 
 def remove_orphans(folder: Path) -> None:
-    """Delete data files of a table that no commit ever named: what a killed load left behind.
+    """Delete data files of a table that no commit names: leftovers of a killed load.
 
-    Files of old versions stay. Nothing is deleted where the log does not tell of all versions, or cannot be
-    read: an old file cannot be told from an orphan then. Local tables only.
+    Files of old versions stay. Nothing is deleted if the log lacks a version or cannot be read, because an old file
+    then looks like an orphan. Local tables only.
     """
     log = folder / "_delta_log"
     commits = sorted(log.glob("*.json"))
-    # A load commits the empty table before it writes a file: without a first commit no file is a load's.
+    # A load commits the empty table before it writes a file: without a first commit no file belongs to a load.
     if not commits or int(commits[0].stem) != 0:
         return
     named: set[str] = set()
@@ -158,7 +159,7 @@ def remove_orphans(folder: Path) -> None:
             path.unlink()
 
 
-def _described(field: dict[str, Any]) -> tuple[str, str, str]:
+def _to_column(field: dict[str, Any]) -> tuple[str, str, str]:
     kind = field["type"]
     name = f"array<{kind['elementType']}>" if isinstance(kind, dict) else str(kind)
     spark_name = {"integer": "int", "long": "bigint"}.get(name, name)

@@ -1,14 +1,14 @@
-"""Which model answers how well: questions with known SQL, put to a model through the bridge, scored by their results.
+"""Scores a model: asks it questions with gold SQL through the bridge, and compares the results.
 
     python -m evals QUESTIONS.jsonl --lake DIR --out results.jsonl
 
-questions     the file of questions: read whole, or refused with the numbers of its bad lines
-ordering      whether a statement orders its result, and by which of its columns
-compare       whether a result is the gold statement's; pure
-gold          the gold statements' results, from the same server as the model's
-results       the file of results: a line an attempt, taken up again where a run ended
-score         what one turn of the bridge comes to
-run           question after question, within the budget
-report        the table and the summary
+questions     reads the file of questions, or rejects it with the numbers of its bad lines
+ordering      finds the outermost ORDER BY of a statement and the columns it orders by
+compare       compares a result with the gold result; pure
+gold          fetches the gold results, from the same server as the model's
+results       file of results: one line per attempt; an interrupted run resumes
+score         scores one turn of the bridge
+run           runs the questions within the budget
+report        table and summary
 cli           the program
 """

@@ -1,4 +1,4 @@
-"""`python -m evals`: put questions with known SQL to the configured model, and score what its statements gave."""
+"""`python -m evals`: asks the configured model questions with gold SQL, and scores the results of its statements."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 
 import prompts
 from ai_functions.types import NANOS_PER_DOLLAR, dollars
-from bridge.client import Lakehouse, Server, own_server
+from bridge.client import Lakehouse, Server, resolve_server
 from bridge.model import PROMPT, ChatModel, open_model
 from bridge.settings import Settings, load_settings
-from bridge.turn import Limits
+from bridge.turn import TurnLimits
 from evals import report
-from evals.questions import QuestionFile, chosen, read_questions
+from evals.questions import QuestionFile, read_questions, select_questions
 from evals.results import ResultFile
-from evals.run import Ended, Plan, evaluate
+from evals.run import EvaluationEnd, EvaluationPlan, run_plan
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.manifest import read_manifest
 from lakehouse.program import set_up_logging, tell
@@ -33,26 +33,26 @@ from lakehouse.settings import EngineKind
 from lakehouse.storage import Lake
 
 NOTHING_TO_SPEND = {"IMDB_AI_CALLER_HOUR_BUDGET": "0"}
-"""For the server of a run: what AI functions cost is no part of the run's budget, so that they may cost nothing."""
+"""Setting of the started server: AI functions are not part of the run's budget, so they may spend nothing."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Exit codes: 0 all questions were asked and judged, whatever the score; 1 some were not; 2 wrong usage."""
-    options = _parser().parse_args(arguments)
+    """Run the program and exit: 0 all questions were judged, whatever the score; 1 some were not; 2 wrong usage."""
+    options = _build_parser().parse_args(arguments)
     try:
         settings = load_settings(lake=options.lake, engine=options.engine, chat_server=options.server)
         set_up_logging(settings.log_level)
-        logging.getLogger("mcp").setLevel(logging.CRITICAL)  # the client says what failed, in one sentence
-        sys.exit(_run(options, settings))
+        logging.getLogger("mcp").setLevel(logging.CRITICAL)  # this program reports the failure itself, in one sentence
+        sys.exit(_run_evaluation(options, settings))
     except KeyboardInterrupt:
-        _say("Interrupted. Run it again to go on; what is done is kept.")
+        _print_message("Interrupted. Run it again to go on; what is done is kept.")
         sys.exit(128 + signal.SIGINT)
     except LakehouseError as error:
-        _say(str(error))
+        _print_message(str(error))
         sys.exit(error.exit_code)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m evals",
         description="Score the model that IMDB_CHAT_ variables name: its statements' results beside those of gold SQL.",
@@ -63,75 +63,79 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lake", metavar="DIR", help="the lake, for a server that this program starts")
     parser.add_argument("--engine", choices=get_args(EngineKind), help="what runs the SQL there (default: embedded)")
     parser.add_argument("--server", metavar="URL", help="an MCP server that runs already: http://127.0.0.1:8765/mcp")
-    parser.add_argument("--questions", type=_ids, default=(), metavar="ID,ID", help="only these (default: all)")
-    parser.add_argument("--repeat", type=_positive, default=1, metavar="N", help="ask each so many times (default: 1)")
-    parser.add_argument("--budget", type=_dollars, metavar="DOLLARS", help="spend at most so much on this --out in all")
+    parser.add_argument("--questions", type=_parse_ids, default=(), metavar="ID,ID", help="only these (default: all)")
+    parser.add_argument(
+        "--repeat", type=_parse_count, default=1, metavar="N", help="ask each so many times (default: 1)"
+    )
+    parser.add_argument(
+        "--budget", type=_parse_dollars, metavar="DOLLARS", help="spend at most so much on this --out in all"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of the table")
     return parser
 
 
-def _run(options: argparse.Namespace, settings: Settings) -> int:
+def _run_evaluation(options: argparse.Namespace, settings: Settings) -> int:
     file = read_questions(options.file)
-    questions = chosen(file.questions, options.questions)
-    plan = Plan(questions, options.repeat, Limits.of(settings), options.budget)
-    server = _server(options, settings)
-    with closing(open_model(settings)) as model, closing(_results(options, file, model, settings)) as results:
-        _say_before(plan, results)
-        ended = Ended({}, None)
-        if not all(results.done(key) for key in plan.keys):
-            ended = asyncio.run(_evaluate(plan, model, server, results))
-        return _report(plan, results, ended, as_json=options.json)
+    questions = select_questions(file.questions, options.questions)
+    plan = EvaluationPlan(questions, options.repeat, TurnLimits.from_settings(settings), options.budget)
+    server = _resolve_server(options, settings)
+    with closing(open_model(settings)) as model, closing(_open_results(options, file, model, settings)) as results:
+        _print_plan(plan, results)
+        ended = EvaluationEnd({}, None)
+        if not all(results.is_done(key) for key in plan.keys):
+            ended = asyncio.run(_evaluate_plan(plan, model, server, results))
+        return _write_report(plan, results, ended, as_json=options.json)
 
 
-async def _evaluate(plan: Plan, model: ChatModel, server: Server, results: ResultFile) -> Ended:
+async def _evaluate_plan(plan: EvaluationPlan, model: ChatModel, server: Server, results: ResultFile) -> EvaluationEnd:
     async with Lakehouse(server) as lakehouse:
-        results.specify({"server": _fingerprint(lakehouse)})
-        return await evaluate(plan, model, lakehouse, results, _say)
+        results.specify_run({"server": _fingerprint_server(lakehouse)})
+        return await run_plan(plan, model, lakehouse, results, _print_message)
 
 
-def _report(plan: Plan, results: ResultFile, ended: Ended, *, as_json: bool) -> int:
+def _write_report(plan: EvaluationPlan, results: ResultFile, ended: EvaluationEnd, *, as_json: bool) -> int:
     latest = results.latest
     records = [latest[key] for key in plan.keys if key in latest]
-    summary = report.summarise(records, ended.unknown, results.spent, results.run)
+    summary = report.summarize_records(records, ended.unknown, results.spent, results.run)
     text = json.dumps(summary, ensure_ascii=False, indent=2)
     results.path.with_name(f"{results.path.name}.summary.json").write_text(f"{text}\n", encoding="utf-8")
     if as_json:
         print(text)
     else:
-        report.console(terminal=sys.stdout.isatty()).print(report.shown(summary))
+        report.open_console(terminal=sys.stdout.isatty()).print(report.render_summary(summary))
     if ended.early:
-        _say(ended.early)
+        _print_message(ended.early)
     return 1 if ended.early or ended.unknown or summary["undecided"] else 0
 
 
-def _server(options: argparse.Namespace, settings: Settings) -> Server:
+def _resolve_server(options: argparse.Namespace, settings: Settings) -> Server:
     if settings.chat_server is None and settings.lake is None:
         raise UsageError("Which lake? Give --lake DIR or --server URL, or set IMDB_LAKE or IMDB_CHAT_SERVER.")
     flags = [("--lake", options.lake), ("--engine", options.engine)]
-    server = own_server(settings, *(part for name, value in flags if value for part in (name, value)))
+    server = resolve_server(settings, *(part for name, value in flags if value for part in (name, value)))
     if isinstance(server, str):
         return server
     return server.model_copy(update={"env": {**(server.env or {}), **NOTHING_TO_SPEND}})
 
 
-def _results(options: argparse.Namespace, file: QuestionFile, model: ChatModel, settings: Settings) -> ResultFile:
-    """The file of results, with all that has to be the same for results to stand in one."""
+def _open_results(options: argparse.Namespace, file: QuestionFile, model: ChatModel, settings: Settings) -> ResultFile:
+    """Open the file of results, with the settings that all its results must share."""
     run = {
         "model": model.name,
-        "provider": _provider(settings),
+        "provider": _describe_provider(settings),
         "prices": [settings.chat_input_price, settings.chat_output_price],
-        "prompt": _digest(prompts.read(PROMPT).text),
+        "prompt": _digest_text(prompts.read(PROMPT).text),
         "questions": file.digest[:12],
-        "lake": _lake(settings),
+        "lake": _describe_lake(settings),
         "engine": settings.engine,
-        "limits": {**asdict(Limits.of(settings)), "answer_tokens": settings.chat_answer_tokens},
+        "limits": {**asdict(TurnLimits.from_settings(settings)), "answer_tokens": settings.chat_answer_tokens},
         "results": [settings.max_rows, settings.max_result_bytes, settings.max_cell_chars],
         "version": version("imdb-lakehouse-mcp"),
     }
     return ResultFile(options.out, run)
 
 
-def _lake(settings: Settings) -> str:
+def _describe_lake(settings: Settings) -> str:
     if settings.chat_server is not None:
         url = urlsplit(settings.chat_server)
         return f"{url.scheme}://{url.hostname}:{url.port}{url.path}"
@@ -142,47 +146,47 @@ def _lake(settings: Settings) -> str:
     return f"{lake}, load {manifest.generation} of {manifest.created_at:%Y-%m-%d %H:%M:%S}"
 
 
-def _provider(settings: Settings) -> str:
+def _describe_provider(settings: Settings) -> str:
     url = settings.openai_base_url or settings.azure_openai_endpoint
     return (urlsplit(url).hostname or "?") if url else "api.openai.com"
 
 
-def _fingerprint(lakehouse: Lakehouse) -> str:
-    """Of all that the server tells a model before it is asked."""
+def _fingerprint_server(lakehouse: Lakehouse) -> str:
+    """Digest the instructions and tools that the server shows a model."""
     tools = [[tool.name, tool.description, tool.schema] for tool in lakehouse.tools]
-    return _digest(json.dumps([lakehouse.instructions, tools], sort_keys=True))
+    return _digest_text(json.dumps([lakehouse.instructions, tools], sort_keys=True))
 
 
-def _digest(text: str) -> str:
+def _digest_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _say_before(plan: Plan, results: ResultFile) -> None:
-    if results.mended:
-        _say(f"The last line of {results.path} was torn and is taken away.")
-    done = sum(results.done(key) for key in plan.keys)
+def _print_plan(plan: EvaluationPlan, results: ResultFile) -> None:
+    if results.is_repaired:
+        _print_message(f"The last line of {results.path} was torn and is taken away.")
+    done = sum(results.is_done(key) for key in plan.keys)
     most = (len(plan.keys) - done) * plan.limits.nanos
     if plan.nanos is not None:
         most = min(most, max(plan.nanos - results.spent, 0))
     spent = f" and {dollars(results.spent)} spent" if results.spent else ""
-    _say(f"{len(plan.keys)} to ask, {done} of them done{spent}; the rest may cost {dollars(most)} at most")
+    _print_message(f"{len(plan.keys)} to ask, {done} of them done{spent}; the rest may cost {dollars(most)} at most")
 
 
-def _say(text: str) -> None:
+def _print_message(text: str) -> None:
     tell(text)
 
 
-def _ids(text: str) -> tuple[str, ...]:
+def _parse_ids(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _positive(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is no number of times: 1 or more")
     return int(text)
 
 
-def _dollars(text: str) -> int:
+def _parse_dollars(text: str) -> int:
     try:
         amount = float(text.removeprefix("$"))
     except ValueError as error:

@@ -1,7 +1,7 @@
 """The file of questions: JSON lines with `id`, `question` and `sql`, the gold statement.
 
-Optional: `ordered` (true or false) says whether the order of the rows counts, where the gold statement's own ORDER BY
-does not tell; `difficulty` (a text), `features` and `tags` (lists of texts) are what the summary counts by.
+Optional: `ordered` (true or false) overrides whether the order of the rows counts, which otherwise follows from the
+gold statement's ORDER BY; `difficulty` (a text), `features` and `tags` (lists of texts) are the groups of the summary.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from lakehouse.errors import UsageError
 from lakehouse.nearest import nearest
 
 GROUPS = ("difficulty", "features", "tags")
-_MOST_SAID = 10
+_MAX_FAULTS_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question and its gold statement. `groups` are the values of those of GROUPS that its line has."""
+    """A question and its gold statement. `groups` has the values of GROUPS that its line sets."""
 
     id: str
     text: str
@@ -33,14 +33,14 @@ class Question:
 
 @dataclass(frozen=True)
 class QuestionFile:
-    """All questions of a file; `digest` is that of its bytes."""
+    """The questions of a file; `digest` is the SHA-256 of its bytes."""
 
     questions: tuple[Question, ...]
     digest: str
 
 
 def read_questions(path: Path) -> QuestionFile:
-    """Read a file. Raises UsageError that names every line which is no question."""
+    """Read a file of questions. Raises UsageError that lists the invalid lines."""
     try:
         content = path.read_bytes()
         lines = content.decode("utf-8-sig").splitlines()
@@ -48,18 +48,18 @@ def read_questions(path: Path) -> QuestionFile:
         raise UsageError(f"The questions {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"The questions {path} are not UTF-8 text.") from error
-    found, faults = _read(lines)
+    found, faults = _parse_lines(lines)
     if faults:
-        more = f"\n… and {len(faults) - _MOST_SAID} more lines" if len(faults) > _MOST_SAID else ""
-        shown = "\n".join(f"{path}, line {number}: {fault}" for number, fault in faults[:_MOST_SAID])
+        more = f"\n… and {len(faults) - _MAX_FAULTS_SHOWN} more lines" if len(faults) > _MAX_FAULTS_SHOWN else ""
+        shown = "\n".join(f"{path}, line {number}: {fault}" for number, fault in faults[:_MAX_FAULTS_SHOWN])
         raise UsageError(f"{shown}{more}\nNothing was asked. Mend the file first.")
     if not found:
         raise UsageError(f"{path} holds no question. A line is a JSON object with id, question and sql.")
     return QuestionFile(tuple(found), hashlib.sha256(content).hexdigest())
 
 
-def chosen(questions: Sequence[Question], ids: Sequence[str]) -> tuple[Question, ...]:
-    """Those with the ids, in the order of the file; all where none is named. Raises UsageError for an unknown one."""
+def select_questions(questions: Sequence[Question], ids: Sequence[str]) -> tuple[Question, ...]:
+    """Select questions by id in the order of the file, or all without ids. Raises UsageError for an unknown id."""
     known = [question.id for question in questions]
     for wanted in ids:
         if wanted not in known:
@@ -69,7 +69,7 @@ def chosen(questions: Sequence[Question], ids: Sequence[str]) -> tuple[Question,
     return tuple(question for question in questions if not ids or question.id in ids)
 
 
-def _read(lines: Sequence[str]) -> tuple[list[Question], list[tuple[int, str]]]:
+def _parse_lines(lines: Sequence[str]) -> tuple[list[Question], list[tuple[int, str]]]:
     found: list[Question] = []
     first: dict[str, int] = {}
     faults: list[tuple[int, str]] = []
@@ -77,7 +77,7 @@ def _read(lines: Sequence[str]) -> tuple[list[Question], list[tuple[int, str]]]:
         if not line.strip():
             continue
         try:
-            question = _question(line)
+            question = _parse_question(line)
         except ValueError as error:
             faults.append((number, str(error)))
             continue
@@ -89,28 +89,30 @@ def _read(lines: Sequence[str]) -> tuple[list[Question], list[tuple[int, str]]]:
     return found, faults
 
 
-def _question(line: str) -> Question:
+def _parse_question(line: str) -> Question:
     try:
         record = json.loads(line)
     except ValueError as error:
         raise ValueError(f"it is not JSON: {error}") from error
     if not isinstance(record, dict):
         raise ValueError("it is no object; a question is one with id, question and sql")  # noqa: TRY004
-    name, text, sql = (_text(record, field) for field in ("id", "question", "sql"))
+    name, text, sql = (_read_text(record, field) for field in ("id", "question", "sql"))
     ordered = record.get("ordered")
     if not isinstance(ordered, bool | None):
         raise ValueError("`ordered` is neither true nor false")  # noqa: TRY004
-    return Question(name, text, sql, ordered, {field: _group(record, field) for field in GROUPS if field in record})
+    return Question(
+        name, text, sql, ordered, {field: _read_group(record, field) for field in GROUPS if field in record}
+    )
 
 
-def _text(record: Mapping[str, Any], field: str) -> str:
+def _read_text(record: Mapping[str, Any], field: str) -> str:
     value = record.get(field)
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"`{field}` is missing or is no text")
     return value
 
 
-def _group(record: Mapping[str, Any], field: str) -> tuple[str, ...]:
+def _read_group(record: Mapping[str, Any], field: str) -> tuple[str, ...]:
     value = record[field]
     values = [value] if isinstance(value, str | int) else value
     if not isinstance(values, list) or not all(isinstance(each, str | int) for each in values):

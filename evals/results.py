@@ -1,8 +1,7 @@
-"""The file of results: a line an attempt, complete in itself and on the disk before the next question is asked.
+"""The file of results: one self-contained line per attempt, on disk before the next question is asked.
 
-A run that ended in the middle is taken up again: what is in the file is not asked again, and a last line that was torn
-is taken away. Beside it, in `FILE.state`, stands what the question under way may cost: one that was killed counts as
-that.
+An interrupted run resumes: attempts in the file are not repeated, and an incomplete last line is removed. `FILE.state`
+has the maximum cost of the running question; a question that was killed counts at that maximum.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from ai_functions.types import NANOS_PER_DOLLAR
 from evals.score import UNDECIDED
 from lakehouse.errors import LakehouseError, UsageError
 
-Record = Mapping[str, Any]
+AttemptRecord = Mapping[str, Any]
 Key = tuple[str, int]
 """A question's id and the number of the attempt."""
 
 
 class ResultFile:
-    """Results of one run: one model, one lake, one file of questions, one set of settings. Held by one process."""
+    """Results of one run: one model, lake, file of questions and set of settings. Locked by one process."""
 
     def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
-        """Open or make it. Raises UsageError where it is another run's, LakehouseError where somebody writes it."""
+        """Open or create the file. Raises UsageError if it has another run, LakehouseError if it is locked."""
         self.path = path
         self.run = dict(run)
-        self.mended = False
+        self.is_repaired = False
         self._state = path.with_name(f"{path.name}.state")
-        self._file = _opened(path)
+        self._file = _open_locked(path)
         try:
-            self._records = self._read()
+            self._records = self._read_records()
             self._lost, under_way = self._read_state()
         except BaseException:
             self.close()
@@ -44,36 +43,37 @@ class ResultFile:
             self._write_state(None)
 
     def close(self) -> None:
+        """Close the file and release its lock."""
         os.close(self._file)
 
-    def specify(self, more: Mapping[str, Any]) -> None:
-        """Say what else the run is known by, once that is known. Raises UsageError where it is another run's."""
+    def specify_run(self, more: Mapping[str, Any]) -> None:
+        """Add settings that identify the run. Raises UsageError if the file has another run."""
         for record in self._records:
-            self._check(record["run"], more)
+            self._check_run(record["run"], more)
         self.run |= more
 
     @property
-    def latest(self) -> dict[Key, Record]:
-        """The last line of every attempt."""
+    def latest(self) -> dict[Key, AttemptRecord]:
+        """The last record of every attempt."""
         return {(record["id"], record["attempt"]): record for record in self._records}
 
-    def done(self, key: Key) -> bool:
-        """Whether an attempt has told something of the model."""
+    def is_done(self, key: Key) -> bool:
+        """Return whether an attempt has been judged."""
         record = self.latest.get(key)
         return record is not None and record["verdict"] not in UNDECIDED
 
     @property
     def spent(self) -> int:
-        """All that this file's questions have cost, in nano-dollars, those that were killed at their most."""
+        """Cost of all questions of this file in nano-dollars; killed ones count at their maximum."""
         usd: float = sum(record["model_usd"] + record["ai_usd"] for record in self._records)
         return round(usd * NANOS_PER_DOLLAR) + self._lost
 
-    def begin(self, key: Key, nanos: int) -> None:
-        """Note what a question may cost before it is asked."""
+    def begin_attempt(self, key: Key, nanos: int) -> None:
+        """AttemptRecord the maximum cost of a question, in nano-dollars, before it is asked."""
         self._write_state({"id": key[0], "attempt": key[1], "nanos": nanos, "lines": len(self._records)})
 
-    def end(self, record: Record) -> None:
-        """Keep what came of it."""
+    def end_attempt(self, record: AttemptRecord) -> None:
+        """Append the result of the question."""
         line = (json.dumps({**record, "run": self.run}, ensure_ascii=False) + "\n").encode("utf-8", "replace")
         while line:
             line = line[os.write(self._file, line) :]
@@ -81,20 +81,20 @@ class ResultFile:
         self._records.append(record)
         self._write_state(None)
 
-    def lose(self, nanos: int) -> None:
-        """A question was given up after it had cost so much."""
+    def add_lost(self, nanos: int) -> None:
+        """Add the cost of a question without a result, in nano-dollars."""
         self._lost += nanos
         self._write_state(None)
 
-    def _read(self) -> list[Record]:
-        content = _content(self._file)
+    def _read_records(self) -> list[AttemptRecord]:
+        content = _read_content(self._file)
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
-            self.mended = True
+            self.is_repaired = True
             os.ftruncate(self._file, whole)
-        return list(self._lines(content[:whole]))
+        return list(self._parse_records(content[:whole]))
 
-    def _lines(self, content: bytes) -> Iterator[Record]:
+    def _parse_records(self, content: bytes) -> Iterator[AttemptRecord]:
         for number, line in enumerate(content.splitlines(), start=1):
             try:
                 record = json.loads(line)
@@ -102,10 +102,10 @@ class ResultFile:
                 run = record["run"]
             except (ValueError, LookupError, TypeError) as error:
                 raise UsageError(f"{self.path}, line {number}: this is no result. Give another --out.") from error
-            self._check(run, self.run)
+            self._check_run(run, self.run)
             yield record
 
-    def _check(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    def _check_run(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         differing = [name for name in new if old.get(name) != new[name]]
         if differing:
             shown = "; ".join(f"{name} was {old.get(name)}, is {new[name]}" for name in differing)
@@ -113,7 +113,7 @@ class ResultFile:
                 f"{self.path} holds results of another run: {shown}. Give another --out, or set these as they were."
             )
 
-    def _read_state(self) -> tuple[int, Record | None]:
+    def _read_state(self) -> tuple[int, AttemptRecord | None]:
         try:
             found = json.loads(self._state.read_text("utf-8"))
             return int(found["lost_nanos"]), found["under_way"]
@@ -124,7 +124,7 @@ class ResultFile:
                 f"{self._state} is damaged, so that nobody knows what was spent. Give another --out."
             ) from error
 
-    def _write_state(self, under_way: Record | None) -> None:
+    def _write_state(self, under_way: AttemptRecord | None) -> None:
         new = self._state.with_name(f"{self._state.name}.new")
         with new.open("w", encoding="utf-8") as file:
             json.dump({"lost_nanos": self._lost, "under_way": under_way}, file)
@@ -133,7 +133,7 @@ class ResultFile:
         new.replace(self._state)
 
 
-def _opened(path: Path) -> int:
+def _open_locked(path: Path) -> int:
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError as error:
@@ -146,7 +146,7 @@ def _opened(path: Path) -> int:
     return file
 
 
-def _content(file: int) -> bytes:
+def _read_content(file: int) -> bytes:
     parts = []
     position = 0
     while part := os.pread(file, 1 << 20, position):

@@ -1,7 +1,7 @@
-"""What one turn of the bridge comes to, beside the gold result.
+"""Scores one turn of the bridge against the gold result.
 
-The result that counts is that of the last statement which succeeded: what the model looked at last before it answered.
-`any_match` says whether any of its statements gave the gold result. What the answer says in words is not judged.
+The last successful statement counts: its result is what the model read before it answered. `any_match` is true if any
+statement returned the gold result. The text of the answer is not judged.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ai_functions.types import NANOS_PER_DOLLAR
-from bridge.turn import Step, Turn
-from evals.compare import Comparison, Gold, compare
-from evals.gold import table_of
+from bridge.turn import ToolStep, Turn
+from evals.compare import Comparison, Gold, compare_results
+from evals.gold import to_table
 
 UNDECIDED = ("error", "budget")
-"""Verdicts that tell nothing of the model: somebody could not be reached, or the run's money was at its end."""
+"""Verdicts that do not judge the model: a service could not be reached, or the budget of the run was exhausted."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """`verdict` is `match`, or what is wrong: `order`, `rows`, `columns`, `values` of the result; `no result`; `no
-    answer` where the turn ended without one; or one of UNDECIDED.
+    """A score. `verdict` is `match`; what differs in the result: `order`, `rows`, `columns` or `values`; `no result`;
+    `no answer`; or one of UNDECIDED.
     """
 
     verdict: str
@@ -34,18 +34,22 @@ class Score:
 
     @property
     def match(self) -> bool:
+        """Whether the result is the gold result."""
         return self.verdict == "match"
 
     @property
-    def undecided(self) -> bool:
+    def is_undecided(self) -> bool:
+        """Whether the turn could not be judged."""
         return self.verdict in UNDECIDED
 
 
-def score(turn: Turn, gold: Gold, *, poor: bool = False) -> Score:
-    """Score a turn. `poor` says that it had less money than a question may take."""
-    compared = [(step, compare(gold, table)) for step in turn.steps if (table := table_of(step.result)) is not None]
+def score_turn(turn: Turn, gold: Gold, *, poor: bool = False) -> Score:
+    """Score a turn. `poor` means that its budget was below the limit of one question."""
+    compared = [
+        (step, compare_results(gold, table)) for step in turn.steps if (table := to_table(step.result)) is not None
+    ]
     last, found = compared[-1] if compared else (None, None)
-    verdict, reason = _verdict(turn, found, poor)
+    verdict, reason = _decide_verdict(turn, found, poor)
     answered = turn.outcome == "answered"
     return Score(
         verdict,
@@ -58,7 +62,7 @@ def score(turn: Turn, gold: Gold, *, poor: bool = False) -> Score:
     )
 
 
-def _verdict(turn: Turn, found: Comparison | None, poor: bool) -> tuple[str, str]:
+def _decide_verdict(turn: Turn, found: Comparison | None, poor: bool) -> tuple[str, str]:
     if turn.fault is not None:
         return "error", turn.answer
     if poor and turn.outcome == "stopped":
@@ -70,8 +74,8 @@ def _verdict(turn: Turn, found: Comparison | None, poor: bool) -> tuple[str, str
     return found.verdict, found.reason
 
 
-def facts(turn: Turn) -> dict[str, Any]:
-    """What a line of results says of a turn."""
+def describe_turn(turn: Turn) -> dict[str, Any]:
+    """Describe a turn for a line of results."""
     return {
         "outcome": turn.outcome,
         "answer": turn.answer,
@@ -82,10 +86,10 @@ def facts(turn: Turn) -> dict[str, Any]:
         "model_usd": turn.nanos / NANOS_PER_DOLLAR,
         "ai_usd": turn.ai_dollars,
         "seconds": round(turn.seconds, 3),
-        "statements": [_statement(step) for step in turn.steps if step.intent.sql is not None],
+        "statements": [_describe_statement(step) for step in turn.steps if step.intent.sql is not None],
     }
 
 
-def _statement(step: Step) -> dict[str, Any]:
+def _describe_statement(step: ToolStep) -> dict[str, Any]:
     failed = {"failed": step.result.text} if step.result.failed else {"rows": step.result.rows}
     return {"sql": step.intent.sql, "seconds": round(step.seconds, 3), **failed}

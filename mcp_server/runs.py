@@ -187,7 +187,11 @@ class Run(Generic[T]):
 
 @dataclass(frozen=True)
 class Places:
-    """How many statements may run at once, how many of one caller, and how long one may wait for its turn."""
+    """How many statements may run at once, how many of one caller, and how long one may wait for its turn.
+
+    Turns are given among callers, before an engine is chosen. What an engine can bear is its own policy, which knows no
+    callers (`mcp_server/engines/admission.py`).
+    """
 
     most: int
     each: int

@@ -25,7 +25,7 @@ import psutil
 import pyspark
 
 from lakehouse.session import spark_properties
-from mcp_server.engines import sandbox
+from mcp_server.engines.worker import sandbox
 
 _MAIN = "org.apache.spark.sql.connect.service.SparkConnectServer"
 _START_SECONDS = 180.0

@@ -20,7 +20,7 @@ MODULES = [
     "lakehouse.session",
     "mcp_server.app",
     "mcp_server.cli",
-    "mcp_server.engines.databricks",
+    "mcp_server.engines.databricks.engine",
     "mcp_server.engines.embedded",
     "mcp_server.engines.spark",
     "mcp_server.serve",

@@ -29,8 +29,10 @@ _LENGTHS = (1_024, 6_000, 40_000)
 """Letters, where it does not."""
 _CALM_GROWTH, _NOISE_SECONDS = 9.0, 2e-5
 """From 1,024 to 6,000 letters linear time grows by 5.9. What grows by more is tried with the longest text too."""
-_SECONDS_PER_CHAR, _LEAST_SECONDS = 1e-6, 5e-3
-"""Linear ones take 5e-7 at most; quadratic ones, at 40,000 letters, 1e-5 and more."""
+_TIMES_THE_PLAIN, _LEAST_SECONDS = 60, 5e-3
+"""How many times as long as the plainest expression one may take for a letter: linear ones take up to 30 times, which
+is 5e-7 s on two cores; quadratic ones, at 40,000 letters, 600 times and more."""
+_PLAIN, _PLAIN_TEXT = re.compile(r"(?:\w\s?)*+x"), "ab " * 13_333
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,12 @@ def cpu_seconds(run: Callable[[], object]) -> float:
     return time.thread_time() - began
 
 
+def most_seconds(text: str) -> float:
+    """How long an expression may take for a text, on this machine and now."""
+    plain = max(cpu_seconds(partial(_PLAIN.match, _PLAIN_TEXT)) for _ in range(3)) / len(_PLAIN_TEXT)
+    return max(_LEAST_SECONDS, len(text) * _TIMES_THE_PLAIN * plain)
+
+
 def slow_length(expression: Expression, method: str, hostile: Hostile) -> int | None:
     """The length at which a text takes too long, None where it never does."""
     before = 0.0
@@ -105,9 +113,8 @@ def slow_length(expression: Expression, method: str, hostile: Hostile) -> int | 
     for times in (*(each for each in _TIMES if each < few), few, middle, many):
         text = hostile.text(times)
         run = partial(expression.run, method, text)
-        most = max(_LEAST_SECONDS, len(text) * _SECONDS_PER_CHAR)
         seconds = cpu_seconds(run)
-        if seconds > most and min(cpu_seconds(run), cpu_seconds(run)) > most:
+        if seconds > _LEAST_SECONDS and min(seconds, cpu_seconds(run), cpu_seconds(run)) > most_seconds(text):
             return len(text)
         if times == middle and seconds < max(_CALM_GROWTH * before, _NOISE_SECONDS):
             return None

@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 _ON_ALL_ENGINES = (
     *("contract", "cancel", "connect", "databricks", "failures", "fence", "lakes", "left_over", "planted_logs"),
-    *("readings", "spark_logs", "statistics", "tokens"),
+    *("readings", "spark_contract", "spark_logs", "statistics", "tokens"),
 )
 
 TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
@@ -35,6 +35,7 @@ QUICK: Final = (
     *("tests/etl/test_packed.py", "tests/server/test_results.py", "tests/server/test_surface.py"),
     *("tests/test_patterns.py", "tests/test_breaker.py", "tests/test_callers.py", "tests/test_layers_at_run_time.py"),
     "tests/test_settings.py",
+    "tests/engines/test_admission.py",
 )
 SLOW_FIXTURES: Final = frozenset({"java", "spark", "embedded", "browser", "engine", "sample_lake"})
 """`-m quick` is what stands in the places of QUICK and starts none of these: no engine, no browser, no server."""

@@ -1,4 +1,4 @@
-"""The page of imdb-chat: plain HTML, CSS and JavaScript modules, and the headers that they are served with."""
+"""The page of imdb-chat: plain HTML, CSS and JavaScript modules, and their response headers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "static"
-"""The files as they are served."""
+"""Folder of the static files."""
 
 
-def headers(api_origins: Sequence[str] = ()) -> dict[str, str]:
-    """What every file of the page is answered with. `api_origins` lie elsewhere and may be asked too."""
+def build_headers(api_origins: Sequence[str] = ()) -> dict[str, str]:
+    """Build the response headers of the page's files. `api_origins` are other origins that the page may call."""
     policy = {
         "default-src": "'none'",
         "script-src": "'self'",

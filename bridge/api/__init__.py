@@ -19,15 +19,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 import prompts
-from bridge.answering import Request as Asked
-from bridge.answering import Visitor
+from bridge.answering import AskRequest, VisitorIdentity
 from bridge.api import page, problems, schema
 from bridge.api.limits import BodyLimit, RequestLimits
-from bridge.api.problems import UnknownVisitorError, documented
-from bridge.operations import Operations
+from bridge.api.problems import UnknownVisitorError, document_errors
+from bridge.operations import OperationRunner
 from bridge.settings import Settings
-from bridge.store import Conversation as Kept
-from bridge.store import Message
+from bridge.store import StoredConversation, StoredMessage
 from bridge.views import Json
 from lakehouse.callers import Callers
 from lakehouse.errors import UsageError
@@ -40,47 +38,47 @@ _PACKAGE = "imdb-lakehouse-mcp"
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What requests are answered with."""
+class ApiContext:
+    """Services that request handlers use."""
 
     settings: Settings
     callers: Callers
     limits: RequestLimits
-    operations: Operations
+    operations: OperationRunner
     model: str | None
 
 
-def create_app(desk: Desk) -> FastAPI:
-    """The application. Raises UsageError for origins that are none."""
-    settings = desk.settings
+def create_app(context: ApiContext) -> FastAPI:
+    """Create the application. Raises UsageError for malformed origins."""
+    settings = context.settings
     app = FastAPI(
         title="imdb-chat",
         version=version(_PACKAGE),
         description=__doc__,
         openapi_url="/api/openapi.json",
-        docs_url=None,  # these pages load their scripts from elsewhere
+        docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
     )
-    app.state.desk = desk
+    app.state.context = context
     app.include_router(_ROUTES)
-    app.router.routes.append(page.mount())
-    problems.install(app, _ROUTES.routes)
+    app.router.routes.append(page.mount_page())
+    problems.install_handlers(app, _ROUTES.routes)
     app.add_middleware(BodyLimit)
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=origins(settings),
+        allow_origins=parse_origins(settings),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
         expose_headers=["Location", "Retry-After"],
     )
-    # A web page may reach loopback through a name that it controls: only these names are answered.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *_listed(settings.chat_hosts)])
+    # DNS rebinding: a web page can reach loopback through a name that it controls, so other host names are rejected.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *_split_list(settings.chat_hosts)])
     return app
 
 
-def origins(settings: Settings) -> list[str]:
-    """Where pages lie that may ask, besides this program's own. Raises UsageError for what is no origin."""
-    found = _listed(settings.chat_origins)
+def parse_origins(settings: Settings) -> list[str]:
+    """Return the other origins whose pages may call the API. Raises UsageError for a malformed one."""
+    found = _split_list(settings.chat_origins)
     for origin in found:
         parts = urlsplit(origin)
         if parts.scheme not in {"http", "https"} or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
@@ -91,155 +89,161 @@ def origins(settings: Settings) -> list[str]:
     return found
 
 
-def _listed(text: str | None) -> list[str]:
+def _split_list(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _desk(request: Request) -> Desk:
-    """Every request counts towards its address."""
-    desk: Desk = request.app.state.desk
-    desk.limits.request(f"address {_address(request)}")
-    return desk
+def _get_context(request: Request) -> ApiContext:
+    """Return the context, and count the request towards the limit of its address."""
+    context: ApiContext = request.app.state.context
+    context.limits.admit_request(f"address {_read_address(request)}")
+    return context
 
 
-def _address(request: Request) -> str:
+def _read_address(request: Request) -> str:
     return request.client.host if request.client is not None else "unknown"
 
 
-AtDesk = Annotated[Desk, Depends(_desk)]
+Context = Annotated[ApiContext, Depends(_get_context)]
 _BEARER = HTTPBearer(auto_error=False, description="the token of POST /api/visitors")
 
 
-def _visitor(desk: AtDesk, proof: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> Visitor:
-    """Whose request that is. It counts towards that visitor too."""
-    name = desk.callers.name(proof.credentials) if proof is not None else None
+def _authenticate_visitor(
+    context: Context, proof: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+) -> VisitorIdentity:
+    """Return the visitor of a request, and count it towards the visitor's limit. Raises UnknownVisitorError."""
+    name = context.callers.name(proof.credentials) if proof is not None else None
     if proof is None or name is None:
         raise UnknownVisitorError(
             "Nobody is known by that token. POST /api/visitors gives one; send it as Authorization: Bearer <token>."
         )
-    desk.limits.request(name)
-    return Visitor(name, proof.credentials)
+    context.limits.admit_request(name)
+    return VisitorIdentity(name, proof.credentials)
 
 
-Asking = Annotated[Visitor, Depends(_visitor)]
+CurrentVisitor = Annotated[VisitorIdentity, Depends(_authenticate_visitor)]
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, description="the same key asks once, however often it is sent"),
 ]
 
-_ROUTES = APIRouter(prefix="/api", responses=documented(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.UNPROCESSABLE_ENTITY))
-_OWN = documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
-_FOUND = _OWN | documented(HTTPStatus.NOT_FOUND)
+_ROUTES = APIRouter(
+    prefix="/api", responses=document_errors(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.UNPROCESSABLE_ENTITY)
+)
+_OWN = document_errors(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
+_FOUND = _OWN | document_errors(HTTPStatus.NOT_FOUND)
 
 
 @_ROUTES.get("")
-async def about(desk: AtDesk) -> schema.About:
+async def about(context: Context) -> schema.About:
     """What this program is, and what to begin with."""
     return schema.About(
         name="imdb-chat",
         version=version(_PACKAGE),
-        model=desk.model,
-        keep_days=desk.settings.chat_keep_days,
-        question_chars=schema.MOST_QUESTION_CHARS,
-        examples=[_example(line) for line in prompts.read(EXAMPLES).text.splitlines()],
+        model=context.model,
+        keep_days=context.settings.chat_keep_days,
+        question_chars=schema.MAX_QUESTION_CHARS,
+        examples=[_parse_example(line) for line in prompts.read(EXAMPLES).text.splitlines()],
     )
 
 
 @_ROUTES.post("/visitors", status_code=201)
-async def new_visitor(desk: AtDesk, request: Request) -> schema.Visitor:
+async def new_visitor(context: Context, request: Request) -> schema.Visitor:
     """Become a visitor."""
-    desk.limits.visitor(_address(request))
-    return schema.Visitor(token=desk.callers.new())
+    context.limits.admit_visitor(_read_address(request))
+    return schema.Visitor(token=context.callers.new())
 
 
 @_ROUTES.get("/conversations", responses=_OWN)
-async def conversations(desk: AtDesk, visitor: Asking) -> schema.Conversations:
+async def conversations(context: Context, visitor: CurrentVisitor) -> schema.Conversations:
     """The visitor's conversations, newest first."""
-    found = await asyncio.to_thread(desk.operations.store.conversations, visitor.name)
-    return schema.Conversations(conversations=[schema.Conversation(**_head(one)) for one in found])
+    found = await asyncio.to_thread(context.operations.store.list_conversations, visitor.name)
+    return schema.Conversations(conversations=[schema.Conversation(**_to_summary(one)) for one in found])
 
 
 @_ROUTES.post("/conversations", status_code=201, responses=_OWN)
 async def new_conversation(
-    desk: AtDesk, visitor: Asking, new: schema.NewConversation, response: Response
+    context: Context, visitor: CurrentVisitor, new: schema.NewConversation, response: Response
 ) -> schema.Conversation:
     """Begin a conversation."""
-    kept = await asyncio.to_thread(desk.operations.store.start, visitor.name, new.title)
-    response.headers["Location"] = f"/api/conversations/{kept.id}"
-    return schema.Conversation(**_head(kept))
+    stored = await asyncio.to_thread(context.operations.store.create_conversation, visitor.name, new.title)
+    response.headers["Location"] = f"/api/conversations/{stored.id}"
+    return schema.Conversation(**_to_summary(stored))
 
 
 @_ROUTES.get("/conversations/{conversation}", responses=_FOUND)
-async def conversation(desk: AtDesk, visitor: Asking, conversation: str) -> schema.Whole:
+async def conversation(context: Context, visitor: CurrentVisitor, conversation: str) -> schema.Whole:
     """All that was said in a conversation."""
-    store = desk.operations.store
-    kept = await asyncio.to_thread(store.conversation, visitor.name, conversation)
-    said = await asyncio.to_thread(store.messages, kept)
-    running = await desk.operations.running(visitor, said)
+    store = context.operations.store
+    stored = await asyncio.to_thread(store.get_conversation, visitor.name, conversation)
+    messages = await asyncio.to_thread(store.list_messages, stored)
+    running = await context.operations.find_running(visitor, messages)
     return schema.Whole(
-        **_head(kept),
-        messages=[_message(one) for one in said],
+        **_to_summary(stored),
+        messages=[_to_message(one) for one in messages],
         operation=schema.Operation(**running) if running is not None else None,
     )
 
 
 @_ROUTES.delete("/conversations/{conversation}", status_code=204, responses=_FOUND)
-async def delete_conversation(desk: AtDesk, visitor: Asking, conversation: str) -> None:
+async def delete_conversation(context: Context, visitor: CurrentVisitor, conversation: str) -> None:
     """Forget a conversation, and cancel what is answered in it."""
-    store = desk.operations.store
-    kept = await asyncio.to_thread(store.conversation, visitor.name, conversation)
-    await desk.operations.cancel_conversation(kept)
-    await asyncio.to_thread(store.delete, kept)
+    store = context.operations.store
+    stored = await asyncio.to_thread(store.get_conversation, visitor.name, conversation)
+    await context.operations.cancel_conversation(stored)
+    await asyncio.to_thread(store.delete_conversation, stored)
 
 
 @_ROUTES.post(
     "/conversations/{conversation}/messages",
     status_code=202,
-    responses=_FOUND | documented(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    responses=_FOUND | document_errors(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 )
 async def ask(
-    desk: AtDesk,
-    visitor: Asking,
+    context: Context,
+    visitor: CurrentVisitor,
     conversation: str,
     asked: schema.Ask,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> schema.Operation:
     """Ask. The answer is an operation: ask again for it, at `Location`, after `Retry-After` seconds."""
-    operation = await desk.operations.begin(visitor, conversation, Asked(asked.kind, asked.text), idempotency_key)
-    return _operation(operation, response)
+    operation = await context.operations.start_operation(
+        visitor, conversation, AskRequest(asked.kind, asked.text), idempotency_key
+    )
+    return _to_operation(operation, response)
 
 
 @_ROUTES.get("/operations/{operation}", responses=_FOUND)
-async def operation(desk: AtDesk, visitor: Asking, operation: str, response: Response) -> schema.Operation:
+async def operation(context: Context, visitor: CurrentVisitor, operation: str, response: Response) -> schema.Operation:
     """How far an operation is, or how it ended."""
-    return _operation(await desk.operations.find(visitor, operation), response)
+    return _to_operation(await context.operations.find_operation(visitor, operation), response)
 
 
 @_ROUTES.delete("/operations/{operation}", status_code=202, responses=_FOUND)
-async def cancel(desk: AtDesk, visitor: Asking, operation: str, response: Response) -> schema.Operation:
+async def cancel(context: Context, visitor: CurrentVisitor, operation: str, response: Response) -> schema.Operation:
     """Cancel an operation, down to the engine. It ends as failed, with the outcome `cancelled`."""
-    return _operation(await desk.operations.cancel(visitor, operation), response)
+    return _to_operation(await context.operations.cancel_operation(visitor, operation), response)
 
 
-def _operation(found: Json, response: Response) -> schema.Operation:
+def _to_operation(found: Json, response: Response) -> schema.Operation:
     response.headers["Location"] = f"/api/operations/{found['id']}"
     if found["state"] in ("pending", "running"):
         response.headers["Retry-After"] = str(_POLL_SECONDS)
     return schema.Operation(**found)
 
 
-def _example(line: str) -> schema.Example:
+def _parse_example(line: str) -> schema.Example:
     kind, _, text = line.partition(": ")
     return schema.Example.model_validate({"kind": kind, "text": text})
 
 
-def _head(kept: Kept) -> dict[str, Any]:
-    return {"id": kept.id, "title": kept.title, "created": kept.created, "expires": kept.expires}
+def _to_summary(stored: StoredConversation) -> dict[str, Any]:
+    return {"id": stored.id, "title": stored.title, "created": stored.created, "expires": stored.expires}
 
 
-def _message(said: Message) -> schema.Message:
-    details = said.details
+def _to_message(message: StoredMessage) -> schema.Message:
+    details = message.details
     return schema.Message(
-        role=said.role, text=said.text, kind=details["kind"], at=said.at, result=details.get("result")
+        role=message.role, text=message.text, kind=details["kind"], at=message.at, result=details.get("result")
     )

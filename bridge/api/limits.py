@@ -1,4 +1,4 @@
-"""How much one visitor, and one address, may ask of this process; and how large a request may be."""
+"""Rate limits for each visitor and address, and the size limit of a request."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bridge.settings import Settings
 from lakehouse.errors import LakehouseError
 
-MOST_BODY_BYTES = 200_000
-"""More than the longest statement, each of its characters escaped."""
+MAX_BODY_BYTES = 200_000
+"""Larger than the longest statement with every character escaped."""
 
 
 class TooManyError(LakehouseError):
-    """A limit on requests is reached; the next is let in after `seconds`."""
+    """A rate limit is reached; the next request is admitted after `seconds`."""
 
     def __init__(self, message: str, seconds: int) -> None:
         super().__init__(message)
@@ -27,22 +27,22 @@ class TooManyError(LakehouseError):
 
 
 class RequestLimits:
-    """Counts in moving windows, in the memory of this process: what must outlive it, money, is in the ledger."""
+    """Rate limits in moving windows, in memory. Money, which must survive a restart, is counted by the ledger."""
 
     def __init__(self, settings: Settings) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._requests = RateLimitItemPerMinute(settings.chat_requests_per_minute)
         self._visitors = RateLimitItemPerHour(settings.chat_visitors_per_hour)
 
-    def request(self, who: str) -> None:
-        """Let a request of a visitor or an address in. Raises TooManyError."""
-        self._hit(self._requests, "request", who, "requests within a minute")
+    def admit_request(self, who: str) -> None:
+        """Count a request of a visitor or an address. Raises TooManyError."""
+        self._count_hit(self._requests, "request", who, "requests within a minute")
 
-    def visitor(self, address: str) -> None:
-        """Let a new visitor in. Raises TooManyError."""
-        self._hit(self._visitors, "visitor", address, "new visitors from this address within an hour")
+    def admit_visitor(self, address: str) -> None:
+        """Count a new visitor of an address. Raises TooManyError."""
+        self._count_hit(self._visitors, "visitor", address, "new visitors from this address within an hour")
 
-    def _hit(self, item: RateLimitItem, kind: str, who: str, what: str) -> None:
+    def _count_hit(self, item: RateLimitItem, kind: str, who: str, what: str) -> None:
         if self._limiter.hit(item, kind, who):
             return
         seconds = max(1, math.ceil(self._limiter.get_window_stats(item, kind, who).reset_time - time.time()))
@@ -50,7 +50,7 @@ class RequestLimits:
 
 
 class BodyLimit:
-    """Reads no more of a request than it may have."""
+    """ASGI middleware that rejects bodies above MAX_BODY_BYTES while reading them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -61,13 +61,13 @@ class BodyLimit:
             return
         read = 0
 
-        async def counted() -> Message:
+        async def receive_counted() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MOST_BODY_BYTES:
-                # The one kind of exception that FastAPI lets through where it reads a body.
-                raise HTTPException(413, f"A request may have {MOST_BODY_BYTES:,} bytes. Ask for less at once.")
+            if read > MAX_BODY_BYTES:
+                # FastAPI turns every other exception in reading a body into 400.
+                raise HTTPException(413, f"A request may have {MAX_BODY_BYTES:,} bytes. Ask for less at once.")
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, receive_counted, send)

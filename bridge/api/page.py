@@ -1,4 +1,4 @@
-"""The page, at every address that the API leaves."""
+"""Serves the page at all paths outside /api."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from starlette.types import Scope
 import web
 
 
-def mount() -> Mount:
-    """The page's files, each with the headers that keep it from doing what it need not."""
+def mount_page() -> Mount:
+    """Return the mount that serves the page's files with their security headers."""
     return _BesideTheApi("/", _Files(directory=web.FOLDER, html=True), name="page")
 
 
@@ -21,16 +21,16 @@ class _Files(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        """A browser asks each time whether a file is still the same: a new version is never mixed with an old one."""
+        """Send a file that browsers revalidate each time, so that files of two versions are never mixed."""
         response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers.update(web.headers() | {"Cache-Control": "no-cache"})
+        response.headers.update(web.build_headers() | {"Cache-Control": "no-cache"})
         return response
 
 
 class _BesideTheApi(Mount):
-    """Leaves /api alone: what is not there, or takes no such method, is answered as the API answers it."""
+    """Matches all paths outside /api, so that the API answers its own unknown paths and methods."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether a request is for the page."""
+        """Match a request unless its path is under /api."""
         path = f"{scope['path']}/"
         return (Match.NONE, {}) if path.startswith("/api/") else super().matches(scope)

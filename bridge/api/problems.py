@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457): what went wrong, told once, for whatever raised it."""
+"""Error responses as `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Match
 
 from bridge.api.limits import TooManyError
 from bridge.api.schema import Problem
-from bridge.operations import BusyError, ConversationBusyError, NoModelError
-from bridge.store import ChangedError, KeyReusedError, NotFoundError, StoreUnavailableError, TooLargeError
+from bridge.operations import ConversationBusyError, NoModelError, ServiceBusyError
+from bridge.store import ChangedError, KeyReusedError, NotFoundError, RecordTooLargeError, StoreUnavailableError
 from lakehouse.errors import LakehouseError
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _BUSY_SECONDS = 5
 
 
 class UnknownVisitorError(LakehouseError):
-    """A request without a token, or with one that was not made here."""
+    """A request without a valid token of this program."""
 
 
 _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
@@ -37,39 +37,39 @@ _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
     ConversationBusyError: HTTPStatus.CONFLICT,
     ChangedError: HTTPStatus.CONFLICT,
     KeyReusedError: HTTPStatus.CONFLICT,
-    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    RecordTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     TooManyError: HTTPStatus.TOO_MANY_REQUESTS,
-    BusyError: HTTPStatus.TOO_MANY_REQUESTS,
+    ServiceBusyError: HTTPStatus.TOO_MANY_REQUESTS,
     NoModelError: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
-def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """The errors of an address, for the OpenAPI document."""
+def document_errors(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of a route for the OpenAPI document."""
     content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
     return {status.value: {"description": status.phrase, "content": content} for status in statuses}
 
 
-def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
-    """Answer every error of an application so. `routes` are its addresses."""
+def install_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Install handlers for all errors of an application. `routes` are the routes of the API."""
     app.state.routes = routes
-    app.exception_handler(LakehouseError)(_foreseen)
-    app.exception_handler(RequestValidationError)(_malformed)
-    app.exception_handler(HTTPException)(_http)
-    app.exception_handler(Exception)(_defect)
+    app.exception_handler(LakehouseError)(_answer_known_error)
+    app.exception_handler(RequestValidationError)(_answer_malformed)
+    app.exception_handler(HTTPException)(_answer_http_error)
+    app.exception_handler(Exception)(_answer_defect)
 
 
-def problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An error as it is answered."""
+def build_problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Build an error response."""
     body = Problem(title=status.phrase, status=status.value, detail=detail)
     return JSONResponse(body.model_dump(), status.value, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def _foreseen(_request: Request, error: LakehouseError) -> JSONResponse:
+def _answer_known_error(_request: Request, error: LakehouseError) -> JSONResponse:
     status = _STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _defect(_request, error)
+        return _answer_defect(_request, error)
     headers: dict[str, str] = {}
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(getattr(error, "seconds", _BUSY_SECONDS))
@@ -77,40 +77,40 @@ def _foreseen(_request: Request, error: LakehouseError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, StoreUnavailableError):
         log.warning("%s", error)
-        return problem(status, "Conversations cannot be read or kept right now. Ask again in a minute.", headers)
-    return problem(status, str(error), headers)
+        return build_problem(status, "Conversations cannot be read or kept right now. Ask again in a minute.", headers)
+    return build_problem(status, str(error), headers)
 
 
-def _malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+def _answer_malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
     said = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors())
-    return problem(
+    return build_problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, f"The request does not fit: {said}. /api/openapi.json has its form."
     )
 
 
-def _http(request: Request, error: HTTPException) -> JSONResponse:
+def _answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
     match status := HTTPStatus(error.status_code):
-        case HTTPStatus.BAD_REQUEST:  # FastAPI's, of a body that it cannot even decode
+        case HTTPStatus.BAD_REQUEST:  # raised by FastAPI for a body that it cannot decode
             detail = "The body is no JSON in UTF-8. /api/openapi.json has its form."
-            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+            return build_problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
         case HTTPStatus.NOT_FOUND:
-            return problem(status, "There is nothing at this address. /api/openapi.json lists what there is.")
+            return build_problem(status, "There is nothing at this address. /api/openapi.json lists what there is.")
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = ", ".join(_methods(request))
-            return problem(
+            allowed = ", ".join(_list_methods(request))
+            return build_problem(
                 status, f"This address takes {allowed}. /api/openapi.json says what for.", {"Allow": allowed}
             )
-    return problem(status, str(error.detail), error.headers)
+    return build_problem(status, str(error.detail), error.headers)
 
 
-def _methods(request: Request) -> list[str]:
-    """What an address takes; the framework knows a method at a time. The rest are files of the page."""
+def _list_methods(request: Request) -> list[str]:
+    """List the methods of a path over all its routes; other paths are files of the page."""
     fitting = [route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in fitting for method in route.methods}) or ["GET", "HEAD"]
 
 
-def _defect(_request: Request, error: Exception) -> JSONResponse:
+def _answer_defect(_request: Request, error: Exception) -> JSONResponse:
     correlation_id = uuid.uuid4().hex[:12]
     log.error("A request failed, correlation id %s", correlation_id, exc_info=error)
     detail = f"This program failed at it. Whoever runs it finds the reason in its log, under {correlation_id}."
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+    return build_problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)

@@ -1,4 +1,4 @@
-"""What goes over the wire. These are the schemas of the OpenAPI document, and every answer is checked against them."""
+"""Request and response models. They define the OpenAPI document, whose texts are the docstrings below."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-MOST_QUESTION_CHARS = 4_000
-MOST_SQL_CHARS = 32_768
-MOST_TITLE_CHARS = 120
+MAX_QUESTION_CHARS = 4_000
+MAX_SQL_CHARS = 32_768
+MAX_TITLE_CHARS = 120
 
-Kind = Literal["question", "sql"]
-State = Literal["pending", "running", "done", "failed", "interrupted"]
+RequestKind = Literal["question", "sql"]
+OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
 Seconds = Annotated[float, Field(description="seconds since 1970")]
 
 
@@ -33,7 +33,7 @@ class Visitor(BaseModel):
 class Example(BaseModel):
     """Something to begin with."""
 
-    kind: Kind
+    kind: RequestKind
     text: str
 
 
@@ -53,7 +53,7 @@ class NewConversation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MOST_TITLE_CHARS)] = ""
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_TITLE_CHARS)] = ""
 
 
 class Conversation(BaseModel):
@@ -76,27 +76,27 @@ class Ask(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Kind
-    text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MOST_SQL_CHARS)]
+    kind: RequestKind
+    text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_SQL_CHARS)]
 
     @model_validator(mode="after")
-    def _short_enough(self) -> Self:
-        if self.kind == "question" and len(self.text) > MOST_QUESTION_CHARS:
-            raise ValueError(f"a question may have {MOST_QUESTION_CHARS:,} characters, and this has {len(self.text):,}")
+    def _check_length(self) -> Self:
+        if self.kind == "question" and len(self.text) > MAX_QUESTION_CHARS:
+            raise ValueError(f"a question may have {MAX_QUESTION_CHARS:,} characters, and this has {len(self.text):,}")
         return self
 
 
-class Column(BaseModel):
+class ColumnView(BaseModel):
     """A column of a result; `type` is Spark's."""
 
     name: str
     type: str
 
 
-class Table(BaseModel):
+class TableView(BaseModel):
     """The rows of a statement. `truncated` says that there are more."""
 
-    columns: list[Column]
+    columns: list[ColumnView]
     rows: list[list[Any]]
     truncated: bool
     warnings: list[str]
@@ -104,7 +104,7 @@ class Table(BaseModel):
     query_id: str
 
 
-class Step(BaseModel):
+class ToolCallView(BaseModel):
     """A tool call. `text` is the reason where it failed; `table` is null where it has none or a huge one."""
 
     tool: str
@@ -117,15 +117,15 @@ class Step(BaseModel):
     seconds: float | None
     model_usd: Annotated[float, Field(description="of the model's call that asked for it; of several, at the first")]
     ai_usd: float
-    table: Table | None
+    table: TableView | None
 
 
-class Stage(BaseModel):
+class StageView(BaseModel):
     """How far an answer is: `text` is what the model has written of it."""
 
     doing: str
     text: str
-    steps: list[Step]
+    steps: list[ToolCallView]
 
 
 class Result(BaseModel):
@@ -133,7 +133,7 @@ class Result(BaseModel):
 
     outcome: Literal["answered", "declined", "failed", "stopped", "cancelled", "refused"]
     answer: str
-    steps: list[Step]
+    steps: list[ToolCallView]
     seconds: float
     model_usd: float
     ai_usd: float
@@ -141,10 +141,10 @@ class Result(BaseModel):
     tokens_written: int
 
 
-class Request(BaseModel):
+class RequestView(BaseModel):
     """What an operation answers."""
 
-    kind: Kind
+    kind: RequestKind
     text: str
 
 
@@ -153,10 +153,10 @@ class Operation(BaseModel):
 
     id: str
     conversation: str
-    state: State
+    state: OperationState
     created: Seconds
-    request: Request
-    stage: Stage
+    request: RequestView
+    stage: StageView
     result: Result | None
 
 
@@ -165,7 +165,7 @@ class Message(BaseModel):
 
     role: Literal["user", "assistant"]
     text: str
-    kind: Kind
+    kind: RequestKind
     at: Seconds
     result: Result | None
 

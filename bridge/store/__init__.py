@@ -1,11 +1,11 @@
-"""What the bridge remembers: conversations, their messages, and the operations that answer them.
+"""Stores conversations, their messages, and the operations that answer them.
 
-    types      conversations, messages, operations and the errors; nothing else crosses this edge
-    records    what a place to keep records has to do, in five verbs
-    sqlite     records in one file of the state folder
-    cosmos     records in Azure Cosmos DB
+    types      conversations, messages, operations and errors: the interface of the package
+    records    protocol of a backend
+    sqlite     backend: one file in the state folder
+    cosmos     backend: Azure Cosmos DB
 
-All rules are here, once, so that they hold wherever the records lie. Calls block: from asynchronous code, use a thread.
+All rules are in `Store`, so they hold for every backend. Calls block: use a thread from asynchronous code.
 """
 
 from __future__ import annotations
@@ -19,48 +19,55 @@ from typing import Any
 
 from bridge.settings import Settings
 from bridge.store.records import (
-    Kind,
     Record,
+    RecordKind,
     Records,
+    RecordTooLargeError,
     StoreError,
     StoreUnavailableError,
     TakenError,
-    TooLargeError,
 )
-from bridge.store.types import ChangedError, Conversation, KeyReusedError, Message, NotFoundError, Operation
+from bridge.store.types import (
+    ChangedError,
+    KeyReusedError,
+    NotFoundError,
+    StoredConversation,
+    StoredMessage,
+    StoredOperation,
+)
 from lakehouse.errors import UsageError
 
 __all__ = [
     "LEASE_SECONDS",
     "ChangedError",
-    "Conversation",
     "KeyReusedError",
-    "Message",
     "NotFoundError",
-    "Operation",
+    "RecordTooLargeError",
     "Store",
     "StoreError",
     "StoreUnavailableError",
-    "TooLargeError",
+    "StoredConversation",
+    "StoredMessage",
+    "StoredOperation",
     "open_store",
 ]
 
 LEASE_SECONDS = 30.0
-"""How long an operation counts as alive after it was last saved. Whoever works on it saves it more often than that."""
+"""How long an operation counts as alive after it was last saved. Its process saves it more often than that."""
 
 _ID = re.compile(r"[0-9a-f]{24}")
-"""What conversations are called. Whatever else somebody asks for does not exist, and no store is asked for it."""
+"""Form of an id. Other ids do not exist and are not looked up."""
 
-MOST_MESSAGES = 100
-"""Messages that one `append` may add: Azure Cosmos DB takes so many in a transaction."""
+MAX_APPENDED_MESSAGES = 100
+"""Messages that one append may add: the limit of a transaction in Azure Cosmos DB."""
 
 
 class Store:
     """The conversations of all owners. Safe for several threads and processes.
 
-    A conversation and all that belongs to it expire together, `keep_seconds` after it began. What has expired, was
-    deleted or is somebody else's does not exist: NotFoundError, and no caller can tell which. Every method may raise
-    StoreUnavailableError. `clock` gives the seconds since 1970.
+    A conversation, its messages and its operations expire together, `keep_seconds` after it was created. Access to an
+    expired, deleted or foreign one raises NotFoundError, which does not tell these apart. Every method may raise
+    StoreUnavailableError. `clock` returns seconds since 1970.
     """
 
     def __init__(self, records: Records, keep_seconds: float, clock: Callable[[], float] = time.time) -> None:
@@ -68,46 +75,50 @@ class Store:
         self._keep_seconds = keep_seconds
         self._clock = clock
 
-    def start(self, owner: str, title: str) -> Conversation:
-        """A new conversation."""
+    def create_conversation(self, owner: str, title: str) -> StoredConversation:
+        """Create a conversation."""
         now = self._clock()
-        new = Conversation(secrets.token_hex(12), owner, title, now, now + self._keep_seconds)
-        self._records.add([_record(new, "conversation", "conversation", now, {"title": title})], now)
+        new = StoredConversation(secrets.token_hex(12), owner, title, now, now + self._keep_seconds)
+        self._records.add([_to_record(new, "conversation", "conversation", now, {"title": title})], now)
         return new
 
-    def conversations(self, owner: str, most: int = 100) -> list[Conversation]:
-        """The conversations of an owner, newest first."""
-        return [_conversation(record) for record in self._records.newest(owner, "conversation", most, self._clock())]
+    def list_conversations(self, owner: str, most: int = 100) -> list[StoredConversation]:
+        """Return at most `most` conversations of an owner, newest first."""
+        return [
+            _to_conversation(record) for record in self._records.list_newest(owner, "conversation", most, self._clock())
+        ]
 
-    def conversation(self, owner: str, conversation_id: str) -> Conversation:
-        """One conversation. Raises NotFoundError."""
+    def get_conversation(self, owner: str, conversation_id: str) -> StoredConversation:
+        """Return a conversation. Raises NotFoundError."""
         known = _ID.fullmatch(conversation_id)
-        found = self._records.find(conversation_id, owner, "conversation", self._clock()) if known else []
+        found = self._records.find_records(conversation_id, owner, "conversation", self._clock()) if known else []
         if not found:
             raise NotFoundError("There is no such conversation. It may have expired: start a new one.")
-        return _conversation(found[0])
+        return _to_conversation(found[0])
 
-    def delete(self, conversation: Conversation) -> None:
-        """Take away a conversation and all that belongs to it. Raises NotFoundError."""
-        self.conversation(conversation.owner, conversation.id)
+    def delete_conversation(self, conversation: StoredConversation) -> None:
+        """Delete a conversation with its messages and operations. Raises NotFoundError."""
+        self.get_conversation(conversation.owner, conversation.id)
         self._records.remove(conversation.id)
 
-    def messages(self, conversation: Conversation) -> list[Message]:
-        """What was said, in order."""
-        found = self._records.find(conversation.id, conversation.owner, "message", self._clock())
-        return [Message(at=record.at, **record.body) for record in found]
+    def list_messages(self, conversation: StoredConversation) -> list[StoredMessage]:
+        """Return the messages of a conversation in order."""
+        found = self._records.find_records(conversation.id, conversation.owner, "message", self._clock())
+        return [StoredMessage(at=record.at, **record.body) for record in found]
 
-    def append(self, conversation: Conversation, messages: Sequence[Message], *, after: int) -> None:
-        """Add messages, all or none, behind the `after` ones that the caller has read; their `at` is set to now.
+    def append_messages(
+        self, conversation: StoredConversation, messages: Sequence[StoredMessage], *, after: int
+    ) -> None:
+        """Append messages atomically after the `after` messages that the caller has read; sets their `at` to now.
 
-        Raises ChangedError where others were added meanwhile, NotFoundError, and TooLargeError.
+        Raises ChangedError if others were added meanwhile, NotFoundError, and RecordTooLargeError.
         """
-        if not 1 <= len(messages) <= MOST_MESSAGES:
-            raise ValueError(f"append takes 1 to {MOST_MESSAGES} messages, not {len(messages)}")
-        self.conversation(conversation.owner, conversation.id)
+        if not 1 <= len(messages) <= MAX_APPENDED_MESSAGES:
+            raise ValueError(f"append takes 1 to {MAX_APPENDED_MESSAGES} messages, not {len(messages)}")
+        self.get_conversation(conversation.owner, conversation.id)
         now = self._clock()
         new = [
-            _record(conversation, "message", f"message-{number:08}", now, message.body())
+            _to_record(conversation, "message", f"message-{number:08}", now, message.to_body())
             for number, message in enumerate(messages, start=after)
         ]
         try:
@@ -115,81 +126,85 @@ class Store:
         except TakenError as error:
             raise ChangedError("Somebody else has added to this conversation. Read it again, then decide.") from error
 
-    def begin(
-        self, conversation: Conversation, request: Mapping[str, Any], *, key: str | None = None
-    ) -> tuple[Operation, bool]:
-        """An operation that is pending, and whether it is new: only then may work on it begin.
+    def create_operation(
+        self, conversation: StoredConversation, request: Mapping[str, Any], *, key: str | None = None
+    ) -> tuple[StoredOperation, bool]:
+        """Create a pending operation. Returns it, and whether it is new: only then may work on it begin.
 
-        The same `key` in the same conversation gives the same operation, so that a retry asks and pays once. Raises
-        KeyReusedError where the key came with another request, NotFoundError, and TooLargeError.
+        The same `key` in the same conversation returns the same operation, so that a retry is answered and charged
+        once. Raises KeyReusedError if the key was used for another request, NotFoundError, and RecordTooLargeError.
         """
-        self.conversation(conversation.owner, conversation.id)
-        token = secrets.token_hex(12) if key is None else _token(key)
+        self.get_conversation(conversation.owner, conversation.id)
+        token = secrets.token_hex(12) if key is None else _hash_key(key)
         now = self._clock()
-        body = Operation.new_body(request, now + LEASE_SECONDS)
+        body = StoredOperation.new_body(request, now + LEASE_SECONDS)
         try:
-            self._records.add([_record(conversation, "operation", f"operation-{token}", now, body)], now)
+            self._records.add([_to_record(conversation, "operation", f"operation-{token}", now, body)], now)
         except TakenError:
             new = False
         else:
             new = True
-        return _same(self.operation(conversation.owner, f"{conversation.id}.{token}"), request), new
+        return _require_same_request(self.get_operation(conversation.owner, f"{conversation.id}.{token}"), request), new
 
-    def begun(self, conversation: Conversation, request: Mapping[str, Any], *, key: str) -> Operation | None:
-        """The operation that a key stands for already, None where it stands for none. Raises KeyReusedError."""
+    def find_operation(
+        self, conversation: StoredConversation, request: Mapping[str, Any], *, key: str
+    ) -> StoredOperation | None:
+        """Return the operation that was created with a key, else None. Raises KeyReusedError."""
         try:
-            return _same(self.operation(conversation.owner, f"{conversation.id}.{_token(key)}"), request)
+            return _require_same_request(
+                self.get_operation(conversation.owner, f"{conversation.id}.{_hash_key(key)}"), request
+            )
         except NotFoundError:
             return None
 
-    def operation(self, owner: str, operation_id: str) -> Operation:
-        """One operation. Raises NotFoundError.
+    def get_operation(self, owner: str, operation_id: str) -> StoredOperation:
+        """Return an operation. Raises NotFoundError.
 
-        One that nobody has saved for LEASE_SECONDS is interrupted, for good: its process died, or lost the store.
+        An operation that was not saved for LEASE_SECONDS is marked as interrupted: its process died or lost the store.
         """
-        operation = self._operation(owner, operation_id)
-        if operation.ended or operation.alive_until > self._clock():
+        operation = self._read_operation(owner, operation_id)
+        if operation.is_ended or operation.alive_until > self._clock():
             return operation
         try:
-            return self.save(operation.interrupted())
-        except ChangedError:  # its process lives after all, or another reader was faster
-            return self._operation(owner, operation_id)
+            return self.save_operation(operation.as_interrupted())
+        except ChangedError:  # saved meanwhile by its process or another reader
+            return self._read_operation(owner, operation_id)
 
-    def save(self, operation: Operation) -> Operation:
-        """Keep an operation as it has become, and count it as alive for another LEASE_SECONDS.
+    def save_operation(self, operation: StoredOperation) -> StoredOperation:
+        """Save an operation and renew its lease for LEASE_SECONDS.
 
-        Raises ChangedError where it is not what was read any more: interrupted, or deleted. Then whoever works on it
-        stops. Raises TooLargeError.
+        Raises ChangedError if it was changed or deleted since it was read: the caller must stop working on it. Raises
+        RecordTooLargeError.
         """
         now = self._clock()
-        kept = self._records.replace(operation.record(now + LEASE_SECONDS), now)
-        if kept is None:
+        saved = self._records.replace(operation.to_record(now + LEASE_SECONDS), now)
+        if saved is None:
             raise ChangedError("This operation was ended, saved or deleted by somebody else. Stop working on it.")
-        return Operation.of(kept)
+        return StoredOperation.from_record(saved)
 
     def close(self) -> None:
-        """Let go of the place where the records lie."""
+        """Close the backend."""
         self._records.close()
 
-    def _operation(self, owner: str, operation_id: str) -> Operation:
+    def _read_operation(self, owner: str, operation_id: str) -> StoredOperation:
         conversation_id, _, token = operation_id.partition(".")
         found: list[Record] = []
         if _ID.fullmatch(conversation_id) and _ID.fullmatch(token):
-            found = self._records.find(conversation_id, owner, "operation", self._clock(), f"operation-{token}")
+            found = self._records.find_records(conversation_id, owner, "operation", self._clock(), f"operation-{token}")
         if not found:
             raise NotFoundError("There is no such operation. It may have expired: ask again.")
-        return Operation.of(found[0])
+        return StoredOperation.from_record(found[0])
 
 
 def open_store(settings: Settings, clock: Callable[[], float] = time.time) -> Store:
-    """The store that the settings name: Azure Cosmos DB where an account is set, a file of the state folder otherwise.
+    """Open the store: Azure Cosmos DB if an account is configured, else a file in the state folder.
 
-    Raises UsageError where Azure's package is missing, and StoreUnavailableError.
+    Raises UsageError if the package azure-cosmos is missing, and StoreUnavailableError.
     """
-    return Store(_records(settings), settings.chat_keep_days * 86_400, clock)
+    return Store(_open_records(settings), settings.chat_keep_days * 86_400, clock)
 
 
-def _records(settings: Settings) -> Records:
+def _open_records(settings: Settings) -> Records:
     if settings.cosmos_endpoint is None:
         from bridge.store.sqlite import SqliteRecords
 
@@ -205,19 +220,21 @@ def _records(settings: Settings) -> Records:
     return CosmosRecords.connect(settings.cosmos_endpoint, key, settings.cosmos_database)
 
 
-def _record(conversation: Conversation, kind: Kind, record_id: str, now: float, body: Mapping[str, Any]) -> Record:
+def _to_record(
+    conversation: StoredConversation, kind: RecordKind, record_id: str, now: float, body: Mapping[str, Any]
+) -> Record:
     return Record(conversation.id, record_id, kind, conversation.owner, now, conversation.expires, body)
 
 
-def _token(key: str) -> str:
+def _hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
-def _same(operation: Operation, request: Mapping[str, Any]) -> Operation:
+def _require_same_request(operation: StoredOperation, request: Mapping[str, Any]) -> StoredOperation:
     if operation.request != request:
         raise KeyReusedError("This idempotency key came with another request before. Use a new key for a new one.")
     return operation
 
 
-def _conversation(record: Record) -> Conversation:
-    return Conversation(record.conversation, record.owner, record.body["title"], record.at, record.expires)
+def _to_conversation(record: Record) -> StoredConversation:
+    return StoredConversation(record.conversation, record.owner, record.body["title"], record.at, record.expires)

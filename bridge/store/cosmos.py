@@ -1,7 +1,7 @@
-"""Records in Azure Cosmos DB: a container partitioned by conversation, whose items expire by themselves.
+"""Azure Cosmos DB backend: a container partitioned by conversation, with a time to live per item.
 
-A conversation is one partition, so what is added to it at once is one transaction, and an operation is found by its
-id alone, which begins with the conversation's. Only the list of an owner's conversations asks all partitions.
+A conversation is one partition, so an append is one transaction, and an operation is found by its id, which begins with
+that of the conversation. Only the list of an owner's conversations is a cross-partition query.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from bridge.store.records import Kind, Record, StoreUnavailableError, TakenError, encoded
+from bridge.store.records import Record, RecordKind, StoreUnavailableError, TakenError, encode_bodies
 from lakehouse.errors import UsageError
 
 CONTAINER = "conversations"
 PARTITION = "/conversation"
 
 _TTL_OF_ITEMS = -1
-"""The container's own setting: an item expires when it says so itself. Without it, what items say is ignored."""
+"""Default time to live of the container: -1 enables that of the items; without it, theirs is ignored."""
 
 _RETRIES = 3
-"""How often the client obeys an account that asks it to slow down. For a query it does so in two nested loops."""
+"""Retries of the client after throttling (429). For a query it retries in two nested loops."""
 
 _ADVICE = {
     401: "COSMOS_KEY is not a key of this account. Correct it.",
@@ -47,7 +47,7 @@ _ADVICE = {
 
 
 class CosmosRecords:
-    """The records of a container that `connect` has opened."""
+    """The records of a container; use `connect` to open it."""
 
     def __init__(self, client: CosmosClient, container: ContainerProxy) -> None:
         self._client = client
@@ -55,18 +55,18 @@ class CosmosRecords:
 
     @classmethod
     def connect(cls, endpoint: str, key: str | None, database: str, **options: Any) -> Self:
-        """Open the container, made where it is missing. Without a key, the Azure identity of this process signs in.
+        """Open the container, and create it if it is missing. Without a key, uses the Azure identity of the process.
 
-        `options` are CosmosClient's. Raises UsageError where the container is there and cannot serve, and
+        `options` are those of CosmosClient. Raises UsageError if an existing container has unsuitable settings, and
         StoreUnavailableError.
         """
         options = {
-            # An account's other regions are looked for; an emulator (http) names an address that nobody serves.
+            # Discovers the other regions of an account; the emulator (http) reports an unreachable endpoint.
             "enable_endpoint_discovery": endpoint.startswith("https://"),
             "retry_throttle_total": _RETRIES,
         } | options
-        with _translated():
-            client = CosmosClient(endpoint, credential=key or _identity(), **options)
+        with _translate_errors():
+            client = CosmosClient(endpoint, credential=key or _open_identity(), **options)
             container = client.create_database_if_not_exists(database).create_container_if_not_exists(
                 CONTAINER,
                 partition_key=PartitionKey(PARTITION),
@@ -84,10 +84,10 @@ class CosmosRecords:
         return cls(client, container)
 
     def add(self, records: Sequence[Record], now: float) -> None:
-        encoded(records)  # for its limit
-        items = [_item(record, now) for record in records]
+        encode_bodies(records)  # checks the size limit
+        items = [_to_item(record, now) for record in records]
         try:
-            with _translated():
+            with _translate_errors():
                 if len(items) == 1:
                     self._container.create_item(items[0])
                 else:
@@ -98,50 +98,52 @@ class CosmosRecords:
         except CosmosBatchOperationError as error:
             if error.status_code == 409:
                 raise TakenError from error
-            raise _unavailable(error) from error
+            raise _to_unavailable(error) from error
 
     def replace(self, record: Record, now: float) -> Record | None:
-        encoded([record])
+        encode_bodies([record])
         try:
-            with _translated():
-                kept = self._container.replace_item(
+            with _translate_errors():
+                stored = self._container.replace_item(
                     record.id,
-                    _item(record, now),
+                    _to_item(record, now),
                     etag=record.etag,
                     match_condition=MatchConditions.IfNotModified,
                 )
         except (CosmosAccessConditionFailedError, CosmosResourceNotFoundError):
             return None
-        return replace(record, body=kept["body"], etag=kept["_etag"])
+        return replace(record, body=stored["body"], etag=stored["_etag"])
 
-    def find(self, conversation: str, owner: str, kind: Kind, now: float, record_id: str | None = None) -> list[Record]:
+    def find_records(
+        self, conversation: str, owner: str, kind: RecordKind, now: float, record_id: str | None = None
+    ) -> list[Record]:
         query = (
             "SELECT * FROM c WHERE c.conversation = @conversation AND c.owner = @owner AND c.kind = @kind "
             "AND c.expires > @now AND (IS_NULL(@id) OR c.id = @id) ORDER BY c.id"
         )
         values = {"conversation": conversation, "owner": owner, "kind": kind, "now": now, "id": record_id}
-        with _translated():
-            found = self._container.query_items(query, parameters=_parameters(values), partition_key=conversation)
-            return [_record(item) for item in found]
+        with _translate_errors():
+            found = self._container.query_items(query, parameters=_to_parameters(values), partition_key=conversation)
+            return [_to_record(item) for item in found]
 
-    def newest(self, owner: str, kind: Kind, most: int, now: float) -> list[Record]:
+    def list_newest(self, owner: str, kind: RecordKind, most: int, now: float) -> list[Record]:
         query = "SELECT * FROM c WHERE c.owner = @owner AND c.kind = @kind AND c.expires > @now ORDER BY c.at DESC"
         values = {"owner": owner, "kind": kind, "now": now}
-        with _translated():
+        with _translate_errors():
             found = self._container.query_items(
-                query, parameters=_parameters(values), enable_cross_partition_query=True, max_item_count=most
+                query, parameters=_to_parameters(values), enable_cross_partition_query=True, max_item_count=most
             )
-            return [_record(item) for item in islice(found, most)]
+            return [_to_record(item) for item in islice(found, most)]
 
     def remove(self, conversation: str) -> None:
-        """The head goes first: without it nothing is found. What a process that dies leaves expires."""
+        """Delete all records, the conversation's own first: without it nothing is found. Leftovers expire."""
         query = "SELECT c.id FROM c WHERE c.conversation = @conversation ORDER BY c.id"
-        with _translated():
+        with _translate_errors():
             found = self._container.query_items(
-                query, parameters=_parameters({"conversation": conversation}), partition_key=conversation
+                query, parameters=_to_parameters({"conversation": conversation}), partition_key=conversation
             )
             for record_id in [item["id"] for item in found]:
-                with contextlib.suppress(CosmosResourceNotFoundError):  # somebody else was faster, or it expired
+                with contextlib.suppress(CosmosResourceNotFoundError):  # deleted meanwhile, or expired
                     self._container.delete_item(record_id, partition_key=conversation)
 
     def close(self) -> None:
@@ -149,8 +151,8 @@ class CosmosRecords:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Whatever the caller does not look for itself becomes StoreUnavailableError."""
+def _translate_errors() -> Iterator[None]:
+    """Convert Azure errors to StoreUnavailableError, except those that the callers handle."""
     try:
         yield
     except (
@@ -161,29 +163,29 @@ def _translated() -> Iterator[None]:
     ):
         raise
     except AzureError as error:
-        raise _unavailable(error) from error
+        raise _to_unavailable(error) from error
 
 
-def _unavailable(error: AzureError) -> StoreUnavailableError:
-    """Without the service's own text, which quotes requests and addresses."""
+def _to_unavailable(error: AzureError) -> StoreUnavailableError:
+    """Convert an error, without the service's text, which quotes requests and addresses."""
     status = getattr(error, "status_code", None)
     why = f"status {status}" if status else type(error).__name__
     advice = _ADVICE.get(status or 0, "Check COSMOS_ENDPOINT and the network, or ask again later.")
     return StoreUnavailableError(f"Azure Cosmos DB did not do what the conversations need ({why}). {advice}")
 
 
-def _identity() -> TokenCredential:
-    from azure.identity import DefaultAzureCredential  # imported late: a second, for those without a key
+def _open_identity() -> TokenCredential:
+    from azure.identity import DefaultAzureCredential  # imported late: it takes a second
 
     return DefaultAzureCredential()
 
 
-def _parameters(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _to_parameters(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"name": f"@{name}", "value": value} for name, value in values.items()]
 
 
-def _item(record: Record, now: float) -> dict[str, Any]:
-    """An item's time to live counts from its last change, in whole seconds."""
+def _to_item(record: Record, now: float) -> dict[str, Any]:
+    """Convert a record. An item's `ttl` counts from its last change, in whole seconds."""
     return {
         "id": record.id,
         "conversation": record.conversation,
@@ -196,7 +198,7 @@ def _item(record: Record, now: float) -> dict[str, Any]:
     }
 
 
-def _record(item: Mapping[str, Any]) -> Record:
+def _to_record(item: Mapping[str, Any]) -> Record:
     return Record(
         item["conversation"],
         item["id"],

@@ -1,4 +1,4 @@
-"""What a place to keep records has to do. It knows no rule of conversations; `Store` has them all."""
+"""Protocol of a backend. It stores records and knows no rules of conversations; those are in `Store`."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any, Literal, Protocol
 
 from lakehouse.errors import LakehouseError
 
-Kind = Literal["conversation", "message", "operation"]
+RecordKind = Literal["conversation", "message", "operation"]
 
-MOST_BYTES = 1_000_000
-"""Size of what is added or replaced at once, as JSON. Azure Cosmos DB takes 2 MB, its own fields included."""
+MAX_RECORD_BYTES = 1_000_000
+"""JSON size of the records of one call. The limit of Azure Cosmos DB is 2 MB, including its own fields."""
 
 
 class StoreError(LakehouseError):
-    """What was asked of the store was not done."""
+    """A call of the store failed."""
 
 
 class StoreUnavailableError(StoreError):
-    """The place where the records lie cannot be reached, read or written."""
+    """The backend cannot be reached, read or written."""
 
 
-class TooLargeError(StoreError):
-    """More than MOST_BYTES at once."""
+class RecordTooLargeError(StoreError):
+    """The records of one call exceed MAX_RECORD_BYTES."""
 
 
 class TakenError(Exception):
-    """There is a record with this id in the conversation."""
+    """The conversation already has a record with this id."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """`body` is JSON. `at` and `expires` are seconds since 1970. `etag` is what the place calls this version of it."""
+    """A record. `body` is JSON, `at` and `expires` are seconds since 1970, `etag` is the backend's version tag."""
 
     conversation: str
     id: str
-    kind: Kind
+    kind: RecordKind
     owner: str
     at: float
     expires: float
@@ -46,36 +46,38 @@ class Record:
 
 
 class Records(Protocol):
-    """Records, by conversation and id. Safe for several threads and processes.
+    """Records by conversation and id. Safe for several threads and processes.
 
-    What has expired at `now` is not found. Every method may raise StoreUnavailableError.
+    Records that have expired at `now` (seconds since 1970) are not found. Every method may raise StoreUnavailableError.
     """
 
     def add(self, records: Sequence[Record], now: float) -> None:
-        """Add records of one conversation, all or none. Raises TakenError and TooLargeError."""
+        """Add records of one conversation atomically. Raises TakenError and RecordTooLargeError."""
 
     def replace(self, record: Record, now: float) -> Record | None:
-        """Replace a record where its `etag` still is the one kept; None where it is not. Raises TooLargeError."""
+        """Replace a record if its `etag` is still current, else return None. Raises RecordTooLargeError."""
 
-    def find(self, conversation: str, owner: str, kind: Kind, now: float, record_id: str | None = None) -> list[Record]:
-        """The records of a conversation that are of this owner and kind, in order of their ids."""
+    def find_records(
+        self, conversation: str, owner: str, kind: RecordKind, now: float, record_id: str | None = None
+    ) -> list[Record]:
+        """Return the records of a conversation with this owner and kind, ordered by id."""
 
-    def newest(self, owner: str, kind: Kind, most: int, now: float) -> list[Record]:
-        """The newest records of an owner, over all conversations, newest first."""
+    def list_newest(self, owner: str, kind: RecordKind, most: int, now: float) -> list[Record]:
+        """Return at most `most` records of an owner over all conversations, newest first."""
 
     def remove(self, conversation: str) -> None:
-        """Take away all records of a conversation."""
+        """Delete all records of a conversation."""
 
     def close(self) -> None:
-        """Let go of all that is open."""
+        """Close all connections."""
 
 
-def encoded(records: Sequence[Record]) -> list[str]:
-    """The bodies as JSON. Raises TooLargeError."""
+def encode_bodies(records: Sequence[Record]) -> list[str]:
+    """Encode the bodies as JSON. Raises RecordTooLargeError."""
     bodies = [json.dumps(record.body, allow_nan=False) for record in records]
     size = sum(map(len, bodies))
-    if size > MOST_BYTES:
-        raise TooLargeError(
-            f"This is too large to be kept: {size:,} bytes, and {MOST_BYTES:,} at most. Keep less of it."
+    if size > MAX_RECORD_BYTES:
+        raise RecordTooLargeError(
+            f"This is too large to be kept: {size:,} bytes, and {MAX_RECORD_BYTES:,} at most. Keep less of it."
         )
     return bodies

@@ -1,4 +1,4 @@
-"""Records in SQLite: one file of the state folder, for its owner alone, shared by all processes that use it."""
+"""SQLite backend: one file in the state folder, readable by its owner only, shared by processes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bridge.store.records import Kind, Record, StoreUnavailableError, TakenError, encoded
+from bridge.store.records import Record, RecordKind, StoreUnavailableError, TakenError, encode_bodies
 from lakehouse.sqlite_file import create_database
 
 FILE_NAME = "conversations.sqlite"
 
 _BUSY_SECONDS = 30.0
-"""How long a transaction waits for those of others; one takes milliseconds."""
+"""How long a transaction waits for a lock; a transaction takes milliseconds."""
 
 _SCHEMA = """
 CREATE TABLE records (
@@ -30,7 +30,7 @@ CREATE INDEX records_that_expire ON records (expires);
 
 
 class SqliteRecords:
-    """The records of a state folder. Nothing is made before the first use. An etag is the number of a version."""
+    """The records of a state folder. The file is created on first use. An etag is a version number."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE_NAME
@@ -38,9 +38,9 @@ class SqliteRecords:
     def add(self, records: Sequence[Record], now: float) -> None:
         rows = [
             (record.conversation, record.id, record.kind, record.owner, record.at, record.expires, body)
-            for record, body in zip(records, encoded(records), strict=True)
+            for record, body in zip(records, encode_bodies(records), strict=True)
         ]
-        with self._transaction() as database:
+        with self._open_transaction() as database:
             database.execute("DELETE FROM records WHERE expires <= ?", [now])
             try:
                 database.executemany(
@@ -51,8 +51,8 @@ class SqliteRecords:
                 raise TakenError from error
 
     def replace(self, record: Record, now: float) -> Record | None:
-        [body] = encoded([record])
-        with self._transaction() as database:
+        [body] = encode_bodies([record])
+        with self._open_transaction() as database:
             changed = database.execute(
                 "UPDATE records SET body = ?, version = version + 1 "
                 "WHERE conversation = ? AND id = ? AND version = ? AND expires > ?",
@@ -60,39 +60,41 @@ class SqliteRecords:
             ).rowcount
         return replace(record, body=json.loads(body), etag=str(int(record.etag) + 1)) if changed else None
 
-    def find(self, conversation: str, owner: str, kind: Kind, now: float, record_id: str | None = None) -> list[Record]:
-        with self._transaction() as database:
+    def find_records(
+        self, conversation: str, owner: str, kind: RecordKind, now: float, record_id: str | None = None
+    ) -> list[Record]:
+        with self._open_transaction() as database:
             rows = database.execute(
                 "SELECT * FROM records WHERE conversation = ? AND owner = ? AND kind = ? AND expires > ? "
                 "AND id = coalesce(?, id) ORDER BY id",
                 [conversation, owner, kind, now, record_id],
             ).fetchall()
-        return [_record(row) for row in rows]
+        return [_to_record(row) for row in rows]
 
-    def newest(self, owner: str, kind: Kind, most: int, now: float) -> list[Record]:
-        with self._transaction() as database:
+    def list_newest(self, owner: str, kind: RecordKind, most: int, now: float) -> list[Record]:
+        with self._open_transaction() as database:
             rows = database.execute(
                 "SELECT * FROM records WHERE owner = ? AND kind = ? AND expires > ? "
                 "ORDER BY at DESC, conversation LIMIT ?",
                 [owner, kind, now, most],
             ).fetchall()
-        return [_record(row) for row in rows]
+        return [_to_record(row) for row in rows]
 
     def remove(self, conversation: str) -> None:
-        with self._transaction() as database:
+        with self._open_transaction() as database:
             database.execute("DELETE FROM records WHERE conversation = ?", [conversation])
 
     def close(self) -> None:
-        """Nothing is open between two calls."""
+        """Do nothing: no connection stays open between calls."""
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction on a connection of its own, so that any thread may ask; on the disk when it ends."""
+    def _open_transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a transaction on a new connection, so that any thread may call; durable when it ends."""
         try:
             if not self._file.exists():
                 create_database(self._file, _SCHEMA)
             with contextlib.closing(sqlite3.connect(self._file, timeout=_BUSY_SECONDS)) as database:
-                database.execute("PRAGMA synchronous = FULL")  # a key that is forgotten with the power would pay twice
+                database.execute("PRAGMA synchronous = FULL")  # a key lost in a power failure would be charged twice
                 with database:
                     yield database
         except (sqlite3.Error, OSError) as error:
@@ -103,6 +105,6 @@ class SqliteRecords:
             ) from error
 
 
-def _record(row: Sequence[Any]) -> Record:
+def _to_record(row: Sequence[Any]) -> Record:
     conversation, record_id, kind, owner, at, expires, body, version = row
     return Record(conversation, record_id, kind, owner, at, expires, json.loads(body), str(version))

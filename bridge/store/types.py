@@ -1,4 +1,4 @@
-"""Conversations, messages and operations as values, and what can go wrong with them."""
+"""Conversations, messages and operations as values, and the errors of the store."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any, Literal, Self
 
 from bridge.store.records import Record, StoreError
 
-State = Literal["pending", "running", "done", "failed", "interrupted"]
+OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
 
 
 class NotFoundError(StoreError):
-    """A conversation or operation that never was, has expired, was deleted, or is somebody else's."""
+    """The conversation or operation does not exist, has expired, was deleted, or has another owner."""
 
 
 class ChangedError(StoreError):
-    """Somebody else was faster: what the caller has read is not what is kept."""
+    """The stored value was changed since the caller read it."""
 
 
 class KeyReusedError(StoreError):
-    """An idempotency key that stands for another request already."""
+    """The idempotency key was used for another request."""
 
 
 @dataclass(frozen=True)
-class Conversation:
-    """A conversation, without what was said in it. Times are seconds since 1970."""
+class StoredConversation:
+    """A conversation without its messages. Times are seconds since 1970."""
 
     id: str
     owner: str
@@ -35,84 +35,87 @@ class Conversation:
 
 
 @dataclass(frozen=True)
-class Message:
-    """What the user or the assistant said; `details` (JSON) are its steps and costs. `at` is set by the store."""
+class StoredMessage:
+    """A message of the user or the assistant; `details` (JSON) has steps and costs. The store sets `at`."""
 
     role: Literal["user", "assistant"]
     text: str
     details: Mapping[str, Any] = field(default_factory=dict)
     at: float = 0.0
 
-    def body(self) -> dict[str, Any]:
-        """What is kept of it."""
+    def to_body(self) -> dict[str, Any]:
+        """Return the body of the message's record."""
         return {"role": self.role, "text": self.text, "details": self.details}
 
 
 @dataclass(frozen=True)
-class Operation:
-    """One request (JSON) being answered. `stage` (JSON) tells how far it has come, `result` (JSON) how it ended.
+class StoredOperation:
+    """A request (JSON) being answered. `stage` (JSON) is its progress, `result` (JSON) its outcome.
 
-    pending → running → done | failed | interrupted. Each step is a new value, and nothing is kept before it is saved.
+    pending → running → done | failed | interrupted. Each transition returns a new value; `Store` saves it.
     """
 
     id: str
     request: Mapping[str, Any]
-    state: State
+    state: OperationState
     stage: Mapping[str, Any]
     result: Mapping[str, Any] | None
     alive_until: float
     _kept: Record
 
     @classmethod
-    def of(cls, record: Record) -> Self:
-        """The operation that a record keeps."""
+    def from_record(cls, record: Record) -> Self:
+        """Build the operation that a record stores."""
         token = record.id.removeprefix("operation-")
         return cls(f"{record.conversation}.{token}", **record.body, _kept=record)
 
     @staticmethod
     def new_body(request: Mapping[str, Any], alive_until: float) -> dict[str, Any]:
-        """What is kept of one that nobody works on yet."""
+        """Return the body of a pending operation's record."""
         return {"request": request, "state": "pending", "stage": {}, "result": None, "alive_until": alive_until}
 
-    def record(self, alive_until: float) -> Record:
-        """The record that this operation becomes when it is saved."""
+    def to_record(self, alive_until: float) -> Record:
+        """Build the record that saves this operation."""
         body = self.new_body(self.request, alive_until)
         return replace(self._kept, body=body | {"state": self.state, "stage": self.stage, "result": self.result})
 
     @property
     def owner(self) -> str:
+        """Owner of the conversation."""
         return self._kept.owner
 
     @property
     def conversation_id(self) -> str:
+        """Id of the conversation."""
         return self._kept.conversation
 
     @property
     def created(self) -> float:
-        """When it began, in seconds since 1970."""
+        """Time of creation, in seconds since 1970."""
         return self._kept.at
 
     @property
-    def ended(self) -> bool:
+    def is_ended(self) -> bool:
+        """Whether the operation can no longer change."""
         return self.state not in ("pending", "running")
 
-    def running(self, stage: Mapping[str, Any]) -> Self:
-        """It has come so far."""
-        return self._become("running", stage=stage)
+    def as_running(self, stage: Mapping[str, Any]) -> Self:
+        """Return the operation as running, with this progress."""
+        return self._with_state("running", stage=stage)
 
-    def done(self, result: Mapping[str, Any]) -> Self:
-        """It was answered."""
-        return self._become("done", result=result)
+    def as_done(self, result: Mapping[str, Any]) -> Self:
+        """Return the operation as answered."""
+        return self._with_state("done", result=result)
 
-    def failed(self, result: Mapping[str, Any]) -> Self:
-        """It ended without an answer; `result` says why."""
-        return self._become("failed", result=result)
+    def as_failed(self, result: Mapping[str, Any]) -> Self:
+        """Return the operation as ended without an answer; `result` has the reason."""
+        return self._with_state("failed", result=result)
 
-    def interrupted(self) -> Self:
-        """Its process ended before it did."""
-        return self._become("interrupted")
+    def as_interrupted(self) -> Self:
+        """Return the operation as interrupted: its process ended first."""
+        return self._with_state("interrupted")
 
-    def _become(self, state: State, **changes: Any) -> Self:
-        if self.ended:
+    def _with_state(self, state: OperationState, **changes: Any) -> Self:
+        if self.is_ended:
             raise ValueError(f"an operation that is {self.state} cannot become {state}")
         return replace(self, state=state, **changes)

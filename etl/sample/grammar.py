@@ -1,4 +1,4 @@
-"""Turns patterns of words into columns of text, a whole block at a time."""
+"""Composes columns of text from patterns of words, a block at a time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LIST = re.compile(r"(\{\w+\})")
 
 
 class Grammar:
-    """Groups of patterns over one vocabulary, ready to be spoken in bulk.
+    """Groups of patterns over one vocabulary, compiled for bulk use.
 
-    A pattern is literals and `{list}` names. Both become places in one array of words (a literal is a list
-    of one), so a phrase is a few look-ups and one join, whatever its pattern.
+    A pattern consists of literals and `{list}` names. Both are spans in one array of words (a literal is a list of
+    one), so a phrase takes a few lookups and one join.
     """
 
     def __init__(self, groups: Sequence[Sequence[str]], lists: Mapping[str, Sequence[str]]) -> None:
@@ -42,8 +42,8 @@ class Grammar:
         self._group_size = np.array([len(group) for group in groups], dtype=np.int64)
         self._group_first = np.cumsum(self._group_size) - self._group_size
 
-    def speak(self, group: Ints, draws: Ints) -> pa.StringArray:
-        """One phrase per draw. A draw is spent like a number in a mixed radix: pattern first, then word by word."""
+    def compose_phrases(self, group: Ints, draws: Ints) -> pa.StringArray:
+        """Compose one phrase per draw. A draw is decoded as a mixed-radix number: the pattern, then each word."""
         import pyarrow.compute as pc
 
         draws, choice = np.divmod(draws, self._group_size[group])

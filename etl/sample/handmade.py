@@ -1,4 +1,4 @@
-"""The rows written by hand, as columns of IMDb's files."""
+"""Columns of IMDb's files for the handwritten rows."""
 
 from __future__ import annotations
 
@@ -22,52 +22,53 @@ HEADERS = {dataset.file: dataset.header for dataset in DATASETS}
 
 @dataclass(frozen=True)
 class Cast:
-    """The titles and people that a sample of some size begins with."""
+    """The handwritten titles and people at the head of a sample."""
 
     titles: tuple[Title, ...]
     people: tuple[Person, ...]
 
     @classmethod
-    def for_size(cls, titles: int) -> Cast:
+    def from_size(cls, titles: int) -> Cast:
+        """Choose the handwritten rows of a sample with `titles` titles."""
         if titles < SHOWCASE_FROM:
             return cls(ODD_TITLES[:titles], ODD_PEOPLE)
         return cls((*ODD_TITLES, *SHOWCASE_TITLES), (*ODD_PEOPLE, *SHOWCASE_PEOPLE))
 
     @property
     def title_ids(self) -> int:
-        """Identifiers needed: the last is that of a title which title.basics lacks."""
+        """Number of identifiers; the last one is of a title missing from title.basics."""
         return len(self.titles) + 1
 
     @property
     def person_ids(self) -> int:
-        """Identifiers needed: the last is that of a person whom name.basics lacks."""
+        """Number of identifiers; the last one is of a person missing from name.basics."""
         return len(self.people) + 1
 
 
 class HandmadeRows:
-    """The rows of one sample's hand-written titles and people, file by file."""
+    """Rows of the handwritten titles and people of one sample, by file."""
 
     def __init__(self, cast: Cast, world: World) -> None:
         self._cast = cast
         titles, people = np.arange(-cast.title_ids, 0), np.arange(-cast.person_ids, 0)
-        self._tconst: list[str] = world.tconst(titles).to_pylist()
-        *ids, absent = world.nconst(people).to_pylist()
+        self._tconst: list[str] = world.format_tconst(titles).to_pylist()
+        *ids, absent = world.format_nconst(people).to_pylist()
         self._nconst: dict[str, str] = {person.name: nconst for person, nconst in zip(cast.people, ids, strict=True)}
         self._nconst[ABSENT_PERSON] = absent
         self._first_of = {title.primary: tconst for tconst, title in reversed(self._listed)}
 
-    def columns(self, file: str) -> Columns:
-        """The columns of the rows of one file."""
+    def build_columns(self, file: str) -> Columns:
+        """Build the columns of one file."""
         import pyarrow as pa
 
         rows = {
-            "title.basics": self._basics,
-            "title.ratings": self._ratings,
-            "title.principals": self._principals,
-            "title.crew": self._crew,
-            "title.akas": self._akas,
-            "title.episode": self._episodes,
-            "name.basics": self._names,
+            "title.basics": self._list_basics,
+            "title.ratings": self._list_ratings,
+            "title.principals": self._list_principals,
+            "title.crew": self._list_crew,
+            "title.akas": self._list_akas,
+            "title.episode": self._list_episodes,
+            "name.basics": self._list_names,
         }[file]()
         text = [[None if value is None else str(value) for value in row] for row in rows]
         return tuple(pa.array([row[n] for row in text], pa.string()) for n in range(len(HEADERS[file])))
@@ -76,16 +77,16 @@ class HandmadeRows:
     def _listed(self) -> list[tuple[str, Title]]:
         return list(zip(self._tconst, self._cast.titles, strict=False))
 
-    def _basics(self) -> Iterator[_Row]:
+    def _list_basics(self) -> Iterator[_Row]:
         for tconst, t in self._listed:
             original = t.original or t.primary
             yield tconst, t.kind, t.primary, original, int(t.adult), t.year, t.end, t.runtime, t.genres
 
-    def _ratings(self) -> Iterator[_Row]:
+    def _list_ratings(self) -> Iterator[_Row]:
         yield from ((tconst, *title.rating) for tconst, title in self._listed if title.rating)
         yield self._tconst[-1], "6.2", 11
 
-    def _principals(self) -> Iterator[_Row]:
+    def _list_principals(self) -> Iterator[_Row]:
         unlisted = (Credit(ABSENT_PERSON, "director"), Credit(self._cast.people[0].name, "writer"))
         credited = [*((tconst, title.credits) for tconst, title in self._listed), (self._tconst[-1], unlisted)]
         for tconst, people in credited:
@@ -94,25 +95,25 @@ class HandmadeRows:
                 nconst = self._nconst[credit.name]
                 yield tconst, ordering, nconst, credit.category, credit.job, characters if credit.characters else None
 
-    def _crew(self) -> Iterator[_Row]:
+    def _list_crew(self) -> Iterator[_Row]:
         for tconst, title in self._listed:
-            yield tconst, *(self._with_trade(title, trade) for trade in ("director", "writer"))
+            yield tconst, *(self._join_people(title, trade) for trade in ("director", "writer"))
 
-    def _with_trade(self, title: Title, trade: str) -> str | None:
+    def _join_people(self, title: Title, trade: str) -> str | None:
         return ",".join(self._nconst[credit.name] for credit in title.credits if credit.category == trade) or None
 
-    def _akas(self) -> Iterator[_Row]:
+    def _list_akas(self) -> Iterator[_Row]:
         for tconst, title in self._listed:
             for ordering, a in enumerate(title.akas, start=1):
                 original = int(a.types == "original")
                 yield tconst, ordering, a.title, a.region, a.language, a.types, a.attributes, original
 
-    def _episodes(self) -> Iterator[_Row]:
+    def _list_episodes(self) -> Iterator[_Row]:
         for tconst, title in self._listed:
             if title.episode_of:
                 yield tconst, self._first_of[title.episode_of], title.season, title.number
 
-    def _names(self) -> Iterator[_Row]:
+    def _list_names(self) -> Iterator[_Row]:
         for person in self._cast.people:
             titles = [t for t, title in self._listed if any(credit.name == person.name for credit in title.credits)]
             known_for = ",".join(titles[-_KNOWN_FOR:]) or None

@@ -12,29 +12,29 @@ from etl.sample.randomness import Chance, Ints
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# The order of text puts tt10000000 … tt10000009 between tt1000000 and tt1000001. So the places, in that
-# order, are: 7 digits below 1000000; then each 7-digit number up to a limit followed by the ten 8-digit
-# ones that begin with it; then the other 7-digit ones.
+# In text order tt10000000 … tt10000009 come between tt1000000 and tt1000001. So the order is: 7-digit numbers below
+# 1000000; each 7-digit number up to a limit, followed by the ten 8-digit numbers that begin with it; the other 7-digit
+# numbers.
 _LOW = 999_999
 _STEMS = 9_000_000
 
 
 class Identifiers:
-    """`count` different identifiers; a larger index always has an identifier that sorts later."""
+    """`count` distinct identifiers, in ascending text order of their index."""
 
     def __init__(self, chance: Chance, prefix: str, count: int, *, long_stems: int) -> None:
-        """`long_stems`: how many 7-digit numbers, from 1000000 on, are also the beginning of 8-digit ones."""
+        """`long_stems` is how many 7-digit numbers, from 1000000 on, are also prefixes of 8-digit ones."""
         places = _LOW + _STEMS + long_stems * 10
         if count > places:
             raise ValueError(f"{count} identifiers asked, there are {places}")
         self._chance, self._prefix, self._stride, self._long_stems = chance, prefix, places // count, long_stems
 
-    def text(self, index: Ints) -> pa.StringArray:
-        """The identifiers of these indexes."""
+    def format_ids(self, index: Ints) -> pa.StringArray:
+        """Format the identifiers of these indexes."""
         import pyarrow.compute as pc
 
-        gaps = self._chance.below(f"{self._prefix} gaps", index, self._stride)
-        head, tail = np.divmod(self._number(index * self._stride + np.where(index == 0, 0, gaps)), 10_000)
+        gaps = self._chance.draw_below(f"{self._prefix} gaps", index, self._stride)
+        head, tail = np.divmod(self._to_number(index * self._stride + np.where(index == 0, 0, gaps)), 10_000)
         heads, tails = self._tables
         return pc.binary_join_element_wise(heads.take(head), tails.take(tail), "")
 
@@ -47,7 +47,7 @@ class Identifiers:
             [f"{n:04d}" for n in range(10_000)]
         )
 
-    def _number(self, place: Ints) -> Ints:
+    def _to_number(self, place: Ints) -> Ints:
         stem, last = np.divmod(place - _LOW, 11)
         long = np.where(last == 0, stem + 1_000_000, (stem + 1_000_000) * 10 + last - 1)
         above = place - _LOW - self._long_stems * 10 + 1_000_000

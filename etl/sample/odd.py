@@ -1,8 +1,7 @@
-"""Titles and people written by hand, at the head of every sample.
+"""Handwritten titles and people at the head of every sample.
 
-First the awkward ones: each is an invented counterpart of a row of IMDb's that has broken some reader.
-Then, in samples of 500 titles and more, a filmography that gives questions good answers: the star's films
-with several directors, and rated films of 2020.
+The awkward ones come first: each imitates a row of IMDb's files that has broken some reader. Samples of 500 titles and
+more also have a filmography with known answers: the star's films with several directors, and rated films of 2020.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The people of the invented world, and who has which credit.
+"""The people of the sample, and the assignment of credits.
 
-People are numbers here; `person_rows` gives them names. Each place in a title's credits belongs to one
-person, found by shuffling all places of a trade and dealing them out; so from a person, too, the places
-are found again, without a list of either. A title has seven principals in the mean; a few people have
-thousands of credits and most have one or two.
+People are numbers; `build_person_rows` adds names. The places of a trade are shuffled and divided among its people, so
+both the person of a place and the places of a person are computed without a list. A title has seven principals on
+average; a few people have thousands of credits, and most have one or two.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etl.sample.randomness import Bools, Chance, Holdings, Ints, Shuffle, holdings
+from etl.sample.randomness import Bools, Chance, Holdings, Ints, Shuffle, divide_places
 from etl.sample.titles import MINI_SERIES, Episodes, Titles
 
 
 @dataclass(frozen=True)
-class Pool:
-    """People of one trade, with the categories they are credited in.
+class TradePool:
+    """The people of one trade.
 
-    `places` are the columns of `CREDITS` filled from this pool. `shares` says how the work is divided:
-    percent of the places, and the places that each person of that group has.
+    `places` are the columns of `CREDITS` filled from this pool. `shares` are groups of people: percent of the places,
+    and places per person.
     """
 
     name: str
@@ -50,23 +49,23 @@ _CREDITS_OF_TYPE = np.array(
     ]
 )
 _REGULAR = np.array((75, 68, 55, 35, 20, 25, 0, 45, 20, 70, 60, 80, 45, 40, 60, 60, 10))
-"""How many of an episode's credits, in percent, go to the one who has this place in the series."""
+"""Percent of an episode's credits that go to the person with this place in the series."""
 _SAME_AS_DIRECTOR = np.zeros(CREDITS, dtype=np.int64)
 _SAME_AS_DIRECTOR[[WRITER_1, PRODUCER_1]] = 35, 12
 
 POOLS = (
-    Pool("cast", (0, 1, 2, 3, 4, ARCHIVE), _CAST_SHARES),
-    Pool("director", (DIRECTOR_1, DIRECTOR_2), _CREW_SHARES),
-    Pool("writer", (WRITER_1, WRITER_2), _CREW_SHARES),
-    Pool("producer", (PRODUCER_1, 10), _CREW_SHARES),
-    Pool("composer", (11,), _CREW_SHARES),
-    Pool("cinematographer", (12,), _CREW_SHARES),
-    Pool("editor", (13,), _CREW_SHARES),
-    Pool("production_designer", (14,), _CREW_SHARES),
-    Pool("casting_director", (15,), _CREW_SHARES),
+    TradePool("cast", (0, 1, 2, 3, 4, ARCHIVE), _CAST_SHARES),
+    TradePool("director", (DIRECTOR_1, DIRECTOR_2), _CREW_SHARES),
+    TradePool("writer", (WRITER_1, WRITER_2), _CREW_SHARES),
+    TradePool("producer", (PRODUCER_1, 10), _CREW_SHARES),
+    TradePool("composer", (11,), _CREW_SHARES),
+    TradePool("cinematographer", (12,), _CREW_SHARES),
+    TradePool("editor", (13,), _CREW_SHARES),
+    TradePool("production_designer", (14,), _CREW_SHARES),
+    TradePool("casting_director", (15,), _CREW_SHARES),
 )
 _TOP_PARTS = (60, 100, 140, 200, 280, 400, 560, 800)
-"""The largest of a pool each have one title in so many, by rank; a sixth to a half of that is really credited."""
+"""The top people of a pool, by rank, each have one in so many titles; a sixth to a half of these are credited."""
 
 POOL_OF = np.array([next(n for n, pool in enumerate(POOLS) if place in pool.places) for place in range(CREDITS)])
 _PLACE_IN_POOL = np.array([POOLS[pool].places.index(place) for place, pool in enumerate(POOL_OF)])
@@ -74,10 +73,9 @@ _PLACE_IN_POOL = np.array([POOLS[pool].places.index(place) for place, pool in en
 
 @dataclass(frozen=True)
 class Careers:
-    """Of an array of people: their pool, some titles of each, and how many places each has at most.
+    """For an array of people: their pool, some titles of each, and the maximum number of places (`size`).
 
-    `credited` marks those of the titles where the person is surely among the principals. People who are not
-    `known` have no credit anywhere.
+    `credited` marks the titles in which the person is certainly a principal. People who are not `known` have no credit.
     """
 
     pool: Ints
@@ -86,12 +84,13 @@ class Careers:
     known: Bools
     size: Ints
 
-    def of(self, rows: Ints) -> Careers:
+    def select_rows(self, rows: Ints) -> Careers:
+        """Select the careers of these rows."""
         return Careers(self.pool[rows], self.titles[rows], self.credited[rows], self.known[rows], self.size[rows])
 
 
 class People:
-    """All people of the world, numbered from 0 in no particular order of fame, and who has which credit."""
+    """All people, numbered from 0 in random order of fame, and their credits."""
 
     def __init__(self, chance: Chance, titles: Titles) -> None:
         self._chance, self._titles = chance, titles
@@ -100,18 +99,18 @@ class People:
         for pool in POOLS:
             places = titles.count * len(pool.places)
             top = [titles.count // part for part in _TOP_PARTS]
-            self._work.append(holdings(places, top, pool.shares))
+            self._work.append(divide_places(places, top, pool.shares))
             self._deal.append(Shuffle(chance, pool.name, places))
         self._first = np.cumsum([0, *(work.owners for work in self._work)]).astype(np.int64)
         self.count = int(self._first[-1])
         self._order = Shuffle(chance, "people", max(self.count, 1))
 
-    def present(self, titles: Ints, types: Ints, places: Ints) -> Bools:
-        """Whether the title has a credit in that place."""
-        return self._chance.percent("credit", titles * 32 + places, _CREDITS_OF_TYPE[types, places])
+    def has_credit(self, titles: Ints, types: Ints, places: Ints) -> Bools:
+        """Return whether the titles have a credit in these places."""
+        return self._chance.draw_percent("credit", titles * 32 + places, _CREDITS_OF_TYPE[types, places])
 
-    def credited(self, titles: Ints, episodes: Episodes, places: Ints) -> tuple[Ints, Ints]:
-        """Who has the credit, and a key that is the same for the same part in all episodes of a series."""
+    def assign_credits(self, titles: Ints, episodes: Episodes, places: Ints) -> tuple[Ints, Ints]:
+        """Return the person of each credit, and a key shared by the same part in all episodes of a series."""
         regular = episodes.is_episode & self._is_regular(titles, places)
         source = np.where(regular, episodes.series, titles)
         place = np.where(self._is_director(source, places), DIRECTOR_1, places)
@@ -120,13 +119,13 @@ class People:
         for number, (work, deal) in enumerate(zip(self._work, self._deal, strict=True)):
             rows = np.flatnonzero(pool == number)
             width = len(POOLS[number].places)
-            rank, _ = work.owner(deal.backward(source[rows] * width + _PLACE_IN_POOL[place[rows]]))
+            rank, _ = work.find_owner(deal.map_backward(source[rows] * width + _PLACE_IN_POOL[place[rows]]))
             people[rows] = self._first[number] + rank
-        return self._order.forward(people), source * 32 + places
+        return self._order.map_forward(people), source * 32 + places
 
-    def careers(self, people: Ints, width: int) -> Careers:
-        """What these people worked on: the first `width` places of each, in no particular order."""
-        dealt = self._order.backward(people)
+    def find_careers(self, people: Ints, width: int) -> Careers:
+        """Return the careers of these people: the first `width` places of each, in no particular order."""
+        dealt = self._order.map_backward(people)
         pool = np.searchsorted(self._first, dealt, side="right") - 1
         titles = np.zeros((people.size, width), dtype=np.int64)
         places = np.zeros_like(titles)
@@ -134,23 +133,23 @@ class People:
         sizes = np.zeros_like(people)
         for number, (work, deal) in enumerate(zip(self._work, self._deal, strict=True)):
             rows = np.flatnonzero(pool == number)
-            start, sizes[rows] = work.extent(dealt[rows] - self._first[number])
+            start, sizes[rows] = work.find_extent(dealt[rows] - self._first[number])
             nth = np.arange(width)
             seats = start[:, None] + nth
             exists[rows] = (nth < sizes[rows, None]) & (seats < deal.size)
-            seats = deal.forward(np.minimum(seats, deal.size - 1).ravel()).reshape(seats.shape)
+            seats = deal.map_forward(np.minimum(seats, deal.size - 1).ravel()).reshape(seats.shape)
             titles[rows], places_in_pool = np.divmod(seats, len(POOLS[number].places))
             places[rows] = np.array(POOLS[number].places)[places_in_pool]
-        return self._judge(pool, titles, places, exists, sizes)
+        return self._build_careers(pool, titles, places, exists, sizes)
 
-    def _judge(self, pool: Ints, titles: Ints, places: Ints, exists: Bools, sizes: Ints) -> Careers:
+    def _build_careers(self, pool: Ints, titles: Ints, places: Ints, exists: Bools, sizes: Ints) -> Careers:
         flat_titles, flat_places = titles.ravel(), places.ravel()
-        episodes = self._titles.episodes(flat_titles)
-        types = self._titles.types(flat_titles, episodes)
+        episodes = self._titles.find_episodes(flat_titles)
+        types = self._titles.draw_types(flat_titles, episodes)
         replaced = (episodes.is_episode & self._is_regular(flat_titles, flat_places)) | self._is_director(
             flat_titles, flat_places
         )
-        present = self.present(flat_titles, types, flat_places).reshape(titles.shape)
+        present = self.has_credit(flat_titles, types, flat_places).reshape(titles.shape)
         own = exists & ~replaced.reshape(titles.shape)
         # A place in a series is also filled in its episodes, a director's also by the writer's credit.
         elsewhere = (types.reshape(titles.shape) <= MINI_SERIES) | (places == DIRECTOR_1)
@@ -159,7 +158,7 @@ class People:
         return Careers(pool, titles, own & present & listed, known, sizes)
 
     def _is_regular(self, titles: Ints, places: Ints) -> Bools:
-        return self._chance.percent("regular", titles * 32 + places, _REGULAR[places])
+        return self._chance.draw_percent("regular", titles * 32 + places, _REGULAR[places])
 
     def _is_director(self, source: Ints, places: Ints) -> Bools:
-        return self._chance.percent("same", source * 32 + places, _SAME_AS_DIRECTOR[places])
+        return self._chance.draw_percent("same", source * 32 + places, _SAME_AS_DIRECTOR[places])

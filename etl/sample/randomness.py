@@ -1,9 +1,8 @@
-"""Chance without memory: every value is a function of (seed, what it is for, which row).
+"""Stateless randomness: every value is a function of (seed, purpose, row).
 
-Nothing is remembered from row to row, so a data set of any size is written in constant memory, any part
-of it can be computed again from anywhere (an episode asks for its series' year), and all of it is the
-same on every machine: only 64-bit integer arithmetic and the exactly rounded `sqrt` and `/` are used,
-none of NumPy's generators, whose streams may change between versions (NEP 19).
+No state is carried from row to row, so a data set of any size needs constant memory, and any part can be recomputed (an
+episode looks up the year of its series). Results are equal on every machine: only 64-bit integer arithmetic and the
+exactly rounded `sqrt` and `/` are used, not NumPy's generators, whose streams may change between versions (NEP 19).
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ _S27, _S30, _S31, _ONE = (np.uint64(n) for n in (27, 30, 31, 1))
 
 
 class Chance:
-    """The draws of one seed. A draw is uniform over 0 … 2^63 - 1."""
+    """Draws of one seed. A draw is uniform over 0 … 2^63 - 1."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._bases: dict[str, np.uint64] = {}
 
-    def draw(self, purpose: str, keys: Ints) -> Ints:
-        """One number per key: SplitMix64 (Steele, Lea and Flood 2014), entered at a place of its own per purpose."""
+    def draw_numbers(self, purpose: str, keys: Ints) -> Ints:
+        """Draw one number per key by SplitMix64 (Steele, Lea and Flood 2014), with its own offset per purpose."""
         mixed = keys.astype(np.uint64)
         mixed *= _GOLDEN
-        mixed += self._base(purpose)
+        mixed += self._derive_base(purpose)
         mixed ^= mixed >> _S30
         mixed *= _MIX_1
         mixed ^= mixed >> _S27
@@ -43,20 +42,20 @@ class Chance:
         mixed >>= _ONE
         return mixed.view(np.int64)
 
-    def below(self, purpose: str, keys: Ints, limit: int | Ints) -> Ints:
-        """Numbers from 0 to `limit` - 1."""
-        return self.draw(purpose, keys) % limit
+    def draw_below(self, purpose: str, keys: Ints, limit: int | Ints) -> Ints:
+        """Draw numbers from 0 to `limit` - 1."""
+        return self.draw_numbers(purpose, keys) % limit
 
-    def percent(self, purpose: str, keys: Ints, share: float | npt.NDArray[np.number]) -> Bools:
-        """True for that share of the keys, in percent."""
-        return self.below(purpose, keys, 10_000) < np.rint(np.multiply(share, 100))
+    def draw_percent(self, purpose: str, keys: Ints, share: float | npt.NDArray[np.number]) -> Bools:
+        """Draw booleans that are true for `share` percent of the keys."""
+        return self.draw_below(purpose, keys, 10_000) < np.rint(np.multiply(share, 100))
 
-    def pick(self, purpose: str, keys: Ints, weights: Sequence[int] | Ints) -> Ints:
-        """Indexes into `weights`, each as often as its weight says."""
+    def pick_weighted(self, purpose: str, keys: Ints, weights: Sequence[int] | Ints) -> Ints:
+        """Draw indexes into `weights` with these weights."""
         ends = np.cumsum(weights)
-        return np.searchsorted(ends, self.below(purpose, keys, int(ends[-1])), side="right").astype(np.int64)
+        return np.searchsorted(ends, self.draw_below(purpose, keys, int(ends[-1])), side="right").astype(np.int64)
 
-    def _base(self, purpose: str) -> np.uint64:
+    def _derive_base(self, purpose: str) -> np.uint64:
         base = self._bases.get(purpose)
         if base is None:
             digest = hashlib.sha256(f"{self._seed}/{purpose}".encode()).digest()
@@ -65,10 +64,10 @@ class Chance:
 
 
 class Shuffle:
-    """A permutation of 0 … size - 1 that needs no table, in both directions.
+    """An invertible permutation of 0 … size - 1 without a table.
 
-    Bits are mixed within the next power of two (odd multipliers and xor-shifts, each of them
-    invertible); a number that falls outside is mixed again until it is inside (cycle walking).
+    Bits are mixed within the next power of two by invertible steps (odd multipliers and xor-shifts); a result out of
+    range is mixed again until it is in range (cycle walking).
     """
 
     def __init__(self, chance: Chance, purpose: str, size: int) -> None:
@@ -76,17 +75,19 @@ class Shuffle:
         bits = max(2, (max(size, 1) - 1).bit_length())
         self._mask = (1 << bits) - 1
         self._shift = (bits + 1) // 2
-        keys = chance.draw(f"shuffle {purpose}", np.arange(3, dtype=np.int64))
+        keys = chance.draw_numbers(f"shuffle {purpose}", np.arange(3, dtype=np.int64))
         self._odd = [(int(key) & self._mask) | 1 for key in keys]
         self._inverse = [pow(odd, -1, self._mask + 1) for odd in self._odd]
 
-    def forward(self, numbers: Ints) -> Ints:
-        return self._walk(numbers, self._mix)
+    def map_forward(self, numbers: Ints) -> Ints:
+        """Apply the permutation to numbers below `size`."""
+        return self._walk_cycle(numbers, self._mix_bits)
 
-    def backward(self, numbers: Ints) -> Ints:
-        return self._walk(numbers, self._unmix)
+    def map_backward(self, numbers: Ints) -> Ints:
+        """Apply the inverse permutation."""
+        return self._walk_cycle(numbers, self._unmix_bits)
 
-    def _walk(self, numbers: Ints, step: Callable[[Ints], Ints]) -> Ints:
+    def _walk_cycle(self, numbers: Ints, step: Callable[[Ints], Ints]) -> Ints:
         result = step(numbers.copy())
         outside = np.flatnonzero(result >= self.size)
         while outside.size:
@@ -95,16 +96,16 @@ class Shuffle:
             outside = outside[again >= self.size]
         return result
 
-    def _mix(self, x: Ints) -> Ints:
+    def _mix_bits(self, x: Ints) -> Ints:
         for odd in self._odd:
             x *= odd
             x &= self._mask
             x ^= x >> self._shift
         return x
 
-    def _unmix(self, x: Ints) -> Ints:
+    def _unmix_bits(self, x: Ints) -> Ints:
         for inverse in reversed(self._inverse):
-            x ^= x >> self._shift  # undoes itself, because the shift is at least half the bits
+            x ^= x >> self._shift  # its own inverse, because the shift is at least half the bits
             x *= inverse
             x &= self._mask
         return x
@@ -112,7 +113,7 @@ class Shuffle:
 
 @dataclass(frozen=True)
 class Tier:
-    """`owners` owners who have `size` places each."""
+    """A group of `owners` owners with `size` places each."""
 
     owners: int
     size: int
@@ -120,10 +121,10 @@ class Tier:
 
 @dataclass(frozen=True)
 class Holdings:
-    """Who owns which of a row of places: owners in rank order, tier by tier.
+    """Ownership of consecutive places, by owners in rank order, tier by tier.
 
-    A table of a few dozen tiers stands for millions of owners, and both questions (whose is this place,
-    which places has this owner) are answered from it.
+    A few dozen tiers represent millions of owners, and answer both lookups: the owner of a place, and the places of an
+    owner.
     """
 
     tiers: tuple[Tier, ...]
@@ -142,30 +143,32 @@ class Holdings:
 
     @property
     def owners(self) -> int:
+        """Number of owners."""
         return int(self._first_owner[-1])
 
     @property
     def places(self) -> int:
+        """Number of places."""
         return int(self._first_place[-1])
 
-    def owner(self, places: Ints) -> tuple[Ints, Ints]:
-        """The owner's rank, and the number of the place among the owner's own."""
+    def find_owner(self, places: Ints) -> tuple[Ints, Ints]:
+        """Return the rank of the owner of each place, and the index of the place among those of the owner."""
         tier = np.searchsorted(self._first_place, places, side="right") - 1
         rank, nth = np.divmod(places - self._first_place[tier], self._size[tier])
         return self._first_owner[tier] + rank, nth
 
-    def extent(self, owners: Ints) -> tuple[Ints, Ints]:
-        """The first place of each owner, and how many follow from there."""
+    def find_extent(self, owners: Ints) -> tuple[Ints, Ints]:
+        """Return the first place of each owner and the number of its places."""
         tier = np.searchsorted(self._first_owner, owners, side="right") - 1
         size = self._size[tier]
         return self._first_place[tier] + (owners - self._first_owner[tier]) * size, size
 
 
-def holdings(places: int, top: Sequence[int], shares: Sequence[tuple[int, int]]) -> Holdings:
-    """Divides `places` (all of them, and a few more to fill the last owner's) among owners.
+def divide_places(places: int, top: Sequence[int], shares: Sequence[tuple[int, int]]) -> Holdings:
+    """Divide `places` among owners; the last owner may exceed them by a few.
 
-    `top`: sizes of single large owners. `shares`: pairs of (places in percent, size of each owner); what is
-    left goes to owners of the last size.
+    `top` are the sizes of single large owners. `shares` are pairs of (percent of the places, size of each owner); the
+    rest goes to owners of the last size.
     """
     tiers = [Tier(1, size) for size in top if size > 0]
     left = places - sum(tier.size for tier in tiers)

@@ -1,4 +1,4 @@
-"""The star's filmography and the films of 2020: small, so that answers can be checked by eye."""
+"""The star's filmography and the films of 2020, small enough to check answers by eye."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ _PARTNER_PARTS = {
 }
 
 
-def _title(film: _Film) -> Title:
+def _to_title(film: _Film) -> Title:
     lead = [Credit(SAMPLE_STAR, "actress", (film.part,))] if film.part else []
     category = "self" if "Documentary" in film.genres else "actress" if film.partner in _WOMEN else "actor"
     part = "Self" if category == "self" else _PARTNER_PARTS[film.partner]
@@ -190,4 +190,4 @@ def _title(film: _Film) -> Title:
     )
 
 
-SHOWCASE_TITLES = tuple(_title(film) for film in _FILMS)
+SHOWCASE_TITLES = tuple(_to_title(film) for film in _FILMS)

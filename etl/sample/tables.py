@@ -1,4 +1,4 @@
-"""Shares and ranges of the sample, as data. Percentages unless said otherwise."""
+"""Shares and ranges of the sample, in percent unless noted."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ IS_NONFICTION = np.array([name in {"Documentary", "Game-Show", "News", "Reality-
 GENRE_LISTS = tuple(
     ",".join(sorted({first, second, third})) for first in GENRES for second in GENRES for third in GENRES
 )
-"""What stands in the file for any three genres, equal ones allowed, by (first * 28 + second) * 28 + third."""
+"""Text of any three genres, equal ones allowed, at index (first * 28 + second) * 28 + third."""
 
 CATEGORIES = ("actor", "actress", "self", "archive_footage", "archive_sound")
 """Of the cast and of archive places; crew categories are the names of their pools."""
@@ -81,7 +81,7 @@ PROFESSIONS: dict[str, tuple[str, ...]] = {
 AKA_REGIONS = ("US", "DE", "FR", "JP", "GB", "ES", "RU", "BR", "IN", "PL", "XWW", "IT", "SE", "TR", "XEU")
 AKA_LANGUAGES = (None, None, None, "ja", None, None, None, None, "hi", None, "en", None, None, "tr", "en")
 AKA_CULTURES = ("US", "DE", "FR", "JP", "GB", "ES", "RU", "BR", "IN", "PL", "US", "IT", "SE", "TR", "GB")
-"""The culture in whose language the title is told there (`words.CULTURES`)."""
+"""Culture in whose language the title is written there (`words.CULTURES`)."""
 
 AKA_NOTES: tuple[tuple[str | None, str | None], ...] = (
     *((("imdbDisplay", None),) * 40),

@@ -1,4 +1,4 @@
-"""The generated titles in words: the columns of title.basics, title.ratings, title.akas and title.episode."""
+"""Columns of title.basics, title.ratings, title.akas and title.episode for the generated titles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from etl.sample import tables
-from etl.sample.columns import Columns, joined, known_only, numbers, picked
+from etl.sample.columns import Columns, format_numbers, join_text, mask_unknown, pick_words
 from etl.sample.grammar import Grammar
 from etl.sample.randomness import Bools, Ints
 from etl.sample.titles import EPISODE, LAST_YEAR, MINI_SERIES, SERIES, SHORT, TITLE_TYPES, TV_SHORT
@@ -28,7 +28,7 @@ _DAYS = {"day": [str(day) for day in range(1, 29)]}
 
 
 class TitleText:
-    """The words that titles are made of, made ready once."""
+    """Grammars of titles, built once."""
 
     def __init__(self) -> None:
         self.titles = Grammar([culture.titles for culture in CULTURES], LISTS)
@@ -36,82 +36,84 @@ class TitleText:
 
 
 class TitleBlock:
-    """Some consecutive titles. What several files need to know of them is computed once."""
+    """A block of consecutive titles. Values that several files need are computed once."""
 
     def __init__(self, world: World, text: TitleText, titles: Ints) -> None:
         self.world, self.titles, self._text, self._chance = world, titles, text, world.chance
-        self.episodes = world.titles.episodes(titles)
-        self.types = world.titles.types(titles, self.episodes)
+        self.episodes = world.titles.find_episodes(titles)
+        self.types = world.titles.draw_types(titles, self.episodes)
         self.listed = world.titles.is_listed(titles)
-        self.tconst = world.tconst(titles)
+        self.tconst = world.format_tconst(titles)
 
-    def basics(self) -> Columns:
+    def build_basics(self) -> Columns:
+        """Build the rows of title.basics."""
         year, year_known = self._years
-        genres_known = ~self._percent("genres unknown", 4) | self._adult
+        genres_known = ~self._draw_percent("genres unknown", 4) | self._adult
         first, second, third = self._genres
         columns = (
             self.tconst,
-            picked(TITLE_TYPES, self.types),
+            pick_words(TITLE_TYPES, self.types),
             self._primary,
             self._original,
-            numbers(self._adult.astype(np.int64)),
-            numbers(year, year_known),
-            self._end_year(),
-            self._runtime(),
-            known_only(picked(tables.GENRE_LISTS, (first * _GENRES + second) * _GENRES + third), genres_known),
+            format_numbers(self._adult.astype(np.int64)),
+            format_numbers(year, year_known),
+            self._build_end_years(),
+            self._build_runtimes(),
+            mask_unknown(pick_words(tables.GENRE_LISTS, (first * _GENRES + second) * _GENRES + third), genres_known),
         )
-        return _rows(columns, self.listed)
+        return _filter_rows(columns, self.listed)
 
-    def ratings(self) -> Columns:
-        """Titles that are missing from title.basics can be rated: real files have such rows."""
-        titles = self.titles[self._percent("rated", tables.RATED[self.types])]
-        types = self.types[self._percent("rated", tables.RATED[self.types])]
+    def build_ratings(self) -> Columns:
+        """Build the rows of title.ratings. Titles missing from title.basics can be rated, as in real files."""
+        titles = self.titles[self._draw_percent("rated", tables.RATED[self.types])]
+        types = self.types[self._draw_percent("rated", tables.RATED[self.types])]
         # A power law, P(votes > v) ~ v^(-2/3), bent down towards the most that any title has.
-        share = (self._chance.below("votes", titles, 1 << 30) + 1) / (1 << 30)
+        share = (self._chance.draw_below("votes", titles, 1 << 30) + 1) / (1 << 30)
         votes = tables.VOTES_FROM[types] / (share * np.sqrt(share))
         votes = (votes * _MOST_VOTES / (votes + _MOST_VOTES)).astype(np.int64)
         # Four uniform draws make a bell around 6.6, wider below than above because of the limit of 10.0.
-        tenths = 24 + sum((self._chance.below(f"rating {n}", titles, 22) for n in range(4)), np.zeros_like(titles))
+        tenths = 24 + sum((self._chance.draw_below(f"rating {n}", titles, 22) for n in range(4)), np.zeros_like(titles))
         tenths = np.clip(tenths, 10, 100)
-        rating = picked([f"{n // 10}.{n % 10}" for n in range(101)], tenths)
-        return (self.world.tconst(titles), rating, numbers(np.maximum(votes, 5)))
+        rating = pick_words([f"{n // 10}.{n % 10}" for n in range(101)], tenths)
+        return (self.world.format_tconst(titles), rating, format_numbers(np.maximum(votes, 5)))
 
-    def episode(self) -> Columns:
+    def build_episodes(self) -> Columns:
+        """Build the rows of title.episode."""
         rows = self.listed & self.episodes.is_episode
         series = self.episodes.series[rows]
-        numbered = ~self._percent("numbered", 7, of=self.titles[rows])
-        by_year = self._percent("season is a year", 2, of=series)
+        numbered = ~self._draw_percent("numbered", 7, of=self.titles[rows])
+        by_year = self._draw_percent("season is a year", 2, of=series)
         season = np.where(by_year, self._years[0][rows], self.episodes.season[rows])
         return (
-            *_rows((self.tconst,), rows),
-            self.world.tconst(series),
-            numbers(season, numbered),
-            numbers(self.episodes.number[rows], numbered),
+            *_filter_rows((self.tconst,), rows),
+            self.world.format_tconst(series),
+            format_numbers(season, numbered),
+            format_numbers(self.episodes.number[rows], numbered),
         )
 
-    def akas(self) -> Columns:
-        """The original title first, then names in some regions."""
-        chosen = np.flatnonzero(self.listed & self._percent("akas", tables.HAS_AKAS[self.types]))
-        counts = 2 + self._chance.below("aka count", self.titles[chosen], 4)
+    def build_akas(self) -> Columns:
+        """Build the rows of title.akas: the original title first, then names in some regions."""
+        chosen = np.flatnonzero(self.listed & self._draw_percent("akas", tables.HAS_AKAS[self.types]))
+        counts = 2 + self._chance.draw_below("aka count", self.titles[chosen], 4)
         row = np.repeat(chosen, counts)
         nth = np.arange(row.size) - np.repeat(np.cumsum(counts) - counts, counts)
         is_original = nth == 0
         keys = self.titles[row] * 8 + nth
-        region = (self._chance.below("aka region", self.titles, len(tables.AKA_REGIONS))[row] + nth * 4) % len(
+        region = (self._chance.draw_below("aka region", self.titles, len(tables.AKA_REGIONS))[row] + nth * 4) % len(
             tables.AKA_REGIONS
         )
-        told = self._text.titles.speak(_AKA_CULTURE[region], self._chance.draw("aka", keys))
-        notes = self._chance.below("aka notes", keys, len(tables.AKA_NOTES))
+        told = self._text.titles.compose_phrases(_AKA_CULTURE[region], self._chance.draw_numbers("aka", keys))
+        notes = self._chance.draw_below("aka notes", keys, len(tables.AKA_NOTES))
         types, attributes = ([note[n] for note in tables.AKA_NOTES] for n in range(2))
         return (
             self.tconst.take(row),
-            numbers(nth + 1),
-            _either(is_original, self._original.take(row), told),
-            known_only(picked(tables.AKA_REGIONS, region), ~is_original),
-            known_only(picked(tables.AKA_LANGUAGES, region), ~is_original),
-            _either(is_original, "original", picked(types, notes)),
-            known_only(picked(attributes, notes), ~is_original),
-            numbers(is_original.astype(np.int64)),
+            format_numbers(nth + 1),
+            _choose_values(is_original, self._original.take(row), told),
+            mask_unknown(pick_words(tables.AKA_REGIONS, region), ~is_original),
+            mask_unknown(pick_words(tables.AKA_LANGUAGES, region), ~is_original),
+            _choose_values(is_original, "original", pick_words(types, notes)),
+            mask_unknown(pick_words(attributes, notes), ~is_original),
+            format_numbers(is_original.astype(np.int64)),
         )
 
     @cached_property
@@ -121,22 +123,22 @@ class TitleBlock:
 
     @cached_property
     def _years(self) -> tuple[Ints, Bools]:
-        return self.world.titles.years(self.titles, self.episodes)
+        return self.world.titles.draw_years(self.titles, self.episodes)
 
     @cached_property
     def _adult(self) -> Bools:
-        return self._percent("adult", 1.2, of=self.episodes.series)
+        return self._draw_percent("adult", 1.2, of=self.episodes.series)
 
     @cached_property
     def _genres(self) -> tuple[Ints, Ints, Ints]:
-        """Three genres, some of them equal: then the title has fewer. An episode has those of its series."""
+        """Three genres per title; equal ones count once. An episode has those of its series."""
         series = self.episodes.series
         picks = []
         for nth in ("first", "second", "third"):
-            screen = self._chance.pick(f"{nth} screen genre", series, tables.SCREEN_GENRES)
-            serial = self._chance.pick(f"{nth} series genre", series, tables.SERIES_GENRES)
+            screen = self._chance.pick_weighted(f"{nth} screen genre", series, tables.SCREEN_GENRES)
+            serial = self._chance.pick_weighted(f"{nth} series genre", series, tables.SERIES_GENRES)
             picks.append(np.where(self.types <= EPISODE, serial, screen))
-        how_many = self._chance.pick("genre count", series, (45, 30, 25))
+        how_many = self._chance.pick_weighted("genre count", series, (45, 30, 25))
         second = np.where(how_many >= 1, picks[1], picks[0])
         third = np.where(how_many >= 2, picks[2], picks[0])
         third = np.where((self.types == SHORT) | (self.types == TV_SHORT), tables.SHORT_FILM, third)
@@ -144,27 +146,31 @@ class TitleBlock:
 
     @cached_property
     def _culture(self) -> Ints:
-        return self._chance.pick("culture", self.episodes.series, _CULTURE_WEIGHTS)
+        return self._chance.pick_weighted("culture", self.episodes.series, _CULTURE_WEIGHTS)
 
     @cached_property
     def _translated(self) -> Bools:
-        """Titles of other countries that are best known by an English name."""
+        """Whether a title of another country is best known by an English name."""
         share = np.where(self._culture <= 1, 0, np.where(_IN_OWN_SCRIPT[self._culture], 75, 30))
-        return self._percent("translated", share) & ~self._plain_episode
+        return self._draw_percent("translated", share) & ~self._plain_episode
 
     @cached_property
     def _plain_episode(self) -> Bools:
-        """Episodes that have a number or a date instead of a name, as all of their series do."""
-        return self.episodes.is_episode & self._percent("plain", 40, of=self.episodes.series)
+        """Whether an episode has a number or a date as its title, as all of its series do."""
+        return self.episodes.is_episode & self._draw_percent("plain", 40, of=self.episodes.series)
 
     @cached_property
     def _original(self) -> pa.StringArray:
-        names = self._text.titles.speak(self._culture, self._chance.draw("title", self.titles))
-        dated = self._percent("dated", 25, of=self.episodes.series)
-        numbered = joined("Episode #", numbers(self.episodes.season), ".", numbers(self.episodes.number))
-        date = self._text.dated.speak(np.zeros_like(self.titles), self._chance.draw("date", self.titles))
-        plain = _either(dated, joined(date, numbers(self._years[0])), numbered)
-        return _either(self._plain_episode, plain, names)
+        names = self._text.titles.compose_phrases(self._culture, self._chance.draw_numbers("title", self.titles))
+        dated = self._draw_percent("dated", 25, of=self.episodes.series)
+        numbered = join_text(
+            "Episode #", format_numbers(self.episodes.season), ".", format_numbers(self.episodes.number)
+        )
+        date = self._text.dated.compose_phrases(
+            np.zeros_like(self.titles), self._chance.draw_numbers("date", self.titles)
+        )
+        plain = _choose_values(dated, join_text(date, format_numbers(self._years[0])), numbered)
+        return _choose_values(self._plain_episode, plain, names)
 
     @cached_property
     def _primary(self) -> pa.StringArray:
@@ -172,34 +178,36 @@ class TitleBlock:
         import pyarrow.compute as pc
 
         told = self.titles[self._translated]
-        english = self._text.titles.speak(np.full(told.size, _ENGLISH), self._chance.draw("english title", told))
+        english = self._text.titles.compose_phrases(
+            np.full(told.size, _ENGLISH), self._chance.draw_numbers("english title", told)
+        )
         return pc.replace_with_mask(self._original, pa.array(self._translated), english)
 
-    def _end_year(self) -> pa.StringArray:
-        ended = (self.types == MINI_SERIES) | ((self.types == SERIES) & self._percent("ended", 45))
+    def _build_end_years(self) -> pa.StringArray:
+        ended = (self.types == MINI_SERIES) | ((self.types == SERIES) & self._draw_percent("ended", 45))
         year, known = self._years
-        seasons = np.where(self.types == SERIES, self._chance.below("seasons", self.titles, 9), 0)
-        return numbers(np.minimum(year + seasons, np.maximum(year, LAST_YEAR)), ended & known)
+        seasons = np.where(self.types == SERIES, self._chance.draw_below("seasons", self.titles, 9), 0)
+        return format_numbers(np.minimum(year + seasons, np.maximum(year, LAST_YEAR)), ended & known)
 
-    def _runtime(self) -> pa.StringArray:
+    def _build_runtimes(self) -> pa.StringArray:
         spread = tables.RUNTIME_SPREAD[self.types]
         # the smaller of two draws: short ones are more frequent, long ones exist
-        draws = (self._chance.below(f"runtime {n}", self.titles, spread) for n in "ab")
+        draws = (self._chance.draw_below(f"runtime {n}", self.titles, spread) for n in "ab")
         minutes = tables.RUNTIME_FROM[self.types] + np.minimum(*draws)
-        return numbers(minutes, self._percent("runtime", tables.RUNTIME_KNOWN[self.types]))
+        return format_numbers(minutes, self._draw_percent("runtime", tables.RUNTIME_KNOWN[self.types]))
 
-    def _percent(self, purpose: str, share: float | Ints, *, of: Ints | None = None) -> Bools:
-        return self._chance.percent(purpose, self.titles if of is None else of, share)
+    def _draw_percent(self, purpose: str, share: float | Ints, *, of: Ints | None = None) -> Bools:
+        return self._chance.draw_percent(purpose, self.titles if of is None else of, share)
 
 
-def _rows(columns: Columns, chosen: Bools) -> Columns:
+def _filter_rows(columns: Columns, chosen: Bools) -> Columns:
     import pyarrow as pa
 
     mask = pa.array(chosen)
     return tuple(column.filter(mask) for column in columns)
 
 
-def _either(mask: Bools, if_true: pa.StringArray | str, if_false: pa.StringArray) -> pa.StringArray:
+def _choose_values(mask: Bools, if_true: pa.StringArray | str, if_false: pa.StringArray) -> pa.StringArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,7 +1,7 @@
-"""The vocabulary of the invented world: names and titles, culture by culture.
+"""Vocabulary of the sample: names and titles by culture.
 
-Surnames, places and titles are put together from syllables and words, so none is meant to be a real
-person's or film's. `{name}` in a pattern stands for any entry of the list LISTS[name].
+Surnames, places and titles are composed of syllables and words; none is meant to be a real person's or film's. `{name}`
+in a pattern stands for any entry of LISTS[name].
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Culture:
-    """Where titles and people come from. `weight` in percent; `region` and `language` as IMDb writes them.
+    """A culture of titles and people. `weight` is in percent; `region` and `language` are IMDb's codes.
 
-    A pattern given twice is used twice as often. `native` says that the script is not Latin.
+    A repeated pattern is used more often. `native` means that the script is not Latin.
     """
 
     region: str
@@ -199,13 +199,13 @@ LISTS: dict[str, tuple[str, ...]] = {
 LISTS = {name: tuple(word.replace("_", " ") for word in words) for name, words in LISTS.items()}
 
 
-def _plain(code: str) -> tuple[str, ...]:
-    """The titles of a culture with a word list and endings for it."""
+def _list_plain_titles(code: str) -> tuple[str, ...]:
+    """List the title patterns of a culture that has lists of nouns and endings."""
     return (f"{{{code}_n}} {{{code}_j}}", f"{{{code}_n}} {{{code}_j}}", f"{{{code}_n}} – {{place_a}}{{place_b}}")
 
 
-def _western(code: str, *, hyphen: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of a culture with a given name and a surname of two syllables."""
+def _list_western_names(code: str, *, hyphen: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """List the name patterns of men and women, with a given name and a surname of two syllables."""
     surname = f"{{{code}_a}}{{{code}_b}}"
     both = []
     for sex in "mf":
@@ -242,33 +242,33 @@ _EN_MEN, _EN_WOMEN = (
     )
     for sex in ("en_m", "en_f")
 )
-_HYPHENS = {code: _western(code, hyphen=True) for code in ("fr", "de")}
-_WEST = {code: _western(code) for code in ("es", "it", "pt", "sv", "pl", "ru", "tr")} | _HYPHENS
+_HYPHENS = {code: _list_western_names(code, hyphen=True) for code in ("fr", "de")}
+_WEST = {code: _list_western_names(code) for code in ("es", "it", "pt", "sv", "pl", "ru", "tr")} | _HYPHENS
 
 
-def _two_scripts(latin: str, native: str) -> tuple[str, ...]:
-    """One name in nine is in the native script: IMDb writes most of them in Latin letters."""
+def _mix_scripts(latin: str, native: str) -> tuple[str, ...]:
+    """Mix patterns so that one name in nine is in the native script: IMDb writes most of them in Latin letters."""
     return (*(latin,) * 8, native)
 
 
 CULTURES: tuple[Culture, ...] = (
     Culture("US", "en", 34, _EN_TITLES, _EN_MEN, _EN_WOMEN),
     Culture("GB", "en", 12, _EN_TITLES, _EN_MEN, _EN_WOMEN),
-    Culture("FR", "fr", 7, _plain("fr"), *_WEST["fr"]),
-    Culture("DE", "de", 7, _plain("de"), *_WEST["de"]),
-    Culture("ES", "es", 7, _plain("es"), *_WEST["es"]),
-    Culture("IT", "it", 5, _plain("it"), *_WEST["it"]),
-    Culture("BR", "pt", 4, _plain("pt"), *_WEST["pt"]),
-    Culture("SE", "sv", 3, _plain("sv"), *_WEST["sv"]),
-    Culture("PL", "pl", 2, _plain("pl"), *_WEST["pl"]),
+    Culture("FR", "fr", 7, _list_plain_titles("fr"), *_WEST["fr"]),
+    Culture("DE", "de", 7, _list_plain_titles("de"), *_WEST["de"]),
+    Culture("ES", "es", 7, _list_plain_titles("es"), *_WEST["es"]),
+    Culture("IT", "it", 5, _list_plain_titles("it"), *_WEST["it"]),
+    Culture("BR", "pt", 4, _list_plain_titles("pt"), *_WEST["pt"]),
+    Culture("SE", "sv", 3, _list_plain_titles("sv"), *_WEST["sv"]),
+    Culture("PL", "pl", 2, _list_plain_titles("pl"), *_WEST["pl"]),
     Culture("TR", "tr", 2, ("{tr_n} {tr_j}", "{tr_m}'in {tr_j}"), *_WEST["tr"]),
     Culture(
         "RU",
         "ru",
         4,
         ("{ruc_n} {ruc_j}", "{ruc_n}", "{ruc_n} и {ruc_n}"),
-        _two_scripts("{ru_m} {ru_a}{ru_b}", "{ruc_m} {ruc_a}{ruc_b}"),
-        _two_scripts("{ru_f} {ru_a}{ru_b}a", "{ruc_f} {ruc_a}{ruc_b}а"),
+        _mix_scripts("{ru_m} {ru_a}{ru_b}", "{ruc_m} {ruc_a}{ruc_b}"),
+        _mix_scripts("{ru_f} {ru_a}{ru_b}a", "{ruc_f} {ruc_a}{ruc_b}а"),
         native=True,
     ),
     Culture(
@@ -276,8 +276,8 @@ CULTURES: tuple[Culture, ...] = (
         "ja",
         5,
         ("{jak_t}の{jak_u}", "{jak_t}と{jak_t}", "{jak_t}{jak_u} 第{digit}章"),
-        _two_scripts("{ja_m} {ja_a}{ja_b}", "{jak_a}之{jak_b}{jak_g}"),
-        _two_scripts("{ja_f} {ja_a}{ja_b}", "{jak_a}之{jak_b}{jak_g}"),
+        _mix_scripts("{ja_m} {ja_a}{ja_b}", "{jak_a}之{jak_b}{jak_g}"),
+        _mix_scripts("{ja_f} {ja_a}{ja_b}", "{jak_a}之{jak_b}{jak_g}"),
         native=True,
     ),
     Culture("CN", "cmn", 2, ("{zhk_t}{zhk_u}",), ("{zh_m} {zh_a}",), ("{zh_f} {zh_a}",), native=True),
@@ -287,8 +287,8 @@ CULTURES: tuple[Culture, ...] = (
         "hi",
         3,
         ("{hid_t} {hid_u}", "{hid_t} {hid_u} {digit}"),
-        _two_scripts("{hi_m} {hi_a}{hi_b}", "{hid_m} {hid_a}{hid_b}"),
-        _two_scripts("{hi_f} {hi_a}{hi_b}", "{hid_f} {hid_a}{hid_b}"),
+        _mix_scripts("{hi_m} {hi_a}{hi_b}", "{hid_m} {hid_a}{hid_b}"),
+        _mix_scripts("{hi_f} {hi_a}{hi_b}", "{hid_f} {hid_a}{hid_b}"),
         native=True,
     ),
     Culture(
@@ -296,8 +296,8 @@ CULTURES: tuple[Culture, ...] = (
         "ar",
         1,
         ("{arn_t} {arn_u}",),
-        _two_scripts("{ar_m} {ar_a}", "{arn_m} {arn_a}"),
-        _two_scripts("{ar_f} {ar_a}", "{arn_f} {arn_a}"),
+        _mix_scripts("{ar_m} {ar_a}", "{arn_m} {arn_a}"),
+        _mix_scripts("{ar_f} {ar_a}", "{arn_f} {arn_a}"),
         native=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""One world: its titles, its people and their identifiers, from one seed."""
+"""All titles, people and identifiers of a sample, from one seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TITLE_STEMS, _PERSON_STEMS = 2_000_000, 6_000_000  # enough for 20 million titl
 
 
 class World:
-    """The generated titles and people. Identifiers of smaller index are kept for those written by hand."""
+    """The generated titles and people. Smaller indexes of identifiers are reserved for the handwritten ones."""
 
     def __init__(self, seed: int, listed: int, *, own_titles: int, own_people: int) -> None:
         self.chance = Chance(seed)
@@ -27,9 +27,10 @@ class World:
         self._title_ids = Identifiers(self.chance, "tt", titles, long_stems=_TITLE_STEMS)
         self._person_ids = Identifiers(self.chance, "nm", people, long_stems=_PERSON_STEMS)
 
-    def tconst(self, titles: Ints) -> pa.StringArray:
-        """Identifiers of generated titles; those written by hand have numbers below zero, from -`own_titles`."""
-        return self._title_ids.text(titles + self._own_titles)
+    def format_tconst(self, titles: Ints) -> pa.StringArray:
+        """Format identifiers of titles; handwritten ones have numbers below zero, from -`own_titles`."""
+        return self._title_ids.format_ids(titles + self._own_titles)
 
-    def nconst(self, people: Ints) -> pa.StringArray:
-        return self._person_ids.text(people + self._own_people)
+    def format_nconst(self, people: Ints) -> pa.StringArray:
+        """Format identifiers of people; handwritten ones have numbers below zero."""
+        return self._person_ids.format_ids(people + self._own_people)

@@ -34,6 +34,9 @@ class Capabilities:
     `optimize`        `OPTIMIZE … ZORDER BY` exists
     `ordered_write`   a sorted DataFrame is written in its order
     `metered`         statements cost money, so that none runs that was not asked for
+    `shared`          a server of others, which lives on: it is left alone until it is asked, and may forget a session
+    `pinned_logs`     reads the logs that it is given in the place of a table's own
+    `object_storage`  reads a lake in object storage
     """
 
     dialect: Dialect
@@ -43,6 +46,9 @@ class Capabilities:
     optimize: bool
     ordered_write: bool
     metered: bool
+    shared: bool
+    pinned_logs: bool
+    object_storage: bool
 
 
 CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
@@ -55,6 +61,9 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
             optimize=False,
             ordered_write=False,
             metered=False,
+            shared=False,
+            pinned_logs=True,
+            object_storage=True,
         ),
         "spark": Capabilities(
             dialect="spark",
@@ -64,6 +73,9 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
             optimize=True,
             ordered_write=True,
             metered=False,
+            shared=False,
+            pinned_logs=False,
+            object_storage=False,
         ),
         "connect": Capabilities(
             dialect="spark",
@@ -73,6 +85,9 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
             optimize=True,
             ordered_write=True,
             metered=True,
+            shared=True,
+            pinned_logs=False,
+            object_storage=True,
         ),
         "databricks": Capabilities(
             dialect="spark",
@@ -82,6 +97,9 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
             optimize=True,
             ordered_write=True,
             metered=True,
+            shared=True,
+            pinned_logs=False,
+            object_storage=False,
         ),
     }
 )

@@ -1,4 +1,4 @@
-"""The contract that every engine keeps. No driver is imported here."""
+"""The contract that every engine keeps; docs/new-engine.md says how one is written. No driver is imported here."""
 
 from __future__ import annotations
 

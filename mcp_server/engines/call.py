@@ -1,35 +1,22 @@
-"""One query on its way through an engine, and the errors that it can end with."""
+"""One query on its way through an engine."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
+from uuid import uuid4
 
-from lakehouse.errors import EngineUnavailable, LakeError, QueryCancelled, QueryFailed, QueryTimedOut, ResourceLimit
-from mcp_server.engines.process import Death
-from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame
-
-_NARROW = (
-    "Read less: name the columns, filter before joining or collecting, use an aggregate or a LIMIT in a "
-    "sub-query in the place of collecting rows into one value."
-)
-
-
-class UnreachableError(EngineUnavailable):
-    """The connection to a server of others could not be made, or has ended."""
-
-
-class DeniedError(EngineUnavailable):
-    """A server of others does not let this user in."""
+from lakehouse.errors import QueryCancelled, QueryTimedOut
 
 
 @dataclass
 class Call:
     """A query under way: what is sent for it, and how many seconds it may take from now on.
 
-    `id` is the query's own, or that and what else is asked about it: `7f3a.resolved`.
+    `id` is the query's own, or that and what else is asked about it: `7f3a.resolved`. `waiting_for` is what to say
+    where its time is over meanwhile.
     """
 
     id: str
@@ -38,6 +25,12 @@ class Call:
     seconds: float
     began: float = field(default_factory=time.monotonic)
     cancelled: bool = False
+    waiting_for: str = ""
+
+    @classmethod
+    def of_own(cls, fields: Mapping[str, Any], seconds: float) -> Call:
+        """A call that runs a statement of the server's own, under an id that no query has."""
+        return cls(f"own-{uuid4().hex}", "run", fields, seconds)
 
     @property
     def query_id(self) -> str:
@@ -55,54 +48,3 @@ class Call:
             f"The query did not end within {self.seconds:g} s and was stopped.{note} "
             "Narrow it: filter by a key or a year, or read a pre-computed view in the place of a join."
         )
-
-
-def is_starved(frame: Frame) -> bool:
-    """Whether an engine's answer says that its process has no memory left for anybody."""
-    return frame.op == "error" and frame.fields["kind"] == "starved"
-
-
-def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
-    """Raise what an engine's answer says, where it is an error."""
-    if frame.op != "error":
-        return
-    text, kind = frame.fields["text"], frame.fields["kind"]
-    if kind == "large":
-        raise ResourceLimit(f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. {_NARROW}")
-    if kind == "limit":
-        raise ResourceLimit(text)
-    if kind == "memory":
-        raise ResourceLimit(
-            f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}", lacking=True
-        )
-    if kind == "disk":
-        raise ResourceLimit(f"The query needs more room for temporary files than there is: {text} {_NARROW}")
-    if kind == "lake":
-        raise LakeError(text)
-    if kind in {"lost", "forgotten"}:
-        raise UnreachableError(text)
-    if kind == "denied":
-        raise DeniedError(text)
-    if kind == "interrupted" and call.cancelled:
-        raise call.stopped("")
-    about = {name: frame.fields[name] for name in ("condition", "sqlstate", "lacking")}
-    raise QueryFailed(text, **about)
-
-
-def raise_verdict(death: Death, memory_mb: int) -> NoReturn:
-    """Raise what to tell the query that an engine's process died under."""
-    if death.temp_mb is not None:
-        raise ResourceLimit(
-            f"The query wrote more temporary files than the engine may have ({death.temp_mb} MiB), which ended the "
-            f"engine. It starts anew with the next query. {_NARROW}"
-        )
-    if death.out_of_memory:
-        raise ResourceLimit(
-            f"The query needed more memory than the engine may use ({memory_mb} MiB), which ended the engine. "
-            f"It starts anew with the next query. {_NARROW}",
-            lacking=True,
-        )
-    raise EngineUnavailable(
-        f"The engine's process is gone: {death.reason}. It starts anew with the next query. Ask again; "
-        "if it ends again, the machine may be short of memory."
-    )

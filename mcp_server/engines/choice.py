@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lakehouse.session import can_run
+from lakehouse.session import CAPABILITIES, can_run
 from lakehouse.settings import Runtime
-from lakehouse.storage import Lake
+from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines import Engine
 from mcp_server.settings import Settings
 
@@ -17,9 +17,8 @@ def engines_of(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
 
 
 def _can_serve(runtime: Runtime, lake: Lake) -> bool:
-    from mcp_server.engines import spark
-
-    return runtime != "spark" or spark.can_serve(lake)
+    """Whether an engine, as it is installed here, reads such a lake."""
+    return lake.kind is not LakeKind.URL or CAPABILITIES[runtime].object_storage
 
 
 def _engine(runtime: Runtime, settings: Settings, lake: Lake) -> Engine:
@@ -37,6 +36,6 @@ def _engine(runtime: Runtime, settings: Settings, lake: Lake) -> Engine:
 
             return ConnectEngine(lake, settings)
         case "databricks":
-            from mcp_server.engines.databricks import DatabricksEngine
+            from mcp_server.engines.databricks.engine import DatabricksEngine
 
             return DatabricksEngine(lake, settings)

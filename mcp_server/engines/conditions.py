@@ -87,7 +87,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _Rule(
         re.compile(
             r"(?:Overflow while rounding|(?:\w{1,30} ){0,4}overflow on|value of -?\d+ is out of range Int"
-            r"|[-\d.e]{1,80} is too (?:large|small) to store in a Decimal)"
+            r"|(?<![-\d.e])[-\d.e]{1,80}+ is too (?:large|small) to store in a Decimal)"
         ),
         "ARITHMETIC_OVERFLOW",
         "A number outgrows its type. Cast to a wider type first, such as BIGINT.",

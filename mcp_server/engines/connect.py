@@ -6,26 +6,23 @@ reads the lake, either as a directory or storage URL that it can read too, or as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from contextlib import nullcontext
 from urllib.parse import parse_qsl, urlsplit
-from uuid import uuid4
 
 from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
-from lakehouse.manifest import Column
 from lakehouse.storage import Lake, LakeKind
-from mcp_server.engines.call import Call, DeniedError, UnreachableError
+from mcp_server.engines.call import Call
 from mcp_server.engines.catalog import LakeCatalog
-from mcp_server.engines.databricks_errors import hide_addresses
+from mcp_server.engines.hiding import hide_addresses
 from mcp_server.engines.local import EngineSpec, LocalEngine
-from mcp_server.engines.remote_catalog import LISTING_ROWS, Listing, RemoteCatalog, listing_caps, quoted, read_listing
+from mcp_server.engines.local.verdicts import DeniedError, UnreachableError
+from mcp_server.engines.remote.catalog import RemoteCatalog, RunOwn
+from mcp_server.engines.remote.listing import LISTING_ROWS, listing_caps
 from mcp_server.engines.wire import Frame
-from mcp_server.models import Caps, CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo, Version
+from mcp_server.models import Caps, CheckedQuery, ResultSet, TableInfo
 from mcp_server.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 _PORT = 15002
 """Spark Connect's own, where the URL names none."""
@@ -44,7 +41,7 @@ class ConnectEngine(LocalEngine):
         address, token = read_url(url)
         self._server = f"The Spark Connect server at {address} (SPARK_REMOTE)"
         self._breaker = breaker or Breaker(self._server)
-        self._given = _GivenTables(lake, self._ask) if lake.kind is LakeKind.CATALOG else None
+        self._given = _GivenTables(lake, self._run_own) if lake.kind is LakeKind.CATALOG else None
         super().__init__(
             EngineSpec(
                 kind="connect",
@@ -64,6 +61,7 @@ class ConnectEngine(LocalEngine):
             ),
             self._given or LakeCatalog(lake, plain_names=True),
             settings,
+            facts=self._given.known if self._given is not None else None,
         )
         if self._given is not None:
             self.schema = lake.address
@@ -74,27 +72,8 @@ class ConnectEngine(LocalEngine):
 
     def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
         """Run a checked query to its end, its deadline or its cancellation."""
-        try:
+        with self._given.known.learning() if self._given is not None else nullcontext():
             return super().execute(query, query_id, caps)
-        except QueryFailed as error:
-            if self._given is not None:
-                self._given.known.learn_from(error)
-            raise
-
-    def estimate(self, query: CheckedQuery) -> Estimate:
-        """What a query would read: from the Delta log, or the size of each table that it names (`exact` is False)."""
-        if self._given is None:
-            return super().estimate(query)
-        named = [table for table in self.tables() if table.name.lower() in query.tables and table.kind == "table"]
-        return Estimate(tuple(scan for table in named for scan in self._detail(table.name)), exact=False)
-
-    def bounds(self, table: str, version: Version | None = None) -> dict[str, tuple[int, int]]:
-        """Least and greatest value of each integer column, where the table's log can be read here."""
-        return {} if self._given is not None else dict(super().bounds(table, version))
-
-    def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
-        """The columns of a version, where the table's log can be read here."""
-        return None if self._given is not None else super().columns(table, version)
 
     def _perform(self, call: Call) -> Frame:
         try:
@@ -115,24 +94,11 @@ class ConnectEngine(LocalEngine):
                 hide_addresses(str(error)), code=error.code, condition=error.condition, sqlstate=error.sqlstate
             ) from error
 
-    def _ask(self, sql: str) -> Listing:
-        """The rows of a statement of the server's own."""
-        return read_listing(self._run_own(sql))
-
     def _run_own(self, sql: str) -> ResultSet:
+        """Run a statement of the server's own."""
         within = (listing_caps().payload_bytes, listing_caps().cell_chars)
         fields = {"sql": sql, "fetch": LISTING_ROWS, "caps": within, "tables": {}, "edition": 0}
-        return self._rows(Call(f"own-{uuid4().hex}", "run", fields, self.settings.query_timeout_seconds))
-
-    def _detail(self, name: str) -> Iterator[ScanEstimate]:
-        try:
-            detail = self._run_own(f"DESCRIBE DETAIL {quoted(*self.schema.split('.'), name)}").table
-        except QueryFailed:
-            return  # no Delta table, or its details are not ours to see
-        (row,) = detail.select(["numFiles", "sizeInBytes"]).to_pylist()
-        files, size = row["numFiles"], row["sizeInBytes"]
-        if files is not None and size is not None:
-            yield ScanEstimate(name.lower(), None, files, files, size, size, None)
+        return self._rows(Call.of_own(fields, self.settings.query_timeout_seconds))
 
 
 class _GivenTables:
@@ -140,7 +106,7 @@ class _GivenTables:
 
     edition = 0
 
-    def __init__(self, lake: Lake, run: Any) -> None:
+    def __init__(self, lake: Lake, run: RunOwn) -> None:
         self.lake = lake
         self.known = RemoteCatalog(lake.address, run)
 

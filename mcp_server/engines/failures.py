@@ -1,20 +1,20 @@
 """From a driver's exception to one line that a model can act on.
 
 Works on texts and attributes, not on classes: no driver is imported. The words come from PySpark 4.2
-and Sail 0.7.2 as they were seen to answer (tests/engines/test_contract.py).
+and Sail 0.7.2 as they were seen to answer (tests/engines/test_spark_contract.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from lakehouse.errors import LakeError, ResourceLimit
 from lakehouse.session import TooLargeError
 from mcp_server.engines.conditions import name_condition, sqlstate_of
+from mcp_server.engines.hiding import hide_paths
 from mcp_server.engines.kinds import Kind, is_over_connect, tell_kind
 from mcp_server.engines.store_server import UNAVAILABLE
 
@@ -116,26 +116,6 @@ def _unwrapped(raw: str) -> str:
     _, _, rest = raw.partition(_GRPC_DETAILS)
     end = _GRPC_DETAILS_END.search(rest)
     return raw if end is None else rest[: end.start()].replace("\\n", "\n").replace('\\"', '"')
-
-
-def spellings(places: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Every way in which an engine writes a location, and the name to show for it; `places` are pairs of both."""
-    found: dict[str, str] = {}
-    for location, name in places:
-        plain = location.rstrip("/")
-        for spelling in {plain, quote(plain)}:
-            # DataFusion writes paths without their first slash, Spark as file: URLs.
-            for written in (f"file://{spelling}", f"file:{spelling}", spelling, spelling.lstrip("/")):
-                if "/" in written:  # the bare word of a lake like /data would be found in any sentence
-                    found[written] = name
-    return found
-
-
-def hide_paths(text: str, paths: Mapping[str, str]) -> str:
-    """Replace locations by names, the longest first, so that a table wins over its lake."""
-    for path in sorted(paths, key=len, reverse=True):
-        text = text.replace(path, paths[path])
-    return text
 
 
 def _cause(error: BaseException, raw: str) -> str:

@@ -18,7 +18,7 @@ class SparkEngine(LocalEngine):
     """
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
-        if not can_serve(lake):
+        if lake.kind is LakeKind.URL:  # its package has no client for object storage
             raise UsageError(
                 f"--lake {lake}: a Spark session of this machine has no client for object storage. Use --engine "
                 "embedded, or name a Spark Connect server that has one with SPARK_REMOTE."
@@ -41,11 +41,6 @@ class SparkEngine(LocalEngine):
             LakeCatalog(lake, plain_names=True),
             settings,
         )
-
-
-def can_serve(lake: Lake) -> bool:
-    """Whether Spark as it is installed here reads such a lake: its package has no client for object storage."""
-    return lake.kind is not LakeKind.URL
 
 
 def _isolation(settings: Settings) -> str:

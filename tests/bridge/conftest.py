@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from bridge.client import Lakehouse, own_server
+from bridge.client import Lakehouse, resolve_server
 from bridge.model import ChatModel, open_model
 from bridge.settings import load_settings
-from bridge.turn import Asker, Limits, Turn, ask
+from bridge.turn import Turn, TurnContext, TurnLimits, run_turn
 from tests.openai_server import OpenAiServer, serving
 from tests.server.lakes import make_lake
 from tests.server.processes import descendants, gone, until
@@ -47,7 +47,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 async def lakehouse(lake: Path, state: Path, anyio_backend: str) -> AsyncIterator[Lakehouse]:
     """A real `imdb-mcp serve` in a process of its own, for all tests of a module."""
-    async with Lakehouse(own_server(load_settings(), "--lake", str(lake))) as lakehouse:
+    async with Lakehouse(resolve_server(load_settings(), "--lake", str(lake))) as lakehouse:
         yield lakehouse
 
 
@@ -77,8 +77,10 @@ def question(lakehouse: Lakehouse, model: ChatModel) -> Ask:
         text: str = "How many titles?", *, watch: Any = None, purse: Any = None, history: Any = (), **limits: Any
     ) -> Turn:
         given = {"rounds": 12, "seconds": 60.0, "tokens": 400_000, "context_tokens": 60_000, "nanos": 10**9}
-        asker = {name: value for name, value in (("watch", watch), ("purse", purse)) if value is not None}
-        return await ask(text, model, lakehouse, Limits(**{**given, **limits}), history=history, asker=Asker(**asker))
+        context = {name: value for name, value in (("on_event", watch), ("purse", purse)) if value is not None}
+        return await run_turn(
+            text, model, lakehouse, TurnLimits(**{**given, **limits}), history=history, context=TurnContext(**context)
+        )
 
     return put
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mcp.client.stdio import StdioServerParameters
 
-from bridge.client import Lakehouse, ServerGoneError, own_server
+from bridge.client import Lakehouse, ServerGoneError, resolve_server
 from bridge.settings import load_settings
 from tests.bridge.conftest import kill_servers
 from tests.server.processes import busy, descendants, until
@@ -41,15 +41,15 @@ async def test_a_statement_that_takes_longer_than_a_call_is_waited_for_and_cance
 ) -> None:
     monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("IMDB_WAIT_SECONDS", "0.01")
-    async with Lakehouse(own_server(load_settings(), "--lake", str(lake))) as lakehouse:
+    async with Lakehouse(resolve_server(load_settings(), "--lake", str(lake))) as lakehouse:
         arguments = {"sql_query": LONG, "reasoning": "a test"}
-        result = await lakehouse.call("execute_spark_sql", arguments, since=lakehouse.generation)
+        result = await lakehouse.call_tool("execute_spark_sql", arguments, since=lakehouse.generation)
         assert (result.rows, result.handle) == (1, None)
         assert audited(tmp_path)[0] == ("execute_spark_sql", "running")
 
         arguments = {"sql_query": LONGER, "reasoning": "a test"}
         before = len(audited(tmp_path))
-        asked = asyncio.create_task(lakehouse.call("execute_spark_sql", arguments, since=lakehouse.generation))
+        asked = asyncio.create_task(lakehouse.call_tool("execute_spark_sql", arguments, since=lakehouse.generation))
         await asyncio.to_thread(until, lambda: ("query_status", "ok") in audited(tmp_path)[before:])
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -61,17 +61,17 @@ async def test_a_server_that_dies_while_a_statement_runs_is_replaced_once_and_ag
     lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path))
-    async with Lakehouse(own_server(load_settings(), "--lake", str(lake))) as lakehouse:
+    async with Lakehouse(resolve_server(load_settings(), "--lake", str(lake))) as lakehouse:
         warm = {"sql_query": "SELECT count(*) FROM movies_delta", "reasoning": "a test"}
-        assert (await lakehouse.call("execute_spark_sql", warm, since=1)).rows == 1
+        assert (await lakehouse.call_tool("execute_spark_sql", warm, since=1)).rows == 1
         arguments = {"sql_query": LONGER, "reasoning": "a test"}
-        asked = asyncio.create_task(lakehouse.call("execute_spark_sql", arguments, since=1))
+        asked = asyncio.create_task(lakehouse.call_tool("execute_spark_sql", arguments, since=1))
         for generation in (1, 2):
             running = lambda now=generation: lakehouse.generation == now and busy(descendants(os.getpid()))  # noqa: E731
             await asyncio.to_thread(until, running, what="the statement in the engine")
             kill_servers()
         with pytest.raises(ServerGoneError, match=r"The server (has ended|ended while execute_spark_sql ran)"):
             await asked
-        result = await lakehouse.call("list_views", {}, since=lakehouse.generation)
+        result = await lakehouse.call_tool("list_views", {}, since=lakehouse.generation)
         assert not result.failed
         assert lakehouse.generation == 3

@@ -9,7 +9,7 @@ import pytest
 from ai_functions.types import Usage
 from bridge.client import Lakehouse
 from bridge.model import ChatModel
-from bridge.turn import Asker, Limits, ask
+from bridge.turn import TurnContext, TurnLimits, run_turn
 from tests.bridge.conftest import Ask, kill_servers
 from tests.bridge.scripts import COUNT, running, said
 from tests.openai_server import BAD_KEY, HANGING, REFUSING, OpenAiServer, Received, Reply
@@ -17,7 +17,7 @@ from tests.server.processes import until
 
 pytestmark = pytest.mark.anyio
 
-LIMITS = Limits(rounds=12, seconds=60.0, tokens=400_000, context_tokens=60_000, nanos=10**9)
+LIMITS = TurnLimits(rounds=12, seconds=60.0, tokens=400_000, context_tokens=60_000, nanos=10**9)
 
 
 async def test_whoever_cancels_a_question_knows_the_most_that_it_can_have_cost(
@@ -26,7 +26,13 @@ async def test_whoever_cancels_a_question_knows_the_most_that_it_can_have_cost(
     heard: list[tuple[Usage, int]] = []
     provider.will(running(COUNT), HANGING)
     asked = asyncio.create_task(
-        ask("Why?", model, lakehouse, LIMITS, asker=Asker(meter=lambda usage, nanos: heard.append((usage, nanos))))
+        run_turn(
+            "Why?",
+            model,
+            lakehouse,
+            LIMITS,
+            context=TurnContext(on_cost=lambda usage, nanos: heard.append((usage, nanos))),
+        )
     )
     await asyncio.to_thread(until, lambda: len(provider.calls) == 2, what="the second call of the model")
     asked.cancel()
@@ -44,8 +50,8 @@ async def test_the_meter_ends_at_what_the_turn_says(
 ) -> None:
     heard: list[tuple[Usage, int]] = []
     provider.will(running(COUNT), said("300."))
-    turn = await ask(
-        "Why?", model, lakehouse, LIMITS, asker=Asker(meter=lambda usage, nanos: heard.append((usage, nanos)))
+    turn = await run_turn(
+        "Why?", model, lakehouse, LIMITS, context=TurnContext(on_cost=lambda usage, nanos: heard.append((usage, nanos)))
     )
     assert heard[-1] == (turn.usage, turn.nanos)
 

@@ -15,7 +15,7 @@ ASKED = ChatRequest([{"role": "user", "content": "How many titles?"}], ())
 
 def test_the_model_of_the_prompt_file_has_its_price_there() -> None:
     model = open_model(load_settings(OPENAI_API_KEY="sk-1", chat_answer_tokens=1_000))
-    usage, nanos = model.most(ASKED)
+    usage, nanos = model.compute_maximum(ASKED)
     model.close()
     assert model.name == "gpt-4.1-mini"
     assert usage.output_tokens == 1_000
@@ -26,7 +26,7 @@ def test_a_model_of_ones_own_may_cost_nothing() -> None:
     settings = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "chat_model": "own"}
     model = open_model(load_settings(chat_input_price=0, chat_output_price=0, **settings))
     model.close()
-    assert model.most(ASKED)[1] == 0
+    assert model.compute_maximum(ASKED)[1] == 0
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_what_a_killed_process_answered_is_interrupted_and_its_visitor_goes_on_a
     # Its lease is over some time later: a reader whose clock is there settles it for all.
     store = open_store(load_settings(state_dir=tmp_path), lambda: time.time() + LEASE_SECONDS + 1)
     owner = Callers((tmp_path / "callers.key").read_text()).name(visitor.token)
-    assert store.operation(str(owner), operation).state == "interrupted"
+    assert store.get_operation(str(owner), operation).state == "interrupted"
     store.close()
     with site(lake, tmp_path, provider) as second:
         again = second.known(visitor.token)

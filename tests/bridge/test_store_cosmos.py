@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.settings import Settings, load_settings
-from bridge.store import ChangedError, Message, Store, StoreUnavailableError, open_store
+from bridge.store import ChangedError, Store, StoredMessage, StoreUnavailableError, open_store
 from bridge.store.cosmos import CosmosRecords
 from lakehouse.errors import UsageError
 from tests.bridge.cosmos_server import KEY, Reply, ScriptedCosmos
@@ -20,7 +20,7 @@ from tests.bridge.cosmos_server import KEY, Reply, ScriptedCosmos
 C1, O1 = "c1" * 12, "01" * 12
 NOW = 1_800_000_000.0
 GOOD = {"id": "conversations", "partitionKey": {"paths": ["/conversation"], "kind": "Hash"}, "defaultTtl": -1}
-MESSAGE = Message("user", "Which?")
+MESSAGE = StoredMessage("user", "Which?")
 HEAD = {
     "id": "conversation", "conversation": C1, "kind": "conversation", "owner": "ann", "at": NOW,
     "expires": NOW + 100.2, "body": {"title": "Films"}, "_etag": '"1"',
@@ -79,11 +79,11 @@ def test_every_item_says_when_it_expires_in_whole_seconds_and_whose_partition_it
     store: Store, server: ScriptedCosmos
 ) -> None:
     server.script.extend([Reply(201), found(HEAD), Reply(201), found(HEAD), Reply(201), found(OPERATION)])
-    store.start("ann", "Films")
-    conversation = store.conversation("ann", C1)
+    store.create_conversation("ann", "Films")
+    conversation = store.get_conversation("ann", C1)
     server.script.appendleft(found(HEAD))
-    store.append(conversation, [MESSAGE], after=0)
-    store.begin(conversation, {}, key="k")
+    store.append_messages(conversation, [MESSAGE], after=0)
+    store.create_operation(conversation, {}, key="k")
     added = [request for request in server.items("POST") if "query" not in request.body]
     assert [request.body["ttl"] for request in added] == [30 * 86_400, 101, 101]
     assert [request.body["id"] for request in added[1:]] == ["message-00000000", "operation-8254c329a92850f6d539dd37"]
@@ -95,9 +95,9 @@ def test_several_messages_are_one_transaction_and_its_conflict_is_a_change(
     store: Store, server: ScriptedCosmos
 ) -> None:
     server.script.extend([found(HEAD), found(HEAD), Reply(207, [{"statusCode": 409}, {"statusCode": 424}])])
-    conversation = store.conversation("ann", C1)
+    conversation = store.get_conversation("ann", C1)
     with pytest.raises(ChangedError, match="Read it again"):
-        store.append(conversation, [MESSAGE, MESSAGE], after=3)
+        store.append_messages(conversation, [MESSAGE, MESSAGE], after=3)
     batch = server.items("POST")[-1]
     assert batch.headers["x-ms-cosmos-batch-atomic"].lower() == "true"
     assert [(part["operationType"], part["resourceBody"]["id"]) for part in batch.body] == [
@@ -109,7 +109,7 @@ def test_several_messages_are_one_transaction_and_its_conflict_is_a_change(
 def test_a_transaction_that_fails_otherwise_is_no_change(store: Store, server: ScriptedCosmos) -> None:
     server.script.extend([found(HEAD), found(HEAD), Reply(207, [{"statusCode": 424}, {"statusCode": 413}])])
     with pytest.raises(StoreUnavailableError, match=r"status 413.*larger than an item"):
-        store.append(store.conversation("ann", C1), [MESSAGE, MESSAGE], after=0)
+        store.append_messages(store.get_conversation("ann", C1), [MESSAGE, MESSAGE], after=0)
 
 
 @pytest.mark.parametrize("status", [412, 404])
@@ -117,9 +117,9 @@ def test_an_operation_is_saved_under_the_condition_that_it_is_what_was_read(
     store: Store, server: ScriptedCosmos, status: int
 ) -> None:
     server.script.extend([found(OPERATION), Reply(status, {"code": "PreconditionFailed", "message": "not met"})])
-    operation = store.operation("ann", f"{C1}.{O1}")
+    operation = store.get_operation("ann", f"{C1}.{O1}")
     with pytest.raises(ChangedError, match="Stop working on it"):
-        store.save(operation.done({}))
+        store.save_operation(operation.as_done({}))
     [put] = server.items("PUT")
     assert (put.headers["if-match"], put.body["body"]["state"]) == ('"7"', "done")
 
@@ -128,8 +128,8 @@ def test_an_owner_is_part_of_every_question_and_a_conversation_is_asked_for_in_i
     store: Store, server: ScriptedCosmos
 ) -> None:
     server.script.extend([found(HEAD), found(), found(OPERATION)])
-    store.messages(store.conversation("ann", C1))
-    store.operation("ann", f"{C1}.{O1}")
+    store.list_messages(store.get_conversation("ann", C1))
+    store.get_operation("ann", f"{C1}.{O1}")
     for request in server.items("POST"):
         assert {"name": "@owner", "value": "ann"} in request.body["parameters"]
         assert request.headers["x-ms-documentdb-partitionkey"] == f'["{C1}"]'
@@ -138,10 +138,10 @@ def test_an_owner_is_part_of_every_question_and_a_conversation_is_asked_for_in_i
 def test_being_asked_to_slow_down_is_obeyed_for_a_while_and_then_said(store: Store, server: ScriptedCosmos) -> None:
     slow = Reply(429, {"code": "TooManyRequests", "message": "slow"}, {"x-ms-retry-after-ms": "1"})
     server.script.extend([slow, found(HEAD)])
-    assert store.conversation("ann", C1).title == "Films"
+    assert store.get_conversation("ann", C1).title == "Films"
     server.script.extend([slow] * 20)
     with pytest.raises(StoreUnavailableError, match=r"status 429.*throughput"):
-        store.conversation("ann", C1)
+        store.get_conversation("ann", C1)
     assert len(server.script) == 20 - 16
 
 
@@ -151,7 +151,7 @@ def test_a_refusal_is_explained_without_what_the_service_quotes(
 ) -> None:
     server.script.append(Reply(status, {"code": "No", "message": f"the key {KEY} at {server.url}"}))
     with pytest.raises(StoreUnavailableError, match=f"status {status}.*{advice}") as failed:
-        store.start("ann", "Films")
+        store.create_conversation("ann", "Films")
     assert KEY not in str(failed.value)
     assert server.url not in str(failed.value)
 
@@ -176,6 +176,7 @@ def test_without_the_package_one_is_told_what_to_install() -> None:
 def test_a_file_is_kept_without_loading_anything_of_azure() -> None:
     code = (
         "import sys\nfrom bridge.store import open_store\nfrom bridge.settings import load_settings\n"
-        "open_store(load_settings()).start('ann', 'Films')\nassert not any(m.startswith('azure') for m in sys.modules)"
+        "open_store(load_settings()).create_conversation('ann', 'Films')\n"
+        "assert not any(m.startswith('azure') for m in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

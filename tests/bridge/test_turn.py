@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bridge.client import Lakehouse
-from bridge.transcript import Intent, Step
-from bridge.turn import Doing, Exchange, Words
+from bridge.transcript import Intent, ToolStep
+from bridge.turn import Exchange, TextPiece, ToolProgress
 from tests.bridge.conftest import Ask, kill_servers
 from tests.bridge.scripts import COUNT, calling, results, running, said, told
 from tests.openai_server import (
@@ -60,9 +60,9 @@ async def test_the_answer_is_heard_as_it_is_written_and_the_servers_stages_meanw
     heard: list[object] = []
     turn = await question(watch=heard.append)
     assert turn.answer == "There are 300 titles."
-    words = [event.text for event in heard if isinstance(event, Words)]
+    words = [event.text for event in heard if isinstance(event, TextPiece)]
     assert words == ["There ", "are ", "300 ", "titles."]
-    stages = [(event.intent.sql, event.stage) for event in heard if isinstance(event, Doing)]
+    stages = [(event.intent.sql, event.stage) for event in heard if isinstance(event, ToolProgress)]
     assert (COUNT, "running in the engine") in stages
     assert provider.calls[0].body["stream"] is True
 
@@ -86,7 +86,7 @@ async def test_whoever_stops_waiting_for_an_answer_ends_the_connection_that_brin
 ) -> None:
     pace, words = threading.Event(), asyncio.Event()
     provider.will(Reply(text=" ".join(["word"] * 10_000), pace=pace))
-    asked = asyncio.create_task(question(watch=lambda event: words.set() if isinstance(event, Words) else None))
+    asked = asyncio.create_task(question(watch=lambda event: words.set() if isinstance(event, TextPiece) else None))
     await words.wait()
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -160,11 +160,11 @@ async def test_parallel_calls_are_made_at_once_and_answered_in_their_order(
     events: list[str] = []
     statements = [f"SELECT {n} AS n FROM movies_delta LIMIT 1" for n in (41, 42, 43)]
     provider.will(running(*statements), said("Done."))
-    tools = (Intent, Step)
+    tools = (Intent, ToolStep)
     turn = await question(watch=lambda event: events.append(type(event).__name__) if isinstance(event, tools) else None)
     assert [step.intent.sql for step in turn.steps] == statements
     assert [step.result.content["rows"] for step in turn.steps] == [[[41]], [[42]], [[43]]]
-    assert events == [Intent.__name__] * 3 + [Step.__name__] * 3
+    assert events == [Intent.__name__] * 3 + [ToolStep.__name__] * 3
     asked = [call["id"] for call in told(provider.calls[1])[-4]["tool_calls"]]
     assert [message["tool_call_id"] for message in told(provider.calls[1])[-3:]] == asked
 
@@ -178,7 +178,7 @@ async def test_a_refused_statement_goes_back_with_the_servers_words_and_is_mende
     turn = await question()
     assert turn.outcome == "answered"
     assert [step.result.failed for step in turn.steps] == [True, True, False]
-    assert turn.steps[0].result.refused
+    assert turn.steps[0].result.is_refused
     assert results(provider.calls[2]) == [step.result.text for step in turn.steps[:2]]
     assert "nope" in turn.steps[1].result.text
 

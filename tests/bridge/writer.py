@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from bridge.settings import load_settings
-from bridge.store import Message, open_store
+from bridge.store import StoredMessage, open_store
 
 
 def main() -> None:
     store = open_store(load_settings())
-    conversation = store.start("ann", "Killed in the middle")
-    operation, _ = store.begin(conversation, {"question": "Which?"})
-    operation = store.save(operation.running({"stage": "planning"}))
+    conversation = store.create_conversation("ann", "Killed in the middle")
+    operation, _ = store.create_operation(conversation, {"question": "Which?"})
+    operation = store.save_operation(operation.as_running({"stage": "planning"}))
     print(conversation.id, operation.id, flush=True)
     number = 0
     while True:
-        question, answer = Message("user", f"question {number}"), Message("assistant", f"answer {number}")
-        store.append(conversation, [question, answer], after=2 * number)
+        question, answer = StoredMessage("user", f"question {number}"), StoredMessage("assistant", f"answer {number}")
+        store.append_messages(conversation, [question, answer], after=2 * number)
         print(number, flush=True)
         number += 1
 

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -34,8 +34,12 @@ from tests.connect_server import ConnectServer
 from tests.engines.conftest import ENGINES, SERVERS, write_lake
 from tests.engines.served import ServedEngine
 from tests.engines.warehouse import WarehouseEngine, make_tables
+from tests.engines.watching import ENDLESS
 
-_ENDLESS = "SELECT sum(id % 7) AS s FROM range(0, 100000000000{})"
+_ENDLESS: Mapping[str, str] = {
+    "embedded": "SELECT sum(id % 7) AS s FROM range(0, 100000000000)",
+    "toy": "SELECT sum(id % 7) AS s FROM range(100000000000) AS r(id)",
+}
 WORK = (
     "SELECT count(*) AS n FROM many a JOIN many b ON a.id % 500 = b.id % 500",
     "SELECT b.word, count(*) AS n FROM many a JOIN many b ON a.id % 700 = b.id % 700 GROUP BY b.word ORDER BY n",
@@ -64,7 +68,7 @@ def endless(engine: Engine) -> str:
     In a thousand parts for Spark, which looks for a cancel between parts only, where rows come from nothing. Not so for
     Sail, which listens on the threads that it computes on: thousands of parts at once hold it up.
     """
-    return _ENDLESS.format("" if engine.name == "embedded" else ", 1, 1000")
+    return _ENDLESS.get(engine.name, ENDLESS)
 
 
 def checked(sql: str, deadline: float = 300.0) -> CheckedQuery:

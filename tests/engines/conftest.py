@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,7 @@ from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
 from mcp_server.settings import Settings, load_settings
+from tests.engines.toy_engine import ToyEngine
 
 if TYPE_CHECKING:
     from tests.connect_server import ConnectServer
@@ -34,8 +36,17 @@ ENGINES: Mapping[str, type[LocalEngine]] = {"embedded": EmbeddedEngine, "spark":
 SERVERS: Mapping[str, str] = {"connect": "connect_engine", "databricks": "warehouse_engine"}
 """Those that talk to a server of others, and the fixture that has one of it."""
 
+every_engine = pytest.mark.parametrize("engine", [*ENGINES, *SERVERS, "toy"], indirect=True)
+"""For a test of the contract itself: the toy that shows how an engine is added keeps it too (docs/new-engine.md)."""
+
 of_our_own = pytest.mark.parametrize("engine", list(ENGINES), indirect=True)
 """For a test of what only an engine on this machine has: a process, a fence, readings, files to look at."""
+
+
+def gap(engine: str, reason: str, raises: type[BaseException] = AssertionError) -> pytest.MarkDecorator:
+    """Declares what an engine does not keep of the contract: the test has to fail there, and in this way."""
+    return pytest.mark.gap(engine=engine, reason=reason, raises=raises)
+
 
 FILMS_AT_FIRST = pa.table({"id": pa.array([1, 2, 3], pa.int32()), "title": ["Alpha", "Beta", "Gamma"]})
 FILMS = pa.table(
@@ -145,11 +156,25 @@ def engine(request: pytest.FixtureRequest, lake: Lake, settings_of: Callable[...
     if request.param in SERVERS:
         yield request.getfixturevalue(SERVERS[request.param])
         return
+    if request.param == "toy":
+        with closing(ToyEngine(lake, settings_of())) as toy:
+            yield toy
+        return
     if request.param == "spark":
         request.getfixturevalue("java")
     made = ENGINES[request.param](lake, settings_of(engine=request.param))
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def declared_gaps(request: pytest.FixtureRequest) -> None:
+    """Expects the failures that `gap` declares for the engine of this test."""
+    engine = request.node.callspec.params.get("engine") if hasattr(request.node, "callspec") else None
+    for mark in request.node.iter_markers("gap"):
+        if mark.kwargs["engine"] == engine:
+            declared = {name: mark.kwargs[name] for name in ("reason", "raises")}
+            request.applymarker(pytest.mark.xfail(strict=True, **declared))
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from mcp_server.engines.failures import explain_failure
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.rest import Rest
 from tests.engines.conftest import Query
-from tests.engines.test_contract import eventually, rows, worker_of
 from tests.engines.test_life import BLOW_UP
+from tests.engines.watching import eventually, rows, worker_of
 
 LINUX = sys.platform == "linux"
 Embedded = Callable[..., LocalEngine]
@@ -111,8 +111,8 @@ def test_a_process_that_is_given_up_for_one_query_loses_none_of_the_others(embed
     with ThreadPoolExecutor(4) as threads:
         found = [threads.submit(rows, engine, query(f"SELECT {number} AS x")) for number in range(24)]
         eventually(found[3].done)
-        with engine._changed:
-            assert engine._process is not None
-            engine._process.give_up("another")
+        with engine._admission.changed:
+            assert engine._supervisor.process is not None
+            engine._supervisor.process.give_up("another")
 
         assert [each.result(timeout=120) for each in found] == [[{"x": number}] for number in range(24)]

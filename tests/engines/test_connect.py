@@ -19,13 +19,13 @@ import pytest
 from lakehouse.errors import EngineUnavailable, LakeError, QueryCancelled, QueryFailed, QueryTimedOut, UsageError
 from lakehouse.storage import Lake
 from mcp_server.engines.connect import ConnectEngine, read_url
-from mcp_server.engines.process import Process
+from mcp_server.engines.local.process import Process
 from mcp_server.models import Scan
 from mcp_server.settings import Settings
 from tests.connect_server import ConnectServer
 from tests.engines.conftest import FILMS, Query, write_lake
 from tests.engines.served import ServedEngine
-from tests.engines.test_contract import ENDLESS, eventually, idles, is_alive, rows
+from tests.engines.watching import ENDLESS, eventually, idles, is_alive, rows
 
 Make = Callable[..., ServedEngine]
 
@@ -123,7 +123,7 @@ def test_who_stops_a_query_asks_once_and_the_child_asks_until_it_has_stopped(
     monkeypatch.setattr(Process, "interrupt", ask_once)
     with ThreadPoolExecutor() as threads:
         running = threads.submit(engine.execute, query(sql), "slow")
-        eventually(lambda: "slow" in engine._calls)
+        eventually(lambda: engine._admission.find("slow") is not None)
         engine.cancel("slow")  # before it can have arrived
         with pytest.raises(QueryCancelled):
             running.result(timeout=60)

@@ -29,15 +29,15 @@ from lakehouse.errors import (
 )
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
-from mcp_server.engines import remote_catalog
-from mcp_server.engines.databricks import DatabricksEngine
-from mcp_server.engines.databricks_auth import SignIn
-from mcp_server.engines.databricks_types import spark_types
+from mcp_server.engines.databricks.engine import DatabricksEngine
+from mcp_server.engines.databricks.sign_in import SignIn
+from mcp_server.engines.remote import listing
+from mcp_server.engines.remote.arrow import spark_types
 from mcp_server.settings import Settings
 from tests.connect_server import ConnectServer
 from tests.engines.conftest import KIND_TYPES, KINDS, Query
-from tests.engines.test_contract import ENDLESS, eventually, rows
 from tests.engines.warehouse import HOST, TOKEN, WarehouseEngine, make_tables
+from tests.engines.watching import ENDLESS, eventually, rows
 from tests.warehouse.identity import IdentityServer
 from tests.warehouse.lake import SCHEMA
 from tests.warehouse.server import HTTP_PATH, Fault
@@ -153,7 +153,7 @@ def test_rows_are_limited_by_the_warehouse_and_not_by_other_words(make: Make, qu
 def test_an_answer_that_is_too_large_is_given_up_before_all_of_it_is_here(
     make: Make, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_server.engines.databricks_session.MAX_RESULT_BYTES", 1 << 16)
+    monkeypatch.setattr("mcp_server.engines.databricks.session.MAX_RESULT_BYTES", 1 << 16)
     engine = make()
 
     with pytest.raises(ResourceLimit, match="larger than"):
@@ -505,7 +505,7 @@ def test_a_catalogue_with_an_information_schema_says_the_same_in_two_statements(
         assert another.tables() == described
         assert len(another.warehouse.service.statements) == 2
 
-        monkeypatch.setattr(remote_catalog, "LISTING_BYTES", 600)
+        monkeypatch.setattr(listing, "LISTING_BYTES", 600)
         cut = make().tables()
         assert [table.name for table in cut] == [table.name for table in described]
         assert cut[0] == described[0]
@@ -521,7 +521,7 @@ def test_of_a_catalogue_that_says_more_than_is_kept_the_rest_is_listed_with_the_
 ) -> None:
     spark = SparkSession.builder.remote(connect_server.url).create()
     columns = ", ".join(f"c{number} INT COMMENT '{'x' * 3_000}'" for number in range(3))
-    monkeypatch.setattr(remote_catalog, "LISTING_BYTES", 9_000)
+    monkeypatch.setattr(listing, "LISTING_BYTES", 9_000)
     try:
         for name in ("a1", "a2"):
             spark.sql(f"CREATE TABLE {SCHEMA}.{name} ({columns}) USING delta")
@@ -531,7 +531,7 @@ def test_of_a_catalogue_that_says_more_than_is_kept_the_rest_is_listed_with_the_
         assert {bool(found[name].problem) for name in ("a1", "a2")} == {False}
         assert all("serve a schema that holds fewer tables" in found[name].problem for name in ("best", "many"))
 
-        monkeypatch.setattr(remote_catalog, "LISTING_ROWS", 6)
+        monkeypatch.setattr(listing, "LISTING_ROWS", 6)
         with pytest.raises(LakeError, match="holds more tables than this server can list"):
             make().tables()
     finally:

@@ -16,8 +16,8 @@ import pytest
 from lakehouse.errors import QueryError
 from lakehouse.session import delta_jars
 from lakehouse.storage import Lake
-from mcp_server.engines import fence
 from mcp_server.engines.local import LocalEngine
+from mcp_server.engines.worker import fence
 from tests.engines.conftest import Query, of_our_own, write_lake
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Landlock, which is Linux's")
@@ -95,9 +95,9 @@ def test_only_the_thread_that_writes_pinned_logs_may_write_them(lake: Lake, tmp_
     """In a process of its own, because nothing gives rights back."""
     program = """
 import json, sys, threading
-from mcp_server.engines.worker import _open_logs
+from mcp_server.engines.worker.confinement import open_logs
 settings = json.loads(sys.argv[1])
-hold, temporary = _open_logs(settings)
+hold, temporary = open_logs(settings)
 def attempt(path):
     try:
         open(path, "w").close()

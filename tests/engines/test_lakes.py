@@ -21,7 +21,7 @@ from mcp_server.models import CheckedQuery, Principal
 from mcp_server.settings import Settings
 from mcp_server.terms import catalog_of
 from tests.engines.conftest import ENGINES, FILMS, FILMS_AT_FIRST, KIND_TYPES, Query, publish, write_lake
-from tests.engines.test_contract import rows
+from tests.engines.watching import rows
 
 Embedded = Callable[..., LocalEngine]
 

@@ -19,15 +19,14 @@ import pytest
 
 from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryTimedOut, ResourceLimit
 from lakehouse.storage import Lake
-from mcp_server.engines import local
 from mcp_server.engines.disk import used_bytes
-from mcp_server.engines.local import LocalEngine
+from mcp_server.engines.local import LocalEngine, supervisor
 from mcp_server.engines.spark import SparkEngine
 from mcp_server.models import CheckedQuery
 from mcp_server.settings import Settings
 from tests.engines.cancelling import UNHEARD, asking, checked, endless, is_lost
 from tests.engines.conftest import Query, of_our_own
-from tests.engines.test_contract import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
+from tests.engines.watching import ENDLESS, cpu_seconds, eventually, is_alive, rows, worker_of
 
 LINUX = sys.platform == "linux"
 Embedded = Callable[..., LocalEngine]
@@ -167,8 +166,8 @@ def test_a_query_that_twice_lost_its_process_to_others_gets_the_next_one_to_itse
             worker = worker_of(engine)
             before = cpu_seconds(worker)
             eventually(lambda before=before, worker=worker: cpu_seconds(worker) - before > 0.1)
-            assert engine._process is not None
-            engine._process.kill("another")
+            assert engine._supervisor.process is not None
+            engine._supervisor.process.kill("another")
             eventually(lambda worker=worker: not is_alive(worker))
         last = worker_of(engine)
         before = cpu_seconds(last)
@@ -281,7 +280,7 @@ def test_an_answer_that_is_too_large_is_refused(embedded: Embedded, query: Query
 def test_an_idle_process_that_keeps_much_memory_is_replaced(
     embedded: Embedded, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_HELD_SHARE", 0.01)
+    monkeypatch.setattr(supervisor, "_HELD_SHARE", 0.01)
     engine = embedded()
     first = worker_of(engine)
 

@@ -15,7 +15,7 @@ from lakehouse.delta import TableLog
 from lakehouse.errors import LakeError
 from mcp_server.engines.pinned import FolderSource, PinnedLogs
 from mcp_server.engines.travel import read_travels, reads_latest
-from tests.engines.test_contract import eventually
+from tests.engines.watching import eventually
 
 TABLES, VERSIONS = 6, 4
 MOST_BYTES = 12_000

@@ -22,7 +22,7 @@ from mcp_server.engines.connect import ConnectEngine
 from mcp_server.engines.local import LocalEngine
 from mcp_server.settings import Settings
 from tests.engines.conftest import Query
-from tests.engines.test_contract import rows
+from tests.engines.watching import rows
 
 Plant = Callable[[Path, Path], None]
 """Makes the table at its first argument name the file at its second one."""

@@ -23,7 +23,7 @@ from mcp_server.engines.connect import ConnectEngine
 from mcp_server.engines.local import LocalEngine
 from mcp_server.settings import Settings
 from tests.engines.conftest import Query
-from tests.engines.test_contract import rows
+from tests.engines.watching import rows
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
 

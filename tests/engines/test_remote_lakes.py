@@ -22,8 +22,8 @@ from lakehouse.errors import LakeError, LakehouseError, UsageError
 from lakehouse.gateway import Gateway, Proxy
 from lakehouse.outlet import Outlet, outlet_of
 from lakehouse.storage import Lake
-from mcp_server.engines import worker
 from mcp_server.engines.local import LocalEngine
+from mcp_server.engines.worker import confinement
 from tests.engines.conftest import ENGINES, Query
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
@@ -87,10 +87,10 @@ def test_where_no_network_of_its_own_can_be_had_a_remote_lake_is_not_served(
     monkeypatch.setattr(isolation, "isolate_network", isolate_network)
     settings = {"isolation": setting, "is_remote": is_remote, "kind": "embedded", "gateway": None}
     if starts:
-        assert "Other users of this machine could reach it" in (worker._isolate(settings) or "")
+        assert "Other users of this machine could reach it" in (confinement._isolate(settings) or "")
     else:
         with pytest.raises(UsageError, match=r"cannot have a network of its own.*IMDB_ENGINE_ISOLATION"):
-            worker._isolate(settings)
+            confinement._isolate(settings)
 
 
 class _Store(BaseHTTPRequestHandler):

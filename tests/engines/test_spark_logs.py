@@ -27,7 +27,7 @@ from mcp_server.engines.local import LocalEngine
 from mcp_server.models import Principal
 from mcp_server.settings import load_settings
 from tests.engines.conftest import Query
-from tests.engines.test_contract import rows
+from tests.engines.watching import rows
 from tests.object_storage import upload_lake
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "delta" / "spark_tables.tar.xz"

@@ -22,7 +22,7 @@ from lakehouse.storage import Lake
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.store_server import StoreServer
 from tests.engines.conftest import Query
-from tests.engines.test_contract import rows
+from tests.engines.watching import rows
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.storage import Lake
-from mcp_server.engines.databricks import DatabricksEngine
+from mcp_server.engines.databricks.engine import DatabricksEngine
 from mcp_server.settings import Settings
 from tests.connect_server import ConnectServer
 from tests.warehouse.lake import SCHEMA, register

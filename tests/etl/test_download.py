@@ -23,7 +23,7 @@ import filelock
 import pytest
 
 from etl.datasets import DATASETS
-from etl.download import TERMS, Patience, download
+from etl.download import TERMS, RetryPolicy, download_files
 from lakehouse.errors import SourceError, UsageError
 
 NAMES = [f"{dataset.file}.tsv.gz" for dataset in DATASETS]
@@ -151,8 +151,8 @@ class Waits:
     seconds: list[float] = field(default_factory=list)
 
     @property
-    def patience(self) -> Patience:
-        return Patience(sleep=self.seconds.append, now=lambda: NOW, chance=lambda: 1.0, answer_within=10)
+    def policy(self) -> RetryPolicy:
+        return RetryPolicy(sleep=self.seconds.append, now=lambda: NOW, chance=lambda: 1.0, answer_within=10)
 
 
 @pytest.fixture
@@ -185,8 +185,8 @@ def assert_equal(out: Path, site: Site) -> None:
 
 def test_all_seven_files_arrive_whole(tmp_path: Path, site: Site, waits: Waits) -> None:
     told: list[tuple[str, int, int | None]] = []
-    files = download(
-        tmp_path / "new", url=site.url + "/", progress=lambda *now: told.append(now), patience=waits.patience
+    files = download_files(
+        tmp_path / "new", url=site.url + "/", progress=lambda *now: told.append(now), policy=waits.policy
     )
     assert files == [tmp_path / "new" / name for name in NAMES]
     assert_equal(tmp_path / "new", site)
@@ -196,27 +196,27 @@ def test_all_seven_files_arrive_whole(tmp_path: Path, site: Site, waits: Waits) 
 
 
 def test_a_complete_and_unchanged_file_is_not_fetched_again(tmp_path: Path, site: Site) -> None:
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     before = site.sent.copy()
     told: list[tuple[str, int, int | None]] = []
-    download(tmp_path, url=site.url, progress=lambda *now: told.append(now))
+    download_files(tmp_path, url=site.url, progress=lambda *now: told.append(now))
     assert site.sent == before
     assert (BIG, len(site.files[BIG]), len(site.files[BIG])) in told
 
 
 def test_only_what_changed_is_fetched_again(tmp_path: Path, site: Site) -> None:
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     site.put(BIG, content(99, 300_000), '"v2"')
     before = site.sent.copy()
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     assert site.sent - before == Counter({BIG: len(site.files[BIG])})
     assert_equal(tmp_path, site)
 
 
 def test_a_file_that_somebody_replaced_here_is_fetched_again(tmp_path: Path, site: Site) -> None:
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     (tmp_path / BIG).write_bytes(b"\0" * len(site.files[BIG]))
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     assert_equal(tmp_path, site)
 
 
@@ -224,12 +224,12 @@ def test_without_etag_or_date_the_size_decides(tmp_path: Path, site: Site) -> No
     site.modified = None
     for name in NAMES:
         site.put(name, site.files[name], etag=None)
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     stamp = (tmp_path / BIG).stat().st_mtime_ns
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     assert (tmp_path / BIG).stat().st_mtime_ns == stamp
     site.put(BIG, content(5, 10_000), etag=None)
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     assert_equal(tmp_path, site)
 
 
@@ -239,7 +239,7 @@ def test_a_cut_connection_is_resumed_where_it_broke(
 ) -> None:
     site.put(BIG, site.files[BIG], etag)
     site.tricks[BIG] = [cut(150_000), cut(100_000)]
-    download(tmp_path, url=site.url, patience=waits.patience)
+    download_files(tmp_path, url=site.url, policy=waits.policy)
     assert_equal(tmp_path, site)
     assert [headers.get("Range") for headers in site.headers_of(BIG)] == [None, "bytes=150000-", "bytes=250000-"]
     assert [headers.get("If-Range") for headers in site.headers_of(BIG)] == [None, proof, proof]
@@ -253,7 +253,7 @@ def test_a_version_that_changes_in_between_is_never_mixed(tmp_path: Path, site: 
         return False
 
     site.tricks[BIG] = [cut(200_000), replaced]
-    download(tmp_path, url=site.url, patience=waits.patience)
+    download_files(tmp_path, url=site.url, policy=waits.policy)
     assert_equal(tmp_path, site)
 
 
@@ -267,7 +267,7 @@ def test_a_server_that_ignores_if_range_cannot_mix_versions_either(tmp_path: Pat
         return True
 
     site.tricks[BIG] = [cut(200_000), careless]
-    download(tmp_path, url=site.url, patience=waits.patience)
+    download_files(tmp_path, url=site.url, policy=waits.policy)
     assert_equal(tmp_path, site)
 
 
@@ -278,7 +278,7 @@ def test_a_range_that_does_not_fit_starts_the_file_anew(tmp_path: Path, site: Si
         return True
 
     site.tricks[BIG] = [cut(200_000), shifted]
-    download(tmp_path, url=site.url, patience=waits.patience)
+    download_files(tmp_path, url=site.url, policy=waits.policy)
     assert_equal(tmp_path, site)
 
 
@@ -288,13 +288,13 @@ def test_a_server_without_ranges_sends_the_file_anew(tmp_path: Path, site: Site,
         return False
 
     site.tricks[BIG] = [cut(200_000), whole]
-    download(tmp_path, url=site.url, patience=waits.patience)
+    download_files(tmp_path, url=site.url, policy=waits.policy)
     assert_equal(tmp_path, site)
 
 
 def test_416_drops_what_is_here_and_begins_again(tmp_path: Path, site: Site, waits: Waits) -> None:
     site.tricks[BIG] = [cut(200_000), status(416)]
-    download(tmp_path, url=site.url, patience=waits.patience)
+    download_files(tmp_path, url=site.url, policy=waits.policy)
     assert_equal(tmp_path, site)
 
 
@@ -305,7 +305,7 @@ def test_retry_after_is_honoured_up_to_a_bound(tmp_path: Path, site: Site, waits
         status(503, Retry_After=later),
         status(429, Retry_After="9999"),
     ]
-    download(tmp_path, url=site.url, patience=waits.patience)
+    download_files(tmp_path, url=site.url, policy=waits.policy)
     assert waits.seconds == [17.0, 42.0, 120.0]
     assert_equal(tmp_path, site)
 
@@ -313,14 +313,14 @@ def test_retry_after_is_honoured_up_to_a_bound(tmp_path: Path, site: Site, waits
 def test_waits_grow_and_give_up_after_a_number_of_failures_in_a_row(tmp_path: Path, site: Site, waits: Waits) -> None:
     site.tricks[NAMES[0]] = [status(502)] * 9
     with pytest.raises(SourceError, match=r"the server answered 502, 6 times in a row.*IMDB_DOWNLOAD_URL"):
-        download(tmp_path, url=site.url, patience=waits.patience)
+        download_files(tmp_path, url=site.url, policy=waits.policy)
     assert waits.seconds == [1.0, 2.0, 4.0, 8.0, 16.0]
     assert len(site.requests) == 6
 
 
 def test_chance_spreads_the_waits() -> None:
-    assert Patience(chance=lambda: 0.0).wait(3, 0) == 2.0
-    assert Patience(chance=lambda: 1.0).wait(3, 0) == 4.0
+    assert RetryPolicy(chance=lambda: 0.0).compute_wait(3, 0) == 2.0
+    assert RetryPolicy(chance=lambda: 1.0).compute_wait(3, 0) == 4.0
 
 
 def test_a_size_that_is_never_reached_is_said_and_leaves_no_file(tmp_path: Path, site: Site, waits: Waits) -> None:
@@ -331,7 +331,7 @@ def test_a_size_that_is_never_reached_is_said_and_leaves_no_file(tmp_path: Path,
 
     site.tricks[BIG] = [short] * 20
     with pytest.raises(SourceError, match=f"{BIG} could not be fetched: .*6 times in a row"):
-        download(tmp_path, url=site.url, patience=waits.patience)
+        download_files(tmp_path, url=site.url, policy=waits.policy)
     assert not (tmp_path / BIG).exists()
 
 
@@ -342,36 +342,36 @@ def test_a_file_without_its_size_is_refused(tmp_path: Path, site: Site) -> None:
 
     site.tricks[NAMES[0]] = [chunked]
     with pytest.raises(SourceError, match="comes without its size"):
-        download(tmp_path, url=site.url)
+        download_files(tmp_path, url=site.url)
 
 
 @pytest.mark.parametrize(("body", "said"), [(b"<html>Sign in</html>", "not a gzip file"), (b"", "is empty")])
 def test_what_is_no_gzip_file_is_refused(tmp_path: Path, site: Site, body: bytes, said: str) -> None:
     site.put(NAMES[0], body)
     with pytest.raises(SourceError, match=said):
-        download(tmp_path, url=site.url)
+        download_files(tmp_path, url=site.url)
     assert not (tmp_path / NAMES[0]).exists()
 
 
 def test_a_missing_file_is_said_at_once(tmp_path: Path, site: Site, waits: Waits) -> None:
     del site.files[NAMES[1]]
     with pytest.raises(SourceError, match=f"{NAMES[1]} answered 404 Not Found. Is IMDB_DOWNLOAD_URL right"):
-        download(tmp_path, url=site.url, patience=waits.patience)
+        download_files(tmp_path, url=site.url, policy=waits.policy)
     assert waits.seconds == []
     assert (tmp_path / NAMES[0]).read_bytes() == site.files[NAMES[0]]
 
 
 def test_redirects_are_followed_on_http_alone(tmp_path: Path, site: Site, waits: Waits) -> None:
     site.tricks[NAMES[0]] = [status(302, Location=f"{site.url}/elsewhere/{NAMES[0]}")]
-    download(tmp_path, url=site.url, patience=waits.patience)
+    download_files(tmp_path, url=site.url, policy=waits.policy)
     assert_equal(tmp_path, site)
     for target in ("file:///etc/hostname", "ftp://127.0.0.1/x"):
         site.tricks[NAMES[0]] = [status(302, Location=target)]
         with pytest.raises(SourceError, match="not http or https"):
-            download(tmp_path, url=site.url, patience=waits.patience)
+            download_files(tmp_path, url=site.url, policy=waits.policy)
     site.tricks[NAMES[0]] = [status(302, Location=f"/{NAMES[0]}")] * 50
     with pytest.raises(SourceError, match="redirects"):
-        download(tmp_path, url=site.url, patience=waits.patience)
+        download_files(tmp_path, url=site.url, policy=waits.policy)
     assert waits.seconds == []
 
 
@@ -380,9 +380,9 @@ def test_an_unknown_host_and_a_closed_port_are_said(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     with pytest.raises(SourceError, match=r"http://nowhere\.invalid/.*(no such host|connection failed)"):
-        download(tmp_path, url="http://nowhere.invalid", patience=waits.patience)
+        download_files(tmp_path, url="http://nowhere.invalid", policy=waits.policy)
     with pytest.raises(SourceError, match="the connection failed"):
-        download(tmp_path, url="http://127.0.0.1:9", patience=waits.patience)
+        download_files(tmp_path, url="http://127.0.0.1:9", policy=waits.policy)
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_an_unknown_host_and_a_closed_port_are_said(
 )
 def test_an_address_that_cannot_be_is_wrong_usage_and_hides_secrets(tmp_path: Path, url: str) -> None:
     with pytest.raises(UsageError, match="IMDB_DOWNLOAD_URL") as caught:
-        download(tmp_path, url=url)
+        download_files(tmp_path, url=url)
     assert "secret" not in str(caught.value)
 
 
@@ -399,12 +399,12 @@ def test_a_full_disk_keeps_what_came_and_the_next_run_goes_on(tmp_path: Path, si
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(SourceError, match=r"could not be written to .* is kept: make room"):
-            download(tmp_path, url=site.url)
+            download_files(tmp_path, url=site.url)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     kept = (tmp_path / f"{BIG}.part").stat().st_size
     assert 0 < kept <= 100_000
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     assert site.headers_of(BIG)[-1]["Range"] == f"bytes={kept}-"
     assert_equal(tmp_path, site)
 
@@ -416,27 +416,27 @@ def test_a_file_larger_than_the_free_space_is_not_begun(tmp_path: Path, site: Si
 
     site.tricks[NAMES[0]] = [huge]
     with pytest.raises(SourceError, match=r"needs 100,000,000,000 MB more and .* MB are free"):
-        download(tmp_path, url=site.url)
+        download_files(tmp_path, url=site.url)
 
 
 def test_two_downloads_into_one_folder_do_not_run_at_once(tmp_path: Path, site: Site) -> None:
     with filelock.FileLock(tmp_path / ".download.lock"), pytest.raises(SourceError, match="Another download"):
-        download(tmp_path, url=site.url)
+        download_files(tmp_path, url=site.url)
     assert site.requests == []
 
 
 def test_a_note_that_is_not_ours_does_no_harm(tmp_path: Path, site: Site) -> None:
     (tmp_path / f".{BIG}.json").write_text('{"size": 3}')
     (tmp_path / f"{BIG}.part").write_bytes(b"left by another program")
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     assert_equal(tmp_path, site)
 
 
 def test_bytes_of_another_address_are_not_continued(tmp_path: Path, site: Site, waits: Waits) -> None:
     site.tricks[BIG] = [cut(100_000)] + [status(500)] * 6
     with pytest.raises(SourceError):
-        download(tmp_path, url=site.url, patience=waits.patience)
-    download(tmp_path, url=f"{site.url}/mirror", patience=waits.patience)
+        download_files(tmp_path, url=site.url, policy=waits.policy)
+    download_files(tmp_path, url=f"{site.url}/mirror", policy=waits.policy)
     assert "Range" not in site.headers_of(BIG)[-1]
     assert_equal(tmp_path, site)
 
@@ -454,7 +454,8 @@ def test_after_a_kill_in_mid_file_only_the_rest_is_fetched(tmp_path: Path, site:
 
     site.tricks[BIG] = [stalled]
     code = (
-        "import sys; from pathlib import Path; from etl.download import download; download(Path('.'), url=sys.argv[1])"
+        "import sys; from pathlib import Path; "
+        "from etl.download import download_files; download_files(Path('.'), url=sys.argv[1])"
     )
     part = tmp_path / f"{BIG}.part"
     with subprocess.Popen([sys.executable, "-c", code, site.url], cwd=tmp_path, env=os.environ) as process:
@@ -467,17 +468,17 @@ def test_after_a_kill_in_mid_file_only_the_rest_is_fetched(tmp_path: Path, site:
     assert not (tmp_path / BIG).exists()
     kept = part.stat().st_size
     site.sent.clear()
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     assert site.sent[BIG] == len(site.files[BIG]) - kept
     assert site.sent[NAMES[0]] == 0
     assert_equal(tmp_path, site)
 
 
 def test_a_kill_between_the_last_byte_and_the_name_costs_no_second_transfer(tmp_path: Path, site: Site) -> None:
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     (tmp_path / BIG).rename(tmp_path / f"{BIG}.part")
     site.sent.clear()
-    download(tmp_path, url=site.url)
+    download_files(tmp_path, url=site.url)
     assert site.sent[BIG] == 0
     assert_equal(tmp_path, site)
 

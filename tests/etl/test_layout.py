@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from etl.pipeline import engine_config
+from etl.pipeline import build_engine_config
 from etl.settings import load_settings
 from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, rows_of, run_etl
 
@@ -54,7 +54,7 @@ def test_a_source_in_another_order_is_sorted(make_source: MakeSource, tmp_path: 
 
 @pytest.mark.parametrize(("packed_mb", "hashed"), [(160, True), (2_000, False)])
 def test_a_source_that_hash_joins_cannot_hold_is_joined_by_merging(packed_mb: int, hashed: bool) -> None:
-    config = engine_config("embedded", load_settings(), packed_mb << 20)
+    config = build_engine_config("embedded", load_settings(), packed_mb << 20)
     assert config["SAIL_OPTIMIZER__PREFER_HASH_JOIN"] == str(hashed).lower()
 
 

@@ -17,7 +17,7 @@ SIZES = [1, 2, 3, 7, 64, 1 << 20]
 
 def unpacked(data: bytes, size: int) -> tuple[bytes, bool]:
     unpacker = Unpacker(io.BytesIO(data))
-    return b"".join(unpacker.blocks(size)), unpacker.is_plain
+    return b"".join(unpacker.unpack_blocks(size)), unpacker.is_plain
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from etl.datasets import DATASETS, Dataset, Kind
+from etl.datasets import DATASETS, Dataset, FieldKind
 from tests.etl.conftest import manifest_of, rejects_of, rows_of, run_etl
 
-READ: dict[Kind, Callable[[str], Any]] = {
-    Kind.TEXT: str,
-    Kind.TITLE_ID: str,
-    Kind.PERSON_ID: str,
-    Kind.INTEGER: int,
-    Kind.DECIMAL: float,
-    Kind.FLAG: lambda text: text == "1",
-    Kind.COMMA_LIST: lambda text: text.split(","),
-    Kind.CONTROL_B_LIST: lambda text: text.split("\x02"),
-    Kind.JSON_LIST: json.loads,
+READ: dict[FieldKind, Callable[[str], Any]] = {
+    FieldKind.TEXT: str,
+    FieldKind.TITLE_ID: str,
+    FieldKind.PERSON_ID: str,
+    FieldKind.INTEGER: int,
+    FieldKind.DECIMAL: float,
+    FieldKind.FLAG: lambda text: text == "1",
+    FieldKind.COMMA_LIST: lambda text: text.split(","),
+    FieldKind.CONTROL_B_LIST: lambda text: text.split("\x02"),
+    FieldKind.JSON_LIST: json.loads,
 }
 
 

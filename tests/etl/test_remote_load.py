@@ -78,7 +78,7 @@ def test_a_lease_is_held_by_one_and_taken_where_its_holder_has_ended(storage: st
     with hold_lease(lake, beat=0.2, patience=2) as lease:
         with pytest.raises(LakeError, match="is running"), hold_lease(lake, beat=0.2, patience=2):
             pass
-        lease.check()
+        lease.check_held()
     lake.replace_file(LEASE_NAME, b"left behind by a load that was killed")
     with hold_lease(lake, beat=0.2, patience=1) as lease:
         lake.replace_file(LEASE_NAME, b"taken by another")
@@ -90,7 +90,7 @@ def test_a_lease_is_held_by_one_and_taken_where_its_holder_has_ended(storage: st
 def _check_for_seconds(lease: Lease) -> None:
     for _ in range(100):
         threading.Event().wait(0.1)
-        lease.check()
+        lease.check_held()
 
 
 def test_a_load_into_somebody_elses_folder_of_storage_is_refused(storage: str, make_source: MakeSource) -> None:

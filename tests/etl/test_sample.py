@@ -17,22 +17,22 @@ from pathlib import Path
 
 import pytest
 
-from etl.datasets import DATASETS, Kind
-from etl.sample import MOST_TITLES, SAMPLE_STAR, SHOWCASE_FROM, write_sample
+from etl.datasets import DATASETS, FieldKind
+from etl.sample import MAX_TITLES, SAMPLE_STAR, SHOWCASE_FROM, write_sample
 from etl.sample.world import World
 from lakehouse.errors import SourceError, UsageError
 
 NULL = "\\N"
 FORMS = {
-    Kind.TITLE_ID: r"tt\d{7,8}",
-    Kind.PERSON_ID: r"nm\d{7,8}",
-    Kind.INTEGER: r"\d+",
-    Kind.DECIMAL: r"(\d\.\d|10\.0)",
-    Kind.FLAG: r"[01]",
-    Kind.TEXT: r"[^\t\r\n]+",
-    Kind.COMMA_LIST: r"[^,\s]+(,[^,\s]+)*",
-    Kind.CONTROL_B_LIST: r"[^\x02]+(\x02[^\x02]+)*",
-    Kind.JSON_LIST: r"\[.+\]",
+    FieldKind.TITLE_ID: r"tt\d{7,8}",
+    FieldKind.PERSON_ID: r"nm\d{7,8}",
+    FieldKind.INTEGER: r"\d+",
+    FieldKind.DECIMAL: r"(\d\.\d|10\.0)",
+    FieldKind.FLAG: r"[01]",
+    FieldKind.TEXT: r"[^\t\r\n]+",
+    FieldKind.COMMA_LIST: r"[^,\s]+(,[^,\s]+)*",
+    FieldKind.CONTROL_B_LIST: r"[^\x02]+(\x02[^\x02]+)*",
+    FieldKind.JSON_LIST: r"\[.+\]",
 }
 
 Row = dict[str, str]
@@ -82,7 +82,7 @@ def test_every_line_is_in_the_published_format_at_any_size(tmp_path: Path, title
             known = [value for value in values if value != NULL]
             assert [value for value in known if not form.fullmatch(value)] == []
             assert not field.required or len(known) == len(values)
-            if field.kind is Kind.JSON_LIST:
+            if field.kind is FieldKind.JSON_LIST:
                 assert all(all(isinstance(part, str) and part for part in json.loads(value)) for value in known)
 
 
@@ -350,7 +350,7 @@ def test_progress_tells_the_rows_of_each_file(tmp_path: Path) -> None:
     assert len(told["title.principals"]) >= 3
 
 
-@pytest.mark.parametrize("titles", [0, -1, MOST_TITLES + 1])
+@pytest.mark.parametrize("titles", [0, -1, MAX_TITLES + 1])
 def test_a_size_that_cannot_be_is_wrong_usage(tmp_path: Path, titles: int) -> None:
     with pytest.raises(UsageError, match="1 to 20,000,000 titles"):
         write_sample(tmp_path, titles=titles, seed=1)
@@ -360,11 +360,11 @@ def test_a_size_that_cannot_be_is_wrong_usage(tmp_path: Path, titles: int) -> No
 def test_the_largest_size_has_identifiers_enough() -> None:
     import numpy as np
 
-    world = World(1, MOST_TITLES, own_titles=60, own_people=60)
+    world = World(1, MAX_TITLES, own_titles=60, own_people=60)
     last = world.titles.count - 1 - np.arange(1_000)[::-1]
-    assert sorted(set(world.tconst(last).to_pylist())) == world.tconst(last).to_pylist()
+    assert sorted(set(world.format_tconst(last).to_pylist())) == world.format_tconst(last).to_pylist()
     last = world.people.count - 1 - np.arange(1_000)[::-1]
-    ids = world.nconst(last).to_pylist()
+    ids = world.format_nconst(last).to_pylist()
     assert sorted(set(ids)) == ids
     assert all(re.fullmatch(r"nm\d{7,8}", person) for person in ids)
 

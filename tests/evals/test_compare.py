@@ -8,40 +8,40 @@ from typing import Any
 
 import pytest
 
-from evals.compare import Gold, Table, compare
+from evals.compare import Gold, ResultTable, compare_results
 
-FILMS = Table(("string", "int", "double"), (("Alpha", 1990, 8.5), ("Beta", 1991, 8.5), ("Gamma", None, 7.25)))
-
-
-def table(types: str, *rows: Sequence[Any]) -> Table:
-    return Table(tuple(types.split()), tuple(map(tuple, rows)))
+FILMS = ResultTable(("string", "int", "double"), (("Alpha", 1990, 8.5), ("Beta", 1991, 8.5), ("Gamma", None, 7.25)))
 
 
-def column(kind: str, *cells: Any) -> Table:
+def table(types: str, *rows: Sequence[Any]) -> ResultTable:
+    return ResultTable(tuple(types.split()), tuple(map(tuple, rows)))
+
+
+def column(kind: str, *cells: Any) -> ResultTable:
     return table(kind, *([cell] for cell in cells))
 
 
-def verdict(gold: Table | Gold, found: Table) -> str:
-    return compare(gold if isinstance(gold, Gold) else Gold(gold), found).verdict
+def verdict(gold: ResultTable | Gold, found: ResultTable) -> str:
+    return compare_results(gold if isinstance(gold, Gold) else Gold(gold), found).verdict
 
 
 def test_the_same_result_matches() -> None:
-    assert compare(Gold(FILMS, order=(2,)), FILMS) == compare(Gold(FILMS), FILMS)
+    assert compare_results(Gold(FILMS, order=(2,)), FILMS) == compare_results(Gold(FILMS), FILMS)
     assert verdict(FILMS, FILMS) == "match"
 
 
 def test_rows_in_another_order_match_where_order_does_not_count() -> None:
-    assert verdict(FILMS, Table(FILMS.types, FILMS.rows[::-1])) == "match"
+    assert verdict(FILMS, ResultTable(FILMS.types, FILMS.rows[::-1])) == "match"
 
 
 def test_rows_in_another_order_are_told_apart_where_it_does() -> None:
-    found = compare(Gold(FILMS, order=(2,)), Table(FILMS.types, FILMS.rows[::-1]))
+    found = compare_results(Gold(FILMS, order=(2,)), ResultTable(FILMS.types, FILMS.rows[::-1]))
     assert (found.verdict, found.rows_match) == ("order", True)
     assert found.reason == "The rows are right, their order is not."
 
 
 def test_rows_that_tie_may_come_in_any_order() -> None:
-    swapped = Table(FILMS.types, (FILMS.rows[1], FILMS.rows[0], FILMS.rows[2]))
+    swapped = ResultTable(FILMS.types, (FILMS.rows[1], FILMS.rows[0], FILMS.rows[2]))
     assert verdict(Gold(FILMS, order=(2,)), swapped) == "match"
     assert verdict(Gold(FILMS, order=(2, 1)), swapped) == "order"
     assert verdict(Gold(FILMS, order=()), swapped) == "order"  # no key can be seen: row by row
@@ -49,14 +49,14 @@ def test_rows_that_tie_may_come_in_any_order() -> None:
 
 def test_columns_may_have_another_order_and_others_beside_them() -> None:
     rows = [(row[2], "noise", row[0], row[1]) for row in FILMS.rows]
-    found = compare(Gold(FILMS, order=(2,)), table("double string string int", *rows))
+    found = compare_results(Gold(FILMS, order=(2,)), table("double string string int", *rows))
     assert (found.verdict, found.extra_columns) == ("match", 1)
 
 
 def test_a_missing_column_is_no_match() -> None:
-    found = compare(Gold(FILMS), table("string int", *(row[:2] for row in FILMS.rows)))
+    found = compare_results(Gold(FILMS), table("string int", *(row[:2] for row in FILMS.rows)))
     assert (found.verdict, found.reason) == ("columns", "3 columns were expected, 2 came.")
-    other = compare(Gold(FILMS), table("string int double", *((row[0], row[1], 1.0) for row in FILMS.rows)))
+    other = compare_results(Gold(FILMS), table("string int double", *((row[0], row[1], 1.0) for row in FILMS.rows)))
     assert (other.verdict, other.reason) == ("values", "1 of 3 columns of the expected result are not in this one.")
 
 
@@ -68,7 +68,7 @@ def test_one_column_does_not_serve_for_two() -> None:
 
 def test_values_have_to_stand_in_the_same_rows() -> None:
     gold = table("string int", ["a", 1], ["b", 2])
-    found = compare(Gold(gold), table("string int", ["a", 2], ["b", 1]))
+    found = compare_results(Gold(gold), table("string int", ["a", 2], ["b", 1]))
     assert (found.verdict, found.reason) == (
         "values", "Every expected column has its values, but not in the same rows.",
     )  # fmt: skip
@@ -93,7 +93,7 @@ def test_duplicates_count() -> None:
 
 
 def test_another_number_of_rows_is_said_with_what_the_server_cut() -> None:
-    found = compare(Gold(FILMS), Table(FILMS.types, FILMS.rows[:2], truncated=True))
+    found = compare_results(Gold(FILMS), ResultTable(FILMS.types, FILMS.rows[:2], truncated=True))
     assert found.reason == "3 rows were expected, 2 came. The result was cut by the server's limits."
 
 
@@ -123,8 +123,8 @@ def test_another_number_of_rows_is_said_with_what_the_server_cut() -> None:
         (column("int"), column("int")),
     ],
 )
-def test_equal_values_in_other_forms_match(gold: Table, found: Table) -> None:
-    assert compare(Gold(gold), found).reason == ""
+def test_equal_values_in_other_forms_match(gold: ResultTable, found: ResultTable) -> None:
+    assert compare_results(Gold(gold), found).reason == ""
     assert verdict(gold, found) == "match"
 
 
@@ -154,7 +154,7 @@ def test_equal_values_in_other_forms_match(gold: Table, found: Table) -> None:
         (column("array<string>", ["a"]), column("string", "a")),
     ],
 )
-def test_other_values_do_not_match(gold: Table, found: Table) -> None:
+def test_other_values_do_not_match(gold: ResultTable, found: ResultTable) -> None:
     assert verdict(gold, found) == "values"
 
 
@@ -207,4 +207,4 @@ def test_many_rows_and_many_columns_that_look_alike_are_compared_in_no_time() ->
     assert verdict(numbers, column("double", *(n / 7 for n in reversed(range(20_000))))) == "match"
     chance = random.Random(1)
     gold = table(" ".join(["int"] * 8), *([chance.randint(0, 1) for _ in range(8)] for _ in range(500)))
-    assert verdict(gold, Table(gold.types, gold.rows[::-1])) == "match"
+    assert verdict(gold, ResultTable(gold.types, gold.rows[::-1])) == "match"

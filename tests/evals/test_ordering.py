@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from evals.ordering import ordering
+from evals.ordering import parse_ordering
 from tests.conftest import ROOT
 
 QUESTIONS = [json.loads(line) for line in (ROOT / "tests/data/evals/questions.jsonl").read_text().splitlines()]
@@ -32,7 +32,7 @@ QUESTIONS = [json.loads(line) for line in (ROOT / "tests/data/evals/questions.js
     ],
 )
 def test_a_statement_without_an_outermost_order_by_orders_nothing(sql: str) -> None:
-    assert ordering(sql) is None
+    assert parse_ordering(sql) is None
 
 
 @pytest.mark.parametrize(
@@ -60,23 +60,23 @@ def test_a_statement_without_an_outermost_order_by_orders_nothing(sql: str) -> N
 def test_the_outermost_order_by_is_read_as_far_as_the_result_shows_it(
     sql: str, columns: str, visible: tuple[int, ...]
 ) -> None:
-    found = ordering(sql)
+    found = parse_ordering(sql)
     assert found is not None
-    assert found.visible(columns.split("|") if "|" in columns else columns.split()) == visible
+    assert found.find_visible_columns(columns.split("|") if "|" in columns else columns.split()) == visible
 
 
 def test_a_limit_is_widened_where_it_stands() -> None:
-    found = ordering("SELECT a FROM (SELECT a FROM t LIMIT 7) ORDER BY a LIMIT 3 OFFSET 3")
+    found = parse_ordering("SELECT a FROM (SELECT a FROM t LIMIT 7) ORDER BY a LIMIT 3 OFFSET 3")
     assert found is not None
-    assert found.limited == 3
-    assert found.widened(103) == "SELECT a FROM (SELECT a FROM t LIMIT 7) ORDER BY a LIMIT 103 OFFSET 3"
-    unlimited = ordering("SELECT a FROM (SELECT a FROM t LIMIT 7) ORDER BY a")
+    assert found.row_limit == 3
+    assert found.with_limit(103) == "SELECT a FROM (SELECT a FROM t LIMIT 7) ORDER BY a LIMIT 103 OFFSET 3"
+    unlimited = parse_ordering("SELECT a FROM (SELECT a FROM t LIMIT 7) ORDER BY a")
     assert unlimited is not None
-    assert unlimited.limited is None
+    assert unlimited.row_limit is None
 
 
 def test_the_gold_statements_of_the_known_questions_are_read() -> None:
-    found = {question["id"]: ordering(question["sql"]) for question in QUESTIONS}
+    found = {question["id"]: parse_ordering(question["sql"]) for question in QUESTIONS}
     assert {name for name, each in found.items() if each is None} == {"q014", "q049", "q051"}
     assert found["q024"] is not None
-    assert found["q024"].limited == 100
+    assert found["q024"].row_limit == 100

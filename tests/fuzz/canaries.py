@@ -22,8 +22,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.storage import Lake
-from mcp_server.engines import process
 from mcp_server.engines.embedded import EmbeddedEngine
+from mcp_server.engines.local import process
 from mcp_server.settings import load_settings
 from tests.conftest import ROOT
 from tests.fuzz.generate import Targets

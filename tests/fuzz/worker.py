@@ -6,8 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from mcp_server.engines import worker
-from mcp_server.engines.registry import Registry
+from mcp_server.engines.worker import __main__ as worker
+from mcp_server.engines.worker import statements
+from mcp_server.engines.worker.registry import Registry
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,5 +24,5 @@ class _Tempting(Registry):
 
 
 if __name__ == "__main__":
-    worker.Registry = _Tempting  # type: ignore[misc]
+    statements.Registry = _Tempting  # type: ignore[misc]
     worker.main(int(sys.argv[1]), int(sys.argv[2]))

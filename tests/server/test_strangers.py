@@ -18,7 +18,7 @@ from mcp_server.engines.choice import engines_of
 from mcp_server.engines.folders import describe_table
 from mcp_server.models import TableInfo
 from mcp_server.settings import load_settings
-from tests.engines.test_contract import eventually
+from tests.engines.watching import eventually
 from tests.server.strangers import (
     DAMAGES,
     FIRST,

@@ -26,7 +26,7 @@ HTML_FROM_TEXT = re.compile(
 def test_every_file_comes_with_the_policy_and_is_asked_for_each_time(here: Site, address: str) -> None:
     found = httpx2.get(here.url + address)
     assert found.status_code == 200
-    assert {name: found.headers.get(name) for name in web.headers()} == web.headers()
+    assert {name: found.headers.get(name) for name in web.build_headers()} == web.build_headers()
     assert found.headers["cache-control"] == "no-cache"
     again = httpx2.get(here.url + address, headers={"If-None-Match": found.headers["etag"]})
     assert again.status_code == 304
@@ -37,7 +37,7 @@ def test_scripts_are_sent_as_such(here: Site) -> None:
 
 
 def test_the_policy_lets_the_page_ask_its_own_server_and_those_that_are_named() -> None:
-    policy = web.headers(["https://chat.example.org"])["Content-Security-Policy"]
+    policy = web.build_headers(["https://chat.example.org"])["Content-Security-Policy"]
     assert "connect-src 'self' https://chat.example.org;" in policy
     assert "unsafe" not in policy
 
@@ -62,7 +62,7 @@ def test_what_is_not_there_is_told_as_the_api_tells_it(here: Site, method: str, 
 
 def test_azure_static_web_apps_sends_the_same_headers() -> None:
     given = json.loads((web.FOLDER / "staticwebapp.config.json").read_text())
-    assert given["globalHeaders"] == web.headers()
+    assert given["globalHeaders"] == web.build_headers()
     assert given["routes"] == [{"route": "/*", "headers": {"Cache-Control": "no-cache"}}]
 
 

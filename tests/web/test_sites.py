@@ -117,7 +117,7 @@ def _handler(elsewhere: _Elsewhere) -> type[http.server.SimpleHTTPRequestHandler
             self.wfile.write(body)
 
         def end_headers(self) -> None:
-            for name, value in web.headers([elsewhere.api]).items():
+            for name, value in web.build_headers([elsewhere.api]).items():
                 self.send_header(name, value)
             super().end_headers()
 

@@ -1,2 +1,2 @@
-// Where the API is: "" for the origin of this page, or for instance "https://chat.example.org".
+// Origin of the API: "" for that of this page, or for example "https://chat.example.org".
 export const API = "";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { counted, dollars, seconds, writer } from "../../../web/static/js/format.js";
+import { dollars, formatCount, formatterOf, seconds } from "../../../web/static/js/format.js";
 
-const written = (name, type, ...cells) => cells.map(writer({ name, type }, cells));
+const written = (name, type, ...cells) => cells.map(formatterOf({ name, type }, cells));
 
 test("the numbers of a column have as many decimals as the longest, so that they align", () => {
   assert.deepEqual(written("rating", "double", 9, 8.75, null), ["9.00", "8.75", "null"]);
@@ -36,5 +36,5 @@ test("costs are exact where they are small", () => {
 test("times and counts are written as one says them", () => {
   assert.deepEqual([0.123, 2, 3.21, 42.4, 125].map(seconds), ["0.12 s", "2 s", "3.2 s", "42 s", "2 min 5 s"]);
   assert.deepEqual([59.7, 119.6].map(seconds), ["1 min 0 s", "2 min 0 s"]);
-  assert.deepEqual([counted(1, "row"), counted(1200, "row")], ["1 row", "1,200 rows"]);
+  assert.deepEqual([formatCount(1, "row"), formatCount(1200, "row")], ["1 row", "1,200 rows"]);
 });

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { sorted } from "../../../web/static/js/sort.js";
+import { sortRows } from "../../../web/static/js/sort.js";
 
 const column = (type, ...cells) => ({ columns: [{ name: "c", type }], rows: cells.map((cell) => [cell]) });
-const order = (table, descending = false) => sorted(table, 0, descending).map(([cell]) => cell);
+const order = (table, descending = false) => sortRows(table, 0, descending).map(([cell]) => cell);
 
 test("nulls come last in either direction", () => {
   assert.deepEqual(order(column("int", 2, null, 10, 1)), [1, 2, 10, null]);
@@ -27,6 +27,6 @@ test("texts are in the order of a dictionary, with numbers in them by their size
 
 test("equal rows stay as they were, and the table is left alone", () => {
   const table = { columns: [{ name: "a", type: "int" }], rows: [[1, "x"], [0, "y"], [1, "z"]] };
-  assert.deepEqual(sorted(table, 0, true), [[1, "x"], [1, "z"], [0, "y"]]);
+  assert.deepEqual(sortRows(table, 0, true), [[1, "x"], [1, "z"], [0, "y"]]);
   assert.deepEqual(table.rows[1], [0, "y"]);
 });

@@ -1,10 +1,10 @@
-// What screen readers are told when something has happened.
+// Announcements for screen readers.
 
 import { byId } from "./dom.js";
 
 let last = "";
 
-/** Say it, unless it was the last thing said. */
+/** Announce a text, unless it is the last one announced. */
 export function announce(text) {
   if (text === last) return;
   last = text;

@@ -1,9 +1,9 @@
-// What was said: questions, and answers with their chart, table, statement, cost and steps.
+// Views of messages: questions, and answers with their chart, table, statement, cost and steps.
 
 import { chartFor } from "./chart_for.js";
 import { chartView } from "./chart_view.js";
-import { button, make, unseen } from "./dom.js";
-import { counted, dollars, seconds } from "./format.js";
+import { button, hiddenText, make } from "./dom.js";
+import { dollars, formatCount, seconds } from "./format.js";
 import { proseView } from "./prose_view.js";
 import { sqlView } from "./sql_view.js";
 import { stepsView } from "./steps_view.js";
@@ -17,19 +17,19 @@ const OUTCOMES = {
   refused: "Refused by the guard",
 };
 
-/** A question or a statement, as it was asked. */
+/** View of a question or a statement. */
 export function askedView({ kind, text }) {
   const said = kind === "sql" ? sqlView(text) : make("p", {}, text);
-  return make("article", { className: `asked asked-${kind}` }, unseen("You asked: "), said);
+  return make("article", { className: `asked asked-${kind}` }, hiddenText("You asked: "), said);
 }
 
-/** An answer. `again` asks the same once more. */
+/** View of an answer. `again` repeats the request. */
 export function answerView(result, kind, again) {
   const step = result.steps.findLast((one) => one.table !== null) ?? null;
   return make(
     "article",
     { className: `answer outcome-${result.outcome}` },
-    unseen("The answer: "),
+    hiddenText("The answer: "),
     outcomeView(result.outcome),
     spokenView(result, kind),
     ...(step && step.table.columns.length > 0 ? dataViews(step) : []),
@@ -40,7 +40,7 @@ export function answerView(result, kind, again) {
   );
 }
 
-/** Something that went wrong on the way, with what can be done about it. */
+/** View of an error, with the actions that may help. */
 export function troubleView(text, ...buttons) {
   const ways = make("div", { className: "bar" }, buttons);
   return make("div", { className: "trouble", role: "alert" }, make("p", {}, text), ways);
@@ -60,13 +60,13 @@ function dataViews(step) {
   return [chart ? chartView(chart) : null, tableView(step.table, "Result")];
 }
 
-/** What it cost, and how long it took. */
+/** View of cost and duration. */
 function costView(result, step) {
   const tokens = result.tokens_read + result.tokens_written;
   const parts = [
     ["Time", seconds(result.seconds)],
     ["Cost", costs(result)],
-    tokens > 0 ? ["Tokens", counted(tokens, "token")] : null,
+    tokens > 0 ? ["Tokens", formatCount(tokens, "token")] : null,
     step ? ["Engine", step.table.engine] : null,
   ];
   return make("dl", { className: "cost" }, parts.filter(Boolean).map(partView));

@@ -1,11 +1,11 @@
-// The REST API of imdb-chat, for one visitor whose token this browser keeps.
+// Client of imdb-chat's REST API, for one visitor whose token is stored in the browser.
 
 const TOKEN = "imdb-chat-token";
 const PATIENCE_MS = 20_000;
 const NOT_THE_API =
   "What answers here is not imdb-chat. Whoever put this page here can set the address of the API in its config.js.";
 
-/** What the server answered instead of what was asked for. `detail` says why, and what to do. */
+/** An error response of the server. `detail` says why, and what to do. */
 export class Problem extends Error {
   constructor(status, detail, retryAfter = null) {
     super(detail);
@@ -13,13 +13,13 @@ export class Problem extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** Whether the same request may succeed later. */
+  /** True if the same request may succeed later. */
   get passing() {
     return this.status === 429 || this.status >= 500;
   }
 }
 
-/** The server did not answer. */
+/** The server is unreachable. */
 export class Away extends Error {
   constructor() {
     super("The server cannot be reached.");
@@ -46,7 +46,7 @@ export class Api {
 
   remove = async (id) => void (await this.#asVisitor("DELETE", `/conversations/${encodeURIComponent(id)}`));
 
-  /** Asks. The same `key` asks once, however often it is sent. */
+  /** Sends a question or statement. `key` is the idempotency key. */
   ask = async (id, request, key) =>
     this.#asVisitor("POST", `/conversations/${encodeURIComponent(id)}/messages`, request, { "Idempotency-Key": key });
 
@@ -54,7 +54,7 @@ export class Api {
 
   cancel = async (id) => (await this.#asVisitor("DELETE", `/operations/${encodeURIComponent(id)}`)).body;
 
-  /** A request with the visitor's token. Where the server does not know it, once more as somebody new. */
+  /** Sends a request with the visitor's token. If the server does not know it, repeats it as a new visitor. */
   async #asVisitor(method, path, body, headers = {}) {
     const token = this.storage.get(TOKEN) ?? (await this.#become(null));
     try {
@@ -66,7 +66,7 @@ export class Api {
     }
   }
 
-  /** A token in place of `old`. Requests at the same time become the same visitor. */
+  /** Returns a token that replaces `old`. Concurrent requests share one new visitor. */
   #become(old) {
     const kept = this.storage.get(TOKEN);
     if (kept && kept !== old) return Promise.resolve(kept);
@@ -121,7 +121,7 @@ function detailOf(text, status) {
     const { detail } = JSON.parse(text);
     if (typeof detail === "string") return detail;
   } catch {
-    // what stands between may answer in HTML
+    // a proxy may answer in HTML
   }
   return `The server answered with status ${status}, and did not say why. Try again in a minute.`;
 }

@@ -1,4 +1,4 @@
-// The page as a whole: which conversation is shown, what is asked in it, and how its answer is followed.
+// Controller of the page: shows a conversation, sends questions, and follows the answer.
 
 import { announce } from "./announce.js";
 import { Away } from "./api.js";
@@ -21,9 +21,9 @@ export class App {
   #about = null;
   #id = null;
   #waiter = new Waiter();
-  #operation = null; // the one that runs
-  #live = null; // its view,
-  #request = null; // and what was asked
+  #operation = null; // the running operation
+  #live = null; // its view
+  #request = null; // its request
   #sidebar = new Sidebar({ remove: (id) => this.#remove(id) });
   #composer = new Composer({ send: (request) => this.#send(request), cancel: () => this.cancel() });
   #thread = new Thread({ ask: (request) => this.#send(request), lost: () => this.#composer.focus() });
@@ -32,7 +32,7 @@ export class App {
     this.#api = api;
   }
 
-  /** Show what the address says, and follow it from now on. */
+  /** Show the conversation of the URL, and follow its changes. */
   async begin() {
     addEventListener("online", () => this.#waiter.hurry());
     const again = button("Try again", () => location.reload());
@@ -45,7 +45,7 @@ export class App {
     await this.#open(conversationAt(location.hash), { atFirst: true });
   }
 
-  /** Cancel what is being answered; whether there was anything. */
+  /** Cancel the running operation. Returns whether there was one. */
   cancel() {
     if (this.#live === null) return false;
     if (this.#operation === null) {
@@ -90,7 +90,7 @@ export class App {
     else if (whole.messages.length === 0) this.#thread.welcome(this.#about);
   }
 
-  /** Stop following what runs; the server goes on with it. */
+  /** Stop following the running operation; the server continues it. */
   #leave() {
     this.#waiter.stop();
     this.#waiter = new Waiter();
@@ -126,7 +126,7 @@ export class App {
     await this.#follow(first, hooks);
   }
 
-  /** A new conversation for a first question. */
+  /** Create a conversation for a first question. */
   async #begun(request, hooks) {
     const title = request.text.replace(/\s+/g, " ").slice(0, MOST_TITLE_CHARS);
     const { id } = await persist(() => this.#api.start(title), hooks);
@@ -139,7 +139,7 @@ export class App {
     return id;
   }
 
-  /** Show an answer on its way while `act` sees to it; and what went wrong, where `again` may help. */
+  /** Show a running answer while `act` runs, then any error; `again` is offered if a retry may help. */
   async #following(request, act, again = null) {
     const waiter = this.#waiter;
     const live = new LiveView(waiter.hurry);
@@ -187,7 +187,7 @@ export class App {
     this.#notice("");
   }
 
-  /** Cancelled before the server took it. */
+  /** Show a request that was cancelled before the server accepted it. */
   #breakOff() {
     this.#live.cancelled = true;
     this.#composer.restore(this.#request);
@@ -212,7 +212,7 @@ export class App {
     }
   }
 
-  /** What the server says, waiting for it while it is away. Null where it says no: that is shown, with a way on. */
+  /** Call the server, waiting while it is unreachable. Returns null for an error response, which is shown. */
   async #patiently(act, instead) {
     const waiter = this.#waiter;
     const away = (error, pause) => {
@@ -240,7 +240,7 @@ function aboutText({ name, version, model, keep_days: days }) {
   return `${name} ${version} · ${model === null ? "no model" : model}. ${kept}`;
 }
 
-/** A key by which the server knows a request that is sent twice. */
+/** Create an idempotency key. */
 function newKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,9 +1,9 @@
-// Whether a table is better understood as a chart, and as which. Knows nothing of how one is drawn.
+// Decides whether a table has a chart, and which. Independent of the drawing.
 //
 // A chart is {kind: "line" | "ranking" | "bars", x, labels, series: [{name, values}], time, about}; `labels` of a line
-// are numbers, where `time` says that they are milliseconds since 1970. `about` is the chart in a sentence.
+// are numbers; `time` means that they are milliseconds since 1970. `about` describes the chart in a sentence.
 
-import { counted, isLabel, isNumeric } from "./format.js";
+import { formatCount, isLabel, isNumeric } from "./format.js";
 
 const LEAST_POINTS = 3;
 const MOST_POINTS = 1_000;
@@ -17,20 +17,20 @@ const HAS_ZONE = /(Z|[+-]\d\d(:?\d\d)?)$/;
 const CALENDAR = /year|decade/i;
 const IDENTIFIER = /^(id|[tn]const)$|(_id|Id)$/;
 
-/** The chart of a table, or null where it helps nobody. */
+/** Returns the chart of a table, or null if none is useful. */
 export function chartFor(table) {
   if (table.rows.length < LEAST_BARS) return null;
-  const columns = table.columns.map((column, index) => described(column, index, table.rows));
+  const columns = table.columns.map((column, index) => describeColumn(column, index, table.rows));
   const measures = columns.filter((column) => column.isMeasure);
   if (measures.length === 0) return null;
   for (const way of [series, ranking, distribution]) {
     const found = way(table, columns, measures);
-    if (found) return differs(found) ? found : null;
+    if (found) return hasDifferentValues(found) ? found : null;
   }
   return null;
 }
 
-function described(column, index, rows) {
+function describeColumn(column, index, rows) {
   const cells = rows.map((row) => row[index]);
   const numbers = isNumeric(column) ? cells.map(numberOf) : null;
   const isTime = TIME.test(column.type);
@@ -49,7 +49,7 @@ function described(column, index, rows) {
   };
 }
 
-/** How measures went on over time: a line each, or one measure in a line for each of a few groups. */
+/** Measures over time: one line per measure, or one measure with a line per group. */
 function series(table, columns, measures) {
   const period = columns.find((column) => column.isPeriod);
   if (!period || table.truncated || table.rows.length > MOST_POINTS) return null;
@@ -58,7 +58,8 @@ function series(table, columns, measures) {
   const texts = columns.filter((column) => column.isText);
   const lines = texts.length === 0 ? linesOf(period, measures) : linesByGroup(period, texts, measures);
   if (lines === null) return null;
-  const about = `${lines.map((line) => line.name).join(", ")} by ${period.name}, ${counted(points.length, "point")}`;
+  const names = lines.map((line) => line.name).join(", ");
+  const about = `${names} by ${period.name}, ${formatCount(points.length, "point")}`;
   return {
     kind: "line",
     x: period.name,
@@ -71,7 +72,7 @@ function series(table, columns, measures) {
 
 function linesOf(period, measures) {
   if (measures.length > MOST_LINES) return null;
-  const lines = comparable(measures).map((measure) => ({ name: measure.name, at: points(period, measure) }));
+  const lines = comparableMeasures(measures).map((measure) => ({ name: measure.name, at: points(period, measure) }));
   return lines.every((line) => line.at !== null) ? lines : null;
 }
 
@@ -85,7 +86,7 @@ function linesByGroup(period, texts, measures) {
   return lines.every((line) => line.at !== null && line.at.size > 1) ? lines : null;
 }
 
-/** Value by point, or null where a point has two. */
+/** Maps points to values, or null if a point has two. */
 function points(period, measure, fits = () => true) {
   const found = new Map();
   for (const [row, point] of period.numbers.entries()) {
@@ -96,20 +97,20 @@ function points(period, measure, fits = () => true) {
   return found;
 }
 
-/** The measures that one axis can show: those of a size with the first. */
-function comparable(measures) {
+/** The measures that share an axis with the first: those of similar magnitude. */
+function comparableMeasures(measures) {
   const size = (measure) => Math.max(...measure.numbers.map((one) => Math.abs(one ?? 0)));
   const first = size(measures[0]);
   return measures.filter((measure) => size(measure) <= first * 20 && size(measure) * 20 >= first);
 }
 
-/** Things in the order of a measure: the first words of each row, and the measure that orders them. */
+/** A ranking: the first text column, and the measure that orders the rows. */
 function ranking(table, columns, measures) {
   const label = columns.find((column) => column.isText);
   if (!label || table.rows.length > MOST_RANKED) return null;
   const measure = measures.find((one) => isOrdered(one.numbers) && new Set(one.numbers).size > 1);
   if (!measure) return null;
-  const about = `Bar chart of ${measure.name} by ${label.name}, ${counted(table.rows.length, "bar")}.`;
+  const about = `Bar chart of ${measure.name} by ${label.name}, ${formatCount(table.rows.length, "bar")}.`;
   return bars("ranking", label, measure, about);
 }
 
@@ -119,7 +120,7 @@ function isOrdered(numbers) {
   return falls || numbers.every((one, at) => at === 0 || numbers[at - 1] <= one);
 }
 
-/** How often, or how much, of each kind: a column whose values are all different, and the only measure beside it. */
+/** A distribution: a column with distinct values, and a single measure. */
 function distribution(table, columns, measures) {
   if (table.truncated || table.rows.length > MOST_BARS || columns.length > 3) return null;
   const [bucket] = columns;
@@ -127,7 +128,7 @@ function distribution(table, columns, measures) {
   const measure = measures.find((one) => one !== bucket);
   if (!measure || !(bucket.isText || bucket.isBucket) || new Set(bucket.cells).size < bucket.cells.length) return null;
   if (!bucket.isText && !isOrdered(bucket.numbers.filter((one) => one !== null))) return null;
-  const about = `Bar chart of ${measure.name} by ${bucket.name}, ${counted(table.rows.length, "bar")}.`;
+  const about = `Bar chart of ${measure.name} by ${bucket.name}, ${formatCount(table.rows.length, "bar")}.`;
   return bars(bucket.isText ? "ranking" : "bars", bucket, measure, about);
 }
 
@@ -136,8 +137,8 @@ function bars(kind, label, measure, about) {
   return { kind, x: label.name, labels, series: [{ name: measure.name, values: measure.numbers }], time: false, about };
 }
 
-/** Whether there is anything to see: some of the values differ. */
-function differs(chart) {
+/** True if some of the values differ. */
+function hasDifferentValues(chart) {
   return new Set(chart.series.flatMap((one) => one.values).filter((one) => one !== null)).size > 1;
 }
 

@@ -1,4 +1,4 @@
-// A chart as a picture, by Chart.js, which is loaded when the first one is drawn.
+// Draws charts by Chart.js, which is loaded for the first one.
 
 import { make } from "./dom.js";
 
@@ -8,20 +8,20 @@ const MOST_DOTS = 40;
 const drawn = new Set();
 let library = null;
 
-/** The picture of a chart. The table beside it is its text. */
+/** View of a chart. The table beside it is its text alternative. */
 export function chartView(chart) {
   const canvas = make("canvas", { role: "img", "aria-label": `${chart.about} The table below has the same numbers.` });
   const frame = make("div", { className: `chart chart-${chart.kind}` }, canvas);
   frame.dataset.bars = chart.kind === "ranking" ? String(chart.labels.length) : "";
   if (chart.kind === "ranking") frame.style.height = `${chart.labels.length * ROW_PX + 60}px`;
-  loaded().then(
+  loadLibrary().then(
     (Chart) => whenShown(frame, () => draw(Chart, canvas, frame, chart)),
-    () => frame.remove(), // the table says the same
+    () => frame.remove(), // the table has the same data
   );
   return frame;
 }
 
-/** Draw all that are shown again: colours have changed. */
+/** Redraw all visible charts after a change of colours. */
 export function redrawCharts() {
   for (const entry of [...drawn]) {
     entry.picture.destroy();
@@ -30,7 +30,7 @@ export function redrawCharts() {
   }
 }
 
-function loaded() {
+function loadLibrary() {
   library ??= import("../vendor/chart.umd.min.js").then(() => globalThis.Chart);
   return library;
 }
@@ -45,15 +45,15 @@ function whenShown(frame, act) {
 }
 
 function draw(Chart, canvas, frame, chart) {
-  forget();
-  const ink = colours(frame);
+  forgetRemoved();
+  const ink = readColours(frame);
   Object.assign(Chart.defaults.font, { family: ink.font, size: 12.5 });
   const picture = new Chart(canvas, settings(chart, ink));
   drawn.add({ picture, canvas, frame, chart });
   frame.dataset.drawn = chart.kind;
 }
 
-function forget() {
+function forgetRemoved() {
   for (const entry of drawn) {
     if (entry.frame.isConnected) continue;
     entry.picture.destroy();
@@ -61,7 +61,7 @@ function forget() {
   }
 }
 
-function colours(frame) {
+function readColours(frame) {
   const style = (name) => {
     const probe = make("span", { className: `ink ink-${name}` });
     frame.append(probe);
@@ -98,16 +98,16 @@ function settings(chart, ink) {
       },
       plugins: {
         legend: { display: chart.series.length > 1, labels: { color: ink.text, boxWidth: 12, boxHeight: 2 } },
-        tooltip: { callbacks: isLine ? { title: ([item]) => when(item.parsed.x, chart) } : {} },
+        tooltip: { callbacks: isLine ? { title: ([item]) => formatTime(item.parsed.x, chart) } : {} },
       },
       layout: { padding: { right: chart.kind === "ranking" ? VALUE_PX : 0 } },
     },
-    plugins: chart.kind === "ranking" ? [valuesBeside(ink)] : [],
+    plugins: chart.kind === "ranking" ? [labelBars(ink)] : [],
   };
 }
 
-/** Writes its value beside each bar: those that lead a ranking are often nearly the same. */
-function valuesBeside(ink) {
+/** Plugin that writes the value beside each bar: the top of a ranking often differs little. */
+function labelBars(ink) {
   return {
     id: "values",
     afterDatasetsDraw(picture) {
@@ -139,7 +139,7 @@ function timeAxis(chart, ink) {
     max: chart.labels.at(-1),
     grid: { display: false },
     border: { color: ink.grid },
-    ticks: { color: ink.text, maxRotation: 0, autoSkipPadding: 16, callback: (value) => when(value, chart) },
+    ticks: { color: ink.text, maxRotation: 0, autoSkipPadding: 16, callback: (value) => formatTime(value, chart) },
   };
 }
 
@@ -154,13 +154,13 @@ function labelAxis(chart, ink) {
       autoSkip: chart.kind !== "ranking",
       maxRotation: chart.kind === "ranking" ? 0 : 45,
       callback(_, index) {
-        return shorter(chart.labels[index] ?? "", most(this.chart.width));
+        return shorten(chart.labels[index] ?? "", most(this.chart.width));
       },
     },
   };
 }
 
-function shorter(text, most) {
+function shorten(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
@@ -179,7 +179,7 @@ function title(text, ink) {
   return { title: { display: text !== null, text: text ?? "", color: ink.text } };
 }
 
-function when(value, chart) {
+function formatTime(value, chart) {
   if (!chart.time) return Number.isInteger(value) ? String(value) : "";
   return new Date(value).toISOString().slice(0, 10);
 }

@@ -1,4 +1,4 @@
-// Where questions and statements are written: two tabs, one of which is sent.
+// Input of questions and statements, in two tabs.
 
 import { byId } from "./dom.js";
 import { whole } from "./format.js";
@@ -14,9 +14,9 @@ export class Composer {
   #left = byId("left");
   #busy = false;
   #hasModel = true;
-  #served = false; // until the server is heard there is nobody to send to; what is written stays
+  #served = false; // sending is disabled until the server answers; the input is kept
 
-  /** `send` is given {kind, text}; `cancel` nothing. */
+  /** `send` receives {kind, text}; `cancel` takes no arguments. */
   constructor({ send, cancel }) {
     this.choose = installTabs(byId("kinds"), (kind) => this.#chosen(kind));
     byId("composer").addEventListener("submit", (event) => {
@@ -30,7 +30,7 @@ export class Composer {
     }
   }
 
-  /** What the server can do. */
+  /** Apply the capabilities of the server. */
   serve(about) {
     this.#served = true;
     this.#hasModel = about.model !== null;
@@ -41,7 +41,7 @@ export class Composer {
   }
 
   set busy(busy) {
-    const loses = document.activeElement === (busy ? this.#send : this.#cancel); // the focus, for it is hidden
+    const loses = document.activeElement === (busy ? this.#send : this.#cancel); // focus, because it gets hidden
     this.#busy = busy;
     this.#cancel.hidden = !busy;
     this.#cancel.disabled = false;
@@ -61,7 +61,7 @@ export class Composer {
     this.#field.focus();
   }
 
-  /** Give back what could not be sent. */
+  /** Restore an input that could not be sent. */
   restore({ kind, text }) {
     this.choose(kind);
     if (!this.#field.value) this.#field.value = text;

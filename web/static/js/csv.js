@@ -1,27 +1,27 @@
-// A table as CSV (RFC 4180). No cell of text is a formula to the spreadsheet that opens it.
+// Converts a table to CSV (RFC 4180), with texts escaped that a spreadsheet would read as formulas.
 
 import { isNumeric } from "./format.js";
 
 const FORMULA = /^[\s]*[=+\-@\t\r＝＋－＠]/;
 const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/;
 
-/** The columns' names and the rows, each as a line. */
+/** Converts column names and rows to lines. */
 export function csv(columns, rows) {
-  const head = columns.map((column) => quoted(safe(column.name)));
-  const body = rows.map((row) => row.map((cell, index) => quoted(written(cell, columns[index]))));
+  const head = columns.map((column) => quoteField(escapeFormula(column.name)));
+  const body = rows.map((row) => row.map((cell, index) => quoteField(formatCell(cell, columns[index]))));
   return [head, ...body].map((line) => `${line.join(",")}\r\n`).join("");
 }
 
-function written(cell, column) {
+function formatCell(cell, column) {
   if (cell === null || cell === undefined) return "";
   const said = typeof cell === "object" ? JSON.stringify(cell) : String(cell);
-  return isNumeric(column) && NUMBER.test(said) ? said : safe(said);
+  return isNumeric(column) && NUMBER.test(said) ? said : escapeFormula(said);
 }
 
-function safe(text) {
+function escapeFormula(text) {
   return FORMULA.test(text) ? `'${text}` : text;
 }
 
-function quoted(text) {
+function quoteField(text) {
   return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -1,6 +1,6 @@
-// Elements. Text always becomes text nodes: what a model or a table says is never read as HTML.
+// Creates elements. Text always becomes text nodes; text of models and tables is never parsed as HTML.
 
-/** An element with properties, attributes (aria-…, data-… and others that are no property) and children. */
+/** Creates an element with properties, attributes (aria-…, data-… and others that are no property) and children. */
 export function make(name, properties = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
@@ -13,13 +13,13 @@ export function make(name, properties = {}, ...children) {
   return element;
 }
 
-/** A button that submits nothing. */
+/** Creates a button that does not submit a form. */
 export function button(text, act, properties = {}) {
   return make("button", { type: "button", className: "button", onclick: act, ...properties }, text);
 }
 
-/** A text for screen readers alone. */
-export function unseen(text) {
+/** Creates a text for screen readers only. */
+export function hiddenText(text) {
   return make("span", { className: "unseen" }, text);
 }
 

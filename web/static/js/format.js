@@ -1,22 +1,22 @@
-// How values, times and costs are written.
+// Formats values, times and costs.
 
 const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const NUMERIC = /^(tinyint|smallint|int|integer|bigint|long|short|byte|float|double|real|decimal\b.*)$/i;
 const COUNTED_FROM_NOTHING = /(^|_)(year|decade|id)$|Year$|Decade$|Id$/i;
 const MOST_DECIMALS = 6;
-const LEAST_GROUPED = 10_000; // years under other names have no comma either
+const LEAST_GROUPED = 10_000; // years in columns of other names have no comma either
 
 export function isNumeric(column) {
   return NUMERIC.test(column.type);
 }
 
-/** Whether a number names something, such as a year, and is not counted. */
+/** True if the numbers of a column are labels, such as years, not quantities. */
 export function isLabel(column) {
   return COUNTED_FROM_NOTHING.test(column.name);
 }
 
-/** How the cells of a column are written: those of a numeric one alike, so that they align. */
-export function writer(column, cells) {
+/** Returns the formatter of a column; cells of a numeric column get the same decimals, so that they align. */
+export function formatterOf(column, cells) {
   if (!isNumeric(column)) return text;
   if (isLabel(column)) return text;
   const decimals = Math.max(0, ...cells.map(decimalsOf));
@@ -28,7 +28,7 @@ export function writer(column, cells) {
   return (cell) => number(cell, numbers);
 }
 
-/** A cell as a text. */
+/** Formats a cell. */
 export function text(cell) {
   if (cell === null || cell === undefined) return "null";
   if (Array.isArray(cell) && cell.every((one) => typeof one !== "object")) return cell.join(", ");
@@ -39,7 +39,7 @@ function number(cell, numbers) {
   if (cell === null || typeof cell === "boolean") return text(cell);
   if (typeof cell === "string" && !/^-?\d+(\.\d+)?$/.test(cell)) return cell;
   if (typeof cell === "number" && cell !== 0 && Math.abs(cell) < 10 ** -MOST_DECIMALS) return String(cell);
-  return numbers.format(cell); // of a text, every digit
+  return numbers.format(cell); // a number sent as text keeps every digit
 }
 
 function decimalsOf(cell) {
@@ -51,7 +51,7 @@ export function whole(count) {
   return WHOLE.format(count);
 }
 
-export function counted(count, one, many = `${one}s`) {
+export function formatCount(count, one, many = `${one}s`) {
   return `${whole(count)} ${count === 1 ? one : many}`;
 }
 
@@ -69,7 +69,7 @@ export function dollars(value) {
   return `$${value.toFixed(digits)}`;
 }
 
-/** When something was, near enough for a list. */
+/** Formats a date for a list. */
 export function day(at, now = Date.now() / 1000) {
   const [then, today] = [new Date(at * 1000), new Date(now * 1000)];
   if (then.toDateString() === today.toDateString()) {

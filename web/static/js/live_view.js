@@ -1,4 +1,4 @@
-// An answer on its way: what is done right now, the words so far, and each step as it comes.
+// View of a running answer: the current stage, the text so far, and the steps.
 
 import { announce } from "./announce.js";
 import { button, make } from "./dom.js";
@@ -12,9 +12,9 @@ const DOINGS = {
   "calling execute_spark_sql": "Running SQL",
 };
 
-/** The view of an operation that runs: `show` its state, `away` while the server cannot be reached. */
+/** View of a running operation: `show` renders its state, `away` an unreachable server. */
 export class LiveView {
-  #begun = performance.now(); // when it was first seen here: the server's clock may be another
+  #begun = performance.now(); // measured locally, because the server's clock may differ
   #stage = make("span", { className: "doing" }, "Sending");
   #clock = make("span", { className: "said" });
   #words = make("div");
@@ -23,10 +23,10 @@ export class LiveView {
   #written = "";
   #shown = [];
 
-  /** Whether it was cancelled before the server had taken it. */
+  /** True if it was cancelled before the server accepted it. */
   cancelled = false;
 
-  /** `hurry` tries to reach the server now. */
+  /** `hurry` retries the server at once. */
   constructor(hurry) {
     this.hurry = hurry;
     const dot = make("span", { className: "dot", "aria-hidden": "true" });
@@ -42,7 +42,7 @@ export class LiveView {
     this.#clock.textContent = seconds(Math.round((performance.now() - this.#begun) / 1000));
     announce(doing);
     this.#write(stage.text);
-    if (operation.request.kind === "question") this.#list(stage.steps); // of SQL the only one stands above
+    if (operation.request.kind === "question") this.#list(stage.steps); // the single step of a statement is shown above
   }
 
   away(error, pause) {
@@ -61,7 +61,7 @@ export class LiveView {
     this.#words.replaceChildren(proseView(text));
   }
 
-  /** What has not changed stays as it is, with what the reader opened in it. */
+  /** Updates changed steps only, so that details opened by the reader stay open. */
   #list(steps) {
     for (const [index, step] of steps.entries()) {
       const said = JSON.stringify(step);

@@ -1,4 +1,4 @@
-// Where the page begins.
+// Entry point of the page.
 
 import { API } from "../config.js";
 import { Api } from "./api.js";
@@ -11,7 +11,7 @@ import { installTheme } from "./theme.js";
 installTheme(byId("theme"), redrawCharts);
 const app = new App(new Api(API, storage));
 byId("skip").addEventListener("click", (event) => {
-  event.preventDefault(); // what follows the # of the address is the conversation
+  event.preventDefault(); // the fragment of the URL is the conversation
   byId("messages").focus();
 });
 addEventListener("keydown", (event) => {

@@ -1,14 +1,14 @@
-// Asking again and again: how an operation goes on, through a server that is away for a while.
+// Polls an operation, and retries while the server is unreachable.
 
 const LONGEST_PAUSE = 30;
 const SLOWEST_POLL = 5;
 
-/** Seconds to wait after so many failures in a row. */
+/** Seconds to wait after a number of failures in a row. */
 export function backoff(failures) {
   return Math.min(LONGEST_PAUSE, 2 ** Math.min(failures - 1, 10));
 }
 
-/** Seconds between questions about an operation: as the server says, and longer for what takes long. */
+/** Seconds between polls: the server's interval, and longer for long operations. */
 export function pace(retryAfter, waited) {
   return Math.max(retryAfter ?? 1, Math.min(SLOWEST_POLL, waited / 20));
 }
@@ -18,8 +18,8 @@ export function hasEnded(operation) {
 }
 
 /**
- * Do something until the server can be reached. `away(error, pause)` is told of each failure, `away(null)` of its end.
- * Throws what will not pass, and what `wait` throws when it is broken off.
+ * Retry `act` until the server can be reached. Calls `away(error, pause)` for each failure, `away(null)` at the end.
+ * Throws permanent errors, and the error of `wait` when it is aborted.
  */
 export async function persist(act, { away, wait, passes = (error) => error.passing }) {
   for (let failures = 0; ; ) {
@@ -37,7 +37,7 @@ export async function persist(act, { away, wait, passes = (error) => error.passi
   }
 }
 
-/** Follow an operation to its end. `seen` is given each state of it. */
+/** Follow an operation to its end. `seen` receives each state. */
 export async function follow(first, { ask, seen, away, wait }) {
   let { body: operation, retryAfter } = first;
   let waited = 0;

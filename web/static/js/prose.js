@@ -1,4 +1,4 @@
-// The little of Markdown that answers are written in, as a tree. Everything else stays the text that it is.
+// Parses the subset of Markdown that answers use. Everything else stays plain text.
 //
 // A block is {kind: "paragraph", parts}, {kind: "list", ordered, items: [parts]} or {kind: "code", text};
 // a part is {kind: "text" | "bold" | "code", text}.
@@ -9,7 +9,7 @@ const FENCE = /^\s*```/;
 const HEADING = /^#{1,6}\s+(.*)$/s;
 const PART = /`([^`\n]+)`|\*\*(?=\S)([^*\n]+?)\*\*/g;
 
-/** The blocks of a text. */
+/** Parses a text to blocks. */
 export function blocks(text) {
   const lines = text.replace(/\r\n?/g, "\n").split("\n");
   const found = [];
@@ -38,7 +38,7 @@ function code(lines, at) {
   return [{ kind: "code", text: inside.join("\n") }, inside.length + 2];
 }
 
-/** The items of a list, over blank lines between them. */
+/** Parses the items of a list, which may be separated by blank lines. */
 function list(lines, at, pattern, ordered) {
   const items = [];
   let end = at;
@@ -60,7 +60,7 @@ function opens(line) {
   return [FENCE, HEADING, BULLET, NUMBER].some((pattern) => pattern.test(line));
 }
 
-/** The parts of a line: text, bold, code. */
+/** Parses a line to parts: text, bold, code. */
 export function parts(text) {
   const found = [];
   let at = 0;

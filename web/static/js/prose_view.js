@@ -1,4 +1,4 @@
-// What a model wrote, as elements of a few kinds. Links stay text.
+// Renders the model's text as a few kinds of elements. Links stay text.
 
 import { make } from "./dom.js";
 import { blocks } from "./prose.js";

@@ -1,4 +1,4 @@
-// The address of a conversation: after the # of the page's, so that a reload, a link and Back lead to it.
+// The URL of a conversation: its id is in the fragment, so reload, links and Back work.
 
 const PREFIX = "#c/";
 
@@ -6,7 +6,7 @@ export function addressOf(id) {
   return id === null ? "#" : PREFIX + encodeURIComponent(id);
 }
 
-/** The conversation of an address, or null. */
+/** Returns the conversation of a URL, or null. */
 export function conversationAt(hash) {
   if (!hash.startsWith(PREFIX)) return null;
   try {

@@ -1,4 +1,4 @@
-// The visitor's conversations: open one, begin one, delete one.
+// List of the visitor's conversations, to open, create and delete them.
 
 import { announce } from "./announce.js";
 import { button, byId, make } from "./dom.js";
@@ -12,20 +12,20 @@ export class Sidebar {
   #current = null;
   #all = [];
 
-  /** `remove` deletes a conversation by its id, and throws what kept it from that. */
+  /** `remove` deletes a conversation by its id, and throws its error. */
   constructor({ remove }) {
     this.remove = remove;
     this.#toggle.addEventListener("click", () => this.open(this.#toggle.ariaExpanded !== "true"));
   }
 
-  /** On narrow screens the list lies over the page. */
+  /** On narrow screens the list covers the page. */
   open(isOpen) {
     this.#toggle.ariaExpanded = String(isOpen);
     this.#panel.classList.toggle("open", isOpen);
     if (isOpen) byId("new").focus();
   }
 
-  /** Close it; whether it was open. */
+  /** Close the list. Returns whether it was open. */
   close() {
     const wasOpen = this.#toggle.ariaExpanded === "true";
     if (wasOpen) {

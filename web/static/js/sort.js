@@ -1,11 +1,11 @@
-// Rows in the order of a column.
+// Sorts rows by a column.
 
 import { isNumeric } from "./format.js";
 
 const WORDS = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-/** The rows in order of a column, nulls last in either direction; equal ones stay as they were. */
-export function sorted(table, index, descending) {
+/** Sorts rows by a column; stable, nulls last in both directions. */
+export function sortRows(table, index, descending) {
   const compare = isNumeric(table.columns[index]) ? compareNumbers : compareTexts;
   return [...table.rows].sort((one, other) => {
     const [a, b] = [one[index], other[index]];
@@ -24,7 +24,7 @@ function compareNumbers(a, b) {
   return one < other ? -1 : Number(one > other);
 }
 
-/** Whether it is a whole number of more digits than a number keeps. */
+/** True for a whole number with more digits than a double can hold. */
 function isWhole(cell) {
   return typeof cell === "string" && /^-?\d+$/.test(cell);
 }

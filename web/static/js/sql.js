@@ -1,4 +1,4 @@
-// Spark SQL as pieces with a kind, for colour. The pieces joined are the statement again, whatever it is.
+// Splits Spark SQL into pieces for highlighting. The joined pieces equal the statement, for any input.
 
 const KEYWORDS = new Set(
   (
@@ -20,7 +20,7 @@ const PIECES = [
   ["operator", /\|>|[<>=!]+|[^\s]/uy],
 ];
 
-/** The pieces of a statement: {kind, text}. */
+/** Splits a statement into pieces: {kind, text}. */
 export function pieces(sql) {
   const found = [];
   for (let at = 0; at < sql.length; ) {

@@ -1,4 +1,4 @@
-// A statement in colour, with a button that copies it.
+// View of a highlighted statement, with a copy button.
 
 import { announce } from "./announce.js";
 import { button, make } from "./dom.js";
@@ -10,7 +10,7 @@ export function sqlView(sql) {
   const code = make("code", {}, pieces(sql).map(pieceView));
   const named = { className: "sql", tabIndex: 0, role: "region", "aria-label": "SQL statement" };
   const block = make("pre", named, code);
-  const act = () => copied(sql, copy, block);
+  const act = () => copyStatement(sql, copy, block);
   const copy = button("Copy", act, { className: "button small copy", title: "Copy the SQL" });
   return make("div", { className: "statement" }, block, copy);
 }
@@ -19,13 +19,13 @@ function pieceView({ kind, text }) {
   return kind === "space" || kind === "name" ? text : make("span", { className: `sql-${kind}` }, text);
 }
 
-async function copied(sql, copy, block) {
+async function copyStatement(sql, copy, block) {
   try {
     await navigator.clipboard.writeText(sql);
     copy.textContent = "Copied";
     announce("The SQL was copied.");
   } catch {
-    getSelection().selectAllChildren(block); // the browser does not let the page: Ctrl+C does
+    getSelection().selectAllChildren(block); // the browser denies the clipboard; select the text for Ctrl+C
     copy.textContent = "Selected";
   }
   setTimeout(() => {

@@ -1,4 +1,4 @@
-// What this browser remembers. Where it may not, the page does.
+// Values stored in the browser, or in memory if that is not allowed.
 
 const forNow = new Map();
 
@@ -16,7 +16,7 @@ export const storage = {
     try {
       localStorage.setItem(name, value);
     } catch {
-      // refused, or full: remembered until the page is closed
+      // denied or full: kept in memory until the page is closed
     }
   },
 };

@@ -1,16 +1,16 @@
-// A result as a table that is sorted by its headings, and may be taken away as CSV.
+// View of a result as a sortable table with a CSV download.
 
 import { csv } from "./csv.js";
 import { button, make } from "./dom.js";
-import { counted, isNumeric, writer } from "./format.js";
-import { sorted } from "./sort.js";
+import { formatCount, formatterOf, isNumeric } from "./format.js";
+import { sortRows } from "./sort.js";
 
 const AT_FIRST = 100;
 
-/** The table with what is to be said of it. */
+/** View of the table with its remarks. */
 export function tableView(table, name) {
   const state = { index: null, descending: false, rows: table.rows, all: table.rows.length <= AT_FIRST };
-  const writers = table.columns.map((column, index) => writer(column, table.rows.map((row) => row[index])));
+  const writers = table.columns.map((column, index) => formatterOf(column, table.rows.map((row) => row[index])));
   const body = make("tbody");
   const headings = table.columns.map((column, index) => heading(column, () => order(index)));
   const more = make("div", { className: "more" });
@@ -19,7 +19,7 @@ export function tableView(table, name) {
   function order(index) {
     state.descending = state.index === index ? !state.descending : false;
     state.index = index;
-    state.rows = sorted(table, index, state.descending);
+    state.rows = sortRows(table, index, state.descending);
     show();
     note.textContent = `Sorted by ${table.columns[index].name}, ${state.descending ? "descending" : "ascending"}.`;
   }
@@ -31,7 +31,7 @@ export function tableView(table, name) {
     }
     const rows = state.all ? state.rows : state.rows.slice(0, AT_FIRST);
     body.replaceChildren(...rows.map((row) => rowView(row, table.columns, writers)));
-    more.replaceChildren(...(state.all ? [] : [button(`Show all ${counted(state.rows.length, "row")}`, showAll)]));
+    more.replaceChildren(...(state.all ? [] : [button(`Show all ${formatCount(state.rows.length, "row")}`, showAll)]));
   }
 
   function showAll() {
@@ -41,9 +41,10 @@ export function tableView(table, name) {
   }
 
   const head = make("thead", {}, make("tr", {}, headings));
+  const label = `${name}, ${formatCount(table.rows.length, "row")}`;
   const scroll = make(
     "div",
-    { className: "scroll", tabIndex: 0, role: "region", "aria-label": `${name}, ${counted(table.rows.length, "row")}` },
+    { className: "scroll", tabIndex: 0, role: "region", "aria-label": label },
     make("table", { className: table.columns.every(isNumeric) ? "numbers" : "" }, head, body),
   );
   show();
@@ -69,7 +70,7 @@ function cellView(cell, column, write) {
 }
 
 function size(table) {
-  const rows = counted(table.rows.length, "row");
+  const rows = formatCount(table.rows.length, "row");
   return table.truncated ? `The first ${rows}; there are more` : rows;
 }
 

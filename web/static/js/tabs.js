@@ -1,8 +1,8 @@
-// Tabs, by mouse and by arrow keys (the ARIA pattern). One of them is always chosen.
+// Tabs for mouse and arrow keys (ARIA pattern). One is always selected.
 
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
-/** Make the buttons of a tab list choose their panels. `chosen` is told which. */
+/** Make the buttons of a tab list select their panels. Calls `chosen` with the selected one. */
 export function installTabs(list, chosen) {
   const tabs = [...list.querySelectorAll('[role="tab"]')];
 

@@ -1,11 +1,11 @@
-// Light or dark: as the system has it, until somebody chooses.
+// Light or dark theme: the system's, until the user chooses.
 
 import { storage } from "./storage.js";
 
 const NAME = "imdb-chat-theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
 
-/** Make a button choose, and tell `changed` when colours do. */
+/** Make a button toggle the theme. Calls `changed` when the colours change. */
 export function installTheme(toggle, changed) {
   const show = () => {
     toggle.setAttribute("aria-pressed", String(isDark()));

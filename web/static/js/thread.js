@@ -1,4 +1,4 @@
-// The conversation on the page: what was said, what is being answered, and what to begin with.
+// View of a conversation: messages, the running answer, and examples for an empty one.
 
 import { answerView, askedView, troubleView } from "./answer_view.js";
 import { button, byId, make } from "./dom.js";
@@ -11,10 +11,10 @@ const WITHOUT_MODEL =
 export class Thread {
   #messages = byId("messages");
   #title = byId("title");
-  #last = null; // what gives way
-  #asked = null; // the newest question
+  #last = null; // replaced by the next view
+  #asked = null; // the latest question
 
-  /** `ask` sends a request once more; `lost` is called when what had the focus is taken away. */
+  /** `ask` repeats a request; `lost` is called when the focused element is removed. */
   constructor({ ask, lost }) {
     this.ask = ask;
     this.lost = lost;
@@ -36,7 +36,7 @@ export class Thread {
     this.#title.focus();
   }
 
-  /** All that was said. */
+  /** Show all messages. */
   show(messages) {
     let request = null;
     for (const message of messages) {
@@ -58,7 +58,7 @@ export class Thread {
     this.#put(answerView(result, request.kind, request.text ? () => this.ask(request) : null));
   }
 
-  /** Put something at the end; what is passing there gives way. */
+  /** Append a view; it replaces a temporary one at the end. */
   passing(view) {
     this.settle();
     this.#put(view);
@@ -76,7 +76,7 @@ export class Thread {
     this.passing(troubleView(text, ...buttons));
   }
 
-  /** An empty conversation: what the page is, and what to begin with. */
+  /** Show an empty conversation: about the page, and examples. */
   welcome(about) {
     const examples = about.examples.filter((one) => about.model !== null || one.kind === "sql");
     const items = examples.map((one) => make("li", {}, this.#example(one)));
@@ -98,6 +98,6 @@ export class Thread {
 
   #put(view) {
     this.#messages.append(view);
-    (this.#asked ?? view).scrollIntoView({ block: "start" }); // what is read first
+    (this.#asked ?? view).scrollIntoView({ block: "start" }); // the reader starts there
   }
 }

@@ -1,8 +1,8 @@
-// Pauses that may be cut short, or broken off.
+// Pauses that can be shortened or aborted.
 
 export class BrokenOff extends Error {}
 
-/** One who waits at a time. `hurry` ends a pause early, `stop` ends all of them for good. */
+/** One pause at a time. `hurry` ends it early, `stop` aborts it and all later ones. */
 export class Waiter {
   #end = null;
   #stopped = false;

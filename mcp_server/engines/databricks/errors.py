@@ -13,10 +13,8 @@ from typing import Any
 
 from lakehouse.errors import LakehouseError, QueryFailed, ResourceLimit
 from mcp_server.engines.failures import explain_failure
+from mcp_server.engines.hiding import hide_addresses
 
-# To the end of the text where no bracket closes it: a pattern that can fail there would be tried from each beginning.
-_LOCATION = re.compile(r"\[(?:s3a?|abfss?|gs|r2|wasbs?|adl|dbfs|file|hdfs|https?):/[^\]]*+(?:\]|\Z)")
-_ADDRESS = re.compile(r"\b(?:s3a?|abfss?|gs|r2|wasbs?|adl|dbfs|file|hdfs|https?):/[^\s,;\]})'\"]+")
 _GONE = re.compile(
     r"Invalid (?:Session|Operation)Handle|INVALID_HANDLE|RESOURCE_DOES_NOT_EXIST|unexpectedly closed", re.IGNORECASE
 )
@@ -24,7 +22,7 @@ _GONE = re.compile(
 _PREAMBLE = re.compile(r"\A(?:[\w.$]++: |Error running query: )++(?=\[[A-Z])")
 
 
-class UnreachableError(Exception):
+class ConnectionLostError(Exception):
     """The warehouse did not answer. `sent` tells whether the request may have arrived all the same."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
@@ -41,7 +39,7 @@ class BusyError(Exception):
         self.seconds = seconds
 
 
-class DeniedError(Exception):
+class SignInRefusedError(Exception):
     """It did not accept who asks (HTTP 401 or 403)."""
 
     def __init__(self, code: int, said: str) -> None:
@@ -50,11 +48,6 @@ class DeniedError(Exception):
 
 class GoneError(Exception):
     """It does not know the session or the operation any more, so it did nothing of what was asked."""
-
-
-def hide_addresses(text: str) -> str:
-    """A text without storage locations and URLs, which are nobody's business."""
-    return _ADDRESS.sub("<storage>", _LOCATION.sub("[<storage>]", text))
 
 
 @contextmanager
@@ -76,11 +69,11 @@ def sorted_out(names: Mapping[str, str]) -> Iterator[None]:
         raise _failed(error, names) from error
 
 
-def _unreached(error: Exception) -> UnreachableError:
+def _unreached(error: Exception) -> ConnectionLostError:
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
     cause: Any = getattr(error, "reason", None) or error  # of MaxRetryError, which holds what it gave up on
-    return UnreachableError(_plainly(cause), sent=not isinstance(cause, NewConnectionError | ConnectTimeoutError))
+    return ConnectionLostError(_plainly(cause), sent=not isinstance(cause, NewConnectionError | ConnectTimeoutError))
 
 
 def _plainly(cause: BaseException) -> str:
@@ -107,14 +100,14 @@ def _answered(error: Any, names: Mapping[str, str]) -> Exception:
     said = _clean(str(context.get("error-message") or "").strip(" :"), names)
     match context.get("http-code") if origin is not None else None:  # without a cause the code is the last request's
         case 401 | 403 as code:
-            return DeniedError(code, said)
+            return SignInRefusedError(code, said)
         case 429 | 503 as code:
             return BusyError(code, float(context.get("bounded-retry-delay") or 0))
         case 404:
             return GoneError(said or "HTTP 404")
         case int() as code if code >= 400:
-            return UnreachableError(f"it answered HTTP {code}{': ' if said else ''}{said}", sent=True)
-    return UnreachableError(f"the connection broke ({type(origin or error).__name__})", sent=True)
+            return ConnectionLostError(f"it answered HTTP {code}{': ' if said else ''}{said}", sent=True)
+    return ConnectionLostError(f"the connection broke ({type(origin or error).__name__})", sent=True)
 
 
 def _failed(error: Any, names: Mapping[str, str]) -> Exception:

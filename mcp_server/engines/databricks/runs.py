@@ -18,10 +18,10 @@ from lakehouse.backoff import pause
 from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, LakehouseError, QueryFailed
 from mcp_server.engines.call import Call
-from mcp_server.engines.databricks_auth import SignIn
-from mcp_server.engines.databricks_errors import BusyError, DeniedError, GoneError, UnreachableError
-from mcp_server.engines.databricks_pool import Pool
-from mcp_server.engines.databricks_session import Session, Statement, Warehouse, load_connector
+from mcp_server.engines.databricks.errors import BusyError, ConnectionLostError, GoneError, SignInRefusedError
+from mcp_server.engines.databricks.pool import Pool
+from mcp_server.engines.databricks.session import Session, Statement, Warehouse, load_connector
+from mcp_server.engines.databricks.sign_in import SignIn
 from mcp_server.models import Caps, ResultSet
 
 log = logging.getLogger(__name__)
@@ -58,14 +58,13 @@ class StoppedError(Exception):
 
 @dataclass
 class Run:
-    """A statement under way. `waiting_for` is what to say where its time is over meanwhile."""
+    """A statement under way in a warehouse."""
 
     call: Call
     sql: str
     most_rows: int
     caps: Caps | None = None
     stop: threading.Event = field(default_factory=threading.Event)
-    waiting_for: str = ""
     done: bool = False
     result: ResultSet | None = None
     error: BaseException | None = None
@@ -147,7 +146,7 @@ class Lane:
         """Never tried again: rows may be on their way, and the next request would give the next rows."""
         try:
             return statement.fetch(run.caps, run.raise_if_stopped)
-        except (UnreachableError, BusyError, DeniedError) as error:
+        except (ConnectionLostError, BusyError, SignInRefusedError) as error:
             raise EngineUnavailable(
                 f"The rows could not be read from the warehouse to their end: {error}. Ask again."
             ) from error
@@ -162,7 +161,7 @@ class Lane:
                     return True
             except QueryFailed:
                 return True
-            except (GoneError, UnreachableError, BusyError, DeniedError, LakehouseError):
+            except (GoneError, ConnectionLostError, BusyError, SignInRefusedError, LakehouseError):
                 return False
             threading.Event().wait(_CANCEL_EVERY)
         return False
@@ -171,7 +170,7 @@ class Lane:
         """Keep the session for the next statement where nothing of this one is left in it."""
         try:
             statement.close()
-        except (GoneError, UnreachableError, BusyError, DeniedError, LakehouseError) as error:
+        except (GoneError, ConnectionLostError, BusyError, SignInRefusedError, LakehouseError) as error:
             log.info("A statement could not be closed, so its session is: %s", error)
             healthy = False
         if healthy and session.is_reusable:
@@ -189,34 +188,34 @@ class Lane:
         failures = 0
         while not run.stop.is_set():
             try:
-                with self._breaker.attempt(UnreachableError) if patience.guarded else nullcontext():
+                with self._breaker.attempt(ConnectionLostError) if patience.guarded else nullcontext():
                     found = attempt()
-            except DeniedError as error:
+            except SignInRefusedError as error:
                 if renewed or not self._sign_in.renew():
                     raise self._not_let_in(error) from error
                 renewed = True
                 continue
             except BusyError as error:
-                run.waiting_for = f"The warehouse is starting or has no time (HTTP {error.code})"
+                run.call.waiting_for = f"The warehouse is starting or has no time (HTTP {error.code})"
                 seconds = pause(failures, at_least=error.seconds)
-            except UnreachableError as error:
+            except ConnectionLostError as error:
                 if failures + 1 >= patience.tries or (error.sent and not patience.repeatable):
                     raise self._not_reached(error, patience) from error
                 seconds = pause(failures)
             else:
-                run.waiting_for = ""
+                run.call.waiting_for = ""
                 return found
             failures += 1
             run.stop.wait(seconds)
         raise StoppedError
 
-    def _not_let_in(self, error: DeniedError) -> EngineUnavailable:
+    def _not_let_in(self, error: SignInRefusedError) -> EngineUnavailable:
         return EngineUnavailable(
             f"The warehouse does not accept the sign-in ({error}). Check {self._sign_in.variables}: a token may have "
             "expired. The identity needs CAN USE on the warehouse."
         )
 
-    def _not_reached(self, error: UnreachableError, patience: Patience) -> EngineUnavailable:
+    def _not_reached(self, error: ConnectionLostError, patience: Patience) -> EngineUnavailable:
         if error.sent and not patience.repeatable:
             return EngineUnavailable(
                 f"The warehouse was lost while the query was sent: {error}. It may have begun there; it was not sent "

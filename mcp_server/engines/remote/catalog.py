@@ -10,47 +10,20 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import contextmanager
 
 from lakehouse.errors import LakeError, QueryFailed
 from lakehouse.manifest import Column
-from mcp_server.models import Caps, ResultSet, TableInfo
-from mcp_server.results.fitting import Found, fit, read_rows
+from lakehouse.quoting import quote_identifier
+from mcp_server.engines.remote import listing
+from mcp_server.engines.remote.listing import Listing, Row, read_listing
+from mcp_server.models import CheckedQuery, Estimate, ResultSet, ScanEstimate, TableInfo, Version
 
-LISTING_ROWS = 200_000
-LISTING_BYTES = 16 << 20
-"""How much is kept of what a catalogue tells: it stays in memory, and whoever may write there decides on its size."""
+RunOwn = Callable[[str], ResultSet]
+"""Runs a statement of the server's own, for at most `LISTING_ROWS` rows within `listing_caps()`.
 
-_COMMENT_CHARS = 2_000
-"""Of a comment, or a type; names are shorter, and have to be whole."""
-
-Row = Sequence[Any]
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Rows that a catalogue gave, and whether these are all of them."""
-
-    rows: Sequence[Row]
-    is_whole: bool
-
-
-Run = Callable[[str], Listing]
-"""Runs one statement and gives its rows. Raises QueryFailed with Spark's condition where the statement fails."""
-
-
-def listing_caps() -> Caps:
-    """The caps on the answer to a statement that asks for a catalogue."""
-    return Caps(LISTING_BYTES, _COMMENT_CHARS)
-
-
-def read_listing(found: ResultSet) -> Listing:
-    """The rows of such an answer within the caps: a longer comment ends with how much of it is missing."""
-    count, caps = found.table.num_rows, listing_caps()
-    rows = fit(Found((), (), read_rows(found, count, caps, lambda: None), count), caps).rows
-    return Listing(rows, is_whole=len(rows) == found.found < LISTING_ROWS)
-
+Raises QueryFailed with Spark's condition where the statement fails.
+"""
 
 # Databricks SQL, information_schema.tables: "Table types". A metric view answers no plain SELECT and is left out.
 _VIEWS = frozenset({"VIEW", "MATERIALIZED_VIEW"})
@@ -61,24 +34,20 @@ _NO_COLUMN = re.compile(r"name `(?:[^`]*`\.`)*([^`]*)` cannot be resolved")
 _FORBIDDEN = "INSUFFICIENT_PERMISSIONS"
 _DETAILS = "# Detailed Table Information"
 _UNKNOWN_COLUMNS = (
-    f"what the schema's tables say of themselves takes more than the {LISTING_BYTES >> 20} MiB or {LISTING_ROWS:,} "
-    "columns that are kept of it, and this table's columns are beyond that; serve a schema that holds fewer tables"
+    f"what the schema's tables say of themselves takes more than the {listing.LISTING_BYTES >> 20} MiB or "
+    f"{listing.LISTING_ROWS:,} columns that are kept of it, and this table's columns are beyond that; serve a schema "
+    "that holds fewer tables"
 )
-
-
-def quoted(*parts: str) -> str:
-    """A name as SQL text, each part in back-quotes, whatever is in it."""
-    return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
 
 
 class RemoteCatalog:
     """The tables of one `catalog.schema`. Safe for several threads.
 
     Read when they are first asked for and kept until something says that they have changed: a failed statement
-    (`learn_from`), or somebody who wants to see the tables as they are now (`refresh`).
+    (`learning`), or somebody who wants to see the tables as they are now (`refresh`).
     """
 
-    def __init__(self, schema: str, run: Run) -> None:
+    def __init__(self, schema: str, run: RunOwn) -> None:
         self._schema = schema
         self._path = tuple(schema.split("."))
         self._run = run
@@ -102,10 +71,44 @@ class RemoteCatalog:
             self._known = self._read()
             return self._known
 
-    def learn_from(self, error: QueryFailed) -> None:
-        """Look again for the next who asks, where a checked statement failed because a known name is not there."""
-        if self._is_contradicted_by(error):
-            self._known = None
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Look again for the next who asks, where a checked statement fails in here because a known name is gone."""
+        try:
+            yield
+        except QueryFailed as error:
+            if self._is_contradicted_by(error):
+                self._known = None
+            raise
+
+    def estimate(self, query: CheckedQuery) -> Estimate:
+        """The size of each table that a query names, by DESCRIBE DETAIL: `exact` is False.
+
+        What a view reads is not known without running it, so a view is no scan of the estimate; nor is a table
+        of another format than Delta.
+        """
+        named = [table for table in self.tables() if table.name.lower() in query.tables and table.kind == "table"]
+        return Estimate(tuple(scan for table in named for scan in self._detail(table.name)), exact=False)
+
+    def bounds(self, table: str, version: Version | None = None) -> dict[str, tuple[int, int]]:  # noqa: ARG002
+        """Nothing: the files' statistics are the server's own."""
+        return {}
+
+    def columns(self, table: str, version: Version) -> None:
+        """Nothing: the server resolves the names and types of its old versions itself."""
+
+    def _detail(self, name: str) -> Iterator[ScanEstimate]:
+        try:
+            detail = self._run(f"DESCRIBE DETAIL {quote_identifier(*self._path, name)}").table
+        except QueryFailed:
+            return  # no Delta table, or its details are not ours to see
+        (row,) = detail.select(["numFiles", "sizeInBytes"]).to_pylist()
+        files, size = row["numFiles"], row["sizeInBytes"]
+        if files is not None and size is not None:
+            yield ScanEstimate(name.lower(), None, files, files, size, size, None)
+
+    def _list(self, sql: str) -> Listing:
+        return read_listing(self._run(sql))
 
     def _is_contradicted_by(self, error: QueryFailed) -> bool:
         kind = (error.condition or "").partition(".")[0]
@@ -129,11 +132,11 @@ class RemoteCatalog:
     def _from_information_schema(self) -> list[TableInfo] | None:
         """All in two statements; None where the catalogue has no such schema."""
         catalog, schema = self._path
-        at = f"FROM {quoted(catalog)}.information_schema."
+        at = f"FROM {quote_identifier(catalog)}.information_schema."
         where = f"WHERE table_schema = '{schema.lower()}'"  # a plain word (Lake.parse); Unity Catalog keeps lower case
         try:
-            tables = self._names(self._run(f"SELECT table_name, table_type, comment {at}tables {where}"))
-            columns = self._run(
+            tables = self._names(self._list(f"SELECT table_name, table_type, comment {at}tables {where}"))
+            columns = self._list(
                 "SELECT table_name, column_name, full_data_type, comment, is_nullable "
                 f"{at}columns {where} ORDER BY table_name, ordinal_position"
             )
@@ -155,7 +158,7 @@ class RemoteCatalog:
 
     def _one_by_one(self) -> list[TableInfo]:
         try:
-            shown = self._names(self._run(f"SHOW TABLES IN {quoted(*self._path)}"))
+            shown = self._names(self._list(f"SHOW TABLES IN {quote_identifier(*self._path)}"))
         except QueryFailed as error:
             raise LakeError(
                 f"The tables of {self._schema} cannot be listed: {error} Check --lake (catalog.schema) and the grants "
@@ -164,7 +167,7 @@ class RemoteCatalog:
         # Each row is (schema, name, is temporary); temporary views belong to a session and to no schema.
         names = [name for _, name, temporary, *_ in shown if not temporary]
         found: list[TableInfo] = []
-        left = LISTING_BYTES
+        left = listing.LISTING_BYTES
         for name in names:
             if left < 0:
                 found.append(TableInfo(name, "table", "", (), problem=_UNKNOWN_COLUMNS))
@@ -174,19 +177,20 @@ class RemoteCatalog:
                 left -= len(info.comment) + sum(len(c.name) + len(c.type) + len(c.comment) for c in info.columns)
         return found
 
-    def _names(self, listing: Listing) -> Sequence[Row]:
+    def _names(self, found: Listing) -> Sequence[Row]:
         """The rows of a listing of tables. Raises LakeError where it is not all of them: a name would be denied."""
-        if not listing.is_whole:
+        if not found.is_whole:
             raise LakeError(
-                f"The schema {self._schema} holds more tables than this server can list ({LISTING_ROWS:,}, or "
-                f"{LISTING_BYTES >> 20} MiB of names and comments). Serve one that holds fewer, such as one of views."
+                f"The schema {self._schema} holds more tables than this server can list ({listing.LISTING_ROWS:,}, or "
+                f"{listing.LISTING_BYTES >> 20} MiB of names and comments). Serve one that holds fewer, such as one of "
+                "views."
             )
-        return listing.rows
+        return found.rows
 
     def _described(self, name: str) -> Iterator[TableInfo]:
         """One table; nothing where it was dropped since it was listed, or is not this server's to read."""
         try:
-            report = self._run(f"DESCRIBE TABLE EXTENDED {quoted(*self._path, name)}")
+            report = self._list(f"DESCRIBE TABLE EXTENDED {quote_identifier(*self._path, name)}")
         except QueryFailed as error:
             if error.condition in _NOT_THERE or error.condition == _FORBIDDEN:
                 return

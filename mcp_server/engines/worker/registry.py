@@ -5,20 +5,15 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from lakehouse.errors import LakeError
+from lakehouse.quoting import quote_identifier
+from mcp_server.engines.opening import CatalogOwner
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-Catalog = Literal["session", "process", "server", "given"]
-"""Whose the catalogue is in which a lake's tables have names.
-
-`session`: each session's own. `process`: one for all sessions, and nobody else's. `server`: one that other users of a
-Spark Connect server see too. `given`: the lake is a schema of a catalogue, and nothing is registered.
-"""
 
 _OWN = "spark_catalog"
 _IN_MEMORY = {
@@ -33,7 +28,7 @@ _ADVICE = "Give the lake as catalog.schema, such as --lake spark_catalog.imdb, w
 class Registry:
     """Registers tables where a session looks for them, each once. Safe for several threads."""
 
-    def __init__(self, catalog: Catalog, schema: str, readable: Callable[[str], str]) -> None:
+    def __init__(self, catalog: CatalogOwner, schema: str, readable: Callable[[str], str]) -> None:
         self._catalog = catalog
         self._schema = schema
         self._readable = readable
@@ -46,15 +41,15 @@ class Registry:
         if self._catalog == "session":
             return  # its engine's settings say so
         if self._catalog == "given":
-            session.sql(f"USE {_quoted(*self._schema.split('.'))}")
+            session.sql(f"USE {quote_identifier(*self._schema.split('.'))}")
             return
         with self._lock:
             if self._catalog == "server" and not self._examined:
                 self._examine(session)
             if not self._examined:
-                session.sql(f"CREATE SCHEMA IF NOT EXISTS {_quoted(_OWN, self._schema)}")
+                session.sql(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(_OWN, self._schema)}")
                 self._examined = True
-        session.sql(f"USE {_quoted(_OWN, self._schema)}")
+        session.sql(f"USE {quote_identifier(_OWN, self._schema)}")
 
     def register(self, session: SparkSession, own: dict[str, str], tables: Mapping[str, str]) -> None:
         """Let a session know tables by their locations; `own` are those that it alone knows.
@@ -94,7 +89,11 @@ class Registry:
         for name, location in tables.items():
             if known.get(name) == location:
                 continue
-            full = _quoted(self._schema, name) if self._catalog == "session" else _quoted(_OWN, self._schema, name)
+            full = (
+                quote_identifier(self._schema, name)
+                if self._catalog == "session"
+                else quote_identifier(_OWN, self._schema, name)
+            )
             if name in known:
                 session.sql(f"DROP TABLE IF EXISTS {full}")
             readable = self._readable(location)
@@ -139,10 +138,6 @@ class Registry:
                 f"This Spark Connect server has another table under the name {table}. Choose another name for this "
                 f"lake's schema with IMDB_SCHEMA_NAME. {_ADVICE}"
             )
-
-
-def _quoted(*parts: str) -> str:
-    return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
 
 
 def _plain(location: str) -> str:

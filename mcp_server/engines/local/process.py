@@ -24,6 +24,7 @@ from typing import IO, Any
 from lakehouse.gateway import Gateway
 from lakehouse.work_folders import work_folder
 from mcp_server.engines.disk import capped, used_bytes
+from mcp_server.engines.opening import Opening
 from mcp_server.engines.pinned import FOLDER
 from mcp_server.engines.store_server import StoreServer
 from mcp_server.engines.wire import Frame, Wire
@@ -51,7 +52,7 @@ class Launch:
     """
 
     environment: Mapping[str, str]
-    opening: Mapping[str, Any]
+    opening: Opening
     state: Path
     start_seconds: float
     temp_mb: int
@@ -114,6 +115,11 @@ class Process:
     def doomed(self) -> bool:
         """Whether it has ended or was told to: no call should go there any more."""
         return self._closing or self._overfull or self._killed_for is not None or self.death is not None
+
+    @property
+    def temp_mb(self) -> int:
+        """The cap on the files in its work folder, in MiB."""
+        return self._launch.temp_mb
 
     @property
     def temp_bytes(self) -> int:

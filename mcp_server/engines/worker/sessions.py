@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lakehouse.session import EngineSession
-from mcp_server.engines.registry import Registry
+from mcp_server.engines.worker.registry import Registry
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import QueryFailed, ResourceLimit, UsageError
-from mcp_server.engines.databricks_errors import sorted_out
-from mcp_server.engines.databricks_types import arrow_table, in_utc, spark_types
+from mcp_server.engines.databricks.errors import sorted_out
+from mcp_server.engines.remote.arrow import arrow_table, in_utc, spark_types
 from mcp_server.engines.wire import MAX_RESULT_BYTES
 from mcp_server.models import Caps, ResultSet
 from mcp_server.results.cutting import Cutter
 
 if TYPE_CHECKING:
-    from mcp_server.engines.databricks_auth import SignIn
+    from mcp_server.engines.databricks.sign_in import SignIn
 
 _QUERY = re.compile(r"\s*(?:\(\s*)*(?:SELECT|WITH|FROM|VALUES|TABLE|SHOW|DESCRIBE|DESC|EXPLAIN)\b", re.IGNORECASE)
 _MOST_STATEMENTS = 500

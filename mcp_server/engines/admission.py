@@ -1,0 +1,145 @@
+"""Who may run in an engine now: places, turns alone, cancels and deadlines.
+
+Every engine has one `Admission`, whatever runs behind it: a child process, a warehouse, a library.
+
+The turns among callers are another policy and stay in `mcp_server/runs.py`. They are given before an engine is chosen,
+once for a statement that may go through two engines and call a model afterwards, and are fair between callers, whom an
+engine does not know. An engine in its turn knows what it can bear: how many statements its memory has room for, and
+which of them must run alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from lakehouse.errors import EngineUnavailable
+from mcp_server.engines.call import Call
+
+_EARLY_CANCELS = 256
+
+
+class Admission:
+    """Admits calls to the places of one engine. Safe for several threads.
+
+    `changed` is the engine's one lock. An engine guards what its calls wait for with it as well, and notifies it
+    whenever that becomes different.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.changed = threading.Condition()
+        self._places = places
+        # All that follows is read and written under `changed`.
+        self._closed = False
+        self._calls: dict[str, Call] = {}
+        self._early_cancels: OrderedDict[str, None] = OrderedDict()
+        self._inside = 0
+        self._wanting_alone = 0
+        self._someone_alone = False
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call runs or waits."""
+        return not self._calls
+
+    def find(self, query_id: str) -> Call | None:
+        """A call of a query that runs or waits; None where there is none."""
+        with self.changed:
+            return next((call for call in self._calls.values() if call.query_id == query_id), None)
+
+    @contextmanager
+    def registered(self, call: Call) -> Iterator[None]:
+        """Let a call be cancelled by its id while the block runs.
+
+        Raises ValueError where the id is in use, QueryCancelled where the query was cancelled before it came.
+        """
+        with self.changed:
+            if call.id in self._calls:
+                raise ValueError(f"The query id {call.id} is in use.")
+            if call.query_id in self._early_cancels:
+                del self._early_cancels[call.query_id]
+                call.cancelled = True
+                raise call.stopped("")
+            self._calls[call.id] = call
+        try:
+            yield
+        finally:
+            with self.changed:
+                del self._calls[call.id]
+
+    def cancel(self, query_id: str) -> None:
+        """Cancel the calls of a query. The id of a query that is yet to come is remembered for a while."""
+        with self.changed:
+            running = [call for call in self._calls.values() if call.query_id == query_id]
+            for call in running:
+                call.cancelled = True
+            if running:
+                self.changed.notify_all()
+                return
+            self._early_cancels[query_id] = None
+            while len(self._early_cancels) > _EARLY_CANCELS:
+                self._early_cancels.popitem(last=False)
+
+    def wait_for(self, call: Call, happened: Callable[[], bool]) -> bool:
+        """Wait until something has happened. Holds `changed`.
+
+        False where the call was cancelled or its time was over before.
+        """
+        self.changed.wait_for(lambda: call.cancelled or happened(), call.remaining)
+        return happened()
+
+    @contextmanager
+    def turn(self, call: Call, *, alone: bool = False) -> Iterator[None]:
+        """Hold a place while the block runs. Raises as `enter` does."""
+        self.enter(call, alone=alone)
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def enter(self, call: Call, *, alone: bool = False) -> None:
+        """Wait for one of the places, or for the engine without anybody else. Each `enter` takes one `leave`.
+
+        Raises QueryCancelled or QueryTimedOut where none was free in time, EngineUnavailable once the engine is closed.
+        """
+        with self.changed:
+            self._wanting_alone += alone
+            try:
+                admitted = self.wait_for(call, lambda: self._closed or self._has_place(alone))
+                self.raise_if_closed()
+                if not admitted:
+                    raise call.stopped(" It was still waiting for other queries.")
+                self._inside += 1
+                self._someone_alone = alone
+            finally:
+                self._wanting_alone -= alone
+                self.changed.notify_all()
+
+    def leave(self) -> None:
+        """Give a place back, from whichever thread."""
+        with self.changed:
+            self._inside -= 1
+            self._someone_alone = False
+            self.changed.notify_all()
+
+    def raise_if_closed(self) -> None:
+        if self._closed:
+            raise EngineUnavailable("The engine is closed: the server is ending.")
+
+    def close(self, seconds: float = 0) -> None:
+        """Admit nobody any more, and wait for at most `seconds` until all who are inside have left."""
+        with self.changed:
+            self._closed = True
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: self._inside == 0, seconds)
+
+    def _has_place(self, alone: bool) -> bool:
+        if alone:
+            return self._inside == 0
+        return not (self._someone_alone or self._wanting_alone) and self._inside < self._places

@@ -1,0 +1,1 @@
+"""A SQL warehouse of Databricks, through its connector in the server's own process."""

@@ -1,0 +1,76 @@
+"""From an engine's spec and its lake to the launch of a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lakehouse.gateway import Gateway
+from lakehouse.outlet import AUTHORITIES
+from lakehouse.settings import child_environment
+from lakehouse.storage import LakeKind
+from mcp_server.engines.local.process import Launch
+from mcp_server.engines.local.spec import EngineSpec
+from mcp_server.engines.opening import Fence
+from mcp_server.engines.store_server import StoreServer
+from mcp_server.engines.tables import Tables
+from mcp_server.settings import Settings
+
+_SPARE_THREADS = 4
+"""A server of others may let go of a query long after nobody waits for it; meanwhile it holds a thread."""
+
+
+def plan_launch(spec: EngineSpec, tables: Tables, settings: Settings, schema: str) -> Launch:
+    """The launch of a process for the lake as it is now, with a gateway of its own where it needs one."""
+    serves_store = tables.lake.kind is LakeKind.URL and spec.serves_storage
+    store = StoreServer(tables.lake) if serves_store else None
+    gateway = Gateway(store.answer) if store is not None else None
+    return Launch(
+        environment=child_environment(storage=store is None) | {"TZ": "UTC"} | dict(spec.environment),
+        opening={
+            "kind": spec.kind,
+            "config": dict(spec.config),
+            "memory_mb": spec.memory_mb,
+            "isolation": spec.isolation,
+            "is_remote": serves_store,
+            "schema": schema,
+            "catalog": spec.catalog,
+            "parting": spec.parting_seconds / 2,  # then it ends its sessions, which takes time as well
+            "secret": spec.secret,
+            "plain_paths": spec.plain_paths,
+            "files": _fence(spec, tables, settings, serves_store=serves_store),
+            "lake": tables.lake.address,
+            "tables": tables.locations(),
+            "edition": tables.edition,
+            "threads": spec.queries * (_SPARE_THREADS if spec.parting_seconds else 1),
+            "gateway": gateway.descriptor if gateway is not None else None,
+        },
+        state=settings.state,
+        start_seconds=spec.start_seconds,
+        temp_mb=settings.engine_temp_mb,
+        parting_seconds=spec.parting_seconds,
+        gateway=gateway,
+        store=store,
+    )
+
+
+def _fence(spec: EngineSpec, tables: Tables, settings: Settings, *, serves_store: bool) -> Fence | None:
+    """The files that the process may reach, None where it has no fence."""
+    if settings.engine_isolation == "off":
+        return None
+    if serves_store:
+        places = list(AUTHORITIES)
+    elif tables.lake.directory is not None:
+        places = _resolve_places(tables.lake.directory, tables)
+    else:
+        return None
+    return {
+        "readable": places if spec.reads_lake_only else None,
+        "writable": list(spec.caches),
+        "required": settings.engine_isolation == "required",
+    }
+
+
+def _resolve_places(folder: Path, tables: Tables) -> list[str]:
+    """Where the lake really is; a table in it may be a link to another disk."""
+    places = [str(folder), *tables.locations().values()]
+    return sorted({str(Path(place).resolve()) for place in places})

@@ -1,0 +1,74 @@
+"""What the answer of an engine's process, or its end, means to the query that waited for it."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from lakehouse.errors import EngineUnavailable, LakeError, QueryFailed, ResourceLimit
+from mcp_server.engines.call import Call
+from mcp_server.engines.local.process import Death
+from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame
+
+_NARROW = (
+    "Read less: name the columns, filter before joining or collecting, use an aggregate or a LIMIT in a "
+    "sub-query in the place of collecting rows into one value."
+)
+
+
+class UnreachableError(EngineUnavailable):
+    """The connection to a server of others could not be made, or has ended."""
+
+
+class DeniedError(EngineUnavailable):
+    """A server of others does not let this user in."""
+
+
+def is_starved(frame: Frame) -> bool:
+    """Whether an engine's answer says that its process has no memory left for anybody."""
+    return frame.op == "error" and frame.fields["kind"] == "starved"
+
+
+def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
+    """Raise what an engine's answer says, where it is an error."""
+    if frame.op != "error":
+        return
+    text, kind = frame.fields["text"], frame.fields["kind"]
+    if kind == "large":
+        raise ResourceLimit(f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. {_NARROW}")
+    if kind == "limit":
+        raise ResourceLimit(text)
+    if kind == "memory":
+        raise ResourceLimit(
+            f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}", lacking=True
+        )
+    if kind == "disk":
+        raise ResourceLimit(f"The query needs more room for temporary files than there is: {text} {_NARROW}")
+    if kind == "lake":
+        raise LakeError(text)
+    if kind in {"lost", "forgotten"}:
+        raise UnreachableError(text)
+    if kind == "denied":
+        raise DeniedError(text)
+    if kind == "interrupted" and call.cancelled:
+        raise call.stopped("")
+    about = {name: frame.fields[name] for name in ("condition", "sqlstate", "lacking")}
+    raise QueryFailed(text, **about)
+
+
+def raise_verdict(death: Death, memory_mb: int) -> NoReturn:
+    """Raise what to tell the query that an engine's process died under."""
+    if death.temp_mb is not None:
+        raise ResourceLimit(
+            f"The query wrote more temporary files than the engine may have ({death.temp_mb} MiB), which ended the "
+            f"engine. It starts anew with the next query. {_NARROW}"
+        )
+    if death.out_of_memory:
+        raise ResourceLimit(
+            f"The query needed more memory than the engine may use ({memory_mb} MiB), which ended the engine. "
+            f"It starts anew with the next query. {_NARROW}",
+            lacking=True,
+        )
+    raise EngineUnavailable(
+        f"The engine's process is gone: {death.reason}. It starts anew with the next query. Ask again; "
+        "if it ends again, the machine may be short of memory."
+    )

@@ -1,0 +1,1 @@
+"""What engines on servers of others share: a catalogue that is asked, and answers as Arrow."""

@@ -1,0 +1,70 @@
+"""The child process: holds a driver and its session, and runs what the server sends it.
+
+    python -P -m mcp_server.engines.worker <socket's descriptor> <parent's process id>
+
+Started by `local/process.py` and by nobody else. The first frame says which engine to open; everything that
+this process gives up, it gives up before a driver is imported and before its first thread starts.
+Whatever ends the connection ends this process and all that it started.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import threading
+from typing import cast
+
+from lakehouse.errors import LakehouseError
+from lakehouse.session import open_session
+from mcp_server.engines.failures import explain_failure
+from mcp_server.engines.hiding import spellings
+from mcp_server.engines.opening import FirstFrame
+from mcp_server.engines.wire import Wire
+from mcp_server.engines.worker import sandbox
+from mcp_server.engines.worker.confinement import confine, open_logs
+from mcp_server.engines.worker.ending import end_all, follow
+from mcp_server.engines.worker.statements import Worker
+
+_STACK_BYTES = 2 << 20
+"""What a thread of Python's reserves of the memory ceiling; by default 8 MiB, and gRPC has several for each query."""
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Open the engine that the server asks for, answer until the connection ends, and end."""
+    sandbox.die_with_parent(parent)
+    wire = Wire(socket.socket(fileno=descriptor))
+    opening = wire.receive()
+    if opening is None:
+        end_all()
+    settings = cast("FirstFrame", opening.fields)
+    if settings["parting"]:
+        sandbox.outlive_parent()  # long enough to stop what runs on a server of others
+    threading.stack_size(_STACK_BYTES)
+    try:
+        warnings = confine(settings)
+        # PySpark logs every failed statement with its whole stack; the server gets the sentence.
+        logging.getLogger("SQLQueryContextLogger").disabled = True
+        logging.getLogger("DataFrameQueryContextLogger").disabled = True
+        hold, work_dir = open_logs(settings)
+        with open_session(settings["kind"], config=settings["config"], work_dir=work_dir) as engine:
+            if engine.process is not None:
+                follow(engine.process)
+            worker = Worker(wire, engine, settings, hold)
+            worker.warm_up(settings["tables"], settings["edition"])
+            wire.send("ready", warnings=warnings)
+            worker.serve()
+            if settings["parting"]:
+                worker.part(settings["parting"])
+            end_all()
+    except LakehouseError as error:
+        wire.send("failed", text=str(error))
+    except Exception as error:  # noqa: BLE001  (the server must know why the engine did not start)
+        text = explain_failure(error, spellings([(settings["lake"], "<lake>")]), settings["secret"]).text
+        wire.send("failed", text=f"{type(error).__name__}: {text}")
+    wire.receive()  # the server reads the reason, then closes
+    end_all()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

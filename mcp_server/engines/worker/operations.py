@@ -1,0 +1,71 @@
+"""What can be done for a statement once it has a session: run it, explain it, or read it without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.session import EngineSession, run_query
+from mcp_server.engines.explaining import explain_statement
+from mcp_server.engines.hiding import hide_addresses, hide_paths
+from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame
+from mcp_server.engines.worker.locations import TableLocations
+from mcp_server.engines.worker.readings import READERS
+from mcp_server.engines.worker.running import Running
+from mcp_server.models import Caps, ResultSet
+from mcp_server.results.cutting import cut, plan_of, to_stream
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a statement gave: a frame's `op`, its fields and its payload."""
+
+    op: str
+    fields: Mapping[str, Any]
+    payload: Any = b""
+
+
+Operation = Callable[[Frame, Running, "SparkSession"], Reply]
+"""Does what a frame asks for, in a session. Raises what the driver raises."""
+
+
+class Operations:
+    """The operations of one engine. `schema` is where its tables are."""
+
+    def __init__(self, engine: EngineSession, locations: TableLocations, schema: str) -> None:
+        self._engine = engine
+        self._locations = locations
+        self._schema = schema
+
+    def run(self, frame: Frame, running: Running, session: SparkSession) -> Reply:
+        """The rows of a query."""
+        rows = run_query(session, frame.fields["sql"], frame.fields["fetch"], MAX_RESULT_BYTES)
+        return self._reply(frame, running, ResultSet(rows.table, rows.types))
+
+    def explain(self, frame: Frame, running: Running, session: SparkSession) -> Reply:
+        """The plan of a query, with names in the place of locations."""
+        sql = explain_statement(frame.fields["sql"], frame.fields["mode"])
+        plan = "\n".join(str(row[0]) for row in session.sql(sql).collect())
+        plan = hide_paths(plan, self._locations.names(frame.fields["tables"]))
+        shown = hide_addresses(plan) if self._engine.capabilities.shared else plan
+        return self._reply(frame, running, plan_of(shown))
+
+    def read(self, frame: Frame, running: Running, session: SparkSession) -> Reply:  # noqa: ARG002
+        """The tables and functions that the engine sees in a text."""
+        known = {
+            self._locations.readable(at): f"{self._schema}.{name}".lower()
+            for name, at in frame.fields["tables"].items()
+        }
+        found = READERS[self._engine.kind][frame.fields["stage"]](session, frame.fields["sql"], known)
+        return Reply("reading", found.fields())
+
+    def _reply(self, frame: Frame, running: Running, found: ResultSet) -> Reply:
+        """The rows of a result within the caps that were asked for, if any were."""
+        if (caps := frame.fields.get("caps")) is not None:
+            found = cut(found, Caps(*caps), running.raise_if_stopped)
+        missing = [(*place, chars) for place, chars in found.missing.items()]
+        return Reply("result", {"types": found.types, "rows": found.rows, "missing": missing}, to_stream(found.table))
