@@ -75,10 +75,10 @@ class ConnectEngine(LocalEngine):
         with self._given.known.learning() if self._given is not None else nullcontext():
             return super().execute(query, query_id, caps)
 
-    def _perform(self, call: Call) -> Frame:
+    def _perform_call(self, call: Call) -> Frame:
         try:
             with self._breaker.attempt(UnreachableError):
-                return super()._perform(call)
+                return super()._perform_call(call)
         except UnreachableError as error:
             raise EngineUnavailable(
                 f"{self._server} cannot be reached or has gone away: {_sentence(error)} Check that it runs and "
@@ -98,7 +98,7 @@ class ConnectEngine(LocalEngine):
         """Run a statement of the server's own."""
         within = (listing_caps().payload_bytes, listing_caps().cell_chars)
         fields = {"sql": sql, "fetch": LISTING_ROWS, "caps": within, "tables": {}, "edition": 0}
-        return self._rows(Call.of_own(fields, self.settings.query_timeout_seconds))
+        return self._fetch_rows(Call.of_own(fields, self.settings.query_timeout_seconds))
 
 
 class _GivenTables:
