@@ -15,7 +15,7 @@ from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.admission import Admission
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 from mcp_server.engines.local.launch import plan_launch
 from mcp_server.engines.local.process import Death
 from mcp_server.engines.local.spec import EngineSpec
@@ -79,13 +79,13 @@ class LocalEngine:
         """Run a checked query until it ends, reaches its deadline or is cancelled."""
         within = None if caps is None else [caps.payload_bytes, caps.cell_chars]
         fields = {"fetch": query.limit.fetch, "caps": within} | self._describe_statement(query.sql, query.tables)
-        return self._fetch_rows(Call(query_id, "run", fields, query.deadline_seconds))
+        return self._fetch_rows(EngineCall(query_id, "run", fields, query.deadline_seconds))
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
         """Return the engine's plan of a checked query, with table names in place of locations."""
         within = (caps.payload_bytes, caps.cell_chars)
         fields = {"mode": mode, "caps": within} | self._describe_statement(query.sql, query.tables)
-        return self._fetch_rows(Call(query_id, "explain", fields, query.deadline_seconds))
+        return self._fetch_rows(EngineCall(query_id, "explain", fields, query.deadline_seconds))
 
     def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:
         """Return what the engine itself reads in a text, None at a stage that it does not support."""
@@ -95,7 +95,7 @@ class LocalEngine:
         key = (sql, stage, about["edition"], frozenset(about["tables"].items()))
         if (known := self._readings.get(key)) is not None:
             return known
-        call = Call(f"{query_id}.{stage}", "read", {"stage": stage} | about, self.settings.query_timeout_seconds)
+        call = EngineCall(f"{query_id}.{stage}", "read", {"stage": stage} | about, self.settings.query_timeout_seconds)
         found = self._perform_call(call).fields
         reading = EngineReading(stage, *(frozenset(found[name]) for name in ("tables", "functions", "kinds")))
         self._readings.put(key, reading)
@@ -122,7 +122,7 @@ class LocalEngine:
 
     def waits_for(self, query_id: str) -> str:
         """Say that the query waits for the process that replaces one that has ended."""
-        is_underway = self._admission.find(query_id) is not None
+        is_underway = self._admission.find_call(query_id) is not None
         return "the engine starts anew" if is_underway and self._supervisor.is_starting else ""
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class LocalEngine:
                 self._audit.check(location)
         return {"sql": sql, "tables": locations, "edition": self._catalog.edition}
 
-    def _fetch_rows(self, call: Call) -> ResultSet:
+    def _fetch_rows(self, call: EngineCall) -> ResultSet:
         frame = self._perform_call(call)
         import pyarrow as pa
 
@@ -148,18 +148,18 @@ class LocalEngine:
                 stream.read_all(), tuple(frame.fields["types"]), rows=frame.fields["rows"], missing=missing
             )
 
-    def _perform_call(self, call: Call) -> Frame:
+    def _perform_call(self, call: EngineCall) -> Frame:
         try:
-            with self._admission.registered(call):
+            with self._admission.register_call(call):
                 return self._run_until_answered(call)
         finally:
             self._supervisor.recycle_process()
 
-    def _run_until_answered(self, call: Call) -> Frame:
+    def _run_until_answered(self, call: EngineCall) -> Frame:
         deaths: list[Death] = []
         while True:
             alone = self._judge_deaths(call, deaths)
-            with self._admission.turn(call, alone=alone):
+            with self._admission.hold_place(call, alone=alone):
                 process = self._supervisor.await_process(call)
                 outcome = self._supervisor.send_call(process, call)
             if isinstance(outcome, Frame):
@@ -167,7 +167,7 @@ class LocalEngine:
                 return outcome
             deaths.append(outcome)
 
-    def _judge_deaths(self, call: Call, deaths: Sequence[Death]) -> bool:
+    def _judge_deaths(self, call: EngineCall, deaths: Sequence[Death]) -> bool:
         """Decide from the deaths of its processes whether a call must run alone; raise where it is to blame.
 
         A call that ran alone is to blame. Among several the culprit is unknown, so each is retried alone: the

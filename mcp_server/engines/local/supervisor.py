@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from lakehouse.errors import EngineUnavailable
 from mcp_server.engines.admission import Admission
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 from mcp_server.engines.local.process import Death, Launch, Process
 from mcp_server.engines.local.spec import EngineSpec
 from mcp_server.engines.local.verdicts import is_starved
@@ -55,7 +55,7 @@ class Supervisor:
             self._changed.wait_for(lambda: process.ready or process.death is not None)
             self._check_started(process)
 
-    def await_process(self, call: Call) -> Process:
+    def await_process(self, call: EngineCall) -> Process:
         """Return a ready process, started on demand. Raises EngineUnavailable where it fails or takes too long."""
         with self._changed:
             process = self._ensure_process()
@@ -63,12 +63,12 @@ class Supervisor:
                 self._check_started(process)
                 return process
         if call.cancelled:
-            raise call.stopped("")
+            raise call.to_error("")
         raise EngineUnavailable(
             f"The engine is still starting after {call.seconds:g} s. Ask again in half a minute; nothing is lost."
         )
 
-    def send_call(self, process: Process, call: Call) -> Frame | Death:
+    def send_call(self, process: Process, call: EngineCall) -> Frame | Death:
         """Send a call and wait for its answer or the death of the process.
 
         Raises QueryCancelled or QueryTimedOut once the call is stopped.
@@ -80,7 +80,7 @@ class Supervisor:
                 if isinstance(answer, Frame) and is_starved(answer):
                     return self._replace_starved(process, call)
                 return answer
-        raise call.stopped(self._stop_call(process, call))
+        raise call.to_error(self._stop_call(process, call))
 
     def recycle_process(self) -> None:
         """Replace a process that still computes an ended call, or holds too much memory or disk while idle."""
@@ -119,7 +119,7 @@ class Supervisor:
             log.warning(warning)
             self._warned.add(warning)
 
-    def _replace_starved(self, process: Process, call: Call) -> Death:
+    def _replace_starved(self, process: Process, call: EngineCall) -> Death:
         """Replace a process that has no memory left: every later call would fail in it. Holds `changed`.
 
         The call runs again, alone, where another one may have taken the memory.
@@ -128,7 +128,7 @@ class Supervisor:
         self._replace_process(process)
         return death
 
-    def _stop_call(self, process: Process, call: Call) -> str:
+    def _stop_call(self, process: Process, call: EngineCall) -> str:
         """Interrupt a call until it has ended, else end its process. Returns a note for the caller's error."""
         for _ in range(round(self._spec.stop_seconds / _INTERRUPT_EVERY)):
             process.interrupt(call.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from lakehouse.errors import EngineUnavailable, LakeError, QueryFailed, ResourceLimit
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 from mcp_server.engines.local.process import Death
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame
 
@@ -28,7 +28,7 @@ def is_starved(frame: Frame) -> bool:
     return frame.op == "error" and frame.fields["kind"] == "starved"
 
 
-def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
+def raise_failure(frame: Frame, call: EngineCall, memory_mb: int) -> None:
     """Raise the error that an answer holds, if any."""
     if frame.op != "error":
         return
@@ -50,7 +50,7 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
     if kind == "denied":
         raise DeniedError(text)
     if kind == "interrupted" and call.cancelled:
-        raise call.stopped("")
+        raise call.to_error("")
     about = {name: frame.fields[name] for name in ("condition", "sqlstate", "lacking")}
     raise QueryFailed(text, **about)
 
