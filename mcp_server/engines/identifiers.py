@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def quote_identifier(*parts: str) -> str:
-    """A name in back-quotes, part by part, whatever is in it.
+    """Quote each part of a name with back-quotes.
 
     >>> quote_identifier("main", "imdb", "a`b")
     '`main`.`imdb`.`a``b`'

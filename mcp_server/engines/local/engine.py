@@ -23,7 +23,7 @@ from mcp_server.engines.local.supervisor import Supervisor
 from mcp_server.engines.local.verdicts import raise_failure, raise_verdict
 from mcp_server.engines.recent import Recent
 from mcp_server.engines.table_statistics import TableStatistics
-from mcp_server.engines.tables import TableFacts, Tables
+from mcp_server.engines.tables import TableMetadata, Tables
 from mcp_server.engines.wire import Frame
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
 
@@ -36,7 +36,9 @@ _READINGS = 512
 class LocalEngine:
     """Implements the Engine protocol with one child process at a time, started on first use."""
 
-    def __init__(self, spec: EngineSpec, tables: Tables, settings: Settings, facts: TableFacts | None = None) -> None:
+    def __init__(
+        self, spec: EngineSpec, tables: Tables, settings: Settings, facts: TableMetadata | None = None
+    ) -> None:
         """`facts` is for tables whose logs cannot be read here."""
         self.name: str = spec.kind
         self.schema = settings.schema_name

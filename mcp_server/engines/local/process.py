@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from lakehouse.gateway import Gateway
 from lakehouse.work_folders import work_folder
-from mcp_server.engines.disk import capped, used_bytes
+from mcp_server.engines.disk import cap_folder, used_bytes
 from mcp_server.engines.opening import Opening
 from mcp_server.engines.pinned import FOLDER
 from mcp_server.engines.store_server import StoreServer
@@ -237,7 +237,7 @@ class Process:
             if self._closing:
                 self._signal_group()
             self._work = work
-            with capped(work, self._launch.temp_mb << 20, self._end_overfull):
+            with cap_folder(work, self._launch.temp_mb << 20, self._end_overfull):
                 self._exchange_frames(self._wire, work)
         finally:
             self._wire.close()

@@ -18,7 +18,7 @@ from typing import cast
 from lakehouse.errors import LakehouseError
 from lakehouse.session import open_session
 from mcp_server.engines.failures import explain_failure
-from mcp_server.engines.hiding import spellings
+from mcp_server.engines.hiding import list_spellings
 from mcp_server.engines.opening import FirstFrame
 from mcp_server.engines.wire import Wire
 from mcp_server.engines.worker import sandbox
@@ -60,7 +60,7 @@ def main(descriptor: int, parent: int) -> None:
     except LakehouseError as error:
         wire.send("failed", text=str(error))
     except Exception as error:  # noqa: BLE001  (the server must know why the engine did not start)
-        text = explain_failure(error, spellings([(settings["lake"], "<lake>")]), settings["secret"]).text
+        text = explain_failure(error, list_spellings([(settings["lake"], "<lake>")]), settings["secret"]).text
         wire.send("failed", text=f"{type(error).__name__}: {text}")
     wire.receive()  # the server reads the reason, then closes
     end_all()

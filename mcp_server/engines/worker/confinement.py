@@ -10,7 +10,7 @@ from lakehouse.errors import UsageError
 from lakehouse.session import CAPABILITIES
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.opening import FirstFrame
-from mcp_server.engines.pinned import FOLDER, FolderSource, Hold, PinnedLogs, StorageSource, audited
+from mcp_server.engines.pinned import FOLDER, FolderSource, Hold, PinnedLogs, StorageSource, audit_tables
 from mcp_server.engines.worker import fence, sandbox
 
 _SHARED_LAKE = (
@@ -44,7 +44,7 @@ def open_logs(settings: FirstFrame) -> tuple[Hold, str]:
     work_dir = settings["work_dir"]
     lake = Lake.parse(settings["lake"])
     if not CAPABILITIES[settings["kind"]].pinned_logs:
-        return audited(lake), work_dir
+        return audit_tables(lake), work_dir
     source = StorageSource(lake) if lake.kind is LakeKind.URL else FolderSource(lake.address)
     logs = PinnedLogs(os.path.join(work_dir, FOLDER), source)
     temporary = os.path.join(work_dir, "temporary")

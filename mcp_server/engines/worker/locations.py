@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Mapping
 
-from mcp_server.engines.hiding import spellings
+from mcp_server.engines.hiding import list_spellings
 
 _PLAIN = re.compile(r"[\w/.,:;=@+!$&()'-]+", re.ASCII)
 """Paths that Sail finds; it encodes any other character twice (each one tested: docs/engines.md)."""
@@ -38,4 +38,4 @@ class TableLocations:
         """Return the replacement of each location in a text."""
         known = [(location, name) for name, location in tables.items()]
         links = [(self._aliases[location], name) for location, name in known if location in self._aliases]
-        return spellings([*known, *links, (self._lake, "<lake>"), (self._work_dir, "<temporary>")])
+        return list_spellings([*known, *links, (self._lake, "<lake>"), (self._work_dir, "<temporary>")])
