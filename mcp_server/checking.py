@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from lakehouse.errors import EngineLacks, QueryFailed, Refused
 from lakehouse.session import Stage
 from mcp_server.advice import advise
-from mcp_server.advice.blame import judge, judge_case
+from mcp_server.advice.blame import judge_case, judge_failure
 from mcp_server.ai.items import below, calls_ai
 from mcp_server.dialects.sail import shield_floats, translate
 from mcp_server.dialects.sail.caveats import caveats
@@ -34,7 +34,18 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.scans import find_scans
 from mcp_server.sql.source import Source, read_source
 
-__all__ = ["Argument", "Catalog", "Identifier", "Limits", "Read", "Verdict", "check", "judge", "template", "verdict"]
+__all__ = [
+    "Argument",
+    "Catalog",
+    "Identifier",
+    "Limits",
+    "Read",
+    "Verdict",
+    "check",
+    "judge_failure",
+    "template",
+    "verdict",
+]
 
 
 @dataclass(frozen=True)

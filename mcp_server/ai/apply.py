@@ -61,7 +61,7 @@ def _read_arguments(found: ResultSet, query: CheckedQuery, column: AiColumn) -> 
     table = found.table.slice(0, query.limit.rows)
     arguments = _read_texts(table.column(column.argument))
     keys = _read_texts(table.column(column.key)) if column.key is not None else [None] * len(arguments)
-    return [Wanted.of(argument, key) for argument, key in zip(arguments, keys, strict=True)]
+    return [Wanted.from_cell(argument, key) for argument, key in zip(arguments, keys, strict=True)]
 
 
 def _read_texts(column: Any) -> list[Json]:
