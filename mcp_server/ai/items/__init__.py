@@ -24,7 +24,7 @@ from mcp_server.sql.compose import Sql, compose, join, quote_name
 from mcp_server.sql.edits import Edit, apply_edits
 from mcp_server.sql.refusal import make_refusal
 
-__all__ = ["Below", "below", "calls_ai"]
+__all__ = ["Below", "calls_ai", "extract_query"]
 
 MAX_TOKENS: Final = 1_000
 """Such a statement is read twice, and stays within the CPU time of one (tests/guard/test_ai_functions.py)."""
@@ -44,7 +44,7 @@ def calls_ai(case: Case, catalog: Catalog) -> bool:
     return not case.functions.isdisjoint(catalog.ai)
 
 
-def below(case: Case, catalog: Catalog, limits: Limits) -> Below:
+def extract_query(case: Case, catalog: Catalog, limits: Limits) -> Below:
     """Return the query below the AI functions of a statement that calls some.
 
     Errors: Refused, with the code `ai_function_in_sql` or `too_long`.
