@@ -46,7 +46,7 @@ def model_server() -> Iterator[str]:
         process.communicate("")
 
 
-def films(name: str, count: int) -> list[Facts]:
+def make_films(name: str, count: int) -> list[Facts]:
     """Invented facts, different for each name."""
     cast = [{"category": "actor", "primaryName": f"Person {i}", "characters": [f"Character {i}"]} for i in range(8)]
     return [
@@ -55,13 +55,13 @@ def films(name: str, count: int) -> list[Facts]:
     ]
 
 
-def seconds(work: Callable[[], Any]) -> float:
+def time_call(work: Callable[[], Any]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def bare_calls(url: str) -> list[float]:
+def time_bare_calls(url: str) -> list[float]:
     """What the client alone takes for the same requests, one after the other."""
     import openai
 
@@ -75,11 +75,11 @@ def bare_calls(url: str) -> list[float]:
             max_tokens=request.max_output_tokens,
         )
 
-    call(films("Warm", 1)[0])
-    return [seconds(lambda facts=facts: call(facts)) for facts in films("Bare", CALLS)]
+    call(make_films("Warm", 1)[0])
+    return [time_call(lambda facts=facts: call(facts)) for facts in make_films("Bare", CALLS)]
 
 
-def run(service: AiService, items: list[Facts], query: str) -> float:
+def run_items(service: AiService, items: list[Facts], query: str) -> float:
     """Seconds of one query. Fails where a row has no text."""
     spender = Spender("bench", query)
     started = time.perf_counter()
@@ -89,27 +89,29 @@ def run(service: AiService, items: list[Facts], query: str) -> float:
     return took
 
 
-def spread(times: list[float]) -> str:
+def format_spread(times: list[float]) -> str:
     ordered = sorted(times)
     p95 = ordered[int(len(ordered) * 0.95)]
     return f"p50 {statistics.median(ordered) * 1e3:.1f} ms, p95 {p95 * 1e3:.1f} ms, slowest {ordered[-1] * 1e3:.1f} ms"
 
 
-def cached(service: AiService, folder: Path, settings: Settings) -> None:
+def show_cached(service: AiService, folder: Path, settings: Settings) -> None:
     """Answers per second out of memory, and out of the table as a new process finds it."""
-    items = films("Query 0", ROWS)
+    items = make_films("Query 0", ROWS)
     for count in (1, ROWS):
-        times = [run(service, items[:count], f"cached {i}") for i in range(200)]
-        print(f"cached, {count:2} a query: {count / statistics.median(times):8,.0f} summaries/s ({spread(times)})")
+        times = [run_items(service, items[:count], f"cached {i}") for i in range(200)]
+        print(
+            f"cached, {count:2} a query: {count / statistics.median(times):8,.0f} summaries/s ({format_spread(times)})"
+        )
     times = []
     for i in range(5):
         fresh = open_service(settings, Lake.parse(str(folder / "lake")))
-        times.append(run(fresh, items, f"fresh {i}"))
+        times.append(run_items(fresh, items, f"fresh {i}"))
         fresh.close()
     print(f"cached, {ROWS} a query, nothing in memory: {ROWS / statistics.median(times):,.0f} summaries/s")
 
 
-async def through_the_server(settings: Settings, folder: Path) -> list[float]:
+async def time_server_calls(settings: Settings, folder: Path) -> list[float]:
     """Seconds of `SELECT primaryTitle, ai_movie_summary(tconst) … LIMIT 50` through MCP, on the embedded engine."""
     from mcp.client import Client
 
@@ -140,25 +142,29 @@ def measure(url: str, folder: Path) -> None:
     settings = load_settings(state_dir=folder / "state", ai_queries_per_hour=1_000_000, **budgets)
     (folder / "lake").mkdir()
     service = open_service(settings, Lake.parse(str(folder / "lake")))
-    run(service, films("Warm", 1), "warm")
+    run_items(service, make_films("Warm", 1), "warm")
 
-    bare = bare_calls(url)
-    ours = [run(service, [facts], f"one {i}") for i, facts in enumerate(films("One", CALLS))]
-    print(f"one call, bare client: {spread(bare)}")
-    print(f"one call, all of it:   {spread(ours)}")
+    bare = time_bare_calls(url)
+    ours = [run_items(service, [facts], f"one {i}") for i, facts in enumerate(make_films("One", CALLS))]
+    print(f"one call, bare client: {format_spread(bare)}")
+    print(f"one call, all of it:   {format_spread(ours)}")
     print(f"ratio {statistics.median(ours) / statistics.median(bare):.3f} (to reach: 1.1)")
 
     at_best = max(bare) * ROWS / settings.ai_concurrency
-    times = [run(service, films(f"Query {i}", ROWS), f"rows {i}") for i in range(5)]
+    times = [run_items(service, make_films(f"Query {i}", ROWS), f"rows {i}") for i in range(5)]
     print(
-        f"{ROWS} rows, {settings.ai_concurrency} at once: {spread(times)}; slowest call × rows / concurrency ", end=""
+        f"{ROWS} rows, {settings.ai_concurrency} at once: {format_spread(times)}; slowest call × rows / concurrency ",
+        end="",
     )
     print(f"{at_best * 1e3:.0f} ms; ratio {statistics.median(times) / at_best:.3f} (to reach: 1.3)")
-    cached(service, folder, settings)
+    show_cached(service, folder, settings)
     service.close()
 
-    times = asyncio.run(through_the_server(settings, folder))
-    print(f"{ROWS} rows in SQL, through the server: {spread(times)}; ratio {statistics.median(times) / at_best:.3f}")
+    times = asyncio.run(time_server_calls(settings, folder))
+    print(
+        f"{ROWS} rows in SQL, through the server: {format_spread(times)}; "
+        f"ratio {statistics.median(times) / at_best:.3f}"
+    )
 
 
 def main() -> None:

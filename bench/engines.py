@@ -59,7 +59,7 @@ class Rig:
 
 
 @contextmanager
-def rig(runtime: Runtime, lake: Path, state: Path) -> Iterator[Rig]:
+def open_rig(runtime: Runtime, lake: Path, state: Path) -> Iterator[Rig]:
     """Both, with the lake's tables."""
     with ExitStack() as stack:
         engine, bare = _MAKERS[runtime](stack, lake, state)
@@ -67,37 +67,37 @@ def rig(runtime: Runtime, lake: Path, state: Path) -> Iterator[Rig]:
         yield Rig(engine, bare)
 
 
-def _embedded(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare]:
+def _open_embedded(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare]:
     session = stack.enter_context(open_session("embedded", work_dir=str(state)))
-    _register(session.spark, lake)
+    _register_tables(session.spark, lake)
     return EmbeddedEngine(Lake.parse(str(lake)), load_settings(state_dir=state)), _bare_session(session.spark)
 
 
-def _spark(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare]:
+def _open_spark(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare]:
     session = stack.enter_context(open_session("spark", work_dir=str(state)))
-    _register(session.spark, lake)
+    _register_tables(session.spark, lake)
     settings = load_settings(state_dir=state, engine="spark")
     return SparkEngine(Lake.parse(str(lake)), settings), _bare_session(session.spark)
 
 
-def _connect(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare]:
+def _open_connect(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare]:
     from pyspark.sql import SparkSession
 
-    server = _connect_server(stack, state)
+    server = _start_connect_server(stack, state)
     settings = load_settings(state_dir=state, engine="spark", SPARK_REMOTE=server.url)
     engine = ConnectEngine(Lake.parse(str(lake)), settings)
     engine.start()
     session = SparkSession.builder.remote(server.url).create()
     stack.callback(session.stop)
-    _register(session, lake)
+    _register_tables(session, lake)
     return engine, _bare_session(session)
 
 
-def _databricks(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare]:
+def _open_databricks(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare]:
     from databricks import sql
 
-    server = _connect_server(stack, state)
-    register(server.url, lake, *_tables(lake))
+    server = _start_connect_server(stack, state)
+    register(server.url, lake, *_list_tables(lake))
     engine = WarehouseEngine(server, lambda **given: load_settings(state_dir=state, **given))
     connection = sql.connect(
         server_hostname="127.0.0.1",
@@ -114,27 +114,27 @@ def _databricks(stack: ExitStack, lake: Path, state: Path) -> tuple[Engine, Bare
 
 
 _MAKERS: dict[Runtime, Callable[[ExitStack, Path, Path], tuple[Engine, Bare]]] = {
-    "embedded": _embedded,
-    "spark": _spark,
-    "connect": _connect,
-    "databricks": _databricks,
+    "embedded": _open_embedded,
+    "spark": _open_spark,
+    "connect": _open_connect,
+    "databricks": _open_databricks,
 }
 
 
-def _connect_server(stack: ExitStack, state: Path) -> ConnectServer:
+def _start_connect_server(stack: ExitStack, state: Path) -> ConnectServer:
     server = ConnectServer(state)
     server.start()
     stack.callback(server.kill)
     return server
 
 
-def _tables(lake: Path) -> list[str]:
+def _list_tables(lake: Path) -> list[str]:
     return sorted(log.parent.name for log in lake.glob("*/_delta_log"))
 
 
-def _register(session: Any, lake: Path) -> None:
+def _register_tables(session: Any, lake: Path) -> None:
     session.sql("CREATE SCHEMA IF NOT EXISTS imdb")
-    for name in _tables(lake):
+    for name in _list_tables(lake):
         session.sql(f"CREATE TABLE IF NOT EXISTS imdb.{name} USING delta LOCATION '{lake / name}'")
 
 
@@ -142,7 +142,7 @@ def _bare_session(session: Any) -> Bare:
     return lambda text: fetch(session.sql(text).limit(501))
 
 
-def texts(engine: Engine, questions: Sequence[dict[str, str]]) -> dict[str, str]:
+def read_texts(engine: Engine, questions: Sequence[dict[str, str]]) -> dict[str, str]:
     """What the server would run for each question."""
     settings = load_settings()
     catalog = catalog_of(engine, engine.tables())
@@ -160,7 +160,7 @@ def milliseconds(started: float) -> float:
     return (time.perf_counter() - started) * 1_000
 
 
-async def ask(client: Client, sql: str) -> float:
+async def time_query(client: Client, sql: str) -> float:
     started = time.perf_counter()
     result = await client.call_tool("execute_spark_sql", {"sql_query": sql, "reasoning": "bench"})
     taken = milliseconds(started)
@@ -169,9 +169,9 @@ async def ask(client: Client, sql: str) -> float:
     return taken
 
 
-async def beside(rig: Rig, questions: Sequence[dict[str, str]], runs: int, state: Path) -> None:
+async def compare_with_bare(rig: Rig, questions: Sequence[dict[str, str]], runs: int, state: Path) -> None:
     """Each question in turn: bare, then through the server; after one round that is not counted."""
-    run_texts = texts(rig.engine, questions)
+    run_texts = read_texts(rig.engine, questions)
     bare: dict[str, list[float]] = {name: [] for name in run_texts}
     served: dict[str, list[float]] = {name: [] for name in run_texts}
     server = LakehouseServer(load_settings(state_dir=state), lambda: [rig.engine])
@@ -182,7 +182,7 @@ async def beside(rig: Rig, questions: Sequence[dict[str, str]], runs: int, state
                 started = time.perf_counter()
                 rig.bare(run_texts[name])
                 alone = milliseconds(started)
-                governed = await ask(client, question["sql"])
+                governed = await time_query(client, question["sql"])
                 if turn:
                     bare[name].append(alone)
                     served[name].append(governed)
@@ -197,14 +197,16 @@ async def beside(rig: Rig, questions: Sequence[dict[str, str]], runs: int, state
             print(f"  median of {len(chosen)} ({what}): {ratio:.2f} ×, {extra:+.1f} ms")
 
 
-async def crowd(rig: Rig, questions: Sequence[dict[str, str]], callers: int, state: Path) -> None:
+async def run_crowd(rig: Rig, questions: Sequence[dict[str, str]], callers: int, state: Path) -> None:
     """All callers at once, each with every question, beginning at a place of its own."""
     taken: list[float] = []
     settings = load_settings(state_dir=state, max_queries_per_caller=8)
     server = LakehouseServer(settings, lambda: [rig.engine])
 
     async def one(client: Client, first: int) -> None:
-        taken.extend([await ask(client, question["sql"]) for question in [*questions[first:], *questions[:first]]])
+        taken.extend(
+            [await time_query(client, question["sql"]) for question in [*questions[first:], *questions[:first]]]
+        )
 
     started = time.perf_counter()
     async with Client(server, read_timeout_seconds=1_200) as client, anyio.create_task_group() as tasks:
@@ -229,21 +231,21 @@ def main() -> None:
     questions = [json.loads(line) for line in options.questions.read_text().splitlines()]
     for runtime in options.engine or RUNTIMES:
         print(f"{runtime}, load average before {os.getloadavg()[0]:.2f}")
-        with tempfile.TemporaryDirectory() as folder, rig(runtime, options.lake.resolve(), Path(folder)) as made:
+        with tempfile.TemporaryDirectory() as folder, open_rig(runtime, options.lake.resolve(), Path(folder)) as made:
             started = time.perf_counter()
             made.engine.start()
             up = milliseconds(started)
-            anyio.run(first_answer, made, Path(folder), up)
-            anyio.run(beside, made, questions, options.runs, Path(folder))
-            anyio.run(crowd, made, questions, options.callers, Path(folder))
+            anyio.run(time_first_answer, made, Path(folder), up)
+            anyio.run(compare_with_bare, made, questions, options.runs, Path(folder))
+            anyio.run(run_crowd, made, questions, options.callers, Path(folder))
         print(f"  load average after {os.getloadavg()[0]:.2f}")
         sys.stdout.flush()
 
 
-async def first_answer(rig: Rig, state: Path, up: float) -> None:
+async def time_first_answer(rig: Rig, state: Path, up: float) -> None:
     """The first statement of a server whose engine was only just started."""
     async with Client(LakehouseServer(load_settings(state_dir=state), lambda: [rig.engine])) as client:
-        first = await ask(client, "SELECT count(*) FROM movies_delta")
+        first = await time_query(client, "SELECT count(*) FROM movies_delta")
     print(f"  start {up:.0f} ms, first answer after it {first:.0f} ms")
 
 

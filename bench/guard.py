@@ -25,7 +25,7 @@ DATA = Path(__file__).resolve().parent.parent / "tests" / "data" / "guard"
 REPEATS = 5
 
 
-def milliseconds(sql: str, dialect: Dialect) -> float:
+def measure_ms(sql: str, dialect: Dialect) -> float:
     """The median CPU time of a check."""
     settings = SETTINGS | {"catalog": replace(SETTINGS["catalog"], dialect=dialect)}
     times = []
@@ -36,9 +36,9 @@ def milliseconds(sql: str, dialect: Dialect) -> float:
     return statistics.median(times) * 1_000
 
 
-def show(name: str, statements: list[str], dialect: Dialect) -> None:
+def show_statements(name: str, statements: list[str], dialect: Dialect) -> None:
     """One line: how many, p50, p95 and the slowest."""
-    times = sorted(milliseconds(sql, dialect) for sql in statements)
+    times = sorted(measure_ms(sql, dialect) for sql in statements)
     p95 = times[int(len(times) * 0.95)]
     print(
         f"{name:24} {len(times):4} statements   p50 {statistics.median(times):6.2f} ms   p95 {p95:6.2f} ms   ", end=""
@@ -51,9 +51,9 @@ def show_all(dialect: Dialect) -> None:
     print(dialect)
     for name in ("honest-open", "own-honest", "hostile-open", "own-hostile"):
         lines = [json.loads(line)["sql"] for line in (DATA / f"{name}.jsonl").read_text("utf-8").splitlines()]
-        show(name, [sql for sql in lines if len(sql) <= 2_048], dialect)
-    slow = {name: milliseconds(sql, dialect) for name, sql in giants().items()}
-    show("giants", list(giants().values()), dialect)
+        show_statements(name, [sql for sql in lines if len(sql) <= 2_048], dialect)
+    slow = {name: measure_ms(sql, dialect) for name, sql in giants().items()}
+    show_statements("giants", list(giants().values()), dialect)
     print("slowest giants:", ", ".join(f"{n} {slow[n]:.0f} ms" for n in sorted(slow, key=slow.__getitem__)[:-6:-1]))
 
 

@@ -29,14 +29,14 @@ server.run()
 SQL = "SELECT primaryTitle, averageRating FROM movies_with_ratings ORDER BY numVotes DESC LIMIT 5"
 
 
-async def handshake(server: StdioServerParameters) -> float:
+async def time_handshake(server: StdioServerParameters) -> float:
     """Seconds from starting the process to the answer to `initialize`."""
     started = time.perf_counter()
     async with Client(server, mode="legacy"):
         return time.perf_counter() - started
 
 
-async def first_answer(server: StdioServerParameters, tool: str, arguments: dict[str, str]) -> float:
+async def time_first_answer(server: StdioServerParameters, tool: str, arguments: dict[str, str]) -> float:
     """Seconds from starting the process to the first result of a tool."""
     started = time.perf_counter()
     async with Client(server, mode="legacy", read_timeout_seconds=120) as client:
@@ -47,7 +47,7 @@ async def first_answer(server: StdioServerParameters, tool: str, arguments: dict
         return seconds
 
 
-def row(name: str, ours: list[float], bare: list[float]) -> None:
+def print_row(name: str, ours: list[float], bare: list[float]) -> None:
     a, b = statistics.median(ours), statistics.median(bare)
     print(f"{name:28} {a:8.3f} s {b:8.3f} s {a / b:8.2f} ×   (ours {min(ours):.3f} to {max(ours):.3f})")
 
@@ -60,15 +60,15 @@ async def measure(lake: str, runs: int) -> None:
     bare = StdioServerParameters(command=sys.executable, args=["-c", BARE], env=environment)
     times: dict[str, list[float]] = {name: [] for name in ("ours", "bare", "ours sql", "bare call")}
     for _ in range(runs):
-        times["bare"].append(await handshake(bare))
-        times["ours"].append(await handshake(ours))
+        times["bare"].append(await time_handshake(bare))
+        times["ours"].append(await time_handshake(ours))
     for _ in range(runs):
-        times["bare call"].append(await first_answer(bare, "answer", {"question": "?"}))
+        times["bare call"].append(await time_first_answer(bare, "answer", {"question": "?"}))
         arguments = {"sql_query": SQL, "reasoning": "bench"}
-        times["ours sql"].append(await first_answer(ours, "execute_spark_sql", arguments))
+        times["ours sql"].append(await time_first_answer(ours, "execute_spark_sql", arguments))
     print(f"{'median of ' + str(runs):28} {'ours':>10} {'bare':>10} {'ratio':>10}")
-    row("spawn → initialize", times["ours"], times["bare"])
-    row("spawn → first SQL answer", times["ours sql"], times["bare call"])
+    print_row("spawn → initialize", times["ours"], times["bare"])
+    print_row("spawn → first SQL answer", times["ours sql"], times["bare call"])
 
 
 def main() -> None:

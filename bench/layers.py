@@ -42,7 +42,7 @@ STATEMENTS = {
 }
 
 
-def milliseconds(work: Callable[[], object]) -> float:
+def measure_ms(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return (time.perf_counter() - started) * 1_000
@@ -69,9 +69,9 @@ def measure(address: str, runs: int, state: str) -> None:
         times: dict[str, list[float]] = {"check": [], "read": [], "run": []}
         for _ in range(runs):
             query = check(sql)
-            times["check"].append(milliseconds(partial(check, sql)))
-            times["read"].append(milliseconds(partial(check, sql, read)))
-            times["run"].append(milliseconds(partial(engine.execute, query, uuid.uuid4().hex)))
+            times["check"].append(measure_ms(partial(check, sql)))
+            times["read"].append(measure_ms(partial(check, sql, read)))
+            times["run"].append(measure_ms(partial(engine.execute, query, uuid.uuid4().hex)))
         alone, with_reading, run = (statistics.median(times[key]) for key in ("check", "read", "run"))
         print(f"{name:24} {alone:8.1f} {with_reading:9.1f} {run:8.1f}   {(with_reading + run) / run:.2f} ×")
     engine.close()

@@ -26,7 +26,7 @@ import psutil
 STAGE = re.compile(r"^optimise \S+: .*?([\d.]+) s$")
 
 
-def resident(process: psutil.Process) -> int:
+def resident_bytes(process: psutil.Process) -> int:
     """Bytes of resident memory of a process and its children."""
     total = 0
     for member in [process, *process.children(recursive=True)]:
@@ -37,7 +37,7 @@ def resident(process: psutil.Process) -> int:
     return total
 
 
-def load(source: Path, engine: str) -> tuple[float, float, int]:
+def time_load(source: Path, engine: str) -> tuple[float, float, int]:
     """Seconds of the program, seconds of it in OPTIMIZE, peak memory in bytes."""
     folder = Path(tempfile.mkdtemp(prefix="bench-load-"))
     log = folder / "log"
@@ -48,7 +48,7 @@ def load(source: Path, engine: str) -> tuple[float, float, int]:
         process = psutil.Popen(command, stdout=out, stderr=out)
         peak = 0
         while process.poll() is None:
-            peak = max(peak, resident(process))
+            peak = max(peak, resident_bytes(process))
             time.sleep(0.05)
     seconds = time.perf_counter() - started
     text = log.read_text()
@@ -69,7 +69,7 @@ def main() -> None:
     for run in range(options.runs):
         for engine, measured in results.items():
             before = os.getloadavg()[0]
-            measured.append(load(options.source, engine))
+            measured.append(time_load(options.source, engine))
             seconds, optimising, peak = measured[-1]
             print(
                 f"run {run + 1} {engine:9} {seconds:7.1f} s, of it OPTIMIZE {optimising:6.1f} s, "

@@ -32,7 +32,7 @@ NAMES = ("stdio", "http", "http with Nagle")
 
 
 @contextmanager
-def served(lake: str, *program: str) -> Iterator[str]:
+def serve_lake(lake: str, *program: str) -> Iterator[str]:
     """The URL of a server on a free port."""
     arguments = ("serve", "--lake", lake, "--transport", "http", "--port", "0")
     with subprocess.Popen([sys.executable, *program, *arguments], stderr=subprocess.PIPE, text=True) as server:
@@ -43,13 +43,13 @@ def served(lake: str, *program: str) -> Iterator[str]:
             server.terminate()
 
 
-async def seconds(call: Callable[[], Awaitable[object]]) -> float:
+async def time_call(call: Callable[[], Awaitable[object]]) -> float:
     started = time.perf_counter()
     await call()
     return time.perf_counter() - started
 
 
-def calls(client: Client) -> dict[str, Callable[[], Awaitable[object]]]:
+def list_calls(client: Client) -> dict[str, Callable[[], Awaitable[object]]]:
     """What is measured, by name."""
     select = {"sql_query": "SELECT 1", "reasoning": "bench"}
     return {
@@ -62,19 +62,19 @@ async def measure(lake: str, runs: int) -> None:
     command = StdioServerParameters(
         command=sys.executable, args=["-m", "mcp_server", "serve", "--lake", lake], env=dict(os.environ)
     )
-    with served(lake, "-m", "mcp_server") as ours, served(lake, "-c", NAGLE) as slow:
+    with serve_lake(lake, "-m", "mcp_server") as ours, serve_lake(lake, "-c", NAGLE) as slow:
         async with (
             Client(command, mode="legacy") as one,
             Client(ours, mode="legacy") as two,
             Client(slow, mode="legacy") as three,
         ):
-            every = [calls(client) for client in (one, two, three)]
+            every = [list_calls(client) for client in (one, two, three)]
             print(f"{'median of ' + str(runs):16}" + "".join(f"{name:>18}" for name in NAMES) + f"{'http / stdio':>16}")
             for name in every[0]:
                 times: list[list[float]] = [[] for _ in every]
                 for _ in range(runs + 1):
                     for kept, each in zip(times, every, strict=True):
-                        kept.append(await seconds(each[name]))
+                        kept.append(await time_call(each[name]))
                 medians = [statistics.median(kept[1:]) for kept in times]  # the first one waits for the engine
                 row = "".join(f"{median * 1000:15.1f} ms" for median in medians)
                 print(f"{name:16}{row}{medians[1] / medians[0]:14.2f} ×")

@@ -26,7 +26,7 @@ import prompts
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.escaping import quote_briefly
 from lakehouse.storage import Lake
-from mcp_server.engines.choice import engines_of
+from mcp_server.engines.choice import create_engines
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -183,9 +183,9 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
             f"{error.filename} cannot be made for the audit log: {error.strerror}. Set IMDB_STATE_DIR."
         ) from error
     if lake.directory is None:
-        engines = engines_of(settings, lake)  # now, because one may refuse such a lake
+        engines = create_engines(settings, lake)  # now, because one may refuse such a lake
         return LakehouseServer(settings, lambda: engines, lake)
-    return LakehouseServer(settings, lambda: engines_of(settings, lake), lake)
+    return LakehouseServer(settings, lambda: create_engines(settings, lake), lake)
 
 
 def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) -> Toolbox:

@@ -16,7 +16,7 @@ from lakehouse.storage import Lake
 from mcp_server import checking
 from mcp_server.auth import os_user
 from mcp_server.engines import Engine
-from mcp_server.engines.choice import engines_of
+from mcp_server.engines.choice import create_engines
 from mcp_server.models import Checked
 from mcp_server.router import Router
 from mcp_server.settings import Settings
@@ -74,7 +74,7 @@ class _Checker:
     """The guard on one lake: the same catalogues, limits and choice of the engine as the server's."""
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
-        self._router = Router(engines_of(settings, lake))
+        self._router = Router(create_engines(settings, lake))
         self._catalogs = {engine.name: catalog_of(engine, engine.tables()) for engine in self._router.engines}
         self._limits = limits_of(settings)
         self._principal = os_user()

@@ -2,7 +2,7 @@
 
 text      guard.rules.read_text       bytes, control characters, substitution; one statement, nothing too deep
 rules     guard.rules.read_case       tables and calls by two readers; names, limits, growth, joins
-ai        ai.items.below              AI functions out of it: the query below them, all rules once more
+ai        ai.items.extract_query      AI functions out of it: the query below them, all rules once more
 dialect   dialects.sail.translate     what the engine lacks, in other words; all rules once more
 engine    guard.approval.approve      what runs, read again; the engine's own reading of it
 
@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from lakehouse.errors import EngineLacks, QueryFailed, Refused
 from lakehouse.session import Stage
 from mcp_server.advice import advise
-from mcp_server.advice.blame import judge, judge_case
-from mcp_server.ai.items import below, calls_ai
+from mcp_server.advice.blame import judge_case, judge_failure
+from mcp_server.ai.items import calls_ai, extract_query
 from mcp_server.dialects.sail import shield_floats, translate
 from mcp_server.dialects.sail.caveats import caveats
 from mcp_server.guard.approval import AllowedQuery, Read, Terms, approve_query
@@ -34,7 +34,18 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.scans import find_scans
 from mcp_server.sql.source import Source, read_source
 
-__all__ = ["Argument", "Catalog", "Identifier", "Limits", "Read", "Verdict", "check", "judge", "template", "verdict"]
+__all__ = [
+    "Argument",
+    "Catalog",
+    "Identifier",
+    "Limits",
+    "Read",
+    "Verdict",
+    "check",
+    "judge_failure",
+    "template",
+    "verdict",
+]
 
 
 @dataclass(frozen=True)
@@ -178,7 +189,7 @@ def _take_below_ai(sent: Case, terms: Terms) -> tuple[Case, Terms, tuple[AiColum
     if not calls_ai(sent, terms.catalog):
         return sent, terms, ()
     with terms.journal.layer("ai functions") as say:
-        found = below(sent, terms.catalog, terms.limits)
+        found = extract_query(sent, terms.catalog, terms.limits)
         say(f"applied to at most {found.rows} rows of: {found.sql}")
         catalog = replace(terms.catalog, ai={})
         case = reread_query(found.sql, catalog)

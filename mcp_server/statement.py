@@ -177,7 +177,7 @@ class Statement:
             found = engine.execute(query, query_id, caps)
         except QueryFailed as error:
             taught = teach(error, query.sql, query.tables, tables)
-            raise checking.judge(taught, query, catalog_of(engine, tables)) from error
+            raise checking.judge_failure(taught, query, catalog_of(engine, tables)) from error
         return replace(found, warnings=(*query.caveats, *found.warnings))
 
     def _begin_reading(self, engine: Engine) -> results.Origin:

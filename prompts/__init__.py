@@ -9,7 +9,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Prompt:
-    """One file: `meta` is its front matter (`name: value` lines), `text` what stands below it."""
+    """One file: `meta` is its front matter (`name: value` lines), `text` the body below."""
 
     meta: dict[str, str]
     text: str
@@ -17,7 +17,7 @@ class Prompt:
 
 @cache
 def read(name: str) -> Prompt:
-    """The prompt `name`. Raises FileNotFoundError where there is none."""
+    """Read the prompt `name`. Raises FileNotFoundError where there is none."""
     raw = files(__name__).joinpath(f"{name}.md").read_text(encoding="utf-8")
     head, _, body = raw.removeprefix("---\n").partition("\n---\n")
     pairs = (line.partition(":") for line in head.splitlines() if line.strip())
@@ -25,5 +25,5 @@ def read(name: str) -> Prompt:
 
 
 def names() -> list[str]:
-    """The names of all prompts, in alphabetical order."""
+    """Return the names of all prompts, in alphabetical order."""
     return sorted(file.name.removesuffix(".md") for file in files(__name__).iterdir() if file.name.endswith(".md"))

@@ -1,7 +1,7 @@
-"""How a query could be better: sentences, with the better query where it can be written.
+"""Advice on better queries: sentences, with the better query where it can be written.
 
-A query is only written out where it gives the same answer; it is read by the guard again before it is shown. What
-makes a query better is told from the catalogue alone: row counts, keys, the order of files, kinds and comments.
+A query is written out only where it gives the same answer; the guard reads it again before it is shown. The rules
+use the catalogue alone: row counts, keys, the order of files, kinds and comments.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from mcp_server.sql.scans import find_recursive_reads
 __all__ = ["advise"]
 
 _MANY_PAIRS = 10_000_000
-"""Rows that meet without an equality from which it is said: some seconds of work."""
+"""Number of row pairs without an equality from which to warn: some seconds of work."""
 
 _WIDE = 8
 _MOST = 4
-"""Sentences for one query: those that say most come first."""
+"""Maximal number of sentences for one query, the most useful first."""
 
 
 def advise(case: Case, catalog: Catalog, scans: Iterable[Scan]) -> tuple[str, ...]:
-    """What to tell the sender of a query, most useful first; nothing for most."""
+    """Return advice on a query, most useful first; none for most queries."""
     scans = list(scans)
     found: dict[str, None] = {}
     for rule in _RULES:
         for suggestion in rule(case, catalog, scans):
-            found.setdefault(_sentence(suggestion, catalog))
+            found.setdefault(_write_sentence(suggestion, catalog))
     return tuple(found)[:_MOST]
 
 
-def _sentence(suggestion: Suggestion, catalog: Catalog) -> str:
+def _write_sentence(suggestion: Suggestion, catalog: Catalog) -> str:
     if suggestion.sql is None or not _may_run(suggestion.sql, catalog):
         return f"{suggestion.text}."
     return f"{suggestion.text}: {suggestion.sql}"
 
 
 def _may_run(sql: str, catalog: Catalog) -> bool:
-    """Whether the guard lets a query of ours pass, as it would its sender's."""
+    """Whether the guard accepts a query of ours, as it would its sender's."""
     try:
         reread_query(sql, catalog)
     except Refused:
@@ -57,8 +57,8 @@ def _may_run(sql: str, catalog: Catalog) -> bool:
     return True
 
 
-def _unfiltered(_: Case, catalog: Catalog, scans: list[Scan]) -> Iterator[Suggestion]:
-    """The largest table that no condition narrows by a column by which its files are ordered."""
+def _find_unfiltered(_: Case, catalog: Catalog, scans: list[Scan]) -> Iterator[Suggestion]:
+    """Find the largest table without a condition on a column by which its files are ordered."""
     whole: list[TableInfo] = []
     for each in scans:
         info = catalog.by_name[each.table.lower()]
@@ -73,8 +73,8 @@ def _unfiltered(_: Case, catalog: Catalog, scans: list[Scan]) -> Iterator[Sugges
         )
 
 
-def _all_columns(_: Case, catalog: Catalog, scans: list[Scan]) -> Iterator[Suggestion]:
-    """All columns of a wide and large table."""
+def _find_all_columns(_: Case, catalog: Catalog, scans: list[Scan]) -> Iterator[Suggestion]:
+    """Find reads of all columns of a wide and large table."""
     for each in scans:
         info = catalog.by_name[each.table.lower()]
         if each.columns is None and len(info.columns) >= _WIDE and (info.rows or 0) >= LARGE_ROWS:
@@ -84,8 +84,8 @@ def _all_columns(_: Case, catalog: Catalog, scans: list[Scan]) -> Iterator[Sugge
             )
 
 
-def _pairs(case: Case, _: Catalog, __: list[Scan]) -> Iterator[Suggestion]:
-    """Relations that are multiplied row by row."""
+def _find_pairs(case: Case, _: Catalog, __: list[Scan]) -> Iterator[Suggestion]:
+    """Find relations that are multiplied row by row."""
     for select in case.tree.find_all(exp.Select):
         met = find_untied(select, case.relations)
         if met is not None and met.pairs >= _MANY_PAIRS:
@@ -95,7 +95,7 @@ def _pairs(case: Case, _: Catalog, __: list[Scan]) -> Iterator[Suggestion]:
             )
 
 
-def _recursive(case: Case, _: Catalog, __: list[Scan]) -> Iterator[Suggestion]:
+def _find_recursive(case: Case, _: Catalog, __: list[Scan]) -> Iterator[Suggestion]:
     for table in sorted(find_recursive_reads(case)):
         yield Suggestion(f"{table} is read once for each step of a recursive WITH; an estimate counts it once")
 
@@ -104,8 +104,8 @@ _Rule = Callable[[Case, Catalog, list[Scan]], Iterator[Suggestion]]
 _RULES: Final[tuple[_Rule, ...]] = (
     views_for_joins,
     functions_around_columns,
-    _pairs,
-    _unfiltered,
-    _all_columns,
-    _recursive,
+    _find_pairs,
+    _find_unfiltered,
+    _find_all_columns,
+    _find_recursive,
 )

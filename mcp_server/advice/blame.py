@@ -1,7 +1,7 @@
-"""Whose fault it is that the embedded engine failed: the statement's, or what the engine lacks.
+"""Decides whether a failure of the embedded engine is the statement's mistake or a gap of the engine.
 
-A failure with one of Spark's conditions is the statement's, and no other engine is asked. But an engine that does not
-find a name which means something where it stands lacks something, and so does one that computes what no row needs.
+A failure with one of Spark's conditions is the statement's, and no other engine tries it. But an engine that does not
+find a name that is valid in its place has a gap, and so has one that computes values that no row needs.
 """
 
 from __future__ import annotations
@@ -54,72 +54,72 @@ _LACKS: Final[tuple[tuple[re.Pattern[str], str, str, str], ...]] = (
 _OF_VALUES: Final = frozenset(
     {"ARITHMETIC_OVERFLOW", "CAST_INVALID_INPUT", "CAST_OVERFLOW", "DIVIDE_BY_ZERO", "REMAINDER_BY_ZERO"}
 )
-"""Conditions of a value, which Spark computes for the rows that need it."""
+"""Conditions raised by a value, which Spark computes only for the rows that need it."""
 
 _CHOOSING: Final = frozenset({"coalesce", "if", "iff", "ifnull", "nullif", "nvl", "nvl2"})
 """Functions that need not compute all of their arguments. CASE does not either."""
 
 
-def judge(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryError:
-    """A failure of a query that ran, judged by the statement that was sent."""
+def judge_failure(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryError:
+    """Judge a failure of a query that ran, by the statement that was sent."""
     if catalog.dialect != "sail":
         return error
     try:
         case = reread_query(query.sent, catalog)
-    except Refused:  # its AI functions were taken out before it was a query
+    except Refused:  # its AI functions were removed before it was a query
         return error
     return judge_case(error, case)
 
 
 def judge_case(error: QueryFailed, case: Case, *, planning: bool = False) -> QueryError:
-    """The same failure, named by Spark's condition where the statement is wrong, and `lacking` where the engine is.
+    """Return the failure with Spark's condition where the statement is wrong, and `lacking` where the engine is.
 
     `planning` says that the engine failed before it read a row.
     """
     sentence = str(error).partition("\n")[0]
     kind = (error.condition or "").partition(".")[0]
     if kind == "UNRESOLVED_COLUMN":
-        resolved = is_resolved(case, _names_in(sentence.partition(" with name ")[2]))
+        resolved = is_resolved(case, _parse_names(sentence.partition(" with name ")[2]))
         mistake = find_mistake(case) if resolved else None
         if mistake:
-            return _blame(error, mistake)
-        return _again(error, lacking=error.lacking if resolved is None else resolved)
+            return _blame_statement(error, mistake)
+        return _copy_error(error, lacking=error.lacking if resolved is None else resolved)
     # The engine finds what NATURAL makes one column of twice.
     twice = kind == "AMBIGUOUS_REFERENCE" and "NATURAL" in case.source.keys
-    if twice or (planning and kind in _OF_VALUES and _chooses(case)):
-        return _again(error, lacking=True)
+    if twice or (planning and kind in _OF_VALUES and _is_conditional(case)):
+        return _copy_error(error, lacking=True)
     if error.condition is not None or not error.lacking:
         return error
     mistake = find_mistake(case) or _read_sentence(sentence, case)
     if mistake:
-        return _blame(error, mistake)
+        return _blame_statement(error, mistake)
     return next((lacking(*words) for pattern, *words in _LACKS if pattern.match(sentence)), error)
 
 
-def _blame(error: QueryFailed, mistake: Mistake) -> QueryFailed:
-    """The failure as the statement's mistake, with what was added to the engine's sentence."""
+def _blame_statement(error: QueryFailed, mistake: Mistake) -> QueryFailed:
+    """Convert the failure to the statement's mistake, with the text after the engine's sentence."""
     _, line_end, more = str(error).partition("\n")
     text = f"[{mistake.condition}] {mistake.text} SQLSTATE: {mistake.sqlstate}{line_end}{more}"
     return QueryFailed(text, code=error.code, condition=mistake.condition, sqlstate=mistake.sqlstate)
 
 
-def _again(error: QueryFailed, *, lacking: bool) -> QueryFailed:
+def _copy_error(error: QueryFailed, *, lacking: bool) -> QueryFailed:
     return QueryFailed(str(error), code=error.code, condition=error.condition, sqlstate=error.sqlstate, lacking=lacking)
 
 
-def _names_in(text: str) -> tuple[str, ...]:
-    """The names in back-quotes, lower case."""
+def _parse_names(text: str) -> tuple[str, ...]:
+    """Return the names in back-quotes, in lower case."""
     return tuple(name.replace("``", "`").lower() for name in _NAME.findall(text))
 
 
-def _chooses(case: Case) -> bool:
+def _is_conditional(case: Case) -> bool:
     """Whether parts of the statement are computed for some rows only."""
     return "CASE" in case.source.keys or bool(case.functions & _CHOOSING)
 
 
 def _read_sentence(sentence: str, case: Case) -> Mistake | None:
-    """What the engine says of the statement, where the statement itself agrees."""
-    parts = _names_in(sentence)
+    """Convert the engine's sentence to a mistake, where the statement confirms it."""
+    parts = _parse_names(sentence)
     if sentence.startswith(_AMBIGUOUS) and is_ambiguous(case, parts):
         text = f"{clip('.'.join(parts))} is ambiguous: several relations have it. Write its relation before it."
         return Mistake("AMBIGUOUS_REFERENCE", "42704", text)
@@ -133,7 +133,7 @@ def _read_sentence(sentence: str, case: Case) -> Mistake | None:
 
 
 def _is_anywhere(case: Case, name: str) -> bool:
-    """Whether a name is a relation's or a column's anywhere, as far as that is known."""
+    """Whether a name belongs to any relation or column, as far as that is known."""
     visible = [names_of(case).known(block) for block in case.blocks.selects]
     return any(known is None or name in known for known in visible)
 
@@ -141,7 +141,7 @@ def _is_anywhere(case: Case, name: str) -> bool:
 def is_ambiguous(case: Case, parts: tuple[str, ...]) -> bool:
     """Whether a column of these names belongs to two relations of one FROM, and no USING makes one of them."""
     names = names_of(case)
-    for block, use in _places(case, parts):
+    for block, use in _find_uses(case, parts):
         relations = names.sources.relations(block)
         shared = {case.source.tokens[token].name for relation in relations for token in relation.using}
         natural = any("NATURAL" in relation.join for relation in relations)
@@ -151,22 +151,22 @@ def is_ambiguous(case: Case, parts: tuple[str, ...]) -> bool:
 
 
 def is_resolved(case: Case, parts: tuple[str, ...]) -> bool | None:
-    """Whether names that an engine does not find mean something where they stand; None where that is not known."""
+    """Whether names that an engine does not find are valid in their place; None where that is not known."""
     if len(parts) == 1 and parts[0] in BARE_FUNCTIONS:
         return True
     if any(query.pipes for query in case.blocks.queries):
         return None
-    found = [_resolve(case, block, use) for block, use in _places(case, parts)]
+    found = [_resolve_use(case, block, use) for block, use in _find_uses(case, parts)]
     if any(found):
         return True
     return None if None in found or not found else False
 
 
-def _resolve(case: Case, block: Block, use: Use) -> bool | None:
-    """Whether a column in a SELECT means something there; None where not all columns around it are known."""
+def _resolve_use(case: Case, block: Block, use: Use) -> bool | None:
+    """Whether a column is valid in a SELECT; None where not all columns around it are known."""
     names, first = names_of(case), use.parts[0]
     known = True
-    for around in _enclosing(case, block):
+    for around in _list_enclosing(case, block):
         visible = names.known(around)
         known &= visible is not None
         of_relation = visible is not None and first in visible and (len(use.parts) == 1 or names.owners(around, use))
@@ -175,21 +175,21 @@ def _resolve(case: Case, block: Block, use: Use) -> bool | None:
     return False if known else None
 
 
-def _places(case: Case, parts: tuple[str, ...]) -> Iterator[tuple[Block, Use]]:
-    """Where a column is written with these names, and the SELECT that it stands in."""
+def _find_uses(case: Case, parts: tuple[str, ...]) -> Iterator[tuple[Block, Use]]:
+    """Yield each use of a column with these names, and its SELECT."""
     for use in names_of(case).uses(0, len(case.source.tokens), nested=True):
         around = [block for block in case.blocks.selects if block.first <= use.at < block.end]
         if use.parts == parts and around:
             yield max(around, key=lambda block: block.first), use
 
 
-def _enclosing(case: Case, block: Block) -> Iterator[Block]:
-    """A SELECT and those around it."""
+def _list_enclosing(case: Case, block: Block) -> Iterator[Block]:
+    """Return a SELECT and those around it."""
     return (each for each in case.blocks.selects if each.first <= block.first and block.end <= each.end)
 
 
 def _is_alias_of(case: Case, block: Block, use: Use) -> bool:
-    """Whether a name is what AS calls a column of the SELECT, in a clause that sees such names."""
+    """Whether a name is an alias of a column of the SELECT, in a clause that sees aliases."""
     hidden = (block.clauses.get(name) for name in ("FROM", "WHERE"))
     if any(clause is not None and clause.first <= use.at < clause.end for clause in hidden):
         return False

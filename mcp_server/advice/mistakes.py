@@ -1,8 +1,8 @@
-"""What Spark's analyser refuses in a statement, looked for once the embedded engine has failed at it.
+"""Finds mistakes that Spark's analyser refuses, after the embedded engine has failed at a statement.
 
-That engine's words often do not tell whether the statement is wrong or the engine lacks something. What is found here
-fails on every engine, so no other one is asked. The checks are sound rather than complete: what they do not recognise
-is handed over.
+That engine's errors often do not say whether the statement is wrong or the engine has a gap. A mistake found here
+fails on every engine, so no other one tries it. The checks are sound rather than complete: a statement with an
+unrecognised mistake goes to the next engine.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _WORD: Final = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Mistake:
-    """Spark's condition, its SQLSTATE, and what is wrong."""
+    """A mistake: Spark's condition, its SQLSTATE, and a description."""
 
     condition: str
     sqlstate: str
@@ -49,7 +49,7 @@ class Mistake:
 
 
 def find_mistake(case: Case) -> Mistake | None:
-    """The first mistake that Spark's analyser refuses, None where none is recognised."""
+    """Return the first mistake that Spark's analyser refuses, None where none is recognised."""
     found = _find_invalid_literal(case)
     if found is not None:
         return found
@@ -92,7 +92,7 @@ def _find_misplaced(case: Case, select: exp.Select) -> Mistake | None:
     """An aggregate in WHERE or GROUP BY, a window in WHERE or HAVING."""
     for clause, word in (("where", "WHERE"), ("having", "HAVING")):
         node = select.args.get(clause)
-        if node is not None and any(True for _ in _own(node, exp.Window)):
+        if node is not None and any(True for _ in _walk_own(node, exp.Window)):
             text = f"Window functions are not allowed inside {word}. Compute it in a sub-query, or use QUALIFY."
             return Mistake("WINDOW_FUNCTION_NOT_ALLOWED_IN_CLAUSE", "42601", text)
     if _is_correlatable(select):
@@ -108,7 +108,7 @@ def _find_misplaced(case: Case, select: exp.Select) -> Mistake | None:
 
 def _find_missing_over(case: Case, select: exp.Select) -> Mistake | None:
     """A function of windows without OVER."""
-    for call in _own(select, exp.Anonymous):
+    for call in _walk_own(select, exp.Anonymous):
         name = case.tree.called_name(call)
         if functions().classes.get(name) == "window" and not _is_windowed(call):
             text = f"The window function {name} needs OVER (ORDER BY …)."
@@ -126,7 +126,7 @@ def _find_ungrouped(case: Case, select: exp.Select) -> Mistake | None:
     parts = [*select.expressions, *([having] if having is not None else [])]
     if not any(_has_aggregate(case, part) for part in parts):
         return None
-    name = "*" if any(item.is_star for item in select.expressions) else next(_bare_columns(case, select), None)
+    name = "*" if any(item.is_star for item in select.expressions) else next(_find_bare_columns(case, select), None)
     if name is None:
         return None
     text = f"{name} stands beside an aggregate, and the query has no GROUP BY. Name in GROUP BY what is not aggregated."
@@ -143,7 +143,7 @@ def _find_beside_keys(case: Case, select: exp.Select, group: exp.Expr) -> Mistak
     plain = "all" not in grouped and all(_WORD.fullmatch(name) for name in grouped)
     if not plain or any(isinstance(item, exp.Aliases) for item in select.expressions):
         return None
-    name = next(_bare_columns(case, select, grouped), None)
+    name = next(_find_bare_columns(case, select, grouped), None)
     if name is None:
         return None
     text = f"{name} is neither in GROUP BY nor in an aggregate. Add it to GROUP BY, or take max({name})."
@@ -168,14 +168,14 @@ def _find_position(_: Case, select: exp.Select) -> Mistake | None:
 
 
 def _find_sorted_by_subquery(_: Case, select: exp.Select) -> Mistake | None:
-    """A sub-query in ORDER BY that reads the row around it, or is asked for existence."""
+    """Find a sub-query in ORDER BY that reads the outer row, or is an EXISTS."""
     order = select.args.get("order")
     if order is None or any(item.find(exp.Query) for item in select.expressions):
         return None
     kind = ""
-    if any(True for _ in _own(order, exp.Exists)):
+    if any(True for _ in _walk_own(order, exp.Exists)):
         kind = "UNSUPPORTED_IN_EXISTS_SUBQUERY"
-    elif any(_reads(query, select) for query in order.find_all(exp.Subquery)):
+    elif any(_reads_outer(query, select) for query in order.find_all(exp.Subquery)):
         kind = "UNSUPPORTED_CORRELATED_SCALAR_SUBQUERY"
     if not kind:
         return None
@@ -183,7 +183,7 @@ def _find_sorted_by_subquery(_: Case, select: exp.Select) -> Mistake | None:
     return Mistake(f"UNSUPPORTED_SUBQUERY_EXPRESSION_CATEGORY.{kind}", "0A000", text)
 
 
-def _reads(query: exp.Expr, select: exp.Select) -> bool:
+def _reads_outer(query: exp.Expr, select: exp.Select) -> bool:
     """Whether a sub-query names a relation of the SELECT around it, and none of its own of that name."""
     own = {node.alias_or_name.lower() for node in query.find_all(exp.Table, exp.Subquery, exp.Values)}
     from_, joins = select.args.get("from_"), select.args.get("joins") or []
@@ -201,8 +201,8 @@ _CHECKS: Final[tuple[Callable[[Case, exp.Select], Mistake | None], ...]] = (
 _PLAIN_KEYS: Final = (exp.Column, exp.Identifier, exp.Paren, exp.Tuple)
 
 
-def _own(node: exp.Expr, *kinds: type[exp.Expr]) -> Iterator[exp.Expr]:
-    """The nodes of some kinds below one, those of sub-queries left out."""
+def _walk_own(node: exp.Expr, *kinds: type[exp.Expr]) -> Iterator[exp.Expr]:
+    """Yield the nodes of some kinds below a node, except those within sub-queries."""
     stack = list(node.iter_expressions())
     while stack:
         each = stack.pop()
@@ -214,7 +214,7 @@ def _own(node: exp.Expr, *kinds: type[exp.Expr]) -> Iterator[exp.Expr]:
 
 
 def _is_windowed(call: exp.Expr) -> bool:
-    """Whether a call is what an OVER belongs to."""
+    """Whether a call has an OVER."""
     node = call
     while node.parent is not None and node.arg_key == "this":
         if isinstance(node.parent, exp.Window):
@@ -228,18 +228,18 @@ def _is_aggregate(case: Case, call: exp.Expr) -> bool:
 
 
 def _has_aggregate(case: Case, node: exp.Expr) -> bool:
-    calls = [*_own(node, exp.Anonymous), *([node] if isinstance(node, exp.Anonymous) else [])]
+    calls = [*_walk_own(node, exp.Anonymous), *([node] if isinstance(node, exp.Anonymous) else [])]
     return any(_is_aggregate(case, call) for call in calls)
 
 
-def _bare_columns(case: Case, select: exp.Select, grouped: frozenset[str] = frozenset()) -> Iterator[str]:
+def _find_bare_columns(case: Case, select: exp.Select, grouped: frozenset[str] = frozenset()) -> Iterator[str]:
     """The columns of a select list outside of aggregates and windows that are not grouped by, nor other names."""
     given = {item.alias.lower() for item in select.expressions if isinstance(item, exp.Alias)}
     others = {*given, *grouped, *names_of(case).parameters, *BARE_FUNCTIONS}
     for item in select.expressions:
         if isinstance(item, exp.Alias) and item.alias.lower() in grouped:
             continue
-        for column in (item, *_own(item, exp.Column)):
+        for column in (item, *_walk_own(item, exp.Column)):
             if not isinstance(column, exp.Column) or isinstance(column.this, exp.Star):
                 continue
             if {part.name.lower() for part in column.parts} & others or not column.name:

@@ -1,4 +1,4 @@
-"""What a rule of advice gives."""
+"""The result of a rule of advice."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Final, NamedTuple
 from mcp_server.sql.source import Source
 
 LARGE_ROWS: Final = 1_000_000
-"""Rows from which reading a table whole takes seconds."""
+"""Number of rows from which a full read of a table takes seconds."""
 
 
 _WORD = re.compile(r"\w")
 
 
 class Suggestion(NamedTuple):
-    """A sentence without its end, and the better query where it gives the same answer."""
+    """A sentence without its full stop, and the better query if it gives the same answer."""
 
     text: str
     sql: str | None = None
 
 
 class Change(NamedTuple):
-    """`text` in the place of the tokens from `first` up to `end`. Nothing of it runs: it is shown to the caller."""
+    """Replaces the tokens from `first` up to `end` by `text`. The result is only shown to the caller, never run."""
 
     first: int
     end: int
     text: str
 
 
-def edited(source: Source, edits: Iterable[Change]) -> str:
-    """The statement with all edits made, spaced as its sender did; they do not overlap."""
+def apply_changes(source: Source, edits: Iterable[Change]) -> str:
+    """Apply edits that do not overlap, and keep the spacing of the statement."""
     changes = {edit.first: edit for edit in edits}
     text, at = "", 0
     while at < len(source.tokens):

@@ -49,7 +49,7 @@ class AiText:
 
 
 class Ai:
-    """The AI functions of a server. Safe for several threads."""
+    """The AI functions of a server. Thread-safe."""
 
     def __init__(self, service: AiService, settings: Settings) -> None:
         self._service = service
@@ -61,7 +61,7 @@ class Ai:
             self._service.terms(functions()[column.function])
 
     def plan(self, query: CheckedQuery) -> AiPlan:
-        """What the functions of a query would cost at most. Nothing is run."""
+        """Return the maximal cost of the functions of a query, without running anything."""
         names = list(dict.fromkeys(column.function for column in query.ai))
         try:
             models = [self._service.terms(functions()[name]).model for name in names]
@@ -80,7 +80,7 @@ class Ai:
         return plan_of(names, list(dict.fromkeys(models)), _add_estimates(parts), self._budget_nanos)
 
     def charged_usd(self, spender: Spender) -> float:
-        """What a query has been charged so far, calls under way at their maximum; 0 where the ledger does not tell."""
+        """Return the charges of a query so far, running calls at their maximum; 0 where the ledger is unavailable."""
         try:
             return to_dollars(self._service.ledger.read_charged(spender))
         except AiUnavailable:

@@ -15,15 +15,15 @@ from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, summarize_use, 
 from mcp_server.results.cells import Json, read_column
 
 ARGUMENT_CHARS = MOST_NAME_CHARS + 100
-"""Characters that are read of an argument: more than the longest name has."""
+"""Maximal number of characters read of an argument: more than the longest name has."""
 
 EnterStage = Callable[[str], None]
-"""Reports what is being done, where the text is not empty. Raises to end it."""
+"""Reports the current stage if the text is not empty. Raises to end the work."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One function of a query: its columns, what is meant in each row, and the facts of all things that are."""
+    """One function of a query: its columns, the resolved thing of each row, and the facts of all things."""
 
     function: AiFunction
     columns: tuple[AiColumn, ...]
@@ -33,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What came of a task: the outcome for each key, and how it is told."""
+    """The result of a task: the outcome for each key, and its report."""
 
     outcomes: Mapping[str, Outcome]
     use: AiFunctionUse
@@ -42,7 +42,7 @@ class TaskResult:
 def prepare_tasks(
     functions: Mapping[str, AiFunction], found: ResultSet, query: CheckedQuery, look_up: LookUp
 ) -> tuple[Task, ...]:
-    """All that the functions of a query need to know, asked of the engine. Nothing is paid for."""
+    """Query the engine for everything that the functions of a query need. This costs no money."""
     tasks = []
     for name in dict.fromkeys(column.function for column in query.ai):
         function = functions[name]
@@ -61,11 +61,11 @@ def _read_arguments(found: ResultSet, query: CheckedQuery, column: AiColumn) -> 
     table = found.table.slice(0, query.limit.rows)
     arguments = _read_texts(table.column(column.argument))
     keys = _read_texts(table.column(column.key)) if column.key is not None else [None] * len(arguments)
-    return [Wanted.of(argument, key) for argument, key in zip(arguments, keys, strict=True)]
+    return [Wanted.from_cell(argument, key) for argument, key in zip(arguments, keys, strict=True)]
 
 
 def _read_texts(column: Any) -> list[Json]:
-    """The cells of a column, as far as a name can go; a longer text is no name, and a list is none."""
+    """Return the cells of a column, cut at the longest name; a longer text or a list is no name."""
     return [cell.value for chunk in column.chunks for cell in read_column(chunk, ARGUMENT_CHARS)]
 
 
@@ -119,7 +119,7 @@ def run_tasks(
 
 
 class _Reporter:
-    """Reports how many calls are done, once for each change; between changes it lets the run end itself."""
+    """Reports how many calls are done, once per change; between changes it lets the run end itself."""
 
     def __init__(self, name: str, enter_stage: EnterStage) -> None:
         self._name, self._enter_stage = name, enter_stage
@@ -152,7 +152,7 @@ def _count_use(task: Task, model: str, outcomes: Mapping[str, Outcome], most: in
 def fill_columns(
     found: ResultSet, query: CheckedQuery, tasks: Sequence[Task], done: Sequence[TaskResult]
 ) -> tuple[ResultSet, AiUse]:
-    """The rows with texts in the place of arguments and without the keys that the guard added, and what it took.
+    """Return the rows with texts in place of arguments and without the keys that the guard added, and the usage.
 
     A row beyond the limit, which proves that there are more, has no texts.
     """
@@ -192,7 +192,7 @@ def fill_columns(
 
 
 def _choose_text(meant: Meant, outcomes: Mapping[str, Outcome]) -> tuple[str | None, str | None]:
-    """The text of a row, or why it has none."""
+    """Return the text of a row, or the reason why it has none."""
     if meant.key is None:
         return None, meant.reason
     outcome = outcomes.get(meant.key)

@@ -1,6 +1,6 @@
-"""What an AI function is called with, as the key of one thing: a key itself, or a name that fits exactly one.
+"""Resolves the argument of an AI function to the key of one thing: from a key, or from a name of exactly one.
 
-Several of one name are never guessed between: the row's own key decides where it is one of them, else the answer is
+An ambiguous name is never guessed: the row's own key decides if it is among the candidates, else the answer is
 null with the reason.
 """
 
@@ -14,7 +14,7 @@ from ai_functions.functions import AiFunction
 from mcp_server.results import Answer
 
 MOST_ROWS = 5_000
-"""Rows of one statement that finds things: fifty names of a hundred things each."""
+"""Maximal number of rows of one look-up: fifty names of a hundred things each."""
 
 MOST_NAME_CHARS = 500
 _SHOWN_CHARS = 80
@@ -32,8 +32,8 @@ class Wanted:
     key: str | None
 
     @classmethod
-    def of(cls, cell: object, key: object) -> Wanted:
-        """A call with a JSON-safe cell; numbers are names too ("1917")."""
+    def from_cell(cls, cell: object, key: object) -> Wanted:
+        """Create a call from a JSON-safe cell; numbers are names too ("1917")."""
         own = key if isinstance(key, str) else None
         if cell is None:
             return cls(None, "The argument is null.", own)
@@ -47,14 +47,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Meant:
-    """The key of the one thing that is meant, or None and the reason."""
+    """The key of the resolved thing, or None and the reason."""
 
     key: str | None
     reason: str | None = None
 
 
 def resolve(function: AiFunction, wanted: Iterable[Wanted], look_up: LookUp) -> dict[Wanted, Meant]:
-    """What each call means. Two statements at most, however many calls; none of them is paid for."""
+    """Resolve calls with at most two statements, however many calls; neither costs money."""
     wanted = list(wanted)
     meant = {each: Meant(None, each.reason) for each in wanted if each.text is None}
     texts = {each: each.text for each in wanted if each.text is not None}
@@ -69,7 +69,7 @@ def resolve(function: AiFunction, wanted: Iterable[Wanted], look_up: LookUp) -> 
 
 
 def _find_names(function: AiFunction, texts: Mapping[Wanted, str], look_up: LookUp) -> dict[str, frozenset[str]]:
-    """What the keys that are meant, or that rows have, are called: all texts that stand beside them."""
+    """Look up the names of the keys in the arguments and the rows: all texts beside them."""
     keys = {key for each, text in texts.items() if (key := text if function.is_key(text) else each.key)}
     if not keys:
         return {}
@@ -91,7 +91,7 @@ def _resolve_by_name(function: AiFunction, texts: Mapping[Wanted, str], look_up:
 
 
 def _choose_one(function: AiFunction, each: Wanted, text: str, keys: list[str], *, complete: bool) -> Meant:
-    """The one of several things of a name that a row is about."""
+    """Choose the one of several things of a name that a row is about."""
     if each.key in keys:
         return Meant(each.key)
     if each.key is not None:

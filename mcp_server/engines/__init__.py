@@ -1,4 +1,4 @@
-"""The contract that every engine keeps; docs/new-engine.md says how one is written. No driver is imported here."""
+"""The protocol of all engines; docs/new-engine.md describes how to write one. Imports no driver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Capabilities", "Engine"]
 
 
 class Engine(Protocol):
-    """A place where SQL runs. Synchronous and safe for several threads at once.
+    """Runs SQL. Synchronous and thread-safe.
 
     Errors: QueryFailed (with the engine's own reason, in one line), QueryTimedOut, QueryCancelled,
     ResourceLimit, EngineUnavailable, and LakeError where the lake cannot be served. Any other exception
@@ -26,47 +26,47 @@ class Engine(Protocol):
     """Where the tables are: `imdb`, or `main.imdb` where the engine has catalogues."""
 
     def start(self) -> None:
-        """Make the engine ready. Idempotent: callers wait for the same start, and try again after a failed one."""
+        """Start the engine. Idempotent: callers wait for the same start, and retry after a failed one."""
 
     def tables(self) -> tuple[TableInfo, ...]:
-        """All tables and views that this lake serves."""
+        """Return all tables and views of the lake."""
 
     def refresh(self) -> tuple[TableInfo, ...]:
-        """The same, looked at anew: an engine with a catalogue keeps what it was told until that is contradicted."""
+        """Read the tables again: an engine with a catalogue caches them until a statement contradicts them."""
 
     def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:
-        """What the engine itself reads in a text that reads `tables`, without running it.
+        """Return what the engine itself reads in a text that reads `tables`, without running it.
 
-        None where it does not tell at this stage (`capabilities.readings`).
+        None where the engine does not support this stage (`capabilities.readings`).
         """
 
     def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
-        """Run a checked query to its end, deadline or cancellation.
+        """Run a checked query until it ends, reaches its deadline or is cancelled.
 
-        `query_id` has neither comma nor dot, and is used for one query only. With `caps` comes what can be part of an
-        answer within them, and how much else there was; without, all rows.
+        `query_id` has neither comma nor dot, and is used for one query only. With `caps` the result is cut to them and
+        says how much is missing; without, it has all rows.
         """
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
-        """The engine's plan of a checked query within the caps, without running it and without naming a path.
+        """Return the engine's plan of a checked query within the caps, without running it and without any path.
 
-        It is the one cell of a column `plan`.
+        The plan is the one cell of a column `plan`.
         """
 
     def estimate(self, query: CheckedQuery) -> Estimate:
-        """What a checked query would read, from file statistics; nothing of it is run."""
+        """Estimate what a checked query would read, from file statistics, without running it."""
 
     def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
-        """Least and greatest value of each integer column of a table, where statistics of all its files tell them."""
+        """Return the minimum and maximum of each integer column that has statistics in all files of a table."""
 
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
-        """The columns of a version of a table, None where the engine's catalogue keeps them to itself."""
+        """Return the columns of a version of a table, None where the engine's catalogue does not report them."""
 
     def cancel(self, query_id: str) -> None:
-        """Stop a query in the engine, also one that is only about to come. Nothing happens where it has ended."""
+        """Cancel a query, even one that has not arrived yet. Does nothing where it has ended."""
 
     def waits_for(self, query_id: str) -> str:
-        """What a query waits for in the engine, such as a warehouse that is starting; empty where it runs."""
+        """Return what a query waits for in the engine, such as a starting warehouse; empty where it runs."""
 
     def close(self) -> None:
         """End the engine and everything that it started. Idempotent."""

@@ -1,11 +1,10 @@
-"""Who may run in an engine now: places, turns alone, cancels and deadlines.
+"""Admission to an engine: places, exclusive runs, cancels and deadlines.
 
 Every engine has one `Admission`, whatever runs behind it: a child process, a warehouse, a library.
 
-The turns among callers are another policy and stay in `mcp_server/runs.py`. They are given before an engine is chosen,
-once for a statement that may go through two engines and call a model afterwards, and are fair between callers, whom an
-engine does not know. An engine in its turn knows what it can bear: how many statements its memory has room for, and
-which of them must run alone.
+Fairness among callers is another policy, in `mcp_server/runs.py`. It applies before an engine is chosen, once for a
+statement that may use two engines and then call a model, and it is fair between callers, whom an engine does not
+know. An engine knows its own capacity: how many statements its memory has room for, and which of them must run alone.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lakehouse.errors import EngineUnavailable
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 
 _EARLY_CANCELS = 256
 
 
 class Admission:
-    """Admits calls to the places of one engine. Safe for several threads.
+    """Admits calls to the places of one engine. Thread-safe.
 
-    `changed` is the engine's one lock. An engine guards what its calls wait for with it as well, and notifies it
-    whenever that becomes different.
+    `changed` is the engine's one lock. An engine also guards the state that its calls wait for with it, and notifies
+    it of every change to that state.
     """
 
     def __init__(self, places: int) -> None:
@@ -33,7 +32,7 @@ class Admission:
         self._places = places
         # All that follows is read and written under `changed`.
         self._closed = False
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, EngineCall] = {}
         self._early_cancels: OrderedDict[str, None] = OrderedDict()
         self._inside = 0
         self._wanting_alone = 0
@@ -48,16 +47,16 @@ class Admission:
         """Whether no call runs or waits."""
         return not self._calls
 
-    def find(self, query_id: str) -> Call | None:
-        """A call of a query that runs or waits; None where there is none."""
+    def find_call(self, query_id: str) -> EngineCall | None:
+        """Return a running or waiting call of a query, None where there is none."""
         with self.changed:
             return next((call for call in self._calls.values() if call.query_id == query_id), None)
 
     @contextmanager
-    def registered(self, call: Call) -> Iterator[None]:
-        """Let a call be cancelled by its id while the block runs.
+    def register_call(self, call: EngineCall) -> Iterator[None]:
+        """Make a call cancellable by its id while the block runs.
 
-        Raises ValueError where the id is in use, QueryCancelled where the query was cancelled before it came.
+        Raises ValueError where the id is in use, QueryCancelled where the query was cancelled before it arrived.
         """
         with self.changed:
             if call.id in self._calls:
@@ -65,7 +64,7 @@ class Admission:
             if call.query_id in self._early_cancels:
                 del self._early_cancels[call.query_id]
                 call.cancelled = True
-                raise call.stopped("")
+                raise call.to_error("")
             self._calls[call.id] = call
         try:
             yield
@@ -74,7 +73,7 @@ class Admission:
                 del self._calls[call.id]
 
     def cancel(self, query_id: str) -> None:
-        """Cancel the calls of a query. The id of a query that is yet to come is remembered for a while."""
+        """Cancel the calls of a query. The id of a query that has not arrived yet is remembered for a while."""
         with self.changed:
             running = [call for call in self._calls.values() if call.query_id == query_id]
             for call in running:
@@ -86,16 +85,16 @@ class Admission:
             while len(self._early_cancels) > _EARLY_CANCELS:
                 self._early_cancels.popitem(last=False)
 
-    def wait_for(self, call: Call, happened: Callable[[], bool]) -> bool:
-        """Wait until something has happened. Holds `changed`.
+    def wait_for(self, call: EngineCall, happened: Callable[[], bool]) -> bool:
+        """Wait until `happened` returns True. Holds `changed`.
 
-        False where the call was cancelled or its time was over before.
+        Returns False where the call was cancelled or timed out first.
         """
         self.changed.wait_for(lambda: call.cancelled or happened(), call.remaining)
         return happened()
 
     @contextmanager
-    def turn(self, call: Call, *, alone: bool = False) -> Iterator[None]:
+    def hold_place(self, call: EngineCall, *, alone: bool = False) -> Iterator[None]:
         """Hold a place while the block runs. Raises as `enter` does."""
         self.enter(call, alone=alone)
         try:
@@ -103,8 +102,8 @@ class Admission:
         finally:
             self.leave()
 
-    def enter(self, call: Call, *, alone: bool = False) -> None:
-        """Wait for one of the places, or for the engine without anybody else. Each `enter` takes one `leave`.
+    def enter(self, call: EngineCall, *, alone: bool = False) -> None:
+        """Wait for a place, or for exclusive use of the engine. Each `enter` requires one `leave`.
 
         Raises QueryCancelled or QueryTimedOut where none was free in time, EngineUnavailable once the engine is closed.
         """
@@ -114,7 +113,7 @@ class Admission:
                 admitted = self.wait_for(call, lambda: self._closed or self._has_place(alone))
                 self.raise_if_closed()
                 if not admitted:
-                    raise call.stopped(" It was still waiting for other queries.")
+                    raise call.to_error(" It was still waiting for other queries.")
                 self._inside += 1
                 self._someone_alone = alone
             finally:
@@ -122,7 +121,7 @@ class Admission:
                 self.changed.notify_all()
 
     def leave(self) -> None:
-        """Give a place back, from whichever thread."""
+        """Give a place back, from any thread."""
         with self.changed:
             self._inside -= 1
             self._someone_alone = False
@@ -133,7 +132,7 @@ class Admission:
             raise EngineUnavailable("The engine is closed: the server is ending.")
 
     def close(self, seconds: float = 0) -> None:
-        """Admit nobody any more, and wait for at most `seconds` until all who are inside have left."""
+        """Stop admitting calls, and wait for at most `seconds` until the admitted ones have left."""
         with self.changed:
             self._closed = True
             self.changed.notify_all()

@@ -12,11 +12,11 @@ from lakehouse.errors import QueryCancelled, QueryTimedOut
 
 
 @dataclass
-class Call:
-    """A query under way: what is sent for it, and how many seconds it may take from now on.
+class EngineCall:
+    """A running query: the fields to send for it, and its time limit in seconds from now.
 
-    `id` is the query's own, or that and what else is asked about it: `7f3a.resolved`. `waiting_for` is what to say
-    where its time is over meanwhile.
+    `id` is the query's own, or the query's with the stage of a reading: `7f3a.resolved`. `waiting_for` is the reason
+    to report where the time runs out meanwhile.
     """
 
     id: str
@@ -28,8 +28,8 @@ class Call:
     waiting_for: str = ""
 
     @classmethod
-    def of_own(cls, fields: Mapping[str, Any], seconds: float) -> Call:
-        """A call that runs a statement of the server's own, under an id that no query has."""
+    def from_own(cls, fields: Mapping[str, Any], seconds: float) -> EngineCall:
+        """Create a call for a statement of the server's own, with an id that no query has."""
         return cls(f"own-{uuid4().hex}", "run", fields, seconds)
 
     @property
@@ -40,8 +40,8 @@ class Call:
     def remaining(self) -> float:
         return max(0.0, self.began + self.seconds - time.monotonic())
 
-    def stopped(self, note: str) -> QueryCancelled | QueryTimedOut:
-        """The error of a call that was cancelled or whose time is over."""
+    def to_error(self, note: str) -> QueryCancelled | QueryTimedOut:
+        """Return the error of a cancelled or timed-out call."""
         if self.cancelled:
             return QueryCancelled(f"The query was cancelled.{note}")
         return QueryTimedOut(

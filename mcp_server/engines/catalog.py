@@ -1,6 +1,6 @@
-"""What a lake holds, read from the lake itself: the manifest where there is one, else the Delta logs.
+"""Reads the tables of a lake from the lake itself: from the manifest where there is one, else from the Delta logs.
 
-No engine is needed for it, and nothing is read again until the lake has changed.
+This needs no engine, and nothing is read again until the lake has changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lakehouse.errors import LakeError, UsageError
 from lakehouse.foreign import describe_foreign
 from lakehouse.manifest import MANIFEST_NAME, read_manifest
 from lakehouse.storage import Lake, LakeKind
-from mcp_server.engines.folders import Located, TableFolders, by_name
+from mcp_server.engines.folders import Located, TableFolders, index_by_name
 from mcp_server.models import TableInfo
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -27,10 +27,10 @@ _ODD_NAME = (
 
 
 class LakeCatalog:
-    """The tables of one lake and where they are. Safe for several threads."""
+    """The tables of one lake and their locations. Thread-safe."""
 
     def __init__(self, lake: Lake, *, plain_names: bool = False) -> None:
-        """`plain_names` is for an engine that gives tables no name but of ASCII letters, digits and `_`."""
+        """`plain_names` is for an engine that supports only table names of ASCII letters, digits and `_`."""
         if lake.kind is LakeKind.CATALOG:
             raise UsageError(
                 f"--lake {lake} names a catalogue, and this engine has none. "
@@ -50,40 +50,42 @@ class LakeCatalog:
 
     @property
     def edition(self) -> int:
-        """Which reading of the lake all answers since the last change come from."""
+        """A number that changes with every change of the lake."""
         return self._edition
 
     def tables(self) -> tuple[TableInfo, ...]:
-        """All tables, by name, those that cannot be read too. Raises LakeError where the lake holds none."""
-        return tuple(table.info for table in self._current().values())
+        """Return all tables by name, including unreadable ones. Raises LakeError where the lake holds none."""
+        return tuple(table.info for table in self._refresh_tables().values())
 
     def locations(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """Absolute locations by table name: of those of `names`, whatever their case, that can be read, or of all."""
-        known = self._current()
+        """Return the absolute locations of all readable tables, or of those in `names` (in any case), by table name."""
+        known = self._refresh_tables()
         chosen = known.values() if names is None else [known[key] for name in names if (key := name.lower()) in known]
         return {table.info.name: table.location for table in chosen if not table.info.problem}
 
-    def _current(self) -> Mapping[str, Located]:
+    def _refresh_tables(self) -> Mapping[str, Located]:
         with self._lock:
-            manifest = self._lake.read_file(MANIFEST_NAME) if self._folders is None else _mark(self._folders.lake)
+            manifest = (
+                self._lake.read_file(MANIFEST_NAME) if self._folders is None else _stamp_manifest(self._folders.lake)
+            )
             if self._folders is not None and manifest is None:
-                found: Mapping[str, Located] | None = self._folders.read()
+                found: Mapping[str, Located] | None = self._folders.read_tables()
             elif manifest is None or manifest != self._seen:
-                found = self._published()
+                found = self._read_published()
             else:
                 found = None
             if found is not None and self._plain_names:
-                found = {key: _plainly_named(table) for key, table in found.items()}
+                found = {key: _mark_odd_name(table) for key, table in found.items()}
             if found is not None and (found != self._known or manifest != self._seen):
                 self._known, self._seen = found, manifest
                 self._edition += 1
             return self._known
 
-    def _published(self) -> Mapping[str, Located]:
+    def _read_published(self) -> Mapping[str, Located]:
         manifest = read_manifest(self._lake)
         if manifest is None:
             raise LakeError(describe_foreign(self._lake))
-        return by_name(
+        return index_by_name(
             Located(
                 TableInfo(
                     name=name,
@@ -94,7 +96,7 @@ class LakeCatalog:
                     key=entry.key,
                     clustered_by=entry.clustered_by,
                     version=entry.version,
-                    published=_with_zone(manifest.created_at),
+                    published=_add_zone(manifest.created_at),
                     nan_free=True,  # a load takes no text for a number but digits (etl/transform.py)
                 ),
                 self._lake.table_location(entry.path),
@@ -103,18 +105,18 @@ class LakeCatalog:
         )
 
 
-def _with_zone(moment: datetime) -> datetime:
+def _add_zone(moment: datetime) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _plainly_named(table: Located) -> Located:
+def _mark_odd_name(table: Located) -> Located:
     if table.info.problem or _PLAIN_NAME.fullmatch(table.info.name):
         return table
     return replace(table, info=TableInfo(table.info.name, table.info.kind, "", (), problem=_ODD_NAME))
 
 
-def _mark(directory: Path) -> object:
-    """Something that differs once another manifest was published; None where there is none."""
+def _stamp_manifest(directory: Path) -> object:
+    """Return a value that changes with each published manifest; None where there is none."""
     try:
         found = os.stat(directory / MANIFEST_NAME)
     except OSError:

@@ -1,4 +1,4 @@
-"""From settings to engines: the only place that knows which class is which. Each is imported when it is chosen."""
+"""Creates engines from settings: the only module that knows all engine classes. Imports only the chosen ones."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from mcp_server.engines import Engine
 from mcp_server.settings import Settings
 
 
-def engines_of(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
-    """The engines of the setting, in order of preference. One that `auto` would add is left out where it cannot run."""
+def create_engines(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
+    """Create the engines of the setting, in order of preference. `auto` skips an engine that cannot run."""
     first, *others = settings.runtimes
     added = [kind for kind in others if can_run(kind) and _can_serve(kind, lake)]
-    return (_engine(first, settings, lake), *(_engine(kind, settings, lake) for kind in added))
+    return (_create_engine(first, settings, lake), *(_create_engine(kind, settings, lake) for kind in added))
 
 
 def _can_serve(runtime: Runtime, lake: Lake) -> bool:
-    """Whether an engine, as it is installed here, reads such a lake."""
+    """Whether an engine, as installed here, can read this kind of lake."""
     return lake.kind is not LakeKind.URL or CAPABILITIES[runtime].object_storage
 
 
-def _engine(runtime: Runtime, settings: Settings, lake: Lake) -> Engine:
+def _create_engine(runtime: Runtime, settings: Settings, lake: Lake) -> Engine:
     match runtime:
         case "embedded":
             from mcp_server.engines.embedded import EmbeddedEngine

@@ -336,8 +336,8 @@ def _name_pair(sentence: str, at: int) -> Named | None:
     if begins[1].endswith("comparison operation"):
         condition = "BINARY_OP_DIFF_TYPES" if _are_apart(left, right) else ""
     else:
-        condition = _refuse_arithmetic(_family(left), operator[1], _family(right))
-    return _mismatch(
+        condition = _refuse_arithmetic(_get_family(left), operator[1], _get_family(right))
+    return _name_mismatch(
         condition, f"{operator[1]} cannot take {_spark_name(left)} and {_spark_name(right)}. Cast one of them."
     )
 
@@ -381,7 +381,7 @@ def _name_several(sentence: str, at: int) -> Named | None:
         types = _read_types(sentence, at, first, following)
         if any(_are_apart(one, other) for one in types for other in types):
             found = ", ".join(dict.fromkeys(map(_spark_name, types)))
-            return _mismatch("DATA_DIFF_TYPES", f"Values of {found} stand where one type is needed. Cast them.")
+            return _name_mismatch("DATA_DIFF_TYPES", f"Values of {found} stand where one type is needed. Cast them.")
     return None
 
 
@@ -390,11 +390,11 @@ def _name_cast(sentence: str, at: int) -> Named | None:
     types = _read_types(sentence, at, _CAST, _CAST_NEXT)
     if len(types) != 2:
         return None
-    source, target = map(_family, types)
+    source, target = map(_get_family, types)
     nested = {source, target} & {"array", "map", "struct"}
     days = "date" in {source, target} and {source, target} & {*_NUMBERS, "boolean", "binary"}
     refused = days or (nested and source and target and source != target)
-    return _mismatch(
+    return _name_mismatch(
         "CAST_WITHOUT_SUGGESTION" if refused else "",
         f"{_spark_name(types[0])} cannot be cast to {_spark_name(types[1])}.",
     )
@@ -403,17 +403,17 @@ def _name_cast(sentence: str, at: int) -> Named | None:
 _READERS: Final[tuple[Callable[[str, int], Named | None], ...]] = (_name_pair, _name_union, _name_several, _name_cast)
 
 
-def _mismatch(kind: str, text: str) -> Named | None:
+def _name_mismatch(kind: str, text: str) -> Named | None:
     return Named(f"{_MISMATCH}.{kind}", _STATES[_MISMATCH], text) if kind else None
 
 
 def _are_apart(one: str, other: str) -> bool:
     """Whether Spark casts neither type to the other without being told to."""
-    families = {_family(one), _family(other)}
+    families = {_get_family(one), _get_family(other)}
     return len(families) == 2 and "" not in families and not families <= _NUMBERS and not families <= _MOMENTS
 
 
-def _family(kind: str) -> str:
+def _get_family(kind: str) -> str:
     return _TYPES.get(kind, ("", ""))[1]
 
 

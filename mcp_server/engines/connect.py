@@ -1,7 +1,7 @@
-"""The Spark engine over Spark Connect: a server that somebody else runs, at the URL that SPARK_REMOTE says.
+"""The Spark engine over Spark Connect: a remote server at the URL in SPARK_REMOTE.
 
-The child process holds the client and nothing else: it needs no Java, and it connects when a query needs it. The server
-reads the lake, either as a directory or storage URL that it can read too, or as a `catalog.schema` that it has.
+The child process holds only the client: it needs no Java, and it connects with the first query. The server
+reads the lake, either as a directory or storage URL that it can access, or as a `catalog.schema` of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from lakehouse.breaker import Breaker
 from lakehouse.errors import EngineUnavailable, QueryFailed, UsageError
 from lakehouse.storage import Lake, LakeKind
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.hiding import hide_addresses
 from mcp_server.engines.local import EngineSpec, LocalEngine
@@ -32,8 +32,8 @@ _FORM = "Write it as sc://host:15002, or with parameters as sc://host:443/;use_s
 class ConnectEngine(LocalEngine):
     """Needs the extra `spark` or `embedded`. Raises UsageError where SPARK_REMOTE is no URL of such a server.
 
-    A lake in a directory or storage is registered in the server's catalogue, and only where that ends with the server;
-    of a lake that is a `catalog.schema` nothing is registered, and its tables are asked for once.
+    A lake in a directory or storage is registered in the server's catalogue, provided that the catalogue is in memory;
+    for a lake that is a `catalog.schema` nothing is registered, and its tables are read once.
     """
 
     def __init__(self, lake: Lake, settings: Settings, *, breaker: Breaker | None = None) -> None:
@@ -67,27 +67,27 @@ class ConnectEngine(LocalEngine):
             self.schema = lake.address
 
     def refresh(self) -> tuple[TableInfo, ...]:
-        """All tables and views, asked for anew."""
+        """Read all tables and views again."""
         return self.tables() if self._given is None else self._given.known.refresh()
 
     def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
-        """Run a checked query to its end, its deadline or its cancellation."""
-        with self._given.known.learning() if self._given is not None else nullcontext():
+        """Run a checked query until it ends, reaches its deadline or is cancelled."""
+        with self._given.known.forget_on_contradiction() if self._given is not None else nullcontext():
             return super().execute(query, query_id, caps)
 
-    def _perform(self, call: Call) -> Frame:
+    def _perform_call(self, call: EngineCall) -> Frame:
         try:
             with self._breaker.attempt(UnreachableError):
-                return super()._perform(call)
+                return super()._perform_call(call)
         except UnreachableError as error:
             raise EngineUnavailable(
-                f"{self._server} cannot be reached or has gone away: {_sentence(error)} Check that it runs and "
+                f"{self._server} cannot be reached or has gone away: {_close_sentence(error)} Check that it runs and "
                 "that its address is right, then ask again: the next query connects anew."
             ) from error
         except DeniedError as error:
             raise EngineUnavailable(
-                f"{self._server} does not let this server in: {_sentence(error)} Check the token and what its user may "
-                "do."
+                f"{self._server} does not let this server in: {_close_sentence(error)} Check the token and what its "
+                "user may do."
             ) from error
         except QueryFailed as error:
             raise QueryFailed(
@@ -98,11 +98,11 @@ class ConnectEngine(LocalEngine):
         """Run a statement of the server's own."""
         within = (listing_caps().payload_bytes, listing_caps().cell_chars)
         fields = {"sql": sql, "fetch": LISTING_ROWS, "caps": within, "tables": {}, "edition": 0}
-        return self._rows(Call.of_own(fields, self.settings.query_timeout_seconds))
+        return self._fetch_rows(EngineCall.from_own(fields, self.settings.query_timeout_seconds))
 
 
 class _GivenTables:
-    """The tables of a schema that the server has: nothing is known of where they lie, and nothing has to be."""
+    """The tables of a schema of the server, whose locations are not needed."""
 
     edition = 0
 
@@ -117,12 +117,12 @@ class _GivenTables:
         return {}
 
 
-def _sentence(error: Exception) -> str:
+def _close_sentence(error: Exception) -> str:
     return f"{str(error).rstrip('.')}."
 
 
 def read_url(url: str) -> tuple[str, str]:
-    """Host and port of a Spark Connect URL, and the token in it, if any. Raises UsageError, which never shows it."""
+    """Return the address and the token of a Spark Connect URL. Raises UsageError, which never shows the token."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORT

@@ -1,7 +1,7 @@
-"""What an engine's process may write: temporary files up to a cap, whichever engine it is and however many statements.
+"""Caps the temporary files of an engine's process, for every engine and any number of statements.
 
-Sail has a limit of its own, for a session; Spark has none, and what a statement shuffled lies there until the JVM
-collects garbage. So the folder is looked at from outside, and a process that writes too much is ended.
+Sail has a limit of its own, per session; Spark has none, and its shuffle files remain until the JVM collects garbage.
+So the folder is polled from outside, and a process that writes too much is ended.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _LOOK_EVERY = 0.2
-"""In seconds. A disk writes some hundred MB in that time: the cap is exceeded by no more."""
+"""Poll interval in seconds. A disk writes some hundred MB in that time, which bounds the excess."""
 
 
 def used_bytes(folder: str | Path) -> int:
-    """Room that all files below a folder take on their disk. What goes away meanwhile counts nothing."""
+    """Return the disk space of all files below a folder. Files that disappear meanwhile are not counted."""
     total = 0
     folders = [os.fspath(folder)]
     while folders:
@@ -27,13 +27,13 @@ def used_bytes(folder: str | Path) -> int:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
                     else:
-                        total += _allocated(entry)
+                        total += _get_allocated(entry)
         except OSError:
             continue
     return total
 
 
-def _allocated(entry: os.DirEntry[str]) -> int:
+def _get_allocated(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat(follow_symlinks=False).st_blocks * 512
     except OSError:
@@ -41,8 +41,8 @@ def _allocated(entry: os.DirEntry[str]) -> int:
 
 
 @contextmanager
-def capped(folder: Path, most_bytes: int, exceeded: Callable[[], None]) -> Iterator[None]:
-    """Watch a folder while inside, and call `exceeded`, once, when more than so many bytes lie in it."""
+def cap_folder(folder: Path, most_bytes: int, exceeded: Callable[[], None]) -> Iterator[None]:
+    """Watch a folder while the block runs, and call `exceeded` once when it holds more than `most_bytes`."""
     ended = threading.Event()
 
     def watch() -> None:

@@ -12,11 +12,11 @@ from mcp_server.engines.pinned import LOG_THREADS
 from mcp_server.settings import Settings
 
 _OWN_MB = 256
-"""What the process itself needs of the ceiling, before a query has any."""
+"""Memory that the process itself needs, before any query."""
 _QUERY_MB = 128
-"""Of what is left, for each query that may run at once: more of them would only end the process together."""
+"""Minimal memory of each concurrent query: with more queries, they would end the process together."""
 _POOL_SHARE = 0.4
-"""Share of what is left that sorts, joins and aggregates may use before they spill to disk.
+"""Share of the remaining memory that sorts, joins and aggregates may use before they spill to disk.
 
 Measured under 2 GiB on 7 million rows (docs/engines.md): without a pool an aggregate ended the
 process; with 20 % in a `fair` pool all spilled and finished; a `greedy` pool failed a sort.
@@ -26,7 +26,7 @@ _SPILL_SHARE = 0.9
 
 
 _STOP_SECONDS = 5
-"""What a query that was stopped may take to end its last batches beside many others, which get processor time too."""
+"""How long a stopped query may take to end its last batches while many others also get processor time."""
 
 _SPARE_THREADS = 4
 _MOST_BUSY = 28
@@ -37,18 +37,18 @@ Measured at 768 MiB while a sort spills: 763 MiB reserved and 485 in use with tw
 """
 
 
-def _queries(settings: Settings) -> int:
-    """How many queries may run at once: no more than the memory ceiling has room for."""
+def _count_queries(settings: Settings) -> int:
+    """Return the maximum of concurrent queries: no more than the memory ceiling has room for."""
     return max(1, min(settings.max_concurrent_queries, _left_mb(settings) // _QUERY_MB))
 
 
 def _left_mb(settings: Settings) -> int:
-    """What the memory ceiling leaves for queries."""
+    """Return the memory that the ceiling leaves for queries, in MiB."""
     return max(settings.engine_memory_mb - _OWN_MB, settings.engine_memory_mb // 4)
 
 
-def _threads(settings: Settings) -> int:
-    """How many threads each of Sail's runtimes gets: more than queries can keep busy.
+def _count_threads(settings: Settings) -> int:
+    """Return the number of threads of each of Sail's runtimes: more than queries can keep busy.
 
     Sail answers interrupts on the threads that it computes on. A join computes for seconds without a pause; where
     every thread does, an interrupt waits, and its process is ended for it. Measured on two cores with six joins
@@ -63,7 +63,7 @@ class EmbeddedEngine(LocalEngine):
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
         schema = settings.schema_name
-        threads = _threads(settings)
+        threads = _count_threads(settings)
         config = {
             "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
             "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(int((_left_mb(settings) << 20) * _POOL_SHARE)),
@@ -92,7 +92,7 @@ class EmbeddedEngine(LocalEngine):
                 reads_lake_only=True,
                 caches=(),
                 catalog="session",
-                queries=_queries(settings),
+                queries=_count_queries(settings),
                 serves_storage=True,
             ),
             LakeCatalog(lake),

@@ -6,7 +6,7 @@ _MODES = {"simple": "", "extended": "EXTENDED ", "codegen": "CODEGEN ", "cost": 
 
 
 def explain_statement(sql: str, mode: str) -> str:
-    """The statement that asks for the plan of a query.
+    """Return the EXPLAIN statement of a query.
 
     >>> explain_statement("SELECT 1", "cost")
     'EXPLAIN COST SELECT 1'

@@ -1,7 +1,7 @@
-"""From a driver's exception to one line that a model can act on.
+"""Translates a driver's exception into one line that a model can act on.
 
-Works on texts and attributes, not on classes: no driver is imported. The words come from PySpark 4.2
-and Sail 0.7.2 as they were seen to answer (tests/engines/test_spark_contract.py).
+Works on texts and attributes, not on classes: no driver is imported. The texts are those of PySpark 4.2
+and Sail 0.7.2 as observed (tests/engines/test_spark_contract.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lakehouse.errors import LakeError, ResourceLimit
 from lakehouse.session import TooLargeError
 from mcp_server.engines.conditions import name_condition, sqlstate_of
 from mcp_server.engines.hiding import hide_paths
-from mcp_server.engines.kinds import Kind, is_over_connect, tell_kind
+from mcp_server.engines.kinds import Kind, classify_failure, is_over_connect
 from mcp_server.engines.store_server import UNAVAILABLE
 
 # At the beginning, perhaps behind Java's class or DataFusion's: further on it may be the caller's own words.
@@ -49,10 +49,10 @@ _NOT_GIVEN = (
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a statement did not give a result. `condition` and `sqlstate` are Spark's names, where it gave them.
+    """Why a statement failed. `condition` and `sqlstate` are Spark's names, where known.
 
-    `lacking` is true where the engine rather than the statement may be at fault: it ran out of memory, or it says in
-    words of its own what Spark has no name for.
+    `lacking` is true where the engine rather than the statement may be at fault: it ran out of memory, or its error
+    has no Spark condition.
     """
 
     kind: Kind
@@ -63,10 +63,10 @@ class Failure:
 
 
 def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str = "") -> Failure:
-    """Sort an exception and clean its text; `paths` says what to write for a location, `secret` is never written."""
-    named = _ask(error, "getCondition")
-    raw = _unwrapped(str(error) or type(error).__name__)
-    raw = raw if named is not None else _cause(error, raw)
+    """Classify an exception and clean its text; `paths` maps locations to names, `secret` is never written."""
+    named = _call_method(error, "getCondition")
+    raw = _unwrap_grpc(str(error) or type(error).__name__)
+    raw = raw if named is not None else _find_cause(error, raw)
     if secret:
         raw = raw.replace(secret, "<secret>")
     if isinstance(error, TooLargeError):
@@ -75,16 +75,16 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
         return Failure("limit", str(error))
     if isinstance(error, LakeError):
         return Failure("lake", hide_paths(raw, paths))
-    condition = named or _first(_CONDITION, raw)
-    kind = tell_kind(error, named, condition, raw)
+    condition = named or _match_first(_CONDITION, raw)
+    kind = classify_failure(error, named, condition, raw)
     if kind == "lake":
-        file, why = _unreadable_file(hide_paths(one_line(raw), paths))
+        file, why = _split_unreadable_file(hide_paths(one_line(raw), paths))
         return Failure("lake", (_NOT_GIVEN if why.startswith(UNAVAILABLE) else _MISSING).format(file, why))
     found = name_condition(one_line(raw)) if condition is None and kind == "failed" else None
     if found is not None:
         condition = found.condition
         raw = found.text if condition is None else f"[{condition}] {found.text}"
-    sqlstate = _ask(error, "getSqlState") or _first(_SQLSTATE, raw) or sqlstate_of(condition)
+    sqlstate = _call_method(error, "getSqlState") or _match_first(_SQLSTATE, raw) or sqlstate_of(condition)
     text = hide_paths(one_line(raw), paths)
     if sqlstate is not None and sqlstate not in text:
         text = f"{text} SQLSTATE: {sqlstate}"
@@ -92,15 +92,15 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
     return Failure(kind, text, condition, sqlstate, kind == "memory" or unnamed)
 
 
-def _unreadable_file(sentence: str) -> tuple[str, str]:
-    """The data file that Sail cannot open, and the last of its words, which say why."""
+def _split_unreadable_file(sentence: str) -> tuple[str, str]:
+    """Return the data file that Sail cannot open, and the reason from the end of its sentence."""
     file, _, why = sentence.partition("Failed to fetch metadata for file ")[2].partition(": ")
     return file, why.rpartition(": ")[2]
 
 
 def one_line(raw: str) -> str:
-    """The engine's sentence, without its plan, its stack and the wire's wrapping."""
-    text = _unwrapped(raw)
+    """Return the engine's sentence, without plan, stack and gRPC wrapping."""
+    text = _unwrap_grpc(raw)
     if text.startswith("["):  # Spark's: one line that says it, then what it was looking at
         text = text.splitlines()[0]
     text = _NOT_FOR_CALLERS.sub("", _DUMP.sub("", " ".join(text.split())))
@@ -109,8 +109,8 @@ def one_line(raw: str) -> str:
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
 
 
-def _unwrapped(raw: str) -> str:
-    """What a server said, without gRPC's words around it."""
+def _unwrap_grpc(raw: str) -> str:
+    """Remove the gRPC wrapping from a server's message."""
     if not raw.startswith("<"):
         return raw
     _, _, rest = raw.partition(_GRPC_DETAILS)
@@ -118,8 +118,8 @@ def _unwrapped(raw: str) -> str:
     return raw if end is None else rest[: end.start()].replace("\\n", "\n").replace('\\"', '"')
 
 
-def _cause(error: BaseException, raw: str) -> str:
-    """What lies below a Java stack: the exception that Spark gave a name, else the deepest.
+def _find_cause(error: BaseException, raw: str) -> str:
+    """Find the cause in a Java stack: the exception with a Spark condition, else the deepest.
 
     Over Connect a message of Java begins with its class in brackets. Sail has no stacks, and may quote lines of the
     statement.
@@ -128,13 +128,13 @@ def _cause(error: BaseException, raw: str) -> str:
     return next((cause for cause in causes if cause.startswith("[")), causes[-1] if causes else raw)
 
 
-def _ask(error: BaseException, method: str) -> str | None:
-    """What PySpark's own exceptions say of themselves; those of Sail and of gRPC often say nothing."""
+def _call_method(error: BaseException, method: str) -> str | None:
+    """Call an accessor of PySpark's exceptions; None for those of Sail and gRPC that lack it."""
     ask: Any = getattr(error, method, None)
     answer = ask() if callable(ask) else None
     return answer if isinstance(answer, str) and answer else None
 
 
-def _first(pattern: re.Pattern[str], text: str) -> str | None:
+def _match_first(pattern: re.Pattern[str], text: str) -> str | None:
     found = pattern.search(text)
     return found.group(1) if found else None

@@ -1,6 +1,6 @@
-"""Somebody else's lake: every folder in it that is a Delta table, at its latest version.
+"""Reads a foreign lake: every folder in it that is a Delta table, at its latest version.
 
-A table that cannot be read is listed with its reason, and keeps nobody from the others.
+An unreadable table is listed with its reason and does not block the others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COMMITS = ("*.json", "*.parquet")
 _REASON_CHARS = 300
 _TRIED_AGAIN_SECONDS = 1.0
 _TRIED_AGAIN_SHARE = 20
-"""A table that cannot be read is tried again after that many times the time that it took to find out."""
+"""An unreadable table is retried after this multiple of the time that the failed attempt took."""
 _NAME = re.compile(f"[{NAME_CHARACTERS}]+")
 _PADDED = "__CHAR_VARCHAR_TYPE_STRING"
 """Where Spark keeps the types CHAR and VARCHAR, which are strings in a schema of Delta."""
@@ -43,7 +43,7 @@ class Located:
 
 @dataclass(frozen=True)
 class _Look:
-    """A table as it was seen, when its log had this `mark`; where it could not be read, it is for so long."""
+    """A table as read when its log had this `mark`; an unreadable one is valid until `until`."""
 
     mark: object
     info: TableInfo
@@ -53,24 +53,24 @@ class _Look:
 class TableFolders:
     """The tables of a folder. A table is read again once its log has changed.
 
-    One that could not be read is tried again too, so rarely that it does not hold up questions to others.
+    An unreadable one is retried too, rarely enough not to delay queries of other tables.
     """
 
     def __init__(self, lake: Path) -> None:
         self.lake = lake
         self._read: dict[Path, _Look] = {}
 
-    def read(self) -> Mapping[str, Located]:
-        """All tables by lower-case name. Raises LakeError, with what to do, where there is none."""
-        logs = _logs(self.lake)
+    def read_tables(self) -> Mapping[str, Located]:
+        """Return all tables by lower-case name. Raises LakeError, with advice, where there is none."""
+        logs = _list_logs(self.lake)
         if not logs or (self.lake / LOADING_NAME).exists():
             self._read = {}
             raise LakeError(describe_foreign(Lake.parse(str(self.lake))))
-        self._read = {log.parent: self._look(log) for log in logs}
-        return by_name(Located(look.info, str(folder)) for folder, look in self._read.items())
+        self._read = {log.parent: self._examine_log(log) for log in logs}
+        return index_by_name(Located(look.info, str(folder)) for folder, look in self._read.items())
 
-    def _look(self, log: Path) -> _Look:
-        mark, began = _mark(log), time.monotonic()
+    def _examine_log(self, log: Path) -> _Look:
+        mark, began = _stamp_log(log), time.monotonic()
         seen = self._read.get(log.parent)
         if seen is not None and seen.mark == mark and (not seen.info.problem or began < seen.until):
             return seen
@@ -79,8 +79,8 @@ class TableFolders:
         return _Look(mark, info, now + max(_TRIED_AGAIN_SECONDS, _TRIED_AGAIN_SHARE * (now - began)))
 
 
-def by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
-    """Tables by lower-case name. Of names that differ in case alone, engines know one: the others have a problem."""
+def index_by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
+    """Index tables by lower-case name. Of names that differ in case alone, all but the first get a problem."""
     found: dict[str, Located] = {}
     for table in tables:
         name = table.info.name
@@ -92,7 +92,7 @@ def by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
 
 
 def describe_table(folder: Path) -> TableInfo:
-    """A Delta table as its log describes it, or the reason why it cannot be read."""
+    """Describe a Delta table from its log, or give the reason why it cannot be read."""
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
@@ -100,24 +100,24 @@ def describe_table(folder: Path) -> TableInfo:
     if not _NAME.fullmatch(folder.name):
         return replace(unreadable, problem="its name has a character that no statement may hold, such as \\, ` or $")
     try:
-        if problem := _look_at_log(folder / DELTA_LOG):
+        if problem := _check_log(folder / DELTA_LOG):
             return replace(unreadable, problem=problem)
         check_nesting(LogFolder(folder))
         table = DeltaTable(folder.absolute().as_uri())  # a path would be read for a URL where `%` is in it
         columns = read_columns(table.schema().to_json())
         comment = table.metadata().description or ""
     except (DeltaError, LakeError, OSError, ValueError, KeyError, TypeError) as error:
-        return replace(unreadable, problem=_reason(error, folder))
+        return replace(unreadable, problem=_describe_error(error, folder))
     return TableInfo(folder.name, "table", comment, columns, version=table.version())
 
 
 def read_columns(schema: str) -> tuple[Column, ...]:
-    """The columns of a schema as Delta's logs hold it, in JSON."""
+    """Read the columns from a schema in Delta's JSON."""
     fields: list[dict[str, Any]] = json.loads(schema)["fields"]
     return tuple(
         Column(
             name=field["name"],
-            type=field.get("metadata", {}).get(_PADDED) or _spark_type(field["type"]),
+            type=field.get("metadata", {}).get(_PADDED) or _to_spark_type(field["type"]),
             comment=str(field.get("metadata", {}).get("comment", "")),
             nullable=field["nullable"],
         )
@@ -125,12 +125,12 @@ def read_columns(schema: str) -> tuple[Column, ...]:
     )
 
 
-def _logs(directory: Path) -> list[Path]:
+def _list_logs(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob(f"*/{DELTA_LOG}") if is_shown(path.parent.name))
 
 
-def _mark(log: Path) -> object:
-    """Something that differs once a log has another commit; None where it cannot be looked at."""
+def _stamp_log(log: Path) -> object:
+    """Return a value that changes with each commit of a log; None where the log is inaccessible."""
     try:
         found = os.stat(log)
     except OSError:
@@ -138,8 +138,8 @@ def _mark(log: Path) -> object:
     return (found.st_ino, found.st_mtime_ns)
 
 
-def _look_at_log(log: Path) -> str:
-    """What is wrong with a log at first sight, empty where nothing is."""
+def _check_log(log: Path) -> str:
+    """Describe an evident defect of a log, empty where there is none."""
     if not log.is_dir():
         return f"its {DELTA_LOG} is a file, where Delta has a folder"
     if not any(any(log.glob(pattern)) for pattern in _COMMITS):
@@ -150,8 +150,8 @@ def _look_at_log(log: Path) -> str:
     return ""
 
 
-def _reason(error: BaseException, folder: Path) -> str:
-    """What a reader of logs says, in one line and without the path."""
+def _describe_error(error: BaseException, folder: Path) -> str:
+    """Describe a log reader's error in one line, without the path."""
     if "%" in folder.name:
         return "the name of its folder has % in it, which readers of its log take for another letter"
     line = (str(error).splitlines() or [""])[0].strip().rstrip(".") or type(error).__name__
@@ -161,16 +161,16 @@ def _reason(error: BaseException, folder: Path) -> str:
     return line if len(line) <= _REASON_CHARS else line[:_REASON_CHARS] + "…"
 
 
-def _spark_type(delta: Any) -> str:
-    """Spark SQL's name of a type of Delta's schema (Delta protocol, "Schema Serialization Format")."""
+def _to_spark_type(delta: Any) -> str:
+    """Return Spark SQL's name of a type of Delta's schema (Delta protocol, "Schema Serialization Format")."""
     if isinstance(delta, str):
         return _SPARK_NAMES.get(delta, delta)
     match delta["type"]:
         case "array":
-            return f"array<{_spark_type(delta['elementType'])}>"
+            return f"array<{_to_spark_type(delta['elementType'])}>"
         case "map":
-            return f"map<{_spark_type(delta['keyType'])},{_spark_type(delta['valueType'])}>"
+            return f"map<{_to_spark_type(delta['keyType'])},{_to_spark_type(delta['valueType'])}>"
         case "struct":
-            return "struct<" + ",".join(f"{f['name']}:{_spark_type(f['type'])}" for f in delta["fields"]) + ">"
+            return "struct<" + ",".join(f"{f['name']}:{_to_spark_type(f['type'])}" for f in delta["fields"]) + ">"
         case other:
             return str(other)

@@ -1,4 +1,4 @@
-"""Texts for callers name no place: neither where a lake lies nor what an engine writes of storage."""
+"""Removes locations from texts for callers: those of the lake and those of the engine's storage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _ADDRESS = re.compile(r"\b(?:s3a?|abfss?|gs|r2|wasbs?|adl|dbfs|file|hdfs|https?)
 
 
 def hide_addresses(text: str) -> str:
-    """A text without storage locations and URLs, which are nobody's business."""
+    """Replace storage locations and URLs in a text."""
     return _ADDRESS.sub("<storage>", _LOCATION.sub("[<storage>]", text))
 
 
-def spellings(places: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Every way in which an engine writes a location, and the name to show for it; `places` are pairs of both."""
+def list_spellings(places: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Map every spelling that engines use for a location to its name; `places` are pairs of location and name."""
     found: dict[str, str] = {}
     for location, name in places:
         plain = location.rstrip("/")

@@ -1,7 +1,7 @@
-"""What kind of failure an exception is, by marks that a statement cannot imitate.
+"""Classifies exceptions by marks that a statement cannot imitate.
 
-A message may quote the caller's own words. So a kind is told by Spark's condition, by the status of the exchange, or by
-how a sentence begins, and never by what stands anywhere in it: one kind of failure ends the engine's process.
+A message may quote the caller's own words. So the kind is derived from Spark's condition, the gRPC status, or the
+beginning of a sentence, never from a match anywhere in it: one kind of failure ends the engine's process.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Literal
 Kind = Literal[
     "failed", "large", "limit", "disk", "memory", "starved", "interrupted", "lost", "forgotten", "denied", "lake"
 ]
-"""What a failure means for whoever asked. `limit`: the answer is beyond a cap, and the text says which;
-`memory`: the statement wanted more than its share; `starved`: the process has no memory left for anybody, not even for
-a thread, whoever took it; `forgotten`: a server has ended the session, or was started anew; `denied`: it does not let
-this user in; `lake`: it cannot serve this lake."""
+"""The meaning of a failure for the caller. `limit`: the answer exceeds a cap, which the text names;
+`memory`: the statement exceeded its share; `starved`: the process has no memory left for any statement, not even for
+a thread; `forgotten`: a server has ended the session, or was restarted; `denied`: it rejects this user;
+`lake`: it cannot serve this lake."""
 
 _BY_CONDITION: Mapping[Kind, re.Pattern[str]] = {
     "forgotten": re.compile(r"INVALID_HANDLE\.|NO_ACTIVE_SESSION|SESSION_(?:NOT_FOUND|CLOSED|CHANGED)"),
@@ -72,36 +72,36 @@ _IN_JAVA: Mapping[Kind, re.Pattern[str]] = {
 _CALLING = re.compile(r"\AAn error occurred while calling \S+\s+: ")
 
 
-def tell_kind(error: BaseException, named: str | None, read: str | None, sentence: str) -> Kind:
-    """The kind of a failure, by Spark's name of it or by what the engine says without gRPC's words.
+def classify_failure(error: BaseException, named: str | None, read: str | None, sentence: str) -> Kind:
+    """Classify a failure by Spark's condition, or by the engine's sentence without gRPC's wrapping.
 
-    `named` is the condition that the exception itself has, `read` the one that its text holds. A stack repeats the
+    `named` is the condition of the exception itself, `read` the one in its text. A stack repeats the
     caller's lines, so no text can say that a session is gone.
     """
     if named is not None:
-        return _first_that_begins(_BY_CONDITION, named)
+        return _match_kind(_BY_CONDITION, named)
     if read is not None:
-        kind = _first_that_begins(_BY_CONDITION, read)
+        kind = _match_kind(_BY_CONDITION, read)
         return "failed" if kind == "forgotten" else kind
     if not is_over_connect(error):
-        return _first_that_begins(_IN_JAVA, f"{type(error).__name__}: {_CALLING.sub('', sentence)}")
-    by_status = _BY_STATUS.get(_status(error))
+        return _match_kind(_IN_JAVA, f"{type(error).__name__}: {_CALLING.sub('', sentence)}")
+    by_status = _BY_STATUS.get(_read_status(error))
     if by_status == "memory" and _TOO_LARGE.match(sentence):
         return "large"
-    by_sentence = _first_that_begins(_BY_SENTENCE, sentence) if by_status in {None, "memory"} else "failed"
+    by_sentence = _match_kind(_BY_SENTENCE, sentence) if by_status in {None, "memory"} else "failed"
     return by_sentence if by_sentence != "failed" else by_status or "failed"
 
 
 def is_over_connect(error: BaseException) -> bool:
-    """Whether a server said it, be it Spark's or Sail's, and no JVM in this process's care."""
+    """Whether an error is from a Spark Connect server, Spark's or Sail's, rather than a JVM of this process."""
     return ".connect" in type(error).__module__
 
 
-def _first_that_begins(marks: Mapping[Kind, re.Pattern[str]], text: str) -> Kind:
+def _match_kind(marks: Mapping[Kind, re.Pattern[str]], text: str) -> Kind:
     return next((kind for kind, mark in marks.items() if mark.match(text)), "failed")
 
 
-def _status(error: BaseException) -> str:
-    """The name of gRPC's status, as PySpark's exceptions keep it."""
+def _read_status(error: BaseException) -> str:
+    """Return the name of the gRPC status that PySpark's exceptions keep."""
     ask: Any = getattr(error, "getGrpcStatusCode", None)
     return str(getattr(ask(), "name", "")) if callable(ask) else ""

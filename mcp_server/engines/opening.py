@@ -1,4 +1,4 @@
-"""What the first frame to an engine's process says, read and written by both sides: which engine to open, and how."""
+"""The first frame to an engine's process, shared by both sides: which engine to open, and how."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Literal, TypedDict
 from lakehouse.settings import Runtime
 
 CatalogOwner = Literal["session", "process", "server", "given"]
-"""Whose the catalogue is in which a lake's tables have names.
+"""The owner of the catalogue in which a lake's tables are registered.
 
-`session`: each session's own. `process`: one for all sessions, and nobody else's. `server`: one that other users of a
-Spark Connect server see too. `given`: the lake is a schema of a catalogue, and nothing is registered.
+`session`: each session has its own. `process`: one for all sessions of the process. `server`: one that other users of a
+Spark Connect server also see. `given`: the lake is a schema of a catalogue, and nothing is registered.
 """
 
 
 class Fence(TypedDict):
-    """The files that a process may reach: `readable` (None: any), and `writable` besides its temporary ones.
+    """The files that a process may access: `readable` (None: any), and `writable` besides its temporary ones.
 
     `required` is for a process that must not start without a fence.
     """
@@ -27,11 +27,11 @@ class Fence(TypedDict):
 
 
 class Opening(TypedDict):
-    """Which engine to open and how, as the server plans it; what is not explained here is at `EngineSpec`.
+    """Which engine to open and how, as planned by the server; other fields are described at `EngineSpec`.
 
     `is_remote` is whether the files of the lake come through `gateway`, the descriptor of the way there. `files` is
-    None where the process has no fence. `parting` is how many seconds it may take to stop what it runs on a server that
-    lives on, `threads` how many statements it takes on at once.
+    None where the process has no fence. `parting` is how many seconds it may take to stop its queries on a server that
+    outlives it, `threads` the maximum of concurrent statements.
     """
 
     kind: Runtime
@@ -53,6 +53,6 @@ class Opening(TypedDict):
 
 
 class FirstFrame(Opening):
-    """The same as it is sent: `work_dir` is the process's own folder for temporary files."""
+    """The frame as sent: `work_dir` is the process's own folder for temporary files."""
 
     work_dir: str

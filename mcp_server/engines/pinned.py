@@ -1,4 +1,4 @@
-"""Logs that the embedded engine reads in the place of a table's own: of the versions that a statement asks for.
+"""Pinned logs, which the embedded engine reads instead of a table's own: of the versions that a statement requests.
 
 Its Delta reader misses old versions behind a checkpoint, and takes statistics of the log for exact values that they are
 not (docs/facts.md). So a log is replayed here, every file that it names is found in the lake, and what the
@@ -51,11 +51,11 @@ from mcp_server.engines.store_server import LAKE_URL, PINNED_URL
 from mcp_server.engines.travel import Travel, read_travels, reads_latest
 
 _MOST_BYTES: Final = 1 << 30
-"""Of pinned logs on disk: those of a million files and more."""
+"""Maximal size of pinned logs on disk: those of a million files and more."""
 LOG_THREADS: Final = 3
-"""A log of a million files takes a minute: others do not wait for it."""
+"""A log of a million files takes a minute; other logs are written meanwhile."""
 FOLDER: Final = "tables"
-"""Where pinned logs are, within the work folder of an engine's process."""
+"""The folder of pinned logs within the work folder of an engine's process."""
 _LINKS: Final = ("data", "lake")
 _CHECKPOINT_ID: Final = "00000000-0000-4000-8000-000000000000"
 """V2 checkpoints have a UUID in their names; these folders have no two of a version."""
@@ -63,20 +63,20 @@ _CHECKPOINT_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Held:
-    """What is sent to the engine for a statement: its text, and where its tables are."""
+    """A statement as sent to the engine: its text and the locations of its tables."""
 
     sql: str
     tables: Mapping[str, str]
 
 
 Hold = Callable[[str, Mapping[str, str]], AbstractContextManager[Held]]
-"""Makes the tables of a statement ready, and keeps them so while it runs. Raises LakeError, QueryFailed."""
+"""Prepares the tables of a statement for the duration of a block. Raises LakeError, QueryFailed."""
 
 
-def audited(lake: Lake) -> Hold:
-    """For engines that read logs themselves: tables whose logs name nothing but files of the lake.
+def audit_tables(lake: Lake) -> Hold:
+    """Return a `Hold` for engines that read logs themselves: it checks that the logs name only files of the lake.
 
-    Those of a lake in object storage are looked through by the server, which has the credentials.
+    The logs of a lake in object storage are checked by the server, which has the credentials.
     """
     audit = LogAudit(lake)
 
@@ -89,14 +89,14 @@ def audited(lake: Lake) -> Hold:
     return hold
 
 
-class _Paths(Protocol):
-    """What a pinned log names in the place of the files that a table's own log names. Raises LakeError."""
+class _LogPaths(Protocol):
+    """The paths in a pinned log that replace those of the table's own log. Raises LakeError."""
 
     def find_file(self, path: Any) -> str:
-        """The path of a data file below the pinned log's folder, encoded as the protocol spells it."""
+        """Return the path of a data file below the pinned log's folder, encoded as the protocol spells it."""
 
     def find_vector(self, vector: Any) -> str | None:
-        """The absolute URL of a deletion vector's file, None where the log names one that is below the table's folder.
+        """Return the absolute URL of a deletion vector's file, None where it is below the table's folder.
 
         Raises LakeError where it is outside of the lake.
         """
@@ -106,18 +106,18 @@ class _Paths(Protocol):
         """The table's folder as the pinned log reaches it, for deletion vectors that are below it."""
 
 
-class Source(Protocol):
-    """Where the tables of a lake and their logs are, and how the engine reaches a pinned log."""
+class LakeSource(Protocol):
+    """Access to the tables of a lake and their logs, and the engine's address of a pinned log."""
 
     def open_log(self, location: str) -> TableLog: ...
 
     def make_root(self, root: Path, location: str) -> None:
-        """Make what a pinned log needs besides its `_delta_log`."""
+        """Create what a pinned log needs besides its `_delta_log`."""
 
-    def paths(self, root: Path, location: str) -> _Paths: ...
+    def open_paths(self, root: Path, location: str) -> _LogPaths: ...
 
-    def url(self, root: Path) -> str:
-        """What the engine is given as the table's location."""
+    def to_url(self, root: Path) -> str:
+        """Return the table's location for the engine."""
 
 
 class FolderSource:
@@ -133,10 +133,10 @@ class FolderSource:
         for link, home in zip(_LINKS, DataPaths(location, self._lake).homes, strict=True):
             (root / link).symlink_to(home)
 
-    def paths(self, root: Path, location: str) -> _Paths:  # noqa: ARG002  (others need it)
+    def open_paths(self, root: Path, location: str) -> _LogPaths:  # noqa: ARG002  (others need it)
         return _LinkedPaths(DataPaths(location, self._lake))
 
-    def url(self, root: Path) -> str:
+    def to_url(self, root: Path) -> str:
         return str(root)
 
 
@@ -167,12 +167,12 @@ class StorageSource:
         return LogObjects(ObjectStore(LAKE_URL, large=True), self._lake.table_path(location))
 
     def make_root(self, root: Path, location: str) -> None:
-        """Nothing: the server knows where the lake is."""
+        """Create nothing: the server knows the location of the lake."""
 
-    def paths(self, root: Path, location: str) -> _Paths:
-        return _ServedPaths(ObjectPaths(self._lake.table_path(location), self._lake.address), self.url(root))
+    def open_paths(self, root: Path, location: str) -> _LogPaths:
+        return _ServedPaths(ObjectPaths(self._lake.table_path(location), self._lake.address), self.to_url(root))
 
-    def url(self, root: Path) -> str:
+    def to_url(self, root: Path) -> str:
         return f"{PINNED_URL}/{root.name}"
 
 
@@ -192,7 +192,7 @@ class _ServedPaths:
 
 @dataclass
 class _Pinned:
-    """The pinned log of one table, as its own log was at `mark`. `writing` is held while a version is added."""
+    """The pinned log of one table, for its own log at `mark`. `writing` is held while a version is added."""
 
     root: Path
     mark: Mark
@@ -205,11 +205,11 @@ class _Pinned:
 class PinnedLogs:
     """Writes pinned logs into a folder, in threads of its own: the only ones that may write there.
 
-    `folder` is made; `source` is where the lake is. `most_bytes` is what they may take on disk beside those that
-    are in use, and an eighth of it what one table may. Safe for several threads.
+    `folder` is created; `source` gives access to the lake. `most_bytes` caps the disk space of the logs that are not in
+    use, and an eighth of it that of one table. Thread-safe.
     """
 
-    def __init__(self, folder: str, source: Source, *, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, folder: str, source: LakeSource, *, most_bytes: int = _MOST_BYTES) -> None:
         self._folder = Path(folder)
         self._source = source
         self._most_bytes = most_bytes
@@ -218,16 +218,16 @@ class PinnedLogs:
         self._known: OrderedDict[str, _Pinned] = OrderedDict()
         self._retired: list[_Pinned] = []
         self._made = 0
-        self._threads = _started_threads()
+        self._threads = _start_threads()
         self._threads.submit(self._folder.mkdir, parents=True, exist_ok=True).result()
 
     @contextmanager
     def hold(self, sql: str, tables: Mapping[str, str]) -> Iterator[Held]:
-        """Pin the versions that a statement reads; a moment that it asks for becomes the version of that moment."""
+        """Pin the versions that a statement reads; a requested timestamp becomes the version of that time."""
         pinned: list[_Pinned] = []
         try:
             try:
-                held = self._threads.submit(self._pin, sql, tables, pinned).result()
+                held = self._threads.submit(self._pin_versions, sql, tables, pinned).result()
             except StorageError as error:
                 raise LakeError(
                     "The lake's storage does not give the logs of its tables: it refuses, or does not answer. Ask "
@@ -235,9 +235,9 @@ class PinnedLogs:
                 ) from error
             yield held
         finally:
-            self._threads.submit(self._release, pinned)
+            self._threads.submit(self._release_logs, pinned)
 
-    def _pin(self, sql: str, tables: Mapping[str, str], pinned: list[_Pinned]) -> Held:
+    def _pin_versions(self, sql: str, tables: Mapping[str, str], pinned: list[_Pinned]) -> Held:
         travels = read_travels(sql)
         numbers: dict[int, int] = {}
         roots = dict(tables)
@@ -249,7 +249,7 @@ class PinnedLogs:
             except LogChangedError:
                 found, ready = self._pin_table(location, of_table, latest, pinned)
             numbers |= found
-            roots[name] = self._source.url(ready.root)
+            roots[name] = self._source.to_url(ready.root)
         for travel in reversed(travels):
             if travel.start in numbers:
                 sql = f"{sql[: travel.start]}VERSION AS OF {numbers[travel.start]}{sql[travel.end :]}"
@@ -258,45 +258,47 @@ class PinnedLogs:
     def _pin_table(
         self, location: str, travels: Iterable[Travel], latest: bool, pinned: list[_Pinned]
     ) -> tuple[dict[int, int], _Pinned]:
-        """Pin the versions of one table; returns them by the places of the text that ask for them."""
+        """Pin the versions of one table; returns them by the offsets in the text that request them."""
         log = self._source.open_log(location)
         numbers = {
             travel.start: travel.asked if isinstance(travel.asked, int) else version_at(log, parse_moment(travel.asked))
             for travel in travels
         }
         versions = {*numbers.values()} | ({latest_version(log)} if latest else set())
-        return numbers, self._ready(location, log, versions, pinned)
+        return numbers, self._prepare_log(location, log, versions, pinned)
 
-    def _ready(self, location: str, log: TableLog, versions: set[int], pinned: list[_Pinned]) -> _Pinned:
-        known = self._take(location, log.mark())
+    def _prepare_log(self, location: str, log: TableLog, versions: set[int], pinned: list[_Pinned]) -> _Pinned:
+        known = self._take_log(location, log.mark())
         pinned.append(known)
         with known.writing:
             for version in sorted(versions - known.versions):
-                known.bytes += _write(known.root, read_snapshot(log, version), self._source.paths(known.root, location))
+                known.bytes += _write_checkpoint(
+                    known.root, read_snapshot(log, version), self._source.open_paths(known.root, location)
+                )
                 known.versions.add(version)
         return known
 
-    def _take(self, location: str, mark: Mark) -> _Pinned:
-        """The pinned log of a table as it is now; from here on somebody uses it."""
+    def _take_log(self, location: str, mark: Mark) -> _Pinned:
+        """Return the current pinned log of a table, counted as in use."""
         with self._lock:
             known = self._known.pop(location, None)
             if known is None or known.mark != mark or known.bytes > self._most_bytes // 8:
                 if known is not None:
                     self._retired.append(known)
-                known = self._new(location, mark)
-            self._known[location] = known  # the last of all: what was not used for longest goes first
+                known = self._create_log(location, mark)
+            self._known[location] = known  # last in the order: the least recently used is evicted first
             known.users += 1
             return known
 
-    def _new(self, location: str, mark: Mark) -> _Pinned:
+    def _create_log(self, location: str, mark: Mark) -> _Pinned:
         self._made += 1
         root = self._folder / str(self._made)
         (root / "_delta_log").mkdir(parents=True)
         self._source.make_root(root, location)
         return _Pinned(root, mark)
 
-    def _release(self, pinned: list[_Pinned]) -> None:
-        """Let go of them, and take away what nobody uses and is old or too much."""
+    def _release_logs(self, pinned: list[_Pinned]) -> None:
+        """Release pinned logs, and delete unused ones that are outdated or exceed the cap."""
         with self._lock:
             for each in pinned:
                 each.users -= 1
@@ -310,16 +312,16 @@ class PinnedLogs:
                 self._retired.remove(each)
 
 
-def _started_threads() -> ThreadPoolExecutor:
-    """A pool whose threads have begun: with the rights on files that this process has now."""
+def _start_threads() -> ThreadPoolExecutor:
+    """Return a pool whose threads have started, with the current rights of this process on files."""
     threads, all_there = ThreadPoolExecutor(LOG_THREADS, thread_name_prefix="logs"), threading.Barrier(LOG_THREADS)
     for _ in range(LOG_THREADS):
         threads.submit(all_there.wait)
     return threads
 
 
-def _write(root: Path, snapshot: Snapshot, paths: _Paths) -> int:
-    """Write one version as a checkpoint, and return its bytes. Readers see all of it or nothing."""
+def _write_checkpoint(root: Path, snapshot: Snapshot, paths: _LogPaths) -> int:
+    """Write one version as a checkpoint, atomically for readers, and return its size in bytes."""
     kept = StatisticsFilter(snapshot.metadata)
     target = root / "_delta_log" / f"{snapshot.version:020}.checkpoint.{_CHECKPOINT_ID}.json"
     draft = root / "draft"
@@ -331,25 +333,25 @@ def _write(root: Path, snapshot: Snapshot, paths: _Paths) -> int:
         ):
             out.write(json.dumps(action) + "\n")
         for add in snapshot.adds:
-            out.write(json.dumps({"add": _rewrite(add, paths, kept)}) + "\n")
+            out.write(json.dumps({"add": _rewrite_add(add, paths, kept)}) + "\n")
     draft.rename(target)
     return target.stat().st_size
 
 
-def _rewrite(add: Mapping[str, Any], paths: _Paths, kept: StatisticsFilter) -> dict[str, Any]:
-    """A data file as it is reached from the pinned log."""
+def _rewrite_add(add: Mapping[str, Any], paths: _LogPaths, kept: StatisticsFilter) -> dict[str, Any]:
+    """Rewrite the action of a data file with its path from the pinned log."""
     return {
         "path": paths.find_file(add.get("path")),
         "partitionValues": add.get("partitionValues") or {},
         "size": add.get("size"),
         "modificationTime": add.get("modificationTime") or 0,
         "dataChange": False,
-        "stats": kept.keep(add),
+        "stats": kept.filter_statistics(add),
         "deletionVector": _rewrite_vector(add.get("deletionVector"), paths),
     }
 
 
-def _rewrite_vector(vector: Mapping[str, Any] | None, paths: _Paths) -> dict[str, Any] | None:
+def _rewrite_vector(vector: Mapping[str, Any] | None, paths: _LogPaths) -> dict[str, Any] | None:
     absolute = paths.find_vector(vector)
     if not vector or vector.get("storageType") is None:
         return None

@@ -1,4 +1,4 @@
-"""A memory for answers that stay true: the ones that were not asked for longest are forgotten first."""
+"""A least-recently-used cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Key, Value]):
-    """The values of the last `most` keys. Safe for several threads."""
+    """Keeps the values of the `most` keys used last. Thread-safe."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -19,14 +19,14 @@ class Recent(Generic[Key, Value]):
         self._known: OrderedDict[Key, Value] = OrderedDict()
 
     def get(self, key: Key) -> Value | None:
-        """What was put under a key, None where nothing was or it is forgotten."""
+        """Return the value of a key, None where it is unknown or evicted."""
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
             return self._known.get(key)
 
     def put(self, key: Key, value: Value) -> None:
-        """Remember a value."""
+        """Store a value, and evict the least recently used one beyond `most`."""
         with self._lock:
             self._known[key] = value
             self._known.move_to_end(key)

@@ -38,11 +38,11 @@ within it, for memory or by a lock, and whom it was for it may still be for.
 
 
 @dataclass
-class _Step:
-    """One step of a thread, without a pause: since when, and for which statements it may be.
+class _ThreadStep:
+    """One uninterrupted step of a thread: since when, and for which statements it may run.
 
-    `ended_at` is how far the thread was when the last of these had ended. `first` is when the thread was first seen in
-    this step, or in one before it that it may not have left.
+    `ended_at` is the thread's processor time when the last of these had ended. `first` is its first
+    observation in this step, or in one before it that it may not have left.
     """
 
     began: ThreadTime
@@ -60,7 +60,7 @@ class _Step:
         return waits <= _SOME_WAITS + _WAITS_A_SECOND * seconds
 
     def advance(self, now: ThreadTime, running: Collection[str], alive: Collection[str]) -> float:
-        """Note how far it is by now. Returns for how many seconds it has computed for nobody."""
+        """Record the thread's progress. Returns how many seconds it has computed for ended statements."""
         if now.seconds - self.began.seconds < _SETTLED_SECONDS:
             self.owners |= frozenset(running)  # it may have begun another step since, of another statement
         self.seen = now
@@ -71,19 +71,19 @@ class _Step:
         return now.seconds - self.ended_at
 
 
-def _follow(known: _Step | None, now: ThreadTime, running: frozenset[str]) -> _Step | None:
-    """The step that a thread is in now, given the one that it was last seen in. None where it rests."""
+def _follow_step(known: _ThreadStep | None, now: ThreadTime, running: frozenset[str]) -> _ThreadStep | None:
+    """Return the current step of a thread, given its last known one. None where it is idle."""
     if not now.computes and (known is None or now.seconds == known.seen.seconds):
         return None
     if known is not None and known.goes_on(now):
         return known
     if known is not None and known.may_go_on(now):
-        return _Step(now, now, known.owners | running, known.first, known.ended_at)
-    return _Step(now, now, running, now) if now.computes else None
+        return _ThreadStep(now, now, known.owners | running, known.first, known.ended_at)
+    return _ThreadStep(now, now, running, now) if now.computes else None
 
 
 class Rest:
-    """Knows what an engine still computes for whom. Safe for several threads.
+    """Tracks which statements an engine's threads still compute for. Thread-safe.
 
     `at_work` gives how far the engine's threads are that compute now, and those whose numbers it is given; `running`
     the statements under way, True for those that somebody waits for, False for those that were told to stop;
@@ -108,16 +108,16 @@ class Rest:
         self._looking = threading.Lock()
         self._ended: set[str] = set()
         self._last: frozenset[str] = frozenset()
-        self._steps: dict[int, _Step] = {}  # replaced, and never changed, under `_looking`
-        threading.Thread(target=self._watch, name="rest", daemon=True).start()
+        self._steps: dict[int, _ThreadStep] = {}  # replaced, and never changed, under `_looking`
+        threading.Thread(target=self._watch_threads, name="rest", daemon=True).start()
 
     def watch(self) -> None:
-        """A statement begins: look until nothing is computed any more."""
+        """Start watching for a new statement, until the engine is idle."""
         self._awake.set()
 
     def await_rest(self, statement: str) -> None:
-        """Wait until nothing can be at work for a statement that was told to stop and has ended."""
-        self._look()
+        """Wait until no thread can still compute for a cancelled statement that has ended."""
+        self._examine_threads()
         with self._looking:
             self._ended.add(statement)  # what begins from now on is not for it
         while any(statement in step.owners for step in self._steps.values()):
@@ -125,33 +125,33 @@ class Rest:
         with self._looking:
             self._ended.discard(statement)
 
-    def _watch(self) -> None:
+    def _watch_threads(self) -> None:
         while True:
             self._awake.wait()
             self._awake.clear()
             self._still_since = (time.monotonic(), time.process_time())
-            while self._look():
+            while self._examine_threads():
                 threading.Event().wait(_LOOK_EVERY)
 
-    def _look(self) -> bool:
-        """See what is at work, and tell of what is for nobody. Returns whether there is anything to look at."""
+    def _examine_threads(self) -> bool:
+        """Examine the threads and report steps of ended statements. Returns whether anything runs."""
         with self._looking:
             running = {each: wanted for each, wanted in self._running().items() if each not in self._ended}
             alive = [statement for statement, wanted in running.items() if wanted]
-            steps: dict[int, _Step] = {}
+            steps: dict[int, _ThreadStep] = {}
             for thread, now in self._at_work(self._steps).items():
                 # What begins while nothing runs is left of what ran last.
-                step = _follow(self._steps.get(thread), now, frozenset(running) or self._last)
+                step = _follow_step(self._steps.get(thread), now, frozenset(running) or self._last)
                 if step is None:
                     continue
                 if step.advance(now, running, alive) > _CPU_SECONDS:
                     self._disturbed(step.owners)
                 steps[thread] = step
             self._steps, self._last = steps, frozenset(running) or self._last
-            self._look_for_life(at_work=bool(steps), awaited=bool(alive))
+            self._check_stuck(at_work=bool(steps), awaited=bool(alive))
             return bool(running or steps)
 
-    def _look_for_life(self, *, at_work: bool, awaited: bool) -> None:
+    def _check_stuck(self, *, at_work: bool, awaited: bool) -> None:
         now, cpu = time.monotonic(), time.process_time()
         since, cpu_then = self._still_since
         if at_work or not awaited or cpu - cpu_then > _CPU_SECONDS:  # Python's threads compute for statements as well

@@ -1,4 +1,4 @@
-"""The Spark engine: Apache Spark with Delta in a JVM that a child process starts and takes with it."""
+"""The Spark engine: Apache Spark with Delta in a JVM that a child process starts and ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SparkEngine(LocalEngine):
                 config={"spark.driver.memory": f"{settings.engine_memory_mb}m"},
                 environment={},
                 memory_mb=None,
-                isolation=_isolation(settings),
+                isolation=_choose_isolation(settings),
                 start_seconds=300,
                 stop_seconds=15,  # as long as a new JVM takes
                 plain_paths=False,
@@ -43,8 +43,8 @@ class SparkEngine(LocalEngine):
         )
 
 
-def _isolation(settings: Settings) -> str:
-    """The first start needs the network, once, for Delta's jars: `auto` leaves it there."""
+def _choose_isolation(settings: Settings) -> str:
+    """Return the isolation: with `auto` it is off for the first start, which downloads Delta's jars."""
     if settings.engine_isolation == "auto" and not delta_jars():
         return "off"
     return settings.engine_isolation

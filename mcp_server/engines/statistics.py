@@ -1,4 +1,4 @@
-"""What reading a Delta table takes: the file statistics of its log, pruned by the conditions of a scan.
+"""Estimates the read of a Delta table from the file statistics of its log, pruned by the conditions of a scan.
 
 The rules of what a statistic means are those of the Delta protocol, "Per-file Statistics": a minimum is never above
 the true one, a maximum never below, strings are cut to 32 characters, times to milliseconds, and any of them may be
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _CACHE_BYTES = 128 << 20
-"""Of statistics in memory: those of about 600,000 files with eight columns."""
+"""Size of the cache of statistics: about 600,000 files with eight columns."""
 
 _LONG_STRING = 32
 """Characters from which a string may be the beginning of a longer one (Delta's writers cut there)."""
@@ -47,7 +47,7 @@ _Version = int | datetime | None
 class FileStatistics:
     """The files of one version of a table: `size_bytes`, `num_records`, and `min.`, `max.`, `null_count.` of columns.
 
-    `named` tells whether the log calls the columns what the table does. `columns` are the table's at this version.
+    `named` says whether the log and the table use the same column names. `columns` are the table's at this version.
     """
 
     version: int
@@ -56,7 +56,7 @@ class FileStatistics:
     columns: tuple[Column, ...]
 
     def estimate(self, scan: Scan) -> ScanEstimate:
-        """What a scan reads of it."""
+        """Estimate what a scan reads."""
         import pyarrow.compute as pc
 
         kept = self.files
@@ -76,7 +76,7 @@ class FileStatistics:
 
     @cached_property
     def bounds(self) -> Mapping[str, tuple[int, int]]:
-        """Least and greatest value of each integer column, lower case, that all files tell."""
+        """Minimum and maximum of each integer column, in lower case, that has statistics in all files."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -85,7 +85,7 @@ class FileStatistics:
             kind, _, column = name.partition(".")
             if kind not in {"min", "partition"} or not pa.types.is_integer(self.files[name].type):
                 continue
-            known = _Known.of(self.files, column)
+            known = _ColumnBounds.from_files(self.files, column)
             if known is None:
                 continue
             silent = pc.or_(pc.is_null(known.lower), pc.is_null(known.upper))
@@ -96,28 +96,30 @@ class FileStatistics:
 
 
 class Statistics:
-    """File statistics by table and version, each read once. Safe for several threads."""
+    """File statistics by table and version, each read once. Thread-safe."""
 
     def __init__(self, storage: Lake | None = None) -> None:
-        """`storage` is the lake where that is in object storage."""
+        """`storage` is the lake if it is in object storage."""
         self._storage = storage
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, int], FileStatistics] = OrderedDict()
 
     def estimate(self, query: CheckedQuery, locations: Mapping[str, str]) -> Estimate:
-        """What a query would read of the tables at `locations`. Raises LakeError where a log cannot be read."""
+        """Estimate what a query would read of the tables at `locations`. Raises LakeError on an unreadable log."""
         scans = [(scan, query.pins.get(scan.table) if scan.version is None else scan.version) for scan in query.scans]
         return Estimate(
-            tuple(self.of(scan.table, locations[scan.table], version).estimate(scan) for scan, version in scans),
+            tuple(
+                self.read_version(scan.table, locations[scan.table], version).estimate(scan) for scan, version in scans
+            ),
             exact=True,
         )
 
-    def of(self, table: str, location: str, version: _Version) -> FileStatistics:
-        """The statistics of a version, by number or time, or of the latest. Raises LakeError."""
+    def read_version(self, table: str, location: str, version: _Version) -> FileStatistics:
+        """Return the statistics of a version, by number or time, or of the latest. Raises LakeError."""
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
-        if isinstance(version, int) and (known := self._remembered((location, version))) is not None:
+        if isinstance(version, int) and (known := self._get_cached((location, version))) is not None:
             return known
         if self._storage is not None:  # at those of a folder the catalogue has looked
             check_nesting(LogObjects(self._storage.objects_of_any_size, self._storage.table_path(location)))
@@ -125,7 +127,7 @@ class Statistics:
             delta = DeltaTable(location, version=version if isinstance(version, int) else None)
             if isinstance(version, datetime):
                 delta.load_as_version(version)
-            return self._remembered((location, delta.version())) or self._remember(location, _read(delta))
+            return self._get_cached((location, delta.version())) or self._put_cached(location, _read_statistics(delta))
         except (DeltaError, OSError, ValueError) as error:
             asked = "" if version is None else f" at version {version}"
             raise LakeError(
@@ -133,14 +135,14 @@ class Statistics:
                 "Check that this version exists, or load the table again."
             ) from error
 
-    def _remembered(self, key: tuple[str, int]) -> FileStatistics | None:
+    def _get_cached(self, key: tuple[str, int]) -> FileStatistics | None:
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
             return self._known.get(key)
 
-    def _remember(self, location: str, found: FileStatistics) -> FileStatistics:
-        """Keep it, and forget what was not asked for longest where all are too large."""
+    def _put_cached(self, location: str, found: FileStatistics) -> FileStatistics:
+        """Cache the statistics, and evict the least recently used beyond the size of the cache."""
         with self._lock:
             self._known[location, found.version] = found
             while len(self._known) > 1 and sum(each.files.nbytes for each in self._known.values()) > _CACHE_BYTES:
@@ -148,7 +150,7 @@ class Statistics:
         return found
 
 
-def _read(delta: DeltaTable) -> FileStatistics:
+def _read_statistics(delta: DeltaTable) -> FileStatistics:
     import pyarrow as pa
 
     actions = pa.table(delta.get_add_actions(flatten=True))
@@ -160,8 +162,8 @@ def _read(delta: DeltaTable) -> FileStatistics:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is known of one column, file by file: bounds (null: nothing), whether it has no null, or nothing else."""
+class _ColumnBounds:
+    """Per file of one column: its bounds (null: unknown), whether it has no null, whether it has only nulls."""
 
     lower: pa.ChunkedArray
     upper: pa.ChunkedArray
@@ -169,7 +171,7 @@ class _Known:
     empty: pa.ChunkedArray
 
     @classmethod
-    def of(cls, files: pa.Table, column: str) -> _Known | None:
+    def from_files(cls, files: pa.Table, column: str) -> _ColumnBounds | None:
         import pyarrow.compute as pc
 
         partition, nulls = f"partition.{column}", f"null_count.{column}"
@@ -184,10 +186,10 @@ class _Known:
 
 
 def _may_hold(files: pa.Table, each: Filter) -> pa.ChunkedArray | None:
-    """For each file whether a row of it can meet a condition; None where nothing is known."""
+    """Return for each file whether one of its rows can meet a condition; None where nothing is known."""
     import pyarrow.compute as pc
 
-    known = _Known.of(files, each.column)
+    known = _ColumnBounds.from_files(files, each.column)
     if known is None:
         return None
     if each.op == "is null":
@@ -195,8 +197,8 @@ def _may_hold(files: pa.Table, each: Filter) -> pa.ChunkedArray | None:
     mask = pc.invert(known.empty)
     if each.op == "is not null":
         return mask
-    for op, values in _comparisons(each):
-        met = [_compare(known, op, value) for value in values]
+    for op, values in _to_comparisons(each):
+        met = [_compare_bounds(known, op, value) for value in values]
         masks = [one for one in met if one is not None]
         if len(masks) == len(met):
             any_of = masks[0]
@@ -206,8 +208,8 @@ def _may_hold(files: pa.Table, each: Filter) -> pa.ChunkedArray | None:
     return mask
 
 
-def _comparisons(each: Filter) -> list[tuple[FilterOp, list[Any]]]:
-    """A condition as comparisons that must all hold, each for one of its values; long lists by their ends."""
+def _to_comparisons(each: Filter) -> list[tuple[FilterOp, list[Any]]]:
+    """Convert a condition to comparisons that must all hold, each for one of its values; long lists to a range."""
     values: list[Any] = list(each.values)
     if each.op != "in":
         return [(each.op, values)]
@@ -216,8 +218,8 @@ def _comparisons(each: Filter) -> list[tuple[FilterOp, list[Any]]]:
     return [(">=", [min(values)]), ("<=", [max(values)])]
 
 
-def _compare(known: _Known, op: FilterOp, value: Any) -> pa.ChunkedArray | None:
-    """For each file whether a value of it can compare so; None where the types do not meet."""
+def _compare_bounds(known: _ColumnBounds, op: FilterOp, value: Any) -> pa.ChunkedArray | None:
+    """Return for each file whether one of its values can satisfy a comparison; None where the types differ."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -228,30 +230,32 @@ def _compare(known: _Known, op: FilterOp, value: Any) -> pa.ChunkedArray | None:
         low, high = (each.cast(pa.int64() if strict else pa.float64(), safe=False) for each in (low, high))
         value = value if strict else float(value)
     elif (pa.types.is_floating(kind) or pa.types.is_decimal(kind)) and _is_number(value):
-        low, high, value, strict = *_widened(low, high), float(value), False
+        low, high, value, strict = *_widen_bounds(low, high), float(value), False
         # NaN is above every number in Spark, and no statistic tells of it.
         high = pa.chunked_array([pa.nulls(len(high), pa.float64())]) if _may_be_nan(kind, op) else high
     elif pa.types.is_string(kind) and isinstance(value, str):
         high = pc.if_else(pc.greater_equal(pc.utf8_length(high), _LONG_STRING), None, high)
     elif pa.types.is_timestamp(kind) and isinstance(value, datetime):
         low, high = pc.subtract(low, pa.scalar(_MOMENT)), pc.add(high, pa.scalar(_MOMENT))
-    elif not _same_kind(kind, value):
+    elif not _is_same_kind(kind, value):
         return None
     tests = {"=": "<=>=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}[op]
-    below = _test(pc.less if op == "<" and strict else pc.less_equal, low, value) if "<" in tests else None
-    above = _test(pc.greater if op == ">" and strict else pc.greater_equal, high, value) if ">" in tests else None
+    below = _test_bounds(pc.less if op == "<" and strict else pc.less_equal, low, value) if "<" in tests else None
+    above = (
+        _test_bounds(pc.greater if op == ">" and strict else pc.greater_equal, high, value) if ">" in tests else None
+    )
     return below if above is None else above if below is None else pc.and_(below, above)
 
 
-def _test(compare: Callable[..., pa.ChunkedArray], bounds: pa.ChunkedArray, value: Any) -> pa.ChunkedArray:
+def _test_bounds(compare: Callable[..., pa.ChunkedArray], bounds: pa.ChunkedArray, value: Any) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     return pc.fill_null(compare(bounds, pa.scalar(value, bounds.type)), True)
 
 
-def _widened(low: pa.ChunkedArray, high: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    """Bounds as doubles, as far apart as rounding may have moved them; nothing in the place of infinity and NaN."""
+def _widen_bounds(low: pa.ChunkedArray, high: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Convert bounds to doubles, widened by possible rounding; null in place of infinity and NaN."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -271,7 +275,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _same_kind(kind: pa.DataType, value: object) -> bool:
+def _is_same_kind(kind: pa.DataType, value: object) -> bool:
     import pyarrow as pa
 
     if isinstance(value, bool):

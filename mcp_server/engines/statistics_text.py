@@ -1,4 +1,4 @@
-"""The statistics of a data file that the embedded engine reads rightly, as text for its log.
+"""Writes the statistics of a data file that the embedded engine reads correctly, as text for its log.
 
 It reads numbers of the log as doubles where the column is a decimal, knows nothing of NaN, which no statistic tells of,
 and takes bounds for values that a column has, although writers cut texts and times (docs/facts.md). So bounds are
@@ -24,7 +24,7 @@ _INTEGERS: Final = {"byte": 8, "short": 16, "integer": 32, "long": 64}
 
 
 class StatisticsFilter:
-    """What may be kept of the statistics of a table's files; `metadata` is the action `metaData` of its log."""
+    """Filters the statistics of a table's files; `metadata` is the action `metaData` of its log."""
 
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         self._columns: dict[str, _Widen] = {}
@@ -41,29 +41,29 @@ class StatisticsFilter:
             elif "delta.typeChanges" not in about and kind in _KEPT:
                 self._columns[name] = _KEPT[kind]
 
-    def keep(self, add: Mapping[str, Any]) -> str | None:
-        """The statistics to give of a file, None where its log has none or what it has makes no sense."""
-        found = add.get("stats_parsed") or _parse(add.get("stats"))
+    def filter_statistics(self, add: Mapping[str, Any]) -> str | None:
+        """Return the filtered statistics of a file, None where its log has none or invalid ones."""
+        found = add.get("stats_parsed") or _parse_json(add.get("stats"))
         rows = found.get("numRecords") if isinstance(found, dict) else None
         if not _is_count(rows):
             return None
-        nulls = _object(found, "nullCount")
+        nulls = _get_object(found, "nullCount")
         return json.dumps(
             {
                 "numRecords": rows,
                 "tightBounds": False,
-                "minValues": self._bounds(_object(found, "minValues"), -1),
-                "maxValues": self._bounds(_object(found, "maxValues"), 1),
+                "minValues": self._widen_bounds(_get_object(found, "minValues"), -1),
+                "maxValues": self._widen_bounds(_get_object(found, "maxValues"), 1),
                 "nullCount": {name: nulls[name] for name in self._counted & nulls.keys() if _is_count(nulls[name])},
             }
         )
 
-    def _bounds(self, values: Mapping[str, Any], step: int) -> dict[str, Any]:
+    def _widen_bounds(self, values: Mapping[str, Any], step: int) -> dict[str, Any]:
         bounds = {name: self._columns[name](values[name], step) for name in self._columns.keys() & values.keys()}
         return {name: value for name, value in bounds.items() if value is not None}
 
 
-def _parse(text: Any) -> Any:
+def _parse_json(text: Any) -> Any:
     if not isinstance(text, str):
         return None
     try:
@@ -72,7 +72,7 @@ def _parse(text: Any) -> Any:
         return None
 
 
-def _object(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _get_object(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = found.get(name)
     return value if isinstance(value, dict) else {}
 
@@ -82,7 +82,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _widen_integer(bits: int) -> _Widen:
-    """Widens bounds of whole numbers of so many bits."""
+    """Return a function that widens bounds of integers of `bits` bits."""
     most = 1 << (bits - 1)
 
     def widen(value: Any, step: int) -> int | None:

@@ -1,4 +1,4 @@
-"""The files of a lake in object storage, as the embedded engine gets them: read only, in the protocol of S3.
+"""Serves the files of a lake in object storage to the embedded engine: read only, in the protocol of S3.
 
 The engine's process has no network but its own loopback and no credentials. It finds two buckets there, whatever store
 the lake is in:
@@ -52,8 +52,8 @@ class _Meta(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Request:
-    """`bounds` are the first byte and the one after the last that are asked for, or how many of the last (None, n)."""
+class _StoreRequest:
+    """A request. `bounds` are the first byte and the one after the last, or the number of last bytes (None, n)."""
 
     method: str
     bucket: str
@@ -63,7 +63,7 @@ class _Request:
 
 
 class _RefusedError(Exception):
-    """What is asked for is not given. `status` is HTTP's, the text tells why."""
+    """A request is refused. `status` is the HTTP status, the text the reason."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
@@ -78,19 +78,19 @@ class StoreServer:
         self.logs: Path | None = None
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request after the other until the connection ends."""
+        """Answer requests in sequence until the connection ends."""
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             while True:
                 async with asyncio.timeout(_IDLE_SECONDS):
                     head = await reader.readuntil(b"\r\n\r\n")
                 try:
-                    await self._respond(_read_request(head), writer)
+                    await self._route_request(_read_request(head), writer)
                 except _RefusedError as error:
                     await _send_error(writer, error, head)
 
-    async def _respond(self, request: _Request, writer: asyncio.StreamWriter) -> None:
+    async def _route_request(self, request: _StoreRequest, writer: asyncio.StreamWriter) -> None:
         if not request.key:
-            await self._list(request, writer)
+            await self._send_listing(request, writer)
         elif request.bucket == "lake":
             await self._send_object(request, request.key, writer)
         elif found := _PINNED_FILE.fullmatch(request.key):
@@ -98,9 +98,9 @@ class StoreServer:
         elif found := _PINNED_DATA.fullmatch(request.key):
             await self._send_object(request, found[1], writer)
         else:
-            raise _not_found(request.key)
+            raise _refuse_missing(request.key)
 
-    async def _list(self, request: _Request, writer: asyncio.StreamWriter) -> None:
+    async def _send_listing(self, request: _StoreRequest, writer: asyncio.StreamWriter) -> None:
         prefix = request.query.get("prefix", [""])[0]
         after = request.query.get("start-after", [""])[0]
         if request.bucket == "lake":
@@ -110,13 +110,13 @@ class StoreServer:
             files, folders = (self._list_log(found[1]) if found and self.logs else []), []
         named = [(key, meta) for key, meta in files if key.startswith(prefix) and key > after]
         body = _to_listing(request.bucket, prefix, named, folders).encode()
-        await _send(writer, "200 OK", [("Content-Type", "application/xml")], body, request.method)
+        await _send_response(writer, "200 OK", [("Content-Type", "application/xml")], body, request.method)
 
     async def _list_lake(self, prefix: str) -> tuple[list[tuple[str, _Meta]], list[str]]:
         try:
-            found = await self._client().list_with_delimiter_async(prefix.rstrip("/"))
+            found = await self._get_client().list_with_delimiter_async(prefix.rstrip("/"))
         except Exception as error:
-            raise self._unavailable(prefix, error) from error
+            raise self._refuse_unavailable(prefix, error) from error
         files = [(each["path"], _to_meta(each)) for each in found["objects"]]
         return files, [f"{each}/" for each in found["common_prefixes"]]
 
@@ -148,7 +148,7 @@ class StoreServer:
         finally:
             os.close(table)
 
-    async def _send_log(self, request: _Request, number: str, name: str, writer: asyncio.StreamWriter) -> None:
+    async def _send_log(self, request: _StoreRequest, number: str, name: str, writer: asyncio.StreamWriter) -> None:
         try:
             folder = self._open_log_folder(number)
             try:
@@ -156,13 +156,13 @@ class StoreServer:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise _not_found(name) from error
+            raise _refuse_missing(name) from error
         with os.fdopen(descriptor, "rb") as file:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
-                raise _not_found(name)
+                raise _refuse_missing(name)
             meta = _meta_of_file(about)
-            start, end = _limits(request.bounds, meta.size)
+            start, end = _resolve_bounds(request.bounds, meta.size)
             file.seek(start)
 
             async def chunks() -> AsyncIterator[bytes]:
@@ -173,7 +173,7 @@ class StoreServer:
 
             await _send_range(writer, request, meta, start, end, chunks())
 
-    async def _send_object(self, request: _Request, key: str, writer: asyncio.StreamWriter) -> None:
+    async def _send_object(self, request: _StoreRequest, key: str, writer: asyncio.StreamWriter) -> None:
         options: dict[str, Any] = {}
         if request.bounds is not None:
             first, last = request.bounds
@@ -181,7 +181,7 @@ class StoreServer:
                 options["range"] = {"suffix": last}
             else:
                 options["range"] = {"offset": first} if last is None else (first, last)
-        client = self._client()
+        client = self._get_client()
         try:
             if request.method == "HEAD":
                 meta = _to_meta(await client.head_async(key))
@@ -189,26 +189,26 @@ class StoreServer:
                 return
             found = await client.get_async(key, options=options)
         except FileNotFoundError as error:
-            raise _not_found(key) from error
+            raise _refuse_missing(key) from error
         except Exception as error:
-            raise self._unavailable(key, error) from error
+            raise self._refuse_unavailable(key, error) from error
         start, end = found.range
         await _send_range(writer, request, _to_meta(found.meta), start, end, found.stream(_CHUNK_BYTES))
 
-    def _client(self) -> Any:
-        """The client of the lake's store, which is kept for as long as its settings are the same."""
+    def _get_client(self) -> Any:
+        """Return the client of the lake's store, cached as long as its settings are unchanged."""
         try:
             return self._lake.objects_of_any_size.client
         except LakehouseError as error:
-            raise self._unavailable("", error) from error
+            raise self._refuse_unavailable("", error) from error
 
-    def _unavailable(self, key: str, error: Exception) -> _RefusedError:
-        # Its client has tried again already: no status that has the engine's client do so too.
+    def _refuse_unavailable(self, key: str, error: Exception) -> _RefusedError:
+        # The store's client has retried already: this status does not make the engine's client retry too.
         log.warning("The lake's storage did not give %.200r: %.300s", key, error)
         return _RefusedError("403 Forbidden", UNAVAILABLE)
 
 
-def _read_request(head: bytes) -> _Request:
+def _read_request(head: bytes) -> _StoreRequest:
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
     if len(words) != 3 or words[0] not in _METHODS:
@@ -219,9 +219,9 @@ def _read_request(head: bytes) -> _Request:
         raise _RefusedError("400 Bad Request", "its address cannot be read") from error
     bucket, _, key = unquote(url.path).lstrip("/").partition("/")
     if bucket not in {"lake", "pinned"} or not {".", ".."}.isdisjoint(key.split("/")):
-        raise _not_found(key)
+        raise _refuse_missing(key)
     asked = next((line.partition(":")[2].strip() for line in lines if line.lower().startswith("range:")), None)
-    return _Request(words[0], bucket, key, parse_qs(url.query), None if asked is None else _read_range(asked))
+    return _StoreRequest(words[0], bucket, key, parse_qs(url.query), None if asked is None else _read_range(asked))
 
 
 def _read_range(text: str) -> tuple[int | None, int | None]:
@@ -233,8 +233,8 @@ def _read_range(text: str) -> tuple[int | None, int | None]:
     return int(found[1]), int(found[2]) + 1 if found[2] is not None else None
 
 
-def _limits(bounds: tuple[int | None, int | None] | None, size: int) -> tuple[int, int]:
-    """The first byte and the one after the last of a file of this size."""
+def _resolve_bounds(bounds: tuple[int | None, int | None] | None, size: int) -> tuple[int, int]:
+    """Resolve bounds to the first byte and the one after the last of a file of this size."""
     if bounds is None:
         return 0, size
     first, last = bounds
@@ -253,12 +253,12 @@ def _meta_of_file(about: os.stat_result) -> _Meta:
     return _Meta(about.st_size, datetime.fromtimestamp(about.st_mtime, UTC), f'"{about.st_ino}-{about.st_mtime_ns}"')
 
 
-def _not_found(key: str) -> _RefusedError:
+def _refuse_missing(key: str) -> _RefusedError:
     return _RefusedError("404 Not Found", f"there is no {key[-200:]}")
 
 
 def _to_listing(bucket: str, prefix: str, files: Iterable[tuple[str, _Meta]], folders: Iterable[str]) -> str:
-    """The answer to ListObjectsV2 (Amazon S3 API Reference)."""
+    """Return the answer to ListObjectsV2 (Amazon S3 API Reference)."""
     contents = "".join(
         f"<Contents><Key>{escape(key)}</Key><LastModified>{_to_iso(meta.modified)}</LastModified>"
         f"<ETag>{escape(meta.tag)}</ETag><Size>{meta.size}</Size></Contents>"
@@ -277,7 +277,7 @@ def _to_iso(moment: datetime) -> str:
 
 async def _send_range(
     writer: asyncio.StreamWriter,
-    request: _Request,
+    request: _StoreRequest,
     meta: _Meta,
     start: int,
     end: int,
@@ -308,15 +308,15 @@ async def _send_range(
 
 
 async def _send_error(writer: asyncio.StreamWriter, error: _RefusedError, head: bytes) -> None:
-    """Tell that something is not given. A request with a body is not read to its end, so its connection ends."""
+    """Send an error. The body of a request is not read, so a connection with one is closed."""
     ends = not head.startswith((b"GET ", b"HEAD "))
     method = head.partition(b" ")[0].decode("latin-1")
-    await _send(writer, error.status, [("Connection", "close")] if ends else [], str(error).encode(), method)
+    await _send_response(writer, error.status, [("Connection", "close")] if ends else [], str(error).encode(), method)
     if ends:
         raise ConnectionAbortedError("the request was refused")
 
 
-async def _send(
+async def _send_response(
     writer: asyncio.StreamWriter, status: str, headers: list[tuple[str, str]], body: bytes, method: str
 ) -> None:
     writer.write(_to_head(status, [*headers, ("Content-Length", str(len(body)))]))

@@ -1,4 +1,4 @@
-"""What the Delta logs of a lake tell of its tables: estimates, least and greatest values, columns of old versions."""
+"""Table metadata from the Delta logs of a lake: estimates, minima and maxima, columns of old versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcp_server.models import CheckedQuery, Estimate, Version
 
 
 class TableStatistics:
-    """Answers from the logs of the tables that a lake serves now. Safe for several threads."""
+    """Reads the logs of the current tables of a lake. Thread-safe."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -23,11 +23,11 @@ class TableStatistics:
         self._statistics = Statistics(tables.lake if self._is_remote else None)
 
     def estimate(self, query: CheckedQuery) -> Estimate:
-        """What a query would read, whole files after pruning. Raises LakeError where a table's log cannot be read."""
+        """Estimate what a query would read: whole files after pruning. Raises LakeError on an unreadable table log."""
         return self._statistics.estimate(query, self._tables.locations(table.lower() for table in query.tables))
 
     def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
-        """Least and greatest value of each integer column that all files of a table tell.
+        """Return the minimum and maximum of each integer column that has statistics in all files of a table.
 
         Raises LakeError, QueryFailed where there is no such version.
         """
@@ -35,7 +35,7 @@ class TableStatistics:
         return {} if found is None else found.bounds
 
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
-        """The columns of a version of a table. Raises as `bounds` does."""
+        """Return the columns of a version of a table. Raises as `bounds` does."""
         found = self._find(table, version)
         return None if found is None else found.columns
 
@@ -45,9 +45,9 @@ class TableStatistics:
             return None
         location = self._tables.locations([table.lower()])[info.name]
         if isinstance(version, datetime):
-            version = version_at(self._open_log(location), version)  # as the engine's own process understands a moment
+            version = version_at(self._open_log(location), version)  # resolved as in the engine's own process
         try:
-            return self._statistics.of(info.name, location, info.version if version is None else version)
+            return self._statistics.read_version(info.name, location, info.version if version is None else version)
         except LakeError:
             if isinstance(version, int):
                 read_snapshot(self._open_log(location), version)  # says which versions there are

@@ -1,4 +1,4 @@
-"""The tables of a lake as an engine asks for them, and what is known of them without running anything."""
+"""Protocols for the tables of a lake and their metadata, which need no query."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcp_server.models import CheckedQuery, Estimate, TableInfo, Version
 
 
 class Tables(Protocol):
-    """What a lake holds and where; `edition` is another number once that has changed."""
+    """The tables of a lake and their locations; `edition` changes with them."""
 
     @property
     def lake(self) -> Lake: ...
@@ -24,8 +24,8 @@ class Tables(Protocol):
     def locations(self, names: Iterable[str] | None = None) -> dict[str, str]: ...
 
 
-class TableFacts(Protocol):
-    """What the Engine protocol asks of tables besides their names; its docstrings say what each means."""
+class TableMetadata(Protocol):
+    """The part of the Engine protocol that reads table metadata; see its docstrings."""
 
     def estimate(self, query: CheckedQuery) -> Estimate: ...
 

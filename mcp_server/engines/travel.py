@@ -1,6 +1,6 @@
-"""Where a statement asks for versions of tables: `VERSION AS OF 3`, `TIMESTAMP AS OF '2026-01-31'`.
+"""Finds time travel in a statement: `VERSION AS OF 3`, `TIMESTAMP AS OF '2026-01-31'`.
 
-Reads what runs, which the guard has checked: one statement without comments.
+The text is the one that runs, checked by the guard: one statement without comments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BEFORE_TABLE: Final = frozenset({"FROM", "JOIN", ",", "(", "."})
 
 @dataclass(frozen=True)
 class Travel:
-    """A version that is asked for: of the `table` (lower case), by number or moment, at these places of the text."""
+    """A requested version of `table` (lower case), by number or timestamp, at these offsets of the text."""
 
     table: str
     asked: int | str
@@ -28,22 +28,22 @@ class Travel:
 
 
 def read_travels(sql: str) -> list[Travel]:
-    """Every version that a statement asks for.
+    """Return every version that a statement requests.
 
     >>> [(each.table, each.asked) for each in read_travels("SELECT 1 FROM a.`t` VERSION AS OF 3, u")]
     [('t', 3)]
     """
-    return list(_travels(_tokens(sql)))
+    return list(_find_travels(_tokenize(sql)))
 
 
 def reads_latest(sql: str, table: str) -> bool:
-    """Whether a statement may read a table without saying which version: mostly, and never the other way round."""
-    tokens = _tokens(sql)
-    asked = {travel.start for travel in _travels(tokens) if travel.table == table}
+    """Whether a statement may read a table without a version. Errs only toward True."""
+    tokens = _tokenize(sql)
+    asked = {travel.start for travel in _find_travels(tokens) if travel.table == table}
     starts = [token.start() for token in tokens] + [len(sql)]
     words = ["", *(token[0].upper() for token in tokens), ""]
     return not asked or any(
-        _name(token[0]) == table
+        _unquote_name(token[0]) == table
         and words[index] in _BEFORE_TABLE
         and words[index + 2] != "."
         and starts[index + 1] not in asked
@@ -52,12 +52,12 @@ def reads_latest(sql: str, table: str) -> bool:
 
 
 @functools.lru_cache(256)
-def _tokens(sql: str) -> list[re.Match[str]]:
-    """A statement is read by the engine before it runs, and asked about for each of its tables."""
+def _tokenize(sql: str) -> list[re.Match[str]]:
+    """Tokenize a statement; cached because it is called before the run and for each of its tables."""
     return list(_TOKEN.finditer(sql))
 
 
-def _travels(tokens: list[re.Match[str]]) -> Iterator[Travel]:
+def _find_travels(tokens: list[re.Match[str]]) -> Iterator[Travel]:
     words = [token[0].upper() for token in tokens]
     for index in range(1, len(tokens) - 3):
         if words[index] not in _BY_NUMBER | _BY_TIME or words[index + 1 : index + 3] != ["AS", "OF"]:
@@ -70,8 +70,8 @@ def _travels(tokens: list[re.Match[str]]) -> Iterator[Travel]:
         elif words[index] in _BY_TIME and value[0] in "'\"":
             asked = value[1:-1]
         if asked is not None:
-            yield Travel(_name(tokens[first - 1][0]), asked, tokens[first].start(), tokens[index + 3].end())
+            yield Travel(_unquote_name(tokens[first - 1][0]), asked, tokens[first].start(), tokens[index + 3].end())
 
 
-def _name(token: str) -> str:
+def _unquote_name(token: str) -> str:
     return token[1:-1].replace("``", "`").lower() if token.startswith("`") else token.lower()

@@ -1,4 +1,4 @@
-"""How the server and an engine's process talk: frames over one socket, read and written by both.
+"""The protocol between the server and an engine's process: frames over one socket.
 
 A frame is eight bytes of lengths, a JSON object, and bytes that belong to it (rows in Arrow's stream
 format). Only these two programs ever see it, so it has no version.
@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 MAX_RESULT_BYTES = 128 << 20
-"""What one answer may weigh in Arrow: 100,000 rows, the most that can be set, of 1,300 bytes each."""
+"""Maximal size of an answer in Arrow: 100,000 rows, the highest setting, of 1,300 bytes each."""
 
 _LENGTHS = struct.Struct(">II")
 
 
 class Frame(NamedTuple):
-    """`op` says what `fields` mean; `payload` is the Arrow stream of a result, else empty."""
+    """A message. `op` determines the meaning of `fields`; `payload` is the Arrow stream of a result, else empty."""
 
     op: str
     fields: Mapping[str, Any]
@@ -45,25 +45,25 @@ class Wire:
                 self._connection.sendall(body)
 
     def receive(self, timeout: float | None = None) -> Frame | None:
-        """The next frame, or None when the other end is gone. Raises TimeoutError after `timeout` seconds."""
+        """Receive the next frame, None where the other end is gone. Raises TimeoutError after `timeout` seconds."""
         self._connection.settimeout(timeout)
-        lengths = self._read(_LENGTHS.size)
+        lengths = self._receive_bytes(_LENGTHS.size)
         if lengths is None:
             return None
         head_size, body_size = _LENGTHS.unpack(lengths)
-        head, payload = self._read(head_size), self._read(body_size)
+        head, payload = self._receive_bytes(head_size), self._receive_bytes(body_size)
         if head is None or payload is None:
             return None
         fields = json.loads(head)
         return Frame(fields.pop("op"), fields, payload)
 
     def close(self) -> None:
-        """End the connection: the other end reads its end at once."""
+        """Close the connection; the other end notices at once."""
         with contextlib.suppress(OSError):  # the other end was gone already
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
-    def _read(self, size: int) -> bytearray | None:
+    def _receive_bytes(self, size: int) -> bytearray | None:
         data = bytearray(size)
         view = memoryview(data)
         while view:

@@ -111,7 +111,7 @@ class Asker:
         try:
             found = self._engine.execute(checked, query_id)
         except QueryFailed as error:
-            raise checking.judge(error, checked, self._catalog) from error
+            raise checking.judge_failure(error, checked, self._catalog) from error
         columns = zip(found.table.column_names, found.types, strict=True)
         rows = zip(*map(_values, found.table.columns), strict=True)
         return Answer(tuple(columns), tuple(rows), checked.caveats)

@@ -238,7 +238,7 @@ class Trial:
 def kept_files(table: Path, scan: Scan) -> frozenset[str]:
     """The paths of the files that an estimate keeps."""
     delta = DeltaTable(str(table))
-    known = statistics.Statistics().of(scan.table, str(table), delta.version())
+    known = statistics.Statistics().read_version(scan.table, str(table), delta.version())
     files = known.files.append_column("path", pa.table(delta.get_add_actions(flatten=True))["path"])
     for each in scan.filters:
         mask = statistics._may_hold(files, each)

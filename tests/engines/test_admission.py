@@ -10,12 +10,12 @@ import pytest
 
 from lakehouse.errors import EngineUnavailable, QueryCancelled, QueryTimedOut
 from mcp_server.engines.admission import Admission
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 from tests.engines.watching import eventually
 
 
-def call(name: str, seconds: float = 60) -> Call:
-    return Call(name, "run", {}, seconds)
+def call(name: str, seconds: float = 60) -> EngineCall:
+    return EngineCall(name, "run", {}, seconds)
 
 
 class Crowd:
@@ -30,7 +30,7 @@ class Crowd:
     def come(self, name: str, *, seconds: float = 60, alone: bool = False) -> Future[None]:
         self._gates[name] = threading.Event()
         came = self._threads.submit(self._stay, call(name, seconds), alone)
-        eventually(lambda: self._admission.find(name) is not None or came.done())
+        eventually(lambda: self._admission.find_call(name) is not None or came.done())
         return came
 
     def let_go(self, name: str) -> None:
@@ -41,8 +41,8 @@ class Crowd:
             gate.set()
         self._threads.shutdown()
 
-    def _stay(self, one: Call, alone: bool) -> None:
-        with self._admission.registered(one), self._admission.turn(one, alone=alone):
+    def _stay(self, one: EngineCall, alone: bool) -> None:
+        with self._admission.register_call(one), self._admission.hold_place(one, alone=alone):
             self.inside.append(one.id)
             self._gates[one.id].wait(30)
             self.inside.remove(one.id)
@@ -92,9 +92,9 @@ def test_who_has_to_be_alone_waits_for_all_and_holds_up_those_that_come_after(
 def test_a_cancel_that_comes_first_is_remembered_once(admission: Admission) -> None:
     admission.cancel("early")
 
-    with pytest.raises(QueryCancelled), admission.registered(call("early.resolved")):
+    with pytest.raises(QueryCancelled), admission.register_call(call("early.resolved")):
         pytest.fail("it ran")
-    with admission.registered(call("early")):
+    with admission.register_call(call("early")):
         pass
 
 
@@ -105,7 +105,7 @@ def test_a_cancel_reaches_who_waits_and_all_calls_of_a_query(admission: Admissio
     waiting = crowd.come("c")
     reading = call("c.parsed")
 
-    with admission.registered(reading):
+    with admission.register_call(reading):
         admission.cancel("c")
         assert reading.cancelled
     with pytest.raises(QueryCancelled):
@@ -113,8 +113,8 @@ def test_a_cancel_reaches_who_waits_and_all_calls_of_a_query(admission: Admissio
 
 
 def test_an_id_has_one_call_at_a_time(admission: Admission) -> None:
-    with admission.registered(call("one")):
-        with pytest.raises(ValueError, match="in use"), admission.registered(call("one")):
+    with admission.register_call(call("one")):
+        with pytest.raises(ValueError, match="in use"), admission.register_call(call("one")):
             pytest.fail("it ran")
         assert not admission.is_idle
     assert admission.is_idle

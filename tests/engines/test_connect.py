@@ -123,7 +123,7 @@ def test_who_stops_a_query_asks_once_and_the_child_asks_until_it_has_stopped(
     monkeypatch.setattr(Process, "interrupt", ask_once)
     with ThreadPoolExecutor() as threads:
         running = threads.submit(engine.execute, query(sql), "slow")
-        eventually(lambda: engine._admission.find("slow") is not None)
+        eventually(lambda: engine._admission.find_call("slow") is not None)
         engine.cancel("slow")  # before it can have arrived
         with pytest.raises(QueryCancelled):
             running.result(timeout=60)

@@ -87,10 +87,10 @@ def test_where_no_network_of_its_own_can_be_had_a_remote_lake_is_not_served(
     monkeypatch.setattr(isolation, "isolate_network", isolate_network)
     settings = {"isolation": setting, "is_remote": is_remote, "kind": "embedded", "gateway": None}
     if starts:
-        assert "Other users of this machine could reach it" in (confinement._isolate(settings) or "")
+        assert "Other users of this machine could reach it" in (confinement._confine_network(settings) or "")
     else:
         with pytest.raises(UsageError, match=r"cannot have a network of its own.*IMDB_ENGINE_ISOLATION"):
-            confinement._isolate(settings)
+            confinement._confine_network(settings)
 
 
 class _Store(BaseHTTPRequestHandler):

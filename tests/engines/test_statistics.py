@@ -50,7 +50,7 @@ def table_of(folder: Path, *files: Stats, region: str | None = None, **configura
         )  # fmt: skip
     (folder / "_delta_log").mkdir(parents=True)
     (folder / "_delta_log" / f"{0:020}.json").write_text("\n".join(json.dumps(action) for action in actions))
-    return Statistics().of("t", str(folder), 0)
+    return Statistics().read_version("t", str(folder), 0)
 
 
 def span(column: str, low: Any, high: Any, *, nulls: int | None = 0, rows: int = 10) -> Stats:
@@ -165,11 +165,11 @@ def test_each_version_has_its_own_statistics_and_is_read_once(tmp_path: Path, mo
     write_deltalake(place, pa.table({"id": [3]}), mode="append")
     before = datetime.fromtimestamp(DeltaTable(place).history()[-1]["timestamp"] / 1000, UTC)
 
-    assert known.of("t", place, 0).bounds == {"id": (1, 2)}
-    assert known.of("t", place, None).bounds == {"id": (1, 3)}
-    assert known.of("t", place, before).version == 0
+    assert known.read_version("t", place, 0).bounds == {"id": (1, 2)}
+    assert known.read_version("t", place, None).bounds == {"id": (1, 3)}
+    assert known.read_version("t", place, before).version == 0
     monkeypatch.setattr("deltalake.DeltaTable", None)
-    assert known.of("t", place, 1).estimate(Scan("t", None)).rows == 3
+    assert known.read_version("t", place, 1).estimate(Scan("t", None)).rows == 3
 
 
 def test_what_was_not_asked_for_longest_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_what_was_not_asked_for_longest_is_forgotten(tmp_path: Path, monkeypatch
     known = Statistics()
     for name in ("one", "two"):
         write_deltalake(str(tmp_path / name), pa.table({"id": [1]}))
-        known.of(name, str(tmp_path / name), 0)
+        known.read_version(name, str(tmp_path / name), 0)
 
     assert [place for place, _ in known._known] == [str(tmp_path / "two")]
 
@@ -186,9 +186,9 @@ def test_a_version_that_does_not_exist_is_said(tmp_path: Path) -> None:
     write_deltalake(str(tmp_path), pa.table({"id": [1]}))
 
     with pytest.raises(LakeError, match="films at version 77 cannot be read"):
-        Statistics().of("films", str(tmp_path), 77)
+        Statistics().read_version("films", str(tmp_path), 77)
     with pytest.raises(LakeError, match="films cannot be read"):
-        Statistics().of("films", str(tmp_path / "nowhere"), None)
+        Statistics().read_version("films", str(tmp_path / "nowhere"), None)
 
 
 @of_our_own

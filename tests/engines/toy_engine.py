@@ -22,7 +22,7 @@ from lakehouse.manifest import Column
 from lakehouse.session import Capabilities, Stage
 from lakehouse.storage import Lake
 from mcp_server.engines.admission import Admission
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.remote.arrow import spark_types
 from mcp_server.engines.table_statistics import TableStatistics
@@ -93,14 +93,14 @@ class ToyEngine:
             table = found.limit(query.limit.fetch).to_arrow_table().rename_columns(found.columns)
             return ResultSet(table, spark_types(table.schema))
 
-        found = self._perform(Call(query_id, "run", {}, query.deadline_seconds), run)
+        found = self._perform(EngineCall(query_id, "run", {}, query.deadline_seconds), run)
         return found if caps is None else cut(found, caps, lambda: None)
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
         def plan(connection: DuckDBPyConnection) -> str:
             return connection.sql(query.sql).explain()
 
-        found = self._perform(Call(query_id, "explain", {}, query.deadline_seconds), plan)
+        found = self._perform(EngineCall(query_id, "explain", {}, query.deadline_seconds), plan)
         return cut(plan_of(found), caps, lambda: None)
 
     def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:
@@ -116,11 +116,11 @@ class ToyEngine:
         self._admission.close(seconds=5)
         self._database.close()
 
-    def _perform(self, call: Call, work: Callable[[DuckDBPyConnection], T]) -> T:
+    def _perform(self, call: EngineCall, work: Callable[[DuckDBPyConnection], T]) -> T:
         """Do the work of a call in a thread, and interrupt it once it is cancelled or its time is over."""
         with (
-            self._admission.registered(call),
-            self._admission.turn(call),
+            self._admission.register_call(call),
+            self._admission.hold_place(call),
             self._connected() as connection,
             ThreadPoolExecutor(1, "toy") as threads,
         ):
@@ -136,7 +136,7 @@ class ToyEngine:
             except duckdb.InterruptException as error:
                 if self._admission.is_closed:
                     raise EngineUnavailable("The engine was closed while the query ran.") from error
-                raise call.stopped("") from error
+                raise call.to_error("") from error
             except duckdb.Error as error:
                 raise QueryFailed(str(error).splitlines()[0]) from error
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class _Tempting(Registry):
-    def enter(self, session: SparkSession) -> None:
+    def enter_schema(self, session: SparkSession) -> None:
         place = os.environ["FUZZ_FORBIDDEN"]
         session.sql("CREATE SCHEMA IF NOT EXISTS hr")
         session.sql(f"CREATE TABLE hr.salaries USING delta LOCATION '{place}'")
         session.sql(f"CREATE TABLE `{self._schema}`.salaries USING delta LOCATION '{place}'")
-        super().enter(session)
+        super().enter_schema(session)
 
 
 if __name__ == "__main__":

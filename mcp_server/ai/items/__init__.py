@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mcp_server.ai.items.calls import RESERVED, calls_of
-from mcp_server.ai.items.keys import key_of
+from mcp_server.ai.items.calls import RESERVED, find_calls
+from mcp_server.ai.items.keys import find_key
 from mcp_server.ai.items.rules import check_names, check_ordinals, check_rows, check_source
 from mcp_server.guard.limits import Limits
 from mcp_server.models import AiColumn
@@ -24,7 +24,7 @@ from mcp_server.sql.compose import Sql, compose, join, quote_name
 from mcp_server.sql.edits import Edit, apply_edits
 from mcp_server.sql.refusal import make_refusal
 
-__all__ = ["Below", "below", "calls_ai"]
+__all__ = ["Below", "calls_ai", "extract_query"]
 
 MAX_TOKENS: Final = 1_000
 """Such a statement is read twice, and stays within the CPU time of one (tests/guard/test_ai_functions.py)."""
@@ -44,8 +44,8 @@ def calls_ai(case: Case, catalog: Catalog) -> bool:
     return not case.functions.isdisjoint(catalog.ai)
 
 
-def below(case: Case, catalog: Catalog, limits: Limits) -> Below:
-    """The query below the AI functions of a statement that calls some.
+def extract_query(case: Case, catalog: Catalog, limits: Limits) -> Below:
+    """Return the query below the AI functions of a statement that calls some.
 
     Errors: Refused, with the code `ai_function_in_sql` or `too_long`.
     """
@@ -53,7 +53,7 @@ def below(case: Case, catalog: Catalog, limits: Limits) -> Below:
         raise make_refusal(
             "too_long", f"A statement that calls an AI function has at most {MAX_TOKENS:,} words and signs."
         )
-    select, block, calls = calls_of(case, catalog)
+    select, block, calls = find_calls(case, catalog)
     check_names(case, select, calls)
     check_ordinals(case, select, calls)
     check_source(case, select, calls)
@@ -62,19 +62,23 @@ def below(case: Case, catalog: Catalog, limits: Limits) -> Below:
     columns: list[AiColumn] = []
     keys: dict[Sql, str] = {}
     for number, call in enumerate(calls, start=1):
-        key = key_of(case, select, call.argument, catalog.ai[call.function])
+        key = find_key(case, select, call.argument, catalog.ai[call.function])
         hidden = None if key is None else keys.setdefault(key, f"{RESERVED}key_{len(keys) + 1}")
         column = AiColumn(call.function, f"{RESERVED}{number}", call.name, hidden)
         columns.append(column)
         edits.append(
-            Edit(call.item.first, call.item.end, compose("{} AS {}", call.words(case), quote_name(column.argument)))
+            Edit(
+                call.item.first,
+                call.item.end,
+                compose("{} AS {}", call.copy_argument(case), quote_name(column.argument)),
+            )
         )
     end = block.clauses["SELECT"].end
-    edits.append(Edit(end, end, _hidden(keys)))
+    edits.append(Edit(end, end, _write_keys(keys)))
     return Below(apply_edits(case.source, edits), rows, tuple(columns))
 
 
-def _hidden(keys: Mapping[Sql, str]) -> Sql:
-    """The keys as further columns of the list, where there are any."""
+def _write_keys(keys: Mapping[Sql, str]) -> Sql:
+    """Write the keys as further columns of the list, if any."""
     columns = join(", ", (compose("{} AS {}", key, quote_name(name)) for key, name in keys.items()))
     return compose(", {}", columns) if columns else columns

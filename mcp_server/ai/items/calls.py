@@ -64,13 +64,13 @@ class AiCall:
         argument: exp.Expr = self.node.expressions[0]
         return argument
 
-    def words(self, case: Case) -> Sql:
-        """The sender's own words between the brackets."""
+    def copy_argument(self, case: Case) -> Sql:
+        """Copy the argument as written between the brackets."""
         return copy_tokens(case.source, self.item.first + 2, case.source.closing[self.item.first + 1])
 
 
-def calls_of(case: Case, catalog: Catalog) -> tuple[exp.Select, Block, tuple[AiCall, ...]]:
-    """The outermost SELECT, by both readings, and the calls in its list.
+def find_calls(case: Case, catalog: Catalog) -> tuple[exp.Select, Block, tuple[AiCall, ...]]:
+    """Return the outermost SELECT, by both readings, and the calls in its list.
 
     Errors: Refused, with the code `ai_function_in_sql`.
     """
@@ -79,20 +79,22 @@ def calls_of(case: Case, catalog: Catalog) -> tuple[exp.Select, Block, tuple[AiC
     query, select = case.blocks.at[0], case.tree.root
     block = query.block
     if block is None or query.pipes or not isinstance(select, exp.Select):
-        raise misplaced(case, nodes[0], _place(nodes[0]) or "where the outermost query is no plain SELECT")
+        raise refuse_misplaced(
+            case, nodes[0], _describe_place(nodes[0]) or "where the outermost query is no plain SELECT"
+        )
     if block.distinct or select.args.get("distinct") is not None:
-        raise misplaced(case, nodes[0], "under DISTINCT")
-    return select, block, tuple(_call(case, select, block, node) for node in nodes)
+        raise refuse_misplaced(case, nodes[0], "under DISTINCT")
+    return select, block, tuple(_read_call(case, select, block, node) for node in nodes)
 
 
-def _call(case: Case, select: exp.Select, block: Block, node: exp.Anonymous) -> AiCall:
-    """A call as an item of the list."""
+def _read_call(case: Case, select: exp.Select, block: Block, node: exp.Anonymous) -> AiCall:
+    """Read a call as an item of the list."""
     source, first = case.source, case.tree.calls[id(node)]
     top = node.parent if isinstance(node.parent, exp.Alias) else node
     number = next((n for n, each in enumerate(select.expressions, start=1) if each is top), None)
     item = next((each for each in block.items if each.first == first), None)
     if number is None or item is None or source.closing[first + 1] + 1 != item.stop or len(item.names) > 1:
-        raise misplaced(case, node, _place(node) or "within an expression")
+        raise refuse_misplaced(case, node, _describe_place(node) or "within an expression")
     only = node.expressions[0] if len(node.expressions) == 1 else None
     if only is None or isinstance(only, _NO_VALUE) or only.is_star:
         raise refusal_at(case, node, "takes one value, such as a column with names or keys.")
@@ -100,9 +102,9 @@ def _call(case: Case, select: exp.Select, block: Block, node: exp.Anonymous) -> 
     return AiCall(node, case.tree.called_name(node), item, number, name)
 
 
-def misplaced(case: Case, node: exp.Anonymous, place: str) -> Refused:
-    """The refusal of a call that would be made as often as a plan decides, with the form to use."""
-    name, column = case.tree.called_name(node), _example(node)
+def refuse_misplaced(case: Case, node: exp.Anonymous, place: str) -> Refused:
+    """Return the refusal of a call whose number of executions a plan would decide, with the form to use."""
+    name, column = case.tree.called_name(node), _choose_example(node)
     example = f"SELECT {column}, {name}({column}) AS ai_text FROM found LIMIT 10"  # noqa: S608  (words of a message)
     return refusal_at(
         case,
@@ -113,13 +115,13 @@ def misplaced(case: Case, node: exp.Anonymous, place: str) -> Refused:
 
 
 def refusal_at(case: Case, node: exp.Anonymous, why: str) -> Refused:
-    """A refusal that points at a call and begins with its name."""
+    """Return a refusal that points at a call and begins with its name."""
     index = case.tree.calls[id(node)]
     return case.source.refusal_at("ai_function_in_sql", f"{clip(case.source.tokens[index].text)} {why}", index)
 
 
-def _place(node: exp.Expr) -> str:
-    """Where a call stands, in words; nothing where that has no name."""
+def _describe_place(node: exp.Expr) -> str:
+    """Describe the clause around a call; empty where it has no name."""
     above = node.parent
     while above is not None:
         for kind, words in PLACES.items():
@@ -129,8 +131,8 @@ def _place(node: exp.Expr) -> str:
     return ""
 
 
-def _example(node: exp.Anonymous) -> str:
-    """The argument for the example of a refusal: the sender's own where it is a plain column."""
+def _choose_example(node: exp.Anonymous) -> str:
+    """Return the argument for the example of a refusal: the sender's own if it is a plain column."""
     only = node.expressions[0] if len(node.expressions) == 1 else None
     plain = isinstance(only, exp.Column) and only.name.isidentifier() and len(only.name) < SHOWN // 2
     return only.name if plain and only is not None else "x"

@@ -35,12 +35,12 @@ def check_names(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> None
             raise case.source.refusal_at("ai_function_in_sql", why, index)
     relations = {relation.alias for relation in case.relations.list_relations(select)}
     for call in calls:
-        name = _squeezed(call.name)
+        name = _normalize_name(call.name)
         readers = [item for number, item in enumerate(select.expressions, start=1) if number != call.number]
         for column in (
-            found for part in [*readers, *_clauses(select, _AFTER_THE_LIST)] for found in part.find_all(exp.Column)
+            found for part in [*readers, *_iter_clauses(select, _AFTER_THE_LIST)] for found in part.find_all(exp.Column)
         ):
-            if _squeezed(column.parts[0].name) == name and (len(column.parts) == 1 or name not in relations):
+            if _normalize_name(column.parts[0].name) == name and (len(column.parts) == 1 or name not in relations):
                 raise refusal_at(
                     case,
                     call.node,
@@ -58,7 +58,7 @@ def check_ordinals(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> N
     calling = {call.number for call in calls}
     starred = any(item.is_star for item in select.expressions)
     reached = set() if starred else set(range(1, len(select.expressions) + 1)) - calling
-    for clause in _clauses(select, _ORDERING):
+    for clause in _iter_clauses(select, _ORDERING):
         every = clause.args.get("all") or any(_is_all(part) for part in clause.expressions)
         numbers = {int(node.name) for node in clause.find_all(exp.Literal) if _is_ordinal(node, clause)}
         if every or numbers - reached:
@@ -109,15 +109,15 @@ def _is_named(case: Case, select: exp.Select, call: AiCall, catalog: Catalog, mo
     where = select.args.get("where")
     argument = call.argument.name.lower() if isinstance(call.argument, exp.Column) else ""
     for part in iter_conjuncts(where.this) if where is not None else ():
-        column, values = _compared(case, part)
+        column, values = _read_comparison(case, part)
         few = 0 < len(values) <= most and all(isinstance(value, exp.Literal) for value in values)
         if few and isinstance(column, exp.Column) and column.name.lower() in {argument, catalog.ai[call.function]}:
             return True
     return False
 
 
-def _compared(case: Case, part: exp.Expr) -> tuple[exp.Expr, Sequence[exp.Expr]]:
-    """What a condition compares, in whatever case its letters are, and with which values: none where it is another."""
+def _read_comparison(case: Case, part: exp.Expr) -> tuple[exp.Expr, Sequence[exp.Expr]]:
+    """Return the column and the values of a comparison, without lower() or upper(); no values for other conditions."""
     if isinstance(part, exp.In):
         column, values = part.this, part.expressions
     elif isinstance(part, exp.EQ | exp.NullSafeEQ):
@@ -129,12 +129,12 @@ def _compared(case: Case, part: exp.Expr) -> tuple[exp.Expr, Sequence[exp.Expr]]
     return column.expressions[0] if changed else column, values
 
 
-def _squeezed(name: str) -> str:
-    """A name as it is compared: without an alias it is the call itself, whatever the blanks in it."""
+def _normalize_name(name: str) -> str:
+    """Normalize a name for comparison: without an alias it is the text of the call, with any blanks."""
     return "".join(name.lower().split())
 
 
-def _clauses(select: exp.Select, names: tuple[str, ...]) -> Iterator[exp.Expr]:
+def _iter_clauses(select: exp.Select, names: tuple[str, ...]) -> Iterator[exp.Expr]:
     for name in names:
         found = select.args.get(name)
         yield from found if isinstance(found, list) else [found] if found is not None else []

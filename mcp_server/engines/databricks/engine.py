@@ -1,6 +1,6 @@
-"""The Databricks engine: what it is asked for, and what becomes of a statement whose caller has left.
+"""The Databricks engine: the Engine protocol over a SQL warehouse, and statements whose caller has left.
 
-Nothing connects before a statement needs it: a warehouse that is asked anything starts, and is paid for.
+Nothing connects before a statement needs it: any request starts the warehouse, which then costs money.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from lakehouse.errors import EngineUnavailable, UsageError
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.admission import Admission
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 from mcp_server.engines.databricks.pool import Pool
-from mcp_server.engines.databricks.runs import Lane, Run, StoppedError
+from mcp_server.engines.databricks.runs import Lane, StoppedError, WarehouseRun
 from mcp_server.engines.databricks.session import Warehouse, load_connector
-from mcp_server.engines.databricks.sign_in import IDENTITY_SERVICE, SignIn, workspace
+from mcp_server.engines.databricks.sign_in import IDENTITY_SERVICE, SignIn, workspace_url
 from mcp_server.engines.explaining import explain_statement
 from mcp_server.engines.hiding import hide_addresses
 from mcp_server.engines.remote.catalog import RemoteCatalog
@@ -34,10 +34,10 @@ _PLAN_ROWS = 1_000
 
 
 class DatabricksEngine:
-    """Keeps the Engine contract with a SQL warehouse.
+    """Implements the Engine protocol over a SQL warehouse.
 
-    Raises UsageError, naming the settings, where the lake is no `catalog.schema` or the settings do not say where the
-    warehouse is and how to sign in. `uri` and `identity_service` lead to stand-ins of both in tests.
+    Raises UsageError, naming the settings, where the lake is no `catalog.schema`, or the address of the warehouse or
+    the sign-in is missing. `uri` and `identity_service` are the addresses of stand-ins in tests.
     """
 
     name = "databricks"
@@ -68,7 +68,7 @@ class DatabricksEngine:
         self._settings = settings
         catalog, schema = lake.address.split(".")
         self._warehouse = Warehouse(
-            host=urlsplit(workspace(settings.databricks_host)).netloc,
+            host=urlsplit(workspace_url(settings.databricks_host)).netloc,
             http_path=settings.databricks_http_path,
             catalog=catalog,
             schema=schema,
@@ -86,35 +86,37 @@ class DatabricksEngine:
         self._admission = Admission(settings.max_concurrent_queries)
 
     def start(self) -> None:
-        """Load the connector. The warehouse is left alone: it starts with the first statement."""
+        """Load the connector. The warehouse itself starts with the first statement."""
         load_connector()
 
     def tables(self) -> tuple[TableInfo, ...]:
-        """All tables and views that the sign-in may read. Asks the warehouse, once."""
+        """Return all tables and views that the sign-in may read, queried once from the warehouse."""
         return self._catalog.tables()
 
     def refresh(self) -> tuple[TableInfo, ...]:
-        """The same, asked anew."""
+        """Query the tables from the warehouse again."""
         return self._catalog.refresh()
 
     def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:  # noqa: ARG002
-        """None: a warehouse tells what it reads only by EXPLAIN, which itself runs what some statements hide."""
+        """Return None: a warehouse reports its reading only by EXPLAIN, which itself runs what some statements hide."""
         return None
 
     def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
-        """Run a checked query to its end, its deadline or its cancellation."""
-        with self._catalog.learning():
-            return self._perform(Call(query_id, "run", {}, query.deadline_seconds), query.sql, query.limit.fetch, caps)
+        """Run a checked query until it ends, reaches its deadline or is cancelled."""
+        with self._catalog.forget_on_contradiction():
+            return self._run_in_thread(
+                EngineCall(query_id, "run", {}, query.deadline_seconds), query.sql, query.limit.fetch, caps
+            )
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
-        """The warehouse's plan of a checked query, without locations."""
-        call = Call(query_id, "explain", {}, query.deadline_seconds)
-        found = self._perform(call, explain_statement(query.sql, mode), _PLAN_ROWS)
+        """Return the warehouse's plan of a checked query, without locations."""
+        call = EngineCall(query_id, "explain", {}, query.deadline_seconds)
+        found = self._run_in_thread(call, explain_statement(query.sql, mode), _PLAN_ROWS)
         plan = hide_addresses("\n".join(str(line) for line in found.table.column(0).to_pylist()))
         return cut(plan_of(plan), caps, lambda: None)
 
     def estimate(self, query: CheckedQuery) -> Estimate:
-        """The size of each table that a query names, by DESCRIBE DETAIL: `exact` is False.
+        """Return the size of each table that a query names, from DESCRIBE DETAIL: `exact` is False.
 
         What a view reads is not known without running it, so a view is no scan of the estimate; nor is a table
         of another format than Delta.
@@ -122,44 +124,46 @@ class DatabricksEngine:
         return self._catalog.estimate(query)
 
     def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
-        """Nothing: the files' statistics are the warehouse's own."""
+        """Return no bounds: only the warehouse reads the files' statistics."""
         return self._catalog.bounds(table, version)
 
     def columns(self, table: str, version: Version) -> None:
-        """Nothing: the warehouse resolves the names and types of its old versions itself."""
+        """Return None: the warehouse resolves the names and types of old versions itself."""
 
     def cancel(self, query_id: str) -> None:
-        """Stop a query, also one that is only about to come: its id is remembered for a while."""
+        """Cancel a query. The id of a query that has not arrived yet is remembered for a while."""
         self._admission.cancel(query_id)
 
     def waits_for(self, query_id: str) -> str:
-        """What the warehouse lets a query wait for."""
-        call = self._admission.find(query_id)
+        """Return what the query waits for in the warehouse, empty where it runs."""
+        call = self._admission.find_call(query_id)
         return call.waiting_for if call is not None else ""
 
     def close(self) -> None:
-        """Stop what runs and close all sessions. Calls under way raise EngineUnavailable."""
+        """Stop the running statements and close all sessions. Running calls raise EngineUnavailable."""
         self._admission.close(_STOP_SECONDS)
         self._pool.close()
 
     def _run_own(self, sql: str) -> ResultSet:
         """Run a statement of the server's own."""
-        return self._perform(Call.of_own({}, self._settings.query_timeout_seconds), sql, LISTING_ROWS, listing_caps())
+        return self._run_in_thread(
+            EngineCall.from_own({}, self._settings.query_timeout_seconds), sql, LISTING_ROWS, listing_caps()
+        )
 
-    def _perform(self, call: Call, sql: str, most_rows: int, caps: Caps | None = None) -> ResultSet:
-        """Let a statement run in a thread of its own, and leave it there where its time is over."""
-        run, changed = Run(call, sql, most_rows, caps), self._admission.changed
-        with self._admission.registered(call), changed:
+    def _run_in_thread(self, call: EngineCall, sql: str, most_rows: int, caps: Caps | None = None) -> ResultSet:
+        """Run a statement in a thread of its own, and leave it there once its time is over."""
+        run, changed = WarehouseRun(call, sql, most_rows, caps), self._admission.changed
+        with self._admission.register_call(call), changed:
             self._admission.enter(call)
-            threading.Thread(target=self._work, args=[run], name=f"warehouse {call.id}", daemon=True).start()
+            threading.Thread(target=self._perform_run, args=[run], name=f"warehouse {call.id}", daemon=True).start()
             self._admission.wait_for(call, lambda: run.done or self._admission.is_closed)
             if not run.done:
                 run.stop.set()
                 changed.wait_for(lambda: run.done, _STOP_SECONDS)
-            return self._outcome(run)
+            return self._get_outcome(run)
 
-    def _outcome(self, run: Run) -> ResultSet:
-        """The result, or the error to raise. Holds `changed`."""
+    def _get_outcome(self, run: WarehouseRun) -> ResultSet:
+        """Return the result of a run, or raise its error. Holds `changed`."""
         if run.result is not None and not run.call.cancelled:
             return run.result
         if run.error is not None and not isinstance(run.error, StoppedError):
@@ -170,13 +174,13 @@ class DatabricksEngine:
             raise EngineUnavailable(
                 f"{run.call.waiting_for}, for {run.call.seconds:g} s now. Ask again in half a minute."
             )
-        raise run.call.stopped("" if run.done else " The warehouse has not confirmed it yet and is asked again.")
+        raise run.call.to_error("" if run.done else " The warehouse has not confirmed it yet and is asked again.")
 
-    def _work(self, run: Run) -> None:
-        """Run a statement to its end; its place is free again once the warehouse is done with it."""
+    def _perform_run(self, run: WarehouseRun) -> None:
+        """Run a statement to its end, then give back its place: the warehouse is done with it."""
         try:
-            run.result = self._lane.perform(run)
-        except BaseException as error:  # noqa: BLE001  (raised again in the thread of who asked)
+            run.result = self._lane.perform_run(run)
+        except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
             run.error = error
         finally:
             with self._admission.changed:

@@ -1,7 +1,7 @@
-"""What the connector's exceptions mean: who is to blame, and whether the same may be tried again.
+"""Translates the connector's exceptions: who is to blame, and whether a retry is safe.
 
-The connector is told never to try again by itself (`databricks_session.open_session`): it would send a statement
-twice where a connection breaks, and sleeps where nobody can wake it.
+The connector's own retries are off (`session.Session`): it would send a statement twice where a connection breaks,
+and its sleep cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PREAMBLE = re.compile(r"\A(?:[\w.$]++: |Error running query: )++(?=\[[A-Z])")
 
 
 class ConnectionLostError(Exception):
-    """The warehouse did not answer. `sent` tells whether the request may have arrived all the same."""
+    """The warehouse did not answer. `sent` says whether the request may have arrived nevertheless."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class ConnectionLostError(Exception):
 
 
 class BusyError(Exception):
-    """It answered that it has no time (HTTP 429), or is not up yet (503). `seconds` is what it asks to wait."""
+    """The warehouse is overloaded (HTTP 429) or starting (503). `seconds` is the wait that it requests."""
 
     def __init__(self, code: int, seconds: float) -> None:
         super().__init__(f"HTTP {code}")
@@ -40,21 +40,21 @@ class BusyError(Exception):
 
 
 class SignInRefusedError(Exception):
-    """It did not accept who asks (HTTP 401 or 403)."""
+    """The warehouse rejected the credentials (HTTP 401 or 403)."""
 
     def __init__(self, code: int, said: str) -> None:
         super().__init__(f"HTTP {code}{': ' if said else ''}{said}")
 
 
 class GoneError(Exception):
-    """It does not know the session or the operation any more, so it did nothing of what was asked."""
+    """The warehouse no longer knows the session or the operation, so it did nothing for the request."""
 
 
 @contextmanager
-def sorted_out(names: Mapping[str, str]) -> Iterator[None]:
-    """Turn what the connector raises into one of this module's exceptions, or into a LakehouseError.
+def translate_errors(names: Mapping[str, str]) -> Iterator[None]:
+    """Translate the connector's exceptions into those of this module, or into a LakehouseError.
 
-    `names` says what to write for the host and the path of the warehouse.
+    `names` replaces the host and the path of the warehouse in texts.
     """
     from databricks.sql import exc
     from urllib3.exceptions import HTTPError
@@ -62,22 +62,24 @@ def sorted_out(names: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
-        raise _unreached(error) from error
+        raise _to_connection_error(error) from error
     except exc.RequestError as error:
-        raise _answered(error, names) from error
+        raise _to_request_error(error, names) from error
     except exc.Error as error:
-        raise _failed(error, names) from error
+        raise _to_query_error(error, names) from error
 
 
-def _unreached(error: Exception) -> ConnectionLostError:
+def _to_connection_error(error: Exception) -> ConnectionLostError:
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-    cause: Any = getattr(error, "reason", None) or error  # of MaxRetryError, which holds what it gave up on
-    return ConnectionLostError(_plainly(cause), sent=not isinstance(cause, NewConnectionError | ConnectTimeoutError))
+    cause: Any = getattr(error, "reason", None) or error  # of MaxRetryError, which wraps the last failure
+    return ConnectionLostError(
+        _describe_cause(cause), sent=not isinstance(cause, NewConnectionError | ConnectTimeoutError)
+    )
 
 
-def _plainly(cause: BaseException) -> str:
-    """What happened on the wire, without the address."""
+def _describe_cause(cause: BaseException) -> str:
+    """Describe a network failure without the address."""
     words = {
         "NewConnectionError": "nothing accepts connections at its address",
         "NameResolutionError": "its host name is not known",
@@ -91,13 +93,13 @@ def _plainly(cause: BaseException) -> str:
     return words.get(name, name)
 
 
-def _answered(error: Any, names: Mapping[str, str]) -> Exception:
-    """An answer that is no Thrift message, or none at all."""
+def _to_request_error(error: Any, names: Mapping[str, str]) -> Exception:
+    """Translate an answer that is no Thrift message, or a missing answer."""
     context: Mapping[str, Any] = error.context
     origin = next((arg for arg in error.args[1:] if isinstance(arg, BaseException)), None)
     if isinstance(origin, LakehouseError):  # of our own sign-in, on its way through the connector
         return origin
-    said = _clean(str(context.get("error-message") or "").strip(" :"), names)
+    said = _clean_text(str(context.get("error-message") or "").strip(" :"), names)
     match context.get("http-code") if origin is not None else None:  # without a cause the code is the last request's
         case 401 | 403 as code:
             return SignInRefusedError(code, said)
@@ -110,11 +112,11 @@ def _answered(error: Any, names: Mapping[str, str]) -> Exception:
     return ConnectionLostError(f"the connection broke ({type(origin or error).__name__})", sent=True)
 
 
-def _failed(error: Any, names: Mapping[str, str]) -> Exception:
-    """An error of the statement, in Spark's words."""
+def _to_query_error(error: Any, names: Mapping[str, str]) -> Exception:
+    """Translate an error of the statement, in Spark's words."""
     raw = str(error.message or type(error).__name__).strip()
     if _GONE.search(raw):
-        return GoneError(_clean(raw.splitlines()[0], names))
+        return GoneError(_clean_text(raw.splitlines()[0], names))
     failure = explain_failure(RuntimeError(_PREAMBLE.sub("", raw)), names)
     text = hide_addresses(failure.text)
     if failure.kind in {"memory", "starved", "large"}:
@@ -122,7 +124,7 @@ def _failed(error: Any, names: Mapping[str, str]) -> Exception:
     return QueryFailed(text, condition=failure.condition, sqlstate=failure.sqlstate)
 
 
-def _clean(text: str, names: Mapping[str, str]) -> str:
+def _clean_text(text: str, names: Mapping[str, str]) -> str:
     for place in sorted(names, key=len, reverse=True):
         text = text.replace(place, names[place])
     return hide_addresses(text)[:300]

@@ -1,4 +1,4 @@
-"""Sessions that are kept for the next statement, for a short while: an open session keeps a warehouse from stopping."""
+"""Keeps sessions open for the next statement, only briefly: an open session keeps a warehouse from stopping."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Protocol
 
 
 class Closable(Protocol):
-    """What is kept here."""
+    """A session of the pool."""
 
     def close(self) -> None:
-        """End it. Never raises."""
+        """Close the session. Never raises."""
 
 
 class Pool:
-    """Sessions that nobody uses now; each is lent to one statement at a time. Safe for several threads.
+    """Idle sessions; each is used by one statement at a time. Thread-safe.
 
-    A session that nobody wanted for `idle_seconds` is closed, by a timer, so that nothing stays open where no other
-    statement comes.
+    A session that is idle for `idle_seconds` is closed by a timer, so that nothing stays open where no other
+    statement follows.
     """
 
     def __init__(self, idle_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,8 +30,8 @@ class Pool:
         self._timer: threading.Timer | None = None
         self._closed = False
 
-    def take(self) -> Closable | None:
-        """The session that was used last, None where there is none."""
+    def take_session(self) -> Closable | None:
+        """Take the session that was used last, None where there is none."""
         with self._lock:
             return self._idle.pop()[1] if self._idle else None
 
@@ -40,30 +40,30 @@ class Pool:
         with self._lock:
             if not self._closed:
                 self._idle.append((self._clock(), session))
-                self._watch()
+                self._schedule_drop()
                 return
         session.close()
 
     def drop_idle(self) -> None:
-        """Close the sessions that were not wanted for long enough."""
+        """Close the sessions that have been idle for `idle_seconds`."""
         with self._lock:
             self._timer = None
             old = self._clock() - self._idle_seconds
             outdated = [session for since, session in self._idle if since <= old]
             self._idle = [(since, session) for since, session in self._idle if since > old]
-            self._watch()
+            self._schedule_drop()
         for session in outdated:
             session.close()
 
     def drop_all(self) -> None:
-        """Close all that are here; the pool remains in use."""
+        """Close all idle sessions; the pool remains open."""
         with self._lock:
             sessions, self._idle = self._idle, []
         for _, session in sessions:
             session.close()
 
     def close(self) -> None:
-        """Close all that are here and whatever comes back."""
+        """Close all idle sessions, and every session that is given back later."""
         with self._lock:
             self._closed = True
             if self._timer is not None:
@@ -71,8 +71,8 @@ class Pool:
                 self._timer = None
         self.drop_all()
 
-    def _watch(self) -> None:
-        """Have a timer look when the oldest is due. Holds `_lock`."""
+    def _schedule_drop(self) -> None:
+        """Start the timer for the oldest session. Holds `_lock`."""
         if self._timer is None and self._idle and not self._closed:
             due = self._idle[0][0] + self._idle_seconds - self._clock()
             self._timer = threading.Timer(max(0.01, due), self.drop_idle)

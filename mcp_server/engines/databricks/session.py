@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import QueryFailed, ResourceLimit, UsageError
-from mcp_server.engines.databricks.errors import sorted_out
+from mcp_server.engines.databricks.errors import translate_errors
 from mcp_server.engines.remote.arrow import arrow_table, in_utc, spark_types
 from mcp_server.engines.wire import MAX_RESULT_BYTES
 from mcp_server.models import Caps, ResultSet
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 _QUERY = re.compile(r"\s*(?:\(\s*)*(?:SELECT|WITH|FROM|VALUES|TABLE|SHOW|DESCRIBE|DESC|EXPLAIN)\b", re.IGNORECASE)
 _MOST_STATEMENTS = 500
 _BATCH_ROWS = 500
-"""Rows asked for at a time, after each of which the size of all is looked at."""
+"""Rows per fetch; the total size is checked after each."""
 _BATCH_BYTES = 4 << 20
-"""What a batch may weigh, unless a single row weighs more. All callers' batches are held by the server itself."""
+"""Maximal size of a batch, unless a single row is larger. All callers' batches are in the server's memory."""
 
 
 @dataclass(frozen=True)
 class Warehouse:
-    """Where statements run. `uri` stands in the place of host and path, for a warehouse without TLS in tests."""
+    """The address of a warehouse. `uri` replaces host and path for a warehouse without TLS in tests."""
 
     host: str
     http_path: str
     catalog: str
     schema: str
     statement_seconds: int
-    """When the warehouse itself stops a statement: beyond every deadline, for the case that nobody is left to do so."""
+    """When the warehouse itself stops a statement: after every deadline, in case the server is gone by then."""
     socket_seconds: float = 60.0
     uri: str | None = None
 
     @property
     def names(self) -> Mapping[str, str]:
-        """What to write for its addresses in texts for callers."""
+        """The replacements of its addresses in texts for callers."""
         identifier = self.http_path.rstrip("/").rpartition("/")[2]
         shown = {self.host: "<workspace>", self.http_path: "<warehouse>", identifier: "<warehouse>"}
         return {name: word for name, word in shown.items() if name}
@@ -59,13 +59,13 @@ def load_connector() -> None:
             f"The databricks engine is not installed ({error.name} is missing). "
             "Run: pip install 'imdb-lakehouse-mcp[databricks]'"
         ) from error
-    # What goes wrong is raised to us and said once; the connector logs it too, with host names and stacks.
+    # Failures are raised and reported once; the connector logs them too, with host names and stacks.
     logging.getLogger("databricks.sql").setLevel(logging.CRITICAL)
     logging.getLogger("databricks.sdk").setLevel(logging.ERROR)  # it warns of hosts that have no address to discover
 
 
 class Session:
-    """An open session, for one statement at a time. Raises as `sorted_out` says."""
+    """An open session, for one statement at a time. Raises the exceptions of `translate_errors`."""
 
     def __init__(self, warehouse: Warehouse, sign_in: SignIn) -> None:
         from databricks import sql
@@ -74,7 +74,7 @@ class Session:
         self._statements = 0
         self._only_queries = True
         uri = {} if warehouse.uri is None else {"_connection_uri": warehouse.uri}
-        with sorted_out(warehouse.names):
+        with translate_errors(warehouse.names):
             self._connection: Any = sql.connect(
                 server_hostname=warehouse.host,
                 http_path=warehouse.http_path,
@@ -94,32 +94,32 @@ class Session:
                 _retry_stop_after_attempts_count=1,
                 _retry_delay_max=60,  # where Retry-After is cut, in `bounded-retry-delay`
                 **uri,
-                **sign_in.arguments(),
+                **sign_in.to_arguments(),
             )
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another statement finds nothing that one before it has set. The connector keeps every cursor."""
+        """Whether the session is unchanged and has statements left: the connector keeps every cursor."""
         return self._only_queries and self._statements < _MOST_STATEMENTS
 
-    def submit(self, sql: str, most_rows: int) -> Statement:
-        """Hand a statement to the warehouse, which runs it and keeps at most so many rows of its answer."""
+    def submit(self, sql: str, most_rows: int) -> WarehouseStatement:
+        """Submit a statement to the warehouse, which runs it and keeps at most `most_rows` rows of its result."""
         self._statements += 1
         self._only_queries &= _QUERY.match(sql) is not None
         cursor = self._connection.cursor(
             arraysize=min(most_rows, 10_000), buffer_size_bytes=_BATCH_BYTES, row_limit=most_rows
         )
-        with sorted_out(self._warehouse.names):
+        with translate_errors(self._warehouse.names):
             cursor.execute_async(sql)
-        return Statement(cursor, self._warehouse.names, most_rows)
+        return WarehouseStatement(cursor, self._warehouse.names, most_rows)
 
     def close(self) -> None:
-        """End it, and with it whatever still runs in it. Never raises: the connector swallows what goes wrong."""
+        """Close the session and the statements in it. Never raises: the connector swallows every failure."""
         self._connection.close()
 
 
 @dataclass
-class Statement:
+class WarehouseStatement:
     """A statement that the warehouse has accepted."""
 
     cursor: Any
@@ -131,32 +131,32 @@ class Statement:
         self._command = self.cursor.active_command_id
 
     def is_pending(self) -> bool:
-        """Whether it waits or runs. Raises QueryFailed where it has failed."""
+        """Whether the statement waits or runs. Raises QueryFailed where it has failed."""
         from databricks.sql.backend.types import CommandState
 
-        with sorted_out(self.names):
+        with translate_errors(self.names):
             state = self.cursor.get_query_state()
         if state is CommandState.FAILED:  # without an error: the warehouse's own time limit
             raise QueryFailed("The warehouse stopped the statement: it ran longer than STATEMENT_TIMEOUT allows.")
         return state in {CommandState.PENDING, CommandState.RUNNING}
 
     def was_cancelled(self) -> bool:
-        """Whether it was stopped before its end."""
+        """Whether the statement was cancelled."""
         from databricks.sql.backend.types import CommandState
 
-        with sorted_out(self.names):
+        with translate_errors(self.names):
             return self.cursor.get_query_state() is CommandState.CANCELLED
 
     def cancel(self) -> None:
-        """Ask the warehouse to stop it. That may be too early to do anything: ask until it has ended."""
-        with sorted_out(self.names):
+        """Request a cancel, which may come too early to have an effect: repeat it until the statement has ended."""
+        with translate_errors(self.names):
             self.cursor.cancel()
 
     def fetch(self, caps: Caps | None, tick: Callable[[], None]) -> ResultSet:
-        """The rows of a statement that has ended, within `caps`. Raises ResourceLimit where they are too large."""
+        """Fetch the rows of an ended statement, within `caps`. Raises ResourceLimit where they are too large."""
         kept = Cutter(caps, tick)
         types: tuple[str, ...] = ()
-        with sorted_out(self.names):
+        with translate_errors(self.names):
             self.cursor.get_async_execution_result()
             rows = size = 0
             while rows < self.most_rows:
@@ -176,8 +176,8 @@ class Statement:
         return replace(kept.result(), types=types)
 
     def close(self) -> None:
-        """Let the warehouse forget it. A cursor does so only where rows were fetched from it."""
-        with sorted_out(self.names):
+        """Release the statement in the warehouse. A cursor does so only where rows were fetched from it."""
+        with translate_errors(self.names):
             if self.cursor.active_result_set is not None:
                 self.cursor.close()
             else:

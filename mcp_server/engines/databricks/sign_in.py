@@ -1,7 +1,7 @@
-"""How the server proves to a Databricks workspace who it is.
+"""Authenticates the server to a Databricks workspace.
 
-Four ways, under the names that Databricks' unified authentication gave them. A token is handed to the connector as it
-is; for the others `databricks-sdk` gets tokens and renews them. Nothing connects before the first query.
+Four ways, with the names of Databricks' unified authentication. A token is passed to the connector unchanged;
+for the others `databricks-sdk` gets and renews tokens. Nothing connects before the first query.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mcp_server.settings import Settings
 log = logging.getLogger(__name__)
 
 Headers = Callable[[], dict[str, str]]
-"""Gives the headers that prove who asks, renewed where they were about to expire."""
+"""Returns the authentication headers, renewed before they expire."""
 
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "pat": ("databricks_token",),
@@ -32,12 +32,12 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 """The settings that each way needs."""
 
 _SHOWS: Final[Mapping[str, tuple[str, ...]]] = {**_NEEDS, "azure-client-secret": ("arm_client_secret",)}
-"""Those that show that it is wanted: a managed identity has a client ID and a tenant too."""
+"""The settings that select each way: a managed identity has a client ID and a tenant too."""
 
 # Azure Databricks' application in every tenant (databricks.sdk.environments.ARM_DATABRICKS_RESOURCE_ID).
 _AZURE_DATABRICKS = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"
 IDENTITY_SERVICE = "http://169.254.169.254/metadata/identity/oauth2/token"
-"""Azure's instance metadata service, which machines ask for tokens of their managed identity."""
+"""Azure's instance metadata service, which issues tokens of a machine's managed identity."""
 
 _SIGN_IN_SECONDS = 20
 
@@ -49,7 +49,7 @@ class SignIn:
     """
 
     def __init__(self, settings: Settings, *, identity_service: str = IDENTITY_SERVICE) -> None:
-        self.way = _chosen(settings)
+        self.way = _choose_way(settings)
         self._settings = settings
         self._identity_service = identity_service
         self._lock = threading.Lock()
@@ -57,70 +57,70 @@ class SignIn:
 
     @property
     def variables(self) -> str:
-        """The variables that it was made of, for messages."""
+        """The environment variables of the way, for messages."""
         return ", ".join(variable_name(field) for field in _NEEDS[self.way])
 
-    def arguments(self) -> dict[str, Any]:
-        """What `databricks.sql.connect` takes for it."""
+    def to_arguments(self) -> dict[str, Any]:
+        """Return the arguments for `databricks.sql.connect`."""
         if self.way == "pat":
-            return {"access_token": _secret(self._settings, "databricks_token")}
-        return {"credentials_provider": lambda: self._proof}
+            return {"access_token": _get_secret(self._settings, "databricks_token")}
+        return {"credentials_provider": lambda: self._get_headers}
 
     def renew(self) -> bool:
-        """Sign in anew with the next request. False where that changes nothing: a token is what it is."""
+        """Sign in again with the next request. Returns False where that has no effect: a token is fixed."""
         with self._lock:
             self._headers = None
         return self.way != "pat"
 
-    def _proof(self) -> dict[str, str]:
-        """The headers of one request.
+    def _get_headers(self) -> dict[str, str]:
+        """Return the headers of one request.
 
-        The name of the first is in lower case on purpose. The connector wraps every provider in one for token
+        The name of the first is deliberately in lower case. The connector wraps every provider in one for token
         federation that acts on `Authorization` alone: it would keep a token for an hour whatever the SDK renews, drop
         the second header that Azure needs, and send foreign tokens away for an exchange. Headers have no case.
         """
         try:
             with self._lock:
                 if self._headers is None:
-                    self._headers = self._open()
+                    self._headers = self._create_headers()
                 headers = self._headers()
         except (ValueError, OSError, NotImplementedError, KeyError) as error:  # what the SDK and `requests` raise
             log.warning("Signing in to Databricks failed: %s", type(error).__name__)
             raise EngineUnavailable(
-                f"Signing in to Databricks with {self.variables} failed: {self._reason(error)} Check these settings, "
-                "and that the identity may use the workspace."
+                f"Signing in to Databricks with {self.variables} failed: {self._describe_error(error)} Check these "
+                "settings, and that the identity may use the workspace."
             ) from error
         return {"authorization" if name == "Authorization" else name: value for name, value in headers.items()}
 
-    def _reason(self, error: Exception) -> str:
-        """Why it failed, where that is the service's own code and sentence; else what kind it was. No secret in it."""
+    def _describe_error(self, error: Exception) -> str:
+        """Return the service's own code and sentence, else the kind of the error, without any secret."""
         text = str(error).splitlines()[0][:300] if str(error) else ""
         for field in ("databricks_client_secret", "arm_client_secret"):
             if getattr(self._settings, field):
-                text = text.replace(_secret(self._settings, field), "***")
+                text = text.replace(_get_secret(self._settings, field), "***")
         code = text.partition(":")[0]
         return f"{text}." if "_" in code and code.replace("_", "").isalpha() else f"{type(error).__name__}."
 
-    def _open(self) -> Headers:
+    def _create_headers(self) -> Headers:
         if self.way == "azure-msi":
-            return _managed_identity(self._identity_service, self._settings.arm_client_id)
+            return _use_managed_identity(self._identity_service, self._settings.arm_client_id)
         from databricks.sdk.config import Config
 
         settings = self._settings
-        host = workspace(settings.databricks_host)
+        host = workspace_url(settings.databricks_host)
         of_way: Mapping[str, Any]
         if self.way == "oauth-m2m":
             of_way = {
                 "client_id": settings.databricks_client_id,
-                "client_secret": _secret(settings, "databricks_client_secret"),
-                # By default the SDK asks the host for this address, and older hosts do not tell.
+                "client_secret": _get_secret(settings, "databricks_client_secret"),
+                # By default the SDK queries the host for this address, which older hosts do not report.
                 "discovery_url": f"{host}/oidc/.well-known/oauth-authorization-server",
             }
         else:
             of_way = {
                 "azure_tenant_id": settings.arm_tenant_id,
                 "azure_client_id": settings.arm_client_id,
-                "azure_client_secret": _secret(settings, "arm_client_secret"),
+                "azure_client_secret": _get_secret(settings, "arm_client_secret"),
             }
         config = Config(
             host=host,
@@ -133,8 +133,8 @@ class SignIn:
         return config.authenticate
 
 
-def workspace(host: str | None) -> str:
-    """The URL of a workspace, however its name was given. Raises UsageError where it would be reached without TLS."""
+def workspace_url(host: str | None) -> str:
+    """Return the URL of a workspace from its host or URL. Raises UsageError for a URL without TLS."""
     if not host:
         raise UsageError("The databricks engine needs DATABRICKS_HOST: the URL of the workspace.")
     try:
@@ -146,14 +146,14 @@ def workspace(host: str | None) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _chosen(settings: Settings) -> str:
-    """The way that the settings say."""
+def _choose_way(settings: Settings) -> str:
+    """Return the way that the settings select. Raises UsageError unless it is exactly one, complete."""
     given = settings.databricks_auth_type
     if given is not None and given not in _NEEDS:
         raise UsageError(f"DATABRICKS_AUTH_TYPE is {given!r}; this server knows {', '.join(_NEEDS)}.")
     wanted = [given] if given else [way for way, shows in _SHOWS.items() if any(getattr(settings, f) for f in shows)]
     if not wanted:
-        ways = "; ".join(f"{_variables(needs)} ({way})" for way, needs in _NEEDS.items())
+        ways = "; ".join(f"{_join_variables(needs)} ({way})" for way, needs in _NEEDS.items())
         raise UsageError(f"The databricks engine needs a way to sign in. Set one of: {ways}.")
     if len(wanted) > 1:
         raise UsageError(
@@ -162,22 +162,22 @@ def _chosen(settings: Settings) -> str:
         )
     missing = [field for field in _NEEDS[wanted[0]] if not getattr(settings, field)]
     if missing:
-        raise UsageError(f"Signing in to Databricks with {wanted[0]} also needs {_variables(missing)}.")
+        raise UsageError(f"Signing in to Databricks with {wanted[0]} also needs {_join_variables(missing)}.")
     return wanted[0]
 
 
-def _variables(fields: tuple[str, ...] | list[str]) -> str:
+def _join_variables(fields: tuple[str, ...] | list[str]) -> str:
     return " and ".join(variable_name(field) for field in fields)
 
 
-def _secret(settings: Settings, field: str) -> str:
+def _get_secret(settings: Settings, field: str) -> str:
     value = getattr(settings, field)
     assert value is not None, "checked when the way was chosen"  # noqa: S101  (for the type checker)
     return str(value.get_secret_value())
 
 
-def _managed_identity(service: str, client_id: str | None) -> Headers:
-    """Tokens of the machine's own identity. The SDK for Python has no such way (0.156)."""
+def _use_managed_identity(service: str, client_id: str | None) -> Headers:
+    """Return the headers of the machine's managed identity, which the SDK for Python does not support (0.156)."""
     import requests
     from databricks.sdk.oauth import Refreshable, Token
 
@@ -185,14 +185,14 @@ def _managed_identity(service: str, client_id: str | None) -> Headers:
     if client_id:
         asked["client_id"] = client_id
 
-    class Identity(Refreshable):
+    class _Identity(Refreshable):
         def refresh(self) -> Token:
             answer = requests.get(service, params=asked, headers={"Metadata": "true"}, timeout=_SIGN_IN_SECONDS)
             answer.raise_for_status()
             found = answer.json()
-            # The service keeps a token for most of its life, so asking again a little early costs nothing.
+            # The service caches a token for most of its life, so renewing it a little early costs nothing.
             expiry = datetime.now() + timedelta(seconds=int(found["expires_in"]))  # noqa: DTZ005  (as the SDK counts)
             return Token(access_token=found["access_token"], token_type="Bearer", expiry=expiry)  # noqa: S106
 
-    identity = Identity()
+    identity = _Identity()
     return lambda: {"Authorization": f"Bearer {identity.token().access_token}"}

@@ -1,6 +1,6 @@
-"""An engine behind a child process: what it is asked for, and who is to blame when the process dies.
+"""The Engine protocol over a child process, and which query is to blame when the process dies.
 
-`embedded.py`, `spark.py` and `connect.py` say what to start; what is here is the same for all.
+`embedded.py`, `spark.py` and `connect.py` specify the process to start; this module is common to all three.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lakehouse.manifest import Column
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.admission import Admission
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 from mcp_server.engines.local.launch import plan_launch
 from mcp_server.engines.local.process import Death
 from mcp_server.engines.local.spec import EngineSpec
@@ -22,21 +22,23 @@ from mcp_server.engines.local.supervisor import Supervisor
 from mcp_server.engines.local.verdicts import raise_failure, raise_verdict
 from mcp_server.engines.recent import Recent
 from mcp_server.engines.table_statistics import TableStatistics
-from mcp_server.engines.tables import TableFacts, Tables
+from mcp_server.engines.tables import TableMetadata, Tables
 from mcp_server.engines.wire import Frame
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
 from mcp_server.settings import Settings
 
 _TIMES_A_BYSTANDER = 2
-"""How often a query may lose its process to another one; then it gets the next one to itself."""
+"""How often a query may lose its process to another query before it runs alone in the next one."""
 _READINGS = 512
-"""Readings to remember: the same text over the same tables of the same edition of a lake is read alike."""
+"""Size of the cache of readings: a text over the same tables of the same edition of a lake has one reading."""
 
 
 class LocalEngine:
-    """Keeps the Engine contract with one child process at a time, started when it is first needed."""
+    """Implements the Engine protocol with one child process at a time, started on first use."""
 
-    def __init__(self, spec: EngineSpec, tables: Tables, settings: Settings, facts: TableFacts | None = None) -> None:
+    def __init__(
+        self, spec: EngineSpec, tables: Tables, settings: Settings, facts: TableMetadata | None = None
+    ) -> None:
         """`facts` is for tables whose logs cannot be read here."""
         self.name: str = spec.kind
         self.schema = settings.schema_name
@@ -55,7 +57,7 @@ class LocalEngine:
         )
 
     def start(self) -> None:
-        """Make the engine ready. Raises LakeError where there is no lake, EngineUnavailable with the reason."""
+        """Start the engine. Raises LakeError where there is no lake, EngineUnavailable with the reason."""
         self._supervisor.start()
 
     @property
@@ -64,82 +66,82 @@ class LocalEngine:
 
     @property
     def process_id(self) -> int | None:
-        """The process that the engine runs in, None while there is none."""
+        """The id of the engine's process, None while there is none."""
         return self._supervisor.process_id
 
     def tables(self) -> tuple[TableInfo, ...]:
-        """All tables and views of the lake, read from the lake: the engine is not needed for it."""
+        """Return all tables and views, read from the lake without the engine."""
         return self._catalog.tables()
 
     def refresh(self) -> tuple[TableInfo, ...]:
-        """The same: a look at the lake tells whether it has changed, so nothing old is ever kept."""
+        """Return `tables()`: it checks on every call whether the lake has changed, so it is never outdated."""
         return self.tables()
 
     def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
-        """Run a checked query to its end, its deadline or its cancellation."""
+        """Run a checked query until it ends, reaches its deadline or is cancelled."""
         within = None if caps is None else [caps.payload_bytes, caps.cell_chars]
-        fields = {"fetch": query.limit.fetch, "caps": within} | self._about(query.sql, query.tables)
-        return self._rows(Call(query_id, "run", fields, query.deadline_seconds))
+        fields = {"fetch": query.limit.fetch, "caps": within} | self._describe_statement(query.sql, query.tables)
+        return self._fetch_rows(EngineCall(query_id, "run", fields, query.deadline_seconds))
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
-        """The engine's plan of a checked query, with names in the place of locations."""
+        """Return the engine's plan of a checked query, with table names in place of locations."""
         within = (caps.payload_bytes, caps.cell_chars)
-        fields = {"mode": mode, "caps": within} | self._about(query.sql, query.tables)
-        return self._rows(Call(query_id, "explain", fields, query.deadline_seconds))
+        fields = {"mode": mode, "caps": within} | self._describe_statement(query.sql, query.tables)
+        return self._fetch_rows(EngineCall(query_id, "explain", fields, query.deadline_seconds))
 
     def read(self, sql: str, tables: frozenset[str], stage: Stage, query_id: str) -> EngineReading | None:
-        """What the engine itself reads in a text, at one of the stages that it has."""
+        """Return what the engine itself reads in a text, None at a stage that it does not support."""
         if stage not in self.capabilities.readings:
             return None
-        about = self._about(sql, tables)
+        about = self._describe_statement(sql, tables)
         key = (sql, stage, about["edition"], frozenset(about["tables"].items()))
         if (known := self._readings.get(key)) is not None:
             return known
-        call = Call(f"{query_id}.{stage}", "read", {"stage": stage} | about, self.settings.query_timeout_seconds)
-        found = self._perform(call).fields
+        call = EngineCall(f"{query_id}.{stage}", "read", {"stage": stage} | about, self.settings.query_timeout_seconds)
+        found = self._perform_call(call).fields
         reading = EngineReading(stage, *(frozenset(found[name]) for name in ("tables", "functions", "kinds")))
         self._readings.put(key, reading)
         return reading
 
     def estimate(self, query: CheckedQuery) -> Estimate:
-        """What a query would read, whole files after pruning. Raises LakeError where a table's log cannot be read."""
+        """Estimate what a query would read: whole files after pruning. Raises LakeError on an unreadable table log."""
         return self._facts.estimate(query)
 
     def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
-        """Least and greatest value of each integer column that all files of a table tell.
+        """Return the minimum and maximum of each integer column that has statistics in all files of a table.
 
         Raises LakeError, QueryFailed where there is no such version.
         """
         return self._facts.bounds(table, version)
 
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
-        """The columns of a version of a table. Raises as `bounds` does."""
+        """Return the columns of a version of a table. Raises as `bounds` does."""
         return self._facts.columns(table, version)
 
     def cancel(self, query_id: str) -> None:
-        """Stop a query, also one that is only about to come: its id is remembered for a while."""
+        """Cancel a query. The id of a query that has not arrived yet is remembered for a while."""
         self._admission.cancel(query_id)
 
     def waits_for(self, query_id: str) -> str:
-        """A process that takes the place of one that has ended."""
-        is_underway = self._admission.find(query_id) is not None
+        """Say that the query waits for the process that replaces one that has ended."""
+        is_underway = self._admission.find_call(query_id) is not None
         return "the engine starts anew" if is_underway and self._supervisor.is_starting else ""
 
     def close(self) -> None:
-        """End the process and everything that it started. Calls under way raise EngineUnavailable."""
+        """End the process and everything that it started. Running calls raise EngineUnavailable."""
         self._admission.close()
         self._supervisor.close()
 
-    def _about(self, sql: str, tables: Iterable[str]) -> dict[str, Any]:
-        """A statement, the tables that it reads, and the state of the lake that they belong to."""
+    def _describe_statement(self, sql: str, tables: Iterable[str]) -> dict[str, Any]:
+        """Return the statement, the locations of its tables, and the edition of the lake that they belong to."""
         locations = self._catalog.locations(tables)
         if self._audit is not None:
             for location in locations.values():
                 self._audit.check(location)
         return {"sql": sql, "tables": locations, "edition": self._catalog.edition}
 
-    def _rows(self, call: Call) -> ResultSet:
-        frame = self._perform(call)
+    def _fetch_rows(self, call: EngineCall) -> ResultSet:
+        frame = self._perform_call(call)
         import pyarrow as pa
 
         with pa.ipc.open_stream(pa.py_buffer(frame.payload)) as stream:
@@ -148,31 +150,31 @@ class LocalEngine:
                 stream.read_all(), tuple(frame.fields["types"]), rows=frame.fields["rows"], missing=missing
             )
 
-    def _perform(self, call: Call) -> Frame:
+    def _perform_call(self, call: EngineCall) -> Frame:
         try:
-            with self._admission.registered(call):
-                return self._run(call)
+            with self._admission.register_call(call):
+                return self._run_until_answered(call)
         finally:
-            self._supervisor.recycle()
+            self._supervisor.recycle_process()
 
-    def _run(self, call: Call) -> Frame:
+    def _run_until_answered(self, call: EngineCall) -> Frame:
         deaths: list[Death] = []
         while True:
-            alone = self._judge(call, deaths)
-            with self._admission.turn(call, alone=alone):
+            alone = self._judge_deaths(call, deaths)
+            with self._admission.hold_place(call, alone=alone):
                 process = self._supervisor.await_process(call)
-                outcome = self._supervisor.ask(process, call)
+                outcome = self._supervisor.send_call(process, call)
             if isinstance(outcome, Frame):
                 raise_failure(outcome, call, self.settings.engine_memory_mb)
                 return outcome
             deaths.append(outcome)
 
-    def _judge(self, call: Call, deaths: Sequence[Death]) -> bool:
-        """Whether to try alone, after the processes that died under a call; raises where it is to blame.
+    def _judge_deaths(self, call: EngineCall, deaths: Sequence[Death]) -> bool:
+        """Decide from the deaths of its processes whether a call must run alone; raise where it is to blame.
 
-        Who was alone is to blame. Of several nobody can tell, so each is tried by itself: the ones that
-        were only near get their answer, and the one to blame ends nothing but itself. A process that was killed for
-        another query counts against nobody: its bystanders are run again as long as their time lasts.
+        A call that ran alone is to blame. Among several the culprit is unknown, so each is retried alone: the
+        bystanders get their answer, and the culprit ends nothing but its own process. A process that was killed for
+        another query counts against no call: its bystanders run again as long as their time lasts.
         """
         if deaths and self._admission.is_closed:
             raise EngineUnavailable("The engine was closed while the query ran.")

@@ -1,4 +1,4 @@
-"""From an engine's spec and its lake to the launch of a process."""
+"""Plans the launch of a process from an engine's spec and its lake."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mcp_server.engines.tables import Tables
 from mcp_server.settings import Settings
 
 _SPARE_THREADS = 4
-"""A server of others may let go of a query long after nobody waits for it; meanwhile it holds a thread."""
+"""A remote server may end a query long after its caller has left; until then the query holds a thread."""
 
 
 def plan_launch(spec: EngineSpec, tables: Tables, settings: Settings, schema: str) -> Launch:
-    """The launch of a process for the lake as it is now, with a gateway of its own where it needs one."""
+    """Return the launch of a process for the current lake, with a gateway of its own where it needs one."""
     serves_store = tables.lake.kind is LakeKind.URL and spec.serves_storage
     store = StoreServer(tables.lake) if serves_store else None
     gateway = Gateway(store.answer) if store is not None else None
@@ -37,7 +37,7 @@ def plan_launch(spec: EngineSpec, tables: Tables, settings: Settings, schema: st
             "parting": spec.parting_seconds / 2,  # then it ends its sessions, which takes time as well
             "secret": spec.secret,
             "plain_paths": spec.plain_paths,
-            "files": _fence(spec, tables, settings, serves_store=serves_store),
+            "files": _plan_fence(spec, tables, settings, serves_store=serves_store),
             "lake": tables.lake.address,
             "tables": tables.locations(),
             "edition": tables.edition,
@@ -53,8 +53,8 @@ def plan_launch(spec: EngineSpec, tables: Tables, settings: Settings, schema: st
     )
 
 
-def _fence(spec: EngineSpec, tables: Tables, settings: Settings, *, serves_store: bool) -> Fence | None:
-    """The files that the process may reach, None where it has no fence."""
+def _plan_fence(spec: EngineSpec, tables: Tables, settings: Settings, *, serves_store: bool) -> Fence | None:
+    """Return the files that the process may access, None where it has no fence."""
     if settings.engine_isolation == "off":
         return None
     if serves_store:
@@ -71,6 +71,6 @@ def _fence(spec: EngineSpec, tables: Tables, settings: Settings, *, serves_store
 
 
 def _resolve_places(folder: Path, tables: Tables) -> list[str]:
-    """Where the lake really is; a table in it may be a link to another disk."""
+    """Resolve the paths of the lake and its tables; a table may be a link to another disk."""
     places = [str(folder), *tables.locations().values()]
     return sorted({str(Path(place).resolve()) for place in places})

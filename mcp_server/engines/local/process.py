@@ -1,7 +1,7 @@
-"""The server's side of an engine's process: starts it, talks to it, sees it die, and leaves nothing behind.
+"""The server's side of an engine's process: starts it, exchanges frames with it, and cleans up after it.
 
-One thread lives as long as the process does: it starts it, reads what it says and buries it. It has to
-be one thread, because Linux ties "die with your parent" to the thread that started the child.
+One thread lives as long as the process: it starts the process, reads its frames and reaps it. It has to
+be one thread, because Linux ties the parent-death signal to the thread that started the child.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from lakehouse.gateway import Gateway
 from lakehouse.work_folders import work_folder
-from mcp_server.engines.disk import capped, used_bytes
+from mcp_server.engines.disk import cap_folder, used_bytes
 from mcp_server.engines.opening import Opening
 from mcp_server.engines.pinned import FOLDER
 from mcp_server.engines.store_server import StoreServer
@@ -38,17 +38,17 @@ _TAIL_LINES = 40
 _LINE_CHARS = 500
 _SIGABRT_TEXT = "memory allocation of"
 _STARVED_TEXT = re.compile(r"MemoryError\b|RuntimeError: can't start new thread")
-"""How a line begins that says why a thread has ended: it had no memory left, and its query would wait for ever."""
+"""How a line begins where a thread ended for lack of memory; its query would wait forever."""
 _JVM_OUT_OF_MEMORY = frozenset({3, 52})  # -XX:+ExitOnOutOfMemoryError, SparkExitCode.OOM
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start a process: its `environment`, what its first frame says, and how long that may take.
+    """How to start a process: its `environment`, the content of its first frame, and how long the start may take.
 
-    `temp_mb` caps the files in its work folder, in MiB. `parting_seconds` is how long it may take to stop what it runs
-    elsewhere, once its connection has ended. `gateway` is its way to the files of a lake in object storage, which ends
-    with the process; `store` is what answers there.
+    `temp_mb` caps the files in its work folder, in MiB. `parting_seconds` is how long it may take, after its connection
+    has ended, to stop what it runs elsewhere. `gateway` leads to the files of a lake in object storage and ends with
+    the process; `store` answers there.
     """
 
     environment: Mapping[str, str]
@@ -63,7 +63,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Death:
-    """How a process ended. `unanswered` are the calls that it left; `killed_for` the one it was killed for.
+    """How a process ended. `unanswered` are its open calls; `killed_for` is the call that it was killed for.
 
     `temp_mb` is the cap on temporary files where it was ended for writing more, else None.
     """
@@ -76,11 +76,11 @@ class Death:
 
 
 class Process:
-    """One child from its start to its end. `changed` is notified whenever something below becomes different.
+    """One child from its start to its end. `changed` is notified of every change to the attributes below.
 
     Read under `changed`: `ready`, `death`, `failure` (why it never became ready), `replies` by call,
-    `held` (bytes that it kept while nothing ran), `restless` (calls that have ended, one of which it goes on with),
-    `warnings`. `unasked` is called under `changed` when it says something that is no answer.
+    `held` (bytes in use while nothing ran), `restless` (calls that have ended, one of which it still computes),
+    `warnings`. `unasked` is called under `changed` on a frame that answers no call.
     """
 
     def __init__(self, launch: Launch, changed: threading.Condition, unasked: Callable[[], None]) -> None:
@@ -104,7 +104,7 @@ class Process:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._child: subprocess.Popen[bytes] | None = None
         self._wire: Wire | None = None
-        self._life = threading.Thread(target=self._live, name="engine", daemon=True)
+        self._life = threading.Thread(target=self._run_lifetime, name="engine", daemon=True)
         self._life.start()
 
     @property
@@ -113,7 +113,7 @@ class Process:
 
     @property
     def doomed(self) -> bool:
-        """Whether it has ended or was told to: no call should go there any more."""
+        """Whether the process has ended or is ending: it takes no more calls."""
         return self._closing or self._overfull or self._killed_for is not None or self.death is not None
 
     @property
@@ -123,34 +123,34 @@ class Process:
 
     @property
     def temp_bytes(self) -> int:
-        """What lies in its work folder now."""
+        """The size of the files in its work folder."""
         return used_bytes(self._work) if self._work is not None else 0
 
     def submit(self, call: str, op: str, fields: Mapping[str, Any]) -> None:
-        """Hand over a call; its answer appears in `replies`, or the process's end in `death`."""
+        """Send a call; its answer appears in `replies`, or the end of the process in `death`."""
         with self._changed:
             if self.death is not None:
-                return  # the caller, who waits for either, sees it
+                return  # the caller waits for either and sees it
             self._unanswered.add(call)
-        self._tell(op, id=call, **fields)
+        self._send_order(op, id=call, **fields)
 
     def interrupt(self, call: str) -> None:
-        """Ask the engine to stop a call. May come to nothing, so ask until it has answered."""
-        self._tell("interrupt", id=call)
+        """Ask the engine to stop a call. The request may have no effect, so repeat it until the call is answered."""
+        self._send_order("interrupt", id=call)
 
-    def take(self, call: str) -> Frame | Death:
-        """The answer to a call, or else the process's end. Only where there is one of them."""
+    def take_answer(self, call: str) -> Frame | Death:
+        """Remove and return the answer to a call, or the death of the process. Raises LookupError without either."""
         answer = self.replies.pop(call, None) or self.death
         if answer is None:
             raise LookupError(call)
         return answer
 
     def is_done(self, call: str) -> bool:
-        """Whether a call that nobody waits for has ended; then all that was kept of it is dropped."""
+        """Whether a stopped call has ended. Drops its reply."""
         return self.replies.pop(call, None) is not None or self.death is not None
 
     def abandon(self, call: str) -> None:
-        """Nobody waits for a call any more; its answer, whenever it comes, is dropped."""
+        """Drop the answer to a call, whenever it arrives."""
         self._unanswered.discard(call)
         self.replies.pop(call, None)
 
@@ -162,13 +162,15 @@ class Process:
     def give_up(self, call: str) -> Death:
         """End the process, which had no memory left for `call`. Holds `changed`.
 
-        Whoever ran before or beside it may have taken the memory, and counts as unanswered.
+        Calls before or beside it may have taken the memory and count as unanswered.
         """
         self.kill(call)
-        return Death("it had no memory left", True, None, frozenset({call} | self._unanswered | self._before()), None)
+        return Death(
+            "it had no memory left", True, None, frozenset({call} | self._unanswered | self._list_earlier_calls()), None
+        )
 
     def retire(self) -> None:
-        """End the process, which nobody needs any more, without waiting for it."""
+        """End the process without waiting for it."""
         self._closing = True
         if self._launch.parting_seconds and self._wire is not None:
             self._wire.close()  # `_run` waits until it has parted
@@ -180,7 +182,7 @@ class Process:
         self.retire()
         self._life.join(timeout)
 
-    def _tell(self, op: str, **fields: Any) -> None:
+    def _send_order(self, op: str, **fields: Any) -> None:
         if self._wire is not None:
             with contextlib.suppress(OSError):  # it has ended: `death` says so
                 self._wire.send(op, **fields)
@@ -193,25 +195,25 @@ class Process:
                 os.killpg(child.pid, signal.SIGKILL)
 
     def _end_overfull(self) -> None:
-        """End the process because it wrote more than it may. Its folder goes with it."""
+        """End the process because its temporary files exceed the cap. Its folder is deleted with it."""
         log.warning("The engine's temporary files exceed %d MiB (IMDB_ENGINE_TEMP_MB): it ends.", self._launch.temp_mb)
         self._overfull = True
         self._signal_group()
 
-    def _live(self) -> None:
+    def _run_lifetime(self) -> None:
         try:
             with work_folder(self._launch.state, _WORK_PREFIX) as (work, lock):
-                self._run(work, lock)
+                self._run_child(work, lock)
         except OSError as error:
             self.failure = self.failure or f"{error.strerror or error} ({error.filename or 'its process'})"
         finally:
             if self._launch.gateway is not None:
                 self._launch.gateway.close()
             with self._changed:
-                self.death = self.death or self._autopsy(None)
+                self.death = self.death or self._describe_death(None)
                 self._changed.notify_all()
 
-    def _run(self, work: Path, lock: int) -> None:
+    def _run_child(self, work: Path, lock: int) -> None:
         ours, theirs = socket.socketpair()
         descriptor, gateway = theirs.fileno(), self._launch.gateway
         child = subprocess.Popen(
@@ -229,30 +231,30 @@ class Process:
         if self._launch.store is not None:
             self._launch.store.logs = work / FOLDER
         self._child, self._wire = child, Wire(ours)
-        drain = threading.Thread(target=self._drain, args=(child.stdout,), name="engine log", daemon=True)
+        drain = threading.Thread(target=self._drain_output, args=(child.stdout,), name="engine log", daemon=True)
         drain.start()
         try:
             if self._closing:
                 self._signal_group()
             self._work = work
-            with capped(work, self._launch.temp_mb << 20, self._end_overfull):
-                self._converse(self._wire, work)
+            with cap_folder(work, self._launch.temp_mb << 20, self._end_overfull):
+                self._exchange_frames(self._wire, work)
         finally:
             self._wire.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(self._launch.parting_seconds)
             self._signal_group()
             code = child.wait()
-            drain.join(2.0)  # what it said last tells why it ended
+            drain.join(2.0)  # its last output says why it ended
             with self._changed:
-                self.death = self._autopsy(code)
+                self.death = self._describe_death(code)
                 if not self.ready:
                     self.failure = self.failure or self.death.reason
                 self.ready = False
                 self._changed.notify_all()
 
-    def _converse(self, wire: Wire, work: Path) -> None:
-        """Open the engine, then take in answers until the connection ends."""
+    def _exchange_frames(self, wire: Wire, work: Path) -> None:
+        """Open the engine, then handle frames until the connection ends."""
         wire.send("open", **self._launch.opening, work_dir=str(work))
         try:
             first = wire.receive(self._launch.start_seconds)
@@ -268,10 +270,10 @@ class Process:
             self._changed.notify_all()
         while (frame := wire.receive()) is not None:
             with self._changed:
-                self._take(frame)
+                self._handle_frame(frame)
                 self._changed.notify_all()
 
-    def _take(self, frame: Frame) -> None:
+    def _handle_frame(self, frame: Frame) -> None:
         if frame.op == "restless":
             self.restless = frozenset(frame.fields["calls"])
             self._unasked()
@@ -283,7 +285,7 @@ class Process:
             self._answers += frame.op != "error"
             self.replies[call] = frame
 
-    def _autopsy(self, code: int | None) -> Death:
+    def _describe_death(self, code: int | None) -> Death:
         last_words = "\n".join(self._tail)
         aborted = _SIGABRT_TEXT in last_words or code in {-signal.SIGABRT, *_JVM_OUT_OF_MEMORY}
         if code is None:
@@ -295,15 +297,15 @@ class Process:
         if not self._closing and self._killed_for is None:
             log.warning("The engine's process is gone: %s. Its last words: %s", reason, list(self._tail)[-3:])
         temp_mb = self._launch.temp_mb if self._overfull else None
-        left = self._unanswered | (self._before() if self._starved else set())
+        left = self._unanswered | (self._list_earlier_calls() if self._starved else set())
         return Death(reason, aborted or self._starved, temp_mb, frozenset(left), self._killed_for)
 
-    def _before(self) -> set[str]:
-        """What else may have taken the memory: statements that have been answered since the start."""
+    def _list_earlier_calls(self) -> set[str]:
+        """Return a placeholder for the answered statements, which may have taken the memory; empty before the first."""
         return {"earlier calls"} if self._answers else set()
 
-    def _drain(self, output: IO[bytes]) -> None:
-        """Keep the last lines of what the child prints, whose pipe would otherwise fill and stop it."""
+    def _drain_output(self, output: IO[bytes]) -> None:
+        """Read the child's output, whose pipe would otherwise fill and block it, and keep the last lines."""
         with output:
             while line := output.readline(_LINE_CHARS):
                 text = line.decode("utf-8", "replace").rstrip()

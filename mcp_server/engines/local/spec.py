@@ -1,4 +1,4 @@
-"""What an engine on this machine is started as, as data."""
+"""The specification of an engine's process."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from mcp_server.engines.opening import CatalogOwner
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """What to start. `memory_mb` is the ceiling of the child itself, None where the engine keeps its own.
+    """The process to start. `memory_mb` is the memory ceiling of the child, None where the engine has its own.
 
     `config` goes to `open_session`, `environment` to the child, `isolation` is the setting's value.
-    `start_seconds` is how long the start may take, a first download of jars included; `stop_seconds` how
-    long the engine may take to let go of a query before its process is killed for it. `plain_paths` is
-    for an engine that does not find paths with blanks or letters beyond ASCII. `reads_lake_only` is for
-    an engine that needs no file but its lake's and its libraries'; `caches` are the folders that it may write besides
-    its temporary one. `catalog` is where tables get their names. `parting_seconds` is how long the child may take to
-    stop what it runs on a server that lives on; 0 where the engine ends with it. `queries` is how many may run at once.
-    `serves_storage` is for an engine that gets the files of a lake in object storage from this process, and has neither
-    a network nor credentials. `secret` is never shown.
+    `start_seconds` is how long the start may take, including the first download of jars; `stop_seconds` is how
+    long the engine may take to stop a query before its process is killed. `plain_paths` is
+    for an engine that does not find paths with blanks or non-ASCII letters. `reads_lake_only` is for
+    an engine that reads only its lake and its libraries; `caches` are the folders that it may write besides
+    its temporary one. `catalog` is where tables are registered. `parting_seconds` is how long the child may take to
+    stop its queries on a server that outlives it; 0 where the engine ends with it. `queries` is the maximum of
+    concurrent queries. `serves_storage` is for an engine that gets the files of a lake in object storage from this
+    process, and has neither a network nor credentials. `secret` is never shown.
     """
 
     kind: Runtime

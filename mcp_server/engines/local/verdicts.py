@@ -1,11 +1,11 @@
-"""What the answer of an engine's process, or its end, means to the query that waited for it."""
+"""Raises the error that an answer of an engine's process, or its death, means for the query."""
 
 from __future__ import annotations
 
 from typing import NoReturn
 
 from lakehouse.errors import EngineUnavailable, LakeError, QueryFailed, ResourceLimit
-from mcp_server.engines.call import Call
+from mcp_server.engines.call import EngineCall
 from mcp_server.engines.local.process import Death
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame
 
@@ -16,20 +16,20 @@ _NARROW = (
 
 
 class UnreachableError(EngineUnavailable):
-    """The connection to a server of others could not be made, or has ended."""
+    """The connection to a remote server failed or was lost."""
 
 
 class DeniedError(EngineUnavailable):
-    """A server of others does not let this user in."""
+    """A remote server rejects this user."""
 
 
 def is_starved(frame: Frame) -> bool:
-    """Whether an engine's answer says that its process has no memory left for anybody."""
+    """Whether an answer says that the process has no memory left for any call."""
     return frame.op == "error" and frame.fields["kind"] == "starved"
 
 
-def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
-    """Raise what an engine's answer says, where it is an error."""
+def raise_failure(frame: Frame, call: EngineCall, memory_mb: int) -> None:
+    """Raise the error that an answer holds, if any."""
     if frame.op != "error":
         return
     text, kind = frame.fields["text"], frame.fields["kind"]
@@ -50,13 +50,13 @@ def raise_failure(frame: Frame, call: Call, memory_mb: int) -> None:
     if kind == "denied":
         raise DeniedError(text)
     if kind == "interrupted" and call.cancelled:
-        raise call.stopped("")
+        raise call.to_error("")
     about = {name: frame.fields[name] for name in ("condition", "sqlstate", "lacking")}
     raise QueryFailed(text, **about)
 
 
 def raise_verdict(death: Death, memory_mb: int) -> NoReturn:
-    """Raise what to tell the query that an engine's process died under."""
+    """Raise the error for a query whose process died."""
     if death.temp_mb is not None:
         raise ResourceLimit(
             f"The query wrote more temporary files than the engine may have ({death.temp_mb} MiB), which ended the "

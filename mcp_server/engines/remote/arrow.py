@@ -1,7 +1,7 @@
-"""The warehouse's Arrow tables: their Spark SQL types, and timestamps in UTC.
+"""Spark SQL types of the warehouse's Arrow tables, and their timestamps in UTC.
 
-The server writes each column's type beside it, in the field's metadata (`Spark:DataType:JsonType`: the JSON of Spark's
-DataType). Where it does not, Arrow's type tells all but intervals, which arrive as text.
+The server writes each column's type into the field's metadata (`Spark:DataType:JsonType`: the JSON of Spark's
+DataType). Where it is missing, Arrow's type determines all but intervals, which arrive as text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _JSON_TYPE = b"Spark:DataType:JsonType"
 
-# Names in the JSON of Spark's DataType (`typeName`) where those of SQL (`simpleString`) are others.
+# Names in the JSON of Spark's DataType (`typeName`) that differ from those of SQL (`simpleString`).
 _SQL_NAMES: Mapping[str, str] = {
     "byte": "tinyint",
     "short": "smallint",
@@ -26,20 +26,20 @@ _SQL_NAMES: Mapping[str, str] = {
 
 
 def spark_types(schema: pa.Schema) -> tuple[str, ...]:
-    """Spark SQL's names of the columns' types."""
-    return tuple(_type_of(field) for field in schema)
+    """Return the Spark SQL names of the columns' types."""
+    return tuple(_read_type(field) for field in schema)
 
 
 def in_utc(table: pa.Table) -> pa.Table:
-    """The same moments with their zone written as UTC, in whatever zone the session was (`Etc/UTC`)."""
+    """Cast timestamps to the zone name UTC, whatever name the session used (`Etc/UTC`)."""
     import pyarrow as pa
 
-    wanted = pa.schema([pa.field(field.name, _utc(field.type)) for field in table.schema])
+    wanted = pa.schema([pa.field(field.name, _to_utc_type(field.type)) for field in table.schema])
     return table.cast(wanted)
 
 
 def arrow_table(found: Any) -> pa.Table:
-    """What the connector fetched, as Arrow: statements such as SHOW may answer in columns of plain values."""
+    """Convert what the connector fetched to Arrow: statements such as SHOW may return columns of plain values."""
     import pyarrow as pa
 
     if isinstance(found, pa.Table):
@@ -47,13 +47,13 @@ def arrow_table(found: Any) -> pa.Table:
     return pa.Table.from_arrays([pa.array(column) for column in found.column_table], names=list(found.column_names))
 
 
-def _type_of(field: pa.Field) -> str:
+def _read_type(field: pa.Field) -> str:
     written = (field.metadata or {}).get(_JSON_TYPE)
     return _from_json(json.loads(written)) if written else _from_arrow(field.type)
 
 
 def _from_json(kind: Any) -> str:
-    """Spark's `DataType.simpleString`, given its JSON (org.apache.spark.sql.types.DataType.fromJson reads the same)."""
+    """Return Spark's `DataType.simpleString` for its JSON (see org.apache.spark.sql.types.DataType.fromJson)."""
     if isinstance(kind, str):
         return _SQL_NAMES.get(kind, kind)
     match kind["type"]:
@@ -105,16 +105,16 @@ _PLAIN: Mapping[str, str] = {
 }
 
 
-def _utc(kind: pa.DataType) -> pa.DataType:
-    """The type as it is, zones within replaced; fields may be null, as PyArrow's casts demand."""
+def _to_utc_type(kind: pa.DataType) -> pa.DataType:
+    """Replace the zones within a type; fields become nullable, as PyArrow's casts require."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", "UTC" if kind.tz else None)
     if pa.types.is_list(kind):
-        return pa.list_(_utc(kind.value_type))
+        return pa.list_(_to_utc_type(kind.value_type))
     if pa.types.is_map(kind):
-        return pa.map_(_utc(kind.key_type), _utc(kind.item_type))
+        return pa.map_(_to_utc_type(kind.key_type), _to_utc_type(kind.item_type))
     if pa.types.is_struct(kind):
-        return pa.struct([(kind.field(i).name, _utc(kind.field(i).type)) for i in range(kind.num_fields)])
+        return pa.struct([(kind.field(i).name, _to_utc_type(kind.field(i).type)) for i in range(kind.num_fields)])
     return kind

@@ -1,8 +1,8 @@
-"""What a schema of a catalogue holds, read through SQL: for engines that have catalogues.
+"""Reads the content of a catalogue's schema through SQL, for engines that have catalogues.
 
-Unity Catalog tells all of it in two statements (`information_schema`), and only what its reader may see. Any other
-catalogue, such as Spark's own `spark_catalog`, is asked table by table with DESCRIBE: its `AS JSON` would be the better
-form, but Spark 4.2 has it for views and not for Delta tables (NOT_SUPPORTED_COMMAND_FOR_V2_TABLE).
+Unity Catalog reports everything in two statements (`information_schema`), limited to what its reader may see. Any
+other catalogue, such as Spark's own `spark_catalog`, is read table by table with DESCRIBE: its `AS JSON` would be
+the better form, but Spark 4.2 supports it for views and not for Delta tables (NOT_SUPPORTED_COMMAND_FOR_V2_TABLE).
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _UNKNOWN_COLUMNS = (
 
 
 class RemoteCatalog:
-    """The tables of one `catalog.schema`. Safe for several threads.
+    """The tables of one `catalog.schema`. Thread-safe.
 
-    Read when they are first asked for and kept until something says that they have changed: a failed statement
-    (`learning`), or somebody who wants to see the tables as they are now (`refresh`).
+    They are read on first use and cached until a failed statement shows that they have changed
+    (`forget_on_contradiction`), or a caller needs the current tables (`refresh`).
     """
 
     def __init__(self, schema: str, run: RunOwn) -> None:
@@ -56,24 +56,24 @@ class RemoteCatalog:
         self._known: tuple[TableInfo, ...] | None = None
 
     def tables(self) -> tuple[TableInfo, ...]:
-        """All tables and views, by name. Raises LakeError where there are none, or what `run` raises."""
+        """Return all tables and views, sorted by name. Raises LakeError where there are none, or what `run` raises."""
         known = self._known
         if known is not None:
             return known
-        with self._reading:  # two who ask at once wait for the same answer
+        with self._reading:  # concurrent callers wait for the same answer
             if self._known is None:
-                self._known = self._read()
+                self._known = self._read_tables()
             return self._known
 
     def refresh(self) -> tuple[TableInfo, ...]:
-        """The same, looked at anew."""
+        """Read the tables again."""
         with self._reading:
-            self._known = self._read()
+            self._known = self._read_tables()
             return self._known
 
     @contextmanager
-    def learning(self) -> Iterator[None]:
-        """Look again for the next who asks, where a checked statement fails in here because a known name is gone."""
+    def forget_on_contradiction(self) -> Iterator[None]:
+        """Drop the cached tables where a checked statement in the block fails because a known name is gone."""
         try:
             yield
         except QueryFailed as error:
@@ -82,32 +82,32 @@ class RemoteCatalog:
             raise
 
     def estimate(self, query: CheckedQuery) -> Estimate:
-        """The size of each table that a query names, by DESCRIBE DETAIL: `exact` is False.
+        """Return the size of each table that a query names, from DESCRIBE DETAIL: `exact` is False.
 
         What a view reads is not known without running it, so a view is no scan of the estimate; nor is a table
         of another format than Delta.
         """
         named = [table for table in self.tables() if table.name.lower() in query.tables and table.kind == "table"]
-        return Estimate(tuple(scan for table in named for scan in self._detail(table.name)), exact=False)
+        return Estimate(tuple(scan for table in named for scan in self._describe_size(table.name)), exact=False)
 
     def bounds(self, table: str, version: Version | None = None) -> dict[str, tuple[int, int]]:  # noqa: ARG002
-        """Nothing: the files' statistics are the server's own."""
+        """Return no bounds: only the server reads the files' statistics."""
         return {}
 
     def columns(self, table: str, version: Version) -> None:
-        """Nothing: the server resolves the names and types of its old versions itself."""
+        """Return None: the server resolves the names and types of old versions itself."""
 
-    def _detail(self, name: str) -> Iterator[ScanEstimate]:
+    def _describe_size(self, name: str) -> Iterator[ScanEstimate]:
         try:
             detail = self._run(f"DESCRIBE DETAIL {quote_identifier(*self._path, name)}").table
         except QueryFailed:
-            return  # no Delta table, or its details are not ours to see
+            return  # no Delta table, or no right to see its details
         (row,) = detail.select(["numFiles", "sizeInBytes"]).to_pylist()
         files, size = row["numFiles"], row["sizeInBytes"]
         if files is not None and size is not None:
             yield ScanEstimate(name.lower(), None, files, files, size, size, None)
 
-    def _list(self, sql: str) -> Listing:
+    def _run_listing(self, sql: str) -> Listing:
         return read_listing(self._run(sql))
 
     def _is_contradicted_by(self, error: QueryFailed) -> bool:
@@ -117,11 +117,11 @@ class RemoteCatalog:
             return any(column.name.lower() == name for table in self._known or () for column in table.columns)
         return kind in _NOT_THERE
 
-    def _read(self) -> tuple[TableInfo, ...]:
-        found = self._from_information_schema() if self._has_information_schema else None
+    def _read_tables(self) -> tuple[TableInfo, ...]:
+        found = self._read_information_schema() if self._has_information_schema else None
         if found is None:
-            found = self._one_by_one()
-            self._has_information_schema = False  # now known to be the catalogue's nature, not an accident
+            found = self._read_one_by_one()
+            self._has_information_schema = False  # now known to be permanent, not an accident
         if not found:
             raise LakeError(
                 f"The schema {self._schema} holds no table that this server may read. Create the tables, or grant "
@@ -129,36 +129,38 @@ class RemoteCatalog:
             )
         return tuple(sorted(found, key=lambda table: table.name))
 
-    def _from_information_schema(self) -> list[TableInfo] | None:
-        """All in two statements; None where the catalogue has no such schema."""
+    def _read_information_schema(self) -> list[TableInfo] | None:
+        """Read everything in two statements; None where the catalogue has no information schema."""
         catalog, schema = self._path
         at = f"FROM {quote_identifier(catalog)}.information_schema."
         where = f"WHERE table_schema = '{schema.lower()}'"  # a plain word (Lake.parse); Unity Catalog keeps lower case
         try:
-            tables = self._names(self._list(f"SELECT table_name, table_type, comment {at}tables {where}"))
-            columns = self._list(
+            tables = self._require_whole(
+                self._run_listing(f"SELECT table_name, table_type, comment {at}tables {where}")
+            )
+            columns = self._run_listing(
                 "SELECT table_name, column_name, full_data_type, comment, is_nullable "
                 f"{at}columns {where} ORDER BY table_name, ordinal_position"
             )
         except QueryFailed:
-            return None  # each catalogue says in its own words that it has none
+            return None  # the error for a missing information schema differs by catalogue
         by_table: dict[str, list[Column]] = {}
         for table, name, kind, comment, nullable in columns.rows:
-            column = Column(name=name, type=_spelled(kind), comment=comment or "", nullable=nullable != "NO")
+            column = Column(name=name, type=_normalize_type(kind), comment=comment or "", nullable=nullable != "NO")
             by_table.setdefault(table, []).append(column)
         if not columns.is_whole and by_table:
             by_table.popitem()  # of the last one some columns may be missing
         return [
-            TableInfo(name, _kind(kind), comment or "", tuple(by_table.get(name, ())))
+            TableInfo(name, _to_relation_kind(kind), comment or "", tuple(by_table.get(name, ())))
             if columns.is_whole or name in by_table
-            else TableInfo(name, _kind(kind), "", (), problem=_UNKNOWN_COLUMNS)
+            else TableInfo(name, _to_relation_kind(kind), "", (), problem=_UNKNOWN_COLUMNS)
             for name, kind, comment in tables
             if kind not in _NO_RELATIONS
         ]
 
-    def _one_by_one(self) -> list[TableInfo]:
+    def _read_one_by_one(self) -> list[TableInfo]:
         try:
-            shown = self._names(self._list(f"SHOW TABLES IN {quote_identifier(*self._path)}"))
+            shown = self._require_whole(self._run_listing(f"SHOW TABLES IN {quote_identifier(*self._path)}"))
         except QueryFailed as error:
             raise LakeError(
                 f"The tables of {self._schema} cannot be listed: {error} Check --lake (catalog.schema) and the grants "
@@ -172,13 +174,13 @@ class RemoteCatalog:
             if left < 0:
                 found.append(TableInfo(name, "table", "", (), problem=_UNKNOWN_COLUMNS))
                 continue
-            for info in self._described(name):
+            for info in self._describe_table(name):
                 found.append(info)
                 left -= len(info.comment) + sum(len(c.name) + len(c.type) + len(c.comment) for c in info.columns)
         return found
 
-    def _names(self, found: Listing) -> Sequence[Row]:
-        """The rows of a listing of tables. Raises LakeError where it is not all of them: a name would be denied."""
+    def _require_whole(self, found: Listing) -> Sequence[Row]:
+        """Return the rows of a listing. Raises LakeError where it is truncated: missing names would be denied."""
         if not found.is_whole:
             raise LakeError(
                 f"The schema {self._schema} holds more tables than this server can list ({listing.LISTING_ROWS:,}, or "
@@ -187,10 +189,10 @@ class RemoteCatalog:
             )
         return found.rows
 
-    def _described(self, name: str) -> Iterator[TableInfo]:
-        """One table; nothing where it was dropped since it was listed, or is not this server's to read."""
+    def _describe_table(self, name: str) -> Iterator[TableInfo]:
+        """Yield one table; none where it was dropped since the listing, or this server may not read it."""
         try:
-            report = self._list(f"DESCRIBE TABLE EXTENDED {quote_identifier(*self._path, name)}")
+            report = self._run_listing(f"DESCRIBE TABLE EXTENDED {quote_identifier(*self._path, name)}")
         except QueryFailed as error:
             if error.condition in _NOT_THERE or error.condition == _FORBIDDEN:
                 return
@@ -198,12 +200,12 @@ class RemoteCatalog:
         if not report.is_whole:
             yield TableInfo(name, "table", "", (), problem=_UNKNOWN_COLUMNS)
             return
-        columns, details = _parts(report.rows)
-        yield TableInfo(name, _kind(details.get("Type", "")), details.get("Comment", ""), columns)
+        columns, details = _split_report(report.rows)
+        yield TableInfo(name, _to_relation_kind(details.get("Type", "")), details.get("Comment", ""), columns)
 
 
-def _parts(report: Iterable[Row]) -> tuple[tuple[Column, ...], dict[str, str]]:
-    """The report of DESCRIBE EXTENDED: columns up to the first empty row, then sections with headings."""
+def _split_report(report: Iterable[Row]) -> tuple[tuple[Column, ...], dict[str, str]]:
+    """Split the report of DESCRIBE EXTENDED: columns up to the first empty row, then sections with headings."""
     columns: list[Column] = []
     details: dict[str, str] = {}
     section = ""
@@ -217,10 +219,10 @@ def _parts(report: Iterable[Row]) -> tuple[tuple[Column, ...], dict[str, str]]:
     return tuple(columns), details
 
 
-def _kind(table_type: str) -> str:
+def _to_relation_kind(table_type: str) -> str:
     return "view" if table_type.upper() in _VIEWS else "table"
 
 
-def _spelled(kind: str) -> str:
-    """A type as Spark SQL spells it; names of fields within a struct keep their case."""
+def _normalize_type(kind: str) -> str:
+    """Convert a type to Spark SQL's spelling; names of fields within a struct keep their case."""
     return kind if "<" in kind else kind.lower()

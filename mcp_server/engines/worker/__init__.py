@@ -1,1 +1,1 @@
-"""The child process of an engine. Nothing is imported here: the process gives up its rights first."""
+"""The child process of an engine. Imports nothing here: the process gives up its rights first."""

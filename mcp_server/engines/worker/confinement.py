@@ -1,4 +1,4 @@
-"""What this process gives up before a driver is imported and before its first thread starts."""
+"""Drops the rights of this process before a driver is imported and before its first thread starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lakehouse.errors import UsageError
 from lakehouse.session import CAPABILITIES
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.opening import FirstFrame
-from mcp_server.engines.pinned import FOLDER, FolderSource, Hold, PinnedLogs, StorageSource, audited
+from mcp_server.engines.pinned import FOLDER, FolderSource, Hold, PinnedLogs, StorageSource, audit_tables
 from mcp_server.engines.worker import fence, sandbox
 
 _SHARED_LAKE = (
@@ -19,14 +19,14 @@ _SHARED_LAKE = (
 )
 
 
-def confine(settings: FirstFrame) -> list[str]:
-    """Give up what the settings say, and return what could not be given up as warnings."""
+def confine_process(settings: FirstFrame) -> list[str]:
+    """Drop the rights that the settings name; return a warning for each that could not be dropped."""
     warnings: list[str | None] = []
     if settings["memory_mb"] is not None:
         warnings.append(sandbox.limit_memory(settings["memory_mb"]))
-    warnings.append(_isolate(settings))
+    warnings.append(_confine_network(settings))
     if settings["files"] is not None:
-        tempfile.tempdir = settings["work_dir"]  # what libraries write must have a place within the fence
+        tempfile.tempdir = settings["work_dir"]  # libraries write their temporary files within the fence
         files = settings["files"]
         warning = fence.limit_files(files["readable"], [settings["work_dir"], *files["writable"]])
         if warning and files["required"]:
@@ -36,15 +36,15 @@ def confine(settings: FirstFrame) -> list[str]:
 
 
 def open_logs(settings: FirstFrame) -> tuple[Hold, str]:
-    """What makes the logs of tables ready, and the folder for the engine's temporary files.
+    """Return the function that prepares the logs of tables, and the folder for the engine's temporary files.
 
-    The embedded engine may read the logs that it gets and not write them: the threads that do are started before that
-    right is given up.
+    The embedded engine may read its logs and not write them: the threads that write them are started before that
+    right is dropped.
     """
     work_dir = settings["work_dir"]
     lake = Lake.parse(settings["lake"])
     if not CAPABILITIES[settings["kind"]].pinned_logs:
-        return audited(lake), work_dir
+        return audit_tables(lake), work_dir
     source = StorageSource(lake) if lake.kind is LakeKind.URL else FolderSource(lake.address)
     logs = PinnedLogs(os.path.join(work_dir, FOLDER), source)
     temporary = os.path.join(work_dir, "temporary")
@@ -56,10 +56,10 @@ def open_logs(settings: FirstFrame) -> tuple[Hold, str]:
     return logs.hold, temporary
 
 
-def _isolate(settings: FirstFrame) -> str | None:
-    """Have a network of one's own, with a way to the lake's files alone. Returns a warning where there is none.
+def _confine_network(settings: FirstFrame) -> str | None:
+    """Move to a private network with access to the lake's files alone. Returns a warning where that fails.
 
-    Raises UsageError where there has to be one: whoever reaches the engine's port reads the lake.
+    Raises UsageError where isolation is required: any user who reaches the engine's port can read the lake.
     """
     warning = _leave_network(settings)
     if settings["gateway"] is not None:

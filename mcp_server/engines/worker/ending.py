@@ -1,4 +1,4 @@
-"""How this process ends: with all that it started, and as the engine's own process has ended."""
+"""Ends this process with everything that it started, or with the exit code of the engine's own process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 
-def follow(engine: Popen[bytes]) -> None:
-    """End as the engine's own process ended."""
+def follow_engine_process(engine: Popen[bytes]) -> None:
+    """End this process, in a thread, with the exit code of the engine's process."""
 
     def watch() -> None:
         os._exit(engine.wait() or 1)
@@ -22,12 +22,12 @@ def follow(engine: Popen[bytes]) -> None:
 
 
 def end_stuck() -> NoReturn:
-    """End because the engine does nothing for what it was asked; the server runs that again, in another process."""
+    """End because the engine computes nothing for its statements; the server reruns them in another process."""
     print("the engine computed nothing for what it was asked", file=sys.stderr, flush=True)
     end_all()
 
 
 def end_all() -> NoReturn:
-    """End this process and everything that it started: they are one process group."""
+    """Kill the process group: this process and everything that it started."""
     os.killpg(os.getpgid(0), signal.SIGKILL)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Where tables are, for the engine to read and for nobody to see."""
+"""Locations of tables: readable for the engine, hidden from callers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 import threading
 from collections.abc import Mapping
 
-from mcp_server.engines.hiding import spellings
+from mcp_server.engines.hiding import list_spellings
 
 _PLAIN = re.compile(r"[\w/.,:;=@+!$&()'-]+", re.ASCII)
-"""Paths that Sail finds; it encodes any other letter twice (each one tried: docs/engines.md)."""
+"""Paths that Sail finds; it encodes any other character twice (each one tested: docs/engines.md)."""
 
 
 class TableLocations:
-    """Links where the engine does not find a path, and the names to show in the place of each."""
+    """Symbolic links for paths that the engine does not find, and the names that hide locations in texts."""
 
     def __init__(self, lake: str, work_dir: str, *, plain: bool) -> None:
         self._lake = lake
@@ -23,8 +23,8 @@ class TableLocations:
         self._aliases: dict[str, str] = {}
         self._linking = threading.Lock()
 
-    def readable(self, location: str) -> str:
-        """The location, or a link to it where the engine does not find paths of such letters."""
+    def make_readable(self, location: str) -> str:
+        """Return the location, or a link to it where the engine does not find paths with such characters."""
         if not self._plain or "://" in location or _PLAIN.fullmatch(location):
             return location
         with self._linking:
@@ -34,8 +34,8 @@ class TableLocations:
                 self._aliases[location] = alias
             return self._aliases[location]
 
-    def names(self, tables: Mapping[str, str]) -> dict[str, str]:
-        """What to write in the place of each location in a text."""
+    def list_replacements(self, tables: Mapping[str, str]) -> dict[str, str]:
+        """Return the replacement of each location in a text."""
         known = [(location, name) for name, location in tables.items()]
         links = [(self._aliases[location], name) for location, name in known if location in self._aliases]
-        return spellings([*known, *links, (self._lake, "<lake>"), (self._work_dir, "<temporary>")])
+        return list_spellings([*known, *links, (self._lake, "<lake>"), (self._work_dir, "<temporary>")])

@@ -1,4 +1,4 @@
-"""What can be done for a statement once it has a session: run it, explain it, or read it without running it."""
+"""The operations on a statement in a session: run it, explain it, or read it without running it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a statement gave: a frame's `op`, its fields and its payload."""
+    """The answer to a statement: a frame's `op`, its fields and its payload."""
 
     op: str
     fields: Mapping[str, Any]
@@ -30,11 +30,11 @@ class Reply:
 
 
 Operation = Callable[[Frame, Running, "SparkSession"], Reply]
-"""Does what a frame asks for, in a session. Raises what the driver raises."""
+"""Performs a frame's operation in a session. Raises what the driver raises."""
 
 
 class Operations:
-    """The operations of one engine. `schema` is where its tables are."""
+    """The operations of one engine. `schema` holds its tables."""
 
     def __init__(self, engine: EngineSession, locations: TableLocations, schema: str) -> None:
         self._engine = engine
@@ -42,29 +42,29 @@ class Operations:
         self._schema = schema
 
     def run(self, frame: Frame, running: Running, session: SparkSession) -> Reply:
-        """The rows of a query."""
+        """Run a query and return its rows."""
         rows = run_query(session, frame.fields["sql"], frame.fields["fetch"], MAX_RESULT_BYTES)
         return self._reply(frame, running, ResultSet(rows.table, rows.types))
 
     def explain(self, frame: Frame, running: Running, session: SparkSession) -> Reply:
-        """The plan of a query, with names in the place of locations."""
+        """Return the plan of a query, with table names in place of locations."""
         sql = explain_statement(frame.fields["sql"], frame.fields["mode"])
         plan = "\n".join(str(row[0]) for row in session.sql(sql).collect())
-        plan = hide_paths(plan, self._locations.names(frame.fields["tables"]))
+        plan = hide_paths(plan, self._locations.list_replacements(frame.fields["tables"]))
         shown = hide_addresses(plan) if self._engine.capabilities.shared else plan
         return self._reply(frame, running, plan_of(shown))
 
     def read(self, frame: Frame, running: Running, session: SparkSession) -> Reply:  # noqa: ARG002
-        """The tables and functions that the engine sees in a text."""
+        """Return the tables and functions that the engine reads in a text."""
         known = {
-            self._locations.readable(at): f"{self._schema}.{name}".lower()
+            self._locations.make_readable(at): f"{self._schema}.{name}".lower()
             for name, at in frame.fields["tables"].items()
         }
         found = READERS[self._engine.kind][frame.fields["stage"]](session, frame.fields["sql"], known)
-        return Reply("reading", found.fields())
+        return Reply("reading", found.to_fields())
 
     def _reply(self, frame: Frame, running: Running, found: ResultSet) -> Reply:
-        """The rows of a result within the caps that were asked for, if any were."""
+        """Reply with the rows of a result, cut to the frame's caps if it has any."""
         if (caps := frame.fields.get("caps")) is not None:
             found = cut(found, Caps(*caps), running.raise_if_stopped)
         missing = [(*place, chars) for place, chars in found.missing.items()]

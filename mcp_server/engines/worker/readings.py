@@ -1,8 +1,8 @@
-"""What an engine itself reads in a text, asked in its process and without running anything of the text.
+"""Reads a text with the engine's own parser and analyser, in the engine's process and without running the text.
 
-Spark is asked twice: its parser gives the plan as written, before any name is looked up, and its analyser the
-leaves once every view is opened. Sail resolves names and opens views in one step, and refuses whatever is no
-query ("expected query node") before it does so. Spark answers in objects, Sail in a text that quotes the statement's
+Spark has two readings: its parser returns the plan as written, before any name is resolved, and its analyser the
+leaves after all views are expanded. Sail resolves names and expands views in one step, and first rejects a text
+that is no query ("expected query node"). Spark returns objects, Sail a text that quotes the statement's
 own strings and names without escapes.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lakehouse.settings import Runtime
 
 _ELSEWHERE = "a table elsewhere"
-"""What is said of a leaf that is none of the tables at hand; where it lies is nobody's business."""
+"""The name of a leaf that is no known table; its location is not disclosed."""
 
 _FILES = "org.apache.spark.sql.execution.datasources.HadoopFsRelation"
 
@@ -29,63 +29,63 @@ _PACKAGES = re.compile(r"org\.apache\.spark\.sql\.catalyst\.(?:plans\.logical|an
 
 
 @dataclass
-class Found:
+class PlanReading:
     """The tables, called names and kinds of nodes of a plan."""
 
     tables: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
 
-    def fields(self) -> dict[str, list[str]]:
+    def to_fields(self) -> dict[str, list[str]]:
         return {name: sorted(values) for name, values in vars(self).items()}
 
 
 Names = Mapping[str, str]
-"""The location of each table at hand, as the engine was told it, and what to call the table."""
+"""The name of each known table by its location, as registered with the engine."""
 
-Reader = Callable[["SparkSession", str, Names], Found]
+Reader = Callable[["SparkSession", str, Names], PlanReading]
 
 
-def _parsed_by_spark(session: SparkSession, sql: str, _names: Names) -> Found:
-    """The parser's plan. Spark's own JSON of it holds every node but the definitions of named windows."""
-    plan = _jvm_session(session).sessionState().sqlParser().parsePlan(sql)
-    found = Found()
-    for node in _nodes(json.loads(plan.toJSON())):
+def _parse_with_spark(session: SparkSession, sql: str, _names: Names) -> PlanReading:
+    """Read the parser's plan. Spark's own JSON of it holds every node but the definitions of named windows."""
+    plan = _get_jvm_session(session).sessionState().sqlParser().parsePlan(sql)
+    found = PlanReading()
+    for node in _walk_nodes(json.loads(plan.toJSON())):
         kind = _PACKAGES.sub("", node["class"]).partition("$")[0]  # objects and anonymous classes have a tail
         found.kinds.add(kind)
         if kind == "UnresolvedRelation":
-            found.tables.add(_unlisted(node["multipartIdentifier"]))
+            found.tables.add(_parse_name_list(node["multipartIdentifier"]))
         elif kind == "UnresolvedFunction":
-            found.functions.add(_unlisted(node["nameParts"]))
+            found.functions.add(_parse_name_list(node["nameParts"]))
         elif kind == "UnresolvedTableValuedFunction":
-            found.functions.add(_unlisted(node["name"]))
+            found.functions.add(_parse_name_list(node["name"]))
         elif kind == "UnresolvedGenerator":
             found.functions.add(node["name"]["funcName"].lower())
     return found
 
 
-def _resolved_by_spark(session: SparkSession, sql: str, names: Names) -> Found:
-    """The leaves of the analysed plan: nothing but names and types is looked up for it."""
-    found = Found()
-    plans = [_jvm_session(session).sql(sql).queryExecution().analyzed()]
+def _resolve_with_spark(session: SparkSession, sql: str, names: Names) -> PlanReading:
+    """Read the leaves of the analysed plan: the analysis looks up names and types only."""
+    found = PlanReading()
+    plans = [_get_jvm_session(session).sql(sql).queryExecution().analyzed()]
     while plans:
         plan = plans.pop()
-        plans += _items(plan.subqueriesAll())
-        for leaf in _items(plan.collectLeaves()):
+        plans += _iterate_sequence(plan.subqueriesAll())
+        for leaf in _iterate_sequence(plan.collectLeaves()):
             kind = leaf.getClass().getSimpleName().rstrip("$")
             found.kinds.add(kind)
             if kind == "LogicalRelation":
-                found.tables.add(_table_at(session, leaf.relation(), names))
+                found.tables.add(_find_table(session, leaf.relation(), names))
     return found
 
 
-def _table_at(session: SparkSession, relation: Any, names: Names) -> str:
-    """The table whose files a relation reads; any other relation, such as one over JDBC, is elsewhere."""
+def _find_table(session: SparkSession, relation: Any, names: Names) -> str:
+    """Return the table whose files a relation reads; any other relation, such as one over JDBC, is elsewhere."""
     from py4j.java_gateway import is_instance_of
 
     if not is_instance_of(session.sparkContext._gateway, relation, _FILES):  # noqa: SLF001  (nothing public)
         return _ELSEWHERE
-    roots = {root.toUri().getPath() for root in _items(relation.location().rootPaths())}
+    roots = {root.toUri().getPath() for root in _iterate_sequence(relation.location().rootPaths())}
     return names.get(roots.pop().rstrip("/"), _ELSEWHERE).lower() if len(roots) == 1 else _ELSEWHERE
 
 
@@ -97,17 +97,17 @@ _SAIL_NODE = re.compile(r"^ *([A-Z][A-Za-z]*(?: [A-Z][A-Za-z]*)*)(?:: (.*)|:?)$"
 _SAIL_CALL = re.compile(r"\b([a-z_][a-z0-9_]*)\(")
 
 
-def _resolved_by_sail(session: SparkSession, sql: str, _names: Names) -> Found:
-    """The logical plan, read from its text: a line for each node, and a `TableScan` line for each leaf.
+def _resolve_with_sail(session: SparkSession, sql: str, _names: Names) -> PlanReading:
+    """Read the text of the logical plan: a line for each node, and a `TableScan` line for each leaf.
 
-    What a string holds may add to the reading and never takes away from it.
+    The content of a string may add to the reading and never removes from it.
     """
     from pyspark.sql.connect.plan import SQL
 
     client: Any = session.client
     report = client.explain_string(SQL(sql).to_proto(client), "extended")
-    plan = _first_plan(_without_strings(report, sql))
-    found = Found(functions=set(_SAIL_CALL.findall(plan)))
+    plan = _extract_plan(_remove_strings(report, sql))
+    found = PlanReading(functions=set(_SAIL_CALL.findall(plan)))
     for kind, what in _SAIL_NODE.findall(plan):
         found.kinds.add(kind.rpartition(" ")[2])  # of `Left Join` the join
         if kind == "TableScan":
@@ -115,11 +115,11 @@ def _resolved_by_sail(session: SparkSession, sql: str, _names: Names) -> Found:
     return found
 
 
-def _without_strings(report: str, sql: str) -> str:
-    """A report without what string literals hold, which may look like a heading, a node or a call.
+def _remove_strings(report: str, sql: str) -> str:
+    """Remove the content of string literals from a report: it may look like a heading, a node or a call.
 
-    A string is left out up to the first `")`, which is its own end or stands before it. Only a name in back-quotes
-    could open one that a string then closes further on: a statement that holds such an opening keeps all its strings.
+    A string is removed up to the first `")`, which is its end or precedes it. Only a name in back-quotes
+    could open one that a later string closes: a statement that holds such an opening keeps all its strings.
     """
     if _SAIL_STRING in sql:
         return report
@@ -134,8 +134,8 @@ def _without_strings(report: str, sql: str) -> str:
     return "".join([*kept, report[at:]])
 
 
-def _first_plan(report: str) -> str:
-    """The plan as it was resolved, before it is optimized. Raises ValueError where its end is not certain."""
+def _extract_plan(report: str) -> str:
+    """Return the resolved plan, before optimization. Raises ValueError where its end is not certain."""
     plan, *others = report.split(_SAIL_SECOND)
     if len(others) > 1:
         raise ValueError(
@@ -148,17 +148,17 @@ def _first_plan(report: str) -> str:
 
 
 READERS: Mapping[Runtime, Mapping[Stage, Reader]] = {
-    "embedded": {"resolved": _resolved_by_sail},
-    "spark": {"parsed": _parsed_by_spark, "resolved": _resolved_by_spark},
+    "embedded": {"resolved": _resolve_with_sail},
+    "spark": {"parsed": _parse_with_spark, "resolved": _resolve_with_spark},
 }
 
 
-def _jvm_session(session: SparkSession) -> Any:
+def _get_jvm_session(session: SparkSession) -> Any:
     return session._jsparkSession  # noqa: SLF001  (nothing public leads to the parser)
 
 
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:
-    """Every node of Spark's JSON, those within tuples, options and expressions too."""
+def _walk_nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every node of Spark's JSON, including those within tuples, options and expressions."""
     stack = [value]
     while stack:
         each = stack.pop()
@@ -170,12 +170,12 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
             stack.extend(each)
 
 
-def _unlisted(parts: str) -> str:
-    """`[imdb, movies_delta]`, which is how Spark prints a list of names, as `imdb.movies_delta`."""
+def _parse_name_list(parts: str) -> str:
+    """Convert `[imdb, movies_delta]`, Spark's form of a list of names, to `imdb.movies_delta`."""
     return parts[1:-1].replace(", ", ".").lower()
 
 
-def _items(scala_sequence: Any) -> Iterator[Any]:
+def _iterate_sequence(scala_sequence: Any) -> Iterator[Any]:
     iterator = scala_sequence.iterator()
     while iterator.hasNext():
         yield iterator.next()

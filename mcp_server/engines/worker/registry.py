@@ -1,4 +1,4 @@
-"""How an engine comes to know the tables of a lake by their names."""
+"""Registers the tables of a lake with an engine by name."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _IN_MEMORY = {
     "spark.sql.catalogImplementation": {"in-memory"},
     f"spark.sql.catalog.{_OWN}": {"org.apache.spark.sql.delta.catalog.DeltaCatalog"},
 }
-"""Settings of a server whose session catalogue is its own memory: what is registered there ends with the server."""
+"""Settings of a server with an in-memory session catalogue: registered tables end with the server."""
 
 _ADVICE = "Give the lake as catalog.schema, such as --lake spark_catalog.imdb, with tables that are there already."
 
 
 class Registry:
-    """Registers tables where a session looks for them, each once. Safe for several threads."""
+    """Registers each table once, in the catalogue that a session reads. Thread-safe."""
 
     def __init__(self, catalog: CatalogOwner, schema: str, readable: Callable[[str], str]) -> None:
         self._catalog = catalog
@@ -36,7 +36,7 @@ class Registry:
         self._shared: dict[str, str] = {}
         self._examined = False
 
-    def enter(self, session: SparkSession) -> None:
+    def enter_schema(self, session: SparkSession) -> None:
         """Make the lake's schema the current one of a new session."""
         if self._catalog == "session":
             return  # its engine's settings say so
@@ -45,29 +45,29 @@ class Registry:
             return
         with self._lock:
             if self._catalog == "server" and not self._examined:
-                self._examine(session)
+                self._check_catalog(session)
             if not self._examined:
                 session.sql(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(_OWN, self._schema)}")
                 self._examined = True
         session.sql(f"USE {quote_identifier(_OWN, self._schema)}")
 
-    def register(self, session: SparkSession, own: dict[str, str], tables: Mapping[str, str]) -> None:
-        """Let a session know tables by their locations; `own` are those that it alone knows.
+    def register_tables(self, session: SparkSession, own: dict[str, str], tables: Mapping[str, str]) -> None:
+        """Register tables by location for a session; `own` are those of this session alone.
 
-        Raises LakeError where the server cannot read them, or has others under their names.
+        Raises LakeError where the server cannot read them, or has other tables under their names.
         """
         if self._catalog == "given":
             return
         if self._catalog == "session":
-            self._add(session, own, tables)
+            self._add_tables(session, own, tables)
             return
         with self._lock:
-            self._add(session, self._shared, tables)
+            self._add_tables(session, self._shared, tables)
 
-    def prepare(self, session: SparkSession, tables: Mapping[str, str]) -> None:
-        """Register what all sessions share before anybody asks, as far as that goes.
+    def register_shared(self, session: SparkSession, tables: Mapping[str, str]) -> None:
+        """Register the shared tables ahead of the first statement, as far as possible.
 
-        A table that cannot be registered fails the statement that reads it, with the reason, and no other.
+        A table that cannot be registered fails only the statement that reads it, with the reason.
         """
         from pyspark.errors import PySparkException
 
@@ -75,17 +75,17 @@ class Registry:
             return
         for name, location in tables.items():
             try:
-                self.register(session, {}, {name: location})
+                self.register_tables(session, {}, {name: location})
             except PySparkException as error:
                 print(f"the table {name!r} was not registered: {type(error).__name__}", file=sys.stderr)
 
     def forget(self) -> None:
-        """Nothing is registered any more: the server has started anew."""
+        """Clear the registrations after a restart of the server."""
         with self._lock:
             self._shared.clear()
             self._examined = False
 
-    def _add(self, session: SparkSession, known: dict[str, str], tables: Mapping[str, str]) -> None:
+    def _add_tables(self, session: SparkSession, known: dict[str, str], tables: Mapping[str, str]) -> None:
         for name, location in tables.items():
             if known.get(name) == location:
                 continue
@@ -99,15 +99,15 @@ class Registry:
             readable = self._readable(location)
             text = readable.replace("\\", "\\\\").replace("'", "\\'")
             if self._catalog == "server":
-                self._look(session, name, readable)
+                self._check_readable(session, name, readable)
                 session.sql(f"CREATE TABLE IF NOT EXISTS {full} USING delta LOCATION '{text}'")
-                self._compare(session, full, readable)
+                self._check_location(session, full, readable)
             else:
                 session.sql(f"CREATE TABLE {full} USING delta LOCATION '{text}'")
             known[name] = location
 
-    def _examine(self, session: SparkSession) -> None:
-        """Refuse to write entries into a catalogue that others keep."""
+    def _check_catalog(self, session: SparkSession) -> None:
+        """Raise LakeError on a persistent catalogue of others: no entry is written there."""
         for setting, values in _IN_MEMORY.items():
             found = session.conf.get(setting, None)
             if found not in values:
@@ -116,8 +116,8 @@ class Registry:
                     f"into that ({setting} is {found}, not {min(values)}). {_ADVICE}"
                 )
 
-    def _look(self, session: SparkSession, name: str, location: str) -> None:
-        """Refuse what the server cannot read, before Delta makes an empty table where it finds none."""
+    def _check_readable(self, session: SparkSession, name: str, location: str) -> None:
+        """Raise LakeError where the server cannot read a table; else Delta would create an empty one there."""
         from pyspark.errors import AnalysisException
 
         try:
@@ -130,16 +130,16 @@ class Registry:
                 f"server can read as well, and look at its rights. {_ADVICE}"
             )
 
-    def _compare(self, session: SparkSession, table: str, location: str) -> None:
-        """Refuse to read what somebody else has registered under the name of one of our tables."""
+    def _check_location(self, session: SparkSession, table: str, location: str) -> None:
+        """Raise LakeError where another table is registered under the name of one of ours."""
         (detail,) = session.sql(f"DESCRIBE DETAIL {table}").select("location").collect()
-        if _plain(str(detail[0])) != _plain(location):
+        if _normalize_location(str(detail[0])) != _normalize_location(location):
             raise LakeError(
                 f"This Spark Connect server has another table under the name {table}. Choose another name for this "
                 f"lake's schema with IMDB_SCHEMA_NAME. {_ADVICE}"
             )
 
 
-def _plain(location: str) -> str:
-    """A location in one spelling: Spark writes paths of the file system as `file:` URLs."""
+def _normalize_location(location: str) -> str:
+    """Normalize the spelling of a location: Spark writes paths of the file system as `file:` URLs."""
     return unquote(location).removeprefix("file:").replace("//", "/").rstrip("/")

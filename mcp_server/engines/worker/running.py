@@ -1,4 +1,4 @@
-"""Statements under way in this process, and how they are stopped."""
+"""The running statements of this process, and how they are stopped."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 LOOK_EVERY = 0.1
-"""How often to look, in seconds, whether a query that was stopped has let go of its threads."""
+"""Seconds between checks whether a stopped query has released its threads."""
 
 
 @dataclass
 class Running:
-    """A statement under way. `stopped` was asked for; `session` is where it can be interrupted, once it has one.
+    """A running statement. `stopped` is set once a stop is requested; `session` can be interrupted, once there is one.
 
-    `held` are the bytes of memory that were in use when it began and nothing else ran.
+    `held` are the bytes of memory in use when it began while nothing else ran.
     """
 
     held: int
@@ -35,7 +35,7 @@ class Running:
 
 
 class RunningStatements:
-    """The statements under way, by the id of their call. Safe for several threads."""
+    """The running statements by the id of their call. Thread-safe."""
 
     def __init__(self, engine: EngineSession) -> None:
         self._engine = engine
@@ -46,7 +46,7 @@ class RunningStatements:
         return len(self._running)
 
     def snapshot(self) -> Mapping[str, Running]:
-        """The calls and their statements, as they are now."""
+        """Return a copy of the current calls and their statements."""
         return dict(self._running)
 
     def add(self, call: str, running: Running) -> None:
@@ -55,26 +55,26 @@ class RunningStatements:
     def remove(self, call: str) -> None:
         del self._running[call]
 
-    def awaited(self) -> Mapping[str, bool]:
-        """The calls under way, True for those that somebody waits for, False for those that were told to stop."""
+    def list_awaited(self) -> Mapping[str, bool]:
+        """Return the running calls: True for those that a caller waits for, False for stopped ones."""
         return {call: not running.stopped.is_set() for call, running in self.snapshot().items()}
 
     def stop(self, call: str) -> None:
-        """Have a statement interrupted until it has ended. Nothing happens where it has."""
+        """Interrupt a statement until it has ended. Does nothing where it has ended already."""
         running = self._running.get(call)
         if running is not None:
             running.stopped.set()
             self._stopping.set()
 
     def start_interrupting(self) -> None:
-        """Interrupt from now on what is to stop.
+        """Start the thread that interrupts stopped statements.
 
-        In a thread of its own, because an engine that is slow to answer must not delay the orders.
+        It is a thread of its own because an engine that is slow to answer must not delay the server's orders.
         """
         threading.Thread(target=self._interrupt_all, name="interrupts", daemon=True).start()
 
     def _interrupt_all(self) -> None:
-        """Again and again until all have stopped: an interrupt that comes too early is lost."""
+        """Repeat the interrupts until all statements have stopped: one that comes too early is lost."""
         while True:
             self._stopping.wait()
             self._stopping.clear()

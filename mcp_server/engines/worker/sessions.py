@@ -1,8 +1,8 @@
-"""Sessions of an engine that are lent to one statement at a time and used again, in the process that holds the engine.
+"""Pool of an engine's sessions, each used by one statement at a time, in the process that holds the engine.
 
-A fresh session with its tables costs more than many a query. What a statement could leave behind in one is nothing: the
-guard lets queries pass, and queries set nothing. Should another statement ever come through, its session is not
-used again: every one that changes a session begins with a word that begins no query.
+A new session with its tables costs more than many a query. Reuse is safe: the guard passes only queries, and queries
+set nothing in a session. Should another statement ever pass, its session is not reused: every statement that
+changes a session begins with a word that begins no query.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _BEGINS_A_QUERY = re.compile(r"[\s(]*(?:SELECT|WITH|VALUES|FROM|TABLE)\b", re.IG
 
 
 @dataclass
-class Lent:
-    """A session and what is known of it: the state of the lake that it was opened for, and its tables' locations."""
+class PooledSession:
+    """A session, the edition of the lake that it was opened for, and its tables' locations."""
 
     spark: SparkSession
     edition: int
@@ -34,63 +34,63 @@ class Lent:
 
 
 class Sessions:
-    """The sessions of one engine. Safe for several threads, each of which holds its own."""
+    """The sessions of one engine. Thread-safe; each thread borrows a session of its own."""
 
     def __init__(self, engine: EngineSession, registry: Registry) -> None:
         self._engine = engine
         self._registry = registry
         self._lock = threading.Lock()
-        self._idle: list[Lent] = []
+        self._idle: list[PooledSession] = []
 
-    def prepare(self, tables: Mapping[str, str], edition: int) -> Lent:
-        """The first session, for an engine whose sessions share their tables: those that can be registered are."""
-        lent = self._open(edition)
-        self._registry.prepare(lent.spark, tables)
-        return lent
+    def prepare(self, tables: Mapping[str, str], edition: int) -> PooledSession:
+        """Open the first session and register, as far as possible, the tables that all sessions share."""
+        pooled = self._open_session(edition)
+        self._registry.register_shared(pooled.spark, tables)
+        return pooled
 
-    def borrow(self, tables: Mapping[str, str], edition: int) -> Lent:
-        """A session that knows these tables, as the lake is in this edition. Raises what the driver raises."""
-        lent = self._waiting(edition) or self._open(edition)
+    def borrow(self, tables: Mapping[str, str], edition: int) -> PooledSession:
+        """Return a session that has these tables of this edition of the lake. Raises what the driver raises."""
+        pooled = self._take_idle(edition) or self._open_session(edition)
         try:
-            self._registry.register(lent.spark, lent.tables, tables)
+            self._registry.register_tables(pooled.spark, pooled.tables, tables)
         except Exception:
-            self._engine.close(lent.spark)
+            self._engine.close(pooled.spark)
             raise
-        return lent
+        return pooled
 
-    def give_back(self, lent: Lent, sql: str, *, intact: bool) -> None:
-        """Take a session back after a statement; `intact` is False after whatever may have left traces in it."""
-        lent.used = True
+    def give_back(self, pooled: PooledSession, sql: str, *, intact: bool) -> None:
+        """Return a session to the pool; it is closed where `intact` is False or the statement was no query."""
+        pooled.used = True
         if intact and _BEGINS_A_QUERY.match(sql):
             with self._lock:
-                self._idle.append(lent)
+                self._idle.append(pooled)
         else:
-            self._engine.close(lent.spark)
+            self._engine.close(pooled.spark)
 
     def forget(self) -> None:
-        """End all that wait: the server that had them is another one now, or none."""
+        """Close all idle sessions: their server has restarted or is gone."""
         with self._lock:
             idle, self._idle = self._idle, []
         self._registry.forget()
-        for lent in idle:
-            self._engine.close(lent.spark)
+        for pooled in idle:
+            self._engine.close(pooled.spark)
 
-    def _waiting(self, edition: int) -> Lent | None:
-        """The session that was used last; those of another edition of the lake are ended."""
+    def _take_idle(self, edition: int) -> PooledSession | None:
+        """Take the session that was used last; closes those of another edition of the lake."""
         while True:
             with self._lock:
                 if not self._idle:
                     return None
-                lent = self._idle.pop()
-            if lent.edition == edition:
-                return lent
-            self._engine.close(lent.spark)
+                pooled = self._idle.pop()
+            if pooled.edition == edition:
+                return pooled
+            self._engine.close(pooled.spark)
 
-    def _open(self, edition: int) -> Lent:
-        lent = Lent(self._engine.open(), edition)
+    def _open_session(self, edition: int) -> PooledSession:
+        pooled = PooledSession(self._engine.open(), edition)
         try:
-            self._registry.enter(lent.spark)
+            self._registry.enter_schema(pooled.spark)
         except Exception:
-            self._engine.close(lent.spark)
+            self._engine.close(pooled.spark)
             raise
-        return lent
+        return pooled

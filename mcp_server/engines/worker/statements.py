@@ -1,4 +1,4 @@
-"""Takes orders of the server and runs statements side by side, each in a session of its own."""
+"""Receives the server's orders and runs statements concurrently, each in a session of its own."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mcp_server.engines.worker.locations import TableLocations
 from mcp_server.engines.worker.operations import Operation, Operations, Reply
 from mcp_server.engines.worker.registry import Registry
 from mcp_server.engines.worker.running import LOOK_EVERY, Running, RunningStatements
-from mcp_server.engines.worker.sessions import Lent, Sessions
+from mcp_server.engines.worker.sessions import PooledSession, Sessions
 
 _LAST_MOMENTS = 20.0
-"""How long a JVM that is going down may take, in seconds; its hooks delete files."""
+"""How long a JVM may take to shut down, in seconds; its hooks delete files."""
 
 
 class Worker:
-    """Runs the statements of one engine and answers each under its id."""
+    """Runs the statements of one engine and answers each by its id."""
 
     def __init__(self, wire: Wire, engine: EngineSession, settings: FirstFrame, hold: Hold) -> None:
         self._wire = wire
@@ -40,7 +40,7 @@ class Worker:
         self._secret = settings["secret"]
         self._waits_for_others = "://" in settings["lake"]  # an engine may do nothing while a store takes its time
         self._locations = TableLocations(settings["lake"], settings["work_dir"], plain=settings["plain_paths"])
-        registry = Registry(settings["catalog"], settings["schema"], self._locations.readable)
+        registry = Registry(settings["catalog"], settings["schema"], self._locations.make_readable)
         self._sessions = Sessions(engine, registry)
         self._operations = Operations(engine, self._locations, settings["schema"])
         self._threads = start_threads(settings["threads"])
@@ -48,9 +48,9 @@ class Worker:
         self._rest = self._watch_rest()
 
     def warm_up(self, tables: Mapping[str, str], edition: int) -> None:
-        """Prove that the engine answers, and pay for what the first statement would have to wait for.
+        """Check that the engine answers, and do the work that the first statement would otherwise wait for.
 
-        A server of others is left alone: it may have to start for that, and whoever pays for it has not asked yet.
+        Skipped for a remote server: it may have to start, and no caller who pays for it has sent a query yet.
         """
         self._running.start_interrupting()
         if self._engine.capabilities.shared:
@@ -60,7 +60,7 @@ class Worker:
         self._sessions.give_back(session, "SELECT 1", intact=True)
 
     def serve(self) -> None:
-        """Take orders until the connection ends."""
+        """Handle the server's orders until the connection ends."""
         operations: Mapping[str, Operation] = {
             "run": self._operations.run,
             "explain": self._operations.explain,
@@ -73,9 +73,9 @@ class Worker:
                 self._begin(frame, operations[frame.op])
 
     def part(self, seconds: float) -> None:
-        """Leave nothing behind on a server that lives on: stop what runs, for at most so long, and end the sessions.
+        """Clean up on a server that outlives this process: stop the queries within `seconds`, then end the sessions.
 
-        With a session ends what runs in it, should it not have let go of a query before.
+        Ending a session ends a query in it that has not stopped by then.
         """
         for call in self._running.snapshot():
             self._running.stop(call)
@@ -88,7 +88,7 @@ class Worker:
         self._sessions.forget()
 
     def _begin(self, frame: Frame, operation: Operation) -> None:
-        # Memory held although nothing runs is what the engine does not give back.
+        # Memory in use while nothing runs is memory that the engine does not return.
         running = Running(held=0 if len(self._running) else _resident_bytes())
         self._running.add(frame.fields["id"], running)
         if self._rest is not None:
@@ -96,7 +96,7 @@ class Worker:
         self._threads.submit(self._perform_or_end, frame, running, operation)
 
     def _perform_or_end(self, frame: Frame, running: Running, operation: Operation) -> None:
-        """Answer, or end this process: whoever asked must not wait for an answer that cannot be made."""
+        """Answer, or end this process: the caller must not wait for an answer that cannot be made."""
         try:
             self._perform(frame, running, operation)
         except BaseException as error:  # noqa: BLE001  (for want of memory, mostly)
@@ -107,7 +107,7 @@ class Worker:
         call, is_shared = frame.fields["id"], self._engine.capabilities.shared
         answer = self._attempt(frame, running, operation)
         if isinstance(answer, Failure) and answer.kind == "forgotten" and is_shared:
-            # The server has ended the session, or has been started anew: nothing of the statement has run.
+            # The server has ended the session or was restarted: nothing of the statement has run.
             self._sessions.forget()
             answer = self._attempt(frame, running, operation)
         if isinstance(answer, Failure):
@@ -124,18 +124,18 @@ class Worker:
         self._wire.send(answer.op, answer.payload, id=call, held=running.held, **answer.fields)
 
     def _watch_rest(self) -> Rest | None:
-        """Tell the server where the engine goes on with what has ended; None where the engine itself knows that."""
+        """Report ended calls that the engine still computes to the server; None where the engine tracks this itself."""
         if self._engine.at_work is None:
             return None
         return Rest(
             self._engine.at_work,
-            self._running.awaited,
+            self._running.list_awaited,
             lambda calls: self._wire.send("restless", calls=sorted(calls)),
             lambda: None if self._waits_for_others else end_stuck(),
         )
 
     def _await_rest(self, call: str, running: Running) -> None:
-        """Wait until the engine has let go of what was stopped; in the end the server kills this process for it."""
+        """Wait until the engine has stopped computing a call; the server kills this process where it never does."""
         while self._engine.lingers(call):
             threading.Event().wait(LOOK_EVERY)
         if self._rest is not None:
@@ -143,7 +143,7 @@ class Worker:
             self._rest.await_rest(call)
 
     def _attempt(self, frame: Frame, running: Running, operation: Operation) -> Reply | Failure:
-        """Do the work in a session, which others get afterwards unless it was stopped or something broke."""
+        """Perform the operation in a session, which is reused unless the call was stopped or something broke."""
         try:
             with self._hold(frame.fields["sql"], frame.fields["tables"]) as held:
                 fields = {**frame.fields, "sql": held.sql, "tables": held.tables}
@@ -153,36 +153,36 @@ class Worker:
 
     def _attempt_held(self, frame: Frame, running: Running, operation: Operation) -> Reply | Failure:
         call, tables = frame.fields["id"], frame.fields["tables"]
-        lent: Lent | None = None
+        pooled: PooledSession | None = None
         answer: Reply | Failure = Failure("interrupted", "stopped before it began")
         try:
             if not running.stopped.is_set():
-                lent = self._sessions.borrow(tables, frame.fields["edition"])
-                with self._engine.tagged(lent.spark, call):
-                    running.session = lent.spark
+                pooled = self._sessions.borrow(tables, frame.fields["edition"])
+                with self._engine.tagged(pooled.spark, call):
+                    running.session = pooled.spark
                     if not running.stopped.is_set():
-                        answer = operation(frame, running, lent.spark)
+                        answer = operation(frame, running, pooled.spark)
         except Exception as error:  # noqa: BLE001  (every failure is an answer; the server raises it)
             answer = self._explain_failure(error, frame)
-        if lent is not None:
+        if pooled is not None:
             broken = running.stopped.is_set() or (isinstance(answer, Failure) and answer.kind != "failed")
-            self._sessions.give_back(lent, frame.fields["sql"], intact=not broken)
+            self._sessions.give_back(pooled, frame.fields["sql"], intact=not broken)
         return answer
 
     def _explain_failure(self, error: Exception, frame: Frame) -> Failure:
-        return explain_failure(error, self._locations.names(frame.fields["tables"]), self._secret)
+        return explain_failure(error, self._locations.list_replacements(frame.fields["tables"]), self._secret)
 
     def _end_with_engine(self) -> NoReturn:
-        """End because the engine does: how it ended tells the server more than what it said meanwhile."""
+        """End with the engine: its exit code tells the server more than its last answer."""
         if self._engine.process is not None:
             with contextlib.suppress(TimeoutExpired):
                 self._engine.process.wait(_LAST_MOMENTS)
-                threading.Event().wait(1)  # `follow` ends this process with the engine's code
+                threading.Event().wait(1)  # `follow_engine_process` ends this process with the engine's code
         end_all()
 
 
 def start_threads(number: int) -> ThreadPoolExecutor:
-    """A pool whose threads have all begun: later there may be no memory for one, and a call would get no answer."""
+    """Return a pool whose threads have all started: later there may be no memory for one, and a call would hang."""
     threads, all_there = ThreadPoolExecutor(number, thread_name_prefix="query"), threading.Barrier(number)
     for _ in range(number):
         threads.submit(all_there.wait)
@@ -190,7 +190,7 @@ def start_threads(number: int) -> ThreadPoolExecutor:
 
 
 def _resident_bytes() -> int:
-    """Memory in use, in bytes; 0 where the system does not say."""
+    """Return the resident memory in bytes; 0 where the system does not report it."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
