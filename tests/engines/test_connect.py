@@ -93,6 +93,18 @@ def test_a_server_that_was_restarted_while_nobody_asked_is_not_noticed(make: Mak
     assert rows(engine, count) == [{"n": 5}]
 
 
+def test_a_server_that_was_restarted_while_no_session_was_left_is_not_noticed(make: Make, query: Query) -> None:
+    engine = make()
+    count = query("SELECT count(*) AS n FROM films", "films")
+    assert rows(engine, count) == [{"n": 5}]
+    with pytest.raises(QueryTimedOut):
+        engine.execute(query(ENDLESS, deadline=1.0), "takes the session with it")
+
+    engine.server.restart()
+
+    assert rows(engine, count) == [{"n": 5}]
+
+
 def test_a_stopped_query_is_over_on_the_server(make: Make, query: Query) -> None:
     engine = make()
     with ThreadPoolExecutor() as threads:

@@ -13,7 +13,7 @@ import psutil
 from mcp_server.engines import Engine
 from mcp_server.engines.local import LocalEngine
 
-ENDLESS = "SELECT sum(id % 7) AS s FROM range(0, 100000000000, 1, 1000)"
+ENDLESS = "SELECT sum(id % 7) AS s FROM range(0, 100000000000, 1, 5000)"
 
 
 def rows(engine: Engine, query: Any) -> list[dict[str, Any]]:

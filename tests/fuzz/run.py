@@ -109,7 +109,7 @@ async def _ask_all(
             return
         event = AuditEvent(tool="query", caller="fuzz", engine="embedded", sql_sent=sql)
         said, end = await _ask(service, event, sql)
-        heard = "\n".join([said, event.line().decode(), *log])
+        heard = "\n".join([said, event.to_line().decode(), *log])
         log.clear()
         if MARKER in heard:
             raise Broken(f"a marker came out of {sql!r}: {heard[:2_000]}")

@@ -14,7 +14,7 @@ from lakehouse.escaping import escape_controls
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import folders
-from mcp_server.engines.choice import engines_of
+from mcp_server.engines.choice import create_engines
 from mcp_server.engines.folders import describe_table
 from mcp_server.models import TableInfo
 from mcp_server.settings import load_settings
@@ -50,7 +50,7 @@ def strangers(
         engine_memory_mb=1024,
         wait_seconds=240,
     )
-    engines = engines_of(settings, Lake.parse(str(folder)))
+    engines = create_engines(settings, Lake.parse(str(folder)))
     engines[0].start()
     yield LakehouseServer(settings, lambda: engines), folder
     for engine in engines:
@@ -119,7 +119,7 @@ async def test_a_table_that_is_mended_is_read(tmp_path: Path) -> None:
     settings = load_settings(
         lake=str(tmp_path / "lake"), state_dir=tmp_path / "state", engine_memory_mb=1024, wait_seconds=240
     )
-    engines = engines_of(settings, Lake.parse(str(tmp_path / "lake")))
+    engines = create_engines(settings, Lake.parse(str(tmp_path / "lake")))
     async with Client(LakehouseServer(settings, lambda: engines)) as client:
         assert "no commit" in _text(await _ask(client, "SELECT id FROM empty_log"))
         for file in (tmp_path / "lake" / "sound" / "_delta_log").iterdir():
@@ -134,7 +134,7 @@ async def test_of_names_that_differ_in_case_alone_one_is_read(tmp_path: Path) ->
     for number, name in enumerate(("Films", "films", "FILMS")):
         write_table(tmp_path, name, number)
     settings = load_settings(lake=str(tmp_path), state_dir=tmp_path / "_state", engine_memory_mb=1024, wait_seconds=240)
-    engines = engines_of(settings, Lake.parse(str(tmp_path)))
+    engines = create_engines(settings, Lake.parse(str(tmp_path)))
     async with Client(LakehouseServer(settings, lambda: engines)) as client:
         assert (await _ask(client, "SELECT id FROM films")).structured_content["rows"] == [[2]]  # FILMS sorts first
         assert _text(await client.call_tool("describe_schema", {})).count("in case alone") == 2
@@ -165,8 +165,8 @@ def test_a_table_that_cannot_be_read_is_not_read_for_every_question(
 
     monkeypatch.setattr(folders, "describe_table", describe)
     tables = folders.TableFolders(tmp_path)
-    assert [tables.read()["damaged"].info.problem != "" for _ in range(50)] == [True] * 50
+    assert [tables.read_tables()["damaged"].info.problem != "" for _ in range(50)] == [True] * 50
     assert looked["sound"] == 1
     assert looked["damaged"] < 5
     first.write_bytes(whole)  # which the folder's time does not tell
-    eventually(lambda: not tables.read()["damaged"].info.problem)
+    eventually(lambda: not tables.read_tables()["damaged"].info.problem)

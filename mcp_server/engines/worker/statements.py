@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from lakehouse.session import EngineSession, run_query
 from mcp_server.engines.failures import Failure, explain_failure
-from mcp_server.engines.opening import FirstFrame
+from mcp_server.engines.opening import CatalogOwner, FirstFrame
 from mcp_server.engines.pinned import Hold
 from mcp_server.engines.rest import Rest
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame, Wire
@@ -29,6 +29,9 @@ from mcp_server.engines.worker.sessions import PooledSession, Sessions
 _LAST_MOMENTS = 20.0
 """How long a JVM may take to shut down, in seconds; its hooks delete files."""
 
+_LOST_REGISTRATIONS = frozenset({"TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND"})
+"""Conditions of a statement whose tables are no longer registered: the guard has found them in the lake."""
+
 
 class Worker:
     """Runs the statements of one engine and answers each by its id."""
@@ -40,7 +43,8 @@ class Worker:
         self._secret = settings["secret"]
         self._waits_for_others = "://" in settings["lake"]  # an engine may do nothing while a store takes its time
         self._locations = TableLocations(settings["lake"], settings["work_dir"], plain=settings["plain_paths"])
-        registry = Registry(settings["catalog"], settings["schema"], self._locations.make_readable)
+        self._catalog: CatalogOwner = settings["catalog"]
+        registry = Registry(self._catalog, settings["schema"], self._locations.make_readable)
         self._sessions = Sessions(engine, registry)
         self._operations = Operations(engine, self._locations, settings["schema"])
         self._threads = start_threads(settings["threads"])
@@ -106,9 +110,8 @@ class Worker:
     def _perform(self, frame: Frame, running: Running, operation: Operation) -> None:
         call, is_shared = frame.fields["id"], self._engine.capabilities.shared
         answer = self._attempt(frame, running, operation)
-        if isinstance(answer, Failure) and answer.kind == "forgotten" and is_shared:
-            # The server has ended the session or was restarted: nothing of the statement has run.
-            self._sessions.forget()
+        if isinstance(answer, Failure) and self._is_forgotten(answer):
+            self._sessions.forget()  # nothing of the statement has run
             answer = self._attempt(frame, running, operation)
         if isinstance(answer, Failure):
             if running.stopped.is_set():
@@ -122,6 +125,16 @@ class Worker:
             answer = Reply("error", vars(answer))
         self._running.remove(call)
         self._wire.send(answer.op, answer.payload, id=call, held=running.held, **answer.fields)
+
+    def _is_forgotten(self, failure: Failure) -> bool:
+        """Whether a server of others has ended the session, or was restarted and has lost the registered tables.
+
+        Only the second shows where no session was left: a new one is opened as if nothing had happened.
+        """
+        if not self._engine.capabilities.shared:
+            return False
+        has_lost_tables = self._catalog == "server" and failure.condition in _LOST_REGISTRATIONS
+        return failure.kind == "forgotten" or has_lost_tables
 
     def _watch_rest(self) -> Rest | None:
         """Report ended calls that the engine still computes to the server; None where the engine tracks this itself."""
