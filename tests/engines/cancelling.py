@@ -65,8 +65,8 @@ LONGEST_WAIT = 0.8
 def endless(engine: Engine) -> str:
     """What does not end by itself.
 
-    In thousands of parts for Spark, which looks for a cancel between parts only, where rows come from nothing. Not so for
-    Sail, which listens on the threads that it computes on: thousands of parts at once hold it up.
+    In thousands of parts for Spark, which looks for a cancel between parts only, where rows come from nothing. Not so
+    for Sail, which listens on the threads that it computes on: thousands of parts at once hold it up.
     """
     return _ENDLESS.get(engine.name, ENDLESS)
 
