@@ -37,11 +37,6 @@ class Score:
         """Whether the result is the gold result."""
         return self.verdict == "match"
 
-    @property
-    def is_undecided(self) -> bool:
-        """Whether the turn could not be judged."""
-        return self.verdict in UNDECIDED
-
 
 def score_turn(turn: Turn, gold: Gold, *, poor: bool = False) -> Score:
     """Score a turn. `poor` means that its budget was below the limit of one question."""

@@ -137,7 +137,7 @@ class Lake:
     def replace_stored(self, name: str, data: bytes, seen: Stored | None) -> bool:
         """Replace a small file if it is unchanged since it was `seen` (None: did not exist). False where it changed.
 
-        In a local folder it cannot have changed: a lock excludes other loads (`etl.safeguards.exclusive`).
+        In a local folder it cannot have changed: a lock excludes other loads (`etl.safeguards.hold_load_lock`).
         """
         if self.directory is None:
             return self.objects.write_over(name, data, seen) is not None

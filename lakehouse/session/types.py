@@ -29,8 +29,6 @@ class Capabilities:
 
     `dialect`         the SQL that it runs
     `readings`        the stages at which it reports how it reads a text, without running it
-    `time_travel`     SQL understands `VERSION AS OF`
-    `cancel`          a running query can be interrupted by its tag
     `optimize`        `OPTIMIZE … ZORDER BY` exists
     `ordered_write`   a sorted DataFrame is written in its order
     `metered`         statements cost money, so that none runs that was not asked for
@@ -41,8 +39,6 @@ class Capabilities:
 
     dialect: Dialect
     readings: tuple[Stage, ...]
-    time_travel: bool
-    cancel: bool
     optimize: bool
     ordered_write: bool
     metered: bool
@@ -56,8 +52,6 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
         "embedded": Capabilities(
             dialect="sail",
             readings=("resolved",),
-            time_travel=True,
-            cancel=True,
             optimize=False,
             ordered_write=False,
             metered=False,
@@ -68,8 +62,6 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
         "spark": Capabilities(
             dialect="spark",
             readings=("parsed", "resolved"),
-            time_travel=True,
-            cancel=True,
             optimize=True,
             ordered_write=True,
             metered=False,
@@ -80,8 +72,6 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
         "connect": Capabilities(
             dialect="spark",
             readings=(),  # its protocol tells only with a whole plan, and without a parser that could be asked first
-            time_travel=True,
-            cancel=True,
             optimize=True,
             ordered_write=True,
             metered=True,
@@ -92,8 +82,6 @@ CAPABILITIES: Mapping[Runtime, Capabilities] = MappingProxyType(
         "databricks": Capabilities(
             dialect="spark",
             readings=(),  # only EXPLAIN would tell, and that itself runs what some statements hide
-            time_travel=True,
-            cancel=True,
             optimize=True,
             ordered_write=True,
             metered=True,

@@ -19,6 +19,7 @@ from lakehouse.errors import LakeError
 from lakehouse.foreign import DELTA_LOG, describe_foreign, is_shown
 from lakehouse.manifest import LOADING_NAME, Column
 from lakehouse.storage import Lake
+from mcp_server.engines.type_names import to_sql_name
 from mcp_server.models import NAME_CHARACTERS, TableInfo
 
 _COMMITS = ("*.json", "*.parquet")
@@ -29,8 +30,6 @@ _TRIED_AGAIN_SHARE = 20
 _NAME = re.compile(f"[{NAME_CHARACTERS}]+")
 _PADDED = "__CHAR_VARCHAR_TYPE_STRING"
 """Where Spark keeps the types CHAR and VARCHAR, which are strings in a schema of Delta."""
-# Delta's names of types, where Spark SQL's are others.
-_SPARK_NAMES: Mapping[str, str] = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def read_columns(schema: str) -> tuple[Column, ...]:
     return tuple(
         Column(
             name=field["name"],
-            type=field.get("metadata", {}).get(_PADDED) or _to_spark_type(field["type"]),
+            type=field.get("metadata", {}).get(_PADDED) or to_sql_name(field["type"]),
             comment=str(field.get("metadata", {}).get("comment", "")),
             nullable=field["nullable"],
         )
@@ -159,18 +158,3 @@ def _describe_error(error: BaseException, folder: Path) -> str:
     for path in (folder.absolute().as_uri(), str(folder.absolute())):
         line = line.replace(path, folder.name)
     return line if len(line) <= _REASON_CHARS else line[:_REASON_CHARS] + "…"
-
-
-def _to_spark_type(delta: Any) -> str:
-    """Return Spark SQL's name of a type of Delta's schema (Delta protocol, "Schema Serialization Format")."""
-    if isinstance(delta, str):
-        return _SPARK_NAMES.get(delta, delta)
-    match delta["type"]:
-        case "array":
-            return f"array<{_to_spark_type(delta['elementType'])}>"
-        case "map":
-            return f"map<{_to_spark_type(delta['keyType'])},{_to_spark_type(delta['valueType'])}>"
-        case "struct":
-            return "struct<" + ",".join(f"{f['name']}:{_to_spark_type(f['type'])}" for f in delta["fields"]) + ">"
-        case other:
-            return str(other)

@@ -34,7 +34,7 @@ from tests.connect_server import ConnectServer
 from tests.engines.conftest import ENGINES, SERVERS, write_lake
 from tests.engines.served import ServedEngine
 from tests.engines.warehouse import WarehouseEngine, make_tables
-from tests.engines.watching import ENDLESS
+from tests.engines.watching import ENDLESS, eventually
 
 _ENDLESS: Mapping[str, str] = {
     "embedded": "SELECT sum(id % 7) AS s FROM range(0, 100000000000)",
@@ -151,7 +151,7 @@ def seconds_until_idle(engine: Any, quiet: float = 0.5, give_up: float = 60.0) -
     """
     began = last = time.monotonic()
     if hasattr(engine, "server"):
-        wait_for(lambda: engine.server.jobs() == 0, give_up)
+        eventually(lambda: engine.server.jobs() == 0, give_up)
         return time.monotonic() - began
     before = cpu_seconds(engine)
     while time.monotonic() - last < quiet:
@@ -191,15 +191,6 @@ def is_lost(process: psutil.Process, seconds: float = 0.3) -> Callable[[], bool]
         return False
 
     return look
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something holds, or fail."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > give_up:
-            raise AssertionError("it never came true")
-        threading.Event().wait(0.02)
 
 
 def settled(engine: Engine, enough: Callable[[Footprint], bool], seconds: float = 60.0) -> Footprint:
@@ -253,7 +244,7 @@ def _report_unheard(engine: Any) -> None:
         process = _family(engine)[0]
         with ThreadPoolExecutor() as threads:
             running = threads.submit(engine.execute, checked(UNHEARD), f"unheard {number}")
-            wait_for(is_lost(process))
+            eventually(is_lost(process))
             began = time.monotonic()
             engine.cancel(f"unheard {number}")
             psutil.wait_procs([process], timeout=60)
@@ -303,7 +294,7 @@ def _report_beside(engine: Any) -> None:
                 ended = time.monotonic() - began
                 text = str(running.exception())
             after = time.monotonic()
-            wait_for(lambda: answered[-1] > after)  # noqa: B023  (called at once)
+            eventually(lambda: answered[-1] > after)  # noqa: B023  (called at once)
             again = time.monotonic() - after
             print(
                 f"beside a join: {beside:.1f} a second. Ended {ended:.2f} s after its cancel ({text}); the next answer"
@@ -316,7 +307,7 @@ def _report(engine: Engine, queries: int) -> None:
         before = cpu_seconds(engine)
         with ThreadPoolExecutor() as threads:
             running = threads.submit(engine.execute, checked(endless(engine)), "one")
-            wait_for(busy(engine, before))
+            eventually(busy(engine, before))
             engine.cancel("one")
             idle = seconds_until_idle(engine)
             running.exception()

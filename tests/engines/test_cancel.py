@@ -26,8 +26,8 @@ from tests.engines.cancelling import (
     endless,
     seconds_until_idle,
     settled,
-    wait_for,
 )
+from tests.engines.watching import eventually
 
 QUERIES = int(os.environ.get("CANCELLED_QUERIES", "15"))
 """How many queries are cancelled; a thousand on request: CANCELLED_QUERIES=1000."""
@@ -54,7 +54,7 @@ def test_a_cancelled_query_leaves_the_processor_idle(engine: Engine) -> None:
     before = cpu_seconds(engine)
     with ThreadPoolExecutor() as threads:
         running = threads.submit(engine.execute, checked(endless(engine)), "cancelled while it works")
-        wait_for(busy(engine, before))
+        eventually(busy(engine, before))
         engine.cancel("cancelled while it works")
         idle = seconds_until_idle(engine)
 
@@ -93,7 +93,7 @@ def test_a_cancelled_query_does_not_wait_for_what_lingers_of_another(engine: Eng
     before = cpu_seconds(engine)
     with ThreadPoolExecutor() as threads:
         deaf = threads.submit(engine.execute, checked(DEAF), "deaf")
-        wait_for(busy(engine, before))
+        eventually(busy(engine, before))
         other = threads.submit(engine.execute, checked(endless(engine)), "other")
         engine.cancel("deaf")
         engine.cancel("other")
@@ -109,7 +109,7 @@ def test_closing_ends_what_is_at_work(embedded: Callable[..., LocalEngine]) -> N
     before = cpu_seconds(engine)
     with ThreadPoolExecutor() as threads:
         running = [threads.submit(engine.execute, checked(endless(engine)), f"closed {i}") for i in range(3)]
-        wait_for(busy(engine, before))
+        eventually(busy(engine, before))
         engine.close()
 
         for each in running:

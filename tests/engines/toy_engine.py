@@ -43,8 +43,6 @@ class ToyEngine:
     capabilities = Capabilities(
         dialect="spark",  # it runs what was sent, and no rewrite
         readings=(),
-        time_travel=False,
-        cancel=True,
         optimize=False,
         ordered_write=False,
         metered=False,

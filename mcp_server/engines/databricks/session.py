@@ -140,13 +140,6 @@ class WarehouseStatement:
             raise QueryFailed("The warehouse stopped the statement: it ran longer than STATEMENT_TIMEOUT allows.")
         return state in {CommandState.PENDING, CommandState.RUNNING}
 
-    def was_cancelled(self) -> bool:
-        """Whether the statement was cancelled."""
-        from databricks.sql.backend.types import CommandState
-
-        with translate_errors(self.names):
-            return self.cursor.get_query_state() is CommandState.CANCELLED
-
     def cancel(self) -> None:
         """Request a cancel, which may come too early to have an effect: repeat it until the statement has ended."""
         with translate_errors(self.names):

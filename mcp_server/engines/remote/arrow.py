@@ -10,19 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mcp_server.engines.type_names import to_sql_name
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _JSON_TYPE = b"Spark:DataType:JsonType"
-
-# Names in the JSON of Spark's DataType (`typeName`) that differ from those of SQL (`simpleString`).
-_SQL_NAMES: Mapping[str, str] = {
-    "byte": "tinyint",
-    "short": "smallint",
-    "integer": "int",
-    "long": "bigint",
-    "null": "void",
-}
 
 
 def spark_types(schema: pa.Schema) -> tuple[str, ...]:
@@ -49,24 +42,7 @@ def arrow_table(found: Any) -> pa.Table:
 
 def _read_type(field: pa.Field) -> str:
     written = (field.metadata or {}).get(_JSON_TYPE)
-    return _from_json(json.loads(written)) if written else _from_arrow(field.type)
-
-
-def _from_json(kind: Any) -> str:
-    """Return Spark's `DataType.simpleString` for its JSON (see org.apache.spark.sql.types.DataType.fromJson)."""
-    if isinstance(kind, str):
-        return _SQL_NAMES.get(kind, kind)
-    match kind["type"]:
-        case "array":
-            return f"array<{_from_json(kind['elementType'])}>"
-        case "map":
-            return f"map<{_from_json(kind['keyType'])},{_from_json(kind['valueType'])}>"
-        case "struct":
-            return "struct<" + ",".join(f"{f['name']}:{_from_json(f['type'])}" for f in kind["fields"]) + ">"
-        case "udt":
-            return _from_json(kind["sqlType"])
-        case other:
-            return _from_json(str(other))
+    return to_sql_name(json.loads(written)) if written else _from_arrow(field.type)
 
 
 def _from_arrow(kind: pa.DataType) -> str:
