@@ -1,0 +1,42 @@
+"""What rules share while one statement is compiled."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from mcp_server.sql.catalog import Catalog
+
+
+@dataclass
+class Context:
+    """The names, ids and caveats of one statement. `taken` are names in lower case that a fresh one must not have."""
+
+    catalog: Catalog
+    taken: set[str]
+    ids: Iterator[int]
+    caveats: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, catalog: Catalog, names: Iterable[str], first_id: int) -> Context:
+        """The context of a statement that has these names, and relations with ids below `first_id`."""
+        return cls(catalog, {name.lower() for name in names}, itertools.count(first_id))
+
+    def fresh(self, base: str) -> str:
+        """Return a name like `base` that nothing in the statement has."""
+        for number in itertools.count(1):
+            name = base if number == 1 else f"{base}{number}"
+            if name.lower() not in self.taken:
+                self.taken.add(name.lower())
+                return name
+        raise AssertionError
+
+    def new_id(self) -> int:
+        """Return an id for a relation that a rule makes."""
+        return next(self.ids)
+
+    def warn(self, sentence: str) -> None:
+        """Tell the caller, with the answer, where it may differ from Spark's."""
+        if sentence not in self.caveats:
+            self.caveats.append(sentence)
