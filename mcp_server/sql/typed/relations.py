@@ -48,6 +48,7 @@ class Table(Relation):
     name: tuple[str, ...]
     info: TableInfo
     text: Sql
+    schema: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
