@@ -19,6 +19,7 @@ from mcp_server.sql.typed.relations import (
     FunctionTable,
     Join,
     LateralView,
+    Output,
     Pivot,
     Query,
     Relation,
@@ -69,14 +70,23 @@ def push_relation(relation: Relation, work: Work, *, inner: bool) -> Pushed:
 
 
 def _push_derived(relation: Derived, need: tuple[str, ...], work: Work) -> Pushed:
+    work.widened.add(relation.id)
     query = work.query(relation.query, need, fill=True)
     hidden = [work.hidden[each] for each in need]
     made = relation.replace(
         query=query,
         alias=relation.alias or work.context.fresh("__q"),
         names=(*relation.names, *hidden) if relation.names else (),
+        outputs=_widen(relation, need, work),
     )
     return made, {each: column_of(made, work.hidden[each], work.values[each].type) for each in need}, []
+
+
+def _widen(relation: Relation, need: tuple[str, ...], work: Work) -> tuple[Output, ...] | None:
+    if relation.outputs is None:
+        return None
+    more = (Output(work.hidden[each], work.values[each].type, relation.id) for each in need)
+    return (*relation.outputs, *more)
 
 
 def _with_values(relation: Relation, known: Known, names: tuple[str, ...], work: Work) -> tuple[Relation, Known]:

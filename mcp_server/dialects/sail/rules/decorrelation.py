@@ -17,7 +17,6 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.query_nodes import (
     INNER,
     all_of,
-    call,
     change_scope,
     column_of,
     compare,
@@ -31,9 +30,12 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     is_one_group,
     item,
     join,
+    keep_name,
     list_ids,
     list_visible,
     make_query,
+    name_outputs,
+    name_relations,
     put,
     qualify,
     reads,
@@ -41,6 +43,7 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     split_and,
     truth,
     walk_select,
+    write_stars,
 )
 from mcp_server.dialects.sail.rules.query_rows import keep_rows
 from mcp_server.sql.typed.nodes import Binary, Call, Column, Expression, Node, Star
@@ -131,7 +134,12 @@ def decorrelate(  # noqa: PLR0913
     if hidden:
         items = tuple(item(operand, each) for each, operand in hidden)
         made = _with_items(made, items)
-    columns = (*names, *(work.hidden[each] for each in need), *(each for each, _ in hidden)) if names else ()
+    shown = names
+    if not names and inner.outputs is not None:
+        shown = name_outputs(inner.outputs, context)
+        if shown == tuple(each.name for each in inner.outputs):
+            shown = ()
+    columns = (*shown, *(work.hidden[each] for each in need), *(each for each, _ in hidden)) if shown else ()
     relation = derive(made, name, context, columns, number)
     keys = tuple(Key(work.values[each], work.hidden[each], each not in work.joined) for each in need)
     by_name = dict(hidden)
@@ -217,6 +225,8 @@ class _Work:
     joined: set[str] = field(default_factory=set)
     """Values that come from the outer rows somewhere, so that they may be NULL."""
     need: tuple[str, ...] = ()
+    widened: set[int] = field(default_factory=set)
+    """Relations that have got hidden columns."""
 
     def __post_init__(self) -> None:
         self.number = self.context.new_id()
@@ -374,9 +384,11 @@ class _Work:
         """A SELECT with the outer values behind its columns."""
         from mcp_server.dialects.sail.rules.decorrelated_relations import push_relation
 
-        base, known, loose = push_relation(select.base, self, inner=True) if select.base else (None, {}, [])
+        base, known, loose = select.base, Known(), list[Expression]()
+        if base is not None and (self.found(base) or self.needs_domain(select, need)):
+            base, known, loose = push_relation(name_relations(base, self.context), self, inner=True)
         known = {name: each for name, each in known.items() if name in need}
-        bound: Known = {}
+        bound = Known()
         parts: list[Expression] = []
         for part in [*split_and(select.where), *loose]:
             binding = self.binding(part)
@@ -398,6 +410,7 @@ class _Work:
         made = select.replace(base=base, where=where)
         made = self.put(made, known)
         assert isinstance(made, Select)
+        made = made.replace(items=self.written(select.items, made.items, base, changed=base is not select.base))
         values = [known[each] for each in need]
         made = self.partition(made, values)
         if (made.group is not None and not made.group.all) or is_one_group(made):
@@ -405,6 +418,25 @@ class _Work:
             made = made.replace(group=Grouping(keys=(*keys, *values)))
         made = made.replace(items=(*made.items, *self.hidden_items(known, need)))
         return self.again(made)
+
+    def written(
+        self, before: tuple[Item, ...], items: tuple[Item, ...], base: Relation | None, *, changed: bool
+    ) -> tuple[Item, ...]:
+        """Items with the names that they had, and without the hidden columns that a star would show."""
+        named = [
+            new if new.operand is old.operand else keep_name(old, new.operand)
+            for old, new in zip(before, items, strict=True)
+        ]
+        if not changed:
+            return tuple(named)
+        return write_stars(
+            tuple(named), base, lambda star: not star.parts or bool(self.widened & set(star.sources))
+        )
+
+    def needs_domain(self, select: Select, need: tuple[str, ...]) -> bool:
+        """Whether a SELECT has to be joined with outer values, by what its WHERE binds."""
+        bound = {found[0] for each in split_and(select.where) if (found := self.binding(each)) is not None}
+        return not set(need) <= bound
 
     def hidden_items(self, known: Mapping[str, Expression], need: tuple[str, ...]) -> list[Item]:
         return [item(known[each], self.hidden[each]) for each in need]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Final, TypeVar, cast
 
+from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.sql.compose import compose
 from mcp_server.sql.functions import functions
@@ -30,6 +31,8 @@ from mcp_server.sql.typed.relations import (
     Cte,
     CteUse,
     Derived,
+    FunctionTable,
+    InlineTable,
     Item,
     Join,
     LateralView,
@@ -318,6 +321,67 @@ def column_of(relation: Relation, name: str, kind: Type | None = None) -> Column
     if kind is None:
         kind = next((each.type for each in relation.outputs or () if each.name == name), None)
     return Column(name=name, parts=qualifier(relation), source=relation.id, type=kind)
+
+
+def name_outputs(outputs: Sequence[Output], context: Context) -> tuple[str, ...]:
+    """Names for columns: their own, new ones where they have none or share it."""
+    shown = [(each.name or "").lower() for each in outputs]
+    return tuple(
+        each.name if each.name and shown.count(low) == 1 else context.fresh("__c")
+        for each, low in zip(outputs, shown, strict=True)
+    )
+
+
+def name_relations(relation: Relation, context: Context) -> Relation:
+    """A FROM in which everything that is no table has an alias, so that its columns can be qualified."""
+    if isinstance(relation, Join):
+        left, right = name_relations(relation.left, context), name_relations(relation.right, context)
+        same_sides = left is relation.left and right is relation.right
+        return relation if same_sides else relation.replace(left=left, right=right)
+    if isinstance(relation, Derived | FunctionTable | InlineTable) and relation.alias is None:
+        return relation.replace(alias=context.fresh("__q"))
+    return relation
+
+
+def write_stars(
+    items: tuple[Item, ...], base: Relation | None, is_hit: Callable[[Star], bool]
+) -> tuple[Item, ...]:
+    """Write out stars, such as those that would show columns that rules have added. Errors: EngineLacks."""
+    visible = list_visible(base)
+    made: list[Item] = []
+    for each in items:
+        star = each.operand
+        if not isinstance(star, Star) or star.base is not None or not is_hit(star):
+            made.append(each)
+            continue
+        if each.outputs is None or star.renewed:
+            raise lacking("*", "a star over columns that are not known here", "Write the columns out.")
+        places: dict[int | None, int] = {}
+        for output in each.outputs:
+            at = places.get(output.source, 0)
+            places[output.source] = at + 1
+            relation = visible.get(output.source) if output.source is not None else None
+            name = output.name or ""
+            shown = [(other.name or "").lower() for other in (relation.outputs or ())] if relation else []
+            if relation is not None and (not name or shown.count(name.lower()) != 1):
+                if star.excluded or at >= len(shown):
+                    raise lacking("*", "a star over columns without names", "Write the columns out.")
+                name = (relation.outputs or ())[at].name or ""
+            if not name:
+                raise lacking("*", "a star over columns without names", "Write the columns out.")
+            column = Column(name=name, parts=qualifier(relation), source=output.source, type=output.type)
+            aliases = (output.name,) if output.name and output.name.lower() != name.lower() else ()
+            made.append(Item(operand=column, aliases=aliases, outputs=(output,)))
+    return tuple(made)
+
+
+def keep_name(each: Item, operand: Expression) -> Item:
+    """An item with another operand and the same name, as far as a name is needed."""
+    names = [output.name for output in each.outputs or ()]
+    aliases = each.aliases
+    if not aliases and len(names) == 1 and names[0] and (isinstance(operand, Column) or isinstance(each.operand, Column)):
+        aliases = (names[0],)
+    return each.replace(operand=operand, aliases=aliases)
 
 
 def join(kind: str, left: Relation, right: Relation, on: Expression | None, context: Context) -> Join:

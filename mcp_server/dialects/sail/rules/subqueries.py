@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
@@ -9,19 +10,20 @@ from mcp_server.dialects.sail.rules.group_rows import as_rows, group_keys
 from mcp_server.dialects.sail.rules.query_nodes import (
     INNER,
     all_of,
+    change_scope,
     has_query,
-    is_aggregated,
-    list_visible,
+    keep_name,
+    name_relations,
     same,
     split_and,
     walk_scope,
     walk_select,
+    write_stars,
 )
 from mcp_server.dialects.sail.rules.subquery_from import From
 from mcp_server.dialects.sail.rules.subquery_places import Places, needs_groups
-from mcp_server.dialects.sail.rules.subquery_values import write_stars
-from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Logic, Node, Ordinal, SortKey
-from mcp_server.sql.typed.relations import Grouping, Item, Join, Query, Relation, Select
+from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Logic, Node, SortKey
+from mcp_server.sql.typed.relations import Join, Query, Relation, Select
 
 
 def rewrite_subqueries(query: Query, context: Context) -> Query | None:
@@ -46,19 +48,29 @@ class _Rewriting:
 
     def both(self, select: Select, order: tuple[SortKey, ...]) -> tuple[Select, tuple[SortKey, ...]]:
         """A SELECT, and the ORDER BY behind it."""
+        before = select
+        select, order = _expand_uses(select, order)
         if select.base is None:
-            return select, order
+            return self.places(select, order)[:2] if self.has_inner(select, order) else (before, order)
         found = From(select, self.context, self.again)
         base = found.relation(select.base)
         if base is not select.base:
             select = select.replace(base=base, where=all_of([*split_and(select.where), *found.loose]))
         widened = frozenset(found.widened)
-        if any(isinstance(each, INNER) for part in (*walk_select(select), *order) for each in _inner(part)):
+        if self.has_inner(select, order):
             select, order, joined = self.places(select, order)
             found.joined = found.joined or joined
         if found.joined:
-            select = select.replace(items=write_stars(select.items, list_visible(select.base), widened))
+            named = name_relations(select.base, self.context) if select.base is not None else None
+            items = write_stars(
+                select.items, named, lambda star: not star.parts or bool(widened & set(star.sources))
+            )
+            select = select.replace(items=items, base=named if items != select.items else select.base)
         return select, order
+
+    def has_inner(self, select: Select, order: tuple[SortKey, ...]) -> bool:
+        nodes = chain(walk_select(select), *(walk_scope(key) for key in order))
+        return any(isinstance(each, INNER) for each in nodes)
 
     def places(
         self, select: Select, order: tuple[SortKey, ...]
@@ -76,7 +88,7 @@ class _Rewriting:
         for at, each in enumerate(select.items):
             place = "other" if at in grouped else "item"
             operand = places.visit(each.operand, place)  # type: ignore[arg-type]
-            items.append(each if operand is each.operand else _kept_name(each, operand))
+            items.append(each if operand is each.operand else keep_name(each, operand))
         having = select.having
         if having is not None:
             having = places.visit(having, "having", conjunct=True, positive=True)
@@ -85,10 +97,13 @@ class _Rewriting:
         if group is not None and has_query(group):
             group = group.map_children(lambda each: places.below(each, "other"))
         order = tuple(self.sorted(each, places) for each in order)
-        made = select.replace(
-            items=tuple(items), where=where, having=having, qualify=qualify, group=group, base=places.base
-        )
-        return made, order, places.attached
+        changes: dict[str, object] = {
+            "where": where, "having": having, "qualify": qualify, "group": group, "base": places.base,
+        }  # fmt: skip
+        changes = {name: each for name, each in changes.items() if each is not getattr(select, name)}
+        if tuple(items) != select.items:
+            changes["items"] = tuple(items)
+        return select.replace(**changes) if changes else select, order, places.attached
 
     def sorted(self, key: SortKey, places: Places) -> SortKey:
         operand = places.visit(key.operand, "other") if has_query(key.operand) else key.operand
@@ -115,17 +130,18 @@ class _Rewriting:
         return needs_groups(places, select.having, "having") or any(needs_groups(places, e, "other") for e in own)
 
 
-def _inner(part: Node) -> list[Node]:
-    return list(walk_scope(part)) if isinstance(part, SortKey) else [part]
+def _expand_uses(select: Select, order: tuple[SortKey, ...]) -> tuple[Select, tuple[SortKey, ...]]:
+    """Names of items, written out where a sub-query stands beside them."""
 
+    def change(node: Node) -> Node:
+        return select.items[node.index].operand if isinstance(node, ItemUse) else node
 
-def _kept_name(each: Item, operand: Expression) -> Item:
-    """An item with another operand and the same name, as far as a name is needed."""
-    names = [output.name for output in each.outputs or ()]
-    aliases = each.aliases
-    if not aliases and len(names) == 1 and names[0] is not None and isinstance(operand, Column):
-        aliases = (names[0],)
-    return each.replace(operand=operand, aliases=aliases)
+    having = select.having
+    if having is not None and has_query(having):
+        select = select.replace(having=change_scope(having, change))
+    if any(map(has_query, order)):
+        order = tuple(change_scope(key, change) if has_query(key) else key for key in order)
+    return select, order
 
 
 def factor_ties(select: Select, context: Context) -> Select | None:  # noqa: ARG001
@@ -184,5 +200,3 @@ SUBQUERY_RULES: Final = (
     ("sub-queries", Query, rewrite_subqueries),
 )
 """Passes over the whole tree, in this order: a name, the class of node, and the rule."""
-
-__all__ = ["SUBQUERY_RULES", "Grouping", "ItemUse", "Ordinal", "factor_ties", "rewrite_subqueries"]

@@ -14,22 +14,26 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelation import Host, decorrelate
 from mcp_server.dialects.sail.rules.query_nodes import (
     all_of,
+    column_of,
     has_query,
     is_aggregated,
     is_generator,
+    item,
     join,
     list_visible,
     make_query,
+    name_outputs,
     qualify,
     reads,
     split_and,
     truth,
     walk_scope,
+    write_stars,
 )
 from mcp_server.dialects.sail.rules.subquery_places import Places
 from mcp_server.dialects.sail.rules.subquery_values import Again
-from mcp_server.sql.typed.nodes import Call, Expression, Star
-from mcp_server.sql.typed.relations import Derived, FunctionTable, Item, Join, LateralView, Query, Relation, Select
+from mcp_server.sql.typed.nodes import Call, Exists, Expression, InQuery, Node, Star, transform
+from mcp_server.sql.typed.relations import Derived, FunctionTable, Join, LateralView, Query, Relation, Select
 
 
 class From:
@@ -68,6 +72,9 @@ class From:
     def lateral(self, relation: Join, *, inner: bool) -> Join:
         """A join whose right side may read the rows of the left side."""
         right, ids = relation.right, frozenset(list_visible(relation.left))
+        if isinstance(right, Derived):
+            right = right.replace(query=_write_outer_stars(right.query, relation.left))
+            relation = relation.replace(right=right)
         plain = relation.kind in {"inner", "cross"}
         if not reads(right, ids) and isinstance(right, Derived):
             made = relation.replace(right=right.replace(lateral=False))
@@ -78,26 +85,32 @@ class From:
             if plain and inner:
                 self.loose += split_and(relation.on)
                 return relation.replace(on=None)
-            star = Item(operand=Star(), outputs=right.outputs)
-            rows = right.replace(lateral=True, id=self.context.new_id(), alias=None, names=())
-            query = make_query((star,), rows)
-            return self.decorrelated(
-                relation,
-                Derived(id=right.id, alias=right.alias, names=right.names, outputs=right.outputs, query=query, lateral=True),
-            )
+            return self.decorrelated(relation, self.as_query(right))
         if not isinstance(right, Derived):
             raise lacking("LATERAL", "LATERAL here", "Join with a sub-query.")
-        if plain and not relation.natural and _is_projection(right.query):
-            return relation
+        if plain and not relation.natural and _is_projection(right.query) and (inner or relation.on is None):
+            self.loose += split_and(relation.on)
+            return relation.replace(right=_named_projection(right), on=None)
         generated = _generated(right) if plain and relation.on is None else None
         if generated is not None:
             return relation.replace(right=generated)
         return self.decorrelated(relation, right)
 
+    def as_query(self, right: FunctionTable) -> Derived:
+        """`LATERAL f(x) AS t(y)` as a sub-query."""
+        outputs = right.outputs
+        if outputs is None:
+            raise lacking("LATERAL", f"{right.call.name} joined by a condition", "Put the condition into WHERE.")
+        names = right.names or name_outputs(outputs, self.context)
+        rows = right.replace(id=self.context.new_id(), alias=self.context.fresh("__q"), names=names)
+        items = tuple(item(column_of(rows, name, each.type), name) for name, each in zip(names, outputs, strict=True))
+        query = make_query(items, rows)
+        return Derived(id=right.id, alias=right.alias, names=right.names, outputs=outputs, query=query, lateral=True)
+
     def decorrelated(self, relation: Join, right: Derived) -> Join:
         if relation.using or relation.natural:
             raise lacking("LATERAL", "LATERAL with NATURAL", "Write the condition with ON.")
-        where = self.select.where if self.select.base is not None else None
+        where = self.select.where
         names = right.names
         if names and (right.query.outputs is None or len(right.query.outputs) != len(names)):
             raise lacking("LATERAL", "LATERAL over columns that are not known", "Write its columns out.")
@@ -142,7 +155,7 @@ class From:
         side = "right" if read & right else "left"
         base = relation.right if side == "right" else relation.left
         places = Places(Select(items=(), base=base), self.context, self.again)
-        made = places.visit(part, "other")
+        made = places.visit(part, "on")
         self.joined = self.joined or places.attached
         return relation.replace(**{side: places.base}), made
 
@@ -164,8 +177,6 @@ def _read_by_queries(part: Expression) -> set[int]:
 
 def _is_value_apart(part: Expression, ids: frozenset[int]) -> bool:
     """Whether all sub-queries of a condition are values that read nothing of the join."""
-    from mcp_server.sql.typed.nodes import Exists, InQuery
-
     if any(isinstance(each, Exists | InQuery) for each in walk_scope(part)):
         return False
     queries = [each for each in walk_scope(part) if isinstance(each, Query)]
@@ -186,6 +197,29 @@ def _begins_lateral(relation: Relation) -> bool:
     while isinstance(relation, Join):
         relation = relation.left
     return bool(getattr(relation, "lateral", False))
+
+
+def _write_outer_stars(query: Query, left: Relation) -> Query:
+    """Write out stars that stand for columns of the row before."""
+    outer = set(list_visible(left))
+
+    def change(node: Node) -> Node:
+        if not isinstance(node, Select):
+            return node
+        items = write_stars(node.items, left, lambda star: bool(star.sources) and outer >= set(star.sources))
+        return node if items == node.items else node.replace(items=items)
+
+    return transform(query, change)
+
+
+def _named_projection(relation: Derived) -> Derived:
+    """A projection whose items have the names behind its alias: with those Sail does not find the row before."""
+    body = relation.query.body
+    if not relation.names or not isinstance(body, Select) or len(body.items) != len(relation.names):
+        return relation
+    items = tuple(each.replace(aliases=(name,)) for each, name in zip(body.items, relation.names, strict=True))
+    query = relation.query.replace(body=body.replace(items=items))
+    return relation.replace(query=query, names=())
 
 
 def _is_projection(query: Query) -> bool:

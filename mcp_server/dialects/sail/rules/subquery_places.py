@@ -64,18 +64,18 @@ from mcp_server.sql.typed.nodes import (
 from mcp_server.sql.typed.relations import Derived, Query, Relation, Select
 from mcp_server.sql.typed.types import BOOLEAN
 
-Place = Literal["where", "item", "having", "other"]
+Place = Literal["where", "item", "having", "on", "other"]
 
 
 class Places:
     """The sub-queries of one SELECT over `base`. `base` grows by joins that find values."""
 
     def __init__(self, select: Select, context: Context, again: Again) -> None:
-        assert select.base is not None
-        self.base: Relation = select.base
+        self.base: Relation | None = select.base
         self.visible = list_visible(select.base)
         self.ids = frozenset(self.visible)
-        self.host = Host(select.base, select.where)
+        self.first = select.base
+        self.where = select.where
         self.grouped = is_aggregated(select)
         self.context = context
         self.again = again
@@ -84,7 +84,13 @@ class Places:
     @property
     def attached(self) -> bool:
         """Whether the FROM has got joins."""
-        return self.base is not self.host.base
+        return self.base is not self.first
+
+    @property
+    def host(self) -> Host:
+        """The rows that sub-queries read."""
+        assert self.first is not None
+        return Host(self.first, self.where)
 
     def visit(self, e: Expression, place: Place, *, conjunct: bool = False, positive: bool = False) -> Expression:
         """Return an expression with sub-queries that Sail answers.
@@ -118,7 +124,7 @@ class Places:
     def once(self, e: Expression, place: Place, *, conjunct: bool, positive: bool) -> Expression:
         """Sub-queries that are written twice are answered once, so that a group and its use stay the same."""
         for before, after in self.done:
-            if isinstance(after, Column) and same(before, e):
+            if not has_query(after) and same(before, e):
                 return after
         if isinstance(e, InQuery):
             found = self.member(e, place, conjunct=conjunct, positive=positive)
@@ -133,6 +139,8 @@ class Places:
         """IN, as EXISTS where Sail does not have it."""
         operands = tuple(self.visit(each, "other") for each in e.operands)
         e = e.replace(operands=operands) if any(map(has_query, e.operands)) else e
+        if e.query.order and e.query.limit is None and e.query.offset is None:
+            e = e.replace(query=e.query.replace(order=()))
         if self.has_member(e, place, conjunct=conjunct, positive=positive):
             return e
         if len(operands) == 1 and isinstance(operands[0], Constant) and operands[0].value is None:
@@ -143,6 +151,8 @@ class Places:
         if e.query.outputs is None or len(e.query.outputs) != len(operands):
             raise lacking("IN", "IN with a sub-query whose columns are not known", "Write its columns out.")
         outer = [qualify(each, self.visible) for each in operands]
+        if place == "on" and len(outer) == 1 and not reads(e.query, self.ids):
+            return self.unknown_member(outer[0], e.query, negated=e.negated)
         if e.negated and len(outer) == 1:
             return self.not_member(outer[0], e.query, place, conjunct=conjunct)
         rows = self.rows_of(e.query)
@@ -181,6 +191,19 @@ class Places:
         column = column_of(other, (other.outputs or ())[0].name or "")
         parts.append(self.exists(self.exists_in(other, is_null(column), negated=True), place, conjunct=False))
         return cast("Expression", all_of(parts))
+
+    def unknown_member(self, value: Expression, query: Query, *, negated: bool) -> Expression:
+        """IN with NULL for what is unknown, as Spark has it in the condition of an outer join."""
+        rows = self.rows_of(query)
+        column = column_of(rows, (rows.outputs or ())[0].name or "")
+        equal = self.exists(self.exists_in(rows, compare(column, value)), "on", conjunct=False)
+        other = copy_fresh(rows, self.context)
+        column = column_of(other, (other.outputs or ())[0].name or "")
+        holes = self.exists(self.exists_in(other, is_null(column)), "on", conjunct=False)
+        return Case(
+            operand=None, conditions=(is_null(value), equal, holes),
+            results=(null(BOOLEAN), truth(not negated), null(BOOLEAN)), otherwise=truth(negated), type=BOOLEAN,
+        )  # fmt: skip
 
     def rows_of(self, query: Query) -> Derived:
         names = tuple(self.context.fresh("__c") for _ in query.outputs or ())
@@ -226,7 +249,8 @@ class Places:
         allowed = place == "where" or place == "item"
         if allowed and self.is_plain(e.query, compares=True) and self.has_value(e.query):
             return e
-        self.base, found = attach(self.base, self.host.where, e.query, self.context, self.again)
+        assert self.base is not None
+        self.base, found = attach(self.base, self.where, e.query, self.context, self.again)
         return found
 
     def has_value(self, query: Query) -> bool:

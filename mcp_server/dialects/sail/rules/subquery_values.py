@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
@@ -13,7 +13,6 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     call,
     column_of,
     compare,
-    copy_fresh,
     derive,
     has_aggregate,
     has_query,
@@ -26,7 +25,6 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     make_query,
     null,
     number,
-    qualifier,
     reads,
     same,
     split_and,
@@ -35,7 +33,7 @@ from mcp_server.dialects.sail.rules.query_nodes import (
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed.nodes import Binary, Call, Case, Cast, Column, Constant, Expression, Node, ScalarQuery, Star
-from mcp_server.sql.typed.relations import Grouping, Item, Output, Query, Relation, Select
+from mcp_server.sql.typed.relations import Grouping, Query, Relation, Select
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, STRING
 
 Again = Callable[[Select], Select]
@@ -184,29 +182,3 @@ def _value_of_nothing(query: Query) -> Expression | None:
 
 def _own(select: Select) -> frozenset[int]:
     return frozenset(each.id for each in select.walk() if isinstance(each, Relation))
-
-
-def write_stars(
-    items: tuple[Item, ...], visible: Mapping[int, Relation], widened: frozenset[int]
-) -> tuple[Item, ...]:
-    """Write out the stars that would show columns that rules have added. Errors: EngineLacks."""
-    made: list[Item] = []
-    for each in items:
-        star = each.operand
-        hit = isinstance(star, Star) and (not star.parts or bool(widened & set(star.sources)))
-        if not hit:
-            made.append(each)
-        elif each.outputs is None or any(output.name is None for output in each.outputs):
-            raise lacking("*", "a star over columns that are not known here", "Write the columns out.")
-        else:
-            made += [_shown(output, visible) for output in each.outputs]
-    return tuple(made)
-
-
-def _shown(output: Output, visible: Mapping[int, Relation]) -> Item:
-    relation = visible.get(output.source) if output.source is not None else None
-    column = Column(name=output.name or "", parts=qualifier(relation), source=output.source, type=output.type)
-    return Item(operand=column, outputs=(output,))
-
-
-__all__ = ["attach", "copy_fresh", "count_rows", "in_place", "write_stars"]
