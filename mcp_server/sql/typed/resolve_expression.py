@@ -160,7 +160,16 @@ class ExpressionResolver(ABC):
                 sent = ".".join([*column.parts, column.name])
                 raise SparkRefuses("UNRESOLVED_COLUMN", f"There is no column {sent} here.", column.at)
             return column
-        return self._spell(found, column)
+        return self._as_own(self._spell(found, column), scope)
+
+    def _as_own(self, found: Expression, scope: Scope) -> Expression:
+        """Return the operand of an item of a query around: within a sub-query the place of an item says nothing."""
+        if not isinstance(found, nodes.ItemUse) or found.index in scope.find_items(found.name.lower()):
+            return found
+        outer = scope.outer
+        while outer is not None and found.index not in outer.find_items(found.name.lower()):
+            outer = outer.outer
+        return found if outer is None else outer.items[found.index].operand
 
     def _spell(self, found: Expression, column: Column) -> Expression:
         """Return what was found in the sender's spelling, at the sender's token."""
