@@ -14,12 +14,10 @@ from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, VOID, Type
 Filling = Expression | Type | int | str | bool
 
 
-def fill(
-    context: Context, template: str, *nodes: Expression, type: Type | None = None, **named: Filling
-) -> Expression:  # fmt: skip
+def fill(context: Context, template: str, *nodes: Expression, gives: Type | None = None, **named: Filling) -> Expression:
     """Fill a template: `{0}` is the first node, `{name}` a named one; a type fills `CAST(x AS {name})`.
 
-    `type` is Spark's type of the whole, where it is not told by the template itself.
+    `gives` is Spark's type of the whole, where it is not told by the template itself.
     """
     tree = read_template(template)
 
@@ -28,7 +26,7 @@ def fill(
 
     depth = _count_parameters(nodes, named) if has_parameters(tree) else 0
     found = cast("Expression", fill_template(tree, find, lambda base: context.parameter(base, depth)))
-    return with_type(found, type) if type is not None else found
+    return with_type(found, gives) if gives is not None else found
 
 
 def with_type(node: Expression, kind: Type | None) -> Expression:
@@ -49,22 +47,22 @@ def _count_parameters(nodes: Iterable[Expression], named: Mapping[str, Filling])
     return len(names)
 
 
-def constant(value: bool | int | str | None, type: Type | None = None) -> Expression:
+def constant(value: bool | int | str | None, gives: Type | None = None) -> Expression:
     """A literal."""
     if value is None:
         null = Constant(text=compose("NULL"), value=None, type=VOID)
-        return null if type is None else Cast(operand=null, type=type)
+        return null if gives is None else Cast(operand=null, type=gives)
     if isinstance(value, bool):
         return Constant(text=compose("true" if value else "false"), value=value, type=BOOLEAN)
     if isinstance(value, str):
         return text_constant(value)
-    kind = type or (INT if -(2**31) <= value < 2**31 else BIGINT)
+    kind = gives or (INT if -(2**31) <= value < 2**31 else BIGINT)
     return Constant(text=compose("{}", value), value=value, type=kind)
 
 
-def call(name: str, *arguments: Expression, type: Type | None = None) -> Call:
+def call(name: str, *arguments: Expression, gives: Type | None = None) -> Call:
     """A call."""
-    return Call(name=name, arguments=arguments, type=type)
+    return Call(name=name, arguments=arguments, type=gives)
 
 
 def cast_to(node: Expression, kind: Type | None) -> Expression:

@@ -214,9 +214,7 @@ class _Reader:
             operator, negated = self._peek(), False
             if operator in _COMPARISONS:
                 self._at += 1
-                left = Binary(
-                    operator=cast("BinaryOperator", operator), left=left, right=self._binary(0), type=BOOLEAN
-                )
+                left = Binary(operator=cast("BinaryOperator", operator), left=left, right=self._binary(0), type=BOOLEAN)
                 continue
             if self._take("IS"):
                 negated = self._take("NOT")
@@ -296,7 +294,9 @@ class _Reader:
         if self._at < len(self._tokens) and self._tokens[self._at][0] == "text" and upper in {"DATE", "TIMESTAMP"}:
             value = _unescape(self._next()[1:-1])
             return Constant(
-                text=compose(f"{upper} {{}}", quote_text(value)), value=value, type=DATE if upper == "DATE" else TIMESTAMP
+                text=compose(f"{upper} {{}}", quote_text(value)),
+                value=value,
+                type=DATE if upper == "DATE" else TIMESTAMP,
             )
         if upper == "TRIM" and self._peek(1) in {"BOTH", "LEADING", "TRAILING"}:
             return self._trim()
