@@ -19,6 +19,7 @@ from mcp_server.sql.words import KEYWORDS, NO_ALIAS
 
 _SEAL: Final = object()
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _TYPE: Final = re.compile(r"[A-Za-z0-9_<>(),: ]+")
 _VALUES: Final = frozenset(
     {
@@ -132,6 +133,16 @@ def write_word(word: str) -> Sql:
     if not all(_WORD.fullmatch(each) for each in word.split(" ")):
         raise ValueError(f"{word!r} is no word")
     return Sql(word, _SEAL)
+
+
+def write_number(digits: str) -> Sql:
+    """Write a number without a sign.
+
+    Errors: ValueError where it is none.
+    """
+    if not _NUMBER.fullmatch(digits):
+        raise ValueError(f"{digits!r} is no number")
+    return Sql(digits, _SEAL)
 
 
 def write_type(kind: object) -> Sql:

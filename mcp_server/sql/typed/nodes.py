@@ -182,6 +182,11 @@ class Star(Expression):
     parts: tuple[str, ...] = ()
     excluded: tuple[tuple[str, ...], ...] = ()
     sources: tuple[int, ...] = ()
+    base: Expression | None = None
+    """The struct whose fields `(expression).*` stands for."""
+    renewed: tuple[str, ...] = ()
+    renewals: tuple[Expression, ...] = ()
+    """Columns that keep their places and get other values, which only a pipe's SET writes."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -193,6 +198,14 @@ class NamedArgument(Expression):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Alias(Expression):
+    """`operand AS name` among the arguments of a call, such as struct."""
+
+    operand: Expression
+    name: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class SortKey(Node):
     """One key of an ORDER BY. `nulls_first` is None where the sender does not say."""
 
@@ -201,6 +214,7 @@ class SortKey(Node):
     nulls_first: bool | None = None
 
 
+FrameUnit = Literal["rows", "range"]
 FrameEdge = Literal["unbounded preceding", "preceding", "current row", "following", "unbounded following"]
 
 
@@ -208,7 +222,7 @@ FrameEdge = Literal["unbounded preceding", "preceding", "current row", "followin
 class Frame(Node):
     """ROWS or RANGE BETWEEN … AND …; `low` and `high` are the distances of `preceding` and `following`."""
 
-    unit: Literal["rows", "range"]
+    unit: FrameUnit
     start: FrameEdge
     end: FrameEdge
     low: Expression | None = None
@@ -254,6 +268,12 @@ class Cast(Expression):
     tries: bool = False
 
 
+SetKind = Literal["union", "intersect", "except"]
+Sets = Literal["rollup", "cube", "sets"]
+SampleUnit = Literal["percent", "rows", "bucket"]
+LikeOperator = Literal["like", "ilike", "rlike"]
+Quantifier = Literal["any", "all"]
+Truth = Literal["null", "true", "false", "unknown"]
 UnaryOperator = Literal["-", "+", "~"]
 BinaryOperator = Literal[
     "+", "-", "*", "/", "%", "div", "||", "&", "|", "^", "<<", ">>", ">>>", "=", "<>", "<", "<=", ">", ">=", "<=>"
@@ -297,7 +317,7 @@ class Is(Expression):
     """IS [NOT] NULL, TRUE, FALSE, UNKNOWN."""
 
     operand: Expression
-    value: Literal["null", "true", "false", "unknown"]
+    value: Truth
     negated: bool = False
 
 
@@ -316,9 +336,9 @@ class Like(Expression):
     """LIKE, ILIKE, RLIKE, with ANY or ALL of several patterns as `quantifier`."""
 
     operand: Expression
-    operator: Literal["like", "ilike", "rlike"]
+    operator: LikeOperator
     patterns: tuple[Expression, ...]
-    quantifier: Literal["any", "all"] | None = None
+    quantifier: Quantifier | None = None
     escape: Expression | None = None
     negated: bool = False
 

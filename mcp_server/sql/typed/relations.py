@@ -7,7 +7,7 @@ from typing import Literal
 
 from mcp_server.models import TableInfo
 from mcp_server.sql.compose import Sql
-from mcp_server.sql.typed.nodes import Call, Expression, Node, SortKey, Window
+from mcp_server.sql.typed.nodes import Call, Expression, Node, SampleUnit, SetKind, Sets, SortKey, Window
 from mcp_server.sql.typed.types import Type
 
 
@@ -18,6 +18,8 @@ class Output:
     name: str | None
     type: Type | None
     source: int | None = None
+    qualifier: str | None = None
+    """The alias that it had before a pipe's step."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -32,12 +34,21 @@ class Relation(Node):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Named(Relation):
+    """A name that is not resolved yet: of a table or a WITH. `text` is the name as sent, with the version asked for."""
+
+    name: tuple[str, ...]
+    text: Sql
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Table(Relation):
     """A table of the lake. `text` is its name as sent, with the version that is asked for."""
 
     name: tuple[str, ...]
     info: TableInfo
     text: Sql
+    schema: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,6 +65,8 @@ class Derived(Relation):
 
     query: Query
     lateral: bool = False
+    piped: bool = False
+    """Whether it is the step of a pipe, whose columns keep their qualifiers."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -94,9 +107,12 @@ class Join(Relation):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LateralView(Relation):
-    """`base LATERAL VIEW [OUTER] call alias AS names`: for each row of `base`, the rows of the generator."""
+    """`base LATERAL VIEW [OUTER] call alias AS names`: for each row of `base`, the rows of the generator.
 
-    base: Relation
+    `base` is None where the view stands alone.
+    """
+
+    base: Relation | None
     call: Call
     outer: bool = False
 
@@ -136,7 +152,7 @@ class Sample(Relation):
 
     base: Relation
     amount: str
-    unit: Literal["percent", "rows", "bucket"]
+    unit: SampleUnit
     seed: int | None = None
 
 
@@ -156,7 +172,7 @@ class Item(Node):
 class GroupingSets(Node):
     """ROLLUP, CUBE or GROUPING SETS within a GROUP BY; `sets` are its items, each a tuple of keys within `Keys`."""
 
-    kind: Literal["rollup", "cube", "sets"]
+    kind: Sets
     sets: tuple[Keys | GroupingSets, ...]
 
 
@@ -201,7 +217,7 @@ class Select(Node):
 class SetOperation(Node):
     """`left UNION [ALL] [BY NAME] right`; brackets around an operand are those of a `Query`."""
 
-    kind: Literal["union", "intersect", "except"]
+    kind: SetKind
     left: Query
     right: Query
     all: bool = False

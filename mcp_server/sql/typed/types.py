@@ -6,6 +6,8 @@ A type that cannot be told is None, never a guess. The rules are those of Spark 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -117,3 +119,215 @@ INTEGERS: Final = (TINYINT, SMALLINT, INT, BIGINT)
 """From the narrowest to the widest."""
 
 FRACTIONS: Final = (FLOAT, DOUBLE)
+
+NAMES: Final[Mapping[str, Atomic]] = {
+    **{kind.name: kind for kind in (VOID, BOOLEAN, *INTEGERS, *FRACTIONS, STRING, BINARY, DATE, TIME, VARIANT)},
+    **{"timestamp": TIMESTAMP, "timestamp_ltz": TIMESTAMP, "timestamp_ntz": TIMESTAMP_NTZ, "null": VOID},
+    **{"byte": TINYINT, "short": SMALLINT, "integer": INT, "long": BIGINT, "real": FLOAT},
+}
+"""Spark's names of atomic types, and the other names that it takes for them."""
+
+_SPANS: Final = ("year", "month", "day", "hour", "minute", "second")
+_ZONES: Final = {"without": TIMESTAMP_NTZ, "with": TIMESTAMP}
+_TOKEN: Final = re.compile(r"\s*(`(?:[^`]|``)*`|'[^']*'|\w+|[<>(),:]|\S)")
+
+
+def parse_type(text: str) -> Type | None:
+    """Return the type of that name as Spark reads it, in any case; None for what Spark, or this module, has not.
+
+    >>> str(parse_type("array<struct<a: dec(4)>>"))
+    'ARRAY<STRUCT<`a`: DECIMAL(4, 0)>>'
+    """
+    reader = _TypeReader(_TOKEN.findall(text))
+    try:
+        kind = reader.read()
+    except _UnreadableError:
+        return None
+    return kind if reader.at_end else None
+
+
+def parse_fields(text: str) -> Struct | None:
+    """Return the type of rows with the columns of a schema: `a INT, b: STRING`; None where it cannot be read."""
+    kind = parse_type(f"struct<{text}>")
+    return kind if isinstance(kind, Struct) else None
+
+
+class _UnreadableError(Exception):
+    pass
+
+
+class _TypeReader:
+    """Reads the name of a type, token by token."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens = tokens
+        self._next = 0
+
+    @property
+    def at_end(self) -> bool:
+        return self._next == len(self._tokens)
+
+    def _peek(self) -> str:
+        return "" if self.at_end else self._tokens[self._next].lower()
+
+    def _take(self, *expected: str) -> str:
+        if self.at_end or (expected and self._peek() not in expected):
+            raise _UnreadableError
+        self._next += 1
+        return self._tokens[self._next - 1]
+
+    def _skip(self, token: str) -> bool:
+        found = self._peek() == token
+        self._next += found
+        return found
+
+    def _numbers(self) -> list[int]:
+        """Numbers in brackets, none where no bracket stands."""
+        found: list[int] = []
+        if self._skip("("):
+            found.append(int(self._number()))
+            while self._take(",", ")") == ",":
+                found.append(int(self._number()))
+        return found
+
+    def _number(self) -> str:
+        token = self._take()
+        if not token.isdigit():
+            raise _UnreadableError
+        return token
+
+    def read(self) -> Type:
+        word = self._take().lower()
+        read = _READERS.get(word)
+        if read is not None:
+            return read(self)
+        if word not in NAMES:
+            raise _UnreadableError
+        if word == "timestamp" and self._peek() in _ZONES:
+            return self._zoned()
+        return NAMES[word]
+
+    def _zoned(self) -> Type:
+        kind = _ZONES[self._take().lower()]
+        self._skip("local")
+        self._take("time")
+        self._take("zone")
+        return kind
+
+    def string(self) -> Type:
+        if self._skip("collate"):
+            if self._take().lower() != "utf8_binary":
+                raise _UnreadableError
+        return STRING
+
+    def decimal(self) -> Type:
+        numbers = self._numbers()
+        return Decimal(*([*numbers, 0][:2] if numbers else (10, 0)))
+
+    def char(self) -> Type:
+        return Text("char", self._length())
+
+    def varchar(self) -> Type:
+        return Text("varchar", self._length())
+
+    def _length(self) -> int:
+        numbers = self._numbers()
+        if len(numbers) != 1:
+            raise _UnreadableError
+        return numbers[0]
+
+    def time(self) -> Type:
+        self._numbers()
+        return TIME
+
+    def interval(self) -> Type:
+        if self._peek() not in _SPANS:
+            return Interval()
+        start = self._take().lower()
+        end = self._take(*_SPANS).lower() if self._skip("to") else start
+        if (start in _SPANS[:2]) != (end in _SPANS[:2]) or _SPANS.index(start) > _SPANS.index(end):
+            raise _UnreadableError
+        return Interval(start, end)
+
+    def array(self) -> Type:
+        self._take("<")
+        element = self.read()
+        self._take(">")
+        return Array(element)
+
+    def map(self) -> Type:
+        self._take("<")
+        key = self.read()
+        self._take(",")
+        value = self.read()
+        self._take(">")
+        return Map(key, value)
+
+    def struct(self) -> Type:
+        self._take("<")
+        fields: list[tuple[str, Type | None]] = []
+        while not self._skip(">"):
+            if fields:
+                self._take(",")
+            fields.append(self._field())
+        return Struct(tuple(fields))
+
+    def _field(self) -> tuple[str, Type]:
+        name = self._take()
+        if name.startswith("`"):
+            name = name[1:-1].replace("``", "`")
+        self._skip(":")
+        kind = self.read()
+        if self._skip("not"):
+            self._take("null")
+        if self._skip("comment"):
+            self._take()
+        return name, kind
+
+
+_READERS: Final[Mapping[str, Callable[[_TypeReader], Type]]] = {
+    "string": _TypeReader.string,
+    **dict.fromkeys(("decimal", "dec", "numeric"), _TypeReader.decimal),
+    **dict.fromkeys(("char", "character"), _TypeReader.char),
+    "varchar": _TypeReader.varchar,
+    "time": _TypeReader.time,
+    "interval": _TypeReader.interval,
+    "array": _TypeReader.array,
+    "map": _TypeReader.map,
+    "struct": _TypeReader.struct,
+}
+
+
+def as_schema(kind: Type | None) -> str:
+    """Write a type as the schemas of Spark's results do: `array<struct<a:int>>`; `?` for what is not known."""
+    match kind:
+        case None:
+            return "?"
+        case Array(element):
+            return f"array<{as_schema(element)}>"
+        case Map(key, value):
+            return f"map<{as_schema(key)},{as_schema(value)}>"
+        case Struct(fields):
+            return f"struct<{','.join(f'{name}:{as_schema(each)}' for name, each in fields)}>"
+        case Atomic("time"):
+            return "time(6)"
+        case _:
+            return str(kind).lower().replace(", ", ",")
+
+
+def map_parts(kind: Type | None, change: Callable[[Type | None], Type | None]) -> Type | None:
+    """Return a type with the types that it holds changed, outer ones last: `change` sees each with changed parts."""
+    match kind:
+        case Array(element):
+            return change(Array(map_parts(element, change)))
+        case Map(key, value):
+            return change(Map(map_parts(key, change), map_parts(value, change)))
+        case Struct(fields):
+            return change(Struct(tuple((name, map_parts(each, change)) for name, each in fields)))
+        case _:
+            return change(kind)
+
+
+def without_lengths(kind: Type | None) -> Type | None:
+    """Return the type of an expression: `char(n)` and `varchar(n)` are strings there."""
+    return map_parts(kind, lambda each: STRING if isinstance(each, Text) else each)
