@@ -14,7 +14,9 @@ from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, VOID, Type
 Filling = Expression | Type | int | str | bool
 
 
-def fill(context: Context, template: str, *nodes: Expression, gives: Type | None = None, **named: Filling) -> Expression:
+def fill(
+    context: Context, template: str, *nodes: Expression, gives: Type | None = None, **named: Filling
+) -> Expression:
     """Fill a template: `{0}` is the first node, `{name}` a named one; a type fills `CAST(x AS {name})`.
 
     `gives` is Spark's type of the whole, where it is not told by the template itself.

@@ -12,14 +12,13 @@ from typing import Final
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.make import cast_to
 from mcp_server.dialects.sail.rules.ranges import Ranges, fits
-from mcp_server.sql.compose import Sql
-from mcp_server.sql.typed.nodes import Binary, Call, Cast, Constant, Expression, Node, Unary
+from mcp_server.sql.typed.nodes import Binary, Call, Constant, Expression, Node
 from mcp_server.sql.typed.types import BIGINT, INT, INTEGERS, MAX_PRECISION, SMALLINT, TINYINT, VOID, Decimal, Type
 
 _WIDER: Final[Mapping[Type, Type]] = {TINYINT: INT, SMALLINT: INT, INT: BIGINT, BIGINT: Decimal(19, 0)}
 """A product of two of the type fits its wider one; two of 19 digits have 38, and those of a bigint fit these."""
 
-_SIGNS: Final = {"+": "+", "-": "-", "*": "*"}
+_SIGNS: Final = frozenset("+-*")
 
 
 def overflow_rules(root: Node, context: Context) -> Callable[[Node], Node]:
@@ -45,12 +44,10 @@ def overflow_rules(root: Node, context: Context) -> Callable[[Node], Node]:
 
 
 def _operands(node: Expression) -> tuple[Expression, ...]:
-    """What a node adds, subtracts, multiplies, negates or sums up; nothing for any other."""
+    """What a node adds, subtracts, multiplies or sums up; nothing for any other."""
     if isinstance(node, Binary) and node.operator in _SIGNS:
         return node.left, node.right
-    if isinstance(node, Unary) and node.operator == "-":
-        return (node.operand,)
-    if isinstance(node, Call) and node.name in {"sum", "abs", "negative"} and len(node.arguments) == 1:
+    if isinstance(node, Call) and node.name == "sum" and len(node.arguments) == 1:
         return node.arguments
     return ()
 
@@ -63,15 +60,11 @@ def _widen(node: Expression, parts: tuple[Expression, ...], wider: Type) -> Expr
 
     if isinstance(node, Binary):
         return node.replace(left=widened(node.left), right=widened(node.right), type=wider)
-    if isinstance(node, Unary):
-        return node.replace(operand=cast_to(node.operand, wider), type=wider)
     return node.replace(arguments=(cast_to(parts[0], wider),), type=wider)
 
 
 def _warn(node: Expression, parts: tuple[Expression, ...], context: Context) -> None:
     kinds = {part.type for part in parts} - {VOID}
-    if isinstance(node, Unary | Call) and node.type is not None:
-        return
     if None in kinds and kinds <= {None, *INTEGERS}:
         context.warn(
             f"{_name(node)} of values whose types are not known: a whole number that outgrows its type wraps around "
@@ -82,6 +75,4 @@ def _warn(node: Expression, parts: tuple[Expression, ...], context: Context) -> 
 
 
 def _name(node: Expression) -> str:
-    return node.name if isinstance(node, Call) else f"{getattr(node, 'operator', '')}"
-
-
+    return node.name if isinstance(node, Call) else getattr(node, "operator", "")

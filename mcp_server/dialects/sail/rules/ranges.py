@@ -286,4 +286,3 @@ _CALLS: Final[Mapping[tuple[str, int], Callable[..., Range]]] = {
     ("abs", 1): _absolute,
 }
 """By name and number of arguments: a call may have any, until an engine looks at it."""
-
