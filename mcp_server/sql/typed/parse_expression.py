@@ -51,7 +51,17 @@ _NO_OPERAND: Final = (
 _UNITS: Final = frozenset(
     {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND", "NANOSECOND"}
 )
-_COMPARISONS: Final = {"=": "=", "==": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "<=>": "<=>"}
+_COMPARISONS: Final = {
+    "=": "=",
+    "==": "=",
+    "<>": "<>",
+    "!=": "<>",
+    "<": "<",
+    "<=": "<=",
+    ">": ">",
+    ">=": ">=",
+    "<=>": "<=>",
+}
 _LEVELS: Final = (
     _COMPARISONS,
     {"|": "|"},
@@ -399,8 +409,10 @@ class ExpressionParser(ABC):
         return nodes.Case(operand, tuple(conditions), tuple(results), otherwise, at=first)
 
     def _begins_interval(self, token: Token) -> bool:
-        return token.kind in {Kind.NUMBER, Kind.STRING} or token.key in {"-", "+", "("} or (
-            token.is_name and self.source.key(self.at + 2).removesuffix("S") in _UNITS
+        return (
+            token.kind in {Kind.NUMBER, Kind.STRING}
+            or token.key in {"-", "+", "("}
+            or (token.is_name and self.source.key(self.at + 2).removesuffix("S") in _UNITS)
         )
 
     def _parse_interval(self, first: int) -> Expression:

@@ -62,9 +62,7 @@ class RelationParser(ExpressionParser):
                 names.append(self.take_name())
                 while self.take(","):
                     names.append(self.take_name())
-            base = LateralView(
-                base, call, outer, id=self.new_id(), alias=alias, names=tuple(names), at=first
-            )
+            base = LateralView(base, call, outer, id=self.new_id(), alias=alias, names=tuple(names), at=first)
         return base
 
     def token_is_name(self) -> bool:

@@ -20,6 +20,8 @@ class Output:
     source: int | None = None
     qualifier: str | None = None
     """The alias that it had before a pipe's step."""
+    origin: tuple[int, str] | None = None
+    """The column that it is, without change: two outputs of one origin are the same attribute to Spark."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

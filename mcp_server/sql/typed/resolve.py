@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mcp_server.models import TableInfo
-from mcp_server.sql.typed import nodes, typing
+from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.nodes import Expression
 from mcp_server.sql.typed.relations import (
     Cte,
@@ -98,18 +98,19 @@ class QueryResolver(RelationResolver):
         """Return the scope of an ORDER BY behind a query that is no SELECT: its columns are items."""
         if outputs is None:
             return replace(scope, columns=replace(NO_COLUMNS, complete=False), items=())
-        items = tuple(
-            Item(nodes.Column(each.name or "", type=each.type), outputs=(each,)) for each in outputs
-        )
+        items = tuple(Item(nodes.Column(each.name or "", type=each.type), outputs=(each,)) for each in outputs)
         return Scope(NO_COLUMNS, scope.outer, scope.ctes, items, "items")
 
     def _resolve_select(self, select: Select, scope: Scope) -> tuple[Select, Scope]:
         base = None if select.base is None else self.resolve_relation(select.base, scope)
         columns = NO_COLUMNS if base is None else see_columns(base)
-        own = Scope(columns, self.around(scope), scope.ctes)
+        generates = any(
+            isinstance(item.operand, nodes.Call) and functions.is_generator(item.operand.name) for item in select.items
+        )
+        own = Scope(columns, self.around(scope), scope.ctes, generates=generates)
         items: list[Item] = []
         for item in select.items:
-            items.append(self._resolve_item(item, replace(own, items=tuple(items))))
+            items.append(self._resolve_item(item, replace(own, items=tuple(items), lateral=True)))
         listed = tuple(items)
         named = replace(own, items=listed)
         late = replace(named, order="items")
@@ -161,4 +162,3 @@ class QueryResolver(RelationResolver):
                 return typing.common_outputs(body)
             case Values():
                 return name_outputs(typing.row_outputs(body.rows), body.names, None)
-

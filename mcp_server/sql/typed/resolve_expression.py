@@ -14,8 +14,8 @@ from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.nodes import Call, Column, Expression, Lambda, Node, SortKey, Window
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Query
-from mcp_server.sql.typed.scopes import Scope, Visible
-from mcp_server.sql.typed.types import Array, Struct, Type
+from mcp_server.sql.typed.scopes import Columns, Scope
+from mcp_server.sql.typed.types import VARIANT, VOID, Array, Map, Struct, Type
 
 BARE_FUNCTIONS: Final = frozenset(
     {
@@ -114,7 +114,7 @@ class ExpressionResolver(ABC):
         if star.base is not None:
             return star.replace(base=self.resolve(star.base, scope))
         renewals = self.resolve_many(star.renewals, scope)
-        shown = scope.columns.shown(star.parts)
+        shown = self.columns_of(star, scope).shown(star.parts)
         if shown == () and star.parts:
             found = self._find(scope, [*map(str.lower, star.parts)], scope.outer)
             if found is not None:
@@ -122,6 +122,15 @@ class ExpressionResolver(ABC):
                 return star.replace(base=base, parts=(), renewals=renewals)
         sources = tuple(dict.fromkeys(each.source for each in shown or ()))
         return star.replace(sources=sources, renewals=renewals)
+
+    def columns_of(self, star: nodes.Star, scope: Scope) -> Columns:
+        """Return the columns that a star is over: `t.*` may be of a query around."""
+        found: Scope | None = scope
+        while star.parts and found is not None:
+            if found.columns.shown(star.parts) != ():
+                return found.columns
+            found = found.outer
+        return scope.columns
 
     def _resolve_column(self, column: Column, scope: Scope) -> Expression:
         names = [*(part.lower() for part in column.parts), column.name.lower()]
@@ -181,7 +190,7 @@ class ExpressionResolver(ABC):
             hits = [each for each in scope.columns.listed if each.matches(parts, name) and (parts or not each.hidden)]
             if not hits:
                 continue
-            if len(hits) > 1 and not _same(hits):
+            if len({each.origin or each for each in hits}) > 1:
                 raise SparkRefuses("AMBIGUOUS_REFERENCE", f"Several relations have a column {'.'.join(names)}.")
             hit = hits[0]
             base = Column(hit.name, tuple(parts), hit.source, type=hit.type, at=-1 if hit.piped and parts else None)
@@ -194,7 +203,7 @@ class ExpressionResolver(ABC):
         found = scope.find_items(names[0])
         if not found:
             return None
-        if len(found) > 1 and scope.order == "columns":
+        if len(found) > 1 and scope.lateral:
             raise SparkRefuses("AMBIGUOUS_LATERAL_COLUMN_ALIAS", f"Several items are called {names[0]}.")
         outputs = scope.items[found[0]].outputs or ()
         use = nodes.ItemUse(names[0], found[0], type=outputs[0].type)
@@ -212,9 +221,5 @@ class ExpressionResolver(ABC):
         return base
 
 
-def _same(hits: Sequence[Visible]) -> bool:
-    return len({(each.source, each.name.lower()) for each in hits}) == 1 and len(hits) == 1
-
-
 def _may_have_fields(kind: Type) -> bool:
-    return str(kind) == "VARIANT" or type(kind).__name__ == "Map"
+    return kind in {VARIANT, VOID} or isinstance(kind, Map)

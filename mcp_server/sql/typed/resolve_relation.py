@@ -28,7 +28,7 @@ from mcp_server.sql.typed.relations import (
     Unpivot,
 )
 from mcp_server.sql.typed.resolve_expression import ExpressionResolver
-from mcp_server.sql.typed.scopes import NO_COLUMNS, Columns, Scope, Visible, see_columns, shown_outputs
+from mcp_server.sql.typed.scopes import NO_COLUMNS, Columns, Scope, Visible, hide_shared, see_columns, shown_outputs
 from mcp_server.sql.typed.types import STRING, Struct
 
 if TYPE_CHECKING:
@@ -123,14 +123,8 @@ class RelationResolver(ExpressionResolver):
             one, other = (_only(each, name, join) for each in (left, right))
             kind = common_type([one.type, other.type]) if join.kind == "full" else one.type
             merged.append(Output(one.name, other.type if join.kind == "right" else kind, join.id))
-        lower = {name.lower() for name in shared}
-        rest = [
-            Output(each.name, each.type, each.source, each.qualifiers[-1] if each.qualifiers else None)
-            for side in (left, right)
-            for each in side.shown() or ()
-            if each.name.lower() not in lower
-        ]
-        return (*merged, *rest)
+        rest = shown_outputs(Columns((*hide_shared(left, shared), *hide_shared(right, shared))))
+        return (*merged, *(rest or ()))
 
     def _resolve_view(self, view: LateralView, scope: Scope, before: Columns) -> Relation:
         base = None if view.base is None else self.resolve_relation(view.base, scope, before)
@@ -144,7 +138,10 @@ class RelationResolver(ExpressionResolver):
         columns = see_columns(base)
         inner = Scope(columns, self.around(scope), scope.ctes)
         aggregates = tuple(
-            item.replace(operand=(found := self.resolve(item.operand, inner)), outputs=self.outputs_of_item(found, item.aliases, inner))
+            item.replace(
+                operand=(found := self.resolve(item.operand, inner)),
+                outputs=self.outputs_of_item(found, item.aliases, inner),
+            )
             for item in pivot.aggregates
         )
         by = self.resolve_many(pivot.columns, inner)
@@ -161,15 +158,18 @@ class RelationResolver(ExpressionResolver):
         shown = columns.shown()
         if shown is None:
             return self._named(found, None)
-        used = {(each.source, each.name.lower()) for group in groups for each in group.columns if isinstance(each, nodes.Column)}
+        used = {
+            (each.source, each.name.lower())
+            for group in groups
+            for each in group.columns
+            if isinstance(each, nodes.Column)
+        }
         kept = [Output(each.name, each.type) for each in shown if (each.source, each.name.lower()) not in used]
         kinds = [common_type([group.columns[at].type for group in groups]) for at in range(len(unpivot.values))]
         made = [Output(name, kind) for name, kind in zip(unpivot.values, kinds, strict=True)]
         return self._named(found, (*kept, Output(unpivot.label, STRING), *made))
 
-    def outputs_of_item(
-        self, operand: Expression, aliases: Sequence[str], scope: Scope
-    ) -> tuple[Output, ...] | None:
+    def outputs_of_item(self, operand: Expression, aliases: Sequence[str], scope: Scope) -> tuple[Output, ...] | None:
         """Return the columns of one item of a SELECT list."""
         if isinstance(operand, nodes.Star):
             return self._star_outputs(operand, scope)
@@ -178,6 +178,9 @@ class RelationResolver(ExpressionResolver):
             return name_outputs(generated, aliases, None)
         if isinstance(operand, Call) and functions.is_generator(operand.name):
             return None if len(aliases) != 1 else (Output(aliases[0], None),)
+        if isinstance(operand, nodes.Column) and not aliases and operand.source is not None:
+            origin = (operand.source, operand.name.lower())
+            return (Output(operand.name, operand.type, operand.source, origin=origin),)
         return (Output(aliases[0] if aliases else name_of(operand), operand.type),)
 
     def _star_outputs(self, star: nodes.Star, scope: Scope) -> tuple[Output, ...] | None:
@@ -185,12 +188,14 @@ class RelationResolver(ExpressionResolver):
             kind = star.base.type
             fields = kind.fields if isinstance(kind, Struct) else None
             return None if fields is None else tuple(Output(name, type_) for name, type_ in fields)
-        shown = scope.columns.shown(star.parts)
+        shown = self.columns_of(star, scope).shown(star.parts)
         if shown is None:
             return None
         excluded = [[part.lower() for part in each] for each in star.excluded]
         if any(not any(_names(each, parts) for each in shown) and len(parts) == 1 for parts in excluded):
-            raise SparkRefuses("EXCEPT_UNRESOLVED_COLUMNS_IN_STRUCT_EXPANSION", "EXCEPT names a column that is not there.", star.at)
+            raise SparkRefuses(
+                "EXCEPT_UNRESOLVED_COLUMNS_IN_STRUCT_EXPANSION", "EXCEPT names a column that is not there.", star.at
+            )
         renewed = dict(zip(map(str.lower, star.renewed), star.renewals, strict=True))
         return tuple(
             Output(
@@ -220,7 +225,7 @@ def name_outputs(
         )
     given = names or [each.name for each in outputs]
     return tuple(
-        Output(name, each.type, source, each.qualifier if keep and not names else None)
+        Output(name, each.type, source, each.qualifier if keep and not names else None, each.origin)
         for name, each in zip(given, outputs, strict=True)
     )
 
@@ -230,12 +235,10 @@ def _beside(before: Columns, more: Columns) -> Columns:
 
 
 def _only(columns: Columns, name: str, join: Join) -> Visible:
-    """Return the one column that USING means."""
+    """Return the column that USING means: the first of that name."""
     found = [each for each in columns.shown() or () if each.name.lower() == name.lower()]
     if not found:
         raise SparkRefuses("UNRESOLVED_USING_COLUMN_FOR_JOIN", f"One side of the join has no column {name}.", join.at)
-    if len(found) > 1:
-        raise SparkRefuses("AMBIGUOUS_REFERENCE", f"One side of the join has several columns {name}.", join.at)
     return found[0]
 
 
@@ -260,7 +263,13 @@ def _pivot_outputs(pivot: Pivot, columns: Columns) -> tuple[Output, ...] | None:
         label = value.aliases[0] if value.aliases else _pivot_label(value)
         for aggregate in pivot.aggregates:
             output = (aggregate.outputs or (Output(None, None),))[0]
-            name = label if len(pivot.aggregates) == 1 else None if label is None or output.name is None else f"{label}_{output.name}"
+            name = (
+                label
+                if len(pivot.aggregates) == 1
+                else None
+                if label is None or output.name is None
+                else f"{label}_{output.name}"
+            )
             made.append(Output(name, output.type))
     return (*groups, *made)
 
@@ -271,4 +280,3 @@ def _pivot_label(value: Item) -> str | None:
     if isinstance(operand, nodes.Constant) and isinstance(operand.value, str | int):
         return str(operand.value)
     return None
-

@@ -34,6 +34,7 @@ class Visible:
     qualifiers: tuple[str, ...] = ()
     hidden: bool = False
     piped: bool = False
+    origin: tuple[int, str] | None = None
 
     def matches(self, parts: Sequence[str], name: str) -> bool:
         """Whether `parts.name` may mean it."""
@@ -74,6 +75,10 @@ class Scope:
     ctes: Mapping[str, Cte] = field(default_factory=dict)
     items: Sequence[Item] = ()
     order: Order = "columns"
+    lateral: bool = False
+    """Whether an item of the list is read, which may name those before it."""
+    generates: bool = False
+    """Whether an item of the list makes rows: its columns may be named anywhere in the list."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     in_aggregate: bool = False
 
@@ -83,12 +88,16 @@ class Scope:
 
     def inside_aggregate(self) -> Scope:
         """Return the scope within an aggregate function, which looks below the list first."""
-        return self if self.in_aggregate or self.order == "columns" else replace(self, order="columns", in_aggregate=True)
+        return (
+            self if self.in_aggregate or self.order == "columns" else replace(self, order="columns", in_aggregate=True)
+        )
 
     @property
     def complete(self) -> bool:
         """Whether every name that may be meant is known, here and around."""
-        return self.columns.complete and (self.outer is None or self.outer.complete)
+        named = all(each.name for each in self.columns.listed) and not self.generates
+        listed = all(each.outputs is not None and all(output.name for output in each.outputs) for each in self.items)
+        return named and listed and self.columns.complete and (self.outer is None or self.outer.complete)
 
     def find_items(self, name: str) -> list[int]:
         """Return the places of the items of that name."""
@@ -124,6 +133,7 @@ def _see_outputs(relation: Relation) -> Columns:
             relation.id,
             names or ((output.qualifier.lower(),) if output.qualifier else ()),
             piped=not names and output.qualifier is not None,
+            origin=output.origin,
         )
         for output in relation.outputs
     )
@@ -150,11 +160,18 @@ def _see_join(join: Join) -> Columns:
         return _see_outputs(join)
     if not join.shared:
         return _join_columns(left, right)
-    shared = {name.lower() for name in join.shared}
-    both = [each for each in (join.outputs or ())[: len(join.shared)]]
-    merged = tuple(Visible(each.name or "", each.type, join.id) for each in both)
-    hide = [replace(each, hidden=True) if each.name.lower() in shared else each for each in (*left.listed, *right.listed)]
-    return Columns((*merged, *hide), left.complete and right.complete)
+    merged = tuple(Visible(each.name or "", each.type, join.id) for each in (join.outputs or ())[: len(join.shared)])
+    rest = (*hide_shared(left, join.shared), *hide_shared(right, join.shared))
+    return Columns((*merged, *rest), left.complete and right.complete)
+
+
+def hide_shared(columns: Columns, shared: Sequence[str]) -> Iterator[Visible]:
+    """Yield the columns of one side, those that USING shares as hidden ones: the first of each name."""
+    left = {name.lower() for name in shared}
+    for each in columns.listed:
+        is_shared = not each.hidden and each.name.lower() in left
+        left -= {each.name.lower()} if is_shared else set()
+        yield replace(each, hidden=True) if is_shared else each
 
 
 def _join_columns(left: Columns, right: Columns) -> Columns:

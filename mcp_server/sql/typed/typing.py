@@ -33,6 +33,10 @@ def row_outputs(rows: Sequence[Expression]) -> tuple[Output, ...] | None:
 
     first = rows[0]
     if isinstance(first, Call) and first.name in {"struct", "named_struct"}:
-        return None if first.name == "named_struct" else tuple(Output(f"col{n}", None) for n in range(1, len(first.arguments) + 1))
+        return (
+            None
+            if first.name == "named_struct"
+            else tuple(Output(f"col{n}", None) for n in range(1, len(first.arguments) + 1))
+        )
     items = first.items if isinstance(first, Row) else (first,)
     return tuple(Output(f"col{n}", None) for n in range(1, len(items) + 1))

@@ -1,0 +1,95 @@
+"""Compiles a statement for Sail: typed tree in, tree out, printed once.
+
+Rules run in one fixed order. Those for queries are passes over the whole tree; those for expressions run in one pass,
+for each node those of its class in order, children first. What a rule makes is not visited again by the same pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.models import TableInfo
+from mcp_server.sql.case import Case
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.compose import Sql
+from mcp_server.sql.typed.nodes import Node, transform
+from mcp_server.sql.typed.parse_query import parse_query
+from mcp_server.sql.typed.printer import print_query
+from mcp_server.sql.typed.relations import Output, Query
+from mcp_server.sql.typed.resolve import TableSource, resolve_query
+from mcp_server.sql.typed.types import parse_type
+
+Rule = Callable[[Node, Context], Node | None]
+
+QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = ()
+"""Name, class of node and rule: each a pass over the whole tree."""
+
+EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What runs, None where the sender's own words do; the rules that took effect; sentences for the caller."""
+
+    text: Sql | None
+    rules: tuple[str, ...]
+    caveats: tuple[str, ...]
+
+
+def compile_statement(case: Case, catalog: Catalog) -> Compiled:
+    """Write a checked statement in words that Sail has.
+
+    Errors: EngineLacks; SparkRefuses, where Spark refuses the statement; NotRead, where it has no such grammar.
+    """
+    query = read_typed(case, catalog)
+    first_id = 1 + max((getattr(node, "id", 0) for node in query.walk()), default=0)
+    context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
+    done: list[str] = []
+    found = query
+    for name, kind, rule in QUERY_RULES:
+        after = transform(found, lambda node, kind=kind, rule=rule: _apply(rule, kind, node, context))
+        if after is not found:
+            done.append(name)
+        found = after
+    after = transform(found, lambda node: _rewrite(node, context))
+    if after is not found:
+        done.append("expressions")
+    text = None if after is query else print_query(after)
+    return Compiled(text, tuple(done), tuple(context.caveats))
+
+
+def read_typed(case: Case, catalog: Catalog) -> Query:
+    """Return the typed tree of a checked statement. Errors: SparkRefuses, NotRead."""
+    return resolve_query(parse_query(case.source), _table_source(case, catalog))
+
+
+def _apply(rule: Rule, kind: type[Node], node: Node, context: Context) -> Node:
+    if not isinstance(node, kind):
+        return node
+    found = rule(node, context)
+    return node if found is None else found
+
+
+def _rewrite(node: Node, context: Context) -> Node:
+    for rule in EXPRESSION_RULES.get(type(node), ()):
+        found = rule(node, context)
+        if found is not None:
+            if type(found) is not type(node):
+                return found
+            node = found
+    return node
+
+
+def _table_source(case: Case, catalog: Catalog) -> TableSource:
+    """What the guard has found: which names are tables, and their columns, in the version that is asked for."""
+    tables = {ref.first: info for ref, info in case.names.refs}
+
+    def columns(info: TableInfo, at: int) -> tuple[Output, ...] | None:
+        version = case.names.versions.get(at)
+        listed = info.columns if version is None else catalog.columns(info.name, version)
+        return None if listed is None else tuple(Output(each.name, parse_type(each.type)) for each in listed)
+
+    return TableSource(tables.get, columns, tuple(part.lower() for part in catalog.schema.split(".")))
