@@ -17,7 +17,7 @@ from mcp_server.dialects.sail.rules.kinds import (
     is_number,
     is_string,
 )
-from mcp_server.dialects.sail.rules.make import cast_to
+from mcp_server.dialects.sail.rules.make import cast_to, renew
 from mcp_server.sql.typed.nodes import (
     Between,
     Binary,
@@ -79,8 +79,7 @@ def cast_operands(node: Node, _: Context) -> Node | None:
         left, right = _computed(node.operator, *parts)
     else:
         return None
-    changed = left is not node.left or right is not node.right
-    return node.replace(left=left, right=right) if changed else _shift_text(node)
+    return renew(node, left=left, right=right) or _shift_text(node)
 
 
 def _shift_text(node: Binary) -> Node | None:
@@ -144,7 +143,7 @@ def cast_between(node: Node, _: Context) -> Node | None:
     if not isinstance(node, Between):
         return None
     operand, low, high = _compared((node.operand, node.low, node.high))
-    return node.replace(operand=operand, low=low, high=high)
+    return renew(node, operand=operand, low=low, high=high)
 
 
 def cast_items(node: Node, _: Context) -> Node | None:
@@ -152,7 +151,7 @@ def cast_items(node: Node, _: Context) -> Node | None:
     if not isinstance(node, In):
         return None
     operand, *items = _compared((node.operand, *node.items))
-    return node.replace(operand=operand, items=tuple(items))
+    return renew(node, operand=operand, items=tuple(items))
 
 
 def cast_pattern(node: Node, _: Context) -> Node | None:
@@ -176,7 +175,7 @@ def cast_branches(node: Node, _: Context) -> Node | None:
     results = _shared((*node.results, *([node.otherwise] if node.otherwise is not None else [])), node.type)
     if node.otherwise is not None:
         changes["otherwise"] = results.pop()
-    return node.replace(results=tuple(results), **changes)
+    return renew(node, results=tuple(results), **changes)
 
 
 def _shared(parts: Sequence[Expression], kind: Type | None) -> list[Expression]:
@@ -208,12 +207,12 @@ def cast_arguments(node: Node, _: Context) -> Node | None:
         arguments = tuple(
             _double_text(each) for each in node.arguments[: 1 if node.name in {"round", "bround"} else None]
         )
-        return node.replace(arguments=(*arguments, *node.arguments[len(arguments) :]))
+        return renew(node, arguments=(*arguments, *node.arguments[len(arguments) :]))
     if node.name in _TWO_NUMBERS and len(node.arguments) == 2:
         left, right = node.arguments
         if node.name == "nullif":
             return None
-        return node.replace(arguments=_computed(_OPERATORS.get(node.name, "+"), left, right))
+        return renew(node, arguments=_computed(_OPERATORS.get(node.name, "+"), left, right))
     return None
 
 
@@ -227,10 +226,10 @@ _OPERATORS: Final = {
 }
 
 
-def _cast_shared(node: Call) -> Call:
+def _cast_shared(node: Call) -> Call | None:
     first = _SHARED[node.name]
     kind = node.type.element if node.name == "array" and isinstance(node.type, Array) else node.type
-    return node.replace(arguments=(*node.arguments[:first], *_shared(node.arguments[first:], kind)))
+    return renew(node, arguments=(*node.arguments[:first], *_shared(node.arguments[first:], kind)))
 
 
 def cast_sign(node: Node, _: Context) -> Node | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import TypeVar, cast
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.template import fill_template, has_parameters, read_template, text_constant
@@ -11,6 +11,7 @@ from mcp_server.sql.compose import compose
 from mcp_server.sql.typed.nodes import Call, Cast, Constant, Expression, Node, Parameter
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, VOID, Type
 
+N = TypeVar("N", bound=Node)
 Filling = Expression | Type | int | str | bool
 
 
@@ -70,3 +71,16 @@ def call(name: str, *arguments: Expression, gives: Type | None = None) -> Call:
 def cast_to(node: Expression, kind: Type | None) -> Expression:
     """The node cast to a type, unless it is of it."""
     return node if kind is None or node.type == kind else Cast(operand=node, type=kind)
+
+
+def renew(node: N, **changes: object) -> N | None:
+    """The node with other values of some fields, None where they are those that it has."""
+
+    def is_same(old: object, new: object) -> bool:
+        if isinstance(old, tuple) and isinstance(new, tuple):
+            return len(old) == len(new) and all(one is other for one, other in zip(old, new, strict=True))
+        return old is new
+
+    if all(is_same(getattr(node, name), value) for name, value in changes.items()):
+        return None
+    return node.replace(**changes)
