@@ -16,7 +16,7 @@ from typing import Final
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.intervals import cast_from_interval, cast_to_interval
-from mcp_server.dialects.sail.rules.kinds import has_fraction, is_days, is_integer, is_string, is_time
+from mcp_server.dialects.sail.rules.kinds import is_string, is_time
 from mcp_server.dialects.sail.rules.literals import cast_text
 from mcp_server.dialects.sail.rules.make import constant, fill
 from mcp_server.dialects.sail.rules.texts import RAW, cast_to_text, text_of
@@ -31,7 +31,6 @@ from mcp_server.sql.typed.types import (
     INTEGERS,
     STRING,
     TIMESTAMP,
-    VOID,
     Array,
     Decimal,
     Interval,

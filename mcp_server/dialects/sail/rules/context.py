@@ -18,6 +18,8 @@ class Context:
     ids: Iterator[int]
     caveats: list[str] = field(default_factory=list)
     parameters: dict[tuple[str, int], str] = field(default_factory=dict)
+    tables: frozenset[int] = frozenset()
+    """The ids of relations that are tables of the lake."""
 
     @classmethod
     def start(cls, catalog: Catalog, names: Iterable[str], first_id: int) -> Context:

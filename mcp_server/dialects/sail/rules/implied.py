@@ -6,18 +6,23 @@ written in the embedded engine's words later (`casts`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import (
     common_type,
+    has_fraction,
+    is_integer,
     is_mixed,
     is_nested,
     is_number,
     is_string,
 )
 from mcp_server.dialects.sail.rules.make import cast_to, renew
+from mcp_server.sql.typed.coercion import reopen
+from mcp_server.sql.typed.functions import functions
+from mcp_server.sql.typed.matching import match
 from mcp_server.sql.typed.nodes import (
     Between,
     Binary,
@@ -26,10 +31,15 @@ from mcp_server.sql.typed.nodes import (
     Constant,
     Expression,
     In,
+    Lambda,
     Like,
+    NamedArgument,
     Node,
+    Star,
     Unary,
 )
+from mcp_server.sql.typed.refusal import SparkRefuses
+from mcp_server.sql.typed.signatures import LETTERS
 from mcp_server.sql.typed.types import (
     BIGINT,
     DATE,
@@ -38,6 +48,8 @@ from mcp_server.sql.typed.types import (
     TIMESTAMP,
     VOID,
     Array,
+    Atomic,
+    Decimal,
     Interval,
     Type,
 )
@@ -47,25 +59,13 @@ _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%", "div"})
 _SHORT: Final = 9
 """Digits that fit any whole number's type: text of so many means the same either way."""
 
-_NUMERIC: Final = frozenset(
-    {
-        "sum", "avg", "mean", "try_sum", "try_avg", "abs", "round", "bround", "floor", "ceil", "ceiling", "sqrt", "exp",
-        "ln", "log", "log10", "log2", "log1p", "expm1", "stddev", "stddev_pop", "stddev_samp", "std", "variance", "var_pop",
-        "var_samp", "median", "sign", "signum", "negative", "positive", "pow", "power", "cbrt", "sin", "cos", "tan", "asin",
-        "acos", "atan", "atan2", "sinh", "cosh", "tanh", "degrees", "radians", "rint", "hypot", "skewness", "kurtosis",
-        "corr", "covar_pop", "covar_samp", "factorial", "nanvl",
-    }
-)  # fmt: skip
-"""Functions of numbers, which take text for doubles."""
-
-_SHARED: Final[Mapping[str, int]] = {
-    "coalesce": 0, "ifnull": 0, "nvl": 0, "array": 0, "greatest": 0, "least": 0, "if": 1, "nvl2": 1,
+_OPERATORS: Final = {
+    "try_add": "+", "try_subtract": "-", "try_multiply": "*", "try_divide": "/", "try_mod": "%", "pmod": "%", "mod": "%",
 }  # fmt: skip
-"""Functions whose arguments from a place on have one type."""
+"""Functions that are operators, and take what these take."""
 
-_TWO_NUMBERS: Final = frozenset(
-    {"try_add", "try_subtract", "try_multiply", "try_divide", "try_mod", "pmod", "mod", "nullif"}
-)
+_AS_THEY_ARE: Final = frozenset({"nullif", "typeof", "struct", "named_struct", "count", "to_json", "to_csv"})
+"""Functions that take values of any types."""
 
 
 def cast_operands(node: Node, _: Context) -> Node | None:
@@ -73,13 +73,22 @@ def cast_operands(node: Node, _: Context) -> Node | None:
     if not isinstance(node, Binary):
         return None
     parts = (node.left, node.right)
-    if node.operator in COMPARISONS:
+    if node.operator == "||":
+        if node.type != STRING:
+            return None
+        left, right = (_to_text(part) for part in parts)
+    elif node.operator in COMPARISONS:
         left, right = _compared(parts)
     elif node.operator in _ARITHMETIC:
         left, right = _computed(node.operator, *parts)
     else:
         return None
     return renew(node, left=left, right=right) or _shift_text(node)
+
+
+def _to_text(node: Expression) -> Expression:
+    """A double as text is not what Sail makes of it unasked."""
+    return cast_to(node, STRING) if has_fraction(node.type) or is_nested(node.type) else node
 
 
 def _shift_text(node: Binary) -> Node | None:
@@ -198,38 +207,42 @@ def _is_castable(kind: Type) -> bool:
 
 
 def cast_arguments(node: Node, _: Context) -> Node | None:
-    """Arguments of functions."""
-    if not isinstance(node, Call) or not node.arguments:
+    """Arguments of functions, to the types of the signature (`typed/functions.toml`)."""
+    if not isinstance(node, Call) or not node.arguments or node.name in _AS_THEY_ARE:
         return None
-    if node.name in _SHARED:
-        return _cast_shared(node)
-    if node.name in _NUMERIC:
-        arguments = tuple(
-            _double_text(each) for each in node.arguments[: 1 if node.name in {"round", "bround"} else None]
-        )
-        return renew(node, arguments=(*arguments, *node.arguments[len(arguments) :]))
-    if node.name in _TWO_NUMBERS and len(node.arguments) == 2:
-        left, right = node.arguments
-        if node.name == "nullif":
-            return None
-        return renew(node, arguments=_computed(_OPERATORS.get(node.name, "+"), left, right))
-    return None
+    if node.name in _OPERATORS and len(node.arguments) == 2:
+        return renew(node, arguments=_computed(_OPERATORS[node.name], *node.arguments))
+    if node.name == "concat" and node.type == STRING:
+        return renew(node, arguments=tuple(map(_to_text, node.arguments)))
+    function = functions().get(node.name)
+    signature = None if function is None else function.signature(len(node.arguments))
+    if signature is None:
+        return None
+    try:
+        kinds = match(node.name, signature, [each.type for each in node.arguments]).kinds
+    except SparkRefuses:  # typing has said so where it matters
+        return None
+    shared = [_is_letter(signature.argument(at).kinds) for at in range(len(kinds))]
+    arguments = zip(node.arguments, kinds, shared, strict=True)
+    return renew(node, arguments=tuple(_fit(each, reopen(kind), is_shared) for each, kind, is_shared in arguments))
 
 
-_OPERATORS: Final = {
-    "try_subtract": "-",
-    "try_multiply": "*",
-    "try_divide": "/",
-    "try_mod": "%",
-    "pmod": "%",
-    "mod": "%",
-}
+def _is_letter(kinds: Sequence[Type]) -> bool:
+    return bool(kinds) and isinstance(kinds[0], Atomic) and kinds[0].name in LETTERS
 
 
-def _cast_shared(node: Call) -> Call | None:
-    first = _SHARED[node.name]
-    kind = node.type.element if node.name == "array" and isinstance(node.type, Array) else node.type
-    return renew(node, arguments=(*node.arguments[:first], *_shared(node.arguments[first:], kind)))
+def _fit(node: Expression, kind: Type | None, is_shared: bool) -> Expression:
+    source = node.type
+    if kind is None or source in {None, VOID, kind} or isinstance(node, Star | Lambda | NamedArgument):
+        return node
+    if is_shared:
+        return node if _is_alike(source, kind) or not _is_castable(kind) else cast_to(node, kind)
+    if is_nested(kind) or is_nested(source) or _is_alike(source, kind):
+        return node
+    if is_number(source) and is_number(kind):
+        has_other = has_fraction(source) and (is_integer(kind) or (isinstance(source, Decimal) and kind == DOUBLE))
+        return cast_to(node, kind) if has_other else node
+    return cast_to(node, kind)
 
 
 def cast_sign(node: Node, _: Context) -> Node | None:

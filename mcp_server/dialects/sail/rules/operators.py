@@ -13,9 +13,8 @@ from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.intervals import compute_interval
-from mcp_server.dialects.sail.rules.kinds import decimal_of, is_days, is_integer, is_nested, is_time
+from mcp_server.dialects.sail.rules.kinds import decimal_of, is_days, is_integer, is_time
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
-from mcp_server.dialects.sail.rules.texts import write_operands
 from mcp_server.sql.compose import compose
 from mcp_server.sql.typed.nodes import Binary, Cast, Constant, Expression, Node
 from mcp_server.sql.typed.types import (
@@ -33,12 +32,10 @@ _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
 
 
 def write_binary(node: Node, context: Context) -> Node | None:
-    """Arithmetic, shifts and `||`."""
+    """Arithmetic and shifts."""
     if not isinstance(node, Binary):
         return None
     left, right = node.left.type, node.right.type
-    if node.operator == "||":
-        return _joined(node, context)
     if node.operator == ">>>":
         return shift_unsigned(node.left, node.right, node.type, context)
     if node.operator in _ARITHMETIC and VOID in {left, right} and node.type not in {None, VOID}:
@@ -50,14 +47,6 @@ def write_binary(node: Node, context: Context) -> Node | None:
     if isinstance(node.type, Decimal) and node.operator in _ARITHMETIC:
         return compute_decimal(node, node.type, context)
     return None
-
-
-def _joined(node: Binary, context: Context) -> Node | None:
-    parts = (node.left, node.right)
-    if any(is_nested(part.type) for part in parts):
-        return None
-    left, right = write_operands(parts, context)
-    return renew(node, left=left, right=right)
 
 
 def _is_moment(kind: Type | None) -> bool:

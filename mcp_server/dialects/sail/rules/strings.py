@@ -8,11 +8,11 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.kinds import has_fraction, is_integer, is_nested
-from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
+from mcp_server.dialects.sail.rules.kinds import has_fraction, is_nested
+from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.numbers import EXACT, CallRule, round_exactly, whole_constant
 from mcp_server.dialects.sail.rules.patterns import read_text
-from mcp_server.dialects.sail.rules.texts import text_of, write_operands
+from mcp_server.dialects.sail.rules.texts import text_of
 from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, Node
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
@@ -36,20 +36,6 @@ _PLACES: Final = re.compile(r"%(\d{1,9}\$)?([-#+ 0,(]*+)(\d*+)(?:\.(\d{1,9}))?([
 _PADDED: Final = re.compile(r"%-?\d+s")
 _UNLIKE: Final = frozenset("SeEgGaA")
 """Conversions that Sail does otherwise: NaN for %g and %e of zero, ASCII alone for %S."""
-
-
-def write_joined(node: Call, context: Context) -> Node | None:
-    """concat and concat_ws make text of all their operands unasked."""
-    if node.name == "concat" and any(is_nested(part.type) for part in node.arguments):
-        return None
-    return renew(node, arguments=write_operands(node.arguments, context))
-
-
-def write_first_text(node: Call, context: Context) -> Node | None:
-    """What makes text of its first operand unasked."""
-    if not node.arguments or node.arguments[0].type not in FRACTIONS:
-        return None
-    return node.replace(arguments=(text_of(node.arguments[0], context), *node.arguments[1:]))
 
 
 def write_case(node: Call, _: Context) -> Node | None:
@@ -80,19 +66,14 @@ def write_letter(node: Call, context: Context) -> Node | None:
     return fill(context, template, node.arguments[0], gives=STRING)
 
 
-def write_repeated(node: Call, context: Context) -> Node | None:
+def write_repeated(node: Call, _: Context) -> Node | None:
     """A number of times, or a length, below zero is none in Spark, and an error in Sail."""
     if len(node.arguments) < 2:
         return None
-    count, number = node.arguments[1], whole_constant(node.arguments[1])
-    if number is not None and number >= 0:
+    number = whole_constant(node.arguments[1])
+    if number is None or number >= 0:
         return None
-    least = constant(0) if number is not None else fill(context, "greatest({0}, 0)", count, gives=count.type)
-    if number is None and not is_integer(count.type):
-        return None
-    if number is None and isinstance(count, Column | Call):
-        least = fill(context, "if({0} < 0, 0, {0})", count, gives=count.type)
-    return node.replace(arguments=(node.arguments[0], least, *node.arguments[2:]))
+    return node.replace(arguments=(node.arguments[0], constant(0), *node.arguments[2:]))
 
 
 def write_substring(node: Call, context: Context) -> Node | None:
@@ -348,8 +329,6 @@ def write_split(node: Call, _: Context) -> Node | None:
 RULES: Final[Mapping[str, CallRule]] = {
     **dict.fromkeys(_CASES, write_case),
     **dict.fromkeys(("char", "chr"), write_letter),
-    "concat": write_joined,
-    "concat_ws": write_joined,
     "conv": write_conversion,
     "elt": write_element,
     "encode": write_encoded,

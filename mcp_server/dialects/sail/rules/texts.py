@@ -80,8 +80,3 @@ def _family(kind: Type) -> str:
 def _is_plain(kind: Type | None) -> bool:
     """Whether values of a type are written alike and are never null: nothing says that they are not null."""
     return kind is None
-
-
-def write_operands(parts: tuple[Expression, ...], context: Context) -> tuple[Expression, ...]:
-    """Operands of which text is made unasked."""
-    return tuple(text_of(part, context) or part if part.type in FRACTIONS else part for part in parts)
