@@ -17,7 +17,6 @@ from mcp_server.sql.typed.types import (
     INT,
     INTEGERS,
     STRING,
-    TIME,
     TIMESTAMP,
     TIMESTAMP_NTZ,
     VARIANT,
@@ -108,18 +107,15 @@ def cast_to_kind(source: Type, kind: str) -> Type | None:
         return decimal_for(source)
     if source == STRING:
         return default if kind in _TEXTS_BECOME else None
-    if kind == "integral" and (source in FRACTIONS or isinstance(source, Decimal)):
-        return None
-    if kind in {"array", "map", "struct"}:
-        return None
-    return default if can_store(source, default) else None
+    refused = kind in {"array", "map", "struct"} or (kind == "integral" and is_number(source))
+    return default if not refused and can_store(source, default) else None
 
 
 def cast_implicitly(source: Type, target: Type) -> Type | None:
     """Return what an argument becomes where a function takes a type; None where Spark does not cast it."""
-    if UNKNOWN in {source, target}:
-        return source if target == UNKNOWN else target
-    if source == target or source == VOID:
+    if target == UNKNOWN:
+        return source
+    if source in {target, VOID, UNKNOWN}:
         return target
     if source == STRING:
         return target if isinstance(target, (Atomic, Decimal)) and target != VARIANT else _interval_of_text(target)
@@ -164,7 +160,7 @@ _CASTS: Final[Mapping[str, frozenset[str]]] = {
         {"boolean", "number", "string", "binary", "date", "timestamp", "timestamp_ntz", "variant", "nested"}
     ),
 }
-"""What values of a class of types are cast to. Measured on Spark 4.2.0; strings become everything that is not nested."""
+"""What values of a class of types are cast to. Measured; strings become everything that is not nested."""
 
 
 def _class_of(kind: Type) -> str:

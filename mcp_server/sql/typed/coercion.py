@@ -185,10 +185,10 @@ def widen_tightly(left: Type, right: Type) -> Type | None:
     """`findTightestCommonType`: the type of two that loses nothing, without strings becoming numbers."""
     if UNKNOWN in {left, right}:
         return UNKNOWN
-    if left == right or right == VOID:
+    if VOID in {left, right}:
+        return right if left == VOID else left
+    if left == right:
         return left
-    if left == VOID:
-        return right
     return _widen_atoms(left, right) or _widen_parts(left, right, widen_tightly)
 
 
@@ -207,7 +207,7 @@ def _widen_atoms(left: Type, right: Type) -> Type | None:
 
 def _widen_numbers(left: Type, right: Type) -> Type:
     """The wider of two that are no decimals. A whole number beside a float is a double."""
-    order = [*INTEGERS, *FRACTIONS]
+    order: list[Type] = [*INTEGERS, *FRACTIONS]
     wider = max(left, right, key=order.index)
     return DOUBLE if wider == FLOAT else wider
 
@@ -287,7 +287,15 @@ def widen(left: Type, right: Type) -> Type | None:
 
 
 def common_type(kinds: Sequence[Type | None], how: Widen = widen) -> Type | None:
-    """Return the type that values of all these types become, VOID for none of them.
+    """Return the type that values of all these types become, None where Spark finds none or one is not known."""
+    try:
+        return join_types(kinds, how)
+    except NoCommonTypeError:
+        return None
+
+
+def join_types(kinds: Sequence[Type | None], how: Widen = widen) -> Type | None:
+    """Return the type that values of all these types become, VOID for none of them; None where it is not known.
 
     Raises NoCommonTypeError where Spark finds none.
     """

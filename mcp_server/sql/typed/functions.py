@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Final
 
 from mcp_server.sql import functions as classes
-from mcp_server.sql.typed.coercion import UNKNOWN, NoCommonTypeError, common_type, reopen, widen_without_strings
+from mcp_server.sql.typed.coercion import NoCommonTypeError, join_types, widen_without_strings
 from mcp_server.sql.typed.nodes import Call, Constant, Expression, NamedArgument
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Output
@@ -74,13 +74,29 @@ def functions() -> Mapping[str, Function]:
     return {
         name: Function(
             name,
-            kinds[name],
+            kinds[name.partition("/")[0]],
             tuple(map(parse_signature, [text] if isinstance(text, str) else text)),
             differ.get(name, "DATATYPE_MISMATCH.DATA_DIFF_TYPES"),
             tuple(data["parameters"].get(name, "").split()),
         )
         for name, text in data["signatures"].items()
     }
+
+
+def find_function(call: Call) -> Function | None:
+    """Return the function that is called. `dateadd(DAY, 1, x)`, with a unit, is another than `dateadd(x, 1)`."""
+    known = functions()
+    return known.get(f"{call.name}/unit") if call.how and f"{call.name}/unit" in known else known.get(call.name)
+
+
+def is_aggregate(name: str) -> bool:
+    """Whether a function aggregates."""
+    return name in functions() and functions()[name].is_aggregate
+
+
+def is_generator(name: str) -> bool:
+    """Whether a function makes rows."""
+    return name in functions() and functions()[name].is_generator
 
 
 # --- named arguments
@@ -198,11 +214,8 @@ def _stacked(call: Call) -> tuple[Output, ...] | None:
 
 def _stacked_type(call: Call, kinds: list[Type | None]) -> Type | None:
     try:
-        return common_type(kinds, widen_without_strings)
+        return join_types(kinds, widen_without_strings)
     except NoCommonTypeError as error:
         one, other = map(as_schema, error.types)
         text = f"A column of stack has values of the types {one} and {other}: cast one of them."
         raise SparkRefuses("DATATYPE_MISMATCH.STACK_COLUMN_DIFF_TYPES", text, call.at) from None
-
-
-__all__ = ["UNKNOWN", "Function", "functions", "generated", "place_arguments", "reopen"]

@@ -10,9 +10,9 @@ from mcp_server.sql.typed.coercion import (
     UNKNOWN,
     NoCommonTypeError,
     close,
-    common_type,
     has_map,
     is_ordered,
+    join_types,
     widen,
     widen_without_strings,
 )
@@ -60,7 +60,7 @@ def match(name: str, signature: Signature, types: Sequence[Type | None], differ:
         argument = signature.argument(index)
         cast = _fit(argument, kind, found)
         if cast is None:
-            raise _refuse(name, index, argument, kind, _condition(argument, kind, found, differ))
+            raise _refuse(name, index, argument, kind, _condition(argument, differ))
         kinds.append(cast)
     letters = {letter: _join(name, letter, several, differ) for letter, several in found.items()}
     fitted = Match(tuple(kinds), letters)
@@ -122,14 +122,10 @@ def _accepts(expected: Type, kind: Type) -> bool:
             return True
         if expected.name == ORDERED:
             return is_ordered(kind) and not has_map(kind)
-        if expected.name in ABSTRACT:
-            return ABSTRACT[expected.name][0](kind)
-        return expected == kind
+        return ABSTRACT[expected.name][0](kind) if expected.name in ABSTRACT else expected == kind
     if isinstance(expected, Array) and isinstance(kind, Array):
         return _accepts(expected.element or UNKNOWN, kind.element or UNKNOWN) or kind.element == UNKNOWN
-    if isinstance(expected, Map) and isinstance(kind, Map):
-        return True
-    return expected == kind
+    return expected == kind or (isinstance(expected, Map) and isinstance(kind, Map))
 
 
 def _cast(expected: Type, kind: Type, *, strict: bool) -> Type | None:
@@ -167,7 +163,7 @@ def _collect(expected: Type, kind: Type, found: dict[str, list[Type]]) -> None:
 
 def _join(name: str, letter: str, kinds: list[Type], differ: str) -> Type:
     try:
-        return close(common_type(kinds, widen if letter == WITH_STRINGS else widen_without_strings))
+        return close(join_types(kinds, widen if letter == WITH_STRINGS else widen_without_strings))
     except NoCommonTypeError as error:
         one, other = map(as_schema, error.types)
         raise SparkRefuses(
@@ -175,7 +171,7 @@ def _join(name: str, letter: str, kinds: list[Type], differ: str) -> Type:
         ) from None
 
 
-def _condition(argument: Argument, kind: Type, found: Mapping[str, object], differ: str) -> str:
+def _condition(argument: Argument, differ: str) -> str:
     if argument.kinds == (Atomic(ORDERED),):
         return UNORDERED
     letters = not argument.strict and any(_has_letter(each) for each in argument.kinds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from mcp_server.sql.typed.casts import cast_implicitly, cast_to_kind
+from mcp_server.sql.typed.casts import cast_implicitly
 from mcp_server.sql.typed.coercion import (
     UNKNOWN,
     are_same,
@@ -16,12 +16,11 @@ from mcp_server.sql.typed.coercion import (
     widen_without_strings,
 )
 from mcp_server.sql.typed.functions import generated
-from mcp_server.sql.typed.nodes import Call, Column, Constant, Expression, Field, Lambda, NamedArgument
+from mcp_server.sql.typed.nodes import Alias, Call, Column, Constant, Expression, Field, Lambda, NamedArgument
 from mcp_server.sql.typed.operators import refuse
 from mcp_server.sql.typed.results import Kinds, Rule, join_kinds
 from mcp_server.sql.typed.types import (
     DATE,
-    INT,
     INTEGERS,
     STRING,
     VARIANT,
@@ -47,7 +46,7 @@ def _array(call: Call, kinds: Kinds) -> Type:
 def name_field(node: Expression, index: int) -> str:
     """Return the name that a field of a struct has: that of a column or field, else col1, col2 …"""
     match node:
-        case Column() | Field() | NamedArgument():
+        case Column() | Field() | NamedArgument() | Alias():
             return node.name
         case _:
             return f"col{index + 1}"
@@ -106,7 +105,7 @@ def _map_from_entries(call: Call, kinds: Kinds) -> Type:
 def _zip(call: Call, kinds: Kinds) -> Type:
     fields = []
     for index, (node, kind) in enumerate(zip(call.arguments, kinds, strict=True)):
-        name = node.name if isinstance(node, (Column, Field)) else str(index)
+        name = node.name if isinstance(node, Column | Field | Alias) else str(index)
         fields.append((name, kind.element if isinstance(kind, Array) else UNKNOWN))
     return Array(Struct(tuple(fields)))
 
@@ -171,8 +170,8 @@ def _sequence(call: Call, kinds: Kinds) -> Type:
 def _aggregate(call: Call, kinds: Kinds) -> Type:
     """aggregate and reduce: what the last lambda gives, else the type of the start."""
     if len(kinds) > 2 and isinstance(call.arguments[2], Lambda) and not are_same((kinds[1], kinds[2])):
-        text = f"The lambda of {call.name} gives {as_schema(kinds[2])} where its start is {as_schema(kinds[1])}: cast the start."
-        raise refuse(_UNEXPECTED, text)
+        one, other = map(as_schema, kinds[1:3])
+        raise refuse(_UNEXPECTED, f"{call.name} starts with {one}, and its lambda gives {other}: cast the start.")
     return kinds[3] if len(kinds) > 3 else kinds[1]
 
 
@@ -213,5 +212,3 @@ NESTED_RULES: Final[Mapping[str, Rule]] = {
     "variant_get": _variant_get,
     "zip": _zip,
 }
-
-__all__ = ["INT", "NESTED_RULES", "cast_to_kind", "name_field", "type_element"]

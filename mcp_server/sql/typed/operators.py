@@ -112,7 +112,7 @@ def _meet(left: Type, right: Type, literals: tuple[int | None, int | None]) -> t
 
 
 def _to_decimals(left: Type, right: Type, literals: tuple[int | None, int | None]) -> tuple[Type, Type]:
-    """A whole number beside a decimal is one, with the digits that a literal has; a decimal beside a fraction is none."""
+    """A whole number beside a decimal is one, with a literal's own digits; a decimal beside a fraction is none."""
     if isinstance(left, Decimal) == isinstance(right, Decimal):
         return left, right
     if left in FRACTIONS or right in FRACTIONS:
@@ -186,9 +186,9 @@ def _combine(operator: str, left: Decimal, right: Decimal) -> Type:
 def _to_divide(operator: str, left: Type, right: Type) -> tuple[Type, Type]:
     """`/` divides doubles or decimals, `div` bigints or decimals."""
     kinds = (left, right)
-    if operator == "/" and all(is_number(kind) or kind == VOID for kind in kinds):
-        if left == VOID or not any(isinstance(kind, Decimal) for kind in kinds):
-            return DOUBLE, DOUBLE
+    divides = operator == "/" and all(is_number(kind) or kind == VOID for kind in kinds)
+    if divides and (left == VOID or not any(isinstance(kind, Decimal) for kind in kinds)):
+        return DOUBLE, DOUBLE
     if operator == "div":
         one, other = (BIGINT if kind in INTEGERS else kind for kind in kinds)
         return one, other

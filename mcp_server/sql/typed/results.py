@@ -16,10 +16,10 @@ from mcp_server.sql.typed.coercion import (
     Widen,
     bound_decimal,
     close,
-    common_type,
     has_map,
     is_number,
     is_ordered,
+    join_types,
     widen,
     widen_without_strings,
 )
@@ -30,7 +30,6 @@ from mcp_server.sql.typed.types import (
     BINARY,
     DOUBLE,
     FLOAT,
-    FRACTIONS,
     INT,
     INTEGERS,
     MAX_PRECISION,
@@ -54,11 +53,16 @@ _DIFFERENT: Final = "DATATYPE_MISMATCH.DATA_DIFF_TYPES"
 _UNORDERED: Final = "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE"
 
 
-def whole_literal(node: Expression) -> int | None:
-    """Return the value of a whole literal with or without a sign; None for everything else."""
+def whole_number(node: Expression) -> int | None:
+    """Return the value of a whole literal behind any signs; None for everything else."""
     if isinstance(node, Unary) and node.operator == "-":
-        value = whole_literal(node.operand)
+        value = whole_number(node.operand)
         return None if value is None else -value
+    return whole_literal(node)
+
+
+def whole_literal(node: Expression) -> int | None:
+    """Return the value of a whole literal; None for everything else."""
     if isinstance(node, Constant) and isinstance(node.value, int) and not isinstance(node.value, bool):
         return node.value
     return None
@@ -67,7 +71,7 @@ def whole_literal(node: Expression) -> int | None:
 def join_kinds(name: str, kinds: Kinds, how: Widen = widen, condition: str = _DIFFERENT) -> Type:
     """Return the common type of arguments, closed. Raises SparkRefuses with a condition where there is none."""
     try:
-        return close(common_type(kinds, how))
+        return close(join_types(kinds, how))
     except NoCommonTypeError as error:
         one, other = map(as_schema, error.types)
         raise refuse(condition, f"{name} takes values of one type, not {one} and {other}: cast one of them.") from None
@@ -158,7 +162,7 @@ def _digits(call: Call) -> int | None:
     if len(call.arguments) < 2:
         return 0
     last = call.arguments[1]
-    return 0 if isinstance(last, Constant) and last.value is None else whole_literal(last)
+    return 0 if isinstance(last, Constant) and last.value is None else whole_number(last)
 
 
 def _round(call: Call, kinds: Kinds) -> Type:
@@ -209,7 +213,7 @@ def _nanvl(_: Call, kinds: Kinds) -> Type:
 def _uniform(_: Call, kinds: Kinds) -> Type:
     """The type of a random number between two: Spark takes the wider, a decimal before a whole number."""
     one, other = kinds[0], kinds[1]
-    if UNKNOWN in {one, other} or isinstance(one, Decimal) and isinstance(other, Decimal):
+    if UNKNOWN in {one, other} or (isinstance(one, Decimal) and isinstance(other, Decimal)):
         return one if one == other else UNKNOWN
     for kind in (DOUBLE, FLOAT):
         if kind in {one, other}:
@@ -377,5 +381,3 @@ RULES: Final[Mapping[str, Rule]] = {
     "within_percentile": _within_percentile,
     "zeroifnull": _zero_if_null,
 }
-
-__all__ = ["FRACTIONS", "RULES", "Rule", "join_kinds", "round_decimal", "whole_literal"]

@@ -167,7 +167,7 @@ class TypeReader:
     """Reads the name of a type, token by token."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = _TOKEN.findall(text)
+        self._tokens: list[str] = _TOKEN.findall(text)
         self._next = 0
 
     @property

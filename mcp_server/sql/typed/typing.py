@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import decimal
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
-from mcp_server.sql.typed.coercion import UNKNOWN, close, is_ansi_interval, reopen
-from mcp_server.sql.typed.functions import functions, place_arguments
+from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
+from mcp_server.sql.typed.functions import find_function, functions, place_arguments
+from mcp_server.sql.typed.literals import number_type
 from mcp_server.sql.typed.matching import match
 from mcp_server.sql.typed.nested_results import NESTED_RULES, name_field, type_element
 from mcp_server.sql.typed.nodes import Call, Expression
@@ -18,30 +19,25 @@ from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.results import RULES, join_kinds, whole_literal
 from mcp_server.sql.typed.signatures import Signature
 from mcp_server.sql.typed.types import (
-    BIGINT,
     BINARY,
     BOOLEAN,
     DATE,
-    DOUBLE,
-    FLOAT,
-    INT,
-    SMALLINT,
     STRING,
     TIME,
     TIMESTAMP,
     TIMESTAMP_NTZ,
-    TINYINT,
     VARIANT,
     VOID,
     Array,
-    Decimal,
     Interval,
     Map,
     Struct,
     Type,
     as_schema,
+    parse_type,
     without_lengths,
 )
+from mcp_server.sql.typed.widening import common_outputs, row_outputs
 
 E = TypeVar("E", bound=Expression)
 
@@ -68,7 +64,6 @@ def complete(node: E) -> E:
 # --- literals
 
 
-_SUFFIXES: Final[Mapping[str, Type]] = {"L": BIGINT, "S": SMALLINT, "Y": TINYINT, "D": DOUBLE, "F": FLOAT}
 _WORDS: Final[Mapping[str, Type]] = {"NULL": VOID, "TRUE": BOOLEAN, "FALSE": BOOLEAN}
 _TYPED: Final[Mapping[str, Type]] = {
     "DATE": DATE,
@@ -85,41 +80,20 @@ def type_constant(text: str) -> Type | None:
     upper = text.strip().upper()
     if upper in _WORDS:
         return _WORDS[upper]
-    if upper[:1] in {"'", '"'} or upper.startswith(("R'", 'R"')):
-        return STRING
-    word = upper.split("'")[0].split('"')[0].strip()
-    if word in _TYPED:
-        return _TYPED[word]
-    return _type_number(upper)
-
-
-def _type_number(upper: str) -> Type | None:
-    exact = upper.endswith("BD")
-    if not exact and upper[-1:] in _SUFFIXES:
-        return _SUFFIXES[upper[-1]]
-    if not exact and "E" in upper:
-        return DOUBLE
-    digits = upper.removesuffix("BD")
-    if not exact and digits.isdigit() and int(digits) < 2**63:
-        return INT if int(digits) < 2**31 else BIGINT
-    try:
-        _, figures, exponent = decimal.Decimal(digits).as_tuple()
-    except decimal.InvalidOperation:
-        return None
-    if not isinstance(exponent, int):
-        return None
-    length = len("".join(map(str, figures)).lstrip("0")) or 1
-    return Decimal(length + exponent, 0) if exponent > 0 else Decimal(max(length, -exponent), -exponent)
+    word = re.split("['\"]", upper, maxsplit=1)[0].strip()
+    if word != upper:
+        return _TYPED.get(word) if word not in {"", "R"} else STRING
+    return number_type(upper)
 
 
 # --- operators
 
 
+def _constant(node: nodes.Constant) -> Type | None:
+    return node.type or type_constant(node.text)
+
+
 def _unary(node: nodes.Unary) -> Type | None:
-    literal = node.operand.value if isinstance(node.operand, nodes.Constant) else None
-    if node.operator == "-" and literal in {2**31, 2**63} and isinstance(literal, int):
-        if node.operand.type in {BIGINT, Decimal(19, 0)}:
-            return INT if literal == 2**31 else BIGINT
     return type_unary(node.operator, node.operand.type)
 
 
@@ -128,7 +102,7 @@ _CALLED: Final[Mapping[str, str]] = {"||": "concat", "<<": "shiftleft", ">>": "s
 
 def _binary(node: nodes.Binary) -> Type | None:
     if node.operator in _CALLED:
-        return _call(Call(name=_CALLED[node.operator], arguments=(node.left, node.right), at=node.at))
+        return _call(Call(_CALLED[node.operator], (node.left, node.right), at=node.at))
     literals = whole_literal(node.left), whole_literal(node.right)
     return type_binary(node.operator, node.left.type, node.right.type, literals)
 
@@ -194,10 +168,42 @@ def _need_condition(kind: Type | None) -> None:
 
 
 def _cast(node: nodes.Cast) -> Type | None:
-    condition = refused_cast(node.operand.type, node.type, tries=node.tries)
+    target = without_lengths(node.type or parse_type(node.text or ""))
+    condition = refused_cast(node.operand.type, target, tries=node.tries)
     if condition:
-        raise refuse(condition, f"{as_schema(node.operand.type)} cannot be cast to {as_schema(node.type)}.")
-    return without_lengths(node.type)
+        raise refuse(condition, f"{as_schema(node.operand.type)} cannot be cast to {as_schema(target)}.")
+    return target
+
+
+# --- sub-queries
+
+
+def _scalar_query(node: nodes.ScalarQuery) -> Type | None:
+    outputs = node.query.outputs
+    if outputs is None:
+        return None
+    if len(outputs) != 1:
+        condition = "INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN"
+        raise refuse(condition, f"A sub-query that is a value gives one column, not {len(outputs)}.")
+    return outputs[0].type
+
+
+_DIFFERS_IN_QUERY: Final = "DATATYPE_MISMATCH.IN_SUBQUERY_DATA_TYPE_MISMATCH"
+
+
+def _in_query(node: nodes.InQuery) -> Type:
+    outputs = node.query.outputs
+    if outputs is None:
+        return BOOLEAN
+    operands = [each.type for each in node.operands]
+    if len(operands) == 1 and isinstance(operands[0], Struct) and len(outputs) != 1:
+        operands = [kind for _, kind in operands[0].fields]
+    if len(operands) != len(outputs):
+        text = f"{len(operands)} values are compared with {len(outputs)} columns of the sub-query."
+        raise refuse("DATATYPE_MISMATCH.IN_SUBQUERY_LENGTH_MISMATCH", text)
+    for kind, output in zip(operands, outputs, strict=True):
+        join_kinds("IN", (close(kind), close(output.type)), condition=_DIFFERS_IN_QUERY)
+    return BOOLEAN
 
 
 # --- parts of values
@@ -231,7 +237,7 @@ def _element(node: nodes.Element) -> Type | None:
     base, index = close(node.base.type), node.index
     if isinstance(base, Struct):
         if isinstance(index, nodes.Constant) and isinstance(index.value, str):
-            return _find_field(nodes.Field(base=node.base, name=index.value), base)
+            return _find_field(nodes.Field(node.base, index.value), base)
         raise refuse("INVALID_EXTRACT_FIELD_TYPE", "A field of a struct is named by a text.")
     return reopen(type_element("[]", base, close(index.type), strict=False))
 
@@ -292,7 +298,7 @@ def _interval_text(node: nodes.IntervalLiteral) -> Type | None:
 
 
 def _call(node: Call) -> Type | None:
-    function = functions().get(node.name)
+    function = find_function(node)
     if function is None:
         return None
     if any(isinstance(each, nodes.Star) for each in node.arguments):
@@ -343,17 +349,19 @@ def bind_parameters(name: str, types: Sequence[Type | None], index: int | None =
 
 
 _RULES: Final[Mapping[type, Callable[..., Type | None]]] = {
+    nodes.Alias: lambda node: node.operand.type,
     nodes.Between: _between,
     nodes.Binary: _binary,
     Call: _call,
     nodes.Case: _case,
     nodes.Cast: _cast,
     nodes.Collate: lambda _: None,
+    nodes.Constant: _constant,
     nodes.Element: _element,
     nodes.Exists: lambda _: BOOLEAN,
     nodes.Field: _field,
     nodes.In: _in,
-    nodes.InQuery: lambda _: BOOLEAN,
+    nodes.InQuery: _in_query,
     nodes.IntervalLiteral: _interval,
     nodes.Is: _is,
     nodes.JsonPath: lambda _: VARIANT,
@@ -363,7 +371,8 @@ _RULES: Final[Mapping[type, Callable[..., Type | None]]] = {
     nodes.NamedArgument: lambda node: node.operand.type,
     nodes.Not: _not,
     nodes.Row: _row,
+    nodes.ScalarQuery: _scalar_query,
     nodes.Unary: _unary,
 }
 
-__all__ = ["bind_parameters", "complete", "is_ansi_interval", "type_constant"]
+__all__ = ["bind_parameters", "common_outputs", "complete", "row_outputs", "type_constant"]
