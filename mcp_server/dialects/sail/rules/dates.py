@@ -9,7 +9,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.casts import write_cast
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.data import sail
-from mcp_server.dialects.sail.rules.intervals import extract_field
+from mcp_server.dialects.sail.rules.intervals import extract_field, interval_of
 from mcp_server.dialects.sail.rules.kinds import has_fraction, is_number, is_string, is_time
 from mcp_server.dialects.sail.rules.literals import big, date_literal
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
@@ -194,6 +194,28 @@ def write_unix(node: Call, _: Context) -> Node | None:
     return None
 
 
+def write_made_days(node: Call, context: Context) -> Node | None:
+    """make_dt_interval, which Sail gives NULL for where it is long, and rounds seconds of."""
+    if not node.arguments:
+        return None
+    units = ("86400000000", "3600000000", "60000000")
+    terms = [f"CAST({{{at}}} AS DECIMAL(20,0)) * {unit}BD" for at, unit in enumerate(units[: len(node.arguments)])]
+    if len(node.arguments) > 3:
+        terms.append("CAST(CAST({3} AS DECIMAL(18,6)) * 1000000BD AS DECIMAL(20,0))")
+    return interval_of(fill(context, " + ".join(terms), *node.arguments), node.type, context)
+
+
+def write_made_interval(node: Call, context: Context) -> Node | None:
+    """make_interval, which Sail gives NULL for where its seconds are many: hours are taken out of them."""
+    if len(node.arguments) != 7 or isinstance(node.arguments[6].type, Interval):
+        return None
+    template = (
+        "make_interval({0}, {1}, {2}, {3}, {4} + CAST(CAST({6} AS DECIMAL(18,6)) DIV 3600 AS INT), {5}, "
+        "CAST({6} AS DECIMAL(18,6)) % 3600)"
+    )
+    return fill(context, template, *node.arguments, gives=node.type)
+
+
 RULES: Final[Mapping[str, CallRule]] = {
     "date_add": write_moved,
     **dict.fromkeys(("date_diff", "datediff", "timediff", "timestampdiff"), write_difference),
@@ -203,6 +225,8 @@ RULES: Final[Mapping[str, CallRule]] = {
     "date_trunc": write_truncated,
     "dateadd": write_moved,
     "make_date": write_made_date,
+    "make_dt_interval": write_made_days,
+    "make_interval": write_made_interval,
     "timestamp_seconds": write_seconds,
     "to_date": write_date,
     "to_timestamp": write_timestamp,

@@ -1,6 +1,6 @@
 """Rules for expressions: casts that Spark makes unasked, whole numbers that may outgrow their type, Sail's words.
 
-They run in three passes, each of which visits each node once, children first: a pass asks for what the tree says in
+They run in passes, each of which visits each node once, children first: a pass asks for what the tree says in
 Spark's words, and the last one leaves those of Sail.
 """
 
@@ -20,6 +20,7 @@ from mcp_server.dialects.sail.rules.literals import write_constant, write_interv
 from mcp_server.dialects.sail.rules.overflow import overflow_rules
 from mcp_server.dialects.sail.rules.patterns import write_like
 from mcp_server.dialects.sail.rules.predicates import check_chance, write_quantified
+from mcp_server.dialects.sail.rules.shown import show_intervals
 from mcp_server.sql.compose import quote_text
 from mcp_server.sql.typed.nodes import (
     Between,
@@ -37,7 +38,7 @@ from mcp_server.sql.typed.nodes import (
     Node,
     transform,
 )
-from mcp_server.sql.typed.relations import Join, Select, Table
+from mcp_server.sql.typed.relations import Join, Query, Select, Table
 from mcp_server.sql.typed.types import STRING, as_schema
 
 Rule = Callable[[Node, Context], Node | None]
@@ -45,7 +46,9 @@ Rule = Callable[[Node, Context], Node | None]
 
 def refuse_collation(node: Node, _: Context) -> Node | None:
     """COLLATE. Errors: EngineLacks."""
-    raise lacking("COLLATE", "collations", "Compare lower(x) with lower(y).") if isinstance(node, Collate) else AssertionError
+    if isinstance(node, Collate):
+        raise lacking("COLLATE", "collations", "Compare lower(x) with lower(y).")
+    return None
 
 
 def write_path(node: Node, _: Context) -> Node | None:
@@ -73,7 +76,6 @@ def write_path(node: Node, _: Context) -> Node | None:
 
 EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
     Constant: (write_constant,),
-    IntervalLiteral: (write_interval,),
     Cast: (write_path, write_cast),
     Binary: (operators.write_binary,),
     Like: (write_quantified, write_like),
@@ -91,9 +93,11 @@ EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
 def rewrite_expressions(root: N, context: Context) -> N:
     """Write the expressions of a statement for Sail. Errors: EngineLacks, SparkRefuses."""
     context.tables = frozenset(node.id for node in root.walk() if isinstance(node, Table))
-    found = transform(root, _applying(implied.RULES, context))
+    found = transform(root, _applying({IntervalLiteral: (write_interval,)}, context))
+    found = transform(found, _applying(implied.RULES, context))
     found = transform(found, overflow_rules(found, context))
-    return transform(found, _applying(EXPRESSION_RULES, context))
+    found = transform(found, _applying(EXPRESSION_RULES, context))
+    return show_intervals(found, context) if isinstance(found, Query) else found
 
 
 def _applying(rules: Mapping[type[Node], tuple[Rule, ...]], context: Context) -> Callable[[Node], Node]:

@@ -140,6 +140,8 @@ def write_interval(node: Node, context: Context) -> Node | None:
     """Intervals, in one form of each kind."""
     if not isinstance(node, IntervalLiteral):
         return None
+    if len(node.units) > 1 and any(" to " in unit for unit in node.units):
+        raise SparkRefuses("_LEGACY_ERROR_TEMP_0024", "Write one interval of the form '1 2' DAY TO HOUR.", node.at)
     total = Span()
     for value, unit in zip(node.values, node.units, strict=True):
         text = _text_of(value)

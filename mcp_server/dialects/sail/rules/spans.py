@@ -76,7 +76,7 @@ def read_value(value: str, unit: str) -> Span | None:
     if last:
         negative = text.startswith("-")
         return _read_range(text.lstrip("+-") if text[:1] in {"+", "-"} else text, first, last, negative=negative)
-    match = re.fullmatch(r"([+-]?)(\d+)(?:(\.)(\d{0,9}))?", text, re.ASCII)
+    match = re.fullmatch(r"([+-]?)\s*(\d+)(?:(\.)(\d{0,9}))?", text, re.ASCII)
     if match is None:
         return None
     return _read_pair(match[1], match[2], match[4] if match[3] else None, first)
@@ -123,7 +123,7 @@ def _read_range(text: str, first: str, last: str, *, negative: bool) -> Span | N
 def _split_fields(text: str, fields: Sequence[str]) -> int | None:
     """The microseconds of `1 2:3:4.5`, the first of whose fields has no limit."""
     pieces = (
-        re.split(r"[ :]", text) if fields[0] != "day" else [*text.split(" ", 1)[:1], *text.split(" ", 1)[-1].split(":")]
+        text.split(":") if fields[0] != "day" else [*text.split(" ", 1)[:1], *text.split(" ", 1)[-1].split(":")]
     )
     if len(pieces) != len(fields):
         return None
