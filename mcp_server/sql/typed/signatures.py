@@ -29,7 +29,7 @@ class LambdaShape:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument. `kinds` are tried in order; nothing but NULL is cast to those in `strict`, where `nulls` are taken."""
+    """An argument. `kinds` are tried in order; nothing is cast to those in `strict`, but NULL where `nulls` says so."""
 
     kinds: tuple[Type, ...]
     strict: frozenset[Type] = frozenset()
