@@ -22,6 +22,7 @@ from mcp_server.advice.blame import judge_case, judge_failure
 from mcp_server.ai.items import calls_ai, extract_query
 from mcp_server.dialects.sail import shield_floats, translate
 from mcp_server.dialects.sail.caveats import caveats
+from mcp_server.dialects.sail.compiler import Compiled, compile_statement
 from mcp_server.guard.approval import AllowedQuery, Read, Terms, approve_query
 from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.limits import Limits, lower_limits
@@ -31,8 +32,10 @@ from mcp_server.guard.template import Argument, Identifier, fill_template
 from mcp_server.models import AiColumn, Checked, CheckedQuery, EngineReading, Explain, Principal
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.refusal import make_refusal
 from mcp_server.sql.scans import find_scans
 from mcp_server.sql.source import Source, read_source
+from mcp_server.sql.typed.refusal import SparkRefuses
 
 __all__ = [
     "Argument",
@@ -153,8 +156,16 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
         return reread_query(sql, catalog)
 
     with terms.journal.layer("dialect") as say:
-        case, rewrites = translate(sent, catalog, read_again)
-        runs = shield_floats(case, catalog, read_again)
+        compiled = _compile(sent, catalog)
+        if compiled is not None and not compiled.stands:
+            case, rewrites = translate(sent, catalog, read_again)
+            runs = shield_floats(case, catalog, read_again)
+        elif compiled is not None and compiled.text is not None:
+            case = runs = read_again(compiled.text)
+            rewrites = compiled.rules
+        else:
+            case = runs = sent
+            rewrites = ()
         say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
     query = AllowedQuery(
         text=source.text,
@@ -167,6 +178,18 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
         ai=ai,
     )
     return approve_query(query, replace(terms, read=_blame_statement(terms, sent)))
+
+
+def _compile(sent: Case, catalog: Catalog) -> Compiled | None:
+    """Compile for the engine's dialect, None for Spark's own. Errors: EngineLacks; QueryFailed, as Spark would."""
+    if catalog.dialect != "sail":
+        return None
+    try:
+        return compile_statement(sent, catalog)
+    except SparkRefuses as refusal:
+        at = sent.source.tokens[refusal.at].start if refusal.at is not None else None
+        text = str(make_refusal("", str(refusal), text=sent.source.text, at=at))
+        raise QueryFailed(text, condition=refusal.condition) from None
 
 
 def _blame_statement(terms: Terms, sent: Case) -> Read | None:

@@ -16,7 +16,7 @@ from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
 from mcp_server.sql.typed.nodes import Node, transform
-from mcp_server.sql.typed.parse_query import parse_query
+from mcp_server.sql.typed.parse_query import NotRead, parse_query
 from mcp_server.sql.typed.printer import print_query
 from mcp_server.sql.typed.relations import Output, Query
 from mcp_server.sql.typed.resolve import TableSource, resolve_query
@@ -37,6 +37,7 @@ class Compiled:
     text: Sql | None
     rules: tuple[str, ...]
     caveats: tuple[str, ...]
+    stands: bool = True
 
 
 def compile_statement(case: Case, catalog: Catalog) -> Compiled:
@@ -44,7 +45,12 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
 
     Errors: EngineLacks; SparkRefuses, where Spark refuses the statement; NotRead, where it has no such grammar.
     """
-    query = read_typed(case, catalog)
+    try:
+        query = read_typed(case, catalog)
+    except NotRead:
+        return Compiled(None, (), (), stands=False)
+    if not EXPRESSION_RULES:
+        return Compiled(None, (), (), stands=False)
     first_id = 1 + max((getattr(node, "id", 0) for node in query.walk()), default=0)
     context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
     done: list[str] = []

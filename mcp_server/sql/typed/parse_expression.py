@@ -74,8 +74,17 @@ _LEVELS: Final = (
 _LEVEL: Final = {sign: (level, word) for level, signs in enumerate(_LEVELS) for sign, word in signs.items()}
 """Operators of two operands and how much they bind (`valueExpression`)."""
 
+_PREDICATES: Final = frozenset({"NOT", "!", "IN", "BETWEEN", "LIKE", "ILIKE", "RLIKE", "REGEXP", "IS"})
+_SUFFIXES: Final = frozenset({".", "[", "::", ":", "COLLATE"})
 _BEHIND_TRIM: Final = {"BOTH": "both", "LEADING": "leading", "TRAILING": "trailing"}
+_BEHIND_CALL: Final = frozenset({"WITHIN", "FILTER", "IGNORE", "RESPECT", "OVER"})
 _LAMBDA_NEXT: Final = "->"
+
+
+_UNIT_CALLS: Final = frozenset(
+    {"date_add", "date_diff", "dateadd", "datediff", "timediff", "timestampadd", "timestampdiff"}
+)
+"""Functions whose first of three arguments is the word for a unit, as in timestampadd(MONTH, 1, t)."""
 
 
 class NotRead(Exception):  # noqa: N818  (a signal within the server, never seen outside)
@@ -93,10 +102,11 @@ class ExpressionParser(ABC):
         self.source = source
         self.at = 0
         self._ids = 0
+        self._keys = (*source.keys, *[""] * 4)
 
     @property
     def key(self) -> str:
-        return self.source.key(self.at)
+        return self._keys[self.at]
 
     @property
     def token(self) -> Token:
@@ -112,19 +122,22 @@ class ExpressionParser(ABC):
         self._ids += 1
         return self._ids
 
-    def sees(self, *keys: str) -> bool:
+    def sees(self, first: str, *more: str) -> bool:
         """Whether these words follow."""
-        return all(self.source.key(at) == key for at, key in enumerate(keys, self.at))
+        if self._keys[self.at] != first:
+            return False
+        return not more or self._keys[self.at + 1 : self.at + 1 + len(more)] == more
 
-    def take(self, *keys: str) -> bool:
-        """Consume the words `keys` if they follow, and return whether they do."""
-        found = self.sees(*keys)
-        self.at += len(keys) if found else 0
-        return found
+    def take(self, first: str, *more: str) -> bool:
+        """Consume these words if they follow, and return whether they do."""
+        if self._keys[self.at] != first or (more and not self.sees(first, *more)):
+            return False
+        self.at += 1 + len(more)
+        return True
 
-    def expect(self, *keys: str) -> None:
-        """Consume the words `keys`."""
-        if not self.take(*keys):
+    def expect(self, first: str, *more: str) -> None:
+        """Consume these words."""
+        if not self.take(first, *more):
             self.fail()
 
     def take_name(self) -> str:
@@ -176,6 +189,8 @@ class ExpressionParser(ABC):
     def _parse_predicate(self) -> Expression:
         left = self.parse_operation()
         first = self.at
+        if self.key not in _PREDICATES:
+            return left
         negated = self.take("NOT") or (self.key == "!" and self.take("!"))
         if self.take("IN"):
             return self._parse_in(left, negated, first)
@@ -252,7 +267,7 @@ class ExpressionParser(ABC):
 
     def _parse_suffixes(self, base: Expression) -> Expression:
         """Parse what follows an operand directly: fields, elements, casts, collations, paths into JSON."""
-        while True:
+        while self.key in _SUFFIXES:
             first = self.at
             if self.key == "." and not isinstance(base, nodes.Star):
                 self.at += 1
@@ -273,7 +288,8 @@ class ExpressionParser(ABC):
             elif self.take("COLLATE"):
                 base = nodes.Collate(base, self.take_name(), at=first)
             else:
-                return base
+                break
+        return base
 
     def _parse_path(self) -> Sql:
         first = self.at
@@ -518,11 +534,6 @@ class ExpressionParser(ABC):
             word = quote_text(value_of(field.text) if field.kind is Kind.STRING else field.bare)
             arguments.append(nodes.Constant(word, field.bare.strip("'\""), type=STRING, at=self.at))
             self.at += 2
-        elif name in {"timestampadd", "timestampdiff", "dateadd", "datediff", "date_diff", "date_add", "timediff"} and (
-            self.key.removesuffix("S") in _UNITS | {"DAYOFYEAR"} and self.source.key(self.at + 1) == ","
-        ):
-            how = self.key.lower()
-            self.at += 2
         while self.at < end:
             # `position(a IN b)`: IN stands between arguments, and is no predicate there.
             if name == "position" and not arguments:
@@ -535,11 +546,13 @@ class ExpressionParser(ABC):
                 self.at += 1
             elif self.at < end:
                 self.fail()
+        if name in _UNIT_CALLS and len(arguments) == 3:
+            arguments[0] = _read_unit(arguments[0])
         return how, tuple(arguments)
 
     def _parse_call_tail(self, call: nodes.Call) -> nodes.Call:
         """Parse WITHIN GROUP, FILTER, IGNORE NULLS and OVER behind a call."""
-        while True:
+        while self.key in _BEHIND_CALL:
             if self.take("WITHIN", "GROUP", "("):
                 call = call.replace(within=self.parse_sort_keys("ORDER"))
                 self.expect(")")
@@ -552,7 +565,8 @@ class ExpressionParser(ABC):
             elif self.take("OVER"):
                 call = call.replace(window=self.parse_window())
             else:
-                return call
+                break
+        return call
 
     def parse_window(self) -> Window:
         """Parse the name of a window, or its definition in brackets."""
@@ -630,3 +644,10 @@ class ExpressionParser(ABC):
             nulls_first = self.key == "FIRST"
             self.at += 1
         return SortKey(operand, descending, nulls_first, at=first)
+
+
+def _read_unit(node: Expression) -> Expression:
+    """Return the word for a unit as a text."""
+    if isinstance(node, nodes.Column) and not node.parts:
+        return nodes.Constant(quote_text(node.name), node.name, type=STRING, at=node.at)
+    return node

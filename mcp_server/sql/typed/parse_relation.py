@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final, cast, overload
 
 from mcp_server.sql.compose import copy_tokens
 from mcp_server.sql.lexer import Kind
@@ -42,10 +42,16 @@ class RelationParser(ExpressionParser):
             self.at += 1
             right = self.parse_relation()
             base = Join(base, right, "cross", comma=True, id=self.new_id(), at=first)
-        base = self.parse_views(base)
+        viewed = self.parse_views(base)
         while self.key in {"PIVOT", "UNPIVOT"}:
-            base = self.parse_turned(base)
-        return base
+            viewed = self.parse_turned(viewed)
+        return viewed
+
+    @overload
+    def parse_views(self, base: Relation) -> Relation: ...
+
+    @overload
+    def parse_views(self, base: None) -> Relation | None: ...
 
     def parse_views(self, base: Relation | None) -> Relation | None:
         """Parse LATERAL VIEW, any number of times. Without a relation before it the view stands alone."""
@@ -105,7 +111,9 @@ class RelationParser(ExpressionParser):
             self.take("INNER")
         self.expect("JOIN")
         right = self._parse_primary_relation()
-        on, shared, using = None, (), False
+        on: Expression | None = None
+        shared: tuple[str, ...] = ()
+        using = False
         if self.take("ON"):
             on = self.parse_expression()
         elif self.take("USING"):
@@ -122,9 +130,9 @@ class RelationParser(ExpressionParser):
             return self.make_inline_table(rows, alias, names, first)
         if self.key == "(":
             return self._parse_bracketed_relation(first, lateral)
-        names = [self.take_name()]
+        parts = [self.take_name()]
         while self.take("."):
-            names.append(self.take_name())
+            parts.append(self.take_name())
         if self.key == "(":
             self.at = self.at - 1
             call = self._parse_function()
@@ -134,7 +142,7 @@ class RelationParser(ExpressionParser):
             self.fail()
         self._skip_version()
         text = copy_tokens(self.source, first, self.at)
-        return self._finish_relation(Named(tuple(names), text, id=self.new_id(), at=first))
+        return self._finish_relation(Named(tuple(parts), text, id=self.new_id(), at=first))
 
     def _skip_version(self) -> None:
         at = self.at + (1 if self.key == "FOR" else 0)

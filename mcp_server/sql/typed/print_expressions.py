@@ -33,11 +33,6 @@ _LEVELS: Final[dict[str, Level]] = {
 _CHAINS: Final = (Level.SUM, Level.PRODUCT)
 """Levels that are read from left to right. The operands of all others are always put in brackets."""
 
-_UNIT_CALLS: Final = frozenset(
-    {"timestampadd", "timestampdiff", "datediff", "date_diff", "dateadd", "date_add", "timediff"}
-)
-"""Calls of three arguments whose first is a unit of time, written as a word."""
-
 
 def _not(negated: bool) -> Sql:
     return compose("NOT ") if negated else NOTHING
@@ -52,7 +47,8 @@ def _constant(e: n.Constant) -> Written:
 def _interval(e: n.IntervalLiteral) -> Sql:
     pairs: list[Sql] = []
     for value, unit in zip(e.values, e.units, strict=True):
-        pairs += [write_text(value), write_word(unit.upper()) if unit else NOTHING]
+        plain = isinstance(value, (n.Constant, n.Unary))
+        pairs += [compose("{}" if plain else "({})", write_text(value)), write_word(unit.upper()) if unit else NOTHING]
     return compose("INTERVAL {}", join(" ", pairs))
 
 
@@ -94,7 +90,13 @@ def _based(e: n.Expression) -> Sql:
 
 @writes(n.Star)
 def _star(e: n.Star) -> Sql:
-    text = compose("{}.*", write_names(e.parts)) if e.parts else compose("*")
+    if e.renewals:
+        raise TypeError("columns that a star renews have to be written out")
+    text = compose("*")
+    if e.base is not None:
+        text = compose("{}.*", _based(e.base))
+    elif e.parts:
+        text = compose("{}.*", write_names(e.parts))
     excluded = fill_list("EXCEPT ({})", map(write_names, e.excluded))
     return join(" ", (text, excluded))
 
@@ -102,6 +104,11 @@ def _star(e: n.Star) -> Sql:
 @writes(n.NamedArgument)
 def _named_argument(e: n.NamedArgument) -> Written:
     return Level.OR, compose("{} => {}", quote_name(e.name), write_text(e.operand))
+
+
+@writes(n.Alias)
+def _alias(e: n.Alias) -> Written:
+    return Level.OR, compose("{} AS {}", write_text(e.operand), quote_name(e.name))
 
 
 @writes(n.Call)
@@ -122,8 +129,8 @@ def _arguments(e: n.Call) -> Sql:
     unit = first.value if isinstance(first, n.Constant) and isinstance(first.value, str) else ""
     if e.name == "extract" and WORD.fullmatch(unit.lower()):
         return compose("{} FROM {}", write_word(unit.upper()), write_list(e.arguments[1:]))
-    if e.name in _UNIT_CALLS and len(e.arguments) == 3 and WORD.fullmatch(unit.lower()):
-        return compose("{}, {}", write_word(unit.upper()), write_list(e.arguments[1:]))
+    if e.how and e.name != "trim" and e.how != "bare":  # the unit of timestampadd and the like
+        return join(", ", (write_word(e.how.upper()), write_list(e.arguments)))
     if e.name == "trim" and e.how:
         *characters, text = e.arguments
         return join(" ", (write_word(e.how.upper()), write_list(characters), compose("FROM"), write_text(text)))

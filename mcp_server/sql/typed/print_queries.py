@@ -46,8 +46,8 @@ def _alias(relation: r.Relation) -> Sql:
     return join(" ", (compose("AS {}", quote_name(relation.alias)), fill_list("({})", map(quote_name, relation.names))))
 
 
-@writes(r.Table)
-def _table(relation: r.Table) -> Sql:
+@writes(r.Table, r.Named)
+def _table(relation: r.Table | r.Named) -> Sql:
     return join(" ", (relation.text, _alias(relation)))
 
 
@@ -140,7 +140,8 @@ def _lateral_view(relation: r.LateralView) -> Sql:
     outer = compose("OUTER") if relation.outer else NOTHING
     alias = quote_name(relation.alias) if relation.alias else NOTHING
     names = fill_list("AS {}", map(quote_name, relation.names))
-    base, call = write_text(relation.base), write_text(relation.call)
+    base = write_text(relation.base) if relation.base is not None else NOTHING
+    call = write_text(relation.call)
     return join(" ", (base, compose("LATERAL VIEW"), outer, call, alias, names))
 
 
@@ -232,7 +233,7 @@ def _select(select: r.Select) -> Sql:
         (
             compose("SELECT DISTINCT" if select.distinct else "SELECT"),
             write_list(select.items),
-            compose("FROM {}", write_text(select.base)) if select.base else NOTHING,
+            _from(select.base) if select.base else NOTHING,
             compose("WHERE {}", write_text(select.where)) if select.where else NOTHING,
             write_text(select.group) if select.group else NOTHING,
             compose("HAVING {}", write_text(select.having)) if select.having else NOTHING,
@@ -240,6 +241,11 @@ def _select(select: r.Select) -> Sql:
             fill_list("WINDOW {}", windows),
         ),
     )
+
+
+def _from(base: r.Relation) -> Sql:
+    alone = isinstance(base, r.LateralView) and base.base is None  # a view may stand where no FROM is
+    return write_text(base) if alone else compose("FROM {}", write_text(base))
 
 
 @writes(r.Item)

@@ -82,16 +82,19 @@ class RelationResolver(ExpressionResolver):
     def _resolve_name(self, named: Named, scope: Scope) -> Relation:
         assert named.at is not None
         info = self.source.find(named.at)
-        shared = {"id": named.id, "alias": named.alias, "names": named.names, "at": named.at}
+        name, alias, names = named.name, named.alias, named.names
         if info is not None:
             outputs = self.source.columns(info, named.at)
-            table = Table(named.name, info, named.text, self.source.schema, **shared)
-            return table.replace(outputs=name_outputs(outputs, named.names, named.id))
-        cte = scope.ctes.get(named.name[-1].lower())
+            found = name_outputs(outputs, names, named.id)
+            schema = self.source.schema
+            return Table(
+                name, info, named.text, schema, id=named.id, alias=alias, names=names, outputs=found, at=named.at
+            )
+        cte = scope.ctes.get(name[-1].lower())
         if cte is None:
-            raise SparkRefuses("TABLE_OR_VIEW_NOT_FOUND", f"There is no table {'.'.join(named.name)}.", named.at)
-        use = CteUse(named.name[-1], cte.id, **shared)
-        return use.replace(outputs=name_outputs(cte.outputs, named.names, named.id))
+            raise SparkRefuses("TABLE_OR_VIEW_NOT_FOUND", f"There is no table {'.'.join(name)}.", named.at)
+        found = name_outputs(cte.outputs, names, named.id)
+        return CteUse(name[-1], cte.id, id=named.id, alias=alias, names=names, outputs=found, at=named.at)
 
     def _resolve_join(self, join: Join, scope: Scope, before: Columns) -> Relation:
         left = self.resolve_relation(join.left, scope, before)
@@ -137,17 +140,15 @@ class RelationResolver(ExpressionResolver):
         base = self.resolve_relation(pivot.base, scope, before)
         columns = see_columns(base)
         inner = Scope(columns, self.around(scope), scope.ctes)
-        aggregates = tuple(
-            item.replace(
-                operand=(found := self.resolve(item.operand, inner)),
-                outputs=self.outputs_of_item(found, item.aliases, inner),
-            )
-            for item in pivot.aggregates
-        )
+        aggregates = tuple(self._resolve_aggregate(item, inner) for item in pivot.aggregates)
         by = self.resolve_many(pivot.columns, inner)
         values = tuple(item.replace(operand=self.resolve(item.operand, inner)) for item in pivot.values)
         found = pivot.replace(base=base, aggregates=aggregates, columns=by, values=values)
         return self._named(found, _pivot_outputs(found, columns))
+
+    def _resolve_aggregate(self, item: Item, scope: Scope) -> Item:
+        operand = self.resolve(item.operand, scope)
+        return item.replace(operand=operand, outputs=self.outputs_of_item(operand, item.aliases, scope))
 
     def _resolve_unpivot(self, unpivot: Unpivot, scope: Scope, before: Columns) -> Relation:
         base = self.resolve_relation(unpivot.base, scope, before)
@@ -223,7 +224,7 @@ def name_outputs(
         raise SparkRefuses(
             "ASSIGNMENT_ARITY_MISMATCH", f"{len(names)} names are given to {len(outputs)} columns: list as many."
         )
-    given = names or [each.name for each in outputs]
+    given: Sequence[str | None] = names or [each.name for each in outputs]
     return tuple(
         Output(name, each.type, source, each.qualifier if keep and not names else None, each.origin)
         for name, each in zip(given, outputs, strict=True)
