@@ -14,6 +14,7 @@ from mcp_server.dialects.sail.rules.make import constant, fill
 from mcp_server.dialects.sail.rules.numbers import CallRule
 from mcp_server.dialects.sail.rules.patterns import write_patterns
 from mcp_server.sql.typed.nodes import Binary, Call, Case, Constant, NamedArgument, Node
+from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import STRING, as_schema
 
 _ONE_PARAMETER: Final = frozenset(
@@ -64,6 +65,8 @@ def write_call(node: Node, context: Context) -> Node | None:
         if each in tables.lacks:
             lack = tables.lacks[each]
             raise lacking(node.name, lack.why.format(name=node.name), lack.instead)
+    if node.name in tables.refused:
+        raise SparkRefuses("UNSUPPORTED_TIME_TYPE", f"{node.name}: the type TIME is not supported.", node.at)
     _check_arguments(node)
     if node.name in tables.caveats:
         context.warn(tables.caveats[node.name].format(name=node.name))
