@@ -18,7 +18,16 @@ from mcp_server.sql.lexer import Token, tokenize
 
 _ROOT: Final = "sql-tests/results/"
 _INPUTS: Final = "sql-tests/inputs/"
-_LEFT_OUT: Final = ("nonansi/", "udf/", "udtf/", "udaf/", "scripting/", "collations", "sql-udf", "sql-session-variables")
+_LEFT_OUT: Final = (
+    "nonansi/",
+    "udf/",
+    "udtf/",
+    "udaf/",
+    "scripting/",
+    "collations",
+    "sql-udf",
+    "sql-session-variables",
+)
 """Files of other settings, or of functions that only the suite has."""
 
 _SECTION: Final = re.compile(r"-- !query(?: schema| output| analysis)?\n")

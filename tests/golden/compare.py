@@ -34,7 +34,9 @@ def print_cell(value: Any, kind: Type | None, *, nested: bool = False) -> str:
     if isinstance(kind, Struct):
         values = list(value.values()) if isinstance(value, Mapping) else list(value)
         fields = zip(kind.fields, values, strict=True)
-        return "{" + ",".join(f'"{name}":{print_cell(each, type_, nested=True)}' for (name, type_), each in fields) + "}"
+        return (
+            "{" + ",".join(f'"{name}":{print_cell(each, type_, nested=True)}' for (name, type_), each in fields) + "}"
+        )
     if isinstance(value, str):
         return f'"{value}"' if nested else value
     return _print_plain(value, kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mcp_server.sql.typed import functions, nodes, typing
@@ -77,8 +78,18 @@ class ExpressionResolver(ABC):
                 return self._resolve_call(node, scope)
             case Lambda():
                 return self._resolve_lambda(node, scope, ())
+            case nodes.Element() if scope.order == "items":
+                return self._resolve_element(node, scope)
         found = node.map_children(lambda each: self._resolve_node(each, scope))
         return typing.complete(found) if isinstance(found, Expression) else found
+
+    def _resolve_element(self, node: nodes.Element, scope: Scope) -> Node:
+        """Resolve `name[index]` behind a list: where the item of that name has no elements, the column is meant."""
+        for each in (scope, replace(scope, order="columns")):
+            base = self.resolve(node.base, each)
+            if base.type is None or isinstance(base.type, Array | Map) or base.type in {VARIANT, VOID}:
+                break
+        return typing.complete(node.replace(base=base, index=self.resolve(node.index, scope)))
 
     def _resolve_call(self, call: Call, scope: Scope) -> Expression:
         inner = scope
@@ -149,7 +160,16 @@ class ExpressionResolver(ABC):
                 sent = ".".join([*column.parts, column.name])
                 raise SparkRefuses("UNRESOLVED_COLUMN", f"There is no column {sent} here.", column.at)
             return column
-        return self._spell(found, column)
+        return self._as_own(self._spell(found, column), scope)
+
+    def _as_own(self, found: Expression, scope: Scope) -> Expression:
+        """Return the operand of an item of a query around: within a sub-query the place of an item says nothing."""
+        if not isinstance(found, nodes.ItemUse) or found.index in scope.find_items(found.name.lower()):
+            return found
+        outer = scope.outer
+        while outer is not None and found.index not in outer.find_items(found.name.lower()):
+            outer = outer.outer
+        return found if outer is None else outer.items[found.index].operand
 
     def _spell(self, found: Expression, column: Column) -> Expression:
         """Return what was found in the sender's spelling, at the sender's token."""

@@ -84,7 +84,7 @@ def _items_of(row: Expression) -> list[Type | None] | None:
     """The types of the values in one row: the fields of `(a, b)` and struct(…), else the value itself."""
     if isinstance(row, Row):
         return [each.type for each in row.items]
-    if isinstance(row, Call) and row.name in {"struct", "named_struct"}:
+    if isinstance(row, Call) and row.name == "struct":
         return [kind for _, kind in row.type.fields] if isinstance(row.type, Struct) else None
     return [row.type]
 

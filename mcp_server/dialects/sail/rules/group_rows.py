@@ -1,0 +1,122 @@
+"""The groups of a SELECT as a FROM of their own, so that a sub-query can be joined with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mcp_server.dialects.sail.lacks import lacking
+from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.query_nodes import (
+    change_scope,
+    column_of,
+    derive,
+    is_aggregate,
+    item,
+    list_visible,
+    make_query,
+    same,
+    walk_scope,
+)
+from mcp_server.sql.typed.nodes import Column, Expression, ItemUse, Node, Ordinal, SortKey
+from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Select
+
+
+def group_keys(select: Select) -> list[Expression]:
+    """The expressions of GROUP BY, with those of the SELECT list for their names and places."""
+    if select.group is None:
+        return []
+    if select.group.all:
+        return [each.operand for each in select.items if not any(map(is_aggregate, walk_scope(each.operand)))]
+    found: list[Expression] = []
+    for key in select.group.keys:
+        _add_keys(found, key)
+    return [_resolve(each, select) for each in found]
+
+
+def _add_keys(found: list[Expression], key: Node) -> None:
+    if isinstance(key, GroupingSets | Keys):
+        for each in key.children:
+            _add_keys(found, each)
+    elif isinstance(key, Expression):
+        found.append(key)
+
+
+def _resolve(key: Expression, select: Select) -> Expression:
+    if isinstance(key, Ordinal):
+        return select.items[key.index - 1].operand
+    return select.items[key.index].operand if isinstance(key, ItemUse) else key
+
+
+def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tuple[Select, tuple[SortKey, ...]]:
+    """Return a SELECT over its own groups, without GROUP BY. HAVING becomes WHERE. Errors: EngineLacks."""
+    keys: list[Expression] = []
+    for each in group_keys(select):
+        if not any(same(each, known) for known in keys):
+            keys.append(each)
+    own = frozenset(list_visible(select.base))
+    aggregates: list[Expression] = []
+    having = _expand(select.having, select) if select.having is not None else None
+    parts: list[Node] = [*select.items, *order, *((having,) if having is not None else ())]
+    for node in _walk_all(parts):
+        if isinstance(node, Expression) and is_aggregate(node) and _is_of(node, own):
+            if not any(same(node, known) for known in aggregates):
+                aggregates.append(node)
+    named = [(context.fresh("__g"), each) for each in (*keys, *aggregates)]
+    lower = make_query(tuple(item(each, name) for name, each in named), select.base, select.where)
+    group = select.group
+    if group is not None and group.all:
+        group = Grouping(keys=tuple(keys))
+    elif group is not None:
+        group = change_scope(group, lambda each: _resolve(each, select) if isinstance(each, Expression) else each)
+    body = lower.body
+    assert isinstance(body, Select)
+    rows = derive(lower.replace(body=body.replace(group=group)), context.fresh("__q"), context)
+
+    def change(node: Node) -> Node:
+        if isinstance(node, Expression):
+            for name, each in named:
+                if same(node, each):
+                    return column_of(rows, name, each.type)
+            if isinstance(node, Column) and node.source in own:
+                raise lacking(
+                    "GROUP BY", "a sub-query that reads a column of the groups", "Put the groups into a sub-query."
+                )
+        return node.map_children(change)
+
+    items = tuple(_named(each, change) for each in select.items)
+    upper = Select(
+        items=items, base=rows, distinct=select.distinct, where=change(having) if having is not None else None,  # type: ignore[arg-type]
+        qualify=change(select.qualify) if select.qualify is not None else None,  # type: ignore[arg-type]
+        windows=tuple(change(each) for each in select.windows),  # type: ignore[misc]
+    )  # fmt: skip
+    return upper, tuple(change(each) for each in order)  # type: ignore[misc]
+
+
+def _walk_all(parts: Iterable[Node]) -> Iterable[Node]:
+    for part in parts:
+        yield from part.walk()
+
+
+def _is_of(call: Expression, own: frozenset[int]) -> bool:
+    """Whether an aggregate is one of this SELECT's own groups, wherever it stands."""
+    columns = [each for each in call.walk() if isinstance(each, Column) and each.source is not None]
+    return all(each.source in own for each in columns)
+
+
+def _expand(having: Expression, select: Select) -> Expression:
+    def change(node: Node) -> Node:
+        return select.items[node.index].operand if isinstance(node, ItemUse) else node
+
+    return change_scope(having, change)
+
+
+def _named(each: Item, change) -> Item:  # noqa: ANN001
+    """An item with the name that it had."""
+    made = change(each)
+    assert isinstance(made, Item)
+    if each.aliases or made.operand is each.operand:
+        return made
+    if isinstance(each.operand, Column):
+        return made.replace(aliases=(each.operand.name,))
+    names = [output.name for output in each.outputs or ()]
+    return made.replace(aliases=(names[0],)) if len(names) == 1 and names[0] is not None else made
