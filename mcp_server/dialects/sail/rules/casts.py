@@ -106,8 +106,8 @@ def _to_decimal(node: Cast, context: Context) -> Expression | None:
 def _double_to_decimal(node: Cast, context: Context) -> Expression:
     """By the digits that Java writes; NaN and the infinities are NULL."""
     value, target = node.operand, node.type
-    if isinstance(value, Constant) and isinstance(value.value, float) and isinstance(target, Decimal):
-        return _decimal_constant(node, Number(repr(value.value)), target)
+    if isinstance(value, Constant) and isinstance(value.value, float | Number) and isinstance(target, Decimal):
+        return _decimal_constant(node, Number(repr(float(value.value))), target)
     if value.type == FLOAT:  # Spark takes a FLOAT for the double that it is
         value = fill(context, "CAST({0} AS DOUBLE)", value)
     cast = _keep(node, "CAST({t} AS {k})")

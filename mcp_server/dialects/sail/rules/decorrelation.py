@@ -146,9 +146,13 @@ def decorrelate(  # noqa: PLR0913
     conditions = tuple(
         put(
             each,
-            lambda c: column_of(relation, c.name, c.type)
-            if c.source == work.moved and c.name in by_name
-            else work.values.get(c.name) if c.source == work.number else None,
+            lambda c: (
+                column_of(relation, c.name, c.type)
+                if c.source == work.moved and c.name in by_name
+                else work.values.get(c.name)
+                if c.source == work.number
+                else None
+            ),
         )
         for each in pulled
     )
@@ -346,7 +350,11 @@ class _Work:
                 break
             base = inner[0]
         within = list_ids(base)
-        kept = [each for each in conditions if all(column.source in within for column in each.walk() if isinstance(column, Column))]
+        kept = [
+            each
+            for each in conditions
+            if all(column.source in within for column in each.walk() if isinstance(column, Column))
+        ]
         return base, all_of(kept)
 
     def query(self, query: Query, need: tuple[str, ...], *, fill: bool, top: bool = False) -> Query:
@@ -429,9 +437,7 @@ class _Work:
         ]
         if not changed:
             return tuple(named)
-        return write_stars(
-            tuple(named), base, lambda star: not star.parts or bool(self.widened & set(star.sources))
-        )
+        return write_stars(tuple(named), base, lambda star: not star.parts or bool(self.widened & set(star.sources)))
 
     def needs_domain(self, select: Select, need: tuple[str, ...]) -> bool:
         """Whether a SELECT has to be joined with outer values, by what its WHERE binds."""
