@@ -14,7 +14,6 @@ from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.sql.typed.nodes import (
     Alias,
     Call,
-    Case,
     Cast,
     Column,
     Constant,
@@ -31,27 +30,8 @@ from mcp_server.sql.typed.nodes import (
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import BOOLEAN, DATE, INTEGERS, STRING, VOID, Array, Decimal, Interval, Struct
 
-_IGNORE_NULLS: Final = frozenset(
-    {
-        "array_agg", "avg", "bool_and", "bool_or", "collect_list", "collect_set", "count", "count_if", "every", "max",
-        "mean", "median", "min", "some", "std", "stddev", "stddev_pop", "stddev_samp", "sum", "var_pop", "var_samp",
-        "variance", "percentile",
-    }
-)  # fmt: skip
-"""Aggregates to which a null is as good as no row."""
-
 _PLAIN_TEXTS: Final = frozenset({STRING, BOOLEAN, DATE, *INTEGERS})
 """Types of which different values are different texts."""
-
-
-def write_filtered(node: Call) -> Node:
-    """`sum(x) FILTER (WHERE c) OVER w` as `sum(CASE WHEN c THEN x END) OVER w`."""
-    if node.filter is None or node.name not in _IGNORE_NULLS or not node.arguments or node.distinct:
-        raise lacking(f"{node.name} FILTER OVER", "a FILTER in a window", "Write sum(CASE WHEN c THEN x END) OVER (…).")
-    first = node.arguments[0]
-    value = constant(1) if isinstance(first, Star) else first
-    kept = Case(operand=None, conditions=(node.filter,), results=(value,), type=value.type)
-    return node.replace(arguments=(kept, *node.arguments[1:]), filter=None)
 
 
 def _check_column(word: str, values: Expression) -> None:

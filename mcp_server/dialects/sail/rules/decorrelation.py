@@ -51,18 +51,13 @@ from mcp_server.sql.typed.relations import (
     Cte,
     CteUse,
     Derived,
-    FunctionTable,
     Grouping,
     Item,
     Join,
-    LateralView,
-    Pivot,
     Query,
     Relation,
-    Sample,
     Select,
     SetOperation,
-    Unpivot,
     Values,
 )
 
@@ -109,7 +104,7 @@ class Decorrelated:
         return [*(key.condition(self.relation) for key in self.keys), *self.across]
 
 
-def decorrelate(  # noqa: PLR0913
+def decorrelate(
     query: Query, host: Host, context: Context, again: Callable[[Select], Select], *, names: tuple[str, ...] = (),
     alias: str | None = None, number: int | None = None, fill: bool = True, across: bool = False,
 ) -> Decorrelated:  # fmt: skip
@@ -468,7 +463,7 @@ class _Work:
         )
         return select.replace(items=items, qualify=qualify_by, windows=windows)
 
-    def one_group(  # noqa: PLR0913
+    def one_group(
         self, select: Select, base: Relation | None, where: Expression | None, known: Known,
         bound: frozenset[str], need: tuple[str, ...],
     ) -> Select:  # fmt: skip

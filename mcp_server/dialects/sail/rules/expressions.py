@@ -19,7 +19,6 @@ from mcp_server.dialects.sail.rules.conditions import guard_conditions
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.literals import write_constant, write_interval
 from mcp_server.dialects.sail.rules.overflow import overflow_rules
-from mcp_server.dialects.sail.rules.padding import refuse_padded
 from mcp_server.dialects.sail.rules.patterns import write_like
 from mcp_server.dialects.sail.rules.predicates import check_chance, write_quantified
 from mcp_server.dialects.sail.rules.shown import show_intervals
@@ -95,7 +94,6 @@ EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
 def rewrite_expressions(root: N, context: Context) -> N:
     """Write the expressions of a statement for Sail. Errors: EngineLacks, SparkRefuses."""
     if isinstance(root, Query):
-        refuse_padded(root, context)
         warn_of_answers(root, context)
     context.tables = frozenset(node.id for node in root.walk() if isinstance(node, Table))
     found = transform(root, _applying({IntervalLiteral: (write_interval,)}, context))
