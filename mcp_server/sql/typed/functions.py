@@ -82,7 +82,7 @@ def functions() -> Mapping[str, Function]:
     return {
         name: Function(
             name,
-            kinds.get(name.partition("/")[0], "scalar"),
+            kinds.get(name, "scalar"),
             tuple(map(parse_signature, [text] if isinstance(text, str) else text)),
             differ.get(name, "DATATYPE_MISMATCH.DATA_DIFF_TYPES"),
             tuple(data["parameters"].get(name, "").split()),
@@ -91,12 +91,6 @@ def functions() -> Mapping[str, Function]:
         )
         for name, text in data["signatures"].items()
     }
-
-
-def find_function(call: Call) -> Function | None:
-    """Return the function that is called. `dateadd(DAY, 1, x)`, with a unit, is another than `dateadd(x, 1)`."""
-    known = functions()
-    return known.get(f"{call.name}/unit") if call.how and f"{call.name}/unit" in known else known.get(call.name)
 
 
 def is_aggregate(name: str) -> bool:

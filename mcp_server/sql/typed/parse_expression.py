@@ -16,6 +16,7 @@ from mcp_server.sql.source import Source
 from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.literals import number_type, read_texts, value_of
 from mcp_server.sql.typed.nodes import Expression, Frame, SortKey, Window
+from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Query
 from mcp_server.sql.typed.types import (
     BINARY,
@@ -647,7 +648,10 @@ class ExpressionParser(ABC):
 
 
 def _read_unit(node: Expression) -> Expression:
-    """Return the word for a unit as a text."""
+    """Return the word for a unit as a text. Errors: SparkRefuses, where it is a text already."""
+    if isinstance(node, nodes.Constant) and node.type == STRING:
+        text = f"The unit is a word, not a text: write {node.value} without quotes."
+        raise SparkRefuses("INVALID_PARAMETER_VALUE.DATETIME_UNIT", text, node.at)
     if isinstance(node, nodes.Column) and not node.parts:
         return nodes.Constant(quote_text(node.name), node.name, type=STRING, at=node.at)
     return node

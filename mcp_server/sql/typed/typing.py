@@ -10,7 +10,7 @@ from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.call_checks import check_call, check_operands, check_sort_key
 from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
 from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
-from mcp_server.sql.typed.functions import find_function, functions, place_arguments
+from mcp_server.sql.typed.functions import functions, place_arguments
 from mcp_server.sql.typed.literals import number_type
 from mcp_server.sql.typed.matching import match
 from mcp_server.sql.typed.nested_results import NESTED_RULES, name_field, type_element
@@ -304,7 +304,7 @@ def _interval_text(node: nodes.IntervalLiteral) -> Type | None:
 
 
 def _call(node: Call) -> Type | None:
-    function = find_function(node)
+    function = functions().get(node.name)
     if function is None:
         return None
     if any(isinstance(each, nodes.Star) for each in node.arguments):
