@@ -16,6 +16,7 @@ from mcp_server.sql.source import Source
 from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.literals import number_type, read_texts, value_of
 from mcp_server.sql.typed.nodes import Expression, Frame, SortKey, Window
+from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Query
 from mcp_server.sql.typed.types import (
     BINARY,
@@ -546,9 +547,8 @@ class ExpressionParser(ABC):
                 self.at += 1
             elif self.at < end:
                 self.fail()
-        first = arguments[0] if arguments else None
-        if name in _UNIT_CALLS and len(arguments) == 3 and isinstance(first, nodes.Column) and not first.parts:
-            return first.name.lower(), tuple(arguments[1:])
+        if name in _UNIT_CALLS and len(arguments) == 3:
+            arguments[0] = _read_unit(arguments[0])
         return how, tuple(arguments)
 
     def _parse_call_tail(self, call: nodes.Call) -> nodes.Call:
@@ -646,3 +646,12 @@ class ExpressionParser(ABC):
             self.at += 1
         return SortKey(operand, descending, nulls_first, at=first)
 
+
+def _read_unit(node: Expression) -> Expression:
+    """Return the word for a unit as a text. Errors: SparkRefuses, where it is a text already."""
+    if isinstance(node, nodes.Constant) and node.type == STRING:
+        text = f"The unit is a word, not a text: write {node.value} without quotes."
+        raise SparkRefuses("INVALID_PARAMETER_VALUE.DATETIME_UNIT", text, node.at)
+    if isinstance(node, nodes.Column) and not node.parts:
+        return nodes.Constant(quote_text(node.name), node.name, type=STRING, at=node.at)
+    return node
