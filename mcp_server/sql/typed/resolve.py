@@ -118,7 +118,10 @@ class QueryResolver(RelationResolver):
         late = replace(named, order="items")
         group = select.group
         if group is not None:
-            group = group.replace(keys=tuple(self._resolve_group(key, named) for key in group.keys))
+            group = group.replace(
+                keys=tuple(self._resolve_group(key, named) for key in group.keys),
+                given=tuple(self.resolve_ordinal(key, named) for key in group.given),
+            )
         windows = tuple(each.replace(window=self.resolve_window(each.window, named)) for each in select.windows)
         found = select.replace(
             base=base,

@@ -114,8 +114,9 @@ def _group(group: Grouping, select: Select) -> Grouping | None:
         keys = tuple(_of_all(item, at) for at, item in plain if not has(item, is_generator))
         return Grouping(keys, at=group.at) if keys else None
     found = tuple(_key(key, select) for key in group.keys)
-    same = all(one is other for one, other in zip(found, group.keys, strict=True))
-    return group if same else group.replace(keys=found)
+    given = tuple(_key(key, select) for key in group.given)
+    same = all(one is other for one, other in zip((*found, *given), (*group.keys, *group.given), strict=True))
+    return group if same else group.replace(keys=found, given=given)
 
 
 def _of_all(item: Item, place: int) -> Expression:

@@ -51,11 +51,11 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("windows", Select, windows.name_windows),
     ("lateral aliases", Select, aliases.spell_lateral_aliases),
     ("group by", Select, aliases.spell_groups),
+    ("grouping sets", Call, groups.name_grouping_id),
     ("grouping sets", Select, groups.spell_sets),
     ("groups in stages", Query, stages.stage_groups),
     ("qualify", Query, aliases.filter_windows),
     ("order by all", Query, orders.order_by_all),
-    ("order by", Query, orders.hide_constants),
     ("set operations", Query, unions.widen_operands),
     ("set operations", Query, unions.number_rows),
     ("values", InlineTable, unions.widen_rows),
@@ -63,4 +63,7 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("windows", Call, windows.filter_in_windows),
     ("windows", Window, windows.range_of_days),
 )
-"""Name, class of node and rule: each a pass over the whole tree."""
+"""Name, class of node and rule: each a pass over the whole tree. Those for sub-queries follow."""
+
+LATE_RULES: Final[tuple[ClauseRule, ...]] = (("order by", Query, orders.hide_constants),)
+"""Passes behind those for sub-queries, which make outer joins."""
