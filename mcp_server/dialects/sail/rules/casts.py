@@ -30,6 +30,7 @@ from mcp_server.sql.typed.types import (
     FRACTIONS,
     INTEGERS,
     STRING,
+    TIME,
     TIMESTAMP,
     Array,
     Decimal,
@@ -47,6 +48,8 @@ def write_cast(node: Node, context: Context) -> Node | None:
     if not isinstance(node, Cast) or node.type is None:
         return None
     source, target = node.operand.type, node.type
+    if target == TIME and source != TIME:
+        raise SparkRefuses("UNSUPPORTED_TIME_TYPE", "The type TIME is not supported.", node.at)
     if isinstance(source, Interval) or isinstance(target, Interval):
         return cast_from_interval(node, context) or cast_to_interval(node, context)
     for kind, rule in _RULES.items():
@@ -103,8 +106,8 @@ def _to_decimal(node: Cast, context: Context) -> Expression | None:
 def _double_to_decimal(node: Cast, context: Context) -> Expression:
     """By the digits that Java writes; NaN and the infinities are NULL."""
     value, target = node.operand, node.type
-    if isinstance(value, Constant) and isinstance(value.value, float) and isinstance(target, Decimal):
-        return _decimal_constant(node, Number(repr(value.value)), target)
+    if isinstance(value, Constant) and isinstance(value.value, float | Number) and isinstance(target, Decimal):
+        return _decimal_constant(node, Number(repr(float(value.value))), target)
     if value.type == FLOAT:  # Spark takes a FLOAT for the double that it is
         value = fill(context, "CAST({0} AS DOUBLE)", value)
     cast = _keep(node, "CAST({t} AS {k})")
@@ -124,7 +127,9 @@ def _decimal_constant(node: Cast, value: Number, target: Decimal) -> Expression:
         if node.tries or not rounded.is_finite():
             return constant(None, target)
         raise SparkRefuses(
-            "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION", f"{value} is too large for {target}. Take a wider type.", node.at
+            "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION",
+            f"{value} is too large for {target}. Take a wider type.",
+            node.at,
         )
     return Cast(operand=constant(format(rounded, "f")), type=target)
 
@@ -171,11 +176,15 @@ def _text_to_moment(node: Cast, context: Context) -> Expression | None:
             return found
         if node.tries:
             return constant(None, node.type)
-        raise SparkRefuses("CAST_INVALID_INPUT", f"'{value.value}' is no {node.type}. Correct it, or use try_cast.", node.at)
+        raise SparkRefuses(
+            "CAST_INVALID_INPUT", f"'{value.value}' is no {node.type}. Correct it, or use try_cast.", node.at
+        )
     if node.type != DATE:
         return None
     # What follows a year or a month is no day: Sail would leave it out.
-    whole = fill(context, "regexp_replace(" + _TRIMMED + ", '^([+-]?[0-9]+(?:-[0-9]+)?)[ T]', '$1x')", value, gives=STRING)
+    whole = fill(
+        context, "regexp_replace(" + _TRIMMED + ", '^([+-]?[0-9]+(?:-[0-9]+)?)[ T]', '$1x')", value, gives=STRING
+    )
     return fill(context, _keep(node, "CAST({0} AS DATE)"), whole)
 
 
@@ -190,7 +199,9 @@ def _text_to_boolean(node: Cast, context: Context) -> Expression | None:
     if isinstance(value, Constant) and isinstance(value.value, str):
         truth = _TRUTHS.get(value.value.strip().lower())
         if truth is None and not node.tries:
-            raise SparkRefuses("CAST_INVALID_INPUT", f"'{value.value}' is no BOOLEAN. Correct it, or use try_cast.", node.at)
+            raise SparkRefuses(
+                "CAST_INVALID_INPUT", f"'{value.value}' is no BOOLEAN. Correct it, or use try_cast.", node.at
+            )
         return constant(truth, BOOLEAN)
     template = "CAST(if(lower(trim({0})) IN ('on', 'off'), 'x', {0}) AS BOOLEAN)"
     return fill(context, _keep(node, template), value)
@@ -219,4 +230,3 @@ _RULES: Final[Mapping[type, Callable[[Cast, Context], Expression | None]]] = {
     Array: _to_array,
     type(STRING): _to_atomic,
 }
-

@@ -23,7 +23,7 @@ from mcp_server.sql.typed.nodes import (
     Parameter,
     transform,
 )
-from mcp_server.sql.typed.types import BOOLEAN, VOID, Array, Atomic, Decimal, Map, Struct, Text, Type
+from mcp_server.sql.typed.types import BOOLEAN, VOID, Array, Atomic, Decimal, Map, Text, Type
 
 _NO_NULLS: Final = frozenset(
     {"split", "collect_list", "collect_set", "array_agg", "regexp_extract_all", "map_keys", "sequence"}
@@ -95,7 +95,9 @@ def write_slice(node: Call, context: Context) -> Node | None:
 
 
 def write_sort(node: Call, context: Context) -> Node | None:
-    """array_sort of nested values; its nulls come last."""
+    """array_sort of nested values, whose nulls come last; by a constant nothing is sorted."""
+    if len(node.arguments) == 2 and not isinstance(node.arguments[1], Lambda):
+        return node.arguments[0]
     if len(node.arguments) != 1 or not _is_nested_array(node.arguments[0]):
         return None
     template = "concat(sort_array(filter({0}, each_ -> each_ IS NOT NULL)), filter({0}, each_ -> each_ IS NULL))"
@@ -160,7 +162,9 @@ def write_map_function(node: Call, context: Context) -> Node | None:
     pair = "struct({first}, {body})" if node.name == "transform_values" else "struct({body}, {second})"
     if not isinstance(function, Lambda):
         value = "struct(item_.key, {1})" if node.name == "transform_values" else "struct({1}, item_.value)"
-        return fill(context, f"map_from_entries(transform({{0}}, item_ -> {value}))", entries, function, gives=node.type)
+        return fill(
+            context, f"map_from_entries(transform({{0}}, item_ -> {value}))", entries, function, gives=node.type
+        )
     found = _over_pairs(node, function, entries, ("key", "value"), kinds, pair, context)
     return fill(context, "map_from_entries({0})", found, gives=node.type)
 
@@ -232,12 +236,7 @@ def _over_pairs(
 def _replace_parameters(word: str, function: Lambda, values: Sequence[Expression]) -> Expression:
     """The body with values in the place of its parameters. Errors: EngineLacks."""
     names = [each.name.lower() for each in function.parameters]
-    inner = {
-        each.name.lower()
-        for node in function.body.walk()
-        if isinstance(node, Lambda)
-        for each in node.parameters
-    }
+    inner = {each.name.lower() for node in function.body.walk() if isinstance(node, Lambda) for each in node.parameters}
     if len(set(names)) != len(values) or len(names) != len(values) or inner & set(names):
         raise lacking(word, "this function of several values", f"Write {word}(…, (x, y) -> …), each name once.")
     found = dict(zip(names, values, strict=True))
@@ -261,6 +260,13 @@ def write_constant_lambda(node: Call, context: Context) -> Node | None:
     return fill(context, f"{node.name}({{0}}, item_ -> {{1}})", *node.arguments, gives=node.type)
 
 
+def write_constant_fold(node: Call, context: Context) -> Node | None:
+    """aggregate(a, z, e) without a lambda: e for each item."""
+    if len(node.arguments) != 3 or isinstance(node.arguments[2], Lambda):
+        return None
+    return fill(context, "aggregate({0}, {1}, (sum_, item_) -> {2})", *node.arguments, gives=node.type)
+
+
 def write_key(node: Call, _: Context) -> Node | None:
     """map_contains_key of a map with keys of another type."""
     if len(node.arguments) != 2:
@@ -278,6 +284,8 @@ def write_key(node: Call, _: Context) -> Node | None:
 
 
 RULES: Final[Mapping[str, CallRule]] = {
+    **dict.fromkeys(("aggregate", "reduce"), write_constant_fold),
+    **dict.fromkeys(("exists", "filter", "forall"), write_constant_lambda),
     "array_contains": write_contains,
     "array_max": write_extreme,
     "array_min": write_extreme,
@@ -298,4 +306,3 @@ RULES: Final[Mapping[str, CallRule]] = {
     "transform_values": write_map_function,
     "zip_with": write_zip,
 }
-

@@ -13,6 +13,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules import implied, operators
 from mcp_server.dialects.sail.rules.calls import write_call
 from mcp_server.dialects.sail.rules.casts import write_cast
+from mcp_server.dialects.sail.rules.caveats import warn_of_answers
 from mcp_server.dialects.sail.rules.collections import write_element
 from mcp_server.dialects.sail.rules.conditions import guard_conditions
 from mcp_server.dialects.sail.rules.context import Context
@@ -92,6 +93,8 @@ EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
 
 def rewrite_expressions(root: N, context: Context) -> N:
     """Write the expressions of a statement for Sail. Errors: EngineLacks, SparkRefuses."""
+    if isinstance(root, Query):
+        warn_of_answers(root, context)
     context.tables = frozenset(node.id for node in root.walk() if isinstance(node, Table))
     found = transform(root, _applying({IntervalLiteral: (write_interval,)}, context))
     found = transform(found, _applying(implied.RULES, context))

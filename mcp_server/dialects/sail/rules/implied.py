@@ -233,6 +233,8 @@ def _is_letter(kinds: Sequence[Type]) -> bool:
 
 def _fit(node: Expression, kind: Type | None, is_shared: bool) -> Expression:
     source = node.type
+    if source == VOID and isinstance(node, Constant) and isinstance(kind, Atomic | Decimal) and not is_shared:
+        return cast_to(node, kind)
     if kind is None or source in {None, VOID, kind} or isinstance(node, Star | Lambda | NamedArgument):
         return node
     if is_shared:

@@ -183,7 +183,9 @@ def interval_text(node: Expression, kind: Interval, context: Context) -> Express
     span = str(kind).removeprefix("INTERVAL ")
     return fill(
         context,
-        "element_at(transform(array({0}), n_ -> concat('INTERVAL \\'', if(n_ < 0, '-', ''), " + digits + ", {end})), 1)",
+        "element_at(transform(array({0}), n_ -> concat('INTERVAL \\'', if(n_ < 0, '-', ''), "
+        + digits
+        + ", {end})), 1)",
         number_of(node, context),
         end=f"' {span}",
         gives=STRING,
@@ -220,5 +222,3 @@ def _day_digits(kind: Interval) -> str:
             fraction = "lpad(CAST(abs(n_) % 1000000 AS STRING), 6, '0')"
             pieces.append(f"if(abs(n_) % 1000000 = 0, '', concat('.', trim(TRAILING '0' FROM {fraction})))")
     return ", ".join(pieces)
-
-

@@ -88,5 +88,3 @@ def _wrap(query: Query, outputs: tuple[Output, ...], context: Context) -> Query:
     )
     base = Derived(id=relation, alias=alias, query=query, outputs=outputs)
     return Query(body=Select(items=items, base=base), outputs=_shown_outputs(outputs))
-
-

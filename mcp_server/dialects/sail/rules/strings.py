@@ -24,11 +24,14 @@ from mcp_server.sql.typed.types import (
     FRACTIONS,
     INTEGERS,
     STRING,
+    TIME,
     TIMESTAMP,
     Array,
     Decimal,
+    Interval,
     Map,
     Struct,
+    Type,
 )
 
 _CASES: Final = ("lower", "lcase", "upper", "ucase")
@@ -140,6 +143,8 @@ def write_conversion(node: Call, context: Context) -> Node | None:
 
 
 def _constant_text(node: Expression) -> str | None:
+    if isinstance(node, Cast) and node.type == STRING:
+        return _constant_text(node.operand)
     number = whole_constant(node)
     return str(number) if number is not None else read_text(node)
 
@@ -207,7 +212,11 @@ def write_binary_of(node: Call, context: Context) -> Node | None:
     if asked not in _FORMATS and tries:
         return constant(None, BINARY)
     if asked == "base64":
-        otherwise = constant(None, BINARY) if tries else fill(context, "CAST(CAST('CONVERSION_INVALID_INPUT' AS INT) AS BINARY)")
+        otherwise = (
+            constant(None, BINARY)
+            if tries
+            else fill(context, "CAST(CAST('CONVERSION_INVALID_INPUT' AS INT) AS BINARY)")
+        )
         return fill(context, _BASE64, cast_to(node.arguments[0], STRING), otherwise=otherwise, gives=BINARY)
     if asked not in ({"utf-8", "utf8", "hex"} if tries else {"utf-8", "utf8"}):
         raise lacking(
@@ -249,9 +258,24 @@ def write_variant(node: Call, _: Context) -> Node | None:
 _NO_JSON: Final = frozenset({*INTEGERS, *FRACTIONS, BOOLEAN, DATE, TIMESTAMP, STRING, BINARY})
 
 
+def _holds(kind: Type | None, wanted: Type | None) -> bool:
+    """Whether a type is, or holds, another one; an interval where none is named."""
+    match kind:
+        case Array(element):
+            return _holds(element, wanted)
+        case Map(key, value):
+            return _holds(key, wanted) or _holds(value, wanted)
+        case Struct(fields):
+            return any(_holds(each, wanted) for _, each in fields)
+        case _:
+            return isinstance(kind, Interval) if wanted is None else kind == wanted
+
+
 def write_json(node: Call, _: Context) -> Node | None:
     """to_json of what is no struct, map or array."""
     kind = node.arguments[0].type if node.arguments else None
+    if _holds(kind, TIME) or _holds(kind, None):
+        raise lacking("to_json", "values of the types TIME and INTERVAL", "Cast them to STRING.")
     if isinstance(kind, Decimal) or kind in _NO_JSON:
         raise lacking("to_json", f"it of {kind} as Spark does, which refuses it", "Write to_json(struct(x)).")
     return None
@@ -309,6 +333,19 @@ def _convert(word: str, part: Expression, conversion: str, precision: str, conte
     return text_of(part, context) if kind in FRACTIONS else None
 
 
+def write_from_json(node: Call, context: Context) -> Node | None:
+    """from_json, to which an array with a value of another type is NULL in Spark."""
+    schema = read_text(node.arguments[1]) if len(node.arguments) > 1 else None
+    if schema is None:
+        return None
+    words = re.split(r"[^a-z]+", schema.lower())
+    if "time" in words or "interval" in words:
+        raise lacking("from_json", "values of the types TIME and INTERVAL", "Read them as STRING.")
+    if "array" in words:
+        context.warn("from_json: an array with a value of another type has a null here, and is NULL in Spark.")
+    return None
+
+
 def write_hash(node: Call, _: Context) -> Node | None:
     """hash and xxhash64."""
     if any(isinstance(each.type, Decimal) for each in node.arguments):
@@ -333,6 +370,7 @@ RULES: Final[Mapping[str, CallRule]] = {
     "elt": write_element,
     "encode": write_encoded,
     "format_string": write_format,
+    "from_json": write_from_json,
     "get_json_object": write_json_path,
     "hash": write_hash,
     "lpad": write_repeated,
