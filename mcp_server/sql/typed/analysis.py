@@ -198,6 +198,13 @@ class _Groups:
         if not self.is_grouped:
             return
         select = self.select
+        made = [item.operand for item in select.items if _is_generator(item.operand)]
+        if len(made) > 1:
+            raise SparkRefuses(
+                "UNSUPPORTED_GENERATOR.MULTI_GENERATOR",
+                "A SELECT with groups has one function of rows at most: nest the others.",
+                made[1].at,
+            )
         if select.group is not None:
             self._check_keys(select.group)
         sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
@@ -229,7 +236,8 @@ class _Groups:
                     )
             self.keys.append(operand)
         for item in self.select.items if group.all else ():
-            self._check_lateral(item)
+            if not any(map(_is_aggregate, _walk_here(item))):
+                self._check_lateral(item)
         for sets in group.keys:
             if isinstance(sets, GroupingSets) and sets.kind != "sets" and _has_empty(sets):
                 raise SparkRefuses(
@@ -269,7 +277,9 @@ class _Groups:
         return key
 
     def _check_part(self, node: Node) -> None:
-        """Refuse a column that is neither a group nor within an aggregate."""
+        """Refuse a column that is neither a group nor within an aggregate. An unknown key may be any."""
+        if any(isinstance(key, Column) and key.source is None for key in self.keys):
+            return
         if isinstance(node, Expression) and any(are_equal(node, key) for key in self.keys):
             return
         if _is_aggregate(node) and isinstance(node, Call):

@@ -36,6 +36,7 @@ ClauseRule = tuple[str, type[Node], Callable[[Any, Context], Node | None]]
 CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("padded columns", Query, spelling.refuse_padded_columns),
     ("with", Cte, orders.note_with),
+    ("with", Query, spelling.refuse_chance),
     ("recursion", Cte, spelling.count_steps),
     ("with names", Query, spelling.spell_with_names),
     ("stars", Select, stars.expand_stars),
@@ -44,6 +45,7 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("generators", Query, generators.list_generators),
     ("generators", FunctionTable, generators.derive_function),
     ("generators", Query, generators.explode_maps),
+    ("having", Query, generators.filter_rows),
     ("unpivot", Unpivot, spelling.stack_columns),
     ("pivot", Pivot, spelling.derive_pivot_base),
     ("tablesample", Sample, spelling.limit_samples),

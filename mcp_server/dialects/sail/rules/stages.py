@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.below import Below
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import (
@@ -40,8 +41,11 @@ def stage_groups(query: Query, context: Context) -> Node | None:
         return None
     if any(isinstance(item.operand, Star) for item in select.items):
         return None
+    if any(has(item, is_generator) for item in select.items) and any(has(item, _is_window) for item in select.items):
+        raise lacking("GROUP BY", "a window and a function of rows over groups", "Group in a sub-query.")
     select = _chance_below(select, context)
     below, ids = Below(context), own_ids(select.base)
+    select = _spell_places(select)
     group = select.group
     for key in _keys(group) if group is not None else ():
         below.column(_operand(key, select))
@@ -56,14 +60,14 @@ def stage_groups(query: Query, context: Context) -> Node | None:
     if not below.pairs:
         below.column(count_rows())
     missing = _in_no_set(group) if group is not None else []
-    upper = _without(below.substitute(upper), missing)
+    upper = below.substitute(_without(upper, missing))
     if group is not None and group.given:
         select = select.replace(group=group.replace(given=()))
     lower = select.replace(items=(), having=None, qualify=None, windows=(), distinct=False)
     upper = upper.replace(base=below.derive(lower))
     return query.replace(
         body=upper,
-        order=tuple(_without(below.substitute(key), missing) for key in query.order),
+        order=tuple(below.substitute(_without(key, missing)) for key in query.order),
         sort=tuple(map(below.substitute, query.sort)),
         distribute=tuple(map(below.substitute, query.distribute)),
     )
@@ -85,6 +89,21 @@ def _without(node: E, missing: Sequence[Expression]) -> E:
         return None
 
     return replace_in(node, find) if missing else node
+
+
+def _spell_places(select: Select) -> Select:
+    """Return a SELECT without numbers among its keys, which are those of its own list."""
+    group = select.group
+    if group is None or not any(isinstance(key, Ordinal) for key in group.keys):
+        return select
+    keys = tuple(_as_key(_operand(key, select)) if isinstance(key, Ordinal) else key for key in group.keys)
+    return select.replace(group=group.replace(keys=keys))
+
+
+def _as_key(operand: Expression) -> Expression:
+    """Return a constant so that it is no number of the list."""
+    plain = isinstance(operand, Constant) and operand.type is not None
+    return Cast(operand, type=operand.type) if plain else operand
 
 
 def _name(item: Item) -> Item:
@@ -196,7 +215,7 @@ def _chance_below(select: Select, context: Context) -> Select:
     """Return a SELECT whose keys of chance or of sub-queries are columns of a SELECT below."""
     keys = tuple(_keys(select.group)) if select.group is not None else ()
     operands = [_operand(key, select) for key in keys]
-    chance = [each for each in operands if has(each, is_volatile) or has_query(each)]
+    chance = [each for each in operands if has(each, is_volatile) or has_query(each) or is_generator(each)]
     if not chance:
         return select
     below, ids = Below(context), own_ids(select.base)
