@@ -1,15 +1,33 @@
-"""What Spark's analyser refuses of clauses: groups, orders, windows, generators, names of WITH.
+"""What Spark's analyser refuses of clauses: groups, orders, names of WITH, and what `analysis_calls` says.
 
-`CheckAnalysis.scala`, `ResolveReferences`, `WindowFrame` checks and `ExtractGenerator` of Spark 4.2 say what; the names of
-conditions are theirs. Types of arguments are the business of `typing`.
+`CheckAnalysis.scala`, `ResolveReferences` and `ExtractGenerator` of Spark 4.2 say what; the names of conditions are
+theirs. Types of arguments are the business of `typing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
-from mcp_server.sql.typed import functions
+from mcp_server.sql.typed.analysis_calls import (
+    check_call,
+    check_frame,
+    check_generators,
+    check_pivot,
+    check_stars,
+    check_whole,
+)
+from mcp_server.sql.typed.analysis_parts import (
+    GROUPING,
+    is_aggregate,
+    is_generator,
+    is_window,
+    iter_relations,
+    own_ids,
+    reads,
+    refuse_outside,
+    walk_here,
+    walk_outside,
+)
 from mcp_server.sql.typed.equality import are_equal
 from mcp_server.sql.typed.nodes import (
     Call,
@@ -17,9 +35,7 @@ from mcp_server.sql.typed.nodes import (
     Constant,
     Exists,
     Expression,
-    Frame,
     InQuery,
-    IntervalLiteral,
     ItemUse,
     Node,
     Ordinal,
@@ -38,15 +54,10 @@ from mcp_server.sql.typed.relations import (
     Keys,
     Pivot,
     Query,
-    Relation,
     Select,
     SetOperation,
 )
-from mcp_server.sql.typed.types import BIGINT, DATE, VARIANT, Array, Interval, Map, Struct, Type
-
-_GROUPING: Final = frozenset({"grouping", "grouping_id", "grouping__id"})
-_ORDERED: Final = frozenset({"row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead"})
-"""Window functions that need an order (`AggregateWindowFunction`, `FrameLessOffsetWindowFunction`)."""
+from mcp_server.sql.typed.types import VARIANT, Array, Interval, Map, Struct, Type
 
 
 def check_query(query: Query) -> None:
@@ -54,19 +65,25 @@ def check_query(query: Query) -> None:
     for node in query.walk():
         if isinstance(node, Query):
             _check_with(node)
-            _check_order(node)
+            check_order(node)
             if isinstance(node.body, SetOperation):
                 _check_width(node.body)
         elif isinstance(node, Select):
             _Groups(node).check()
-            _check_generators(node)
+            check_generators(node)
+            check_stars(node)
+            check_whole(node)
             _check_where(node)
         elif isinstance(node, Call):
-            _check_call(node)
+            check_call(node)
         elif isinstance(node, Window):
-            _check_frame(node)
+            check_frame(node)
         elif isinstance(node, Pivot):
-            _check_pivot(node)
+            check_pivot(node)
+        elif isinstance(node, Join) and node.shared and getattr(node.right, "lateral", False):
+            raise SparkRefuses(
+                "UNSUPPORTED_FEATURE.LATERAL_JOIN_USING", "JOIN LATERAL … USING: write ON or WHERE.", node.at
+            )
 
 
 def _check_with(query: Query) -> None:
@@ -91,7 +108,7 @@ def _check_width(operation: SetOperation) -> None:
 # orders
 
 
-def _check_order(query: Query) -> None:
+def check_order(query: Query) -> None:
     select = query.body if isinstance(query.body, Select) else None
     more = 0
     width = None if query.outputs is None else len(query.outputs)
@@ -100,10 +117,10 @@ def _check_order(query: Query) -> None:
         if place is not None and width is not None and not 1 <= place <= width + more:
             raise SparkRefuses("ORDER_BY_POS_OUT_OF_RANGE", f"ORDER BY {place}: the list has {width} columns.", key.at)
         if not isinstance(key.operand, (ItemUse, Ordinal)) and select is not None:
-            more += any(isinstance(each, Column) for each in _walk_here(key.operand))
+            more += any(isinstance(each, Column) for each in walk_here(key.operand))
         _check_key(key)
         if select is not None:
-            _check_late(key, select)
+            check_late(key, select)
 
 
 def _place(operand: Expression) -> int | None:
@@ -124,7 +141,7 @@ def _check_key(key: SortKey) -> None:
         raise SparkRefuses(
             "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE", f"ORDER BY: values of the type {kind} have no order.", key.at
         )
-    for each in _walk_here(key.operand):
+    for each in walk_here(key.operand):
         if isinstance(each, (Exists, InQuery)):
             raise SparkRefuses(
                 "UNSUPPORTED_SUBQUERY_EXPRESSION_CATEGORY.UNSUPPORTED_IN_EXISTS_SUBQUERY",
@@ -146,14 +163,14 @@ def _is_orderable(kind: Type | None) -> bool:
     return kind != VARIANT
 
 
-def _check_late(key: SortKey, select: Select) -> None:
+def check_late(key: SortKey, select: Select) -> None:
     """Refuse what an order of a SELECT cannot ask."""
-    generator = next((each for each in _walk_here(key.operand) if _is_generator(each)), None)
+    generator = next((each for each in walk_here(key.operand) if is_generator(each)), None)
     if generator is not None:
-        raise _outside(generator)
-    own = _own_ids(select.base)
+        raise refuse_outside(generator)
+    own = own_ids(select.base)
     correlated = next(
-        (each for each in _walk_here(key.operand) if isinstance(each, ScalarQuery) and _reads(each, own)), None
+        (each for each in walk_here(key.operand) if isinstance(each, ScalarQuery) and reads(each, own)), None
     )
     if correlated is not None:
         raise SparkRefuses(
@@ -161,8 +178,8 @@ def _check_late(key: SortKey, select: Select) -> None:
             "ORDER BY cannot ask a sub-query that reads the row: select it under a name, and order by that.",
             correlated.at,
         )
-    if any(_is_window(each) for item in select.items for each in _walk_here(item)) and _Groups(select).is_grouped:
-        aggregate = next((each for each in _walk_outside(key.operand) if _is_aggregate(each)), None)
+    if any(is_window(each) for item in select.items for each in walk_here(item)) and _Groups(select).is_grouped:
+        aggregate = next((each for each in walk_outside(key.operand) if is_aggregate(each)), None)
         if aggregate is not None:
             raise SparkRefuses(
                 "UNSUPPORTED_EXPR_FOR_OPERATOR",
@@ -179,9 +196,9 @@ class _Groups:
 
     def __init__(self, select: Select) -> None:
         self.select = select
-        self.own = _own_ids(select.base)
+        self.own = own_ids(select.base)
         self.merged = {
-            (name.lower()) for each in _relations(select.base) if isinstance(each, Join) for name in each.shared
+            (name.lower()) for each in iter_relations(select.base) if isinstance(each, Join) for name in each.shared
         }
         self.keys: list[Expression] = []
 
@@ -191,14 +208,14 @@ class _Groups:
         select = self.select
         if select.group is not None or select.having is not None:
             return True
-        return any(_is_aggregate(each) for item in select.items for each in _walk_here(item))
+        return any(is_aggregate(each) for item in select.items for each in walk_here(item))
 
     def check(self) -> None:
         """Refuse keys that are no groups, and what is neither a group nor an aggregate."""
         if not self.is_grouped:
             return
         select = self.select
-        made = [item.operand for item in select.items if _is_generator(item.operand)]
+        made = [item.operand for item in select.items if is_generator(item.operand)]
         if len(made) > 1:
             raise SparkRefuses(
                 "UNSUPPORTED_GENERATOR.MULTI_GENERATOR",
@@ -209,10 +226,10 @@ class _Groups:
             self._check_keys(select.group)
         sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
         for part in (*select.items, select.having):
-            for each in _walk_here(part) if part is not None else ():
-                if isinstance(each, Call) and each.name in _GROUPING and not sets:
+            for each in walk_here(part) if part is not None else ():
+                if isinstance(each, Call) and each.name in GROUPING and not sets:
                     raise SparkRefuses(
-                        "UNSUPPORTED_GROUPING_EXPRESSION",
+                        "UNSUPPORTEDGROUPING_EXPRESSION",
                         f"{each.name}() needs ROLLUP, CUBE or GROUPING SETS.",
                         each.at,
                     )
@@ -226,17 +243,17 @@ class _Groups:
         for key in (*_keys(group.keys), *group.given):
             self._check_ordinal(key)
             operand = self._meaning(key)
-            for each in _walk_here(operand):
-                if _is_aggregate(each):
+            for each in walk_here(operand):
+                if is_aggregate(each):
                     condition = "GROUP_BY_POS_AGGREGATE" if _place(key) is not None else "GROUP_BY_AGGREGATE"
                     raise SparkRefuses(condition, "GROUP BY cannot name an aggregate.", key.at)
-                if _is_generator(each) and isinstance(key, ItemUse):
+                if is_generator(each) and isinstance(key, ItemUse):
                     raise SparkRefuses(
                         "UNRESOLVED_COLUMN.WITH_SUGGESTION", f"GROUP BY: there is no column {key.name}.", key.at
                     )
             self.keys.append(operand)
         for item in self.select.items if group.all else ():
-            if not any(map(_is_aggregate, _walk_here(item))):
+            if not any(map(is_aggregate, walk_here(item))):
                 self._check_lateral(item)
         for sets in group.keys:
             if isinstance(sets, GroupingSets) and sets.kind != "sets" and _has_empty(sets):
@@ -260,7 +277,7 @@ class _Groups:
             )
 
     def _check_lateral(self, item: Item) -> None:
-        if any(isinstance(each, ItemUse) for each in _walk_here(item.operand)):
+        if any(isinstance(each, ItemUse) for each in walk_here(item.operand)):
             raise SparkRefuses(
                 "UNSUPPORTED_FEATURE.LATERAL_COLUMN_ALIAS_IN_GROUP_BY",
                 "GROUP BY cannot name an item that names another item: write its expression.",
@@ -282,8 +299,8 @@ class _Groups:
             return
         if isinstance(node, Expression) and any(are_equal(node, key) for key in self.keys):
             return
-        if _is_aggregate(node) and isinstance(node, Call):
-            inner = next((each for part in node.children for each in _walk_here(part) if _is_aggregate(each)), None)
+        if is_aggregate(node) and isinstance(node, Call):
+            inner = next((each for part in node.children for each in walk_here(part) if is_aggregate(each)), None)
             if inner is not None:
                 raise SparkRefuses(
                     "NESTED_AGGREGATE_FUNCTION", "An aggregate within an aggregate: nest the SELECTs.", inner.at
@@ -318,165 +335,6 @@ def _has_empty(sets: GroupingSets) -> bool:
 
 
 def _check_where(select: Select) -> None:
-    for each in _walk_here(select.where) if select.where is not None else ():
-        if _is_generator(each):
-            raise _outside(each)
-
-
-# windows and calls
-
-
-def _check_call(call: Call) -> None:
-    window = call.window
-    if window is not None and call.name in _ORDERED and not window.order and window.base is None:
-        raise SparkRefuses(
-            "WINDOW_FUNCTION_FRAME_NOT_ORDERED", f"{call.name} needs an ORDER BY in its window.", call.at
-        )
-    first = call.arguments[0] if len(call.arguments) == 1 else None
-    if call.name == "count" and isinstance(first, Star) and first.parts and not call.distinct:
-        raise SparkRefuses(
-            "INVALID_USAGE_OF_STAR_WITH_TABLE_IDENTIFIER_IN_COUNT",
-            "count(t.*) is not allowed: write count(*), or count the columns by their names.",
-            call.at,
-        )
-
-
-def _check_frame(window: Window) -> None:
-    frame = window.frame
-    if frame is None:
-        return
-    distances = [each for each in (frame.low, frame.high) if each is not None]
-    if frame.unit == "rows":
-        for each in distances:
-            if each.type == BIGINT or isinstance(each, IntervalLiteral):
-                raise SparkRefuses(
-                    "DATATYPE_MISMATCH.SPECIFIED_WINDOW_FRAME_UNACCEPTED_TYPE",
-                    f"ROWS counts rows by an INT, not by a {each.type}.",
-                    frame.at,
-                )
-    elif distances and window.base is None:
-        _check_range(window, frame, distances)
-
-
-def _check_range(window: Window, frame: Frame, distances: Sequence[Expression]) -> None:
-    if not window.order:
-        raise SparkRefuses(
-            "DATATYPE_MISMATCH.RANGE_FRAME_WITHOUT_ORDER", "RANGE needs an ORDER BY in its window.", frame.at
-        )
-    if len(window.order) > 1:
-        raise SparkRefuses(
-            "DATATYPE_MISMATCH.RANGE_FRAME_MULTI_ORDER", "RANGE with a distance has one key of ORDER BY.", frame.at
-        )
-    kind = window.order[0].operand.type
-    numeric = [each for each in distances if not isinstance(each, IntervalLiteral) and _is_number(each.type)]
-    if numeric and str(kind) in {"TIMESTAMP", "TIMESTAMP_NTZ", "STRING", "BOOLEAN"}:
-        raise _range_type(kind, frame)
-    for each in distances:
-        if kind == DATE and isinstance(each.type, Interval) and each.type.end in {"hour", "minute", "second"}:
-            raise _range_type(kind, frame)
-
-
-def _is_number(kind: Type | None) -> bool:
-    return str(kind) in {"TINYINT", "SMALLINT", "INT", "BIGINT"}
-
-
-def _range_type(kind: Type | None, frame: Frame) -> SparkRefuses:
-    return SparkRefuses(
-        "DATATYPE_MISMATCH.RANGE_FRAME_INVALID_TYPE", f"RANGE over {kind} has no distance of this type.", frame.at
-    )
-
-
-def _check_pivot(pivot: Pivot) -> None:
-    for column in pivot.columns:
-        if _has_map(column.type):
-            raise SparkRefuses(
-                "INCOMPARABLE_PIVOT_COLUMN", "PIVOT FOR a column with maps in it, which are not compared.", pivot.at
-            )
-
-
-def _has_map(kind: Type | None) -> bool:
-    match kind:
-        case Map():
-            return True
-        case Array():
-            return _has_map(kind.element)
-        case Struct():
-            return any(_has_map(each) for _, each in kind.fields)
-    return kind == VARIANT
-
-
-# generators
-
-
-def _check_generators(select: Select) -> None:
-    for item in select.items:
-        top = item.operand
-        for each in _walk_here(item):
-            if _is_generator(each) and each is not top:
-                raise _nested(each)
-        if len(item.aliases) > 1 and not _is_generator(top):
-            raise SparkRefuses("MULTI_ALIAS_WITHOUT_GENERATOR", "Several aliases need a function of rows.", item.at)
-    for relation in _relations(select.base):
-        call = getattr(relation, "call", None)
-        if isinstance(call, Call):
-            inner = next((each for part in call.arguments for each in _walk_here(part) if _is_generator(each)), None)
-            if inner is not None:
-                raise _nested(inner)
-
-
-def _nested(node: Node) -> SparkRefuses:
-    return SparkRefuses(
-        "UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS",
-        "A function of rows within an expression: put it into a sub-query, under a name.",
-        node.at,
-    )
-
-
-def _outside(node: Node) -> SparkRefuses:
-    return SparkRefuses(
-        "UNSUPPORTED_GENERATOR.OUTSIDE_SELECT", "A function of rows stands in SELECT or FROM alone.", node.at
-    )
-
-
-def _is_generator(node: Node) -> bool:
-    return isinstance(node, Call) and functions.is_generator(node.name)
-
-
-def _is_aggregate(node: Node) -> bool:
-    return (
-        isinstance(node, Call) and node.window is None and (functions.is_aggregate(node.name) or node.name in _GROUPING)
-    )
-
-
-def _is_window(node: Node) -> bool:
-    return isinstance(node, Call) and node.window is not None
-
-
-def _walk_here(node: Node) -> Iterator[Node]:
-    """Yield a node and all below it, without sub-queries."""
-    yield node
-    for child in node.children:
-        if not isinstance(child, Query):
-            yield from _walk_here(child)
-
-
-def _walk_outside(node: Node) -> Iterator[Node]:
-    """Yield a node and all below it, without names of items, whose aggregates are computed already."""
-    return (each for each in _walk_here(node) if not isinstance(each, ItemUse))
-
-
-def _relations(base: Relation | None) -> Iterator[Relation]:
-    if base is None:
-        return
-    yield base
-    for child in base.children:
-        if isinstance(child, Relation):
-            yield from _relations(child)
-
-
-def _own_ids(base: Relation | None) -> frozenset[int]:
-    return frozenset(each.id for each in _relations(base))
-
-
-def _reads(node: Node, ids: frozenset[int]) -> bool:
-    return any(isinstance(each, Column) and each.source in ids for each in node.walk())
+    for each in walk_here(select.where) if select.where is not None else ():
+        if is_generator(each):
+            raise refuse_outside(each)
