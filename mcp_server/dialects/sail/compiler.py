@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
+from mcp_server.dialects.sail.rules.names import name_columns
 from mcp_server.dialects.sail.rules.subqueries import SUBQUERY_RULES
 from mcp_server.models import TableInfo
 from mcp_server.sql.case import Case
@@ -27,7 +29,7 @@ from mcp_server.sql.typed.types import parse_type
 
 Rule = Callable[[Node, Context], Node | None]
 
-QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*SUBQUERY_RULES,)
+QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES)
 """Name, class of node and rule: each a pass over the whole tree."""
 
 
@@ -53,6 +55,7 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     first_id = 1 + max((getattr(node, "id", 0) for node in query.walk()), default=0)
     context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
     done: list[str] = []
+    query, renamed = name_columns(query)
     found = query
     for name, kind, rule in QUERY_RULES:
         after = transform(found, functools.partial(_apply, rule, kind, context))
@@ -62,7 +65,7 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     after = rewrite_expressions(found, context)
     if after is not found:
         done.append("expressions")
-    text = None if after is query else print_query(after)
+    text = None if after is query and not renamed else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))
 
 

@@ -546,8 +546,9 @@ class ExpressionParser(ABC):
                 self.at += 1
             elif self.at < end:
                 self.fail()
-        if name in _UNIT_CALLS and len(arguments) == 3:
-            arguments[0] = _read_unit(arguments[0])
+        first = arguments[0] if arguments else None
+        if name in _UNIT_CALLS and len(arguments) == 3 and isinstance(first, nodes.Column) and not first.parts:
+            return first.name.lower(), tuple(arguments[1:])
         return how, tuple(arguments)
 
     def _parse_call_tail(self, call: nodes.Call) -> nodes.Call:
@@ -645,9 +646,3 @@ class ExpressionParser(ABC):
             self.at += 1
         return SortKey(operand, descending, nulls_first, at=first)
 
-
-def _read_unit(node: Expression) -> Expression:
-    """Return the word for a unit as a text."""
-    if isinstance(node, nodes.Column) and not node.parts:
-        return nodes.Constant(quote_text(node.name), node.name, type=STRING, at=node.at)
-    return node

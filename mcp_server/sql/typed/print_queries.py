@@ -249,7 +249,7 @@ def _from(base: r.Relation) -> Sql:
 @writes(r.Item)
 def _item(item: r.Item) -> Sql:
     text = write_text(item.operand)
-    if not item.aliases:
+    if not item.aliases or item.sent is item.operand:
         return text
     names = join(", ", map(quote_name, item.aliases))
     return compose("{} AS {}" if len(item.aliases) == 1 else "{} AS ({})", text, names)

@@ -168,6 +168,9 @@ class Item(Node):
     operand: Expression
     aliases: tuple[str, ...] = ()
     outputs: tuple[Output, ...] | None = None
+    sent: Expression | None = None
+    """The operand as it was sent, where the alias is the name that the engine itself gives to that: it is written only
+    for another operand."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
