@@ -259,6 +259,8 @@ def _item(item: r.Item) -> Sql:
 def _group(group: r.Grouping) -> Sql:
     if group.all:
         return compose("GROUP BY ALL")
+    if group.given:
+        return compose("GROUP BY {} {}", write_list(group.given), write_list(group.keys))
     return fill_list("GROUP BY {}", map(write_text, group.keys))
 
 

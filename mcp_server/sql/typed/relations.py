@@ -190,10 +190,11 @@ class Keys(Node):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Grouping(Node):
-    """GROUP BY; `all` for GROUP BY ALL."""
+    """GROUP BY; `all` for GROUP BY ALL. `given` are a and b of `GROUP BY a, b GROUPING SETS (…)`."""
 
     keys: tuple[Expression | GroupingSets, ...] = ()
     all: bool = False
+    given: tuple[Expression, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
