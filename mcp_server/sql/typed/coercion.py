@@ -109,6 +109,17 @@ def is_ordered(kind: Type) -> bool:
             return kind != VARIANT and not isinstance(kind, Map)
 
 
+def are_alike(left: Type, right: Type) -> bool:
+    """Whether two types are the same but for the names of fields."""
+    return are_same((_without_names(left), _without_names(right)))
+
+
+def _without_names(kind: Type) -> Type | None:
+    return map_parts(
+        kind, lambda each: Struct(tuple(("", part) for _, part in each.fields)) if isinstance(each, Struct) else each
+    )
+
+
 def has_map(kind: Type | None) -> bool:
     """Whether values hold a map, by which Spark neither groups nor compares."""
     match kind:
@@ -195,7 +206,7 @@ def widen_tightly(left: Type, right: Type) -> Type | None:
 def _widen_atoms(left: Type, right: Type) -> Type | None:
     for one, other in ((left, right), (right, left)):
         if isinstance(one, Decimal):
-            return one if _is_wider(one, other) else None
+            return one if other in INTEGERS and _is_wider(one, other) else None
     if is_number(left) and is_number(right):
         return _widen_numbers(left, right)
     if isinstance(left, Interval) and isinstance(right, Interval):

@@ -25,7 +25,8 @@ class Function:
     """A function. `kind` is its class, such as aggregate or generator (`mcp_server/sql/functions.toml`).
 
     `differ` is Spark's condition where arguments that must have one type have two; `parameters` are the names of its
-    arguments where Spark takes `name => value`.
+    arguments where Spark takes `name => value`; `constants` maps the places of arguments that must be constants to
+    Spark's condition where they are not; `options` is the place of a map of options.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Function:
     signatures: tuple[Signature, ...]
     differ: str
     parameters: tuple[str, ...]
+    constants: Mapping[int, str]
+    options: int | None
 
     @property
     def least(self) -> int:
@@ -71,13 +74,20 @@ def functions() -> Mapping[str, Function]:
     data = tomllib.loads(resources.files(__package__).joinpath("functions.toml").read_text("utf-8"))
     kinds = classes.functions().classes
     differ = {name: condition for condition, names in data["conditions"].items() for name in names.split()}
+    constants: dict[str, dict[int, str]] = {}
+    for condition, places in data["constants"].items():
+        for place in places.split():
+            name, _, index = place.rpartition("/")
+            constants.setdefault(name, {})[int(index) - 1] = condition
     return {
         name: Function(
             name,
-            kinds[name.partition("/")[0]],
+            kinds.get(name.partition("/")[0], "scalar"),
             tuple(map(parse_signature, [text] if isinstance(text, str) else text)),
             differ.get(name, "DATATYPE_MISMATCH.DATA_DIFF_TYPES"),
             tuple(data["parameters"].get(name, "").split()),
+            constants.get(name, {}),
+            data["options"].get(name, 0) - 1 if name in data["options"] else None,
         )
         for name, text in data["signatures"].items()
     }
@@ -111,7 +121,9 @@ def place_arguments(call: Call) -> Call:
     if not named:
         return call
     function = functions().get(call.name)
-    parameters = function.parameters if function else ()
+    if function is None:
+        return call
+    parameters = function.parameters
     if not parameters:
         raise SparkRefuses(
             "NAMED_PARAMETERS_NOT_SUPPORTED", f"{call.name} takes no named arguments: write them in order.", call.at
@@ -119,7 +131,7 @@ def place_arguments(call: Call) -> Call:
     placed = _place(call, parameters)
     filled = _without_tail(placed)
     missing = [parameters[index] for index, each in enumerate(filled) if each is None]
-    if missing or len(filled) < (function.least if function else 0):
+    if missing or len(filled) < function.least:
         name = missing[0] if missing else parameters[len(filled)]
         text = f"{call.name} needs its argument {name} as well."
         raise SparkRefuses("REQUIRED_PARAMETER_NOT_FOUND", text, call.at)

@@ -98,7 +98,7 @@ def _fit(argument: Argument, kind: Type, found: dict[str, list[Type]]) -> Type |
             _collect(each, kind, found)
             return kind
     for each in argument.kinds:
-        cast = _cast(each, kind, strict=argument.strict)
+        cast = _cast(each, kind, argument)
         if cast is not None:
             _collect(each, kind, found)
             return cast
@@ -128,12 +128,13 @@ def _accepts(expected: Type, kind: Type) -> bool:
     return expected == kind or (isinstance(expected, Map) and isinstance(kind, Map))
 
 
-def _cast(expected: Type, kind: Type, *, strict: bool) -> Type | None:
+def _cast(expected: Type, kind: Type, argument: Argument) -> Type | None:
     """What Spark makes of a value where a kind is expected; None where it does not cast it."""
+    strict = expected in argument.strict
+    if expected == Atomic(ORDERED) or (kind == VOID and not argument.nulls):
+        return None
     if isinstance(expected, Atomic) and expected.name in ABSTRACT:
         return cast_to_kind(kind, expected.name) if not strict or kind == VOID else None
-    if expected == Atomic(ORDERED):
-        return None
     if kind == VOID:
         return map_parts(expected, lambda each: VOID if isinstance(each, Atomic) and each.name in LETTERS else each)
     if strict or _has_letter(expected):

@@ -8,7 +8,7 @@ from typing import Final
 from mcp_server.sql.typed.casts import cast_implicitly
 from mcp_server.sql.typed.coercion import (
     UNKNOWN,
-    are_same,
+    are_alike,
     close,
     has_map,
     is_ansi_interval,
@@ -16,7 +16,17 @@ from mcp_server.sql.typed.coercion import (
     widen_without_strings,
 )
 from mcp_server.sql.typed.functions import generated
-from mcp_server.sql.typed.nodes import Alias, Call, Column, Constant, Expression, Field, Lambda, NamedArgument
+from mcp_server.sql.typed.nodes import (
+    Alias,
+    Call,
+    Column,
+    Constant,
+    Expression,
+    Field,
+    ItemUse,
+    NamedArgument,
+    Parameter,
+)
 from mcp_server.sql.typed.operators import refuse
 from mcp_server.sql.typed.results import Kinds, Rule, join_kinds
 from mcp_server.sql.typed.types import (
@@ -46,7 +56,7 @@ def _array(call: Call, kinds: Kinds) -> Type:
 def name_field(node: Expression, index: int) -> str:
     """Return the name that a field of a struct has: that of a column or field, else col1, col2 …"""
     match node:
-        case Column() | Field() | NamedArgument() | Alias():
+        case Column() | Field() | NamedArgument() | Alias() | Parameter() | ItemUse():
             return node.name
         case _:
             return f"col{index + 1}"
@@ -127,8 +137,8 @@ def type_element(name: str, base: Type, index: Type, *, strict: bool = True) -> 
 
     `strict`: as element_at; else as `base[index]`.
     """
-    if base == UNKNOWN:
-        return UNKNOWN
+    if base in {UNKNOWN, VOID} and (base == UNKNOWN or not strict):
+        return base
     if isinstance(base, Array):
         allowed = INTEGERS[:3] if strict else INTEGERS
         if index not in {*allowed, UNKNOWN, VOID}:
@@ -169,7 +179,7 @@ def _sequence(call: Call, kinds: Kinds) -> Type:
 
 def _aggregate(call: Call, kinds: Kinds) -> Type:
     """aggregate and reduce: what the last lambda gives, else the type of the start."""
-    if len(kinds) > 2 and isinstance(call.arguments[2], Lambda) and not are_same((kinds[1], kinds[2])):
+    if not are_alike(kinds[1], kinds[2]):
         one, other = map(as_schema, kinds[1:3])
         raise refuse(_UNEXPECTED, f"{call.name} starts with {one}, and its lambda gives {other}: cast the start.")
     return kinds[3] if len(kinds) > 3 else kinds[1]

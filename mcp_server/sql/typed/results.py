@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from mcp_server.sql.typed.casts import decimal_for, refused_cast
+from mcp_server.sql.typed.casts import cast_implicitly, decimal_for, refused_cast
 from mcp_server.sql.typed.coercion import (
     UNKNOWN,
     NoCommonTypeError,
@@ -188,6 +188,7 @@ def _whole(call: Call, kinds: Kinds) -> Type:
 
 
 _OPERATORS: Final[Mapping[str, str]] = {
+    "div": "div",
     "mod": "%",
     "pmod": "pmod",
     "try_add": "+",
@@ -213,8 +214,10 @@ def _nanvl(_: Call, kinds: Kinds) -> Type:
 def _uniform(_: Call, kinds: Kinds) -> Type:
     """The type of a random number between two: Spark takes the wider, a decimal before a whole number."""
     one, other = kinds[0], kinds[1]
-    if UNKNOWN in {one, other} or (isinstance(one, Decimal) and isinstance(other, Decimal)):
-        return one if one == other else UNKNOWN
+    if isinstance(one, Decimal) and isinstance(other, Decimal):
+        return max(one, other, key=lambda kind: kind.precision)
+    if UNKNOWN in {one, other}:
+        return UNKNOWN
     for kind in (DOUBLE, FLOAT):
         if kind in {one, other}:
             return kind
@@ -279,7 +282,19 @@ def _ordered(call: Call, kinds: Kinds) -> Type:
 
 
 def _lag(call: Call, kinds: Kinds) -> Type:
-    return kinds[0] if call.arguments else VOID
+    """The type of lag and lead is that of the first argument, which the default becomes."""
+    if len(kinds) > 2 and cast_implicitly(kinds[2], kinds[0]) is None:
+        one, other = as_schema(kinds[2]), as_schema(kinds[0])
+        raise refuse(_UNEXPECTED, f"The default of {call.name} is of the type {one}, and its values {other}: cast it.")
+    return kinds[0] if kinds else VOID
+
+
+def _list_as_text(call: Call, kinds: Kinds) -> Type:
+    """listagg: values and what stands between them are both texts, or both binaries."""
+    kind = join_kinds(call.name, kinds)
+    if BINARY in kinds and STRING in kinds:
+        raise refuse(_DIFFERENT, f"{call.name} takes texts or binaries, not both.")
+    return kind
 
 
 def _to_number(call: Call, _: Kinds) -> Type:
@@ -310,7 +325,7 @@ def _part(call: Call, kinds: Kinds) -> Type:
     """A field of a date, time or interval: seconds have a fraction."""
     field = call.arguments[0]
     if not isinstance(field, Constant) or not isinstance(field.value, str):
-        return UNKNOWN
+        return DOUBLE if isinstance(field, Constant) and field.value is None else UNKNOWN
     if field.value.lower() in _SECONDS:
         return UNKNOWN if kinds[1] == UNKNOWN else Decimal(8, 6)
     if kinds[1] == UNKNOWN or not isinstance(kinds[1], Interval):
@@ -358,6 +373,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "elt": _elt,
     "histogram": _histogram,
     "lag": _lag,
+    "listagg": _list_as_text,
     "mode": _mode,
     "nanvl": _nanvl,
     "nullif": _nullif,

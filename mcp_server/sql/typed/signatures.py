@@ -29,10 +29,11 @@ class LambdaShape:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument. `kinds` are tried in order; a `strict` one is not cast."""
+    """An argument. `kinds` are tried in order; nothing is cast to those in `strict`, but NULL where `nulls` says so."""
 
     kinds: tuple[Type, ...]
-    strict: bool = False
+    strict: frozenset[Type] = frozenset()
+    nulls: bool = True
     optional: bool = False
     repeated: bool = False
     shape: LambdaShape | None = None
@@ -64,6 +65,10 @@ class Signature:
         """Return the argument at a place, from 0."""
         return self.arguments[min(index, len(self.arguments) - 1)]
 
+    def shape_at(self, index: int) -> LambdaShape | None:
+        """Return the shape of the lambda at a place, None where none is taken."""
+        return self.argument(index).shape if self.arguments else None
+
 
 class _SignatureReader(TypeReader):
     """Reads "(arguments) -> result"."""
@@ -90,12 +95,18 @@ class _SignatureReader(TypeReader):
         return Signature(tuple(arguments), self.read(), "")
 
     def _argument(self) -> Argument:
-        shape = self._shape() if self.peek() == "fn" else None
-        strict = shape is None and self.skip("=")
-        kinds = [shape.result if shape else self.read()]
+        if self.peek() == "fn":
+            shape = self._shape()
+            return Argument((shape.result,), optional=self.skip("?"), shape=shape)
+        nulls = not self.skip("!")
+        every = self.skip("=") or not nulls
+        kinds, strict = [self.read()], set[Type]()
         while self.skip("|"):
+            alone = self.skip("=")
             kinds.append(self.read())
-        return Argument(tuple(kinds), strict, self.skip("?"), self.skip("*"), shape)
+            strict |= {kinds[-1]} if alone else set()
+        found = frozenset(kinds) if every else frozenset(strict)
+        return Argument(tuple(kinds), found, nulls, self.skip("?"), self.skip("*"))
 
     def _shape(self) -> LambdaShape:
         self.take("fn")

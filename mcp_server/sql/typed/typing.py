@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from mcp_server.sql.typed import nodes
+from mcp_server.sql.typed.call_checks import check_call, check_operands, check_sort_key
 from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
 from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
 from mcp_server.sql.typed.functions import find_function, functions, place_arguments
@@ -53,6 +54,7 @@ def complete(node: E) -> E:
         node = cast("E", place_arguments(node))
     rule = _RULES.get(type(node))
     try:
+        check_operands(node)
         kind = node.type if rule is None else rule(node)
     except SparkRefuses as error:
         if error.at is None:
@@ -217,8 +219,10 @@ def _field(node: nodes.Field) -> Type | None:
         return Array(_find_field(node, kind.element))
     if isinstance(kind, Map):
         return kind.value
-    if close(kind) == UNKNOWN or (isinstance(kind, Array) and kind.element is None):
-        return None
+    if kind in {None, VOID, VARIANT} or (isinstance(kind, Array) and kind.element is None):
+        return kind if kind in {VOID, VARIANT} else None
+    if isinstance(node.base, nodes.ItemUse):
+        return None  # Spark tries the column behind the item as well
     raise refuse("INVALID_EXTRACT_BASE_FIELD_TYPE", f"{as_schema(kind)} has no fields, such as {node.name}.")
 
 
@@ -239,6 +243,8 @@ def _element(node: nodes.Element) -> Type | None:
         if isinstance(index, nodes.Constant) and isinstance(index.value, str):
             return _find_field(nodes.Field(node.base, index.value), base)
         raise refuse("INVALID_EXTRACT_FIELD_TYPE", "A field of a struct is named by a text.")
+    if isinstance(node.base, nodes.ItemUse) and not isinstance(base, Array | Map):
+        return None  # Spark tries the column behind the item as well
     return reopen(type_element("[]", base, close(index.type), strict=False))
 
 
@@ -303,6 +309,7 @@ def _call(node: Call) -> Type | None:
         return None
     if any(isinstance(each, nodes.Star) for each in node.arguments):
         return _free_result(function.signatures[0])
+    check_call(node, function)
     signature = function.signature(len(node.arguments))
     if signature is None:
         text = f"{node.name} takes {_count(function.least, function.most)}, not {len(node.arguments)}."
@@ -375,4 +382,4 @@ _RULES: Final[Mapping[type, Callable[..., Type | None]]] = {
     nodes.Unary: _unary,
 }
 
-__all__ = ["bind_parameters", "common_outputs", "complete", "row_outputs", "type_constant"]
+__all__ = ["bind_parameters", "check_sort_key", "common_outputs", "complete", "row_outputs", "type_constant"]
