@@ -35,6 +35,7 @@ ClauseRule = tuple[str, type[Node], Callable[[Any, Context], Node | None]]
 
 CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("padded columns", Query, spelling.refuse_padded_columns),
+    ("with", Cte, orders.note_with),
     ("recursion", Cte, spelling.count_steps),
     ("with names", Query, spelling.spell_with_names),
     ("stars", Select, stars.expand_stars),

@@ -34,6 +34,7 @@ from mcp_server.sql.typed.nodes import (
     Star,
 )
 from mcp_server.sql.typed.relations import (
+    Cte,
     CteUse,
     GroupingSets,
     Item,
@@ -44,6 +45,12 @@ from mcp_server.sql.typed.relations import (
     Select,
 )
 from mcp_server.sql.typed.types import DOUBLE
+
+
+def note_with(cte: Cte, context: Context) -> Node | None:
+    """Change nothing: note what a WITH reads, which its uses stand for."""
+    context.ctes[cte.id] = cte.query
+    return None
 
 
 def order_by_all(query: Query, context: Context) -> Node | None:
@@ -65,11 +72,11 @@ def hide_constants(query: Query, context: Context) -> Node | None:
     keys = [key for each in windows for key in each.window.order] if windows else []  # type: ignore[union-attr]
     if not query.order and not keys:
         return None
-    filled = _filled(select.base)
+    filled = _filled(select.base, context)
     sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
     if sets:
         filled |= own_ids(select.base)
-    if not filled or not _may_be_constant(query):
+    if not filled or not any(map(_may_fix, _walk_through(query, context))):
         return None
     tainted = [key for key in query.order if _is_tainted(key.operand, select, filled)]
     late = [key for key in keys if _is_tainted(key.operand, select, filled)]
@@ -199,41 +206,44 @@ def _reads(node: Node, filled: frozenset[int]) -> bool:
     return any(_reads(each, filled) for each in node.children)
 
 
-def _filled(base: Relation) -> frozenset[int]:
+def _filled(base: Relation, context: Context) -> frozenset[int]:
     """Return the relations whose columns may be null in rows that are not theirs."""
     if isinstance(base, Join):
-        found = _filled(base.left) | _filled(base.right)
+        found = _filled(base.left, context) | _filled(base.right, context)
         if base.kind in {"left", "full"}:
             found |= own_ids(base.right)
         if base.kind in {"right", "full"}:
             found |= own_ids(base.left)
         return found | ({base.id} if found else frozenset())
     if isinstance(base, LateralView):
-        below = _filled(base.base) if base.base is not None else frozenset()
+        below = _filled(base.base, context) if base.base is not None else frozenset()
         return below | ({base.id} if base.outer else frozenset())
-    inner = isinstance(base, CteUse) or any(_fills(each) for each in base.walk())
-    return frozenset({base.id}) if inner else frozenset()
+    return frozenset({base.id}) if any(map(_fills, _walk_through(base, context))) else frozenset()
+
+
+def _walk_through(node: Node, context: Context) -> Iterator[Node]:
+    """Yield all below a node, and below what its names of WITH stand for."""
+    todo, seen = [node], set[int]()
+    while todo:
+        for each in todo.pop().walk():
+            yield each
+            if isinstance(each, CteUse) and each.cte not in seen and each.cte in context.ctes:
+                seen.add(each.cte)
+                todo.append(context.ctes[each.cte])
 
 
 def _fills(node: Node) -> bool:
     return (
         (isinstance(node, Join) and node.kind in {"left", "right", "full"})
         or (isinstance(node, LateralView) and node.outer)
-        or isinstance(node, (GroupingSets, CteUse))
+        or isinstance(node, GroupingSets)
     )
 
 
-def _may_be_constant(query: Query) -> bool:
-    """Whether anything below may make a column one value: a constant in a list, or a condition with one."""
-    for each in query.walk():
-        if isinstance(each, Item) and not any(isinstance(part, Column) for part in each.operand.walk()):
-            return True
-        if isinstance(each, (Between, In, InQuery, Is, Like, Not, Exists)):
-            return True
-        if isinstance(each, Binary) and each.operator in {"=", "<=>", "<>", "<", "<=", ">", ">="}:
-            columns = isinstance(each.left, Column) and isinstance(each.right, Column)
-            if not columns:
-                return True
-        if isinstance(each, CteUse):
-            return True
-    return False
+def _may_fix(node: Node) -> bool:
+    """Whether it may make a column one value: a constant in a list, or a condition with one."""
+    if isinstance(node, Item):
+        return not any(isinstance(part, (Column, Star)) for part in node.operand.walk())
+    if isinstance(node, Binary) and node.operator in {"=", "<=>", "<>", "<", "<=", ">", ">="}:
+        return not (isinstance(node.left, Column) and isinstance(node.right, Column))
+    return isinstance(node, (Between, In, InQuery, Is, Like, Not, Exists))

@@ -58,9 +58,7 @@ class _Stars:
             return True
         grouped = select.having is not None or any(has(item, is_aggregate) for item in select.items)
         joins = [each for each in iter_relations(select.base) if isinstance(each, Join)] if select.base else []
-        if grouped or (star.parts and any(each.shared for each in joins)):
-            return True
-        if any(each.shared and differ_in_case(each) for each in joins):
+        if grouped or any(each.shared for each in joins):
             return True
         if not star.parts:
             return False
