@@ -39,7 +39,6 @@ from mcp_server.sql.typed.types import (
     Type,
 )
 
-_TRIMMED: Final = "regexp_replace({0}, '^[\\\\x00-\\\\x20\\\\x7F]+|[\\\\x00-\\\\x20\\\\x7F]+$', '')"
 _EARLY: Final = "{0} < TIMESTAMP '1970-01-01 00:00:00' AND unix_micros({0}) % 1000000 <> 0"
 
 
@@ -181,12 +180,15 @@ def _text_to_moment(node: Cast, context: Context) -> Expression | None:
         )
     if node.type != DATE:
         return None
-    # What follows a year or a month is no day: Sail would leave it out.
-    whole = fill(
-        context, "regexp_replace(" + _TRIMMED + ", '^([+-]?[0-9]+(?:-[0-9]+)?)[ T]', '$1x')", value, gives=STRING
-    )
-    return fill(context, _keep(node, "CAST({0} AS DATE)"), whole)
+    # What follows a day is no part of the date; what follows a year or a month makes it none, and Sail leaves it out.
+    template = "concat(regexp_extract({0}, {whole}, 1), regexp_extract({0}, {part}, 1))"
+    text = fill(context, template, value, whole=_WHOLE_DATE, part=_PART_OF_DATE, gives=STRING)
+    return fill(context, _keep(node, "CAST({0} AS DATE)"), text)
 
+
+_BLANK: Final = r"[\x00-\x20\x7F]*"
+_WHOLE_DATE: Final = rf"^{_BLANK}([+-]?[0-9]{{4,7}}-[0-9]{{1,2}}-[0-9]{{1,2}})(?:[ T](?s:.)*)?{_BLANK}$"
+_PART_OF_DATE: Final = rf"^{_BLANK}([+-]?[0-9]{{4,7}}(?:-[0-9]{{1,2}})?){_BLANK}$"
 
 _TRUTHS: Final = {
     **dict.fromkeys(("t", "true", "y", "yes", "1"), True),
