@@ -241,7 +241,10 @@ def write_by(node: Call, context: Context) -> Node | None:
 def _several_by(node: Call, context: Context) -> Node | None:
     """The values of the k largest keys: all rows with a key are sorted, and the first k are kept."""
     value, by, count = node.arguments
-    if whole_constant(count) is None or is_nested(by.type):
+    number = whole_constant(count)
+    if number is not None and not 1 <= number <= 100_000:
+        raise SparkRefuses("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "The number of values is from 1 to 100,000.", node.at)
+    if number is None or is_nested(by.type):
         raise lacking(node.name, "this number of values", "Rank with row_number() OVER (ORDER BY …).")
     pair = fill(context, "named_struct('key', {0}, 'value', {1})", by, value)
     if node.distinct:

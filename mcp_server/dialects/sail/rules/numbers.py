@@ -25,6 +25,7 @@ from mcp_server.sql.typed.types import (
     INTEGERS,
     MAX_PRECISION,
     STRING,
+    TIMESTAMP,
     Decimal,
     Type,
 )
@@ -129,6 +130,8 @@ def write_stepped(node: Call, _: Context) -> Node | None:
 def write_average(node: Call, _: Context) -> Node | None:
     """The average of decimals, of which Sail cuts digits off."""
     inner = node.arguments[0].type if node.arguments else None
+    if inner == TIMESTAMP:
+        return node.replace(arguments=(cast_to(node.arguments[0], DOUBLE),))
     if not isinstance(node.type, Decimal) or not isinstance(inner, Decimal):
         return None
     wide = bound_decimal(inner.precision + 1, inner.scale + 1)

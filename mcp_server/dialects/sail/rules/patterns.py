@@ -53,7 +53,7 @@ def write_patterns(node: Call) -> Call | None:
 def _changes(word: str, arguments: tuple[Expression, ...], place: int) -> Changes:
     pattern = read_text(arguments[place])
     if pattern is None:
-        if _is_null(arguments[place]):
+        if read_null(arguments[place]):
             return {}
         raise lacking(word, "a pattern that is not written out, in Java's words", "Write the pattern as a text.")
     try:
@@ -66,7 +66,8 @@ def _changes(word: str, arguments: tuple[Expression, ...], place: int) -> Change
     return {at: text for at, text in changed.items() if read_text(arguments[at]) != getattr(text, "value", None)}
 
 
-def _is_null(node: Expression) -> bool:
+def read_null(node: Expression) -> bool:
+    """Whether a node is NULL, with or without a cast."""
     inner = getattr(node, "operand", node)
     return isinstance(inner, Constant) and inner.value is None
 

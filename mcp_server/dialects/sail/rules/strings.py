@@ -11,7 +11,7 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import has_fraction, is_nested
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.numbers import EXACT, CallRule, round_exactly, whole_constant
-from mcp_server.dialects.sail.rules.patterns import read_text
+from mcp_server.dialects.sail.rules.patterns import read_null, read_text
 from mcp_server.dialects.sail.rules.texts import text_of
 from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, Node
 from mcp_server.sql.typed.refusal import SparkRefuses
@@ -118,6 +118,8 @@ def write_element(node: Call, context: Context) -> Node | None:
     if len(node.arguments) < 2:
         return None
     index = whole_constant(node.arguments[0])
+    if isinstance(node.arguments[0], Cast) and read_null(node.arguments[0]):
+        return constant(None, node.type)
     most = len(node.arguments) - 1
     if index is not None:
         if not 1 <= index <= most:
