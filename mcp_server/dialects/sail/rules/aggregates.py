@@ -243,7 +243,9 @@ def _several_by(node: Call, context: Context) -> Node | None:
     value, by, count = node.arguments
     number = whole_constant(count)
     if number is not None and not 1 <= number <= 100_000:
-        raise SparkRefuses("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "The number of values is from 1 to 100,000.", node.at)
+        raise SparkRefuses(
+            "DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "The number of values is from 1 to 100,000.", node.at
+        )
     if number is None or is_nested(by.type):
         raise lacking(node.name, "this number of values", "Rank with row_number() OVER (ORDER BY …).")
     pair = fill(context, "named_struct('key', {0}, 'value', {1})", by, value)

@@ -32,6 +32,7 @@ from mcp_server.sql.typed.types import (
     STRING,
     TIME,
     TIMESTAMP,
+    VOID,
     Array,
     Decimal,
     Interval,
@@ -47,7 +48,7 @@ def write_cast(node: Node, context: Context) -> Node | None:
     if not isinstance(node, Cast) or node.type is None:
         return None
     source, target = node.operand.type, node.type
-    if target == TIME and source != TIME:
+    if target == TIME and source not in {TIME, VOID, None}:
         raise SparkRefuses("UNSUPPORTED_TIME_TYPE", "The type TIME is not supported.", node.at)
     if isinstance(source, Interval) or isinstance(target, Interval):
         return cast_from_interval(node, context) or cast_to_interval(node, context)

@@ -15,7 +15,8 @@ from mcp_server.dialects.sail.rules.kinds import bound_decimal, has_fraction, is
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.operators import shift_unsigned, write_binary
 from mcp_server.dialects.sail.rules.texts import RAW
-from mcp_server.sql.typed.nodes import Binary, Call, Cast, Constant, Expression, Node, Unary
+from mcp_server.sql.typed.nodes import Binary, Call, Cast, Column, Constant, Expression, Node, Unary
+from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
     BIGINT,
     BOOLEAN,
@@ -239,6 +240,8 @@ def write_uniform(node: Call, context: Context) -> Node | None:
     if not 2 <= len(node.arguments) <= 3 or not is_integer(node.type):
         return None
     low, high, *seed = node.arguments
+    if any(isinstance(each, Column) for bound in node.arguments for each in bound.walk()):
+        raise SparkRefuses("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "uniform takes constants.", node.at)
     chance = Call(name="rand", arguments=tuple(seed), type=DOUBLE)
     template = "CAST(CAST({0} AS DOUBLE) + (CAST({1} AS DOUBLE) - CAST({0} AS DOUBLE)) * {2} AS {k})"
     return fill(context, template, low, high, chance, k=node.type)

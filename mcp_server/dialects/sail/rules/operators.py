@@ -100,6 +100,8 @@ def compute_decimal(node: Binary, kind: Decimal, context: Context) -> Node | Non
     if node.operator == "*" and one.precision + other.precision >= MAX_PRECISION:
         left, right = _shortened(left), _shortened(right)
     found = node.replace(left=left, right=right) if (left, right) != (node.left, node.right) else node
+    if node.operator in {"+", "-"} and kind.precision == MAX_PRECISION and kind.scale == max(one.scale, other.scale):
+        context.warn(f"{node.operator}: a decimal of more than 38 digits is kept here, where Spark fails.")
     if _sails_type(node.operator, one, other) == kind:
         return found if found is not node else None
     return fill(context, "CAST({0} AS {kind})", found.replace(type=None), kind=kind)
