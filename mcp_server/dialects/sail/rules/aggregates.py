@@ -210,10 +210,10 @@ def _fields(node: Expression) -> list[tuple[str, Expression]]:
     if not isinstance(node, Call) or any(isinstance(each, Star) for each in node.arguments):
         return []
     if node.name == "named_struct":
-        names, values = node.arguments[::2], node.arguments[1::2]
-        if len(names) != len(values) or not all(isinstance(name, Constant) for name in names):
+        labels, several = node.arguments[::2], node.arguments[1::2]
+        if len(labels) != len(several) or not all(isinstance(label, Constant) for label in labels):
             return []
-        return [(str(getattr(name, "value", "")), value) for name, value in zip(names, values, strict=True)]
+        return [(str(getattr(label, "value", "")), value) for label, value in zip(labels, several, strict=True)]
     if node.name == "array":
         return [(f"col{at}", each) for at, each in enumerate(node.arguments, start=1)]
     if node.name != "struct":

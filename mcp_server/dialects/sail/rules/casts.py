@@ -82,7 +82,7 @@ def _keep(node: Cast, template: str) -> str:
     return template.replace("CAST(", "TRY_CAST(", 1) if node.tries else template
 
 
-def _to_text(node: Cast, context: Context) -> Expression | None:
+def _to_text(node: Cast, _: Context) -> Expression | None:
     """CHAR and VARCHAR."""
     if node.type == RAW or node.operand.type not in FRACTIONS:
         return None
@@ -137,8 +137,8 @@ def _decimal_constant(node: Cast, value: Number, target: Decimal) -> Expression:
 def _scientific(node: Cast) -> str:
     """A text such as 1.5e16: its digits, times or by a power of ten."""
     digits, power = "split_part({t}, 'e', 1)", "CAST(split_part({t}, 'e', 2) AS INT)"
-    up = f"CAST(rpad(replace({digits}, '.', ''), {power} + 1 + if({{v}} < 0D, 1, 0), '0') AS {{k}})"
-    unit = f"CAST(concat('0.', repeat('0', 0 - {power} - 1), '1') AS DECIMAL(20,20))"
+    up = f"CAST(rpad(replace({digits}, '.', ''), if({power} > 0, {power} + 1, 1) + if({{v}} < 0D, 1, 0), '0') AS {{k}})"
+    unit = f"CAST(concat('0.', repeat('0', if({power} < 0, 0 - {power} - 1, 0)), '1') AS DECIMAL(20,20))"
     down = f"CAST(CAST({digits} AS DECIMAL(17,16)) * {unit} AS {{k}})"
     return (
         f"CASE WHEN {power} > 0 THEN {_keep(node, up)} WHEN {power} < -19 THEN CAST(0 AS {{k}}) "
@@ -215,8 +215,11 @@ def _text_to_double(node: Cast, context: Context) -> Expression | None:
     value = node.operand
     if isinstance(value, Constant) and str(value.value).strip().lower()[-1:] not in {"d", "f", "n", "y"}:
         return None
-    shorter = "regexp_replace(regexp_replace({0}, '([0-9.])[dDfF]([\\\\x00-\\\\x20]*)$', '$1$2'), '^([\\\\x00-\\\\x20]*)[+-]([nN])', '$1?$2')"
-    return fill(context, _keep(node, "CAST(" + shorter + " AS {k})"), value, k=node.type)
+    template = (
+        "CAST(regexp_replace(regexp_replace({0}, '([0-9.])[dDfF]([\\\\x00-\\\\x20]*)$', '$1$2'), "
+        "'^([\\\\x00-\\\\x20]*)[+-]([nN])', '$1?$2') AS {k})"
+    )
+    return fill(context, _keep(node, template), value, k=node.type)
 
 
 _FROM_TEXT: Final[Mapping[Type, Callable[[Cast, Context], Expression | None]]] = {

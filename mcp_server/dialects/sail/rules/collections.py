@@ -195,7 +195,7 @@ def write_map_zip(node: Call, context: Context) -> Node | None:
 
 
 def _names_of(function: Expression, count: int) -> list[str]:
-    """Names for the fields of what a lambda is called with: its parameters, after which Sail names fields of structs."""
+    """Names for the fields of what a lambda is called with: its parameters, after which Sail names those of structs."""
     names = [each.name for each in function.parameters] if isinstance(function, Lambda) else []
     others = [each for each in ("first", "second", "third") if each not in {name.lower() for name in names}]
     return [*names, *others][:count]

@@ -46,7 +46,10 @@ _MONTHS: Final = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 _DATE_UNITS: Final = frozenset({"YEAR", "YYYY", "YY", "QUARTER", "MONTH", "MM", "MON", "WEEK"})
 _TIME_UNITS: Final = frozenset({"DAY", "DD", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
 
-_REACHED: Final = "CAST(timestamp_micros(unix_micros({last}) - unix_micros({first}) % {day} + if({last} < {first}, {rest}, 0)) AS DATE)"
+_REACHED: Final = (
+    "CAST(timestamp_micros(unix_micros({last}) - unix_micros({first}) % {day} + if({last} < {first}, {rest}, 0)) "
+    "AS DATE)"
+)
 
 
 def cast_now(node: Expression, kind: Type, context: Context) -> Expression:

@@ -65,7 +65,8 @@ _SHORT: Final = 9
 """Digits that fit any whole number's type: text of so many means the same either way."""
 
 _OPERATORS: Final = {
-    "try_add": "+", "try_subtract": "-", "try_multiply": "*", "try_divide": "/", "try_mod": "%", "pmod": "%", "mod": "%",
+    "try_add": "+", "try_subtract": "-", "try_multiply": "*", "try_divide": "/", "try_mod": "%", "pmod": "%",
+    "mod": "%",
 }  # fmt: skip
 """Functions that are operators, and take what these take."""
 
@@ -217,7 +218,7 @@ def _is_castable(kind: Type) -> bool:
     return not is_nested(kind) or (isinstance(kind, Array) and kind.element is not None and not is_nested(kind.element))
 
 
-def cast_arguments(node: Node, _: Context) -> Node | None:
+def cast_arguments(node: Node, _: Context) -> Node | None:  # noqa: PLR0911  (one line for each kind)
     """Arguments of functions, to the types of the signature (`typed/functions.toml`)."""
     if not isinstance(node, Call) or not node.arguments or node.name in _AS_THEY_ARE:
         return None

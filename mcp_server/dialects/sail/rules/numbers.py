@@ -112,8 +112,9 @@ def _round_tens(node: Call, kind: Type, digits: int | None, context: Context) ->
     if kind != BIGINT:
         return Cast(operand=node.replace(arguments=(cast_to(value, BIGINT), node.arguments[1]), type=BIGINT), type=kind)
     template = (
-        "CAST((CAST({v} AS DECIMAL(20,0)) DIV {ten} + CASE WHEN abs({v} % {ten}) * 2 > {ten} OR (abs({v} % {ten}) * 2 = "
-        "{ten} AND CAST({v} AS DECIMAL(20,0)) DIV {ten} % 2 <> 0) THEN if({v} < 0, -1, 1) ELSE 0 END) * {ten} AS BIGINT)"
+        "CAST((CAST({v} AS DECIMAL(20,0)) DIV {ten} + CASE WHEN abs({v} % {ten}) * 2 > {ten} OR "
+        "(abs({v} % {ten}) * 2 = {ten} AND CAST({v} AS DECIMAL(20,0)) DIV {ten} % 2 <> 0) "
+        "THEN if({v} < 0, -1, 1) ELSE 0 END) * {ten} AS BIGINT)"
     )
     if digits < -17:
         raise lacking(node.name, "half-even rounding of this", "Write round(x, n).")

@@ -58,12 +58,16 @@ def _changes(word: str, arguments: tuple[Expression, ...], place: int) -> Change
         raise lacking(word, "a pattern that is not written out, in Java's words", "Write the pattern as a text.")
     try:
         regex = read_regex(pattern)
-        if regex.nullable and word in _EVERY and not _removes(word, arguments):
-            raise Unlike("a pattern that may match nothing")
+        _check_empty(regex, word, arguments)
         changed = _WRITERS.get(word, _write_tested)(word, regex, arguments)
     except Unlike as unlike:
         raise _lacks(pattern, str(unlike)) from None
     return {at: text for at, text in changed.items() if read_text(arguments[at]) != getattr(text, "value", None)}
+
+
+def _check_empty(regex: Regex, word: str, arguments: tuple[Expression, ...]) -> None:
+    if regex.nullable and word in _EVERY and not _removes(word, arguments):
+        raise Unlike("a pattern that may match nothing")
 
 
 def read_null(node: Expression) -> bool:

@@ -114,7 +114,7 @@ def write_overlay(node: Call, context: Context) -> Node | None:
 
 
 def write_element(node: Call, context: Context) -> Node | None:
-    """elt(n, a, b) fails in Spark where there is no such, and gives NULL in Sail: the name of its error is cast then."""
+    """elt(n, a, b) fails in Spark where there is no such, and gives NULL in Sail: the name of the error is cast."""
     if len(node.arguments) < 2:
         return None
     index = whole_constant(node.arguments[0])
@@ -166,7 +166,7 @@ def convert(text: str, base: int, target: int) -> str | None:
         if value >= 2**64:
             raise SparkRefuses("ARITHMETIC_OVERFLOW", "Overflow in function conv().")
     if negative and target > 0:
-        value = 2**64 - value if value < 2**63 else 2**64 - value
+        value = 2**64 - value
         value %= 2**64
     elif target < 0:
         signed = value - 2**64 if value >= 2**63 else value
