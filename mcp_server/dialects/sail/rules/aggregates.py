@@ -210,10 +210,10 @@ def _fields(node: Expression) -> list[tuple[str, Expression]]:
     if not isinstance(node, Call) or any(isinstance(each, Star) for each in node.arguments):
         return []
     if node.name == "named_struct":
-        names, values = node.arguments[::2], node.arguments[1::2]
-        if len(names) != len(values) or not all(isinstance(name, Constant) for name in names):
+        labels, several = node.arguments[::2], node.arguments[1::2]
+        if len(labels) != len(several) or not all(isinstance(label, Constant) for label in labels):
             return []
-        return [(str(getattr(name, "value", "")), value) for name, value in zip(names, values, strict=True)]
+        return [(str(getattr(label, "value", "")), value) for label, value in zip(labels, several, strict=True)]
     if node.name == "array":
         return [(f"col{at}", each) for at, each in enumerate(node.arguments, start=1)]
     if node.name != "struct":
@@ -241,7 +241,12 @@ def write_by(node: Call, context: Context) -> Node | None:
 def _several_by(node: Call, context: Context) -> Node | None:
     """The values of the k largest keys: all rows with a key are sorted, and the first k are kept."""
     value, by, count = node.arguments
-    if whole_constant(count) is None or is_nested(by.type):
+    number = whole_constant(count)
+    if number is not None and not 1 <= number <= 100_000:
+        raise SparkRefuses(
+            "DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "The number of values is from 1 to 100,000.", node.at
+        )
+    if number is None or is_nested(by.type):
         raise lacking(node.name, "this number of values", "Rank with row_number() OVER (ORDER BY …).")
     pair = fill(context, "named_struct('key', {0}, 'value', {1})", by, value)
     if node.distinct:
