@@ -256,16 +256,18 @@ class Places:
     def has_value(self, query: Query) -> bool:
         """Whether Sail answers a plain query as a value: one aggregate, compared by equal columns."""
         body = query.body
-        if not isinstance(body, Select) or len(body.items) != 1 or not is_one_group(body) or body.group is not None:
+        if not isinstance(body, Select) or len(body.items) != 1 or not is_aggregated(body) or body.having is not None:
             return False
-        return body.having is None and not reads(body.items[0], self.ids) and has_aggregate(body.items[0])
+        return not reads(body.items[0], self.ids) and has_aggregate(body.items[0])
 
     def is_plain(self, query: Query, *, compares: bool) -> bool:
         """Whether a query reads the row around it in its WHERE alone; `compares` asks for equalities of columns."""
         body = query.body
         if not isinstance(body, Select) or query.limit is not None or query.offset is not None or query.ctes:
             return False
-        if body.group is not None or body.having is not None or body.qualify is not None or reads(body.base, self.ids):
+        if body.having is not None or body.qualify is not None or reads(body.base, self.ids):
+            return False
+        if body.group is not None and not (compares and self.groups_ties(body)):
             return False
         if not compares and is_aggregated(body):
             return False
@@ -277,6 +279,17 @@ class Places:
             if has_query(part) or (compares and not self.ties_columns(part)):
                 return False
         return True
+
+    def groups_ties(self, body: Select) -> bool:
+        """Whether a query groups by what its WHERE ties to the row around it, so that it has one row for each."""
+        keys = body.group.keys if body.group is not None and not body.group.all else ()
+        sides = [
+            side
+            for part in split_and(body.where)
+            if isinstance(part, Binary) and self.ties_columns(part)
+            for side in (part.left, part.right)
+        ]
+        return bool(keys) and all(isinstance(key, Column) and any(same(key, each) for each in sides) for key in keys)
 
     def ties_columns(self, part: Expression) -> bool:
         if not isinstance(part, Binary) or part.operator != "=":
