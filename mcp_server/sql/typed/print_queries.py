@@ -147,9 +147,7 @@ def _lateral_view(relation: r.LateralView) -> Sql:
 
 @writes(r.Pivot)
 def _pivot(relation: r.Pivot) -> Sql:
-    columns = write_list(relation.columns)
-    if len(relation.columns) > 1:
-        columns = compose("({})", columns)
+    columns = compose("({})", write_list(relation.columns))
     aggregates, values = (write_list(each) for each in (relation.aggregates, relation.values))
     text = compose("{} PIVOT ({} FOR {} IN ({}))", _base(relation.base), aggregates, columns, values)
     return join(" ", (text, _alias(relation)))

@@ -14,8 +14,10 @@ from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.nodes import Expression
 from mcp_server.sql.typed.relations import (
     Cte,
+    Grouping,
     GroupingSets,
     Item,
+    Keys,
     Output,
     Query,
     Select,
@@ -123,11 +125,23 @@ class QueryResolver(RelationResolver):
             items=listed,
             where=None if select.where is None else self.resolve(select.where, own),
             group=group,
-            having=None if select.having is None else self.resolve(select.having, late),
+            having=None if select.having is None else self.resolve(select.having, self._scope_of_having(late, group)),
             qualify=None if select.qualify is None else self.resolve(select.qualify, late),
             windows=windows,
         )
         return found, late
+
+    def _scope_of_having(self, scope: Scope, group: Grouping | None) -> Scope:
+        """Return the scope of HAVING, where the names of groups mean them (SPARK-31519)."""
+        todo: list[nodes.Node] = list(group.keys) if group is not None else []
+        found = set[tuple[int | None, str]]()
+        while todo:
+            key = todo.pop()
+            if isinstance(key, nodes.Column):
+                found.add((key.source, key.name.lower()))
+            elif isinstance(key, (GroupingSets, Keys)):
+                todo += key.children
+        return replace(scope, grouped=frozenset(found))
 
     def _resolve_item(self, item: Item, scope: Scope) -> Item:
         operand = self.resolve(item.operand, scope)

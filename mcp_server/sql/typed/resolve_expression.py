@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mcp_server.sql.typed import functions, nodes, typing
@@ -77,8 +78,18 @@ class ExpressionResolver(ABC):
                 return self._resolve_call(node, scope)
             case Lambda():
                 return self._resolve_lambda(node, scope, ())
+            case nodes.Element() if scope.order == "items":
+                return self._resolve_element(node, scope)
         found = node.map_children(lambda each: self._resolve_node(each, scope))
         return typing.complete(found) if isinstance(found, Expression) else found
+
+    def _resolve_element(self, node: nodes.Element, scope: Scope) -> Node:
+        """Resolve `name[index]` behind a list: where the item of that name has no elements, the column is meant."""
+        for each in (scope, replace(scope, order="columns")):
+            base = self.resolve(node.base, each)
+            if base.type is None or isinstance(base.type, Array | Map) or base.type in {VARIANT, VOID}:
+                break
+        return typing.complete(node.replace(base=base, index=self.resolve(node.index, scope)))
 
     def _resolve_call(self, call: Call, scope: Scope) -> Expression:
         inner = scope
@@ -183,6 +194,8 @@ class ExpressionResolver(ABC):
 
     def _find(self, scope: Scope, names: list[str], outer: Scope | None) -> Expression | None:
         """Return what a dotted name means: a column or item with fields behind it."""
+        if scope.grouped and (group := self._find_column(scope, names)) is not None and _is_grouped(group, scope):
+            return group
         finders = (self._find_column, self._find_item)
         for find in reversed(finders) if scope.order == "items" else finders:
             found = find(scope, names)
@@ -235,3 +248,10 @@ class ExpressionResolver(ABC):
 
 def _may_have_fields(kind: Type) -> bool:
     return kind in {VARIANT, VOID} or isinstance(kind, Map)
+
+
+def _is_grouped(found: Expression, scope: Scope) -> bool:
+    """Whether a column, or that of which a field was found, is a group."""
+    while isinstance(found, nodes.Field):
+        found = found.base
+    return isinstance(found, Column) and (found.source, found.name.lower()) in scope.grouped

@@ -122,8 +122,15 @@ FRACTIONS: Final = (FLOAT, DOUBLE)
 
 NAMES: Final[Mapping[str, Atomic]] = {
     **{kind.name: kind for kind in (VOID, BOOLEAN, *INTEGERS, *FRACTIONS, STRING, BINARY, DATE, TIME, VARIANT)},
-    **{"timestamp": TIMESTAMP, "timestamp_ltz": TIMESTAMP, "timestamp_ntz": TIMESTAMP_NTZ, "null": VOID},
-    **{"byte": TINYINT, "short": SMALLINT, "integer": INT, "long": BIGINT, "real": FLOAT},
+    "timestamp": TIMESTAMP,
+    "timestamp_ltz": TIMESTAMP,
+    "timestamp_ntz": TIMESTAMP_NTZ,
+    "null": VOID,
+    "byte": TINYINT,
+    "short": SMALLINT,
+    "integer": INT,
+    "long": BIGINT,
+    "real": FLOAT,
 }
 """Spark's names of atomic types, and the other names that it takes for them."""
 
@@ -138,10 +145,10 @@ def parse_type(text: str) -> Type | None:
     >>> str(parse_type("array<struct<a: dec(4)>>"))
     'ARRAY<STRUCT<`a`: DECIMAL(4, 0)>>'
     """
-    reader = _TypeReader(_TOKEN.findall(text))
+    reader = TypeReader(text)
     try:
         kind = reader.read()
-    except _UnreadableError:
+    except UnreadableError:
         return None
     return kind if reader.at_end else None
 
@@ -152,72 +159,77 @@ def parse_fields(text: str) -> Struct | None:
     return kind if isinstance(kind, Struct) else None
 
 
-class _UnreadableError(Exception):
-    pass
+class UnreadableError(Exception):
+    """No type of this name is known."""
 
 
-class _TypeReader:
+class TypeReader:
     """Reads the name of a type, token by token."""
 
-    def __init__(self, tokens: list[str]) -> None:
-        self._tokens = tokens
+    def __init__(self, text: str) -> None:
+        self._tokens: list[str] = _TOKEN.findall(text)
         self._next = 0
 
     @property
     def at_end(self) -> bool:
+        """Whether all is read."""
         return self._next == len(self._tokens)
 
-    def _peek(self) -> str:
-        return "" if self.at_end else self._tokens[self._next].lower()
+    def peek(self, ahead: int = 0) -> str:
+        """Return a token that is yet to be read in lower case, nothing at the end."""
+        place = self._next + ahead
+        return self._tokens[place].lower() if place < len(self._tokens) else ""
 
-    def _take(self, *expected: str) -> str:
-        if self.at_end or (expected and self._peek() not in expected):
-            raise _UnreadableError
+    def take(self, *expected: str) -> str:
+        """Return the next token and go on. Raises UnreadableError where it is none of those expected."""
+        if self.at_end or (expected and self.peek() not in expected):
+            raise UnreadableError
         self._next += 1
         return self._tokens[self._next - 1]
 
-    def _skip(self, token: str) -> bool:
-        found = self._peek() == token
+    def skip(self, token: str) -> bool:
+        """Go on where the next token is this one."""
+        found = self.peek() == token
         self._next += found
         return found
 
     def _numbers(self) -> list[int]:
         """Numbers in brackets, none where no bracket stands."""
         found: list[int] = []
-        if self._skip("("):
+        if self.skip("("):
             found.append(int(self._number()))
-            while self._take(",", ")") == ",":
+            while self.take(",", ")") == ",":
                 found.append(int(self._number()))
         return found
 
     def _number(self) -> str:
-        token = self._take()
+        token = self.take()
         if not token.isdigit():
-            raise _UnreadableError
+            raise UnreadableError
         return token
 
     def read(self) -> Type:
-        word = self._take().lower()
+        """Read one type."""
+        word = self.take().lower()
         read = _READERS.get(word)
         if read is not None:
             return read(self)
         if word not in NAMES:
-            raise _UnreadableError
-        if word == "timestamp" and self._peek() in _ZONES:
+            raise UnreadableError
+        if word == "timestamp" and self.peek() in _ZONES:
             return self._zoned()
         return NAMES[word]
 
     def _zoned(self) -> Type:
-        kind = _ZONES[self._take().lower()]
-        self._skip("local")
-        self._take("time")
-        self._take("zone")
+        kind = _ZONES[self.take().lower()]
+        self.skip("local")
+        self.take("time")
+        self.take("zone")
         return kind
 
     def string(self) -> Type:
-        if self._skip("collate"):
-            if self._take().lower() != "utf8_binary":
-                raise _UnreadableError
+        if self.skip("collate") and self.take().lower() != "utf8_binary":
+            raise UnreadableError
         return STRING
 
     def decimal(self) -> Type:
@@ -233,68 +245,68 @@ class _TypeReader:
     def _length(self) -> int:
         numbers = self._numbers()
         if len(numbers) != 1:
-            raise _UnreadableError
+            raise UnreadableError
         return numbers[0]
 
     def time(self) -> Type:
-        self._numbers()
-        return TIME
+        digits = [*self._numbers(), 6][0]
+        return TIME if digits == 6 else Atomic(f"time({digits})")
 
     def interval(self) -> Type:
-        if self._peek() not in _SPANS:
+        if self.peek() not in _SPANS:
             return Interval()
-        start = self._take().lower()
-        end = self._take(*_SPANS).lower() if self._skip("to") else start
+        start = self.take().lower()
+        end = self.take(*_SPANS).lower() if self.skip("to") else start
         if (start in _SPANS[:2]) != (end in _SPANS[:2]) or _SPANS.index(start) > _SPANS.index(end):
-            raise _UnreadableError
+            raise UnreadableError
         return Interval(start, end)
 
     def array(self) -> Type:
-        self._take("<")
+        self.take("<")
         element = self.read()
-        self._take(">")
+        self.take(">")
         return Array(element)
 
     def map(self) -> Type:
-        self._take("<")
+        self.take("<")
         key = self.read()
-        self._take(",")
+        self.take(",")
         value = self.read()
-        self._take(">")
+        self.take(">")
         return Map(key, value)
 
     def struct(self) -> Type:
-        self._take("<")
+        self.take("<")
         fields: list[tuple[str, Type | None]] = []
-        while not self._skip(">"):
+        while not self.skip(">"):
             if fields:
-                self._take(",")
+                self.take(",")
             fields.append(self._field())
         return Struct(tuple(fields))
 
     def _field(self) -> tuple[str, Type]:
-        name = self._take()
+        name = self.take()
         if name.startswith("`"):
             name = name[1:-1].replace("``", "`")
-        self._skip(":")
+        self.skip(":")
         kind = self.read()
-        if self._skip("not"):
-            self._take("null")
-        if self._skip("comment"):
-            self._take()
+        if self.skip("not"):
+            self.take("null")
+        if self.skip("comment"):
+            self.take()
         return name, kind
 
 
-_READERS: Final[Mapping[str, Callable[[_TypeReader], Type]]] = {
-    "string": _TypeReader.string,
-    **dict.fromkeys(("decimal", "dec", "numeric"), _TypeReader.decimal),
-    **dict.fromkeys(("char", "character"), _TypeReader.char),
-    "varchar": _TypeReader.varchar,
-    "time": _TypeReader.time,
-    "interval": _TypeReader.interval,
-    "array": _TypeReader.array,
-    "map": _TypeReader.map,
-    "struct": _TypeReader.struct,
+_READERS: Final[Mapping[str, Callable[[TypeReader], Type]]] = {
+    "string": TypeReader.string,
+    **dict.fromkeys(("decimal", "dec", "numeric"), TypeReader.decimal),
+    **dict.fromkeys(("char", "character"), TypeReader.char),
+    "varchar": TypeReader.varchar,
+    "time": TypeReader.time,
+    "interval": TypeReader.interval,
+    "array": TypeReader.array,
+    "map": TypeReader.map,
+    "struct": TypeReader.struct,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.typed.relations import Query
 
 
 @dataclass
@@ -17,6 +18,11 @@ class Context:
     taken: set[str]
     ids: Iterator[int]
     caveats: list[str] = field(default_factory=list)
+    parameters: dict[tuple[str, int], str] = field(default_factory=dict)
+    ctes: dict[int, Query] = field(default_factory=dict)
+    """The queries of WITH by their ids, as they were read."""
+    tables: frozenset[int] = frozenset()
+    """The ids of relations that are tables of the lake."""
 
     @classmethod
     def start(cls, catalog: Catalog, names: Iterable[str], first_id: int) -> Context:
@@ -31,6 +37,12 @@ class Context:
                 self.taken.add(name.lower())
                 return name
         raise AssertionError
+
+    def parameter(self, base: str, depth: int) -> str:
+        """Return a name for the parameter of a lambda, one for each depth, so that equal expressions stay equal."""
+        if (base, depth) not in self.parameters:
+            self.parameters[base, depth] = self.fresh(base)
+        return self.parameters[base, depth]
 
     def new_id(self) -> int:
         """Return an id for a relation that a rule makes."""

@@ -63,9 +63,11 @@ def push_relation(relation: Relation, work: Work, *, inner: bool) -> Pushed:
         case Pivot() | Unpivot():
             pushed, known, loose = push_relation(relation.base, work, inner=False)
             names = {each: column.name for each, column in known.items()}
-            return relation.replace(base=pushed), {
-                each: column_of(relation, name, work.values[each].type) for each, name in names.items()
-            }, loose
+            return (
+                relation.replace(base=pushed),
+                {each: column_of(relation, name, work.values[each].type) for each, name in names.items()},
+                loose,
+            )
     raise lacking("sub-query", "a sub-query that reads the row around it here", _INSTEAD)
 
 
@@ -135,9 +137,7 @@ class _Joined:
         on = [work.put(each, place) for each in on]  # type: ignore[misc]
         made = self.made(left, right, on, ties, loose)
         if self.kind == "full":
-            place = {
-                each: call("coalesce", known[each], other[each], kind=work.values[each].type) for each in known
-            }
+            place = {each: call("coalesce", known[each], other[each], kind=work.values[each].type) for each in known}
         return made, place, loose
 
     def push_right(self, known: Known, left: Relation) -> tuple[tuple[Relation, Relation], Known, list[Expression]]:

@@ -52,18 +52,13 @@ from mcp_server.sql.typed.relations import (
     Cte,
     CteUse,
     Derived,
-    FunctionTable,
     Grouping,
     Item,
     Join,
-    LateralView,
-    Pivot,
     Query,
     Relation,
-    Sample,
     Select,
     SetOperation,
-    Unpivot,
     Values,
 )
 
@@ -119,7 +114,7 @@ class Decorrelated:
         return [*tie_keys(self.keys, self.relation), *self.across]
 
 
-def decorrelate(  # noqa: PLR0913
+def decorrelate(
     query: Query, host: Host, context: Context, again: Callable[[Select], Select], *, names: tuple[str, ...] = (),
     alias: str | None = None, number: int | None = None, fill: bool = True, across: bool = False,
 ) -> Decorrelated:  # fmt: skip
@@ -156,9 +151,13 @@ def decorrelate(  # noqa: PLR0913
     conditions = tuple(
         put(
             each,
-            lambda c: column_of(relation, c.name, c.type)
-            if c.source == work.moved and c.name in by_name
-            else work.values.get(c.name) if c.source == work.number else None,
+            lambda c: (
+                column_of(relation, c.name, c.type)
+                if c.source == work.moved and c.name in by_name
+                else work.values.get(c.name)
+                if c.source == work.number
+                else None
+            ),
         )
         for each in pulled
     )
@@ -356,7 +355,11 @@ class _Work:
                 break
             base = inner[0]
         within = list_ids(base)
-        kept = [each for each in conditions if all(column.source in within for column in each.walk() if isinstance(column, Column))]
+        kept = [
+            each
+            for each in conditions
+            if all(column.source in within for column in each.walk() if isinstance(column, Column))
+        ]
         return base, all_of(kept)
 
     def query(self, query: Query, need: tuple[str, ...], *, fill: bool, top: bool = False) -> Query:
@@ -440,9 +443,7 @@ class _Work:
         ]
         if not changed:
             return tuple(named)
-        return write_stars(
-            tuple(named), base, lambda star: not star.parts or bool(self.widened & set(star.sources))
-        )
+        return write_stars(tuple(named), base, lambda star: not star.parts or bool(self.widened & set(star.sources)))
 
     def needs_domain(self, select: Select, need: tuple[str, ...]) -> bool:
         """Whether a SELECT has to be joined with outer values, by what its WHERE binds."""
@@ -473,7 +474,7 @@ class _Work:
         )
         return select.replace(items=items, qualify=qualify_by, windows=windows)
 
-    def one_group(  # noqa: PLR0913
+    def one_group(
         self, select: Select, base: Relation | None, where: Expression | None, known: Known,
         bound: frozenset[str], need: tuple[str, ...],
     ) -> Select:  # fmt: skip

@@ -63,9 +63,7 @@ class _Rewriting:
             found.joined = found.joined or joined
         if found.joined:
             named = name_relations(select.base, self.context) if select.base is not None else None
-            items = write_stars(
-                select.items, named, lambda star: not star.parts or bool(widened & set(star.sources))
-            )
+            items = write_stars(select.items, named, lambda star: not star.parts or bool(widened & set(star.sources)))
             select = select.replace(items=items, base=named if items != select.items else select.base)
         return select, order
 
@@ -73,9 +71,7 @@ class _Rewriting:
         nodes = chain(walk_select(select), *(walk_scope(key) for key in order))
         return any(isinstance(each, INNER) for each in nodes)
 
-    def places(
-        self, select: Select, order: tuple[SortKey, ...]
-    ) -> tuple[Select, tuple[SortKey, ...], bool]:
+    def places(self, select: Select, order: tuple[SortKey, ...]) -> tuple[Select, tuple[SortKey, ...], bool]:
         places = Places(select, self.context, self.again)
         if places.grouped and self.reads_groups(places, select, order):
             select, order = as_rows(select, order, self.context)
@@ -174,9 +170,7 @@ def _factored(part: Expression) -> list[Expression]:
         return [part]
     sides = [split_and(each) for each in part.operands]
     shared = [
-        each
-        for each in sides[0]
-        if _ties(each) and all(any(same(each, other) for other in side) for side in sides[1:])
+        each for each in sides[0] if _ties(each) and all(any(same(each, other) for other in side) for side in sides[1:])
     ]
     if not shared:
         return [part]

@@ -42,8 +42,7 @@ COUNTS: Final = frozenset({"count", "count_if", "approx_count_distinct", "regr_c
 """Aggregates that give 0 for no rows."""
 
 TOO_MANY: Final = (
-    "[SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. "
-    "SQLSTATE: 21000"
+    "[SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. SQLSTATE: 21000"
 )
 """Spark's error."""
 
@@ -72,7 +71,9 @@ def in_place(query: Query) -> Expression | None:
     return Case(operand=None, conditions=(body.where,), results=(value,), type=value.type)
 
 
-def attach(base: Relation, where: Expression | None, query: Query, context: Context, again: Again) -> tuple[Relation, Expression]:
+def attach(
+    base: Relation, where: Expression | None, query: Query, context: Context, again: Again
+) -> tuple[Relation, Expression]:
     """Join a FROM with the value of a query that reads its rows. Returns the FROM and the value.
 
     Errors: EngineLacks.

@@ -1,0 +1,116 @@
+"""Rules for expressions: casts that Spark makes unasked, whole numbers that may outgrow their type, Sail's words.
+
+They run in passes, each of which visits each node once, children first: a pass asks for what the tree says in
+Spark's words, and the last one leaves those of Sail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from mcp_server.dialects.sail.lacks import lacking
+from mcp_server.dialects.sail.rules import implied, operators
+from mcp_server.dialects.sail.rules.calls import write_call
+from mcp_server.dialects.sail.rules.casts import write_cast
+from mcp_server.dialects.sail.rules.caveats import warn_of_answers
+from mcp_server.dialects.sail.rules.collections import write_element
+from mcp_server.dialects.sail.rules.conditions import guard_conditions
+from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.literals import write_constant, write_interval
+from mcp_server.dialects.sail.rules.overflow import overflow_rules
+from mcp_server.dialects.sail.rules.patterns import write_like
+from mcp_server.dialects.sail.rules.predicates import check_chance, write_quantified
+from mcp_server.dialects.sail.rules.shown import show_intervals
+from mcp_server.sql.compose import quote_text
+from mcp_server.sql.typed.nodes import (
+    Between,
+    Binary,
+    Call,
+    Cast,
+    Collate,
+    Constant,
+    Element,
+    In,
+    IntervalLiteral,
+    JsonPath,
+    Like,
+    N,
+    Node,
+    transform,
+)
+from mcp_server.sql.typed.relations import Join, Query, Select, Table
+from mcp_server.sql.typed.types import STRING, as_schema
+
+Rule = Callable[[Node, Context], Node | None]
+
+
+def refuse_collation(node: Node, _: Context) -> Node | None:
+    """COLLATE. Errors: EngineLacks."""
+    if isinstance(node, Collate):
+        raise lacking("COLLATE", "collations", "Compare lower(x) with lower(y).")
+    return None
+
+
+def write_path(node: Node, _: Context) -> Node | None:
+    """`parse_json(j):a.b::int`, the value at a path. Only of parse_json, whose argument is JSON to both engines."""
+    path = node.operand if isinstance(node, Cast) else node
+    if not isinstance(path, JsonPath):
+        return None
+    base = path.base
+    if (
+        not isinstance(node, Cast)
+        or not isinstance(base, Call)
+        or base.name != "parse_json"
+        or len(base.arguments) != 1
+        or "'" in path.text
+        or node.type is None
+    ):
+        return None
+    where = Constant(text=quote_text(f"$.{path.text}"), value=f"$.{path.text}", type=STRING)
+    if node.type == STRING:
+        return Call(name="get_json_object", arguments=(base.arguments[0], where), type=STRING)
+    kind = as_schema(node.type)
+    name = Constant(text=quote_text(kind), value=kind, type=STRING)
+    return Call(name="variant_get", arguments=(base, where, name), type=node.type)
+
+
+EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
+    Constant: (write_constant,),
+    Cast: (write_path, write_cast),
+    Binary: (operators.write_binary,),
+    Like: (write_quantified, write_like),
+    Between: (check_chance,),
+    In: (check_chance,),
+    Call: (write_call,),
+    Element: (write_element,),
+    Collate: (refuse_collation,),
+    Select: (guard_conditions,),
+    Join: (guard_conditions,),
+}
+"""The last pass: nodes in Sail's words."""
+
+
+def rewrite_expressions(root: N, context: Context) -> N:
+    """Write the expressions of a statement for Sail. Errors: EngineLacks, SparkRefuses."""
+    if isinstance(root, Query):
+        warn_of_answers(root, context)
+    context.tables = frozenset(node.id for node in root.walk() if isinstance(node, Table))
+    found = transform(root, _applying({IntervalLiteral: (write_interval,)}, context))
+    found = transform(found, _applying(implied.RULES, context))
+    found = transform(found, overflow_rules(found, context))
+    found = transform(found, _applying(EXPRESSION_RULES, context))
+    return show_intervals(found, context) if isinstance(found, Query) else found
+
+
+def _applying(rules: Mapping[type[Node], tuple[Rule, ...]], context: Context) -> Callable[[Node], Node]:
+    def apply(node: Node) -> Node:
+        for rule in rules.get(type(node), ()):
+            found = rule(node, context)
+            if found is not None:
+                if type(found) is not type(node):
+                    return found
+                node = found
+        return node
+
+    return apply
