@@ -203,7 +203,10 @@ class ExpressionResolver(ABC):
                 return found
         if not scope.columns.complete or outer is None:
             return None
-        return self._find(outer, names, outer.outer)
+        further = outer.outer
+        if outer.columns.listed:  # Spark looks into the one query around, not into those around that
+            further = None
+        return self._find(outer, names, further)
 
     def _find_column(self, scope: Scope, names: list[str]) -> Expression | None:
         """Try the longest qualifier first, as `AttributeSeq.resolve` does."""
