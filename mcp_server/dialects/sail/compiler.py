@@ -20,11 +20,13 @@ from mcp_server.models import TableInfo
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
+from mcp_server.sql.typed.analysis import check_query
 from mcp_server.sql.typed.nodes import Node, transform
 from mcp_server.sql.typed.parse_query import NotRead, parse_query
 from mcp_server.sql.typed.printer import print_query
 from mcp_server.sql.typed.relations import Output, Query
 from mcp_server.sql.typed.resolve import TableSource, resolve_query
+from mcp_server.sql.typed.subquery_analysis import check_subqueries
 from mcp_server.sql.typed.types import parse_type
 
 Rule = Callable[[Node, Context], Node | None]
@@ -71,7 +73,10 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
 
 def read_typed(case: Case, catalog: Catalog) -> Query:
     """Return the typed tree of a checked statement. Errors: SparkRefuses, NotRead."""
-    return resolve_query(parse_query(case.source), _table_source(case, catalog))
+    query = resolve_query(parse_query(case.source), _table_source(case, catalog))
+    check_query(query)
+    check_subqueries(query)
+    return query
 
 
 def _apply(rule: Rule, kind: type[Node], context: Context, node: Node) -> Node:
