@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES
 from mcp_server.dialects.sail.rules.context import Context
@@ -29,7 +29,7 @@ from mcp_server.sql.typed.resolve import TableSource, resolve_query
 from mcp_server.sql.typed.subquery_analysis import check_subqueries
 from mcp_server.sql.typed.types import parse_type
 
-Rule = Callable[[Node, Context], Node | None]
+Rule = Callable[[Any, Context], Node | None]
 
 QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES)
 """Name, class of node and rule: each a pass over the whole tree."""
