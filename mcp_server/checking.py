@@ -173,7 +173,7 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
         case=case,
         runs=runs,
         rewrites=rewrites,
-        caveats=caveats(case, catalog),
+        caveats=compiled.caveats if compiled is not None and compiled.stands else caveats(case, catalog),
         advice=() if ai else advise(sent, catalog, find_scans(sent)),
         ai=ai,
     )

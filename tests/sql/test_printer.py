@@ -168,7 +168,7 @@ RELATIONS: list[tuple[r.Relation, str]] = [
      "t PIVOT (sum(a) AS s FOR (b, c) IN ((1, 2) AS x)) AS p"),
     (join_of(T, r.Pivot(id=1, base=U, aggregates=(r.Item(operand=call("sum", A)),), columns=(B,),
                         values=(r.Item(operand=ONE),)), "cross"),
-     "t CROSS JOIN (u PIVOT (sum(a) FOR b IN (1)))"),
+     "t CROSS JOIN (u PIVOT (sum(a) FOR (b) IN (1)))"),
     (r.Unpivot(id=1, base=COMMA, values=("v", "w"), label="l", include_nulls=True,
                groups=(r.UnpivotGroup(columns=(A, B), alias="x"),)),
      "(t CROSS JOIN u) UNPIVOT INCLUDE NULLS ((v, w) FOR l IN ((a, b) AS x))"),

@@ -6,28 +6,33 @@ for each node those of its class in order, children first. What a rule makes is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES
 from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
+from mcp_server.dialects.sail.rules.names import name_columns
+from mcp_server.dialects.sail.rules.subqueries import SUBQUERY_RULES
 from mcp_server.models import TableInfo
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
+from mcp_server.sql.typed.analysis import check_query
 from mcp_server.sql.typed.nodes import Node, transform
 from mcp_server.sql.typed.parse_query import NotRead, parse_query
 from mcp_server.sql.typed.printer import print_query
 from mcp_server.sql.typed.relations import Output, Query
 from mcp_server.sql.typed.resolve import TableSource, resolve_query
+from mcp_server.sql.typed.subquery_analysis import check_subqueries
 from mcp_server.sql.typed.types import parse_type
 
 Rule = Callable[[Node, Context], Node | None]
 
-QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = ()
+QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES)
 """Name, class of node and rule: each a pass over the whole tree."""
-
-EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {}
 
 
 @dataclass(frozen=True)
@@ -49,44 +54,34 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
         query = read_typed(case, catalog)
     except NotRead:
         return Compiled(None, (), (), stands=False)
-    if not EXPRESSION_RULES:
-        return Compiled(None, (), (), stands=False)
     first_id = 1 + max((getattr(node, "id", 0) for node in query.walk()), default=0)
     context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
     done: list[str] = []
+    query, renamed = name_columns(query)
     found = query
     for name, kind, rule in QUERY_RULES:
-        after = transform(found, lambda node, kind=kind, rule=rule: _apply(rule, kind, node, context))
+        after = transform(found, functools.partial(_apply, rule, kind, context))
         if after is not found:
             done.append(name)
         found = after
-    after = transform(found, lambda node: _rewrite(node, context))
+    after = rewrite_expressions(found, context)
     if after is not found:
         done.append("expressions")
-    text = None if after is query else print_query(after)
+    text = None if after is query and not renamed else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))
 
 
 def read_typed(case: Case, catalog: Catalog) -> Query:
     """Return the typed tree of a checked statement. Errors: SparkRefuses, NotRead."""
-    return resolve_query(parse_query(case.source), _table_source(case, catalog))
+    query = resolve_query(parse_query(case.source), _table_source(case, catalog))
+    check_query(query)
+    check_subqueries(query)
+    return query
 
 
-def _apply(rule: Rule, kind: type[Node], node: Node, context: Context) -> Node:
-    if not isinstance(node, kind):
-        return node
-    found = rule(node, context)
+def _apply(rule: Rule, kind: type[Node], context: Context, node: Node) -> Node:
+    found = rule(node, context) if isinstance(node, kind) else None
     return node if found is None else found
-
-
-def _rewrite(node: Node, context: Context) -> Node:
-    for rule in EXPRESSION_RULES.get(type(node), ()):
-        found = rule(node, context)
-        if found is not None:
-            if type(found) is not type(node):
-                return found
-            node = found
-    return node
 
 
 def _table_source(case: Case, catalog: Catalog) -> TableSource:

@@ -66,7 +66,7 @@ class Node:
         return type(self)(**{**values, **changes})
 
 
-_PLAIN: Final = frozenset({"at", "type", "text", "value", "name", "parts", "operator", "negated", "source", "outer"})
+_PLAIN: Final = frozenset({"at", "type", "text", "value", "name", "parts", "operator", "negated", "source", "outer", "sent"})
 """Fields that never hold a node, so that nobody looks there."""
 
 _FIELDS: dict[type, tuple[str, ...]] = {}

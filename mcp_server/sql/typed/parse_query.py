@@ -204,7 +204,7 @@ class QueryParser(PipeParser):
             return Grouping((GroupingSets(kind, sets, at=first),), at=first)
         if self.sees("GROUPING", "SETS", "("):
             # `GROUP BY a, b GROUPING SETS (…)`: the keys before are those that the sets are made of
-            return Grouping((self._parse_sets(),), at=first)
+            return Grouping((self._parse_sets(),), given=cast("tuple[Expression, ...]", tuple(keys)), at=first)
         return Grouping(tuple(keys), at=first)
 
     def _parse_group_key(self) -> Expression | GroupingSets:

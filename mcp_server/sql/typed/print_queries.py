@@ -147,9 +147,7 @@ def _lateral_view(relation: r.LateralView) -> Sql:
 
 @writes(r.Pivot)
 def _pivot(relation: r.Pivot) -> Sql:
-    columns = write_list(relation.columns)
-    if len(relation.columns) > 1:
-        columns = compose("({})", columns)
+    columns = compose("({})", write_list(relation.columns))
     aggregates, values = (write_list(each) for each in (relation.aggregates, relation.values))
     text = compose("{} PIVOT ({} FOR {} IN ({}))", _base(relation.base), aggregates, columns, values)
     return join(" ", (text, _alias(relation)))
@@ -251,7 +249,7 @@ def _from(base: r.Relation) -> Sql:
 @writes(r.Item)
 def _item(item: r.Item) -> Sql:
     text = write_text(item.operand)
-    if not item.aliases:
+    if not item.aliases or item.sent is item.operand:
         return text
     names = join(", ", map(quote_name, item.aliases))
     return compose("{} AS {}" if len(item.aliases) == 1 else "{} AS ({})", text, names)
@@ -261,6 +259,8 @@ def _item(item: r.Item) -> Sql:
 def _group(group: r.Grouping) -> Sql:
     if group.all:
         return compose("GROUP BY ALL")
+    if group.given:
+        return compose("GROUP BY {} {}", write_list(group.given), write_list(group.keys))
     return fill_list("GROUP BY {}", map(write_text, group.keys))
 
 

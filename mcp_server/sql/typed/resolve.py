@@ -14,8 +14,10 @@ from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.nodes import Expression
 from mcp_server.sql.typed.relations import (
     Cte,
+    Grouping,
     GroupingSets,
     Item,
+    Keys,
     Output,
     Query,
     Select,
@@ -115,19 +117,43 @@ class QueryResolver(RelationResolver):
         named = replace(own, items=listed)
         late = replace(named, order="items")
         group = select.group
+        if group is not None and group.all:
+            group = self._resolve_all(group, named)
         if group is not None:
-            group = group.replace(keys=tuple(self._resolve_group(key, named) for key in group.keys))
+            group = group.replace(
+                keys=tuple(self._resolve_group(key, named) for key in group.keys),
+                given=tuple(self.resolve_ordinal(key, named) for key in group.given),
+            )
         windows = tuple(each.replace(window=self.resolve_window(each.window, named)) for each in select.windows)
         found = select.replace(
             base=base,
             items=listed,
             where=None if select.where is None else self.resolve(select.where, own),
             group=group,
-            having=None if select.having is None else self.resolve(select.having, late),
+            having=None if select.having is None else self.resolve(select.having, self._scope_of_having(late, group)),
             qualify=None if select.qualify is None else self.resolve(select.qualify, late),
             windows=windows,
         )
         return found, late
+
+    def _resolve_all(self, group: Grouping, scope: Scope) -> Grouping:
+        """Return GROUP BY ALL; where a column or an item is called so, the group is that (`ResolveReferences`)."""
+        columns = [each.name.lower() for each in scope.columns.listed]
+        if "all" not in columns and not scope.find_items("all"):
+            return group
+        return Grouping((nodes.Column("all", at=group.at),), at=group.at)
+
+    def _scope_of_having(self, scope: Scope, group: Grouping | None) -> Scope:
+        """Return the scope of HAVING, where the names of groups mean them (SPARK-31519)."""
+        todo: list[nodes.Node] = list(group.keys) if group is not None else []
+        found = set[tuple[int | None, str]]()
+        while todo:
+            key = todo.pop()
+            if isinstance(key, nodes.Column):
+                found.add((key.source, key.name.lower()))
+            elif isinstance(key, (GroupingSets, Keys)):
+                todo += key.children
+        return replace(scope, grouped=frozenset(found))
 
     def _resolve_item(self, item: Item, scope: Scope) -> Item:
         operand = self.resolve(item.operand, scope)

@@ -194,6 +194,8 @@ class ExpressionResolver(ABC):
 
     def _find(self, scope: Scope, names: list[str], outer: Scope | None) -> Expression | None:
         """Return what a dotted name means: a column or item with fields behind it."""
+        if scope.grouped and (group := self._find_column(scope, names)) is not None and _is_grouped(group, scope):
+            return group
         finders = (self._find_column, self._find_item)
         for find in reversed(finders) if scope.order == "items" else finders:
             found = find(scope, names)
@@ -201,7 +203,10 @@ class ExpressionResolver(ABC):
                 return found
         if not scope.columns.complete or outer is None:
             return None
-        return self._find(outer, names, outer.outer)
+        further = outer.outer
+        if outer.columns.listed:  # Spark looks into the one query around, not into those around that
+            further = None
+        return self._find(outer, names, further)
 
     def _find_column(self, scope: Scope, names: list[str]) -> Expression | None:
         """Try the longest qualifier first, as `AttributeSeq.resolve` does."""
@@ -243,3 +248,10 @@ class ExpressionResolver(ABC):
 
 def _may_have_fields(kind: Type) -> bool:
     return kind in {VARIANT, VOID} or isinstance(kind, Map)
+
+
+def _is_grouped(found: Expression, scope: Scope) -> bool:
+    """Whether a column, or that of which a field was found, is a group."""
+    while isinstance(found, nodes.Field):
+        found = found.base
+    return isinstance(found, Column) and (found.source, found.name.lower()) in scope.grouped

@@ -81,6 +81,8 @@ class Scope:
     """Whether an item of the list makes rows: its columns may be named anywhere in the list."""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     in_aggregate: bool = False
+    grouped: frozenset[tuple[int | None, str]] = frozenset()
+    """Columns that are groups, by relation and lower-case name: in HAVING their names mean them before items."""
 
     def with_parameters(self, parameters: Sequence[Parameter]) -> Scope:
         """Return the scope within a lambda."""

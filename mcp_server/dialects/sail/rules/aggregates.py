@@ -7,13 +7,13 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.kinds import is_nested, is_number
+from mcp_server.dialects.sail.rules.intervals import interval_of, number_of
+from mcp_server.dialects.sail.rules.kinds import is_calendar, is_nested, is_number
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.sql.typed.nodes import (
     Alias,
     Call,
-    Case,
     Cast,
     Column,
     Constant,
@@ -27,29 +27,11 @@ from mcp_server.sql.typed.nodes import (
     SortKey,
     Star,
 )
-from mcp_server.sql.typed.types import BOOLEAN, DATE, INTEGERS, STRING, Decimal, Interval, Struct
-
-_IGNORE_NULLS: Final = frozenset(
-    {
-        "array_agg", "avg", "bool_and", "bool_or", "collect_list", "collect_set", "count", "count_if", "every", "max",
-        "mean", "median", "min", "some", "std", "stddev", "stddev_pop", "stddev_samp", "sum", "var_pop", "var_samp",
-        "variance", "percentile",
-    }
-)  # fmt: skip
-"""Aggregates to which a null is as good as no row."""
+from mcp_server.sql.typed.refusal import SparkRefuses
+from mcp_server.sql.typed.types import BOOLEAN, DATE, INTEGERS, STRING, VOID, Array, Decimal, Interval, Struct
 
 _PLAIN_TEXTS: Final = frozenset({STRING, BOOLEAN, DATE, *INTEGERS})
 """Types of which different values are different texts."""
-
-
-def write_filtered(node: Call) -> Node:
-    """`sum(x) FILTER (WHERE c) OVER w` as `sum(CASE WHEN c THEN x END) OVER w`."""
-    if node.filter is None or node.name not in _IGNORE_NULLS or not node.arguments or node.distinct:
-        raise lacking(f"{node.name} FILTER OVER", "a FILTER in a window", "Write sum(CASE WHEN c THEN x END) OVER (…).")
-    first = node.arguments[0]
-    value = constant(1) if isinstance(first, Star) else first
-    kept = Case(operand=None, conditions=(node.filter,), results=(value,), type=value.type)
-    return node.replace(arguments=(kept, *node.arguments[1:]), filter=None)
 
 
 def _check_column(word: str, values: Expression) -> None:
@@ -74,7 +56,9 @@ def write_quantile(node: Call, context: Context) -> Node | None:
         )
     found = [
         Cast(
-            operand=Call(name="percentile_disc", arguments=(each,), within=(SortKey(operand=value),), filter=node.filter),
+            operand=Call(
+                name="percentile_disc", arguments=(each,), within=(SortKey(operand=value),), filter=node.filter
+            ),
             type=value.type,
         )
         for each in _shares(share)
@@ -87,15 +71,19 @@ def write_quantiles(node: Call, context: Context) -> Node | None:
     if not node.arguments or not node.within:
         return None
     key, share = node.within[0], node.arguments[0]
+    _check_window(node)
     _check_column(node.name, key.operand)
     if node.window is not None:
         return _windowed_quantile(node, key, share, context)
     if isinstance(key.operand.type, Interval):
-        raise lacking(node.name, "it of intervals", "Compute with their parts.")
+        _check_interval(node, key.operand)
+        number = key.replace(operand=number_of(key.operand, context))
+        found = fill(context, "round({0})", node.replace(within=(number,), type=None))
+        return interval_of(found, node.type, context)
     if _shares(share) == (share,):
         return None
-    found = [node.replace(arguments=(each,), type=None) for each in _shares(share)]
-    return _several(key.operand, node.filter, found, context)
+    several = [node.replace(arguments=(each,), type=None) for each in _shares(share)]
+    return _several(key.operand, node.filter, several, context)
 
 
 def _windowed_quantile(node: Call, key: SortKey, share: Expression, context: Context) -> Node:
@@ -113,11 +101,37 @@ def _several(value: Expression, condition: Expression | None, found: Sequence[Ex
     return fill(context, "CASE WHEN {0} > 0 THEN {1} END", count, Call(name="array", arguments=tuple(found)))
 
 
-def check_percentile(node: Call, _: Context) -> Node | None:
-    """median and percentile of intervals."""
-    if node.arguments and isinstance(node.arguments[0].type, Interval):
-        raise lacking(node.name, "it of intervals", "Compute with their parts.")
-    return None
+def write_percentile(node: Call, context: Context) -> Node | None:
+    """median and percentile of intervals: those of their numbers, rounded."""
+    _check_window(node)
+    if not node.arguments or not isinstance(node.arguments[0].type, Interval):
+        return None
+    value = node.arguments[0]
+    _check_interval(node, value)
+    found = node.replace(arguments=(number_of(value, context), *node.arguments[1:]), type=None)
+    return interval_of(fill(context, "round({0})", found), node.type, context)
+
+
+def _check_interval(node: Call, value: Expression) -> None:
+    if is_calendar(value.type) or node.window is not None or isinstance(node.type, Array):
+        raise lacking(node.name, "it of these intervals", "Compute with their parts.")
+
+
+def _check_window(node: Call) -> None:
+    """Spark has quantiles over whole partitions only, and of all values."""
+    window = node.window
+    if node.distinct and node.within:
+        raise SparkRefuses(
+            "INVALID_WITHIN_GROUP_EXPRESSION.DISTINCT_UNSUPPORTED",
+            f"{node.name} takes no DISTINCT with WITHIN GROUP.",
+            node.at,
+        )
+    if window is not None and (window.order or window.frame is not None):
+        raise SparkRefuses(
+            "INVALID_WINDOW_SPEC_FOR_AGGREGATION_FUNC",
+            f"{node.name} takes no ORDER BY and no frame in its window.",
+            node.at,
+        )
 
 
 def write_listagg(node: Call, context: Context) -> Node | None:
@@ -166,7 +180,9 @@ def write_extreme(node: Call, context: Context) -> Node | None:
     value = node.arguments[0]
     fields = _fields(value)
     if not fields or any(is_nested(each.type) for _, each in fields):
-        raise lacking(f"{node.name} of this {value.type}", "it as Spark does, with nulls in it", "Take max(struct(x, y)).")
+        raise lacking(
+            f"{node.name} of this {value.type}", "it as Spark does, with nulls in it", "Take max(struct(x, y))."
+        )
     places = [(f"known{at}", f"value{at}") for at in range(len(fields))]
     pairs = [pair for names, (_, each) in zip(places, fields, strict=True) for pair in _known(names, each)]
     made = Call(name="named_struct", arguments=tuple(pairs))
@@ -194,10 +210,10 @@ def _fields(node: Expression) -> list[tuple[str, Expression]]:
     if not isinstance(node, Call) or any(isinstance(each, Star) for each in node.arguments):
         return []
     if node.name == "named_struct":
-        names, values = node.arguments[::2], node.arguments[1::2]
-        if len(names) != len(values) or not all(isinstance(name, Constant) for name in names):
+        labels, several = node.arguments[::2], node.arguments[1::2]
+        if len(labels) != len(several) or not all(isinstance(label, Constant) for label in labels):
             return []
-        return [(str(getattr(name, "value", "")), value) for name, value in zip(names, values, strict=True)]
+        return [(str(getattr(label, "value", "")), value) for label, value in zip(labels, several, strict=True)]
     if node.name == "array":
         return [(f"col{at}", each) for at, each in enumerate(node.arguments, start=1)]
     if node.name != "struct":
@@ -225,7 +241,12 @@ def write_by(node: Call, context: Context) -> Node | None:
 def _several_by(node: Call, context: Context) -> Node | None:
     """The values of the k largest keys: all rows with a key are sorted, and the first k are kept."""
     value, by, count = node.arguments
-    if whole_constant(count) is None or is_nested(by.type):
+    number = whole_constant(count)
+    if number is not None and not 1 <= number <= 100_000:
+        raise SparkRefuses(
+            "DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "The number of values is from 1 to 100,000.", node.at
+        )
+    if number is None or is_nested(by.type):
         raise lacking(node.name, "this number of values", "Rank with row_number() OVER (ORDER BY …).")
     pair = fill(context, "named_struct('key', {0}, 'value', {1})", by, value)
     if node.distinct:
@@ -245,11 +266,36 @@ def write_mode(node: Call, context: Context) -> Node | None:
     """mode(x): which of several is open in Spark too, where it is that of its hash table."""
     if node.window is not None:
         raise lacking("mode OVER", "mode in a window", "Group in a sub-query and join with it.")
-    kind = node.within[0].operand.type if node.within else node.arguments[0].type if node.arguments else None
-    if isinstance(kind, Interval) or is_nested(kind):
-        raise lacking("mode", f"it of {kind}", "Count in a sub-query, and take max_by(x, n).")
-    context.warn("mode: which of several values that are equally frequent is open, and differs from Spark's.")
+    if node.distinct:
+        _check_window(node.replace(within=node.within or (SortKey(operand=node),)))
+    value = node.within[0].operand if node.within else node.arguments[0] if node.arguments else None
+    if value is None:
+        return None
+    if is_nested(value.type) or is_calendar(value.type):
+        raise lacking("mode", f"it of {value.type}", "Count in a sub-query, and take max_by(x, n).")
+    if value.type == VOID:
+        return constant(None)
+    if isinstance(value.type, Interval):
+        number = number_of(value, context)
+        within = tuple(each.replace(operand=number) for each in node.within)
+        arguments = node.arguments if within else (number, *node.arguments[1:])
+        found = node.replace(arguments=arguments, within=within, type=None)
+        if not within and len(node.arguments) < 2:
+            _warn_ties(context)
+        return interval_of(found, node.type, context)
+    if not node.within and whole_constant_truth(node) is not True:
+        _warn_ties(context)
     return None
+
+
+def whole_constant_truth(node: Call) -> bool | None:
+    """The second argument of mode, which asks for the least of several values."""
+    chosen = node.arguments[1] if len(node.arguments) > 1 else None
+    return chosen.value if isinstance(chosen, Constant) and isinstance(chosen.value, bool) else None
+
+
+def _warn_ties(context: Context) -> None:
+    context.warn("mode: which of several values that are equally frequent is open, and differs from Spark's.")
 
 
 RULES: Final[Mapping[str, CallRule]] = {
@@ -258,11 +304,11 @@ RULES: Final[Mapping[str, CallRule]] = {
     "listagg": write_listagg,
     "max": write_extreme,
     "max_by": write_by,
-    "median": check_percentile,
+    "median": write_percentile,
     "min": write_extreme,
     "min_by": write_by,
     "mode": write_mode,
-    "percentile": check_percentile,
+    "percentile": write_percentile,
     "percentile_approx": write_quantile,
     "percentile_cont": write_quantiles,
     "percentile_disc": write_quantiles,

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
-from mcp_server.dialects.sail.rules import aggregates, collections, dates, numbers, strings, tried
+from mcp_server.dialects.sail.rules import aggregates, branches, collections, dates, numbers, strings, tried
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.data import sail
-from mcp_server.dialects.sail.rules.kinds import is_calendar
 from mcp_server.dialects.sail.rules.make import constant, fill
 from mcp_server.dialects.sail.rules.numbers import CallRule
 from mcp_server.dialects.sail.rules.patterns import write_patterns
 from mcp_server.sql.typed.nodes import Binary, Call, Case, Constant, NamedArgument, Node
+from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import STRING, as_schema
 
 _ONE_PARAMETER: Final = frozenset(
@@ -45,6 +45,7 @@ def write_decode(node: Call, _: Context) -> Node | None:
 
 _RULES: Final[Mapping[str, CallRule]] = {
     **aggregates.RULES,
+    **branches.RULES,
     **collections.RULES,
     **dates.RULES,
     **numbers.RULES,
@@ -64,11 +65,11 @@ def write_call(node: Node, context: Context) -> Node | None:
         if each in tables.lacks:
             lack = tables.lacks[each]
             raise lacking(node.name, lack.why.format(name=node.name), lack.instead)
+    if node.name in tables.refused:
+        raise SparkRefuses("UNSUPPORTED_TIME_TYPE", f"{node.name}: the type TIME is not supported.", node.at)
     _check_arguments(node)
     if node.name in tables.caveats:
         context.warn(tables.caveats[node.name].format(name=node.name))
-    if node.filter is not None and node.window is not None:
-        return aggregates.write_filtered(node)
     found: Node = write_patterns(node) or node
     rule = _RULES.get(node.name)
     if rule is not None and isinstance(found, Call):
@@ -96,15 +97,3 @@ def _form(node: Call, key: str, context: Context) -> Node | None:
 def _check_arguments(node: Call) -> None:
     if node.name not in _ONE_PARAMETER and any(isinstance(each, NamedArgument) for each in node.arguments):
         raise lacking(f"{node.name}(name => value)", "arguments by name", "Give the arguments in their order.")
-    window = node.window
-    frame = window.frame if window is not None else None
-    if window is None or frame is None or frame.unit != "range":
-        return
-    ends = [each.type for each in (frame.low, frame.high) if each is not None]
-    key = window.order[0].operand.type if window.order else None
-    if any(str(kind).startswith("INTERVAL") or is_calendar(kind) for kind in ends) and str(key) != "TIMESTAMP":
-        raise lacking(
-            "RANGE with INTERVAL",
-            "ranges of days over dates as Spark does",
-            "Order by unix_date(d) and give the days as a number: RANGE BETWEEN 2 PRECEDING AND CURRENT ROW.",
-        )

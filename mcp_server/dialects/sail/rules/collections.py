@@ -23,7 +23,7 @@ from mcp_server.sql.typed.nodes import (
     Parameter,
     transform,
 )
-from mcp_server.sql.typed.types import BOOLEAN, VOID, Array, Atomic, Decimal, Map, Struct, Text, Type
+from mcp_server.sql.typed.types import BOOLEAN, VOID, Array, Atomic, Decimal, Map, Text, Type
 
 _NO_NULLS: Final = frozenset(
     {"split", "collect_list", "collect_set", "array_agg", "regexp_extract_all", "map_keys", "sequence"}
@@ -95,7 +95,9 @@ def write_slice(node: Call, context: Context) -> Node | None:
 
 
 def write_sort(node: Call, context: Context) -> Node | None:
-    """array_sort of nested values; its nulls come last."""
+    """array_sort of nested values, whose nulls come last; by a constant nothing is sorted."""
+    if len(node.arguments) == 2 and not isinstance(node.arguments[1], Lambda):
+        return node.arguments[0]
     if len(node.arguments) != 1 or not _is_nested_array(node.arguments[0]):
         return None
     template = "concat(sort_array(filter({0}, each_ -> each_ IS NOT NULL)), filter({0}, each_ -> each_ IS NULL))"
@@ -160,7 +162,9 @@ def write_map_function(node: Call, context: Context) -> Node | None:
     pair = "struct({first}, {body})" if node.name == "transform_values" else "struct({body}, {second})"
     if not isinstance(function, Lambda):
         value = "struct(item_.key, {1})" if node.name == "transform_values" else "struct({1}, item_.value)"
-        return fill(context, f"map_from_entries(transform({{0}}, item_ -> {value}))", entries, function, gives=node.type)
+        return fill(
+            context, f"map_from_entries(transform({{0}}, item_ -> {value}))", entries, function, gives=node.type
+        )
     found = _over_pairs(node, function, entries, ("key", "value"), kinds, pair, context)
     return fill(context, "map_from_entries({0})", found, gives=node.type)
 
@@ -174,19 +178,27 @@ def write_map_zip(node: Call, context: Context) -> Node | None:
         raise lacking(node.name, "this function of maps whose types are not known", "Cast the maps first.")
     key = node.type.key if isinstance(node.type, Map) else None
     left, right = _with_key(left, key, context), _with_key(right, key, context)
-    fields = "'key', key_, 'first', element_at({0}, key_), 'second', element_at({1}, key_)"
+    names = _names_of(function, 3)
+    fields = "{a}, key_, {b}, element_at({0}, key_), {c}, element_at({1}, key_)"
     keys = f"transform(array_union(map_keys({{0}}), map_keys({{1}})), key_ -> named_struct({fields}))"
-    triples = fill(context, keys, left, right)
+    triples = fill(context, keys, left, right, a=names[0], b=names[1], c=names[2])
     both = fill(context, "{0} IS NULL OR {1} IS NULL", left, right)
     if not isinstance(function, Lambda):
-        found = fill(context, "transform({0}, item_ -> struct(item_.key, {1}))", triples, function)
+        found = fill(context, "transform({0}, item_ -> struct(item_.first, {1}))", triples, function)
     else:
         item = Parameter(name=context.parameter("item_", _depth(function)))
-        values = [Field(base=item, name=name) for name in ("key", "first", "second")]
+        values = [Field(base=item, name=name) for name in names]
         body = _replace_parameters(node.name, function, values)
         made = Call(name="struct", arguments=(values[0], body))
         found = Call(name="transform", arguments=(triples, Lambda(parameters=(item,), body=made)))
     return fill(context, "if({0}, NULL, map_from_entries({1}))", both, found, gives=node.type)
+
+
+def _names_of(function: Expression, count: int) -> list[str]:
+    """Names for the fields of what a lambda is called with: its parameters, after which Sail names those of structs."""
+    names = [each.name for each in function.parameters] if isinstance(function, Lambda) else []
+    others = [each for each in ("first", "second", "third") if each not in {name.lower() for name in names}]
+    return [*names, *others][:count]
 
 
 def _with_key(node: Expression, key: Type | None, context: Context) -> Expression:
@@ -218,12 +230,13 @@ def _over_pairs(
         raise lacking(node.name, "this function of two values", f"Write {node.name}(…, (x, y) -> …).")
     before = Parameter(name=context.parameter("pair_", _depth(pairs)))
     cells: list[Expression] = []
-    for name, field, kind in zip(("first", "second"), fields, kinds, strict=True):
+    own = _names_of(function, 2)
+    for name, field, kind in zip(own, fields, kinds, strict=True):
         cells += [constant(name), _as(Field(base=before, name=field), kind)]
     made = Call(name="named_struct", arguments=tuple(cells))
     array = Call(name="transform", arguments=(pairs, Lambda(parameters=(before,), body=made)))
     after = Parameter(name=context.parameter("item_", _depth(function)))
-    values = [Field(base=after, name=name) for name in ("first", "second")]
+    values = [Field(base=after, name=name) for name in own]
     body = _replace_parameters(node.name, function, values[: len(names)])
     item = fill(context, result, body=body, first=values[0], second=values[1])
     return Call(name="transform", arguments=(array, Lambda(parameters=(after,), body=item)), type=node.type)
@@ -232,12 +245,7 @@ def _over_pairs(
 def _replace_parameters(word: str, function: Lambda, values: Sequence[Expression]) -> Expression:
     """The body with values in the place of its parameters. Errors: EngineLacks."""
     names = [each.name.lower() for each in function.parameters]
-    inner = {
-        each.name.lower()
-        for node in function.body.walk()
-        if isinstance(node, Lambda)
-        for each in node.parameters
-    }
+    inner = {each.name.lower() for node in function.body.walk() if isinstance(node, Lambda) for each in node.parameters}
     if len(set(names)) != len(values) or len(names) != len(values) or inner & set(names):
         raise lacking(word, "this function of several values", f"Write {word}(…, (x, y) -> …), each name once.")
     found = dict(zip(names, values, strict=True))
@@ -261,6 +269,13 @@ def write_constant_lambda(node: Call, context: Context) -> Node | None:
     return fill(context, f"{node.name}({{0}}, item_ -> {{1}})", *node.arguments, gives=node.type)
 
 
+def write_constant_fold(node: Call, context: Context) -> Node | None:
+    """aggregate(a, z, e) without a lambda: e for each item."""
+    if len(node.arguments) != 3 or isinstance(node.arguments[2], Lambda):
+        return None
+    return fill(context, "aggregate({0}, {1}, (sum_, item_) -> {2})", *node.arguments, gives=node.type)
+
+
 def write_key(node: Call, _: Context) -> Node | None:
     """map_contains_key of a map with keys of another type."""
     if len(node.arguments) != 2:
@@ -278,6 +293,8 @@ def write_key(node: Call, _: Context) -> Node | None:
 
 
 RULES: Final[Mapping[str, CallRule]] = {
+    **dict.fromkeys(("aggregate", "reduce"), write_constant_fold),
+    **dict.fromkeys(("exists", "filter", "forall"), write_constant_lambda),
     "array_contains": write_contains,
     "array_max": write_extreme,
     "array_min": write_extreme,
@@ -298,4 +315,3 @@ RULES: Final[Mapping[str, CallRule]] = {
     "transform_values": write_map_function,
     "zip_with": write_zip,
 }
-

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.typed.relations import Query
 
 
 @dataclass
@@ -18,6 +19,8 @@ class Context:
     ids: Iterator[int]
     caveats: list[str] = field(default_factory=list)
     parameters: dict[tuple[str, int], str] = field(default_factory=dict)
+    ctes: dict[int, Query] = field(default_factory=dict)
+    """The queries of WITH by their ids, as they were read."""
     tables: frozenset[int] = frozenset()
     """The ids of relations that are tables of the lake."""
 

@@ -9,7 +9,7 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     all_of,
     call,
     column_of,
-    compare,
+    compare_safely,
     join,
     split_and,
 )
@@ -63,9 +63,11 @@ def push_relation(relation: Relation, work: Work, *, inner: bool) -> Pushed:
         case Pivot() | Unpivot():
             pushed, known, loose = push_relation(relation.base, work, inner=False)
             names = {each: column.name for each, column in known.items()}
-            return relation.replace(base=pushed), {
-                each: column_of(relation, name, work.values[each].type) for each, name in names.items()
-            }, loose
+            return (
+                relation.replace(base=pushed),
+                {each: column_of(relation, name, work.values[each].type) for each, name in names.items()},
+                loose,
+            )
     raise lacking("sub-query", "a sub-query that reads the row around it here", _INSTEAD)
 
 
@@ -128,14 +130,14 @@ class _Joined:
             right, other = _with_values(right, other, tuple(dict.fromkeys((*wanted, *known))), work)
         else:
             left, known = _with_values(left, known, tuple(dict.fromkeys(wanted)), work)
-        ties = [compare(known[each], other[each], "<=>") for each in other if each in known]
+        ties: list[Expression] = [
+            compare_safely(known[each], other[each]) for each in other if each in known
+        ]
         place = {**other, **known} if self.kind != "right" else {**known, **other}
         on = [work.put(each, place) for each in on]  # type: ignore[misc]
         made = self.made(left, right, on, ties, loose)
         if self.kind == "full":
-            place = {
-                each: call("coalesce", known[each], other[each], kind=work.values[each].type) for each in known
-            }
+            place = {each: call("coalesce", known[each], other[each], kind=work.values[each].type) for each in known}
         return made, place, loose
 
     def push_right(self, known: Known, left: Relation) -> tuple[tuple[Relation, Relation], Known, list[Expression]]:

@@ -20,6 +20,7 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     change_scope,
     column_of,
     compare,
+    compare_safely,
     copy_fresh,
     derive,
     find_columns,
@@ -51,18 +52,13 @@ from mcp_server.sql.typed.relations import (
     Cte,
     CteUse,
     Derived,
-    FunctionTable,
     Grouping,
     Item,
     Join,
-    LateralView,
-    Pivot,
     Query,
     Relation,
-    Sample,
     Select,
     SetOperation,
-    Unpivot,
     Values,
 )
 
@@ -90,10 +86,19 @@ class Key:
     column: str
     binds: bool
 
-    def condition(self, relation: Relation) -> Expression:
-        """The comparison with the column of a relation that holds the query."""
-        column = column_of(relation, self.column, self.outer.type)
-        return compare(self.outer, column, "=" if self.binds else "<=>")
+
+def tie_keys(keys: Iterable[Key], relation: Relation) -> list[Expression]:
+    """The comparisons with the columns of a relation that holds the query."""
+    keys = list(keys)
+    plain = any(key.binds for key in keys)
+    made: list[Expression] = []
+    for key in keys:
+        column = column_of(relation, key.column, key.outer.type)
+        if key.binds or plain:
+            made.append(compare(key.outer, column, "=" if key.binds else "<=>"))
+        else:
+            made.append(compare_safely(key.outer, column))
+    return made
 
 
 @dataclass(frozen=True)
@@ -106,10 +111,10 @@ class Decorrelated:
 
     @property
     def conditions(self) -> list[Expression]:
-        return [*(key.condition(self.relation) for key in self.keys), *self.across]
+        return [*tie_keys(self.keys, self.relation), *self.across]
 
 
-def decorrelate(  # noqa: PLR0913
+def decorrelate(
     query: Query, host: Host, context: Context, again: Callable[[Select], Select], *, names: tuple[str, ...] = (),
     alias: str | None = None, number: int | None = None, fill: bool = True, across: bool = False,
 ) -> Decorrelated:  # fmt: skip
@@ -146,9 +151,13 @@ def decorrelate(  # noqa: PLR0913
     conditions = tuple(
         put(
             each,
-            lambda c: column_of(relation, c.name, c.type)
-            if c.source == work.moved and c.name in by_name
-            else work.values.get(c.name) if c.source == work.number else None,
+            lambda c: (
+                column_of(relation, c.name, c.type)
+                if c.source == work.moved and c.name in by_name
+                else work.values.get(c.name)
+                if c.source == work.number
+                else None
+            ),
         )
         for each in pulled
     )
@@ -346,7 +355,11 @@ class _Work:
                 break
             base = inner[0]
         within = list_ids(base)
-        kept = [each for each in conditions if all(column.source in within for column in each.walk() if isinstance(column, Column))]
+        kept = [
+            each
+            for each in conditions
+            if all(column.source in within for column in each.walk() if isinstance(column, Column))
+        ]
         return base, all_of(kept)
 
     def query(self, query: Query, need: tuple[str, ...], *, fill: bool, top: bool = False) -> Query:
@@ -415,7 +428,8 @@ class _Work:
         made = self.partition(made, values)
         if (made.group is not None and not made.group.all) or is_one_group(made):
             keys = made.group.keys if made.group is not None else ()
-            made = made.replace(group=Grouping(keys=(*keys, *values)))
+            more = (each for each in values if not any(same(each, key) for key in keys))
+            made = made.replace(group=Grouping(keys=(*keys, *more)))
         made = made.replace(items=(*made.items, *self.hidden_items(known, need)))
         return self.again(made)
 
@@ -429,9 +443,7 @@ class _Work:
         ]
         if not changed:
             return tuple(named)
-        return write_stars(
-            tuple(named), base, lambda star: not star.parts or bool(self.widened & set(star.sources))
-        )
+        return write_stars(tuple(named), base, lambda star: not star.parts or bool(self.widened & set(star.sources)))
 
     def needs_domain(self, select: Select, need: tuple[str, ...]) -> bool:
         """Whether a SELECT has to be joined with outer values, by what its WHERE binds."""
@@ -462,7 +474,7 @@ class _Work:
         )
         return select.replace(items=items, qualify=qualify_by, windows=windows)
 
-    def one_group(  # noqa: PLR0913
+    def one_group(
         self, select: Select, base: Relation | None, where: Expression | None, known: Known,
         bound: frozenset[str], need: tuple[str, ...],
     ) -> Select:  # fmt: skip

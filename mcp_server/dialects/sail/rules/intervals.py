@@ -28,7 +28,7 @@ from mcp_server.sql.typed.types import (
 
 _MICROS: Final = "unix_micros(timestamp_micros(0) + {0})"
 _WHOLE: Final = Decimal(38, 0)
-_FIELDS: Final = {
+_FIELDS: Final[dict[str, tuple[str, Type]]] = {
     "day": ("CAST({n} DIV 86400000000 AS INT)", INT),
     "hour": ("CAST({n} DIV 3600000000 % 24 AS TINYINT)", TINYINT),
     "minute": ("CAST({n} DIV 60000000 % 60 AS TINYINT)", TINYINT),
@@ -183,7 +183,9 @@ def interval_text(node: Expression, kind: Interval, context: Context) -> Express
     span = str(kind).removeprefix("INTERVAL ")
     return fill(
         context,
-        "element_at(transform(array({0}), n_ -> concat('INTERVAL \\'', if(n_ < 0, '-', ''), " + digits + ", {end})), 1)",
+        "element_at(transform(array({0}), n_ -> concat('INTERVAL \\'', if(n_ < 0, '-', ''), "
+        + digits
+        + ", {end})), 1)",
         number_of(node, context),
         end=f"' {span}",
         gives=STRING,
@@ -220,5 +222,3 @@ def _day_digits(kind: Interval) -> str:
             fraction = "lpad(CAST(abs(n_) % 1000000 AS STRING), 6, '0')"
             pieces.append(f"if(abs(n_) % 1000000 = 0, '', concat('.', trim(TRAILING '0' FROM {fraction})))")
     return ", ".join(pieces)
-
-

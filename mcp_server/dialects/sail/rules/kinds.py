@@ -99,7 +99,7 @@ def decimal_of(node: Expression) -> Decimal | None:
     return Decimal(_DIGITS[kind.name], 0)
 
 
-def common_type(kinds: Iterable[Type | None]) -> Type | None:
+def common_type(kinds: Iterable[Type | None]) -> Type | None:  # noqa: PLR0911  (one line for each kind)
     """The type in which values of these types are compared, None where it is not known.
 
     Text beside a whole number becomes BIGINT, beside another number DOUBLE, beside anything else that
@@ -145,7 +145,7 @@ def _widest_decimal(kinds: Iterable[Type]) -> Decimal:
 
 
 def bound_decimal(precision: int, scale: int) -> Decimal:
-    """A decimal of at most 38 digits, which keeps the digits before its point (`DecimalType.boundedPreferIntegralDigits`)."""
+    """A decimal of at most 38 digits that keeps those before its point (`DecimalType.boundedPreferIntegralDigits`)."""
     if precision <= MAX_PRECISION:
         return Decimal(precision, scale)
     return Decimal(MAX_PRECISION, max(0, scale - (precision - MAX_PRECISION)))

@@ -12,10 +12,11 @@ from typing import Final
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import bound_decimal, has_fraction, is_integer, is_string
-from mcp_server.dialects.sail.rules.make import cast_to, fill
+from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.operators import shift_unsigned, write_binary
 from mcp_server.dialects.sail.rules.texts import RAW
-from mcp_server.sql.typed.nodes import Binary, Call, Cast, Constant, Expression, Node, Unary
+from mcp_server.sql.typed.nodes import Binary, Call, Cast, Column, Constant, Expression, Node, Unary
+from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
     BIGINT,
     BOOLEAN,
@@ -25,6 +26,7 @@ from mcp_server.sql.typed.types import (
     INTEGERS,
     MAX_PRECISION,
     STRING,
+    TIMESTAMP,
     Decimal,
     Type,
 )
@@ -110,8 +112,9 @@ def _round_tens(node: Call, kind: Type, digits: int | None, context: Context) ->
     if kind != BIGINT:
         return Cast(operand=node.replace(arguments=(cast_to(value, BIGINT), node.arguments[1]), type=BIGINT), type=kind)
     template = (
-        "CAST((CAST({v} AS DECIMAL(20,0)) DIV {ten} + CASE WHEN abs({v} % {ten}) * 2 > {ten} OR (abs({v} % {ten}) * 2 = "
-        "{ten} AND CAST({v} AS DECIMAL(20,0)) DIV {ten} % 2 <> 0) THEN sign({v}) ELSE 0 END) * {ten} AS BIGINT)"
+        "CAST((CAST({v} AS DECIMAL(20,0)) DIV {ten} + CASE WHEN abs({v} % {ten}) * 2 > {ten} OR "
+        "(abs({v} % {ten}) * 2 = {ten} AND CAST({v} AS DECIMAL(20,0)) DIV {ten} % 2 <> 0) "
+        "THEN if({v} < 0, -1, 1) ELSE 0 END) * {ten} AS BIGINT)"
     )
     if digits < -17:
         raise lacking(node.name, "half-even rounding of this", "Write round(x, n).")
@@ -129,6 +132,8 @@ def write_stepped(node: Call, _: Context) -> Node | None:
 def write_average(node: Call, _: Context) -> Node | None:
     """The average of decimals, of which Sail cuts digits off."""
     inner = node.arguments[0].type if node.arguments else None
+    if inner == TIMESTAMP:
+        return node.replace(arguments=(cast_to(node.arguments[0], DOUBLE),))
     if not isinstance(node.type, Decimal) or not isinstance(inner, Decimal):
         return None
     wide = bound_decimal(inner.precision + 1, inner.scale + 1)
@@ -221,6 +226,28 @@ def write_regression(node: Call, _: Context) -> Node | None:
     return node.replace(arguments=node.arguments[::-1])
 
 
+def write_random(node: Call, _: Context) -> Node | None:
+    """rand(NULL) has the seed 0."""
+    if len(node.arguments) != 1:
+        return None
+    seed = node.arguments[0].operand if isinstance(node.arguments[0], Cast) else node.arguments[0]
+    if not isinstance(seed, Constant) or seed.value is not None:
+        return None
+    return node.replace(arguments=(constant(0),))
+
+
+def write_uniform(node: Call, context: Context) -> Node | None:
+    """uniform(low, high, seed) cuts a double off, where Sail takes the whole number below."""
+    if not 2 <= len(node.arguments) <= 3 or not is_integer(node.type):
+        return None
+    low, high, *seed = node.arguments
+    if any(isinstance(each, Column) for bound in node.arguments for each in bound.walk()):
+        raise SparkRefuses("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "uniform takes constants.", node.at)
+    chance = Call(name="rand", arguments=tuple(seed), type=DOUBLE)
+    template = "CAST(CAST({0} AS DOUBLE) + (CAST({1} AS DOUBLE) - CAST({0} AS DOUBLE)) * {2} AS {k})"
+    return fill(context, template, low, high, chance, k=node.type)
+
+
 RULES: Final[Mapping[str, CallRule]] = {
     "avg": write_average,
     "bround": write_half_even,
@@ -232,10 +259,14 @@ RULES: Final[Mapping[str, CallRule]] = {
     "mod": write_remainder,
     "nullif": write_nullif,
     "pmod": write_positive_remainder,
+    "rand": write_random,
+    "randn": write_random,
+    "random": write_random,
     "regr_r2": write_regression,
     "rint": write_half_even,
     "round": write_round,
     "shiftrightunsigned": write_shift,
     "try_avg": write_average,
+    "uniform": write_uniform,
     "width_bucket": write_bucket,
 }

@@ -15,8 +15,10 @@ def write_quantified(node: Node, _: Context) -> Node | None:
         return None
     tests = tuple(node.replace(patterns=(pattern,), quantifier=None) for pattern in node.patterns)
     # NOT LIKE ANY is true where one of the patterns does not fit: each test is negated, not all of them together.
-    return tests[0] if len(tests) == 1 else Logic(
-        operator="or" if node.quantifier == "any" else "and", operands=tests, type=BOOLEAN
+    return (
+        tests[0]
+        if len(tests) == 1
+        else Logic(operator="or" if node.quantifier == "any" else "and", operands=tests, type=BOOLEAN)
     )
 
 

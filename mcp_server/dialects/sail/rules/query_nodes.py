@@ -43,7 +43,7 @@ from mcp_server.sql.typed.relations import (
     Select,
     Table,
 )
-from mcp_server.sql.typed.types import BOOLEAN, INT, VOID, Type
+from mcp_server.sql.typed.types import BOOLEAN, INT, VOID, Array, Type
 
 N = TypeVar("N", bound=Node)
 
@@ -52,7 +52,9 @@ Inner = Exists | InQuery | ScalarQuery
 
 INNER: Final = (Exists, InQuery, ScalarQuery)
 
-UNFIXED: Final = frozenset({"rand", "random", "randn", "uuid", "shuffle", "monotonically_increasing_id", "randstr", "uniform"})
+UNFIXED: Final = frozenset(
+    {"rand", "random", "randn", "uuid", "shuffle", "monotonically_increasing_id", "randstr", "uniform"}
+)
 """Functions that answer otherwise each time."""
 
 
@@ -75,6 +77,16 @@ def null(kind: Type | None = None) -> Expression:
 def compare(left: Expression, right: Expression, operator: BinaryOperator = "=") -> Binary:
     """A comparison."""
     return Binary(operator=operator, left=left, right=right, type=BOOLEAN)
+
+
+def compare_safely(left: Expression, right: Expression) -> Binary:
+    """`<=>` in the condition of a join.
+
+    Sail takes `a <=> b` for the key of a hash join, and an equality of a WHERE around it for another key that it then
+    compares in the same way: NULL = NULL would be true. Arrays are compared as Spark does, and are keys as well.
+    """
+    arrays = [call("array", each, kind=Array(each.type)) for each in (left, right)]
+    return compare(arrays[0], arrays[1])
 
 
 def is_null(operand: Expression, *, negated: bool = False) -> Is:
@@ -164,7 +176,9 @@ def list_visible(relation: Relation | None) -> dict[int, Relation]:
 
 def find_columns(node: Node | None, ids: frozenset[int]) -> list[Column]:
     """The columns in a tree, sub-queries included, that belong to some relations."""
-    return [each for each in (node.walk() if node is not None else ()) if isinstance(each, Column) and each.source in ids]
+    return [
+        each for each in (node.walk() if node is not None else ()) if isinstance(each, Column) and each.source in ids
+    ]
 
 
 def reads(node: Node | None, ids: frozenset[int]) -> bool:
@@ -310,9 +324,7 @@ def derive(
     outputs = None
     if query.outputs is not None:
         named = names or tuple(each.name for each in query.outputs)
-        outputs = tuple(
-            Output(name, each.type, number) for name, each in zip(named, query.outputs, strict=True)
-        )
+        outputs = tuple(Output(name, each.type, number) for name, each in zip(named, query.outputs, strict=True))
     return Derived(id=number, query=query, alias=alias, names=names, outputs=outputs)
 
 
@@ -343,9 +355,7 @@ def name_relations(relation: Relation, context: Context) -> Relation:
     return relation
 
 
-def write_stars(
-    items: tuple[Item, ...], base: Relation | None, is_hit: Callable[[Star], bool]
-) -> tuple[Item, ...]:
+def write_stars(items: tuple[Item, ...], base: Relation | None, is_hit: Callable[[Star], bool]) -> tuple[Item, ...]:
     """Write out stars, such as those that would show columns that rules have added. Errors: EngineLacks."""
     visible = list_visible(base)
     made: list[Item] = []
@@ -379,7 +389,12 @@ def keep_name(each: Item, operand: Expression) -> Item:
     """An item with another operand and the same name, as far as a name is needed."""
     names = [output.name for output in each.outputs or ()]
     aliases = each.aliases
-    if not aliases and len(names) == 1 and names[0] and (isinstance(operand, Column) or isinstance(each.operand, Column)):
+    if (
+        not aliases
+        and len(names) == 1
+        and names[0]
+        and (isinstance(operand, Column) or isinstance(each.operand, Column))
+    ):
         aliases = (names[0],)
     return each.replace(operand=operand, aliases=aliases)
 
@@ -389,9 +404,7 @@ def join(kind: str, left: Relation, right: Relation, on: Expression | None, cont
     outputs = None
     if left.outputs is not None and right.outputs is not None:
         outputs = (*left.outputs, *right.outputs)
-    return Join(
-        id=context.new_id(), left=uncomma(left), right=right, kind=cast("object", kind), on=on, outputs=outputs
-    )  # type: ignore[arg-type]
+    return Join(id=context.new_id(), left=uncomma(left), right=right, kind=cast("object", kind), on=on, outputs=outputs)  # type: ignore[arg-type]
 
 
 def uncomma(relation: Relation) -> Relation:

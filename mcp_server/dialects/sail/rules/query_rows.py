@@ -52,9 +52,7 @@ def keep_rows(query: Query, need: tuple[str, ...], work: Work, *, fill: bool) ->
         counted = item(call("row_number", kind=INT).replace(window=window), place)
         listed = tuple(item(column_of(inner, each), each) for each in (*names, *hidden))
         rows = derive(make_query((*listed, counted), inner), work.context.fresh("__q"), work.context)
-    items = [
-        _shown(rows, name, output.name) for name, output in zip(names, query.outputs, strict=True)
-    ]
+    items = [_shown(rows, name, output.name) for name, output in zip(names, query.outputs, strict=True)]
     items += [item(column_of(rows, each), each) for each in hidden]
     return make_query(tuple(items), rows, _within(query, column_of(rows, place, INT)))
 

@@ -1,4 +1,4 @@
-"""Intervals among the columns of a result, which no client can read from Arrow, as Spark prints them: `2-4`, `1 days`."""
+"""Intervals among the columns of a result as Spark prints them (`2-4`, `1 days`): no client reads them from Arrow."""
 
 from __future__ import annotations
 
@@ -88,5 +88,3 @@ def _wrap(query: Query, outputs: tuple[Output, ...], context: Context) -> Query:
     )
     base = Derived(id=relation, alias=alias, query=query, outputs=outputs)
     return Query(body=Select(items=items, base=base), outputs=_shown_outputs(outputs))
-
-

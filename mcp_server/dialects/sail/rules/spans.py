@@ -1,4 +1,4 @@
-"""Texts of intervals as Spark reads them (`IntervalUtils.stringToInterval`, `fromDayTimeString`, `castStringToYMInterval`)."""
+"""Texts of intervals as Spark reads them: `stringToInterval`, `fromDayTimeString` and the like of `IntervalUtils`."""
 
 from __future__ import annotations
 
@@ -122,9 +122,7 @@ def _read_range(text: str, first: str, last: str, *, negative: bool) -> Span | N
 
 def _split_fields(text: str, fields: Sequence[str]) -> int | None:
     """The microseconds of `1 2:3:4.5`, the first of whose fields has no limit."""
-    pieces = (
-        text.split(":") if fields[0] != "day" else [*text.split(" ", 1)[:1], *text.split(" ", 1)[-1].split(":")]
-    )
+    pieces = text.split(":") if fields[0] != "day" else [*text.split(" ", 1)[:1], *text.split(" ", 1)[-1].split(":")]
     if len(pieces) != len(fields):
         return None
     total = 0

@@ -11,7 +11,7 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import has_fraction, is_nested
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.numbers import EXACT, CallRule, round_exactly, whole_constant
-from mcp_server.dialects.sail.rules.patterns import read_text
+from mcp_server.dialects.sail.rules.patterns import read_null, read_text
 from mcp_server.dialects.sail.rules.texts import text_of
 from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, Node
 from mcp_server.sql.typed.refusal import SparkRefuses
@@ -24,11 +24,14 @@ from mcp_server.sql.typed.types import (
     FRACTIONS,
     INTEGERS,
     STRING,
+    TIME,
     TIMESTAMP,
     Array,
     Decimal,
+    Interval,
     Map,
     Struct,
+    Type,
 )
 
 _CASES: Final = ("lower", "lcase", "upper", "ucase")
@@ -111,16 +114,18 @@ def write_overlay(node: Call, context: Context) -> Node | None:
 
 
 def write_element(node: Call, context: Context) -> Node | None:
-    """elt(n, a, b) fails in Spark where there is no such, and gives NULL in Sail: the name of its error is cast then."""
+    """elt(n, a, b) fails in Spark where there is no such, and gives NULL in Sail: the name of the error is cast."""
     if len(node.arguments) < 2:
         return None
     index = whole_constant(node.arguments[0])
+    if isinstance(node.arguments[0], Cast) and read_null(node.arguments[0]):
+        return constant(None, node.type)
     most = len(node.arguments) - 1
     if index is not None:
         if not 1 <= index <= most:
             raise SparkRefuses("INVALID_ARRAY_INDEX", f"elt has {most} values and no value {index}.", node.at)
         return None
-    template = "if({0} < 1 OR {0} > {most}, CAST(CAST('INVALID_ARRAY_INDEX' AS INT) AS STRING), {call})"
+    template = "if({0} < 1 OR {0} > {most}, CAST(CAST(concat('INVALID_ARRAY_INDEX ', {0}) AS INT) AS STRING), {call})"
     return fill(context, template, node.arguments[0], most=most, call=node, gives=node.type)
 
 
@@ -140,6 +145,8 @@ def write_conversion(node: Call, context: Context) -> Node | None:
 
 
 def _constant_text(node: Expression) -> str | None:
+    if isinstance(node, Cast) and node.type == STRING:
+        return _constant_text(node.operand)
     number = whole_constant(node)
     return str(number) if number is not None else read_text(node)
 
@@ -159,7 +166,7 @@ def convert(text: str, base: int, target: int) -> str | None:
         if value >= 2**64:
             raise SparkRefuses("ARITHMETIC_OVERFLOW", "Overflow in function conv().")
     if negative and target > 0:
-        value = 2**64 - value if value < 2**63 else 2**64 - value
+        value = 2**64 - value
         value %= 2**64
     elif target < 0:
         signed = value - 2**64 if value >= 2**63 else value
@@ -207,13 +214,31 @@ def write_binary_of(node: Call, context: Context) -> Node | None:
     if asked not in _FORMATS and tries:
         return constant(None, BINARY)
     if asked == "base64":
-        otherwise = constant(None, BINARY) if tries else fill(context, "CAST(CAST('CONVERSION_INVALID_INPUT' AS INT) AS BINARY)")
-        return fill(context, _BASE64, cast_to(node.arguments[0], STRING), otherwise=otherwise, gives=BINARY)
+        return _from_base64(node, context, tries=tries)
     if asked not in ({"utf-8", "utf8", "hex"} if tries else {"utf-8", "utf8"}):
         raise lacking(
             node.name, f"the format {asked} as Spark does", "Write unhex(s), unbase64(s) or CAST(s AS BINARY)."
         )
     return None
+
+
+def _from_base64(node: Call, context: Context, *, tries: bool) -> Node:
+    """Malformed text is NULL, or fails: a cast that no constant makes says so."""
+    value = cast_to(node.arguments[0], STRING)
+    text = read_text(value)
+    if text is not None:
+        letters = "".join(text.split())
+        whole = len(letters) % 4 == 0 if "=" in letters else len(letters) % 4 != 1
+        if re.fullmatch(r"[A-Za-z0-9+/\s]*={0,2}", text, re.ASCII) and whole:
+            return fill(context, "unbase64({0})", constant(letters.rstrip("=")), gives=BINARY)
+        if not tries:
+            raise SparkRefuses("CONVERSION_INVALID_INPUT", f"'{text[:40]}' is no BASE64. Use try_to_binary.", node.at)
+        return constant(None, BINARY)
+    otherwise = constant(None, BINARY) if tries else fill(context, _NO_BASE64, value)
+    return fill(context, _BASE64, value, otherwise=otherwise, gives=BINARY)
+
+
+_NO_BASE64: Final = "CAST(CAST(CAST(concat('CONVERSION_INVALID_INPUT ', {0}) AS INT) AS STRING) AS BINARY)"
 
 
 def _fold_text(node: Expression) -> str | None:
@@ -249,9 +274,24 @@ def write_variant(node: Call, _: Context) -> Node | None:
 _NO_JSON: Final = frozenset({*INTEGERS, *FRACTIONS, BOOLEAN, DATE, TIMESTAMP, STRING, BINARY})
 
 
+def _holds(kind: Type | None, wanted: Type | None) -> bool:
+    """Whether a type is, or holds, another one; an interval where none is named."""
+    match kind:
+        case Array(element):
+            return _holds(element, wanted)
+        case Map(key, value):
+            return _holds(key, wanted) or _holds(value, wanted)
+        case Struct(fields):
+            return any(_holds(each, wanted) for _, each in fields)
+        case _:
+            return isinstance(kind, Interval) if wanted is None else kind == wanted
+
+
 def write_json(node: Call, _: Context) -> Node | None:
     """to_json of what is no struct, map or array."""
     kind = node.arguments[0].type if node.arguments else None
+    if _holds(kind, TIME) or _holds(kind, None):
+        raise lacking("to_json", "values of the types TIME and INTERVAL", "Cast them to STRING.")
     if isinstance(kind, Decimal) or kind in _NO_JSON:
         raise lacking("to_json", f"it of {kind} as Spark does, which refuses it", "Write to_json(struct(x)).")
     return None
@@ -309,6 +349,19 @@ def _convert(word: str, part: Expression, conversion: str, precision: str, conte
     return text_of(part, context) if kind in FRACTIONS else None
 
 
+def write_from_json(node: Call, context: Context) -> Node | None:
+    """from_json, to which an array with a value of another type is NULL in Spark."""
+    schema = read_text(node.arguments[1]) if len(node.arguments) > 1 else None
+    if schema is None:
+        return None
+    words = re.split(r"[^a-z]+", schema.lower())
+    if "time" in words or "interval" in words:
+        raise lacking("from_json", "values of the types TIME and INTERVAL", "Read them as STRING.")
+    if "array" in words:
+        context.warn("from_json: an array with a value of another type has a null here, and is NULL in Spark.")
+    return None
+
+
 def write_hash(node: Call, _: Context) -> Node | None:
     """hash and xxhash64."""
     if any(isinstance(each.type, Decimal) for each in node.arguments):
@@ -333,6 +386,7 @@ RULES: Final[Mapping[str, CallRule]] = {
     "elt": write_element,
     "encode": write_encoded,
     "format_string": write_format,
+    "from_json": write_from_json,
     "get_json_object": write_json_path,
     "hash": write_hash,
     "lpad": write_repeated,

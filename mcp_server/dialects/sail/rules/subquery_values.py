@@ -7,7 +7,7 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.decorrelation import Decorrelated, Host, decorrelate
+from mcp_server.dialects.sail.rules.decorrelation import Decorrelated, Host, decorrelate, tie_keys
 from mcp_server.dialects.sail.rules.query_nodes import (
     all_of,
     call,
@@ -42,8 +42,7 @@ COUNTS: Final = frozenset({"count", "count_if", "approx_count_distinct", "regr_c
 """Aggregates that give 0 for no rows."""
 
 TOO_MANY: Final = (
-    "[SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. "
-    "SQLSTATE: 21000"
+    "[SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. SQLSTATE: 21000"
 )
 """Spark's error."""
 
@@ -72,7 +71,9 @@ def in_place(query: Query) -> Expression | None:
     return Case(operand=None, conditions=(body.where,), results=(value,), type=value.type)
 
 
-def attach(base: Relation, where: Expression | None, query: Query, context: Context, again: Again) -> tuple[Relation, Expression]:
+def attach(
+    base: Relation, where: Expression | None, query: Query, context: Context, again: Again
+) -> tuple[Relation, Expression]:
     """Join a FROM with the value of a query that reads its rows. Returns the FROM and the value.
 
     Errors: EngineLacks.
@@ -89,8 +90,7 @@ def attach(base: Relation, where: Expression | None, query: Query, context: Cont
     relation, many = found.relation, None
     if not _gives_one_row(query, host.ids):
         relation, many = _count_each(found, value, context)
-    conditions = [key.condition(relation) for key in found.keys]
-    made = join("left", base, relation, all_of(conditions), context)
+    made = join("left", base, relation, all_of(tie_keys(found.keys, relation)), context)
     kind = query.outputs[0].type
     result: Expression = column_of(relation, value, kind)
     if many is not None:
