@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES
+from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
 from mcp_server.dialects.sail.rules.names import name_columns
@@ -20,6 +20,7 @@ from mcp_server.models import TableInfo
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
+from mcp_server.sql.typed.analysis import check_query
 from mcp_server.sql.typed.nodes import Node, transform
 from mcp_server.sql.typed.parse_query import NotRead, parse_query
 from mcp_server.sql.typed.printer import print_query
@@ -29,7 +30,7 @@ from mcp_server.sql.typed.types import parse_type
 
 Rule = Callable[[Node, Context], Node | None]
 
-QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES)
+QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES, *LATE_RULES)
 """Name, class of node and rule: each a pass over the whole tree."""
 
 
@@ -71,7 +72,9 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
 
 def read_typed(case: Case, catalog: Catalog) -> Query:
     """Return the typed tree of a checked statement. Errors: SparkRefuses, NotRead."""
-    return resolve_query(parse_query(case.source), _table_source(case, catalog))
+    query = resolve_query(parse_query(case.source), _table_source(case, catalog))
+    check_query(query)
+    return query
 
 
 def _apply(rule: Rule, kind: type[Node], context: Context, node: Node) -> Node:
