@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES
+from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
 from mcp_server.dialects.sail.rules.names import name_columns
@@ -31,7 +31,7 @@ from mcp_server.sql.typed.types import parse_type
 
 Rule = Callable[[Any, Context], Node | None]
 
-QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES)
+QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES, *LATE_RULES)
 """Name, class of node and rule: each a pass over the whole tree."""
 
 
