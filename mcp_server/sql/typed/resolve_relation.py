@@ -43,7 +43,7 @@ class RelationResolver(ExpressionResolver):
 
     def resolve_relation(self, relation: Relation, scope: Scope, before: Columns = NO_COLUMNS) -> Relation:
         """Return a relation with its columns. `scope` is what stands around the SELECT."""
-        plain = Scope(NO_COLUMNS, self.around(scope), scope.ctes)
+        plain = Scope(NO_COLUMNS, self.around(scope), scope.ctes, passes=True)
         beside = Scope(before, self.around(scope), scope.ctes)
         match relation:
             case Named():
