@@ -200,7 +200,7 @@ class ExpressionResolver(ABC):
         if not scope.columns.complete or outer is None:
             return None
         further = outer.outer
-        if outer.columns.listed:  # Spark looks into the one query around, not into those around that
+        if not outer.passes:  # Spark looks into the one query around, not into those around that
             further = None
         return self._find(outer, names, further)
 

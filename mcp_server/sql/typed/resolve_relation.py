@@ -47,14 +47,15 @@ class RelationResolver(ExpressionResolver):
 
     def _inside(self, relation: Derived | FunctionTable, scope: Scope, before: Columns) -> Scope:
         """Return the scope of what stands in a relation: only a lateral one sees the columns before it."""
-        return Scope(before if relation.lateral else NO_COLUMNS, self.around(scope), scope.ctes)
+        around = self.around(scope)
+        return Scope(before, around, scope.ctes) if relation.lateral else Scope(outer=around, ctes=scope.ctes, passes=True)
 
     def _resolve_derived(self, derived: Derived, scope: Scope, before: Columns) -> Relation:
         query = self.resolve_query(derived.query, self._inside(derived, scope, before))
         return self._named(derived.replace(query=query), query.outputs)
 
     def _resolve_inline(self, inline: InlineTable, scope: Scope, _: Columns) -> Relation:
-        rows = self.resolve_many(inline.rows, Scope(NO_COLUMNS, self.around(scope), scope.ctes))
+        rows = self.resolve_many(inline.rows, Scope(outer=self.around(scope), ctes=scope.ctes, passes=True))
         return self._named(inline.replace(rows=rows), typing.row_outputs(rows))
 
     def _resolve_function(self, function: FunctionTable, scope: Scope, before: Columns) -> Relation:
