@@ -90,7 +90,9 @@ def test_names_of_types_are_read_as_spark_reads_them(written, schema):
     assert as_schema(parse_type(written)) == schema
 
 
-@pytest.mark.parametrize("written", ["", "geometry(4326)", "interval month to day", "array<int", "char", "int int", "x"])
+@pytest.mark.parametrize(
+    "written", ["", "geometry(4326)", "interval month to day", "array<int", "char", "int int", "x"]
+)
 def test_what_is_no_known_type_is_none(written):
     assert parse_type(written) is None
 

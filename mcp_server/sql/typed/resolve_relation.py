@@ -48,7 +48,9 @@ class RelationResolver(ExpressionResolver):
     def _inside(self, relation: Derived | FunctionTable, scope: Scope, before: Columns) -> Scope:
         """Return the scope of what stands in a relation: only a lateral one sees the columns before it."""
         around = self.around(scope)
-        return Scope(before, around, scope.ctes) if relation.lateral else Scope(outer=around, ctes=scope.ctes, passes=True)
+        return (
+            Scope(before, around, scope.ctes) if relation.lateral else Scope(outer=around, ctes=scope.ctes, passes=True)
+        )
 
     def _resolve_derived(self, derived: Derived, scope: Scope, before: Columns) -> Relation:
         query = self.resolve_query(derived.query, self._inside(derived, scope, before))
