@@ -276,7 +276,7 @@ class _LoadRun:
         self._record_table(_BuiltTable(definition, view.key, "view", written, None), started)
 
     def _register_tables(self) -> None:
-        """Make the tables of this run readable by their names. Spark takes a second to read a log, so each is read once."""
+        """Make the tables of this run readable by their names. Reading a log costs Spark a second: it is done once."""
         for name, made in self.made.items():
             if name not in self.readable:
                 self.writer.read_version(name, made.written.version).createOrReplaceTempView(name)

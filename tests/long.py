@@ -19,6 +19,10 @@ from typing import Final
 
 PROOFS: Final[Mapping[str, Sequence[str]]] = {
     "tests live": ("pytest", "--spark=live", "tests/dialect"),
+    "spark as users have it": (
+        *("pytest", "--spark=live", "tests/etl", "tests/engines", "tests/server/test_auto.py"),
+        *("tests/server/test_ai_engines.py", "tests/server/test_strangers.py", "tests/test_questions.py"),
+    ),
     "fuzz": ("tests.fuzz", "--seed", "{seed}"),
     "parity": ("tests.parity", "--seed", "{seed}", "--count", "500"),
     "functions": ("tests.parity.functions",),
