@@ -10,7 +10,7 @@ from mcp_server.sql.typed.coercion import UNKNOWN, close, has_map, is_moment, is
 from mcp_server.sql.typed.functions import Function, is_generator
 from mcp_server.sql.typed.nodes import Call, Constant, Expression, Frame, Lambda, Window
 from mcp_server.sql.typed.operators import refuse
-from mcp_server.sql.typed.relations import Query
+from mcp_server.sql.typed.relations import Query, Select
 from mcp_server.sql.typed.results import whole_number
 from mcp_server.sql.typed.types import DATE, INT, STRING, TIMESTAMP, VOID, Interval, Map, Type, as_schema
 
@@ -119,6 +119,17 @@ _FRAME: Final = "DATATYPE_MISMATCH.SPECIFIED_WINDOW_FRAME"
 _RANGE: Final = "DATATYPE_MISMATCH.RANGE_FRAME"
 
 
+def check_named_windows(select: Select) -> None:
+    """Refuse what Spark refuses of windows that a WINDOW clause defines, where items use them. Raises SparkRefuses."""
+    windows = {each.name.lower(): each.window for each in select.windows}
+    for item in select.items:
+        for node in item.walk():
+            if isinstance(node, Call) and node.window is not None and node.window.base is not None:
+                window = windows.get(node.window.base.lower())
+                if window is not None:
+                    check_window(window, node.name)
+
+
 def _check_frame(window: Window, frame: Frame) -> None:
     """`SpecifiedWindowFrame` and `WindowSpecDefinition` of `windowExpressions.scala`."""
     if frame.start == "unbounded following" or frame.end == "unbounded preceding":
@@ -126,7 +137,9 @@ def _check_frame(window: Window, frame: Frame) -> None:
     bounds = [each for each in (frame.low, frame.high) if each is not None]
     for bound in bounds:
         kind = close(bound.type)
-        fits = kind in {UNKNOWN, INT} or (frame.unit == "range" and (is_number(kind) or isinstance(kind, Interval)))
+        # Spark casts a text to the type of the order, so that 'inf' is a distance.
+        ranges = frame.unit == "range" and (is_number(kind) or isinstance(kind, Interval) or kind == STRING)
+        fits = ranges or kind in {UNKNOWN, INT}
         if not fits:
             text = f"The distances of {frame.unit.upper()} are not of the type {as_schema(kind)}."
             raise refuse(f"{_FRAME}_UNACCEPTED_TYPE", text)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from mcp_server.sql.typed import nodes
-from mcp_server.sql.typed.call_checks import check_arguments, check_operands, check_place, check_sort_key
+from mcp_server.sql.typed.call_checks import check_arguments, check_operands, check_place
 from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
 from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
 from mcp_server.sql.typed.date_results import DATE_RULES
@@ -392,4 +392,4 @@ _RULES: Final[Mapping[type, Callable[..., Type | None]]] = {
     nodes.Unary: _unary,
 }
 
-__all__ = ["bind_parameters", "check_sort_key", "common_outputs", "complete", "row_outputs", "type_constant"]
+__all__ = ["bind_parameters", "common_outputs", "complete", "row_outputs", "type_constant"]
