@@ -47,7 +47,12 @@ _FIELDS: Final[Mapping[str, str]] = {
 """Words for the fields of dates, times and intervals (`Extract` of datetimeExpressions.scala)."""
 
 _OF_TIMES: Final = frozenset({"hour", "minute", "second"})
-_IN_INTERVALS: Final[Mapping[str, Type]] = {"month": TINYINT, "hour": TINYINT, "minute": TINYINT, "second": Decimal(8, 6)}
+_IN_INTERVALS: Final[Mapping[str, Type]] = {
+    "month": TINYINT,
+    "hour": TINYINT,
+    "minute": TINYINT,
+    "second": Decimal(8, 6),
+}
 
 
 def _part(call: Call, kinds: Kinds) -> Type:
