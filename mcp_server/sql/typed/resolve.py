@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from mcp_server.models import TableInfo
 from mcp_server.sql.typed import functions, nodes, typing
+from mcp_server.sql.typed.call_checks import check_named_windows
 from mcp_server.sql.typed.nodes import Expression
 from mcp_server.sql.typed.relations import (
     Cte,
@@ -134,6 +135,7 @@ class QueryResolver(RelationResolver):
             qualify=None if select.qualify is None else self.resolve(select.qualify, late),
             windows=windows,
         )
+        check_named_windows(found)
         return found, late
 
     def _resolve_all(self, group: Grouping, scope: Scope) -> Grouping:

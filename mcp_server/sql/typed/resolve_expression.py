@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from mcp_server.sql.typed import functions, nodes, typing
+from mcp_server.sql.typed.call_checks import check_sort_key
 from mcp_server.sql.typed.nodes import Call, Column, Expression, Lambda, Node, SortKey, Window
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Query
@@ -43,7 +44,9 @@ class ExpressionResolver(ABC):
 
     def resolve_key(self, key: SortKey, scope: Scope) -> SortKey:
         """Return a key of an order; a whole number in it is the place of an item."""
-        return key.replace(operand=self.resolve_ordinal(key.operand, scope))
+        operand = self.resolve_ordinal(key.operand, scope)
+        check_sort_key(operand.type)
+        return key.replace(operand=operand)
 
     def resolve_ordinal(self, node: Expression, scope: Scope) -> Expression:
         """Return an expression that may be the place of an item, from 1."""
