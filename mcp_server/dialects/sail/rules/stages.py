@@ -16,6 +16,8 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import (
     E,
     are_same,
+    both,
+    compare,
     count_rows,
     has,
     has_query,
@@ -24,6 +26,7 @@ from mcp_server.dialects.sail.rules.kit import (
     is_volatile,
     label,
     named,
+    number,
     own_ids,
     reads_own,
     replace_in,
@@ -57,8 +60,8 @@ def stage_groups(query: Query, context: Context) -> Node | None:
     for part in parts:
         for aggregate in _aggregates(part, ids):
             below.column(aggregate)
-    if not below.pairs:
-        below.column(count_rows())
+    if not below.pairs:  # what nobody reads Sail does not compute, nor its errors
+        upper = upper.replace(where=both(upper.where, compare(below.column(count_rows()), ">=", number(0))))
     missing = _in_no_set(group) if group is not None else []
     upper = below.substitute(_without(upper, missing))
     if group is not None and group.given:
