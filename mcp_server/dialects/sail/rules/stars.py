@@ -18,7 +18,7 @@ from mcp_server.sql.typed.types import Struct, Type
 
 
 def expand_stars(select: Select, context: Context, *, every: bool = False) -> Select | None:
-    """Write out the stars of a SELECT's list where Sail needs it, or `every` one; and those among the arguments of calls."""
+    """Write out the stars of a list where Sail needs it, or `every` one, and those among arguments."""
     if not has(select.replace(base=None), lambda each: isinstance(each, Star)):
         return None
     return _Stars(select, context, every=every).expand()
