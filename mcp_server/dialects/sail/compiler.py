@@ -48,7 +48,7 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     first_id = 1 + max((getattr(node, "id", 0) for node in query.walk()), default=0)
     context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
     done: list[str] = []
-    query, renamed = name_columns(query)
+    query, _ = name_columns(query)
     found = query
     for name, kind, rule in QUERY_RULES:
         after = transform(found, functools.partial(_apply, rule, kind, context))
@@ -59,7 +59,7 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     if after is not found:
         done.append("expressions")
     check_chances(query, after)
-    text = None if after is query and not renamed else print_query(after)
+    text = None if after is query and not (renamed or query.folded) else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))
 
 

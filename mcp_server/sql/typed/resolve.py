@@ -132,7 +132,7 @@ class QueryResolver(RelationResolver):
             where=None if select.where is None else self.resolve(select.where, own),
             group=group,
             having=None if select.having is None else self.resolve(select.having, self._scope_of_having(late, group)),
-            qualify=None if select.qualify is None else self.resolve(select.qualify, late),
+            qualify=None if select.qualify is None else self.resolve(select.qualify, named),
             windows=windows,
         )
         check_named_windows(found)

@@ -171,12 +171,14 @@ def _see_join(join: Join) -> Columns:
 
 
 def hide_shared(columns: Columns, shared: Sequence[str]) -> Iterator[Visible]:
-    """Yield the columns of one side, those that USING shares as hidden ones: the first of each name."""
-    left = {name.lower() for name in shared}
+    """Yield the columns of one side, those that USING shares first and hidden: one of each name."""
+    found: dict[str, Visible] = {}
     for each in columns.listed:
-        is_shared = not each.hidden and each.name.lower() in left
-        left -= {each.name.lower()} if is_shared else set()
-        yield replace(each, hidden=True) if is_shared else each
+        if not each.hidden and each.name.lower() not in found:
+            found[each.name.lower()] = each
+    hidden = [found[name.lower()] for name in shared if name.lower() in found]
+    yield from (replace(each, hidden=True) for each in hidden)
+    yield from (each for each in columns.listed if not any(each is one for one in hidden))
 
 
 def _join_columns(left: Columns, right: Columns) -> Columns:
