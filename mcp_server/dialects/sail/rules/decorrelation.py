@@ -20,6 +20,7 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     change_scope,
     column_of,
     compare,
+    compare_safely,
     copy_fresh,
     derive,
     find_columns,
@@ -85,10 +86,19 @@ class Key:
     column: str
     binds: bool
 
-    def condition(self, relation: Relation) -> Expression:
-        """The comparison with the column of a relation that holds the query."""
-        column = column_of(relation, self.column, self.outer.type)
-        return compare(self.outer, column, "=" if self.binds else "<=>")
+
+def tie_keys(keys: Iterable[Key], relation: Relation) -> list[Expression]:
+    """The comparisons with the columns of a relation that holds the query."""
+    keys = list(keys)
+    plain = any(key.binds for key in keys)
+    made: list[Expression] = []
+    for key in keys:
+        column = column_of(relation, key.column, key.outer.type)
+        if key.binds or plain:
+            made.append(compare(key.outer, column, "=" if key.binds else "<=>"))
+        else:
+            made.append(compare_safely(key.outer, column))
+    return made
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,7 @@ class Decorrelated:
 
     @property
     def conditions(self) -> list[Expression]:
-        return [*(key.condition(self.relation) for key in self.keys), *self.across]
+        return [*tie_keys(self.keys, self.relation), *self.across]
 
 
 def decorrelate(
@@ -418,7 +428,8 @@ class _Work:
         made = self.partition(made, values)
         if (made.group is not None and not made.group.all) or is_one_group(made):
             keys = made.group.keys if made.group is not None else ()
-            made = made.replace(group=Grouping(keys=(*keys, *values)))
+            more = (each for each in values if not any(same(each, key) for key in keys))
+            made = made.replace(group=Grouping(keys=(*keys, *more)))
         made = made.replace(items=(*made.items, *self.hidden_items(known, need)))
         return self.again(made)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.query_nodes import (
     change_scope,
@@ -18,6 +17,7 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     walk_scope,
 )
 from mcp_server.sql.typed.nodes import Column, Expression, ItemUse, Node, Ordinal, SortKey
+from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Select
 
 
@@ -78,8 +78,10 @@ def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tup
                 if same(node, each):
                     return column_of(rows, name, each.type)
             if isinstance(node, Column) and node.source in own:
-                raise lacking(
-                    "GROUP BY", "a sub-query that reads a column of the groups", "Put the groups into a sub-query."
+                raise SparkRefuses(
+                    "MISSING_ATTRIBUTES.RESOLVED_ATTRIBUTE_MISSING_FROM_INPUT",
+                    f"{node.name} is neither grouped nor aggregated, so no sub-query of HAVING can read it.",
+                    node.at,
                 )
         return node.map_children(change)
 

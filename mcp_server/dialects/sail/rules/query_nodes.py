@@ -43,7 +43,7 @@ from mcp_server.sql.typed.relations import (
     Select,
     Table,
 )
-from mcp_server.sql.typed.types import BOOLEAN, INT, VOID, Type
+from mcp_server.sql.typed.types import BOOLEAN, INT, VOID, Array, Type
 
 N = TypeVar("N", bound=Node)
 
@@ -77,6 +77,16 @@ def null(kind: Type | None = None) -> Expression:
 def compare(left: Expression, right: Expression, operator: BinaryOperator = "=") -> Binary:
     """A comparison."""
     return Binary(operator=operator, left=left, right=right, type=BOOLEAN)
+
+
+def compare_safely(left: Expression, right: Expression) -> Binary:
+    """`<=>` in the condition of a join.
+
+    Sail takes `a <=> b` for the key of a hash join, and an equality of a WHERE around it for another key that it then
+    compares in the same way: NULL = NULL would be true. Arrays are compared as Spark does, and are keys as well.
+    """
+    arrays = [call("array", each, kind=Array(each.type)) for each in (left, right)]
+    return compare(arrays[0], arrays[1])
 
 
 def is_null(operand: Expression, *, negated: bool = False) -> Is:

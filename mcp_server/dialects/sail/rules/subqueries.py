@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Final
+from typing import Final, TypeGuard
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.group_rows import as_rows, group_keys
@@ -11,6 +11,7 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     INNER,
     all_of,
     change_scope,
+    compare_safely,
     has_query,
     keep_name,
     name_relations,
@@ -22,8 +23,8 @@ from mcp_server.dialects.sail.rules.query_nodes import (
 )
 from mcp_server.dialects.sail.rules.subquery_from import From
 from mcp_server.dialects.sail.rules.subquery_places import Places, needs_groups
-from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Logic, Node, SortKey
-from mcp_server.sql.typed.relations import Join, Query, Relation, Select
+from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Logic, Node, SortKey, transform
+from mcp_server.sql.typed.relations import CteUse, Join, Query, Relation, Select
 
 
 def rewrite_subqueries(query: Query, context: Context) -> Query | None:
@@ -179,9 +180,9 @@ def _factored(part: Expression) -> list[Expression]:
     return [*shared, part.replace(operands=tuple(rest))]
 
 
-def _ties(part: Expression) -> bool:
+def _ties(part: Expression, operator: str = "=") -> TypeGuard[Binary]:
     """Whether a condition compares columns of two relations by equality."""
-    if not isinstance(part, Binary) or part.operator != "=":
+    if not isinstance(part, Binary) or part.operator != operator:
         return False
     left, right = (
         {each.source for each in side.walk() if isinstance(each, Column)} for side in (part.left, part.right)
@@ -189,8 +190,34 @@ def _ties(part: Expression) -> bool:
     return len(left) == len(right) == 1 and left != right and None not in left | right
 
 
+def tie_safely(relation: Join, context: Context) -> Join | None:  # noqa: ARG001
+    """`ON a.k <=> b.k` without an equality beside it: see `compare_safely`."""
+    parts = split_and(relation.on)
+    if any(_ties(each) for each in parts):
+        return None
+    made = [compare_safely(each.left, each.right) if _ties(each, "<=>") else each for each in parts]
+    return relation.replace(on=all_of(made)) if any(a is not b for a, b in zip(made, parts, strict=True)) else None
+
+
+def spell_ctes(query: Query, context: Context) -> Query | None:  # noqa: ARG001
+    """Names of WITH in the letters that they were given: Sail tells them apart by case."""
+    if not query.ctes:
+        return None
+    names = {each.id: each.name for each in query.ctes}
+
+    def change(node: Node) -> Node:
+        if isinstance(node, CteUse) and names.get(node.cte, node.name) != node.name:
+            return node.replace(name=names[node.cte], alias=node.alias or node.name)
+        return node
+
+    made = transform(query, change)
+    return None if made is query else made
+
+
 SUBQUERY_RULES: Final = (
+    ("names of WITH", Query, spell_ctes),
     ("equalities in every part of an OR", Select, factor_ties),
     ("sub-queries", Query, rewrite_subqueries),
+    ("null-safe keys of joins", Join, tie_safely),
 )
 """Passes over the whole tree, in this order: a name, the class of node, and the rule."""

@@ -7,13 +7,14 @@ ON that reads a row is refused.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelation import Host, decorrelate
 from mcp_server.dialects.sail.rules.query_nodes import (
     all_of,
+    change_scope,
     column_of,
     has_query,
     is_aggregated,
@@ -34,6 +35,16 @@ from mcp_server.dialects.sail.rules.subquery_places import Places
 from mcp_server.dialects.sail.rules.subquery_values import Again
 from mcp_server.sql.typed.nodes import Call, Exists, Expression, InQuery, Node, Star, transform
 from mcp_server.sql.typed.relations import Derived, FunctionTable, Join, LateralView, Query, Relation, Select
+
+_PUSHED: Final[dict[str, frozenset[str]]] = {
+    "inner": frozenset({"left", "right"}),
+    "cross": frozenset({"left", "right"}),
+    "semi": frozenset({"left", "right"}),
+    "left": frozenset({"right"}),
+    "anti": frozenset({"right"}),
+    "right": frozenset({"left"}),
+}
+"""The sides of joins that Spark filters by a condition of ON before it joins. In a filter NOT IN minds NULL."""
 
 
 class From:
@@ -136,6 +147,7 @@ class From:
             (moved if found else stay).append(part)
         if not moved:
             return relation
+        moved = [self.known(each, relation) for each in moved]
         if inner and relation.kind in {"inner", "cross"}:
             self.loose += moved
             kind = relation.kind if stay else "cross"
@@ -144,6 +156,19 @@ class From:
             relation, condition = self.beside(relation, part)
             stay.append(condition)
         return relation.replace(on=all_of(stay))
+
+    def known(self, part: Expression, relation: Join) -> Expression:
+        """A condition whose NOT IN does not mind NULL, where Spark leaves it in the join: see `_PUSHED`."""
+        left, right = (frozenset(list_visible(each)) for each in (relation.left, relation.right))
+        sides = {side for side, ids in (("left", left), ("right", right)) if reads(part, ids)}
+        if len(sides) == 1 and sides <= _PUSHED.get(relation.kind, frozenset()):
+            return part
+        places = Places(Select(items=(), base=relation), self.context, self.again)
+
+        def change(node: Node) -> Node:
+            return places.known_member(node) if isinstance(node, InQuery) else node
+
+        return change_scope(part, change)
 
     def beside(self, relation: Join, part: Expression) -> tuple[Join, Expression]:
         """A condition of an outer join whose sub-queries are values of the side that they read."""
@@ -155,7 +180,7 @@ class From:
         side = "right" if read & right else "left"
         base = relation.right if side == "right" else relation.left
         places = Places(Select(items=(), base=base), self.context, self.again)
-        made = places.visit(part, "on")
+        made = places.visit(part, "other")
         self.joined = self.joined or places.attached
         return relation.replace(**{side: places.base}), made
 

@@ -64,7 +64,7 @@ from mcp_server.sql.typed.nodes import (
 from mcp_server.sql.typed.relations import Derived, Query, Relation, Select
 from mcp_server.sql.typed.types import BOOLEAN
 
-Place = Literal["where", "item", "having", "on", "other"]
+Place = Literal["where", "item", "having", "other"]
 
 
 class Places:
@@ -111,6 +111,8 @@ class Places:
                 operator = "or" if inner.operator == "and" else "and"
                 turned = inner.replace(operator=operator, operands=tuple(map(negate, inner.operands)))
                 return self.visit(turned, place, conjunct=conjunct, positive=positive)
+            case Binary(operator="=", left=InQuery() as inner, right=Constant(value=bool() as value)):
+                return self.visit(inner if value else negate(inner), place, conjunct=conjunct, positive=positive)
             case InQuery() | Exists() | ScalarQuery():
                 return self.once(e, place, conjunct=conjunct, positive=positive)
         within: Place = "other" if isinstance(e, Call) and (is_aggregate(e) or e.window is not None) else place
@@ -143,7 +145,7 @@ class Places:
             e = e.replace(query=e.query.replace(order=()))
         if self.has_member(e, place, conjunct=conjunct, positive=positive):
             return e
-        if len(operands) == 1 and isinstance(operands[0], Constant) and operands[0].value is None:
+        if self.is_nothing(operands) and not reads(e.query, self.ids):
             some = self.exists(Exists(query=e.query, type=BOOLEAN), "other", conjunct=False)
             return Case(
                 operand=None, conditions=(some,), results=(null(BOOLEAN),), otherwise=truth(e.negated), type=BOOLEAN
@@ -151,8 +153,6 @@ class Places:
         if e.query.outputs is None or len(e.query.outputs) != len(operands):
             raise lacking("IN", "IN with a sub-query whose columns are not known", "Write its columns out.")
         outer = [qualify(each, self.visible) for each in operands]
-        if place == "on" and len(outer) == 1 and not reads(e.query, self.ids):
-            return self.unknown_member(outer[0], e.query, negated=e.negated)
         if e.negated and len(outer) == 1:
             return self.not_member(outer[0], e.query, place, conjunct=conjunct)
         rows = self.rows_of(e.query)
@@ -162,6 +162,9 @@ class Places:
             equal = compare(column, value)
             parts.append(any_of((equal, is_null(column), is_null(value))) if e.negated else equal)
         return self.exists(self.exists_in(rows, all_of(parts), negated=e.negated), place, conjunct=conjunct)
+
+    def is_nothing(self, operands: tuple[Expression, ...]) -> bool:
+        return len(operands) == 1 and isinstance(operands[0], Constant) and operands[0].value is None
 
     def has_member(self, e: InQuery, place: Place, *, conjunct: bool, positive: bool) -> bool:
         """Whether Sail answers an IN as Spark does."""
@@ -183,27 +186,23 @@ class Places:
         column = column_of(rows, (rows.outputs or ())[0].name or "")
         equal = self.exists(self.exists_in(rows, compare(column, value), negated=True), place, conjunct=conjunct)
         parts = [equal]
-        if not isinstance(value, Constant):
+        if not isinstance(value, Constant) or value.value is None:
             other = copy_fresh(rows, self.context)
             some = self.exists(self.exists_in(other, None, negated=True), place, conjunct=False)
-            parts.append(any_of((is_null(value, negated=True), some)))
+            parts.append(some if isinstance(value, Constant) else any_of((is_null(value, negated=True), some)))
         other = copy_fresh(rows, self.context)
         column = column_of(other, (other.outputs or ())[0].name or "")
         parts.append(self.exists(self.exists_in(other, is_null(column), negated=True), place, conjunct=False))
         return cast("Expression", all_of(parts))
 
-    def unknown_member(self, value: Expression, query: Query, *, negated: bool) -> Expression:
-        """IN with NULL for what is unknown, as Spark has it in the condition of an outer join."""
-        rows = self.rows_of(query)
-        column = column_of(rows, (rows.outputs or ())[0].name or "")
-        equal = self.exists(self.exists_in(rows, compare(column, value)), "on", conjunct=False)
-        other = copy_fresh(rows, self.context)
-        column = column_of(other, (other.outputs or ())[0].name or "")
-        holes = self.exists(self.exists_in(other, is_null(column)), "on", conjunct=False)
-        return Case(
-            operand=None, conditions=(is_null(value), equal, holes),
-            results=(null(BOOLEAN), truth(not negated), null(BOOLEAN)), otherwise=truth(negated), type=BOOLEAN,
-        )  # fmt: skip
+    def known_member(self, e: InQuery) -> Exists:
+        """IN as Spark has it in the condition of a join where it stays there: [NOT] EXISTS of equal rows."""
+        if e.query.outputs is None or len(e.query.outputs) != len(e.operands):
+            raise lacking("IN", "IN with a sub-query whose columns are not known", "Write its columns out.")
+        rows = self.rows_of(e.query)
+        columns = [column_of(rows, output.name or "") for output in rows.outputs or ()]
+        outer = [qualify(each, self.visible) for each in e.operands]
+        return self.exists_in(rows, all_of(map(compare, columns, outer)), negated=e.negated)
 
     def rows_of(self, query: Query) -> Derived:
         names = tuple(self.context.fresh("__c") for _ in query.outputs or ())
@@ -256,16 +255,18 @@ class Places:
     def has_value(self, query: Query) -> bool:
         """Whether Sail answers a plain query as a value: one aggregate, compared by equal columns."""
         body = query.body
-        if not isinstance(body, Select) or len(body.items) != 1 or not is_one_group(body) or body.group is not None:
+        if not isinstance(body, Select) or len(body.items) != 1 or not is_aggregated(body) or body.having is not None:
             return False
-        return body.having is None and not reads(body.items[0], self.ids) and has_aggregate(body.items[0])
+        return not reads(body.items[0], self.ids) and has_aggregate(body.items[0])
 
     def is_plain(self, query: Query, *, compares: bool) -> bool:
         """Whether a query reads the row around it in its WHERE alone; `compares` asks for equalities of columns."""
         body = query.body
         if not isinstance(body, Select) or query.limit is not None or query.offset is not None or query.ctes:
             return False
-        if body.group is not None or body.having is not None or body.qualify is not None or reads(body.base, self.ids):
+        if body.having is not None or body.qualify is not None or reads(body.base, self.ids):
+            return False
+        if body.group is not None and not (compares and self.groups_ties(body)):
             return False
         if not compares and is_aggregated(body):
             return False
@@ -277,6 +278,17 @@ class Places:
             if has_query(part) or (compares and not self.ties_columns(part)):
                 return False
         return True
+
+    def groups_ties(self, body: Select) -> bool:
+        """Whether a query groups by what its WHERE ties to the row around it, so that it has one row for each."""
+        keys = body.group.keys if body.group is not None and not body.group.all else ()
+        sides = [
+            side
+            for part in split_and(body.where)
+            if isinstance(part, Binary) and self.ties_columns(part)
+            for side in (part.left, part.right)
+        ]
+        return bool(keys) and all(isinstance(key, Column) and any(same(key, each) for each in sides) for key in keys)
 
     def ties_columns(self, part: Expression) -> bool:
         if not isinstance(part, Binary) or part.operator != "=":

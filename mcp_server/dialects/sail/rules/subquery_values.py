@@ -7,7 +7,7 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.decorrelation import Decorrelated, Host, decorrelate
+from mcp_server.dialects.sail.rules.decorrelation import Decorrelated, Host, decorrelate, tie_keys
 from mcp_server.dialects.sail.rules.query_nodes import (
     all_of,
     call,
@@ -90,8 +90,7 @@ def attach(
     relation, many = found.relation, None
     if not _gives_one_row(query, host.ids):
         relation, many = _count_each(found, value, context)
-    conditions = [key.condition(relation) for key in found.keys]
-    made = join("left", base, relation, all_of(conditions), context)
+    made = join("left", base, relation, all_of(tie_keys(found.keys, relation)), context)
     kind = query.outputs[0].type
     result: Expression = column_of(relation, value, kind)
     if many is not None:
