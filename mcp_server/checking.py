@@ -3,7 +3,7 @@
 text      guard.rules.read_text       bytes, control characters, substitution; one statement, nothing too deep
 rules     guard.rules.read_case       tables and calls by two readers; names, limits, growth, joins
 ai        ai.items.extract_query      AI functions out of it: the query below them, all rules once more
-dialect   dialects.sail.translate     what the engine lacks, in other words; all rules once more
+dialect   dialects.sail.compiler      what the engine lacks, in other words; all rules once more
 engine    guard.approval.approve      what runs, read again; the engine's own reading of it
 
 The guard and the dialects do not know each other: this module asks the one, has the other write, and asks again.
@@ -20,9 +20,9 @@ from lakehouse.session import Stage
 from mcp_server.advice import advise
 from mcp_server.advice.blame import judge_case, judge_failure
 from mcp_server.ai.items import calls_ai, extract_query
-from mcp_server.dialects.sail import shield_floats, translate
-from mcp_server.dialects.sail.caveats import caveats
 from mcp_server.dialects.sail.compiler import Compiled, compile_statement
+from mcp_server.dialects.sail.lacks import lacking
+from mcp_server.dialects.sail.reach import check_tables
 from mcp_server.guard.approval import AllowedQuery, Read, Terms, approve_query
 from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.limits import Limits, lower_limits
@@ -36,7 +36,10 @@ from mcp_server.sql.refusal import make_refusal
 from mcp_server.sql.scans import find_scans
 from mcp_server.sql.source import Source, read_source
 from mcp_server.sql.sqlstates import sqlstate_of
+from mcp_server.sql.typed.read import NotRead
 from mcp_server.sql.typed.refusal import SparkRefuses
+
+_NOT_READ = "PARSE_SYNTAX_ERROR"
 
 __all__ = [
     "Argument",
@@ -153,45 +156,52 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
     sent, terms, ai = _take_below_ai(sent, terms)
     catalog = terms.catalog
 
-    def read_again(sql: str) -> Case:
-        return reread_query(sql, catalog)
-
     with terms.journal.layer("dialect") as say:
         compiled = _compile(sent, catalog)
-        if compiled is not None and not compiled.stands:
-            case, rewrites = translate(sent, catalog, read_again)
-            runs = shield_floats(case, catalog, read_again)
-        elif compiled is not None and compiled.text is not None:
-            case = runs = read_again(compiled.text)
-            rewrites = compiled.rules
-        else:
-            case = runs = sent
-            rewrites = ()
-        say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
+        case = sent if compiled.text is None else _read_compiled(compiled.text, sent, catalog)
+        say(f"{catalog.dialect}: {', '.join(compiled.rules) or 'nothing to rewrite'}")
     query = AllowedQuery(
         text=source.text,
         limit=sent.limit,
         case=case,
-        runs=runs,
-        rewrites=rewrites,
-        caveats=compiled.caveats if compiled is not None and compiled.stands else caveats(case, catalog),
+        rewrites=compiled.rules,
+        caveats=compiled.caveats,
         advice=() if ai else advise(sent, catalog, find_scans(sent)),
         ai=ai,
     )
     return approve_query(query, replace(terms, read=_blame_statement(terms, sent)))
 
 
-def _compile(sent: Case, catalog: Catalog) -> Compiled | None:
-    """Compile for the engine's dialect, None for Spark's own. Errors: EngineLacks; QueryFailed, as Spark would."""
+def _compile(sent: Case, catalog: Catalog) -> Compiled:
+    """Write a statement in the words of the engine. Errors: EngineLacks; QueryFailed, where Spark refuses it."""
     if catalog.dialect != "sail":
-        return None
+        return Compiled(None, (), ())
     try:
         return compile_statement(sent, catalog)
     except SparkRefuses as refusal:
-        at = sent.source.tokens[refusal.at].start if refusal.at is not None else None
-        text, state = str(make_refusal("", str(refusal), text=sent.source.text, at=at)), sqlstate_of(refusal.condition)
-        text = text if state is None else f"{text} SQLSTATE: {state}"
-        raise QueryFailed(text, condition=refusal.condition, sqlstate=state) from None
+        raise _fail(sent, refusal.condition, str(refusal), refusal.at) from None
+    except NotRead as end:
+        raise _fail(sent, _NOT_READ, f"[{_NOT_READ}] Spark's grammar has no such query.", end.at) from None
+
+
+def _fail(sent: Case, condition: str, message: str, at: int | None) -> QueryFailed:
+    """The failure that Spark's analyser would give."""
+    tokens = sent.source.tokens
+    place = None if at is None or not tokens else tokens[min(at, len(tokens) - 1)].start
+    text, state = str(make_refusal("", message, text=sent.source.text, at=place)), sqlstate_of(condition)
+    text = text if state is None else f"{text} SQLSTATE: {state}"
+    return QueryFailed(text, condition=condition, sqlstate=state)
+
+
+def _read_compiled(text: str, sent: Case, catalog: Catalog) -> Case:
+    """Read what was compiled like anything that is sent. Errors: EngineLacks, where a rule of the guard refuses it."""
+    try:
+        case = reread_query(text, catalog)
+    except Refused as refusal:
+        instead = "Write it with plain SELECT, WITH and JOIN."
+        raise lacking("dialect", f"this in other words ({refusal})", instead) from None
+    check_tables(sent, case)
+    return case
 
 
 def _blame_statement(terms: Terms, sent: Case) -> Read | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mcp_server.dialects.sail.reach import check_chances
 from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
@@ -21,7 +22,7 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
 from mcp_server.sql.typed.nodes import Node, transform
 from mcp_server.sql.typed.printer import print_query
-from mcp_server.sql.typed.read import NotRead, read_typed
+from mcp_server.sql.typed.read import read_typed
 
 Rule = Callable[[Any, Context], Node | None]
 
@@ -36,18 +37,14 @@ class Compiled:
     text: Sql | None
     rules: tuple[str, ...]
     caveats: tuple[str, ...]
-    stands: bool = True
 
 
 def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     """Write a checked statement in words that Sail has.
 
-    Errors: EngineLacks; SparkRefuses, where Spark refuses the statement; NotRead, where it has no such grammar.
+    Errors: EngineLacks; SparkRefuses, where Spark refuses the statement; NotRead, where its grammar has no such query.
     """
-    try:
-        query = read_typed(case, catalog)
-    except NotRead:
-        return Compiled(None, (), (), stands=False)
+    query = read_typed(case, catalog)
     first_id = 1 + max((getattr(node, "id", 0) for node in query.walk()), default=0)
     context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
     done: list[str] = []
@@ -61,6 +58,7 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     after = rewrite_expressions(found, context)
     if after is not found:
         done.append("expressions")
+    check_chances(query, after)
     text = None if after is query and not renamed else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))
 
