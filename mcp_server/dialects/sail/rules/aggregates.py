@@ -9,7 +9,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.intervals import interval_of, number_of
 from mcp_server.dialects.sail.rules.kinds import is_calendar, is_nested, is_number
-from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
+from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.sql.typed.nodes import (
     Alias,
@@ -41,7 +41,16 @@ def _check_column(word: str, values: Expression) -> None:
 
 
 def _shares(node: Expression) -> tuple[Expression, ...]:
-    return node.arguments if isinstance(node, Call) and node.name == "array" else (node,)
+    """The shares of an array, or one, without a cast: two ways to write one would be two columns of one name."""
+    inner = node.operand if isinstance(node, Cast) else node
+    if isinstance(inner, Call) and inner.name == "array":
+        return tuple(each.operand if isinstance(each, Cast) else each for each in inner.arguments)
+    return (inner,)
+
+
+def _is_one_share(node: Expression) -> bool:
+    inner = node.operand if isinstance(node, Cast) else node
+    return not (isinstance(inner, Call) and inner.name == "array")
 
 
 def write_quantile(node: Call, context: Context) -> Node | None:
@@ -63,7 +72,7 @@ def write_quantile(node: Call, context: Context) -> Node | None:
         )
         for each in _shares(share)
     ]
-    return found[0] if _shares(share) == (share,) else _several(value, node.filter, found, context)
+    return found[0] if _is_one_share(share) else _several(value, node.filter, found, context)
 
 
 def write_quantiles(node: Call, context: Context) -> Node | None:
@@ -80,8 +89,8 @@ def write_quantiles(node: Call, context: Context) -> Node | None:
         number = key.replace(operand=number_of(key.operand, context))
         found = fill(context, "round({0})", node.replace(within=(number,), type=None))
         return interval_of(found, node.type, context)
-    if _shares(share) == (share,):
-        return None
+    if _is_one_share(share):
+        return renew(node, arguments=(*_shares(share), *node.arguments[1:]))
     several = [node.replace(arguments=(each,), type=None) for each in _shares(share)]
     return _several(key.operand, node.filter, several, context)
 

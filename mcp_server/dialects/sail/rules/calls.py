@@ -10,9 +10,9 @@ from mcp_server.dialects.sail.rules import aggregates, branches, collections, da
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.data import sail
 from mcp_server.dialects.sail.rules.make import constant, fill
-from mcp_server.dialects.sail.rules.numbers import CallRule
+from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.dialects.sail.rules.patterns import write_patterns
-from mcp_server.sql.typed.nodes import Binary, Call, Case, Constant, NamedArgument, Node
+from mcp_server.sql.typed.nodes import Binary, Call, Case, Expression, NamedArgument, Node
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import STRING, as_schema
 
@@ -83,7 +83,7 @@ def _form(node: Call, key: str, context: Context) -> Node | None:
     """The call in the words of a form."""
     tables = sail()
     form = tables.forms.get(key)
-    if form is None and key in tables.lengths and not isinstance(node.arguments[1], Constant):
+    if form is None and key in tables.lengths and not _is_length(node.arguments[1]):
         form = tables.lengths[key]
     if form is None or node.distinct:
         return None
@@ -92,6 +92,11 @@ def _form(node: Call, key: str, context: Context) -> Node | None:
     if isinstance(found, Call) and "{call}" not in form:
         return found.replace(within=node.within, filter=node.filter, nulls=node.nulls, window=node.window)
     return found
+
+
+def _is_length(node: Expression) -> bool:
+    number = whole_constant(node)
+    return number is not None and number >= 0
 
 
 def _check_arguments(node: Call) -> None:

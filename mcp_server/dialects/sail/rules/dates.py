@@ -193,7 +193,9 @@ def write_made_date(node: Call, context: Context) -> Node | None:
 def write_unix(node: Call, _: Context) -> Node | None:
     """unix_seconds and the like: Sail cuts what is before 1970 off towards zero."""
     if node.arguments and node.arguments[0].type == DATE:
-        raise lacking(node.name, "it of a date as Spark does, which refuses it", "Write CAST(d AS TIMESTAMP).")
+        raise SparkRefuses(
+            "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", f"{node.name} takes a TIMESTAMP: CAST(d AS TIMESTAMP).", node.at
+        )
     return None
 
 

@@ -76,9 +76,17 @@ def write_path(node: Node, _: Context) -> Node | None:
     return Call(name="variant_get", arguments=(base, where, name), type=node.type)
 
 
+def refuse_path(node: Node, _: Context) -> Node | None:
+    """A path that `write_path` has left. Errors: EngineLacks."""
+    if isinstance(node, JsonPath):
+        raise lacking("a path after a colon", "paths into JSON", "Write get_json_object(j, '$.a.b').")
+    return None
+
+
 EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
     Constant: (write_constant,),
-    Cast: (write_path, write_cast),
+    Cast: (write_cast,),
+    JsonPath: (refuse_path,),
     Binary: (operators.write_binary,),
     Like: (write_quantified, write_like),
     Between: (check_chance,),
@@ -100,7 +108,7 @@ def rewrite_expressions(root: Query, context: Context) -> Query:
     context.framed = frozenset(
         node.name for node in root.walk() if isinstance(node, NamedWindow) and (node.window.order or node.window.frame)
     )
-    found = transform(root, _applying({IntervalLiteral: (write_interval,)}, context))
+    found = transform(root, _applying({IntervalLiteral: (write_interval,), Cast: (write_path,)}, context))
     found = transform(found, _applying({Case: (choose_branch,), Call: (choose_branch,)}, context))
     found = transform(found, _applying(implied.RULES, context))
     found = transform(found, overflow_rules(found, context))

@@ -76,7 +76,20 @@ _CASTING: Final[Mapping[str, Type]] = {
 }
 """Functions that are named like the type to which they cast."""
 
-_AS_THEY_ARE: Final = frozenset({"nullif", "typeof", "struct", "named_struct", "count", "to_json", "to_csv"})
+_AS_THEY_ARE: Final = frozenset(
+    {
+        "nullif",
+        "typeof",
+        "struct",
+        "named_struct",
+        "count",
+        "to_json",
+        "to_csv",
+        "unix_seconds",
+        "unix_millis",
+        "unix_micros",
+    }
+)
 """Functions that take values of any types."""
 
 

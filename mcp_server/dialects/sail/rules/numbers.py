@@ -7,7 +7,7 @@ Sail rounds a double by multiplying with a power of ten and meets 28.49999999999
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, cast
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
@@ -65,9 +65,11 @@ def round_exactly(value: Expression, digits: int, context: Context) -> Expressio
 
 def write_round(node: Call, context: Context) -> Node | None:
     """round(x, n)."""
-    if not node.arguments or node.type is None:
+    if not node.arguments:
         return None
     digits = _places(node)
+    if digits is None and any(isinstance(each, Column) for each in node.arguments[1].walk()):
+        raise SparkRefuses("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "The digits of round are a constant.", node.at)
     if digits is None:
         raise lacking("round", "digits that are no plain number", "Write them out: round(x, 2).")
     if digits > EXACT.scale:
@@ -149,6 +151,13 @@ def write_nullif(node: Call, context: Context) -> Node | None:
     return Cast(operand=node.replace(type=None), type=node.type)
 
 
+def write_zero_as_null(node: Call, context: Context) -> Node | None:
+    """nullifzero(x), where a zero may have a sign."""
+    if len(node.arguments) != 1 or node.arguments[0].type not in FRACTIONS:
+        return None
+    return fill(context, "CASE WHEN {0} = 0 THEN NULL ELSE {0} END", node.arguments[0], gives=node.type)
+
+
 def write_remainder(node: Call, context: Context) -> Node | None:
     """mod(a, b) is a % b."""
     return _binary("%", *node.arguments, node.type, context) if len(node.arguments) == 2 else None
@@ -209,7 +218,11 @@ def write_number(node: Call, context: Context) -> Node | None:
     if not isinstance(exact, Decimal) or digits is None or digits < 0:
         return None
     wide = Decimal(min(exact.precision - min(exact.scale - digits, 0) + 1, MAX_PRECISION), digits)
-    rounded = fill(context, "bround({0}, {n})", value, n=digits) if exact.scale > digits else value
+    rounded = value
+    if exact.scale > digits:
+        kind = bound_decimal(exact.precision - exact.scale + digits + 1, digits)
+        halves = Call(name="bround", arguments=(value, constant(digits)), type=kind)
+        rounded = cast("Expression", write_half_even(halves, context) or halves)
     whole = "regexp_replace(reverse(split_part(trim(LEADING '-' FROM t_), '.', 1)), '([0-9]{3})', '$1,')"
     point = "concat('.', split_part(t_, '.', 2))" if digits else "''"
     template = (
@@ -269,7 +282,7 @@ def write_correlation(node: Call, context: Context) -> Node | None:
     count = node.replace(name="regr_count", type=BIGINT)
     return fill(
         context,
-        "if({call} IS NULL AND {n} > 0, 1D / CAST(least({n}, 0) AS DOUBLE), {call})",
+        "if({call} IS NULL AND {n} > 1, 1D / CAST(least({n}, 0) AS DOUBLE), {call})",
         call=node,
         n=count,
         gives=DOUBLE,
@@ -287,6 +300,7 @@ RULES: Final[Mapping[str, CallRule]] = {
     "mean": write_average,
     "mod": write_remainder,
     "nullif": write_nullif,
+    "nullifzero": write_zero_as_null,
     **dict.fromkeys(("pow", "power"), write_power),
     "pmod": write_positive_remainder,
     "rand": write_random,
