@@ -11,12 +11,18 @@ from typing import Final
 
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed.nodes import Call, Column, Exists, InQuery, ItemUse, Lambda, Node, ScalarQuery, SortKey
-from mcp_server.sql.typed.relations import Derived, InlineTable, Join, Query, Relation, Select, SetOperation
 from mcp_server.sql.typed.refusal import SparkRefuses
+from mcp_server.sql.typed.relations import Derived, InlineTable, Join, Query, Relation, Select, SetOperation
 
 _CATEGORY: Final = "UNSUPPORTED_SUBQUERY_EXPRESSION_CATEGORY"
 _UNFIXED: Final = frozenset({"rand", "random", "randn", "uuid", "shuffle", "monotonically_increasing_id", "uniform"})
-_FILLED: Final = {"left": ("right",), "right": ("left",), "semi": ("right",), "anti": ("right",), "full": ("left", "right")}
+_FILLED: Final = {
+    "left": ("right",),
+    "right": ("left",),
+    "semi": ("right",),
+    "anti": ("right",),
+    "full": ("left", "right"),
+}
 """The sides of joins that may not read the row around the sub-query."""
 
 
@@ -240,9 +246,7 @@ def _check_part(part: Node | None, own: frozenset[int], where: str) -> None:
 
 def _free_here(part: Node | None, own: frozenset[int]) -> list[Column]:
     return [
-        each
-        for each in _scope(part)
-        if isinstance(each, Column) and each.source is not None and each.source not in own
+        each for each in _scope(part) if isinstance(each, Column) and each.source is not None and each.source not in own
     ]
 
 
@@ -269,5 +273,3 @@ def _is_aggregate(node: Node) -> bool:
         and node.window is None
         and functions().classes.get(node.name) in {"aggregate", "collecting"}
     )
-
-

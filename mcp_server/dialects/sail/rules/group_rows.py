@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import cast
 
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.query_nodes import (
-    change_scope,
-    column_of,
-    derive,
-    is_aggregate,
-    item,
-    list_visible,
-    make_query,
-    same,
-    walk_scope,
-)
+from mcp_server.dialects.sail.rules.query_nodes import change_scope, is_aggregate, list_visible, same, walk_scope
+from mcp_server.dialects.sail.rules.query_parts import column_of, derive, item, make_query
 from mcp_server.sql.typed.nodes import Column, Expression, ItemUse, Node, Ordinal, SortKey
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Select
@@ -47,7 +39,9 @@ def _resolve(key: Expression, select: Select) -> Expression:
     return select.items[key.index].operand if isinstance(key, ItemUse) else key
 
 
-def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tuple[Select, tuple[SortKey, ...]]:
+def as_rows(  # noqa: C901  (each part in turn)
+    select: Select, order: tuple[SortKey, ...], context: Context
+) -> tuple[Select, tuple[SortKey, ...]]:
     """Return a SELECT over its own groups, without GROUP BY. HAVING becomes WHERE. Errors: EngineLacks."""
     keys: list[Expression] = []
     for each in group_keys(select):
@@ -58,9 +52,9 @@ def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tup
     having = _expand(select.having, select) if select.having is not None else None
     parts: list[Node] = [*select.items, *order, *((having,) if having is not None else ())]
     for node in _walk_all(parts):
-        if isinstance(node, Expression) and is_aggregate(node) and _is_of(node, own):
-            if not any(same(node, known) for known in aggregates):
-                aggregates.append(node)
+        found = isinstance(node, Expression) and is_aggregate(node) and _is_of(node, own)
+        if found and not any(same(node, known) for known in aggregates):
+            aggregates.append(cast("Expression", node))
     named = [(context.fresh("__g"), each) for each in (*keys, *aggregates)]
     lower = make_query(tuple(item(each, name) for name, each in named), select.base, select.where)
     group = select.group
@@ -68,8 +62,7 @@ def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tup
         group = Grouping(keys=tuple(keys))
     elif group is not None:
         group = change_scope(group, lambda each: _resolve(each, select) if isinstance(each, Expression) else each)
-    body = lower.body
-    assert isinstance(body, Select)
+    body = cast("Select", lower.body)
     rows = derive(lower.replace(body=body.replace(group=group)), context.fresh("__q"), context)
 
     def change(node: Node) -> Node:
@@ -112,10 +105,9 @@ def _expand(having: Expression, select: Select) -> Expression:
     return change_scope(having, change)
 
 
-def _named(each: Item, change) -> Item:  # noqa: ANN001
+def _named(each: Item, change: Callable[[Node], Node]) -> Item:
     """An item with the name that it had."""
-    made = change(each)
-    assert isinstance(made, Item)
+    made = cast("Item", change(each))
     if each.aliases or made.operand is each.operand:
         return made
     if isinstance(each.operand, Column):
