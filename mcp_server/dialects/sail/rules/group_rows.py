@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 from mcp_server.dialects.sail.rules.context import Context
@@ -10,7 +10,7 @@ from mcp_server.dialects.sail.rules.query_nodes import change_scope, is_aggregat
 from mcp_server.dialects.sail.rules.query_parts import column_of, derive, item, make_query
 from mcp_server.sql.typed.nodes import Column, Expression, ItemUse, Node, Ordinal, SortKey
 from mcp_server.sql.typed.refusal import SparkRefuses
-from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Select
+from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Query, Select
 
 
 def group_keys(select: Select) -> list[Expression]:
@@ -51,8 +51,8 @@ def as_rows(  # noqa: C901  (each part in turn)
     aggregates: list[Expression] = []
     having = _expand(select.having, select) if select.having is not None else None
     parts: list[Node] = [*select.items, *order, *((having,) if having is not None else ())]
-    for node in _walk_all(parts):
-        found = isinstance(node, Expression) and is_aggregate(node) and _is_of(node, own)
+    for node, within in _walk_all(parts):
+        found = is_aggregate(node) and _is_of(node, own, within=within)
         if found and not any(same(node, known) for known in aggregates):
             aggregates.append(cast("Expression", node))
     named = [(context.fresh("__g"), each) for each in (*keys, *aggregates)]
@@ -66,9 +66,12 @@ def as_rows(  # noqa: C901  (each part in turn)
     rows = derive(lower.replace(body=body.replace(group=group)), context.fresh("__q"), context)
 
     def change(node: Node) -> Node:
+        return put_groups(node, within=False)
+
+    def put_groups(node: Node, *, within: bool) -> Node:
         if isinstance(node, Expression):
             for name, each in named:
-                if same(node, each):
+                if same(node, each) and (not within or _is_of(each, own, within=True)):
                     return column_of(rows, name, each.type)
             if isinstance(node, Column) and node.source in own:
                 raise SparkRefuses(
@@ -76,7 +79,8 @@ def as_rows(  # noqa: C901  (each part in turn)
                     f"{node.name} is neither grouped nor aggregated, so no sub-query of HAVING can read it.",
                     node.at,
                 )
-        return node.map_children(change)
+        inside = within or isinstance(node, Query)
+        return node.map_children(lambda each: put_groups(each, within=inside))
 
     items = tuple(_named(each, change) for each in select.items)
     upper = Select(
@@ -87,15 +91,19 @@ def as_rows(  # noqa: C901  (each part in turn)
     return upper, tuple(change(each) for each in order)  # type: ignore[misc]
 
 
-def _walk_all(parts: Iterable[Node]) -> Iterable[Node]:
-    for part in parts:
-        yield from part.walk()
+def _walk_all(parts: Iterable[Node]) -> Iterator[tuple[Node, bool]]:
+    """Yield all nodes, and whether they stand within a sub-query."""
+    stack = [(part, False) for part in parts]
+    while stack:
+        node, within = stack.pop(0)
+        yield node, within
+        stack[:0] = [(each, within or isinstance(node, Query)) for each in node.children]
 
 
-def _is_of(call: Expression, own: frozenset[int]) -> bool:
-    """Whether an aggregate is one of this SELECT's own groups, wherever it stands."""
-    columns = [each for each in call.walk() if isinstance(each, Column) and each.source is not None]
-    return all(each.source in own for each in columns)
+def _is_of(part: Node, own: frozenset[int], *, within: bool) -> bool:
+    """Whether an expression is one of this SELECT's own groups: in a sub-query it has a column that says so."""
+    columns = [each for each in part.walk() if isinstance(each, Column) and each.source is not None]
+    return all(each.source in own for each in columns) and (bool(columns) or not within)
 
 
 def _expand(having: Expression, select: Select) -> Expression:

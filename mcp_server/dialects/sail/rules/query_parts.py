@@ -144,7 +144,7 @@ def derive(
     number = context.new_id() if number is None else number
     outputs = None
     if query.outputs is not None:
-        named = names or tuple(each.name for each in query.outputs)
+        named: tuple[str | None, ...] = names or tuple(each.name for each in query.outputs)
         outputs = tuple(Output(name, each.type, number) for name, each in zip(named, query.outputs, strict=True))
     return Derived(id=number, query=query, alias=alias, names=names, outputs=outputs)
 
