@@ -139,7 +139,7 @@ class ExpressionResolver(ABC):
         while star.parts and found is not None:
             if found.columns.shown(star.parts) != ():
                 return found.columns
-            found = found.outer
+            found = found.outer if found is scope or found.passes else None
         return scope.columns
 
     def _resolve_column(self, column: Column, scope: Scope) -> Expression:

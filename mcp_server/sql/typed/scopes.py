@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from mcp_server.models import TableInfo
 from mcp_server.sql.typed.nodes import Parameter
 from mcp_server.sql.typed.relations import (
     Cte,
@@ -18,6 +19,16 @@ from mcp_server.sql.typed.relations import (
     Table,
 )
 from mcp_server.sql.typed.types import Type
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Says which table of the lake stands at a token, None for a WITH name, and gives its columns' types."""
+
+    find: Callable[[int], TableInfo | None]
+    columns: Callable[[TableInfo, int], tuple[Output, ...] | None]
+    schema: tuple[str, ...]
+
 
 Order = Literal["columns", "items"]
 """Which Spark tries first: columns (GROUP BY, WHERE, QUALIFY, the list itself) or items (HAVING, ORDER BY)."""
