@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES
+from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
 from mcp_server.dialects.sail.rules.names import name_columns
@@ -23,9 +23,9 @@ from mcp_server.sql.typed.nodes import Node, transform
 from mcp_server.sql.typed.printer import print_query
 from mcp_server.sql.typed.read import NotRead, read_typed
 
-Rule = Callable[[Node, Context], Node | None]
+Rule = Callable[[Any, Context], Node | None]
 
-QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES)
+QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES, *LATE_RULES)
 """Name, class of node and rule: each a pass over the whole tree."""
 
 

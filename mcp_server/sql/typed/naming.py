@@ -114,7 +114,7 @@ def _constant(node: n.Constant) -> str:
             shape = _DATE if kind == DATE else _TIMESTAMP
             if not shape.fullmatch(value):
                 raise Unnamed
-            return f"{str(kind)} '{value}'"
+            return f"{kind!s} '{value}'"
         return value
     return _number(value, kind)
 
@@ -314,8 +314,7 @@ def _behind(node: n.Call) -> str:
 def _over(node: n.Call) -> str:
     """Write ` OVER (PARTITION BY … ORDER BY … ROWS BETWEEN …)`: the frame is always in the name."""
     window = node.window
-    assert window is not None
-    if window.base is not None:
+    if window is None or window.base is not None:
         raise Unnamed
     pieces = [f"PARTITION BY {_all(window.partition)}"] if window.partition else []
     pieces += [f"ORDER BY {', '.join(map(_sort, window.order))}"] if window.order else []

@@ -1,4 +1,4 @@
-"""The nodes of queries and of what they read. Every relation has an id, by which columns name the one they belong to."""
+"""The nodes of queries and of what they read. Every relation has an id, by which columns name theirs."""
 
 from __future__ import annotations
 

@@ -84,6 +84,9 @@ class Scope:
     grouped: frozenset[tuple[int | None, str]] = frozenset()
     """Columns that are groups, by relation and lower-case name: in HAVING their names mean them before items."""
 
+    passes: bool = False
+    """Whether it is that of a query in FROM, which has no columns but sees those around the SELECT."""
+
     def with_parameters(self, parameters: Sequence[Parameter]) -> Scope:
         """Return the scope within a lambda."""
         return replace(self, parameters={**self.parameters, **{each.name.lower(): each for each in parameters}})

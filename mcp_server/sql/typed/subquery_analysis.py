@@ -10,13 +10,19 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mcp_server.sql.functions import functions
-from mcp_server.sql.typed.nodes import Call, Column, Exists, InQuery, Lambda, Node, ScalarQuery, SortKey
-from mcp_server.sql.typed.relations import Derived, Join, Query, Relation, Select, SetOperation
+from mcp_server.sql.typed.nodes import Call, Column, Exists, InQuery, ItemUse, Lambda, Node, ScalarQuery, SortKey
 from mcp_server.sql.typed.refusal import SparkRefuses
+from mcp_server.sql.typed.relations import Derived, InlineTable, Join, Query, Relation, Select, SetOperation
 
 _CATEGORY: Final = "UNSUPPORTED_SUBQUERY_EXPRESSION_CATEGORY"
 _UNFIXED: Final = frozenset({"rand", "random", "randn", "uuid", "shuffle", "monotonically_increasing_id", "uniform"})
-_FILLED: Final = {"left": ("right",), "right": ("left",), "semi": ("right",), "anti": ("right",), "full": ("left", "right")}
+_FILLED: Final = {
+    "left": ("right",),
+    "right": ("left",),
+    "semi": ("right",),
+    "anti": ("right",),
+    "full": ("left", "right"),
+}
 """The sides of joins that may not read the row around the sub-query."""
 
 
@@ -62,7 +68,7 @@ def _free(node: Node | None, own: frozenset[int]) -> list[Column]:
 
 def _check_columns(node: InQuery | Exists | ScalarQuery) -> None:
     outputs = node.query.outputs
-    if outputs is None or any(each.name is None and each.type is None for each in outputs):
+    if outputs is None:
         return
     if isinstance(node, InQuery) and len(node.operands) != len(outputs):
         raise SparkRefuses(
@@ -112,10 +118,10 @@ def _is_listed(key: SortKey, select: Select) -> bool:
     return any(_looks(key.operand) == _looks(each) for each in listed)
 
 
-def _looks(node: Node) -> tuple[object, ...]:
+def _looks(node: Node) -> tuple[str, ...]:
     """What a node looks like: enough to tell whether ORDER BY repeats a group."""
     return tuple(
-        (type(each).__name__, getattr(each, "name", None) if isinstance(each, Column | Call) else None)
+        getattr(each, "name", "").lower() if isinstance(each, Column | Call | ItemUse) else type(each).__name__
         for each in node.walk()
         if not isinstance(each, Relation)
     )
@@ -169,8 +175,13 @@ def _is_fixed(node: Node) -> bool:
 
 
 def _is_one_row(relation: Relation) -> bool:
+    if isinstance(relation, InlineTable):
+        return len(relation.rows) == 1
     body = relation.query.body if isinstance(relation, Derived) else None
-    return isinstance(body, Select) and body.base is None
+    if not isinstance(body, Select):
+        return False
+    grouped = any(_is_aggregate(each) for item in body.items for each in _scope(item))
+    return body.base is None or (grouped and body.group is None)
 
 
 def _check_correlated(query: Query) -> None:
@@ -216,7 +227,10 @@ def _check_select(select: Select, own: frozenset[int]) -> None:
         _check_part(select.group, own, "GROUP BY")
     for each in nodes:
         if isinstance(each, Call) and each.window is not None:
-            _check_part(each, own, "a window function")
+            keys = (*each.arguments, *each.window.partition, *(key.operand for key in each.window.order))
+            for key in keys:  # what is more than a column is computed before the window
+                if isinstance(key, Column):
+                    _check_part(key, own, "a window function")
     _check_relation(select.base, own)
 
 
@@ -232,9 +246,7 @@ def _check_part(part: Node | None, own: frozenset[int], where: str) -> None:
 
 def _free_here(part: Node | None, own: frozenset[int]) -> list[Column]:
     return [
-        each
-        for each in _scope(part)
-        if isinstance(each, Column) and each.source is not None and each.source not in own
+        each for each in _scope(part) if isinstance(each, Column) and each.source is not None and each.source not in own
     ]
 
 
@@ -261,5 +273,3 @@ def _is_aggregate(node: Node) -> bool:
         and node.window is None
         and functions().classes.get(node.name) in {"aggregate", "collecting"}
     )
-
-

@@ -10,6 +10,7 @@ from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.call_checks import check_call, check_operands, check_sort_key
 from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
 from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
+from mcp_server.sql.typed.date_results import DATE_RULES
 from mcp_server.sql.typed.functions import functions, place_arguments
 from mcp_server.sql.typed.literals import number_type
 from mcp_server.sql.typed.matching import match
@@ -303,6 +304,9 @@ def _interval_text(node: nodes.IntervalLiteral) -> Type | None:
 # --- calls
 
 
+_RESULTS: Final = {**RULES, **DATE_RULES, **NESTED_RULES}
+
+
 def _call(node: Call) -> Type | None:
     function = functions().get(node.name)
     if function is None:
@@ -322,7 +326,7 @@ def _call(node: Call) -> Type | None:
     fitted = match(node.name, signature, [each.type for each in node.arguments], function.differ)
     if signature.result is not None:
         return reopen(fitted.fill(signature.result))
-    rule = RULES.get(signature.rule) or NESTED_RULES[signature.rule]
+    rule = _RESULTS[signature.rule]
     return reopen(rule(node, fitted.kinds))
 
 

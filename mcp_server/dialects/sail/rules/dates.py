@@ -144,6 +144,10 @@ def write_date(node: Call, context: Context) -> Node | None:
 
 def write_timestamp(node: Call, _: Context) -> Node | None:
     """to_timestamp(n): a number is one of seconds, and of microseconds to Sail."""
+    if len(node.arguments) == 2:
+        text, pattern = map(read_text, node.arguments)
+        if pattern == "yy" and text is not None and text[:1] in {"-", "+"} and not node.name.startswith("try_"):
+            raise SparkRefuses("CANNOT_PARSE_TIMESTAMP", f"'{text}' is no time of the form {pattern}.", node.at)
     if len(node.arguments) != 1 or not is_number(node.arguments[0].type):
         return None
     tries = node.name.startswith("try_")

@@ -130,9 +130,7 @@ class _Joined:
             right, other = _with_values(right, other, tuple(dict.fromkeys((*wanted, *known))), work)
         else:
             left, known = _with_values(left, known, tuple(dict.fromkeys(wanted)), work)
-        ties: list[Expression] = [
-            compare_safely(known[each], other[each]) for each in other if each in known
-        ]
+        ties: list[Expression] = [compare_safely(known[each], other[each]) for each in other if each in known]
         place = {**other, **known} if self.kind != "right" else {**known, **other}
         on = [work.put(each, place) for each in on]  # type: ignore[misc]
         made = self.made(left, right, on, ties, loose)

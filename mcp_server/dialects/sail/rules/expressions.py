@@ -40,7 +40,7 @@ from mcp_server.sql.typed.nodes import (
     Node,
     transform,
 )
-from mcp_server.sql.typed.relations import Join, Query, Select, Table
+from mcp_server.sql.typed.relations import Join, NamedWindow, Query, Select, Table
 from mcp_server.sql.typed.types import STRING, as_schema
 
 Rule = Callable[[Node, Context], Node | None]
@@ -97,6 +97,9 @@ def rewrite_expressions(root: Query, context: Context) -> Query:
     """Write the expressions of a statement for Sail. Errors: EngineLacks, SparkRefuses."""
     warn_of_answers(root, context)
     context.tables = frozenset(node.id for node in root.walk() if isinstance(node, Table))
+    context.framed = frozenset(
+        node.name for node in root.walk() if isinstance(node, NamedWindow) and (node.window.order or node.window.frame)
+    )
     found = transform(root, _applying({IntervalLiteral: (write_interval,)}, context))
     found = transform(found, _applying({Case: (choose_branch,), Call: (choose_branch,)}, context))
     found = transform(found, _applying(implied.RULES, context))

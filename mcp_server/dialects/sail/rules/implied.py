@@ -255,12 +255,7 @@ def _fit(node: Expression, kind: Type | None, is_shared: bool) -> Expression:
         return node
     if is_shared:
         return node if _is_alike(source, kind) or not _is_castable(kind) else cast_to(node, kind)
-    if (
-        isinstance(kind, Array)
-        and isinstance(source, Array)
-        and kind.element == STRING
-        and has_fraction(source.element)
-    ):
+    if isinstance(kind, Array) and isinstance(source, Array) and _is_text_needed(source.element, kind.element):
         return cast_to(node, kind)
     if is_nested(kind) or is_nested(source) or _is_alike(source, kind):
         return node
@@ -268,6 +263,10 @@ def _fit(node: Expression, kind: Type | None, is_shared: bool) -> Expression:
         has_other = has_fraction(source) and (is_integer(kind) or (isinstance(source, Decimal) and kind == DOUBLE))
         return cast_to(node, kind) if has_other else node
     return cast_to(node, kind)
+
+
+def _is_text_needed(source: Type | None, kind: Type | None) -> bool:
+    return kind == STRING and source not in {None, VOID, STRING}
 
 
 def cast_sign(node: Node, _: Context) -> Node | None:

@@ -99,7 +99,7 @@ def decimal_of(node: Expression) -> Decimal | None:
     return Decimal(_DIGITS[kind.name], 0)
 
 
-def common_type(kinds: Iterable[Type | None]) -> Type | None:  # noqa: PLR0911  (one line for each kind)
+def common_type(kinds: Iterable[Type | None]) -> Type | None:
     """The type in which values of these types are compared, None where it is not known.
 
     Text beside a whole number becomes BIGINT, beside another number DOUBLE, beside anything else that

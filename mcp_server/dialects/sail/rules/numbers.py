@@ -248,16 +248,46 @@ def write_uniform(node: Call, context: Context) -> Node | None:
     return fill(context, template, low, high, chance, k=node.type)
 
 
+def write_power(node: Call, context: Context) -> Node | None:
+    """power(1, NaN) is NaN in Java, and so is a power of 1 or -1 to infinity; in C they are 1."""
+    if len(node.arguments) != 2:
+        return None
+    exponent = node.arguments[1].operand if isinstance(node.arguments[1], Cast) else node.arguments[1]
+    if isinstance(exponent, Constant) and not isinstance(exponent.value, str):
+        return None
+    base, power = (cast_to(each, DOUBLE) for each in node.arguments)
+    template = (
+        "if(abs({0}) = 1D AND (isnan({1}) OR abs({1}) = CAST('Infinity' AS DOUBLE)), CAST('NaN' AS DOUBLE), {call})"
+    )
+    return fill(context, template, base, power, call=node, gives=DOUBLE)
+
+
+def write_correlation(node: Call, context: Context) -> Node | None:
+    """corr of values that do not vary divides by zero in Spark, and is NULL in Sail."""
+    if len(node.arguments) != 2:
+        return None
+    count = node.replace(name="regr_count", type=BIGINT)
+    return fill(
+        context,
+        "if({call} IS NULL AND {n} > 0, 1D / CAST(least({n}, 0) AS DOUBLE), {call})",
+        call=node,
+        n=count,
+        gives=DOUBLE,
+    )
+
+
 RULES: Final[Mapping[str, CallRule]] = {
     "avg": write_average,
     "bround": write_half_even,
     **dict.fromkeys(("ceil", "ceiling", "floor"), write_stepped),
+    "corr": write_correlation,
     "factorial": write_factorial,
     "format_number": write_number,
     "isnan": write_isnan,
     "mean": write_average,
     "mod": write_remainder,
     "nullif": write_nullif,
+    **dict.fromkeys(("pow", "power"), write_power),
     "pmod": write_positive_remainder,
     "rand": write_random,
     "randn": write_random,

@@ -16,6 +16,7 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.intervals import compute_interval
 from mcp_server.dialects.sail.rules.kinds import decimal_of, is_days, is_integer, is_time
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
+from mcp_server.dialects.sail.rules.products import multiply
 from mcp_server.sql.compose import compose
 from mcp_server.sql.typed.nodes import Binary, Cast, Constant, Expression, Node
 from mcp_server.sql.typed.types import (
@@ -96,10 +97,18 @@ def compute_decimal(node: Binary, kind: Decimal, context: Context) -> Node | Non
         return None
     if node.operator == "/":
         # One digit more than is wanted is what rounding needs: Sail adds four, and cuts.
-        wide = Decimal(MAX_PRECISION, max(kind.scale - 3, 0))
+        wide = Decimal(MAX_PRECISION, max(kind.scale - 3, one.scale))
         return fill(context, "CAST(CAST({0} AS {wide}) / {1} AS {kind})", left, right, wide=wide, kind=kind)
     if node.operator == "*" and one.precision + other.precision >= MAX_PRECISION:
         left, right = _shortened(left), _shortened(right)
+        one, other = decimal_of(left) or one, decimal_of(right) or other
+        product = (
+            multiply(left, right, one, other, kind, context)
+            if one.precision + other.precision > MAX_PRECISION
+            else None
+        )
+        if product is not None:
+            return product
     found = node.replace(left=left, right=right) if (left, right) != (node.left, node.right) else node
     if node.operator in {"+", "-"} and kind.precision == MAX_PRECISION and kind.scale == max(one.scale, other.scale):
         context.warn(f"{node.operator}: a decimal of more than 38 digits is kept here, where Spark fails.")

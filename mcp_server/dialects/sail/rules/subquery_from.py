@@ -36,7 +36,6 @@ from mcp_server.dialects.sail.rules.subquery_values import Again
 from mcp_server.sql.typed.nodes import Call, Exists, Expression, InQuery, Node, Star, transform
 from mcp_server.sql.typed.relations import Derived, FunctionTable, Join, LateralView, Query, Relation, Select
 
-
 _PUSHED: Final[dict[str, frozenset[str]]] = {
     "inner": frozenset({"left", "right"}),
     "cross": frozenset({"left", "right"}),

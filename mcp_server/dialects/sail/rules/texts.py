@@ -10,7 +10,7 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.kinds import is_nested
+from mcp_server.dialects.sail.rules.kinds import is_nested, is_time
 from mcp_server.dialects.sail.rules.make import fill
 from mcp_server.dialects.sail.rules.template import text_constant
 from mcp_server.sql.typed.nodes import Call, Cast, Column, Expression, Field, Lambda, Parameter
@@ -36,6 +36,8 @@ def text_of(node: Expression, context: Context) -> Expression | None:
     kind = node.type
     if kind in FRACTIONS:
         return _double_text(node, context)
+    if isinstance(kind, Array) and is_time(kind.element):  # an array is cast to ISO 8601
+        return fill(context, "transform({0}, v_ -> CAST(v_ AS STRING))", node, gives=Array(STRING))
     if isinstance(kind, Array) and kind.element in FRACTIONS:
         body = _double(Parameter(name="v_", type=kind.element), context)
         return fill(context, "transform({0}, v_ -> {body})", node, body=body, gives=Array(STRING))
@@ -82,7 +84,7 @@ def _render(node: Expression, kind: Type | None, context: Context, depth: int) -
 
 def _render_array(node: Expression, kind: Array, context: Context, depth: int) -> Expression:
     strings = text_of(node, context)
-    if strings is None and is_nested(kind.element):
+    if strings is None and (is_nested(kind.element) or is_time(kind.element)):
         each = Parameter(name=context.parameter("each_", depth), type=kind.element)
         body = _render(each, kind.element, context, depth + 1)
         strings = Call(name="transform", arguments=(node, Lambda(parameters=(each,), body=body)))
