@@ -130,6 +130,9 @@ class ExpressionResolver(ABC):
             if found is not None:
                 base = found.replace(at=star.at)
                 return star.replace(base=base, parts=(), renewals=renewals)
+            if scope.complete and not scope.parameters:
+                name = ".".join(star.parts)
+                raise SparkRefuses("CANNOT_RESOLVE_STAR_EXPAND", f"There is no relation {name} for {name}.*.", star.at)
         sources = tuple(dict.fromkeys(each.source for each in shown or ()))
         return star.replace(sources=sources, renewals=renewals)
 
