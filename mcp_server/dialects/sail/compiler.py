@@ -48,7 +48,7 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     first_id = 1 + max((getattr(node, "id", 0) for node in query.walk()), default=0)
     context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
     done: list[str] = []
-    query, _ = name_columns(query)
+    query, renamed = name_columns(query)
     found = query
     for name, kind, rule in QUERY_RULES:
         after = transform(found, functools.partial(_apply, rule, kind, context))
