@@ -59,8 +59,8 @@ __all__ = [
 class Verdict:
     """What `imdb-mcp check` says of a statement. `limit` is the row limit enforced, None where refused.
 
-    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`. `steps` are
-    the layers that were reached, in order.
+    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`; one that Spark's
+    analyser refuses, with `query_failed`. `steps` are the layers that were reached, in order.
     """
 
     allow: bool
@@ -143,7 +143,7 @@ def verdict(
         checked = check(sql, catalog=catalog, limits=limits, principal=principal, row_limit=row_limit, journal=journal)
     except Refused as refusal:
         return Verdict(False, refusal.code, str(refusal), None, tuple(journal.steps))
-    except EngineLacks as lack:
+    except (EngineLacks, QueryFailed) as lack:
         return Verdict(True, lack.code, str(lack), rows, tuple(journal.steps))
     query = checked.query if isinstance(checked, Explain) else checked
     rows = query.limit.rows if isinstance(query, CheckedQuery) else rows

@@ -12,6 +12,7 @@ from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
 from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
 from mcp_server.sql.typed.date_results import DATE_RULES
 from mcp_server.sql.typed.functions import functions, place_arguments
+from mcp_server.sql.typed.literal_checks import check_moment, type_interval
 from mcp_server.sql.typed.literals import number_type
 from mcp_server.sql.typed.matching import match
 from mcp_server.sql.typed.nested_results import NESTED_RULES, name_field, type_element
@@ -31,7 +32,6 @@ from mcp_server.sql.typed.types import (
     VARIANT,
     VOID,
     Array,
-    Interval,
     Map,
     Struct,
     Type,
@@ -93,6 +93,7 @@ def type_constant(text: str) -> Type | None:
 
 
 def _constant(node: nodes.Constant) -> Type | None:
+    check_moment(node)
     return node.type or type_constant(node.text)
 
 
@@ -253,54 +254,6 @@ def _row(node: nodes.Row) -> Type:
     return Struct(tuple((name_field(each, index), each.type) for index, each in enumerate(node.items)))
 
 
-def _interval(node: nodes.IntervalLiteral) -> Type | None:
-    """INTERVAL '1 2' DAY TO HOUR has these fields; several pairs of value and unit have all between."""
-    names = [unit for unit in node.units if unit]
-    if len(names) != len(node.units):
-        return _interval_text(node)
-    if len(names) == 1 and " to " in names[0]:
-        start, _, end = names[0].partition(" to ")
-        return Interval(start.strip(), end.strip())
-    spans = [_UNITS.get(name) for name in names]
-    known = [span for span in spans if span is not None]
-    if len(known) != len(spans):
-        return None
-    return _span(known)
-
-
-_ORDER: Final = ("year", "month", "day", "hour", "minute", "second")
-_UNITS: Final[Mapping[str, str]] = {
-    **{name: name for name in _ORDER},
-    "week": "day",
-    "quarter": "month",
-    "millisecond": "second",
-    "microsecond": "second",
-    "nanosecond": "second",
-    "millennium": "year",
-    "century": "year",
-    "decade": "year",
-}
-
-
-def _span(names: Sequence[str]) -> Type | None:
-    places = sorted(_ORDER.index(name) for name in names)
-    start, end = _ORDER[places[0]], _ORDER[places[-1]]
-    if (start in _ORDER[:2]) != (end in _ORDER[:2]):
-        return None
-    return Interval(start, end)
-
-
-def _interval_text(node: nodes.IntervalLiteral) -> Type | None:
-    """INTERVAL '1 day 2 hours'."""
-    text = node.values[0].value if isinstance(node.values[0], nodes.Constant) else None
-    words = [
-        word.lower() for word in str(text).replace("'", " ").split() if word.isalpha() and word.lower() != "interval"
-    ]
-    units = [_UNITS.get(word, _UNITS.get(word.removesuffix("s"))) for word in words]
-    known = [unit for unit in units if unit is not None]
-    return _span(known) if known and len(known) == len(units) else None
-
-
 # --- calls
 
 
@@ -379,7 +332,7 @@ _RULES: Final[Mapping[type, Callable[..., Type | None]]] = {
     nodes.Field: _field,
     nodes.In: _in,
     nodes.InQuery: _in_query,
-    nodes.IntervalLiteral: _interval,
+    nodes.IntervalLiteral: type_interval,
     nodes.Is: _is,
     nodes.JsonPath: lambda _: VARIANT,
     nodes.Lambda: lambda node: node.body.type,
