@@ -19,6 +19,7 @@ from mcp_server.dialects.sail.rules.kit import (
     is_generator,
     is_volatile,
     label,
+    name_keys,
     named,
     own_ids,
     replace_in,
@@ -166,7 +167,7 @@ def filter_windows(query: Query, context: Context) -> Node | None:
     upper = below.substitute(upper).replace(base=below.derive(lower))
     return query.replace(
         body=upper,
-        order=tuple(map(below.substitute, query.order)),
+        order=name_keys(tuple(map(below.substitute, query.order)), upper.items),
         sort=tuple(map(below.substitute, query.sort)),
         distribute=tuple(map(below.substitute, query.distribute)),
     )

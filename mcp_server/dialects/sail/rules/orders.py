@@ -12,7 +12,18 @@ from collections.abc import Iterator
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.below import Below
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.kit import are_same, compare, has, is_aggregate, label, named, number, own_ids
+from mcp_server.dialects.sail.rules.kit import (
+    are_same,
+    compare,
+    has,
+    is_aggregate,
+    is_volatile,
+    label,
+    name_keys,
+    named,
+    number,
+    own_ids,
+)
 from mcp_server.sql.typed.nodes import (
     Between,
     Binary,
@@ -36,6 +47,7 @@ from mcp_server.sql.typed.nodes import (
 from mcp_server.sql.typed.relations import (
     Cte,
     CteUse,
+    Derived,
     GroupingSets,
     Item,
     Join,
@@ -63,6 +75,21 @@ def order_by_all(query: Query, context: Context) -> Node | None:
     return query.replace(order=keys, order_all=None)
 
 
+def leave_out_inner_order(query: Query, context: Context) -> Node | None:
+    """Leave out the order of a sub-query that no LIMIT needs, where what stands around it makes an order of its own."""
+    del context
+    select = query.body
+    if not isinstance(select, Select) or not isinstance(select.base, Derived):
+        return None
+    inner = select.base.query
+    if not inner.order or inner.limit is not None or inner.offset is not None:
+        return None
+    listed = any(has(item, is_aggregate) or any(True for _ in _windows(item)) for item in select.items)
+    if not (query.order or select.group is not None or select.distinct or listed):
+        return None
+    return query.replace(body=select.replace(base=select.base.replace(query=inner.replace(order=()))))
+
+
 def hide_constants(query: Query, context: Context) -> Node | None:
     """Compute the keys of an order below, where Sail could take one for constant that is not."""
     select = query.body
@@ -78,8 +105,11 @@ def hide_constants(query: Query, context: Context) -> Node | None:
         filled |= own_ids(select.base)
     if not filled or not any(map(_may_fix, _walk_through(query, context))):
         return None
-    tainted = [key for key in query.order if _is_tainted(key.operand, select, filled)]
-    late = [key for key in keys if _is_tainted(key.operand, select, filled)]
+    concealed = _concealed(select.base)
+    tainted = [
+        key for key in query.order if _is_tainted(key.operand, select, filled) and not _is_in(key.operand, concealed)
+    ]
+    late = [key for key in keys if _is_tainted(key.operand, select, filled) and not _is_in(key.operand, concealed)]
     if not tainted and not late:
         return None
     return _hide(query, select, tainted, late, context)
@@ -113,7 +143,7 @@ def _hide(query: Query, select: Select, tainted: list[SortKey], late: list[SortK
     lower = Select((), select.base, where=select.where)
     return query.replace(
         body=upper.replace(base=below.derive(lower)),
-        order=tuple(map(below.substitute, order)),
+        order=name_keys(tuple(map(below.substitute, order)), upper.items),
         sort=tuple(map(below.substitute, query.sort)),
         distribute=tuple(map(below.substitute, query.distribute)),
     )
@@ -188,6 +218,19 @@ def _conceal(operand: Expression) -> Expression:
     """Return a value that nothing can be known of."""
     chance = compare(Call("rand", type=DOUBLE), ">=", number(0))
     return Case(None, (chance,), (operand,), type=operand.type)
+
+
+def _concealed(base: Relation) -> frozenset[tuple[int, str]]:
+    """Return the columns that a SELECT below computes behind a chance already."""
+    if not isinstance(base, Derived) or not isinstance(base.query.body, Select):
+        return frozenset()
+    items = base.query.body.items
+    found = (item for item in items if isinstance(item.operand, Case) and has(item.operand, is_volatile))
+    return frozenset((base.id, label(item).lower()) for item in found)
+
+
+def _is_in(operand: Expression, columns: frozenset[tuple[int, str]]) -> bool:
+    return isinstance(operand, Column) and (operand.source or 0, operand.name.lower()) in columns
 
 
 def _is_tainted(operand: Expression, select: Select, filled: frozenset[int]) -> bool:
