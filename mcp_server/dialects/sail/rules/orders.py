@@ -18,6 +18,7 @@ from mcp_server.dialects.sail.rules.kit import (
     has,
     is_aggregate,
     is_volatile,
+    iter_relations,
     label,
     name_keys,
     named,
@@ -99,17 +100,10 @@ def hide_constants(query: Query, context: Context) -> Node | None:
     keys = [key for each in windows for key in each.window.order] if windows else []  # type: ignore[union-attr]
     if not query.order and not keys:
         return None
-    filled = _filled(select.base, context)
-    sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
-    if sets:
-        filled |= own_ids(select.base)
-    if not filled or not any(map(_may_fix, _walk_through(query, context))):
+    tainted = [key for key in query.order if _is_tainted(key.operand, select, context)]
+    late = [key for key in keys if _is_tainted(key.operand, select, context)]
+    if not any(map(_may_fix, _walk_through(query, context))):
         return None
-    concealed = _concealed(select.base)
-    tainted = [
-        key for key in query.order if _is_tainted(key.operand, select, filled) and not _is_in(key.operand, concealed)
-    ]
-    late = [key for key in keys if _is_tainted(key.operand, select, filled) and not _is_in(key.operand, concealed)]
     if not tainted and not late:
         return None
     return _hide(query, select, tainted, late, context)
@@ -220,48 +214,68 @@ def _conceal(operand: Expression) -> Expression:
     return Case(None, (chance,), (operand,), type=operand.type)
 
 
-def _concealed(base: Relation) -> frozenset[tuple[int, str]]:
-    """Return the columns that a SELECT below computes behind a chance already."""
-    if not isinstance(base, Derived) or not isinstance(base.query.body, Select):
-        return frozenset()
-    items = base.query.body.items
-    found = (item for item in items if isinstance(item.operand, Case) and has(item.operand, is_volatile))
-    return frozenset((base.id, label(item).lower()) for item in found)
-
-
-def _is_in(operand: Expression, columns: frozenset[tuple[int, str]]) -> bool:
-    return isinstance(operand, Column) and (operand.source or 0, operand.name.lower()) in columns
-
-
-def _is_tainted(operand: Expression, select: Select, filled: frozenset[int]) -> bool:
+def _is_tainted(operand: Expression, select: Select, context: Context) -> bool:
+    """Whether a key reads a column that may be null in rows that are not of its relation."""
     meant = _meaning(operand, select)
-    if isinstance(meant, Constant):
+    if isinstance(meant, Constant) or select.base is None:
         return False
-    return _reads(meant, filled)
+    return _reads(meant, select, context)
 
 
-def _reads(node: Node, filled: frozenset[int]) -> bool:
-    """Whether a column is read outside aggregates, which make values of their own."""
-    if is_aggregate(node):
+def _reads(node: Node, select: Select, context: Context) -> bool:
+    """Whether such a column is read outside aggregates, which make values of their own."""
+    if is_aggregate(node) or select.base is None:
         return False
-    if isinstance(node, Column) and node.source in filled:
+    if isinstance(node, Column):
+        return _is_filled(node, select, context)
+    return any(_reads(each, select, context) for each in node.children)
+
+
+def _is_filled(column: Column, select: Select, context: Context) -> bool:
+    base = select.base
+    assert base is not None  # noqa: S101  (its callers looked)
+    sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
+    if column.source in _filled(base) or (sets and column.source in own_ids(base)):
         return True
-    return any(_reads(each, filled) for each in node.children)
+    relation = next((each for each in iter_relations(base) if each.id == column.source), None)
+    if relation is None:
+        return False
+    query = relation.query if isinstance(relation, Derived) else None
+    if isinstance(relation, CteUse):
+        query = context.ctes.get(relation.cte)
+    names = [(each.name or "").lower() for each in relation.outputs or ()]
+    if query is None or column.name.lower() not in names:
+        return any(map(_fills, _walk_through(relation, context)))
+    return _gives_filled(query, names.index(column.name.lower()), context)
 
 
-def _filled(base: Relation, context: Context) -> frozenset[int]:
-    """Return the relations whose columns may be null in rows that are not theirs."""
+def _gives_filled(query: Query, place: int, context: Context) -> bool:
+    """Whether a column of a query is such a one, by its place."""
+    body = query.body
+    if isinstance(body, Query):
+        return _gives_filled(body, place, context)
+    listed = isinstance(body, Select) and all(item.outputs and len(item.outputs) == 1 for item in body.items)
+    if not isinstance(body, Select) or not listed or place >= len(body.items):
+        return any(map(_fills, _walk_through(query, context)))
+    operand = body.items[place].operand
+    if isinstance(operand, Star):
+        return any(map(_fills, _walk_through(query, context)))
+    return not has(operand, is_volatile) and _reads(operand, body, context)  # of chance nothing is known
+
+
+def _filled(base: Relation) -> frozenset[int]:
+    """Return the relations on the sides of outer joins that may be null, and outer views."""
     if isinstance(base, Join):
-        found = _filled(base.left, context) | _filled(base.right, context)
+        found = _filled(base.left) | _filled(base.right)
         if base.kind in {"left", "full"}:
             found |= own_ids(base.right)
         if base.kind in {"right", "full"}:
             found |= own_ids(base.left)
         return found | ({base.id} if found else frozenset())
     if isinstance(base, LateralView):
-        below = _filled(base.base, context) if base.base is not None else frozenset()
+        below = _filled(base.base) if base.base is not None else frozenset()
         return below | ({base.id} if base.outer else frozenset())
-    return frozenset({base.id}) if any(map(_fills, _walk_through(base, context))) else frozenset()
+    return frozenset()
 
 
 def _walk_through(node: Node, context: Context) -> Iterator[Node]:
