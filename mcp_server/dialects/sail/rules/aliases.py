@@ -163,6 +163,8 @@ def filter_windows(query: Query, context: Context) -> Node | None:
                 below.column(each)
     for part in parts:
         below.own(below.substitute(part), ids)
+    # Windows last: with a rank before the columns, DataFusion's check of an order by both fails.
+    below.pairs.sort(key=lambda pair: getattr(pair[0], "window", None) is not None)
     lower = Select((), select.base, where=select.where, windows=select.windows)
     upper = below.substitute(upper).replace(base=below.derive(lower))
     return query.replace(
