@@ -158,7 +158,7 @@ RELATIONS: list[tuple[r.Relation, str]] = [
     (join_of(join_of(T, U, "cross"), V, "full", on=SAME), "t CROSS JOIN u FULL JOIN v ON a = 1"),
     (join_of(T, join_of(U, V, on=SAME), "right", on=SAME), "t RIGHT JOIN (u JOIN v ON a = 1) ON a = 1"),
     (join_of(COMMA, V, "cross", comma=True), "t, u, v"),
-    (join_of(COMMA, V, on=SAME), "(t CROSS JOIN u) JOIN v ON a = 1"),
+    (join_of(COMMA, V, on=SAME), "t CROSS JOIN u JOIN v ON a = 1"),
     (join_of(T, COMMA, "cross", comma=True), "t, (t CROSS JOIN u)"),
     (join_of(r.InlineTable(id=1, rows=ROWS), T, "cross", comma=True), "(VALUES (1, 2)), t"),
     (r.LateralView(id=1, base=COMMA, call=call("explode", A), alias="x", names=("y",), outer=True),

@@ -230,7 +230,7 @@ class _Groups:
             for each in walk_here(part) if part is not None else ():
                 if isinstance(each, Call) and each.name in GROUPING and not sets:
                     raise SparkRefuses(
-                        "UNSUPPORTEDGROUPING_EXPRESSION",
+                        "UNSUPPORTED_GROUPING_EXPRESSION",
                         f"{each.name}() needs ROLLUP, CUBE or GROUPING SETS.",
                         each.at,
                     )

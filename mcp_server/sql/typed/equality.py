@@ -20,25 +20,29 @@ def are_equal(one: Node, other: Node) -> bool:
 def _describe(value: object) -> str:
     match value:
         case Column() if value.source is not None:
-            return f"column {value.source} {value.name.lower()}"
+            found = f"column {value.source} {value.name.lower()}"
         case Constant():
-            return f"constant {type(value.value).__name__} {value.value!r} {value.type}"
-        case Binary() if value.operator in _COMMUTES:
-            return f"{value.operator} {sorted(_operands(value, value.operator))}"
-        case Binary() if value.operator in _FLIPPED:
-            return f"{_FLIPPED[value.operator]} {[_describe(value.right), _describe(value.left)]}"
+            found = f"constant {type(value.value).__name__} {value.value!r} {value.type}"
         case Binary():
-            return f"{value.operator} {[_describe(value.left), _describe(value.right)]}"
+            found = _describe_binary(value)
         case Logic():
-            return f"{value.operator} {sorted(map(_describe, value.operands))}"
+            found = f"{value.operator} {sorted(map(_describe, value.operands))}"
         case Node():
             parts = [_describe(getattr(value, each.name)) for each in fields(value) if each.name not in _IGNORED]
-            return f"{type(value).__name__} {parts}"
+            found = f"{type(value).__name__} {parts}"
         case tuple():
-            return f"{[*map(_describe, value)]}"
-        case str():
-            return value.lower()
-    return repr(value)
+            found = f"{[*map(_describe, value)]}"
+        case _:
+            found = value.lower() if isinstance(value, str) else repr(value)
+    return found
+
+
+def _describe_binary(node: Binary) -> str:
+    if node.operator in _COMMUTES:
+        return f"{node.operator} {sorted(_operands(node, node.operator))}"
+    if node.operator in _FLIPPED:
+        return f"{_FLIPPED[node.operator]} {[_describe(node.right), _describe(node.left)]}"
+    return f"{node.operator} {[_describe(node.left), _describe(node.right)]}"
 
 
 def _operands(node: Node, operator: str) -> list[str]:

@@ -94,7 +94,7 @@ def _join(relation: r.Join) -> Sql:
     bracketed = relation.bracketed or relation.alias is not None
     if relation.comma and not bracketed:
         return compose("{}, {}", _join_operand(relation.left, ()), _join_operand(relation.right, (r.LateralView,)))
-    left = _bracket_relation(relation.left) if _is_comma(relation.left) else _join_operand(relation.left, ())
+    left = _join_operand(_as_cross(relation.left), ())
     right = _join_operand(relation.right, (r.Join, r.Pivot, r.Unpivot, r.LateralView))
     word = compose(_JOINS[relation.kind], compose("NATURAL ") if relation.natural else NOTHING)
     criterion = NOTHING
@@ -104,6 +104,13 @@ def _join(relation: r.Join) -> Sql:
         criterion = compose("ON {}", write_text(relation.on))
     text = join(" ", (left, word, right, criterion))
     return join(" ", (compose("({})", text), _alias(relation))) if bracketed else text
+
+
+def _as_cross(relation: r.Relation) -> r.Relation:
+    """Return a join at a comma as a cross join, so that the next one takes in all of it."""
+    if isinstance(relation, r.Join) and _is_comma(relation):
+        return relation.replace(left=_as_cross(relation.left), comma=False)
+    return relation
 
 
 def _join_operand(relation: r.Relation, loose: tuple[type, ...]) -> Sql:

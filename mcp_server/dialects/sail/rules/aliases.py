@@ -19,6 +19,7 @@ from mcp_server.dialects.sail.rules.kit import (
     is_generator,
     is_volatile,
     label,
+    name_keys,
     named,
     own_ids,
     replace_in,
@@ -162,11 +163,13 @@ def filter_windows(query: Query, context: Context) -> Node | None:
                 below.column(each)
     for part in parts:
         below.own(below.substitute(part), ids)
+    # Windows last: with a rank before the columns, DataFusion's check of an order by both fails.
+    below.pairs.sort(key=lambda pair: getattr(pair[0], "window", None) is not None)
     lower = Select((), select.base, where=select.where, windows=select.windows)
     upper = below.substitute(upper).replace(base=below.derive(lower))
     return query.replace(
         body=upper,
-        order=tuple(map(below.substitute, query.order)),
+        order=name_keys(tuple(map(below.substitute, query.order)), upper.items),
         sort=tuple(map(below.substitute, query.sort)),
         distribute=tuple(map(below.substitute, query.distribute)),
     )

@@ -22,6 +22,7 @@ from mcp_server.dialects.sail.rules.kit import (
     is_aggregate,
     is_generator,
     label,
+    name_keys,
     named,
     own_ids,
     reads_own,
@@ -285,7 +286,8 @@ def explode_maps(query: Query, context: Context) -> Node | None:
         below.own(part, ids)
     derived = below.derive_with(Select((), select.base, where=select.where), *lists)
     return query.replace(
-        body=below.substitute(upper).replace(base=derived), order=tuple(map(below.substitute, query.order))
+        body=(done := below.substitute(upper)).replace(base=derived),
+        order=name_keys(tuple(map(below.substitute, query.order)), done.items),
     )
 
 

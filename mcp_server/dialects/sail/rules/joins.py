@@ -35,6 +35,25 @@ def spell_join(join: Join, context: Context) -> Node | None:
     return None
 
 
+def name_sides(query: Query, context: Context) -> Node | None:
+    """Name the sub-queries of a join, and write their columns with the name: the guard asks a join for its equality."""
+    select = query.body
+    if not isinstance(select, Select) or not isinstance(select.base, Join):
+        return None
+    base = name_relations(select.base, context)
+    if base is select.base:
+        return None
+    before = {each.id: spelled_name(each) for each in leaves(select.base)}
+    names = {each.id: name for each in leaves(base) if (name := spelled_name(each)) and before[each.id] is None}
+
+    def find(node: Node) -> Node | None:
+        if isinstance(node, Column) and not node.parts and node.source in names:
+            return node.replace(parts=(names[node.source],))
+        return None
+
+    return replace_in(query.replace(body=select.replace(base=base)), find)
+
+
 def spell_usings(query: Query, context: Context) -> Node | None:
     """Write ON for USING where a shared column is named with its relation, or the names differ in case."""
     select = query.body

@@ -9,7 +9,18 @@ from typing import Final, TypeVar, cast
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions as classes_of
 from mcp_server.sql.typed import functions, relations
-from mcp_server.sql.typed.nodes import Binary, BinaryOperator, Call, Column, Constant, Expression, ItemUse, Logic, Node
+from mcp_server.sql.typed.nodes import (
+    Binary,
+    BinaryOperator,
+    Call,
+    Column,
+    Constant,
+    Expression,
+    ItemUse,
+    Logic,
+    Node,
+    SortKey,
+)
 from mcp_server.sql.typed.printer import print_expression
 from mcp_server.sql.typed.relations import Item, Join, LateralView, Output, Query, Relation, Sample
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, STRING
@@ -134,6 +145,19 @@ TRUE: Final = Constant(compose("TRUE"), True, type=BOOLEAN)
 def compare(left: Expression, operator: BinaryOperator, right: Expression) -> Binary:
     """Return a comparison."""
     return Binary(operator, left, right, type=BOOLEAN)
+
+
+def name_keys(order: tuple[SortKey, ...], items: tuple[Item, ...]) -> tuple[SortKey, ...]:
+    """Return an order that names the items of its list: what the list has need not be computed once more for it."""
+    return tuple(_name_key(key, items) for key in order)
+
+
+def _name_key(key: SortKey, items: tuple[Item, ...]) -> SortKey:
+    names = [label(item).lower() for item in items]
+    for index, item in enumerate(items):
+        if len(item.aliases) == 1 and names.count(names[index]) == 1 and are_same(item.operand, key.operand):
+            return key.replace(operand=ItemUse(item.aliases[0], index, type=item.operand.type))
+    return key
 
 
 def both(*conditions: Expression | None) -> Expression | None:

@@ -12,7 +12,19 @@ from collections.abc import Iterator
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.below import Below
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.kit import are_same, compare, has, is_aggregate, label, named, number, own_ids
+from mcp_server.dialects.sail.rules.kit import (
+    are_same,
+    compare,
+    has,
+    is_aggregate,
+    is_volatile,
+    iter_relations,
+    label,
+    name_keys,
+    named,
+    number,
+    own_ids,
+)
 from mcp_server.sql.typed.nodes import (
     Between,
     Binary,
@@ -36,6 +48,7 @@ from mcp_server.sql.typed.nodes import (
 from mcp_server.sql.typed.relations import (
     Cte,
     CteUse,
+    Derived,
     GroupingSets,
     Item,
     Join,
@@ -63,6 +76,21 @@ def order_by_all(query: Query, context: Context) -> Node | None:
     return query.replace(order=keys, order_all=None)
 
 
+def leave_out_inner_order(query: Query, context: Context) -> Node | None:
+    """Leave out the order of a sub-query that no LIMIT needs, where what stands around it makes an order of its own."""
+    del context
+    select = query.body
+    if not isinstance(select, Select) or not isinstance(select.base, Derived):
+        return None
+    inner = select.base.query
+    if not inner.order or inner.limit is not None or inner.offset is not None:
+        return None
+    listed = any(has(item, is_aggregate) or any(True for _ in _windows(item)) for item in select.items)
+    if not (query.order or select.group is not None or select.distinct or listed):
+        return None
+    return query.replace(body=select.replace(base=select.base.replace(query=inner.replace(order=()))))
+
+
 def hide_constants(query: Query, context: Context) -> Node | None:
     """Compute the keys of an order below, where Sail could take one for constant that is not."""
     select = query.body
@@ -72,14 +100,10 @@ def hide_constants(query: Query, context: Context) -> Node | None:
     keys = [key for each in windows for key in each.window.order] if windows else []  # type: ignore[union-attr]
     if not query.order and not keys:
         return None
-    filled = _filled(select.base, context)
-    sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
-    if sets:
-        filled |= own_ids(select.base)
-    if not filled or not any(map(_may_fix, _walk_through(query, context))):
+    tainted = [key for key in query.order if _is_tainted(key.operand, select, context)]
+    late = [key for key in keys if _is_tainted(key.operand, select, context)]
+    if not any(map(_may_fix, _walk_through(query, context))):
         return None
-    tainted = [key for key in query.order if _is_tainted(key.operand, select, filled)]
-    late = [key for key in keys if _is_tainted(key.operand, select, filled)]
     if not tainted and not late:
         return None
     return _hide(query, select, tainted, late, context)
@@ -113,7 +137,7 @@ def _hide(query: Query, select: Select, tainted: list[SortKey], late: list[SortK
     lower = Select((), select.base, where=select.where)
     return query.replace(
         body=upper.replace(base=below.derive(lower)),
-        order=tuple(map(below.substitute, order)),
+        order=name_keys(tuple(map(below.substitute, order)), upper.items),
         sort=tuple(map(below.substitute, query.sort)),
         distribute=tuple(map(below.substitute, query.distribute)),
     )
@@ -190,35 +214,68 @@ def _conceal(operand: Expression) -> Expression:
     return Case(None, (chance,), (operand,), type=operand.type)
 
 
-def _is_tainted(operand: Expression, select: Select, filled: frozenset[int]) -> bool:
+def _is_tainted(operand: Expression, select: Select, context: Context) -> bool:
+    """Whether a key reads a column that may be null in rows that are not of its relation."""
     meant = _meaning(operand, select)
-    if isinstance(meant, Constant):
+    if isinstance(meant, Constant) or select.base is None:
         return False
-    return _reads(meant, filled)
+    return _reads(meant, select, context)
 
 
-def _reads(node: Node, filled: frozenset[int]) -> bool:
-    """Whether a column is read outside aggregates, which make values of their own."""
-    if is_aggregate(node):
+def _reads(node: Node, select: Select, context: Context) -> bool:
+    """Whether such a column is read outside aggregates, which make values of their own."""
+    if is_aggregate(node) or select.base is None:
         return False
-    if isinstance(node, Column) and node.source in filled:
+    if isinstance(node, Column):
+        return _is_filled(node, select, context)
+    return any(_reads(each, select, context) for each in node.children)
+
+
+def _is_filled(column: Column, select: Select, context: Context) -> bool:
+    base = select.base
+    assert base is not None  # noqa: S101  (its callers looked)
+    sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
+    if column.source in _filled(base) or (sets and column.source in own_ids(base)):
         return True
-    return any(_reads(each, filled) for each in node.children)
+    relation = next((each for each in iter_relations(base) if each.id == column.source), None)
+    if relation is None:
+        return False
+    query = relation.query if isinstance(relation, Derived) else None
+    if isinstance(relation, CteUse):
+        query = context.ctes.get(relation.cte)
+    names = [(each.name or "").lower() for each in relation.outputs or ()]
+    if query is None or column.name.lower() not in names:
+        return any(map(_fills, _walk_through(relation, context)))
+    return _gives_filled(query, names.index(column.name.lower()), context)
 
 
-def _filled(base: Relation, context: Context) -> frozenset[int]:
-    """Return the relations whose columns may be null in rows that are not theirs."""
+def _gives_filled(query: Query, place: int, context: Context) -> bool:
+    """Whether a column of a query is such a one, by its place."""
+    body = query.body
+    if isinstance(body, Query):
+        return _gives_filled(body, place, context)
+    listed = isinstance(body, Select) and all(item.outputs and len(item.outputs) == 1 for item in body.items)
+    if not isinstance(body, Select) or not listed or place >= len(body.items):
+        return any(map(_fills, _walk_through(query, context)))
+    operand = body.items[place].operand
+    if isinstance(operand, Star):
+        return any(map(_fills, _walk_through(query, context)))
+    return not has(operand, is_volatile) and _reads(operand, body, context)  # of chance nothing is known
+
+
+def _filled(base: Relation) -> frozenset[int]:
+    """Return the relations on the sides of outer joins that may be null, and outer views."""
     if isinstance(base, Join):
-        found = _filled(base.left, context) | _filled(base.right, context)
+        found = _filled(base.left) | _filled(base.right)
         if base.kind in {"left", "full"}:
             found |= own_ids(base.right)
         if base.kind in {"right", "full"}:
             found |= own_ids(base.left)
         return found | ({base.id} if found else frozenset())
     if isinstance(base, LateralView):
-        below = _filled(base.base, context) if base.base is not None else frozenset()
+        below = _filled(base.base) if base.base is not None else frozenset()
         return below | ({base.id} if base.outer else frozenset())
-    return frozenset({base.id}) if any(map(_fills, _walk_through(base, context))) else frozenset()
+    return frozenset()
 
 
 def _walk_through(node: Node, context: Context) -> Iterator[Node]:

@@ -25,6 +25,7 @@ from mcp_server.dialects.sail.rules.kit import (
     is_generator,
     is_volatile,
     label,
+    name_keys,
     named,
     number,
     own_ids,
@@ -71,7 +72,7 @@ def stage_groups(query: Query, context: Context) -> Node | None:
     upper = upper.replace(base=below.derive(lower))
     return query.replace(
         body=upper,
-        order=tuple(below.substitute(_without(key, missing)) for key in query.order),
+        order=name_keys(tuple(below.substitute(_without(key, missing)) for key in query.order), upper.items),
         sort=tuple(map(below.substitute, query.sort)),
         distribute=tuple(map(below.substitute, query.distribute)),
     )
