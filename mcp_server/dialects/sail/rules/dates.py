@@ -99,13 +99,15 @@ def write_difference(node: Call, context: Context) -> Node | None:
 
     Months are those of `LocalDateTime.until`: the later date counts only if its time of day is reached.
     """
-    if len(node.arguments) != 2:
-        return None
-    unit = node.how.upper()
-    if not unit:
+    if len(node.arguments) == 2:
         days = tuple(each if each.type == DATE else cast_now(each, DATE, context) for each in node.arguments)
         return fill(context, "CAST({0} AS INT)", node.replace(arguments=days))
-    first, last = (each if each.type == TIMESTAMP else cast_now(each, TIMESTAMP, context) for each in node.arguments)
+    if len(node.arguments) != 3:
+        return None
+    unit = (read_text(node.arguments[0]) or "").upper()
+    first, last = (
+        each if each.type == TIMESTAMP else cast_now(each, TIMESTAMP, context) for each in node.arguments[1:]
+    )
     if unit in _MICROSECONDS:
         template = "(unix_micros({0}) - unix_micros({1})) DIV {n}"
         return fill(context, template, last, first, n=big(_MICROSECONDS[unit]), gives=BIGINT)
@@ -125,7 +127,7 @@ def write_difference(node: Call, context: Context) -> Node | None:
 
 def write_moved(node: Call, context: Context) -> Node | None:
     """date_add and date_sub of a date and days, whose texts Sail reads otherwise."""
-    if len(node.arguments) != 2 or node.how:
+    if len(node.arguments) != 2:
         return None
     date, days = node.arguments
     if has_fraction(days.type):

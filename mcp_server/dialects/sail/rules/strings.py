@@ -354,7 +354,8 @@ def write_from_json(node: Call, context: Context) -> Node | None:
     schema = read_text(node.arguments[1]) if len(node.arguments) > 1 else None
     if schema is None:
         return None
-    if _holds(node.type, TIME) or _holds(node.type, None):
+    words = re.split(r"[^a-z]+", schema.lower())
+    if _holds(node.type, TIME) or _holds(node.type, None) or (node.type is None and "time" in words):
         raise lacking("from_json", "values of the types TIME and INTERVAL", "Read them as STRING.")
     if "array" in schema.lower():
         context.warn("from_json: an array with a value of another type has a null here, and is NULL in Spark.")
