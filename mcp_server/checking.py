@@ -214,7 +214,7 @@ def _blame_statement(terms: Terms, sent: Case) -> Read | None:
         try:
             return ask(sql, tables, stage)
         except QueryFailed as error:
-            raise judge_case(error, sent, planning=True) from error
+            raise judge_case(error, sent, terms.catalog, planning=True) from error
 
     return read
 

@@ -15,7 +15,7 @@ from lakehouse.quoting import quote_identifier, quote_literal
 from mcp_server.sql.lexer import Kind, Token, tokenize
 from mcp_server.sql.source import MAX_TOKENS, Source
 from mcp_server.sql.types import Decimal
-from mcp_server.sql.words import KEYWORDS, NO_ALIAS
+from mcp_server.sql.words import KEYWORDS, NO_ALIAS, RESERVED
 
 _SEAL: Final = object()
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -116,7 +116,7 @@ def back_quote(name: str) -> Sql:
 
 def quote_name(name: str) -> Sql:
     """Write a name, in back-quotes where it is not a plain word."""
-    plain = _WORD.fullmatch(name) and name.upper() not in KEYWORDS | NO_ALIAS | _VALUES
+    plain = _WORD.fullmatch(name) and name.upper() not in KEYWORDS | NO_ALIAS | RESERVED | _VALUES
     return Sql(name if plain else quote_identifier(name), _SEAL)
 
 

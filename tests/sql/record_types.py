@@ -31,7 +31,7 @@ def record(*, again: bool) -> None:
         version = session.spark.version
         for line in lines:
             if again or known != version or not {"schema", "refused"} & line.keys():
-                line |= _ask(session.spark, line["sql"])
+                line.update(_ask(session.spark, line["sql"]))
     texts = [json.dumps(line, ensure_ascii=False) for line in ({"spark": version}, *lines)]
     PATH.write_text("\n".join(texts) + "\n", "utf-8")
 

@@ -92,7 +92,7 @@ EXPRESSIONS = [
     (call("extract", text("year"), A), "extract(YEAR FROM a)"),
     (call("trim", text("x"), A, how="both"), "trim(BOTH 'x' FROM a)"),
     (call("trim", A, how="leading"), "trim(LEADING FROM a)"),
-    (call("timestampadd", ONE, A, how="month"), "timestampadd(MONTH, 1, a)"),
+    (call("timestampadd", text("month"), ONE, A), "timestampadd(MONTH, 1, a)"),
     (n.Cast(operand=A, type=Decimal(10, 2)), "CAST(a AS DECIMAL(10, 2))"),
     (n.Cast(operand=A, type=INT, text=compose("integer"), tries=True), "TRY_CAST(a AS integer)"),
     (n.Unary(operator="-", operand=n.Unary(operator="-", operand=A)), "-(-a)"),

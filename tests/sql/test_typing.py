@@ -136,10 +136,15 @@ def test_named_arguments_become_positional():
     assert [each.value for each in placed.arguments] == ["a", "Q", "q"]
 
 
+def test_an_argument_that_is_left_out_between_others_has_its_default():
+    placed = functions.place_arguments(Call("mask", (text("a"), NamedArgument("digitChar", text("d")))))
+    assert [each.value for each in placed.arguments] == ["a", "X", "x", "d"]
+
+
 def test_a_refusal_says_where_it_stands():
     with pytest.raises(SparkRefuses) as caught:
         resolve("SELECT 1 + true")
-    assert caught.value.at == 1
+    assert caught.value.at == 2
     assert "INT" in caught.value.message
 
 

@@ -16,6 +16,7 @@ from mcp_server.sql.typed.analysis_calls import (
     check_stars,
     check_whole,
 )
+from mcp_server.sql.typed.analysis_conditions import check_conditions, check_filter, check_join
 from mcp_server.sql.typed.analysis_parts import (
     GROUPING,
     is_aggregate,
@@ -74,16 +75,16 @@ def check_query(query: Query) -> None:
             check_stars(node)
             check_whole(node)
             _check_where(node)
+            check_conditions(node)
         elif isinstance(node, Call):
             check_call(node)
+            check_filter(node)
         elif isinstance(node, Window):
             check_frame(node)
         elif isinstance(node, Pivot):
             check_pivot(node)
-        elif isinstance(node, Join) and node.shared and getattr(node.right, "lateral", False):
-            raise SparkRefuses(
-                "UNSUPPORTED_FEATURE.LATERAL_JOIN_USING", "JOIN LATERAL … USING: write ON or WHERE.", node.at
-            )
+        elif isinstance(node, Join):
+            check_join(node)
 
 
 def _check_with(query: Query) -> None:

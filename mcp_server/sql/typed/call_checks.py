@@ -8,9 +8,9 @@ from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.casts import refused_cast
 from mcp_server.sql.typed.coercion import UNKNOWN, close, has_map, is_moment, is_number, is_ordered
 from mcp_server.sql.typed.functions import Function, is_generator
-from mcp_server.sql.typed.nodes import Call, Expression, Frame, Lambda, Window
+from mcp_server.sql.typed.nodes import Call, Constant, Expression, Frame, Lambda, Window
 from mcp_server.sql.typed.operators import refuse
-from mcp_server.sql.typed.relations import Query
+from mcp_server.sql.typed.relations import Query, Select
 from mcp_server.sql.typed.results import whole_number
 from mcp_server.sql.typed.types import DATE, INT, STRING, TIMESTAMP, VOID, Interval, Map, Type, as_schema
 
@@ -28,20 +28,42 @@ def check_operands(node: Expression) -> None:
         raise refuse("UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS", text)
 
 
-def check_call(call: Call, function: Function) -> None:
-    """Refuse what Spark refuses of a call whose arguments are complete. Raises SparkRefuses."""
+def check_place(call: Call, function: Function) -> None:
+    """Refuse what Spark refuses of a call before it looks at types. Raises SparkRefuses."""
     _check_within(call)
     if call.window is not None:
-        _check_window(call.window, call.name)
+        check_window(call.window, call.name)
     for index, argument in enumerate(call.arguments):
         if isinstance(argument, Lambda) and all(form.shape_at(index) is None for form in function.signatures):
             text = f"{call.name} takes no lambda."
             raise refuse("INVALID_LAMBDA_FUNCTION_CALL.NON_HIGHER_ORDER_FUNCTION", text)
+        if index == function.options:
+            _check_options(argument)
+
+
+def check_arguments(call: Call, function: Function) -> None:
+    """Refuse values and columns where a call has constants of some kind. Raises SparkRefuses."""
+    for index, argument in enumerate(call.arguments):
         condition = function.constants.get(index)
         if condition and not is_constant(argument):
             raise refuse(condition, f"Argument {index + 1} of {call.name} is a constant: it cannot depend on rows.")
-        if index == function.options:
-            _check_options(argument)
+    if call.name == "mask":
+        _check_mask(call)
+    if call.name in {"max_by", "min_by"} and len(call.arguments) > 2:
+        count = whole_number(call.arguments[2])
+        if count is not None and not 1 <= count <= _MOST_VALUES:
+            text = f"{call.name} takes from 1 to {_MOST_VALUES} values."
+            raise refuse("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", text)
+
+
+_MOST_VALUES: Final = 100_000
+
+
+def _check_mask(call: Call) -> None:
+    for argument in call.arguments[1:]:
+        if isinstance(argument, Constant) and isinstance(argument.value, str) and len(argument.value) != 1:
+            text = f"mask writes single characters, not {argument.value}."
+            raise refuse("DATATYPE_MISMATCH.INPUT_SIZE_NOT_ONE", text)
 
 
 def is_constant(node: Expression) -> bool:
@@ -79,7 +101,8 @@ def check_sort_key(kind: Type | None) -> None:
         raise refuse("DATATYPE_MISMATCH.INVALID_ORDERING_TYPE", text)
 
 
-def _check_window(window: Window, name: str) -> None:
+def check_window(window: Window, name: str) -> None:
+    """Refuse the window of a function. Raises SparkRefuses."""
     for key in window.order:
         check_sort_key(key.operand.type)
     if name in _WITHOUT_ORDER and (window.order or window.frame is not None):
@@ -96,6 +119,17 @@ _FRAME: Final = "DATATYPE_MISMATCH.SPECIFIED_WINDOW_FRAME"
 _RANGE: Final = "DATATYPE_MISMATCH.RANGE_FRAME"
 
 
+def check_named_windows(select: Select) -> None:
+    """Refuse what Spark refuses of windows that a WINDOW clause defines, where items use them. Raises SparkRefuses."""
+    windows = {each.name.lower(): each.window for each in select.windows}
+    for item in select.items:
+        for node in item.walk():
+            if isinstance(node, Call) and node.window is not None and node.window.base is not None:
+                window = windows.get(node.window.base.lower())
+                if window is not None:
+                    check_window(window, node.name)
+
+
 def _check_frame(window: Window, frame: Frame) -> None:
     """`SpecifiedWindowFrame` and `WindowSpecDefinition` of `windowExpressions.scala`."""
     if frame.start == "unbounded following" or frame.end == "unbounded preceding":
@@ -103,7 +137,9 @@ def _check_frame(window: Window, frame: Frame) -> None:
     bounds = [each for each in (frame.low, frame.high) if each is not None]
     for bound in bounds:
         kind = close(bound.type)
-        fits = kind in {UNKNOWN, INT} or (frame.unit == "range" and (is_number(kind) or isinstance(kind, Interval)))
+        # Spark casts a text to the type of the order, so that 'inf' is a distance.
+        ranges = frame.unit == "range" and (is_number(kind) or isinstance(kind, Interval) or kind == STRING)
+        fits = ranges or kind in {UNKNOWN, INT}
         if not fits:
             text = f"The distances of {frame.unit.upper()} are not of the type {as_schema(kind)}."
             raise refuse(f"{_FRAME}_UNACCEPTED_TYPE", text)

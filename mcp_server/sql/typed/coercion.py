@@ -12,6 +12,7 @@ from typing import Final
 
 from mcp_server.sql.typed.types import (
     BIGINT,
+    BINARY,
     DATE,
     DOUBLE,
     FLOAT,
@@ -237,12 +238,23 @@ def _widen_parts(left: Type, right: Type, widen: Widen) -> Type | None:
         element = widen(_known(left.element), _known(right.element))
         return element and Array(element)
     if isinstance(left, Map) and isinstance(right, Map):
-        key = widen(_known(left.key), _known(right.key))
+        key = _keep_keys(_known(left.key), _known(right.key), widen)
         value = widen(_known(left.value), _known(right.value))
         return Map(key, value) if key is not None and value is not None else None
     if isinstance(left, Struct) and isinstance(right, Struct):
         return _widen_structs(left, right, widen)
     return None
+
+
+def _keep_keys(left: Type, right: Type, widen: Widen) -> Type | None:
+    """The common type of the keys of two maps: no key may become NULL, as a text may that becomes a number."""
+    key = widen(left, right)
+    return None if STRING in {left, right} and key not in {STRING, BINARY, UNKNOWN} else key
+
+
+def widen_keys(left: Type, right: Type) -> Type | None:
+    """The type of the keys of two maps that one function reads."""
+    return _keep_keys(left, right, widen)
 
 
 def _known(kind: Type | None) -> Type:

@@ -10,12 +10,13 @@ from importlib import resources
 from typing import Final
 
 from mcp_server.sql import functions as classes
-from mcp_server.sql.typed.coercion import NoCommonTypeError, join_types, widen_without_strings
+from mcp_server.sql.compose import quote_text
+from mcp_server.sql.typed.coercion import UNKNOWN, NoCommonTypeError, join_types, widen_tightly
 from mcp_server.sql.typed.nodes import Call, Constant, Expression, NamedArgument
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Output
 from mcp_server.sql.typed.signatures import Signature, parse_signature
-from mcp_server.sql.typed.types import BIGINT, INT, STRING, VARIANT, Array, Map, Struct, Type, as_schema
+from mcp_server.sql.typed.types import BIGINT, INT, STRING, VARIANT, VOID, Array, Map, Struct, Type, as_schema
 
 _AGGREGATES: Final = frozenset({"aggregate", "collecting"})
 
@@ -127,10 +128,10 @@ def place_arguments(call: Call) -> Call:
             "NAMED_PARAMETERS_NOT_SUPPORTED", f"{call.name} takes no named arguments: write them in order.", call.at
         )
     placed = _place(call, parameters)
-    filled = _without_tail(placed)
+    filled = [_default(each, name) for each, name in zip(_without_tail(placed), parameters, strict=False)]
     missing = [parameters[index] for index, each in enumerate(filled) if each is None]
     if missing or len(filled) < function.least:
-        name = missing[0] if missing else parameters[len(filled)]
+        name = (missing[0] if missing else parameters[len(filled)]).partition("=")[0]
         text = f"{call.name} needs its argument {name} as well."
         raise SparkRefuses("REQUIRED_PARAMETER_NOT_FOUND", text, call.at)
     return call.replace(arguments=tuple(each for each in filled if each is not None))
@@ -157,15 +158,22 @@ def _place(call: Call, parameters: tuple[str, ...]) -> list[Expression | None]:
     return placed
 
 
+def _default(argument: Expression | None, parameter: str) -> Expression | None:
+    """Return an argument, or what stands for it where it is left out."""
+    _, has_default, value = parameter.partition("=")
+    return Constant(quote_text(value), value, type=STRING) if argument is None and has_default else argument
+
+
 def _is_called(argument: Expression, name: str) -> bool:
     return isinstance(argument, NamedArgument) and argument.name.lower() == name.lower()
 
 
 def _find(name: str, argument: NamedArgument, parameters: tuple[str, ...]) -> int:
     for index, parameter in enumerate(parameters):
-        if parameter.lower() == argument.name.lower():
+        if parameter.partition("=")[0].lower() == argument.name.lower():
             return index
-    text = f"{name} has no argument {argument.name}; it has {', '.join(parameters)}."
+    known = ", ".join(parameter.partition("=")[0] for parameter in parameters)
+    text = f"{name} has no argument {argument.name}; it has {known}."
     raise SparkRefuses("UNRECOGNIZED_PARAMETER_NAME", text, argument.at)
 
 
@@ -222,9 +230,13 @@ def _stacked(call: Call) -> tuple[Output, ...] | None:
     return tuple(Output(f"col{index}", _stacked_type(call, values[index::width])) for index in range(width))
 
 
+def _same_or_null(left: Type, right: Type) -> Type | None:
+    return widen_tightly(left, right) if left == right or {VOID, UNKNOWN} & {left, right} else None
+
+
 def _stacked_type(call: Call, kinds: list[Type | None]) -> Type | None:
     try:
-        return join_types(kinds, widen_without_strings)
+        return join_types(kinds, _same_or_null)
     except NoCommonTypeError as error:
         one, other = map(as_schema, error.types)
         text = f"A column of stack has values of the types {one} and {other}: cast one of them."

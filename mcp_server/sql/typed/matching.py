@@ -17,6 +17,7 @@ from mcp_server.sql.typed.coercion import (
     join_types,
     widen,
     widen_as_element,
+    widen_keys,
     widen_without_strings,
 )
 from mcp_server.sql.typed.refusal import SparkRefuses
@@ -28,7 +29,7 @@ DIFFERENT = "DATATYPE_MISMATCH.DATA_DIFF_TYPES"
 UNORDERED = "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE"
 
 
-_WIDENED: Final[Mapping[str, Widen]] = {"S": widen, "W": widen_without_strings}
+_WIDENED: Final[Mapping[str, Widen]] = {"S": widen, "W": widen_without_strings, "M": widen_keys}
 """How types of one letter are widened, if not as elements."""
 
 

@@ -189,9 +189,18 @@ def _aggregate(call: Call, kinds: Kinds) -> Type:
     return kinds[3] if len(kinds) > 3 else kinds[1]
 
 
+def _transform_keys(call: Call, kinds: Kinds) -> Type:
+    base = kinds[0]
+    value = base.value if isinstance(base, Map) else None
+    return Map(_check_key(call.name, kinds[1]), value or UNKNOWN)
+
+
 def _from_text(call: Call, _: Kinds) -> Type:
     """from_json and from_csv with a constant schema."""
     schema = call.arguments[1]
+    if schema.type not in {STRING, None} or not is_constant(schema):
+        text = f"The schema in {call.name} is a constant text, such as 'a INT'."
+        raise refuse("INVALID_SCHEMA.NON_STRING_LITERAL", text)
     if not isinstance(schema, Constant) or not isinstance(schema.value, str):
         return UNKNOWN
     return close(parse_type(schema.value) or parse_fields(schema.value))
@@ -229,6 +238,7 @@ NESTED_RULES: Final[Mapping[str, Rule]] = {
     "named_struct": _named_struct,
     "sequence": _sequence,
     "struct": _struct,
+    "transform_keys": _transform_keys,
     "variant_get": _variant_get,
     "zip": _zip,
 }

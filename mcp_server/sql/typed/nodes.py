@@ -416,3 +416,12 @@ class Collate(Expression):
 
     operand: Expression
     name: str
+
+
+def iter_conjuncts(condition: Expression | None) -> Iterator[Expression]:
+    """Yield the operands of the ANDs of a condition, nested ones included; nothing where there is no condition."""
+    if isinstance(condition, Logic) and condition.operator == "and":
+        for operand in condition.operands:
+            yield from iter_conjuncts(operand)
+    elif condition is not None:
+        yield condition

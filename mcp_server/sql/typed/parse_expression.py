@@ -55,15 +55,16 @@ class ExpressionParser(CallParser):
 
     def _parse_conjunction(self) -> Expression:
         first = self.at
-        operands = [self._parse_negation()]
+        operands = [self.parse_negation()]
         while self.take("AND"):
-            operands.append(self._parse_negation())
+            operands.append(self.parse_negation())
         return operands[0] if len(operands) == 1 else nodes.Logic("and", tuple(operands), at=first)
 
-    def _parse_negation(self) -> Expression:
+    def parse_negation(self) -> Expression:
+        """Parse an operand of AND."""
         first = self.at
         if self.take("NOT") or self.take("!"):
-            return nodes.Not(self._parse_negation(), at=first)
+            return nodes.Not(self.parse_negation(), at=first)
         return self._parse_predicate()
 
     def _parse_predicate(self) -> Expression:

@@ -126,6 +126,7 @@ class OperandParser(TokenReader, ABC):
         tokens = self.source.tokens[first : self.at]
         if len(tokens) == 1 and tokens[0].text[0] in "xX":
             return nodes.Constant(copy_tokens(self.source, first, self.at), tokens[0].text[2:-1], type=BINARY, at=first)
+        self.folded |= len(tokens) > 1
         value = value_of(tokens[0].text) if len(tokens) == 1 else read_texts(tokens)
         text = copy_tokens(self.source, first, self.at) if len(tokens) == 1 else quote_text(value)
         return nodes.Constant(text, value, type=STRING, at=first)

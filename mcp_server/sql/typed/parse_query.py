@@ -38,7 +38,7 @@ def parse_query(source: Source) -> Query:
     query = parser.parse_query()
     if parser.at != len(source.tokens):
         parser.fail()
-    return query
+    return query.replace(folded=True) if parser.folded else query
 
 
 class QueryParser(PipeParser):
@@ -56,6 +56,7 @@ class QueryParser(PipeParser):
         ctes, recursive = self._parse_ctes() if self.key == "WITH" else ((), False)
         query = self.parse_organized(self._parse_set_operation(), first)
         while self.take("|>"):
+            self.folded = True
             query = self.parse_pipe(query)
         if ctes:
             inner = query.ctes or query.recursive
@@ -126,6 +127,7 @@ class QueryParser(PipeParser):
 
     def _parse_from_first(self, first: int) -> Query:
         """`FROM t`, alone or before `SELECT …` (Hive's order)."""
+        self.folded = True
         base = self.parse_from()
         if self.take("SELECT"):
             return Query(self._parse_select(first, base), at=first)

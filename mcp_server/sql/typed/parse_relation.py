@@ -40,8 +40,9 @@ class RelationParser(ExpressionParser):
         while self.key == ",":
             first = self.at
             self.at += 1
-            right = self.parse_relation()
+            right = self._parse_primary_relation()
             base = Join(base, right, "cross", comma=True, id=self.new_id(), at=first)
+            base = self._extend_relation(base)  # a join behind a comma is one of all that stands before it
         viewed = self.parse_views(base)
         while self.key in {"PIVOT", "UNPIVOT"}:
             viewed = self.parse_turned(viewed)
@@ -83,7 +84,10 @@ class RelationParser(ExpressionParser):
 
     def parse_relation(self) -> Relation:
         """Parse a relation with the joins and pivots behind it."""
-        base = self._parse_primary_relation()
+        return self._extend_relation(self._parse_primary_relation())
+
+    def _extend_relation(self, base: Relation) -> Relation:
+        """Parse the joins and pivots behind a relation."""
         while True:
             if self.key in _JOIN_WORDS:
                 base = self.parse_join(base)

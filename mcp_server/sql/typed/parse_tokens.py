@@ -24,6 +24,7 @@ class TokenReader:
         self.source = source
         self.at = 0
         self._ids = 0
+        self.folded = False
         self._keys = (*source.keys, *[""] * 4)
 
     @property

@@ -38,6 +38,12 @@ def _not(negated: bool) -> Sql:
     return compose("NOT ") if negated else NOTHING
 
 
+_UNIT_CALLS: Final = frozenset(
+    {"timestampadd", "timestampdiff", "dateadd", "datediff", "date_add", "date_diff", "timediff"}
+)
+"""Calls whose first of three arguments is a unit of time, which is written as a word."""
+
+
 @writes(n.Constant)
 def _constant(e: n.Constant) -> Written:
     return (Level.SIGN if e.text.startswith(("-", "+")) else Level.PRIMARY), e.text
@@ -129,8 +135,8 @@ def _arguments(e: n.Call) -> Sql:
     unit = first.value if isinstance(first, n.Constant) and isinstance(first.value, str) else ""
     if e.name == "extract" and WORD.fullmatch(unit.lower()):
         return compose("{} FROM {}", write_word(unit.upper()), write_list(e.arguments[1:]))
-    if e.how and e.name != "trim" and e.how != "bare":  # the unit of timestampadd and the like
-        return join(", ", (write_word(e.how.upper()), write_list(e.arguments)))
+    if e.name in _UNIT_CALLS and len(e.arguments) == 3 and WORD.fullmatch(unit.lower()):
+        return join(", ", (write_word(unit.upper()), write_list(e.arguments[1:])))
     if e.name == "trim" and e.how:
         *characters, text = e.arguments
         return join(" ", (write_word(e.how.upper()), write_list(characters), compose("FROM"), write_text(text)))

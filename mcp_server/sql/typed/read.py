@@ -9,7 +9,8 @@ from mcp_server.sql.typed.analysis import check_query
 from mcp_server.sql.typed.parse_query import NotRead, parse_query
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Output, Query
-from mcp_server.sql.typed.resolve import TableSource, resolve_query
+from mcp_server.sql.typed.resolve import resolve_query
+from mcp_server.sql.typed.scopes import TableSource
 from mcp_server.sql.typed.subquery_analysis import check_subqueries
 from mcp_server.sql.typed.types import parse_type
 

@@ -268,3 +268,5 @@ class Query(Node):
     limit: Expression | None = None
     offset: Expression | None = None
     outputs: tuple[Output, ...] | None = None
+    folded: bool = False
+    """Whether the parser has folded what Sail does not read: pipes, FROM first, several texts in a row."""

@@ -6,11 +6,10 @@ columns are not known makes unqualified names around it unknown, and no error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from mcp_server.models import TableInfo
 from mcp_server.sql.typed import functions, nodes, typing
+from mcp_server.sql.typed.call_checks import check_named_windows
 from mcp_server.sql.typed.nodes import Expression
 from mcp_server.sql.typed.relations import (
     Cte,
@@ -25,16 +24,7 @@ from mcp_server.sql.typed.relations import (
     Values,
 )
 from mcp_server.sql.typed.resolve_relation import RelationResolver, name_outputs
-from mcp_server.sql.typed.scopes import NO_COLUMNS, Scope, see_columns
-
-
-@dataclass(frozen=True)
-class TableSource:
-    """Says which table of the lake stands at a token, None for a WITH name, and gives its columns' types."""
-
-    find: Callable[[int], TableInfo | None]
-    columns: Callable[[TableInfo, int], tuple[Output, ...] | None]
-    schema: tuple[str, ...]
+from mcp_server.sql.typed.scopes import NO_COLUMNS, Scope, TableSource, see_columns
 
 
 def resolve_query(query: Query, source: TableSource) -> Query:
@@ -131,9 +121,10 @@ class QueryResolver(RelationResolver):
             where=None if select.where is None else self.resolve(select.where, own),
             group=group,
             having=None if select.having is None else self.resolve(select.having, self._scope_of_having(late, group)),
-            qualify=None if select.qualify is None else self.resolve(select.qualify, late),
+            qualify=None if select.qualify is None else self.resolve(select.qualify, named),
             windows=windows,
         )
+        check_named_windows(found)
         return found, late
 
     def _resolve_all(self, group: Grouping, scope: Scope) -> Grouping:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from mcp_server.sql.typed import functions, nodes, typing
+from mcp_server.sql.typed.call_checks import check_sort_key
 from mcp_server.sql.typed.nodes import Call, Column, Expression, Lambda, Node, SortKey, Window
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Query
@@ -43,7 +44,9 @@ class ExpressionResolver(ABC):
 
     def resolve_key(self, key: SortKey, scope: Scope) -> SortKey:
         """Return a key of an order; a whole number in it is the place of an item."""
-        return key.replace(operand=self.resolve_ordinal(key.operand, scope))
+        operand = self.resolve_ordinal(key.operand, scope)
+        check_sort_key(operand.type)
+        return key.replace(operand=operand)
 
     def resolve_ordinal(self, node: Expression, scope: Scope) -> Expression:
         """Return an expression that may be the place of an item, from 1."""
@@ -127,6 +130,9 @@ class ExpressionResolver(ABC):
             if found is not None:
                 base = found.replace(at=star.at)
                 return star.replace(base=base, parts=(), renewals=renewals)
+            if scope.complete and not scope.parameters:
+                name = ".".join(star.parts)
+                raise SparkRefuses("CANNOT_RESOLVE_STAR_EXPAND", f"There is no relation {name} for {name}.*.", star.at)
         sources = tuple(dict.fromkeys(each.source for each in shown or ()))
         return star.replace(sources=sources, renewals=renewals)
 
@@ -136,7 +142,7 @@ class ExpressionResolver(ABC):
         while star.parts and found is not None:
             if found.columns.shown(star.parts) != ():
                 return found.columns
-            found = found.outer
+            found = found.outer if found is scope or found.passes else None
         return scope.columns
 
     def _resolve_column(self, column: Column, scope: Scope) -> Expression:

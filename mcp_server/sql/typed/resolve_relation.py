@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.coercion import common_type
@@ -28,11 +28,17 @@ from mcp_server.sql.typed.relations import (
     Unpivot,
 )
 from mcp_server.sql.typed.resolve_expression import ExpressionResolver
-from mcp_server.sql.typed.scopes import NO_COLUMNS, Columns, Scope, Visible, hide_shared, see_columns, shown_outputs
+from mcp_server.sql.typed.scopes import (
+    NO_COLUMNS,
+    Columns,
+    Scope,
+    TableSource,
+    Visible,
+    hide_shared,
+    see_columns,
+    shown_outputs,
+)
 from mcp_server.sql.typed.types import STRING, Struct
-
-if TYPE_CHECKING:
-    from mcp_server.sql.typed.resolve import TableSource
 
 
 class RelationResolver(ExpressionResolver):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from mcp_server.models import TableInfo
 from mcp_server.sql.typed.nodes import Parameter
 from mcp_server.sql.typed.relations import (
     Cte,
@@ -18,6 +19,16 @@ from mcp_server.sql.typed.relations import (
     Table,
 )
 from mcp_server.sql.typed.types import Type
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Says which table of the lake stands at a token, None for a WITH name, and gives its columns' types."""
+
+    find: Callable[[int], TableInfo | None]
+    columns: Callable[[TableInfo, int], tuple[Output, ...] | None]
+    schema: tuple[str, ...]
+
 
 Order = Literal["columns", "items"]
 """Which Spark tries first: columns (GROUP BY, WHERE, QUALIFY, the list itself) or items (HAVING, ORDER BY)."""
@@ -171,12 +182,14 @@ def _see_join(join: Join) -> Columns:
 
 
 def hide_shared(columns: Columns, shared: Sequence[str]) -> Iterator[Visible]:
-    """Yield the columns of one side, those that USING shares as hidden ones: the first of each name."""
-    left = {name.lower() for name in shared}
+    """Yield the columns of one side, those that USING shares first and hidden: one of each name."""
+    found: dict[str, Visible] = {}
     for each in columns.listed:
-        is_shared = not each.hidden and each.name.lower() in left
-        left -= {each.name.lower()} if is_shared else set()
-        yield replace(each, hidden=True) if is_shared else each
+        if not each.hidden and each.name.lower() not in found:
+            found[each.name.lower()] = each
+    hidden = [found[name.lower()] for name in shared if name.lower() in found]
+    yield from (replace(each, hidden=True) for each in hidden)
+    yield from (each for each in columns.listed if not any(each is one for one in hidden))
 
 
 def _join_columns(left: Columns, right: Columns) -> Columns:

@@ -11,7 +11,7 @@ from typing import Final
 from mcp_server.sql.typed.casts import ABSTRACT
 from mcp_server.sql.typed.types import Atomic, Type, TypeReader
 
-LETTERS: Final = frozenset("TUKVASW")
+LETTERS: Final = frozenset("TUKVASWM")
 
 ORDERED: Final = "ordered"
 

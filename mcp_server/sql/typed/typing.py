@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from mcp_server.sql.typed import nodes
-from mcp_server.sql.typed.call_checks import check_call, check_operands, check_sort_key
+from mcp_server.sql.typed.call_checks import check_arguments, check_operands, check_place
 from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
 from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
 from mcp_server.sql.typed.date_results import DATE_RULES
@@ -313,7 +313,7 @@ def _call(node: Call) -> Type | None:
         return None
     if any(isinstance(each, nodes.Star) for each in node.arguments):
         return _free_result(function.signatures[0])
-    check_call(node, function)
+    check_place(node, function)
     signature = function.signature(len(node.arguments))
     if signature is None:
         text = f"{node.name} takes {_count(function.least, function.most)}, not {len(node.arguments)}."
@@ -324,6 +324,7 @@ def _call(node: Call) -> Type | None:
     if function.nulls and VOID in [each.type for each in node.arguments]:
         raise refuse(function.nulls, f"{node.name} takes no NULL.")
     fitted = match(node.name, signature, [each.type for each in node.arguments], function.differ)
+    check_arguments(node, function)
     if signature.result is not None:
         return reopen(fitted.fill(signature.result))
     rule = _RESULTS[signature.rule]
@@ -391,4 +392,4 @@ _RULES: Final[Mapping[type, Callable[..., Type | None]]] = {
     nodes.Unary: _unary,
 }
 
-__all__ = ["bind_parameters", "check_sort_key", "common_outputs", "complete", "row_outputs", "type_constant"]
+__all__ = ["bind_parameters", "common_outputs", "complete", "row_outputs", "type_constant"]

@@ -24,6 +24,7 @@ from mcp_server.dialects.sail.rules.kit import (
     replace_in,
     use_of,
 )
+from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.sql.typed.nodes import Column, Constant, Expression, ItemUse, Node, Ordinal, Star
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Query, Select
 
@@ -145,9 +146,9 @@ def filter_windows(query: Query, context: Context) -> Node | None:
     select = query.body
     if not isinstance(select, Select) or select.qualify is None:
         return None
-    below, ids = Below(context), own_ids(select.base)
     if any(isinstance(item.operand, Star) for item in select.items):
-        raise lacking("QUALIFY", "SELECT * with columns that cannot be told", "Write the columns out.")
+        select = expand_stars(select, context, every=True) or select
+    below, ids = Below(context), own_ids(select.base)
     if select.group is not None or select.having is not None:
         raise lacking("QUALIFY", "QUALIFY in a SELECT with groups", "Group in a sub-query.")
     items = tuple(

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, cast
 
 from mcp_server.dialects.sail.lacks import lacking
-from mcp_server.dialects.sail.rules.query_nodes import (
-    all_of,
-    call,
-    column_of,
-    compare_safely,
-    join,
-    split_and,
-)
-from mcp_server.sql.typed.nodes import Expression
+from mcp_server.dialects.sail.rules.outer_values import Known, OuterValues
+from mcp_server.dialects.sail.rules.query_parts import all_of, call, column_of, compare_safely, join, split_and
+from mcp_server.sql.typed.nodes import Column, Expression
 from mcp_server.sql.typed.relations import (
     Derived,
     FunctionTable,
@@ -26,17 +20,15 @@ from mcp_server.sql.typed.relations import (
     Unpivot,
 )
 
-if TYPE_CHECKING:
-    from mcp_server.dialects.sail.rules.decorrelation import Known
-    from mcp_server.dialects.sail.rules.decorrelation import _Work as Work
-
-Pushed = tuple[Relation, "Known", list[Expression]]
+Pushed = tuple[Relation, Known, list[Expression]]
 """A relation, what has its outer values, and conditions for WHERE."""
 
 _INSTEAD: Final = "Compare with the row around it in the WHERE of the sub-query."
 
 
-def push_relation(relation: Relation, work: Work, *, inner: bool) -> Pushed:
+def push_relation(  # noqa: PLR0911  (a class each)
+    relation: Relation, work: OuterValues, *, inner: bool
+) -> Pushed:
     """Return a relation without outer values, and the columns that have those which it read.
 
     `inner` says that conditions may go to WHERE. Errors: EngineLacks.
@@ -59,10 +51,10 @@ def push_relation(relation: Relation, work: Work, *, inner: bool) -> Pushed:
             return join("cross", domain, made, None, work.context), known, []
         case Derived() if isinstance(relation.query, Query):
             domain, known = work.domain(need)
-            return join("cross", domain, work.put(relation, known), None, work.context), known, []
+            return join("cross", domain, cast("Relation", work.put(relation, known)), None, work.context), known, []
         case Pivot() | Unpivot():
             pushed, known, loose = push_relation(relation.base, work, inner=False)
-            names = {each: column.name for each, column in known.items()}
+            names = {each: cast("Column", column).name for each, column in known.items()}
             return (
                 relation.replace(base=pushed),
                 {each: column_of(relation, name, work.values[each].type) for each, name in names.items()},
@@ -71,7 +63,7 @@ def push_relation(relation: Relation, work: Work, *, inner: bool) -> Pushed:
     raise lacking("sub-query", "a sub-query that reads the row around it here", _INSTEAD)
 
 
-def _push_derived(relation: Derived, need: tuple[str, ...], work: Work) -> Pushed:
+def _push_derived(relation: Derived, need: tuple[str, ...], work: OuterValues) -> Pushed:
     work.widened.add(relation.id)
     query = work.query(relation.query, need, fill=True)
     hidden = [work.hidden[each] for each in need]
@@ -84,14 +76,14 @@ def _push_derived(relation: Derived, need: tuple[str, ...], work: Work) -> Pushe
     return made, {each: column_of(made, work.hidden[each], work.values[each].type) for each in need}, []
 
 
-def _widen(relation: Relation, need: tuple[str, ...], work: Work) -> tuple[Output, ...] | None:
+def _widen(relation: Relation, need: tuple[str, ...], work: OuterValues) -> tuple[Output, ...] | None:
     if relation.outputs is None:
         return None
     more = (Output(work.hidden[each], work.values[each].type, relation.id) for each in need)
     return (*relation.outputs, *more)
 
 
-def _with_values(relation: Relation, known: Known, names: tuple[str, ...], work: Work) -> tuple[Relation, Known]:
+def _with_values(relation: Relation, known: Known, names: tuple[str, ...], work: OuterValues) -> tuple[Relation, Known]:
     """A relation that has some outer values."""
     missing = [each for each in names if each not in known]
     if not missing:
@@ -103,19 +95,20 @@ def _with_values(relation: Relation, known: Known, names: tuple[str, ...], work:
 class _Joined:
     """A join of which a side or the condition reads outer values."""
 
-    def __init__(self, relation: Join, work: Work, *, inner: bool) -> None:
+    def __init__(self, relation: Join, work: OuterValues, *, inner: bool) -> None:
         self.relation = relation
         self.work = work
         self.kind = relation.kind
         self.plain = self.kind in {"inner", "cross"}
         self.inner = inner and self.plain
+        if self.kind == "full" and work.found(relation.on):  # Spark leaves rows out here, so its answer is not known
+            raise lacking("FULL JOIN", "a FULL JOIN by a value of the row around the sub-query", _INSTEAD)
 
     def push(self) -> Pushed:
         work = self.work
         left, known, loose = push_relation(self.relation.left, work, inner=inner_side(self.kind, "left") and self.inner)
         sided, other, more = self.push_right(known, left)
-        left, known = sided[0], known
-        right = sided[1]
+        left, right = sided
         loose = [*loose, *more]
         on: list[Expression] = []
         for part in split_and(self.relation.on):

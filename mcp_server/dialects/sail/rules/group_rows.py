@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.query_nodes import (
-    change_scope,
-    column_of,
-    derive,
-    is_aggregate,
-    item,
-    list_visible,
-    make_query,
-    same,
-    walk_scope,
-)
+from mcp_server.dialects.sail.rules.query_nodes import change_scope, is_aggregate, list_visible, same, walk_scope
+from mcp_server.dialects.sail.rules.query_parts import column_of, derive, item, make_query
 from mcp_server.sql.typed.nodes import Column, Expression, ItemUse, Node, Ordinal, SortKey
 from mcp_server.sql.typed.refusal import SparkRefuses
-from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Select
+from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Query, Select
 
 
 def group_keys(select: Select) -> list[Expression]:
@@ -47,7 +39,9 @@ def _resolve(key: Expression, select: Select) -> Expression:
     return select.items[key.index].operand if isinstance(key, ItemUse) else key
 
 
-def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tuple[Select, tuple[SortKey, ...]]:
+def as_rows(  # noqa: C901  (each part in turn)
+    select: Select, order: tuple[SortKey, ...], context: Context
+) -> tuple[Select, tuple[SortKey, ...]]:
     """Return a SELECT over its own groups, without GROUP BY. HAVING becomes WHERE. Errors: EngineLacks."""
     keys: list[Expression] = []
     for each in group_keys(select):
@@ -57,10 +51,10 @@ def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tup
     aggregates: list[Expression] = []
     having = _expand(select.having, select) if select.having is not None else None
     parts: list[Node] = [*select.items, *order, *((having,) if having is not None else ())]
-    for node in _walk_all(parts):
-        if isinstance(node, Expression) and is_aggregate(node) and _is_of(node, own):
-            if not any(same(node, known) for known in aggregates):
-                aggregates.append(node)
+    for node, within in _walk_all(parts):
+        found = is_aggregate(node) and _is_of(node, own, within=within)
+        if found and not any(same(node, known) for known in aggregates):
+            aggregates.append(cast("Expression", node))
     named = [(context.fresh("__g"), each) for each in (*keys, *aggregates)]
     lower = make_query(tuple(item(each, name) for name, each in named), select.base, select.where)
     group = select.group
@@ -68,14 +62,16 @@ def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tup
         group = Grouping(keys=tuple(keys))
     elif group is not None:
         group = change_scope(group, lambda each: _resolve(each, select) if isinstance(each, Expression) else each)
-    body = lower.body
-    assert isinstance(body, Select)
+    body = cast("Select", lower.body)
     rows = derive(lower.replace(body=body.replace(group=group)), context.fresh("__q"), context)
 
     def change(node: Node) -> Node:
+        return put_groups(node, within=False)
+
+    def put_groups(node: Node, *, within: bool) -> Node:
         if isinstance(node, Expression):
             for name, each in named:
-                if same(node, each):
+                if same(node, each) and (not within or _is_of(each, own, within=True)):
                     return column_of(rows, name, each.type)
             if isinstance(node, Column) and node.source in own:
                 raise SparkRefuses(
@@ -83,7 +79,8 @@ def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tup
                     f"{node.name} is neither grouped nor aggregated, so no sub-query of HAVING can read it.",
                     node.at,
                 )
-        return node.map_children(change)
+        inside = within or isinstance(node, Query)
+        return node.map_children(lambda each: put_groups(each, within=inside))
 
     items = tuple(_named(each, change) for each in select.items)
     upper = Select(
@@ -94,15 +91,19 @@ def as_rows(select: Select, order: tuple[SortKey, ...], context: Context) -> tup
     return upper, tuple(change(each) for each in order)  # type: ignore[misc]
 
 
-def _walk_all(parts: Iterable[Node]) -> Iterable[Node]:
-    for part in parts:
-        yield from part.walk()
+def _walk_all(parts: Iterable[Node]) -> Iterator[tuple[Node, bool]]:
+    """Yield all nodes, and whether they stand within a sub-query."""
+    stack = [(part, False) for part in parts]
+    while stack:
+        node, within = stack.pop(0)
+        yield node, within
+        stack[:0] = [(each, within or isinstance(node, Query)) for each in node.children]
 
 
-def _is_of(call: Expression, own: frozenset[int]) -> bool:
-    """Whether an aggregate is one of this SELECT's own groups, wherever it stands."""
-    columns = [each for each in call.walk() if isinstance(each, Column) and each.source is not None]
-    return all(each.source in own for each in columns)
+def _is_of(part: Node, own: frozenset[int], *, within: bool) -> bool:
+    """Whether an expression is one of this SELECT's own groups: in a sub-query it has a column that says so."""
+    columns = [each for each in part.walk() if isinstance(each, Column) and each.source is not None]
+    return all(each.source in own for each in columns) and (bool(columns) or not within)
 
 
 def _expand(having: Expression, select: Select) -> Expression:
@@ -112,10 +113,9 @@ def _expand(having: Expression, select: Select) -> Expression:
     return change_scope(having, change)
 
 
-def _named(each: Item, change) -> Item:  # noqa: ANN001
+def _named(each: Item, change: Callable[[Node], Node]) -> Item:
     """An item with the name that it had."""
-    made = change(each)
-    assert isinstance(made, Item)
+    made = cast("Item", change(each))
     if each.aliases or made.operand is each.operand:
         return made
     if isinstance(each.operand, Column):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import cast
 
 from mcp_server.dialects.sail.lacks import lacking
-from mcp_server.dialects.sail.rules.query_nodes import (
+from mcp_server.dialects.sail.rules.outer_values import OuterValues
+from mcp_server.dialects.sail.rules.query_nodes import same
+from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
     call,
     column_of,
@@ -14,17 +16,13 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     item,
     make_query,
     number,
-    same,
 )
 from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Node, Ordinal, SortKey, Window
 from mcp_server.sql.typed.relations import Item, Query, Relation, Select
 from mcp_server.sql.typed.types import INT
 
-if TYPE_CHECKING:
-    from mcp_server.dialects.sail.rules.decorrelation import _Work as Work
 
-
-def keep_rows(query: Query, need: tuple[str, ...], work: Work, *, fill: bool) -> Query:
+def keep_rows(query: Query, need: tuple[str, ...], work: OuterValues, *, fill: bool) -> Query:
     """Return a query with LIMIT or OFFSET as one that keeps so many rows of each outer value."""
     if query.outputs is None or query.order_all is not None:
         raise lacking("LIMIT", "LIMIT in a sub-query whose columns are not known", "Write its columns out.")
@@ -84,9 +82,7 @@ def _put_items(key: SortKey, select: Select) -> SortKey:
 
     if isinstance(key.operand, Ordinal):
         return key.replace(operand=select.items[key.operand.index - 1].operand)
-    made = change(key)
-    assert isinstance(made, SortKey)
-    return made
+    return cast("SortKey", change(key))
 
 
 def _put_outputs(key: SortKey, query: Query, names: tuple[str, ...], inner: Relation) -> SortKey:
@@ -108,6 +104,4 @@ def _put_outputs(key: SortKey, query: Query, names: tuple[str, ...], inner: Rela
             raise lacking("ORDER BY", "ORDER BY a column that the sub-query does not give", "Add it to its columns.")
         return node.map_children(change)
 
-    made = change(key)
-    assert isinstance(made, SortKey)
-    return made
+    return cast("SortKey", change(key))

@@ -16,6 +16,8 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import (
     E,
     are_same,
+    both,
+    compare,
     count_rows,
     has,
     has_query,
@@ -24,9 +26,11 @@ from mcp_server.dialects.sail.rules.kit import (
     is_volatile,
     label,
     named,
+    number,
     own_ids,
     reads_own,
     replace_in,
+    walk_here,
 )
 from mcp_server.sql.compose import compose
 from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, ItemUse, Node, Ordinal, Star
@@ -57,8 +61,8 @@ def stage_groups(query: Query, context: Context) -> Node | None:
     for part in parts:
         for aggregate in _aggregates(part, ids):
             below.column(aggregate)
-    if not below.pairs:
-        below.column(count_rows())
+    if not below.pairs:  # what nobody reads Sail does not compute, nor its errors
+        upper = upper.replace(where=both(upper.where, compare(below.column(count_rows()), ">=", number(0))))
     missing = _in_no_set(group) if group is not None else []
     upper = below.substitute(_without(upper, missing))
     if group is not None and group.given:
@@ -190,8 +194,16 @@ def _asks_much(select: Select, keys: Sequence[Expression], order: Sequence[Expre
     if having is None:
         return False
     total = not keys and not any(has(item, is_aggregate) for item in (*select.items, having))
-    late = _has_sets(select) or total or has_query(having) or has(having, _is_window)
+    late = _has_sets(select) or total or has_query(having) or has(having, _is_window) or _is_hidden(having, select)
     return late or any(has(key, is_aggregate) for key in order) or str(having.type) not in {"BOOLEAN", "None"}
+
+
+def _is_hidden(having: Expression, select: Select) -> bool:
+    """Whether an aggregate in HAVING reads a column whose name an item has: Sail would take the item."""
+    given = {item.aliases[0].lower() for item in select.items if len(item.aliases) == 1}
+    aggregates = [each for each in walk_here(having) if is_aggregate(each)]
+    inner = (each for aggregate in aggregates for each in aggregate.walk())
+    return any(isinstance(each, Column) and each.name.lower() in given for each in inner)
 
 
 def _sorts_by_more(

@@ -12,13 +12,13 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import has, is_aggregate, iter_relations, leaves, named, spelled_name
 from mcp_server.sql.typed.nodes import Alias, Call, Column, Expression, Field, In, Node, Row, Star
-from mcp_server.sql.typed.relations import Item, Join, Output, Relation, Select
+from mcp_server.sql.typed.relations import Item, Join, Output, Relation, Select, Table
 from mcp_server.sql.typed.scopes import NO_COLUMNS, Columns, Visible, see_columns
 from mcp_server.sql.typed.types import Struct, Type
 
 
 def expand_stars(select: Select, context: Context, *, every: bool = False) -> Select | None:
-    """Write out the stars of a SELECT's list where Sail needs it, or `every` one; and those among the arguments of calls."""
+    """Write out the stars of a list where Sail needs it, or `every` one, and those among arguments."""
     if not has(select.replace(base=None), lambda each: isinstance(each, Star)):
         return None
     return _Stars(select, context, every=every).expand()
@@ -64,7 +64,12 @@ class _Stars:
         if not star.parts:
             return False
         found = [self.names.get(source) for source in star.sources]
-        return len(star.parts) > 1 or found != [star.parts[0]]
+        return len(star.parts) > 1 or found != [star.parts[0]] or self._reads_table(star)
+
+    def _reads_table(self, star: Star) -> bool:
+        """Whether it stands for a table without an alias, which runs under the name of its schema."""
+        tables = [each for each in leaves(self.base) if isinstance(each, Table)] if self.base is not None else []
+        return any(each.id in star.sources and each.alias is None for each in tables)
 
     def _items(self, item: Item, star: Star) -> list[Item]:
         listed = self._listed(star)

@@ -7,18 +7,13 @@ from typing import Final, TypeGuard
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.group_rows import as_rows, group_keys
-from mcp_server.dialects.sail.rules.query_nodes import (
-    INNER,
+from mcp_server.dialects.sail.rules.query_nodes import INNER, change_scope, has_query, same, walk_scope, walk_select
+from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
-    change_scope,
     compare_safely,
-    has_query,
     keep_name,
     name_relations,
-    same,
     split_and,
-    walk_scope,
-    walk_select,
     write_stars,
 )
 from mcp_server.dialects.sail.rules.subquery_from import From
@@ -169,7 +164,7 @@ def _factored(part: Expression) -> list[Expression]:
     if not isinstance(part, Logic) or part.operator != "or":
         return [part]
     sides = [split_and(each) for each in part.operands]
-    shared = [
+    shared: list[Expression] = [
         each for each in sides[0] if _ties(each) and all(any(same(each, other) for other in side) for side in sides[1:])
     ]
     if not shared:

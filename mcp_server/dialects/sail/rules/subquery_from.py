@@ -11,24 +11,27 @@ from typing import Final, cast
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.decorrelation import Host, decorrelate
+from mcp_server.dialects.sail.rules.decorrelation import decorrelate
+from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
-    all_of,
     change_scope,
-    column_of,
     has_query,
     is_aggregated,
     is_generator,
+    list_visible,
+    reads,
+    walk_scope,
+)
+from mcp_server.dialects.sail.rules.query_parts import (
+    all_of,
+    column_of,
     item,
     join,
-    list_visible,
     make_query,
     name_outputs,
     qualify,
-    reads,
     split_and,
     truth,
-    walk_scope,
     write_stars,
 )
 from mcp_server.dialects.sail.rules.subquery_places import Places
@@ -80,7 +83,7 @@ class From:
             relation = self.lateral(relation, inner=inner)
         return self.conditions(relation, inner=inner)
 
-    def lateral(self, relation: Join, *, inner: bool) -> Join:
+    def lateral(self, relation: Join, *, inner: bool) -> Join:  # noqa: PLR0911  (a form each)
         """A join whose right side may read the rows of the left side."""
         right, ids = relation.right, frozenset(list_visible(relation.left))
         if isinstance(right, Derived):

@@ -3,8 +3,8 @@
 Measured on Sail 0.7.2. It answers rightly, by joins that mark rows: EXISTS in WHERE and in the SELECT list, with any
 comparison of the row around it in its WHERE; `x IN (…)` in WHERE and HAVING under AND and OR alone; `x NOT IN (…)` as a
 whole part of an AND, over one column and a query that reads nothing around it; an aggregate as a value that compares
-columns of one type by equality. It has no IN in the SELECT list, no sub-query within an aggregate or ORDER BY that reads
-the row around it, and takes NOT IN elsewhere, or of constants and of several columns, for true where NULL decides.
+columns of one type by equality. It has no IN in the SELECT list, no sub-query within an aggregate or ORDER BY that
+reads the row around it, and takes NOT IN elsewhere, or of constants and several columns, for true where NULL decides.
 
 Spark takes IN for a join that marks rows as well: it is false, not NULL, wherever it is no part of an AND of WHERE, and
 NOT IN is false where a comparison is NULL (`RewritePredicateSubquery`).
@@ -17,34 +17,37 @@ from typing import Literal, cast
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.decorrelation import Host, decorrelate
+from mcp_server.dialects.sail.rules.decorrelation import decorrelate
+from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
     INNER,
     Inner,
-    all_of,
-    any_of,
-    column_of,
-    compare,
     copy_fresh,
-    derive,
     has_aggregate,
     has_query,
     is_aggregate,
     is_aggregated,
-    is_null,
     is_one_group,
-    item,
     list_visible,
+    reads,
+    same,
+    walk_scope,
+)
+from mcp_server.dialects.sail.rules.query_parts import (
+    all_of,
+    any_of,
+    column_of,
+    compare,
+    derive,
+    is_null,
+    item,
     make_query,
     negate,
     null,
     number,
     qualify,
-    reads,
-    same,
     split_and,
     truth,
-    walk_scope,
 )
 from mcp_server.dialects.sail.rules.subquery_values import Again, attach, count_rows, in_place
 from mcp_server.sql.typed.nodes import (
@@ -89,10 +92,11 @@ class Places:
     @property
     def host(self) -> Host:
         """The rows that sub-queries read."""
-        assert self.first is not None
-        return Host(self.first, self.where)
+        return Host(cast("Relation", self.first), self.where)
 
-    def visit(self, e: Expression, place: Place, *, conjunct: bool = False, positive: bool = False) -> Expression:
+    def visit(  # noqa: PLR0911  (a form each)
+        self, e: Expression, place: Place, *, conjunct: bool = False, positive: bool = False
+    ) -> Expression:
         """Return an expression with sub-queries that Sail answers.
 
         `conjunct` says that it is a whole part of an AND, `positive` that only AND and OR stand above it.
@@ -212,7 +216,7 @@ class Places:
         one = item(number(1), self.context.fresh("__c"))
         return Exists(query=make_query((one,), rows, where), negated=negated, type=BOOLEAN)
 
-    def exists(self, e: Exists, place: Place, *, conjunct: bool) -> Expression:
+    def exists(self, e: Exists, place: Place, *, conjunct: bool) -> Expression:  # noqa: PLR0911  (a form each)
         """EXISTS, without what the row around it does not need."""
         query, body = e.query, e.query.body
         limited = query.limit is not None or query.offset is not None
@@ -245,11 +249,10 @@ class Places:
         inside = in_place(e.query)
         if inside is not None:
             return self.visit(inside, place)
-        allowed = place == "where" or place == "item"
+        allowed = place in {"where", "item"}
         if allowed and self.is_plain(e.query, compares=True) and self.has_value(e.query):
             return e
-        assert self.base is not None
-        self.base, found = attach(self.base, self.where, e.query, self.context, self.again)
+        self.base, found = attach(cast("Relation", self.base), self.where, e.query, self.context, self.again)
         return found
 
     def has_value(self, query: Query) -> bool:
@@ -259,7 +262,7 @@ class Places:
             return False
         return not reads(body.items[0], self.ids) and has_aggregate(body.items[0])
 
-    def is_plain(self, query: Query, *, compares: bool) -> bool:
+    def is_plain(self, query: Query, *, compares: bool) -> bool:  # noqa: PLR0911  (a reason each)
         """Whether a query reads the row around it in its WHERE alone; `compares` asks for equalities of columns."""
         body = query.body
         if not isinstance(body, Select) or query.limit is not None or query.offset is not None or query.ctes:

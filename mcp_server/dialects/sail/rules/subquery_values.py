@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.decorrelation import Decorrelated, Host, decorrelate, tie_keys
+from mcp_server.dialects.sail.rules.decorrelation import Decorrelated, decorrelate, tie_keys
+from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
+    has_aggregate,
+    has_query,
+    is_aggregate,
+    is_generator,
+    is_one_group,
+    reads,
+    same,
+    walk_scope,
+)
+from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
     call,
     column_of,
     compare,
     derive,
-    has_aggregate,
-    has_query,
-    is_aggregate,
-    is_generator,
     is_null,
-    is_one_group,
     item,
     join,
     make_query,
     null,
     number,
-    reads,
-    same,
     split_and,
-    walk_scope,
 )
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions
@@ -87,7 +90,8 @@ def attach(
     if default is not None and not all(key.binds for key in found.keys):
         found = decorrelate(query, host, context, again, names=(value,))
         default = None
-    relation, many = found.relation, None
+    relation: Relation = found.relation
+    many: str | None = None
     if not _gives_one_row(query, host.ids):
         relation, many = _count_each(found, value, context)
     made = join("left", base, relation, all_of(tie_keys(found.keys, relation)), context)
@@ -125,8 +129,7 @@ def _count_each(found: Decorrelated, value: str, context: Context) -> tuple[Rela
     one = column_of(rows, value)
     items.append(item(call("first", one, kind=one.type), value))
     query = make_query(tuple(items), rows)
-    body = query.body
-    assert isinstance(body, Select)
+    body = cast("Select", query.body)
     return derive(query.replace(body=body.replace(group=Grouping(keys=keys))), context.fresh("__q"), context), many
 
 
@@ -173,8 +176,7 @@ def _value_of_nothing(query: Query) -> Expression | None:
             return zero if node.name in COUNTS else null(node.type)
         return node.map_children(change)
 
-    made = change(value)
-    assert isinstance(made, Expression)
+    made = cast("Expression", change(value))
     if any(isinstance(each, Column) and each.source in _own(body) for each in made.walk()):
         return None
     return null() if is_aggregate(value) and isinstance(value, Call) and value.name not in COUNTS else made
