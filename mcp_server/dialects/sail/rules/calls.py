@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
-from mcp_server.dialects.sail.rules import aggregates, branches, collections, dates, numbers, strings, tried
+from mcp_server.dialects.sail.rules import aggregates, branches, collections, dates, formats, numbers, strings, tried
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.data import sail
 from mcp_server.dialects.sail.rules.make import constant, fill
@@ -48,6 +48,7 @@ _RULES: Final[Mapping[str, CallRule]] = {
     **branches.RULES,
     **collections.RULES,
     **dates.RULES,
+    **formats.RULES,
     **numbers.RULES,
     **strings.RULES,
     **tried.RULES,
@@ -67,6 +68,8 @@ def write_call(node: Node, context: Context) -> Node | None:
             raise lacking(node.name, lack.why.format(name=node.name), lack.instead)
     if node.name in tables.refused:
         raise SparkRefuses("UNSUPPORTED_TIME_TYPE", f"{node.name}: the type TIME is not supported.", node.at)
+    if node.name == "coalesce" and not node.arguments:  # on which Sail's process panics
+        raise lacking("coalesce", "it of no values", "Name the columns.")
     _check_arguments(node)
     if node.name in tables.caveats:
         context.warn(tables.caveats[node.name].format(name=node.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal as Number
 from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
@@ -42,6 +43,9 @@ _MICROSECONDS: Final = {
 }
 _MONTHS: Final = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 """Units between times, and how long they are."""
+
+_MOST_SECONDS: Final = 9_223_372_036
+"""Sail counts nanoseconds, in 64 bits."""
 
 _DATE_UNITS: Final = frozenset({"YEAR", "YYYY", "YY", "QUARTER", "MONTH", "MM", "MON", "WEEK"})
 _TIME_UNITS: Final = frozenset({"DAY", "DD", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
@@ -99,13 +103,15 @@ def write_difference(node: Call, context: Context) -> Node | None:
 
     Months are those of `LocalDateTime.until`: the later date counts only if its time of day is reached.
     """
-    if len(node.arguments) != 2:
-        return None
-    unit = node.how.upper()
-    if not unit:
+    if len(node.arguments) == 2:
         days = tuple(each if each.type == DATE else cast_now(each, DATE, context) for each in node.arguments)
         return fill(context, "CAST({0} AS INT)", node.replace(arguments=days))
-    first, last = (each if each.type == TIMESTAMP else cast_now(each, TIMESTAMP, context) for each in node.arguments)
+    if len(node.arguments) != 3:
+        return None
+    unit = (read_text(node.arguments[0]) or "").upper()
+    first, last = (
+        each if each.type == TIMESTAMP else cast_now(each, TIMESTAMP, context) for each in node.arguments[1:]
+    )
     if unit in _MICROSECONDS:
         template = "(unix_micros({0}) - unix_micros({1})) DIV {n}"
         return fill(context, template, last, first, n=big(_MICROSECONDS[unit]), gives=BIGINT)
@@ -125,7 +131,7 @@ def write_difference(node: Call, context: Context) -> Node | None:
 
 def write_moved(node: Call, context: Context) -> Node | None:
     """date_add and date_sub of a date and days, whose texts Sail reads otherwise."""
-    if len(node.arguments) != 2 or node.how:
+    if len(node.arguments) != 2:
         return None
     date, days = node.arguments
     if has_fraction(days.type):
@@ -210,13 +216,23 @@ def write_made_days(node: Call, context: Context) -> Node | None:
     return interval_of(fill(context, " + ".join(terms), *node.arguments), node.type, context)
 
 
+def _is_long(value: object) -> bool:
+    return isinstance(value, int | Number) and abs(Number(value)) > _MOST_SECONDS
+
+
 def write_made_interval(node: Call, context: Context) -> Node | None:
-    """make_interval, which Sail gives NULL for where its seconds are many: hours are taken out of them."""
+    """make_interval, which Sail gives NULL for where its seconds are many: hours are taken out of them.
+
+    Errors: EngineLacks for more than 292 years of seconds, which its intervals do not hold.
+    """
+    seconds = node.arguments[6] if len(node.arguments) == 7 else None
+    if isinstance(seconds, Constant) and _is_long(seconds.value):
+        raise lacking("make_interval", "so many seconds", "Give them as days.")
     if len(node.arguments) != 7 or isinstance(node.arguments[6].type, Interval):
         return None
     template = (
-        "make_interval({0}, {1}, {2}, {3}, {4} + CAST(CAST({6} AS DECIMAL(18,6)) DIV 3600 AS INT), {5}, "
-        "CAST({6} AS DECIMAL(18,6)) % 3600)"
+        "make_interval({0}, {1}, {2}, {3}, {4} + CAST(CAST({6} AS DECIMAL(16,6)) DIV 3600 AS INT), {5}, "
+        "CAST({6} AS DECIMAL(16,6)) % 3600)"
     )
     return fill(context, template, *node.arguments, gives=node.type)
 

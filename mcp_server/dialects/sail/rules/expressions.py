@@ -18,6 +18,7 @@ from mcp_server.dialects.sail.rules.caveats import warn_of_answers
 from mcp_server.dialects.sail.rules.collections import write_element
 from mcp_server.dialects.sail.rules.conditions import guard_conditions
 from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.floats import shield_floats
 from mcp_server.dialects.sail.rules.literals import write_constant, write_interval
 from mcp_server.dialects.sail.rules.overflow import overflow_rules
 from mcp_server.dialects.sail.rules.patterns import write_like
@@ -113,7 +114,7 @@ def rewrite_expressions(root: Query, context: Context) -> Query:
     found = transform(found, _applying(implied.RULES, context))
     found = transform(found, overflow_rules(found, context))
     found = transform(found, _applying(EXPRESSION_RULES, context))
-    return show_intervals(found, context)
+    return shield_floats(show_intervals(found, context), context)
 
 
 def _applying(rules: Mapping[type[Node], tuple[Rule, ...]], context: Context) -> Callable[[Node], Node]:

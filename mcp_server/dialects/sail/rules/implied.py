@@ -260,7 +260,7 @@ def _is_letter(kinds: Sequence[Type]) -> bool:
     return bool(kinds) and isinstance(kinds[0], Atomic) and kinds[0].name in LETTERS
 
 
-def _fit(node: Expression, kind: Type | None, is_shared: bool) -> Expression:
+def _fit(node: Expression, kind: Type | None, is_shared: bool) -> Expression:  # noqa: PLR0911  (a line for each kind)
     source = node.type
     if source == VOID and isinstance(node, Constant) and isinstance(kind, Atomic | Decimal) and not is_shared:
         return cast_to(node, kind)

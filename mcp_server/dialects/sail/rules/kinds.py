@@ -119,7 +119,7 @@ def common_type(kinds: Iterable[Type | None]) -> Type | None:
     return DOUBLE if has_fraction(wide) else wide
 
 
-def _without_strings(known: set[Type | None]) -> Type | None:
+def _without_strings(known: set[Type | None]) -> Type | None:  # noqa: PLR0911  (one line for each kind)
     if len(known) == 1:
         return next(iter(known))
     if all(map(is_integer, known)):

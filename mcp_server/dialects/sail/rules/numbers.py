@@ -275,6 +275,14 @@ def write_power(node: Call, context: Context) -> Node | None:
     return fill(context, template, base, power, call=node, gives=DOUBLE)
 
 
+def check_length(node: Call, _: Context) -> Node | None:
+    """randstr of a length below zero, on which Sail's process panics."""
+    number = whole_constant(node.arguments[0]) if node.arguments else None
+    if number is not None and number < 0:
+        raise SparkRefuses("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "The length is 0 or more.", node.at)
+    return None
+
+
 def write_correlation(node: Call, context: Context) -> Node | None:
     """corr of values that do not vary divides by zero in Spark, and is NULL in Sail."""
     if len(node.arguments) != 2:
@@ -306,6 +314,7 @@ RULES: Final[Mapping[str, CallRule]] = {
     "rand": write_random,
     "randn": write_random,
     "random": write_random,
+    "randstr": check_length,
     "regr_r2": write_regression,
     "rint": write_half_even,
     "round": write_round,

@@ -27,7 +27,8 @@ def multiply(
     middle = max(one.scale, other.scale)
     first, second = _parts("p_.a", one), _parts("p_.b", other)
     whole = f"CAST({first[0]} * {second[0]} AS DECIMAL(38,0))"
-    mixed = f"CAST({first[1]} * {second[0]} AS DECIMAL(38,{middle})) + CAST({first[0]} * {second[1]} AS DECIMAL(38,{middle}))"
+    outer, inner = f"{first[1]} * {second[0]}", f"{first[0]} * {second[1]}"
+    mixed = f"CAST({outer} AS DECIMAL(38,{middle})) + CAST({inner} AS DECIMAL(38,{middle}))"
     rest = f"CAST({first[1]} * {second[1]} AS DECIMAL(38,{scale}))"
     if kind.scale < middle:
         unit = f"CAST('{_unit(kind.scale)}' AS DECIMAL({kind.scale + 1},{kind.scale}))"

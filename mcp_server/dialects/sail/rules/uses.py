@@ -44,6 +44,8 @@ def _collect(node: Node, uses: Uses, shared: set[str]) -> None:
         uses.all = uses.all or not node.sources
     elif isinstance(node, Pivot | Unpivot) or (isinstance(node, Join) and node.natural):
         uses.all = True
+    elif isinstance(node, Join):
+        shared.update(name.lower() for name in node.shared)
     elif isinstance(node, Table):
         uses.names.setdefault(node.id, set())
     elif isinstance(node, Call) and node.name == "count" and any(isinstance(each, Star) for each in node.arguments):
