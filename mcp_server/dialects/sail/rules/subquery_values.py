@@ -32,6 +32,7 @@ from mcp_server.dialects.sail.rules.query_parts import (
     null,
     number,
     split_and,
+    truth,
 )
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions
@@ -87,11 +88,11 @@ def attach(
     value = context.fresh("__c")
     default = _value_of_nothing(query)
     found = decorrelate(query, host, context, again, names=(value,), fill=default is None)
-    if default is not None and not all(key.binds for key in found.keys):
-        found = decorrelate(query, host, context, again, names=(value,))
-        default = None
     relation: Relation = found.relation
     many: str | None = None
+    flag: str | None = None
+    if default is not None and not _is_null(default):
+        relation, flag = _flag(found, value, context)
     if not _gives_one_row(query, host.ids):
         relation, many = _count_each(found, value, context)
     made = join("left", base, relation, all_of(tie_keys(found.keys, relation)), context)
@@ -104,7 +105,7 @@ def attach(
         too_many = compare(column_of(relation, many, BIGINT), number(1), ">")
         result = Case(operand=None, conditions=(too_many,), results=(wrong,), otherwise=result, type=kind)
     if default is not None and not _is_null(default):
-        missing = is_null(column_of(relation, found.keys[0].column, found.keys[0].outer.type))
+        missing = is_null(column_of(relation, cast("str", flag), BOOLEAN))
         result = Case(operand=None, conditions=(missing,), results=(default,), otherwise=result, type=kind)
     return made, result
 
@@ -117,6 +118,17 @@ def _is_null(value: Expression) -> bool:
     while isinstance(value, Cast):
         value = value.operand
     return isinstance(value, Constant) and value.value is None
+
+
+def _flag(found: Decorrelated, value: str, context: Context) -> tuple[Relation, str]:
+    """The rows with a column that is never NULL but where the join finds none."""
+    rows, flag = found.relation, found.keys[0].column
+    if found.keys[0].binds:
+        return rows, flag
+    flag = context.fresh("__f")
+    columns = [column_of(rows, value), *(column_of(rows, key.column, key.outer.type) for key in found.keys)]
+    items = (*(item(each, each.name) for each in columns), item(truth(True), flag))
+    return derive(make_query(items, rows), context.fresh("__q"), context), flag
 
 
 def _count_each(found: Decorrelated, value: str, context: Context) -> tuple[Relation, str]:
