@@ -74,7 +74,8 @@ def test_what_sail_answers_stays(sql: str) -> None:
             "SELECT * FROM t WHERE (a, b) NOT IN (SELECT c, d FROM u)",
             (
                 "SELECT * FROM t WHERE NOT EXISTS (SELECT 1 AS __c3 FROM (SELECT c, d FROM u) AS __q (__c, __c2) WHERE "
-                "(__q.__c = t.a OR __q.__c IS NULL OR t.a IS NULL) AND (__q.__c2 = t.b OR __q.__c2 IS NULL OR t.b IS NULL))"
+                "(__q.__c = t.a OR __q.__c IS NULL OR t.a IS NULL) AND "
+                "(__q.__c2 = t.b OR __q.__c2 IS NULL OR t.b IS NULL))"
             ),
         ),
         (  # the value of nothing
@@ -112,7 +113,8 @@ def test_what_sail_answers_stays(sql: str) -> None:
         (
             "SELECT a, count(*) FROM t GROUP BY a HAVING EXISTS (SELECT 1 FROM u WHERE d < max(b))",
             (
-                "SELECT __q.__g AS a, __q.__g2 FROM (SELECT a AS __g, count(*) AS __g2, max(b) AS __g3 FROM t GROUP BY a) "
+                "SELECT __q.__g AS a, __q.__g2 FROM "
+                "(SELECT a AS __g, count(*) AS __g2, max(b) AS __g3 FROM t GROUP BY a) "
                 "AS __q WHERE EXISTS (SELECT 1 FROM u WHERE d < __q.__g3)"
             ),
         ),
