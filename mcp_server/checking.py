@@ -35,6 +35,7 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.refusal import make_refusal
 from mcp_server.sql.scans import find_scans
 from mcp_server.sql.source import Source, read_source
+from mcp_server.sql.sqlstates import sqlstate_of
 from mcp_server.sql.typed.refusal import SparkRefuses
 
 __all__ = [
@@ -173,7 +174,7 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
         case=case,
         runs=runs,
         rewrites=rewrites,
-        caveats=caveats(case, catalog),
+        caveats=compiled.caveats if compiled is not None and compiled.stands else caveats(case, catalog),
         advice=() if ai else advise(sent, catalog, find_scans(sent)),
         ai=ai,
     )
@@ -188,8 +189,9 @@ def _compile(sent: Case, catalog: Catalog) -> Compiled | None:
         return compile_statement(sent, catalog)
     except SparkRefuses as refusal:
         at = sent.source.tokens[refusal.at].start if refusal.at is not None else None
-        text = str(make_refusal("", str(refusal), text=sent.source.text, at=at))
-        raise QueryFailed(text, condition=refusal.condition) from None
+        text, state = str(make_refusal("", str(refusal), text=sent.source.text, at=at)), sqlstate_of(refusal.condition)
+        text = text if state is None else f"{text} SQLSTATE: {state}"
+        raise QueryFailed(text, condition=refusal.condition, sqlstate=state) from None
 
 
 def _blame_statement(terms: Terms, sent: Case) -> Read | None:

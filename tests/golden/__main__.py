@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Final
 
 import platformdirs
-from pyspark.version import __version__ as SPARK
+from pyspark.version import __version__
 
 from lakehouse.errors import EngineLacks, LakehouseError, Refused
 from lakehouse.storage import Lake
@@ -43,8 +43,8 @@ from tests.etl.conftest import run_etl
 from tests.golden.cases import MAX_TOKENS, GoldenCase, read_cases
 from tests.golden.compare import compare_rows
 
-JAR: Final = f"spark-sql_2.13-{SPARK}-tests.jar"
-URL: Final = f"https://repo1.maven.org/maven2/org/apache/spark/spark-sql_2.13/{SPARK}/{JAR}"
+JAR: Final = f"spark-sql_2.13-{__version__}-tests.jar"
+URL: Final = f"https://repo1.maven.org/maven2/org/apache/spark/spark-sql_2.13/{__version__}/{JAR}"
 GOOD: Final = ("equal", "order", "both_refuse")
 DOUBTFUL: Final = ("other", "answers")
 

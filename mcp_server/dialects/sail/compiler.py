@@ -9,25 +9,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
+from mcp_server.dialects.sail.rules.names import name_columns
 from mcp_server.dialects.sail.rules.subqueries import SUBQUERY_RULES
-from mcp_server.models import TableInfo
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
 from mcp_server.sql.typed.nodes import Node, transform
-from mcp_server.sql.typed.parse_query import NotRead, parse_query
 from mcp_server.sql.typed.printer import print_query
-from mcp_server.sql.typed.relations import Output, Query
-from mcp_server.sql.typed.resolve import TableSource, resolve_query
-from mcp_server.sql.typed.types import parse_type
+from mcp_server.sql.typed.read import NotRead, read_typed
 
-Rule = Callable[[Node, Context], Node | None]
+Rule = Callable[[Any, Context], Node | None]
 
-QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*SUBQUERY_RULES,)
+QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES, *LATE_RULES)
 """Name, class of node and rule: each a pass over the whole tree."""
 
 
@@ -53,6 +51,7 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     first_id = 1 + max((getattr(node, "id", 0) for node in query.walk()), default=0)
     context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
     done: list[str] = []
+    query, renamed = name_columns(query)
     found = query
     for name, kind, rule in QUERY_RULES:
         after = transform(found, functools.partial(_apply, rule, kind, context))
@@ -62,27 +61,10 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     after = rewrite_expressions(found, context)
     if after is not found:
         done.append("expressions")
-    text = None if after is query else print_query(after)
+    text = None if after is query and not renamed else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))
-
-
-def read_typed(case: Case, catalog: Catalog) -> Query:
-    """Return the typed tree of a checked statement. Errors: SparkRefuses, NotRead."""
-    return resolve_query(parse_query(case.source), _table_source(case, catalog))
 
 
 def _apply(rule: Rule, kind: type[Node], context: Context, node: Node) -> Node:
     found = rule(node, context) if isinstance(node, kind) else None
     return node if found is None else found
-
-
-def _table_source(case: Case, catalog: Catalog) -> TableSource:
-    """What the guard has found: which names are tables, and their columns, in the version that is asked for."""
-    tables = {ref.first: info for ref, info in case.names.refs}
-
-    def columns(info: TableInfo, at: int) -> tuple[Output, ...] | None:
-        version = case.names.versions.get(at)
-        listed = info.columns if version is None else catalog.columns(info.name, version)
-        return None if listed is None else tuple(Output(each.name, parse_type(each.type)) for each in listed)
-
-    return TableSource(tables.get, columns, tuple(part.lower() for part in catalog.schema.split(".")))

@@ -154,4 +154,3 @@ def _check_options(argument: Expression) -> None:
     kind = argument.type
     if isinstance(kind, Map) and not {close(kind.key), close(kind.value)} <= {STRING, UNKNOWN, VOID}:
         raise refuse("INVALID_OPTIONS.NON_STRING_TYPE", "The options are texts, both names and values.")
-

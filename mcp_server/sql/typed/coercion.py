@@ -262,6 +262,18 @@ def _widen_structs(left: Struct, right: Struct, widen: Widen) -> Struct | None:
     return Struct(tuple(fields))
 
 
+def widen_as_element(left: Type, right: Type) -> Type | None:
+    """As `widen_tightly`, but a whole number beside a float is a float: what functions of arrays and maps take.
+
+    They call `TypeCoercion.findTightestCommonType`, which knows no ANSI mode.
+    """
+    if FLOAT in {left, right} and (left in INTEGERS or right in INTEGERS):
+        return FLOAT
+    if left != right and type(left) is type(right) and isinstance(left, Array | Map | Struct):
+        return _widen_parts(left, right, widen_as_element)
+    return widen_tightly(left, right)
+
+
 def _widen_to_decimal(left: Type, right: Type) -> Type | None:
     """Decimals beside other numbers. One beside a fraction is a double."""
     if not isinstance(left, Decimal) and not isinstance(right, Decimal):

@@ -26,7 +26,8 @@ class Function:
 
     `differ` is Spark's condition where arguments that must have one type have two; `parameters` are the names of its
     arguments where Spark takes `name => value`; `constants` maps the places of arguments that must be constants to
-    Spark's condition where they are not; `options` is the place of a map of options.
+    Spark's condition where they are not; `options` is the place of a map of options; `nulls` is Spark's
+    condition where an argument is NULL, if it refuses that.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Function:
     parameters: tuple[str, ...]
     constants: Mapping[int, str]
     options: int | None
+    nulls: str
 
     @property
     def least(self) -> int:
@@ -74,6 +76,7 @@ def functions() -> Mapping[str, Function]:
     data = tomllib.loads(resources.files(__package__).joinpath("functions.toml").read_text("utf-8"))
     kinds = classes.functions().classes
     differ = {name: condition for condition, names in data["conditions"].items() for name in names.split()}
+    nulls = {name: condition for condition, names in data["nulls"].items() for name in names.split()}
     constants: dict[str, dict[int, str]] = {}
     for condition, places in data["constants"].items():
         for place in places.split():
@@ -82,21 +85,16 @@ def functions() -> Mapping[str, Function]:
     return {
         name: Function(
             name,
-            kinds.get(name.partition("/")[0], "scalar"),
+            kinds.get(name, "scalar"),
             tuple(map(parse_signature, [text] if isinstance(text, str) else text)),
             differ.get(name, "DATATYPE_MISMATCH.DATA_DIFF_TYPES"),
             tuple(data["parameters"].get(name, "").split()),
             constants.get(name, {}),
             data["options"].get(name, 0) - 1 if name in data["options"] else None,
+            nulls.get(name, ""),
         )
         for name, text in data["signatures"].items()
     }
-
-
-def find_function(call: Call) -> Function | None:
-    """Return the function that is called. `dateadd(DAY, 1, x)`, with a unit, is another than `dateadd(x, 1)`."""
-    known = functions()
-    return known.get(f"{call.name}/unit") if call.how and f"{call.name}/unit" in known else known.get(call.name)
 
 
 def is_aggregate(name: str) -> bool:

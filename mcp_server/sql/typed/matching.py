@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from mcp_server.sql.typed.casts import ABSTRACT, cast_implicitly, cast_to_kind
 from mcp_server.sql.typed.coercion import (
     UNKNOWN,
     NoCommonTypeError,
+    Widen,
     close,
     has_map,
     is_ordered,
     join_types,
     widen,
+    widen_as_element,
     widen_without_strings,
 )
 from mcp_server.sql.typed.refusal import SparkRefuses
-from mcp_server.sql.typed.signatures import LETTERS, ORDERED, WITH_STRINGS, Argument, Signature
+from mcp_server.sql.typed.signatures import LETTERS, ORDERED, Argument, Signature
 from mcp_server.sql.typed.types import VOID, Array, Atomic, Map, Struct, Type, as_schema, map_parts
 
 UNEXPECTED = "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"
 DIFFERENT = "DATATYPE_MISMATCH.DATA_DIFF_TYPES"
 UNORDERED = "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE"
+
+
+_WIDENED: Final[Mapping[str, Widen]] = {"S": widen, "W": widen_without_strings}
+"""How types of one letter are widened, if not as elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +117,9 @@ def _fit_body(argument: Argument, kind: Type, found: dict[str, list[Type]]) -> b
     if shape is None or _has_letter(shape.result):
         _collect(argument.kinds[0], kind, found)
         return True
-    return kind in {UNKNOWN, VOID, shape.result} or (
-        not shape.strict and cast_implicitly(kind, shape.result) is not None
-    )
+    if kind == VOID:
+        return shape.nulls
+    return kind in {UNKNOWN, shape.result} or (not shape.strict and cast_implicitly(kind, shape.result) is not None)
 
 
 def _accepts(expected: Type, kind: Type) -> bool:
@@ -164,7 +171,7 @@ def _collect(expected: Type, kind: Type, found: dict[str, list[Type]]) -> None:
 
 def _join(name: str, letter: str, kinds: list[Type], differ: str) -> Type:
     try:
-        return close(join_types(kinds, widen if letter == WITH_STRINGS else widen_without_strings))
+        return close(join_types(kinds, _WIDENED.get(letter, widen_as_element)))
     except NoCommonTypeError as error:
         one, other = map(as_schema, error.types)
         raise SparkRefuses(
@@ -176,6 +183,7 @@ def _condition(argument: Argument, differ: str) -> str:
     if argument.kinds == (Atomic(ORDERED),):
         return UNORDERED
     letters = not argument.strict and any(_has_letter(each) for each in argument.kinds)
+    letters = letters or argument.shape is not None
     return differ if letters and differ != DIFFERENT else UNEXPECTED
 
 

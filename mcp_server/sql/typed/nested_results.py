@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from mcp_server.sql.typed.call_checks import is_constant
 from mcp_server.sql.typed.casts import cast_implicitly
 from mcp_server.sql.typed.coercion import (
     UNKNOWN,
@@ -13,7 +14,7 @@ from mcp_server.sql.typed.coercion import (
     has_map,
     is_ansi_interval,
     is_moment,
-    widen_without_strings,
+    widen_as_element,
 )
 from mcp_server.sql.typed.functions import generated
 from mcp_server.sql.typed.nodes import (
@@ -70,6 +71,9 @@ def _struct(call: Call, kinds: Kinds) -> Type:
 def _named_struct(call: Call, kinds: Kinds) -> Type:
     _need_pairs(call, kinds)
     names = call.arguments[::2]
+    if any(each.type not in {STRING, None} for each in names) or not all(map(is_constant, names)):
+        condition = "DATATYPE_MISMATCH.CREATE_NAMED_STRUCT_WITHOUT_FOLDABLE_STRING"
+        raise refuse(condition, "The names in named_struct are constant texts.")
     if not all(isinstance(each, Constant) and isinstance(each.value, str) for each in names):
         return UNKNOWN
     texts = [str(each.value) for each in names if isinstance(each, Constant)]
@@ -122,7 +126,7 @@ def _zip(call: Call, kinds: Kinds) -> Type:
 
 def _flatten(call: Call, kinds: Kinds) -> Type:
     kind = kinds[0]
-    if kind in {UNKNOWN, VOID}:
+    if kind == UNKNOWN:
         return UNKNOWN
     if isinstance(kind, Array):
         if kind.element == UNKNOWN:
@@ -141,12 +145,12 @@ def type_element(name: str, base: Type, index: Type, *, strict: bool = True) -> 
         return base
     if isinstance(base, Array):
         allowed = INTEGERS[:3] if strict else INTEGERS
-        if index not in {*allowed, UNKNOWN, VOID}:
+        if index not in {*allowed, UNKNOWN} and (strict or index != VOID):
             raise refuse(_UNEXPECTED, f"The index of an array is a whole number, not {as_schema(index)}.")
         return base.element or UNKNOWN
     if isinstance(base, Map):
         key = base.key or UNKNOWN
-        fits = widen_without_strings(key, index) is not None if strict else cast_implicitly(index, key) is not None
+        fits = widen_as_element(key, index) is not None if strict else cast_implicitly(index, key) is not None
         if not fits:
             condition = "DATATYPE_MISMATCH.MAP_FUNCTION_DIFF_TYPES" if strict else _UNEXPECTED
             raise refuse(condition, f"The keys of the map are of the type {as_schema(key)}, not {as_schema(index)}.")
@@ -200,8 +204,14 @@ def _variant_get(call: Call, kinds: Kinds) -> Type:
     return close(parse_type(target.value) if isinstance(target, Constant) and isinstance(target.value, str) else None)
 
 
-def _generator(call: Call, _: Kinds) -> Type:
+def _generator(call: Call, kinds: Kinds) -> Type:
     """The type of a function that makes rows of one column."""
+    if call.name == "json_tuple" and any(kind not in {STRING, UNKNOWN} for kind in kinds):
+        raise refuse("DATATYPE_MISMATCH.NON_STRING_TYPE", "All arguments of json_tuple are texts.")
+    if call.name in {"inline", "inline_outer"}:
+        element = kinds[0].element if isinstance(kinds[0], Array) else None
+        if kinds[0] != UNKNOWN and element != UNKNOWN and not isinstance(element, Struct):
+            raise refuse(_UNEXPECTED, f"{call.name} takes an array of structs, not {as_schema(kinds[0])}.")
     outputs = generated(call)
     return close(outputs[0].type) if outputs is not None and len(outputs) == 1 else UNKNOWN
 

@@ -66,7 +66,9 @@ class Node:
         return type(self)(**{**values, **changes})
 
 
-_PLAIN: Final = frozenset({"at", "type", "text", "value", "name", "parts", "operator", "negated", "source", "outer"})
+_PLAIN: Final = frozenset(
+    {"at", "type", "text", "value", "name", "parts", "operator", "negated", "source", "outer", "sent"}
+)
 """Fields that never hold a node, so that nobody looks there."""
 
 _FIELDS: dict[type, tuple[str, ...]] = {}
@@ -114,7 +116,7 @@ class Constant(Expression):
 class IntervalLiteral(Expression):
     """INTERVAL '1' DAY, INTERVAL '1 2' DAY TO HOUR, INTERVAL 3 days 2 hours: pairs of a value and a unit.
 
-    `units` are lower case without a plural s; `DAY TO HOUR` is one unit "day to hour"; `INTERVAL '1 day'` has the unit "".
+    `units` are lower case without a plural s: `DAY TO HOUR` is "day to hour", that of `INTERVAL '1 day'` is "".
     """
 
     values: tuple[Expression, ...]

@@ -8,7 +8,7 @@ from mcp_server.sql.lexer import Kind
 from mcp_server.sql.source import Source
 from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.nodes import Call, Expression, SortKey
-from mcp_server.sql.typed.parse_expression import NotRead
+from mcp_server.sql.typed.parse_tokens import NotRead
 from mcp_server.sql.typed.pipes import PipeParser
 from mcp_server.sql.typed.relations import (
     Cte,
@@ -28,6 +28,7 @@ from mcp_server.sql.words import CLAUSES
 __all__ = ["NotRead", "parse_query"]
 
 _NO_ITEM_ALIAS: Final = CLAUSES | {"FROM", "LATERAL"}
+_ORGANIZING: Final = frozenset({"ORDER", "SORT", "CLUSTER", "DISTRIBUTE", "WINDOW", "LIMIT", "OFFSET"})
 _SET_KINDS: Final = {"UNION": "union", "INTERSECT": "intersect", "EXCEPT": "except", "MINUS": "except"}
 
 
@@ -204,7 +205,7 @@ class QueryParser(PipeParser):
             return Grouping((GroupingSets(kind, sets, at=first),), at=first)
         if self.sees("GROUPING", "SETS", "("):
             # `GROUP BY a, b GROUPING SETS (…)`: the keys before are those that the sets are made of
-            return Grouping((self._parse_sets(),), at=first)
+            return Grouping((self._parse_sets(),), given=cast("tuple[Expression, ...]", tuple(keys)), at=first)
         return Grouping(tuple(keys), at=first)
 
     def _parse_group_key(self) -> Expression | GroupingSets:
@@ -242,34 +243,36 @@ class QueryParser(PipeParser):
     def parse_organized(self, query: Query, first: int) -> Query:
         """Parse ORDER BY, SORT BY, CLUSTER BY, DISTRIBUTE BY, LIMIT and OFFSET behind a body."""
         changes: dict[str, object] = {}
-        while True:
-            if self.sees("ORDER", "BY", "ALL") and self.source.key(self.at + 3) not in {"(", ".", ","}:
-                self.at += 3
-                changes["order_all"] = self._parse_direction()
-            elif self.key == "ORDER":
-                changes["order"] = self.parse_sort_keys("ORDER")
-            elif self.key == "SORT":
-                changes["sort"] = self.parse_sort_keys("SORT")
-            elif self.take("DISTRIBUTE", "BY"):
-                changes["distribute"] = self.parse_many()
-            elif self.take("CLUSTER", "BY"):
-                changes["distribute"] = self.parse_many()
-                changes["sort"] = tuple(SortKey(each) for each in cast("tuple[Expression]", changes["distribute"]))
-            elif self.key == "WINDOW" and isinstance(query.body, Select) and not query.body.windows:
-                windows = self.parse_windows()
-                if not windows:
+        while self.key in _ORGANIZING:
+            if self.key == "WINDOW":
+                if not isinstance(query.body, Select) or query.body.windows:
                     break
-                query = query.replace(body=query.body.replace(windows=windows))
-            elif self.take("LIMIT"):
-                if not self.take("ALL"):
-                    changes["limit"] = self.parse_expression()
-            elif self.take("OFFSET"):
-                changes["offset"] = self.parse_expression()
+                query = query.replace(body=query.body.replace(windows=self.parse_windows()))
+            elif self.key in {"LIMIT", "OFFSET"}:
+                changes |= self._parse_limit()
             else:
-                break
+                changes |= self._parse_order()
         if not changes:
             return query
         return Query(query, at=first).replace(**changes) if self._is_organized(query) else query.replace(**changes)
+
+    def _parse_limit(self) -> dict[str, object]:
+        name = self.key.lower()
+        self.at += 1
+        return {} if self.take("ALL") else {name: self.parse_expression()}
+
+    def _parse_order(self) -> dict[str, object]:
+        """Parse what orders or spreads the rows, as changes of a Query."""
+        if self.sees("ORDER", "BY", "ALL") and self._keys[self.at + 3] not in {"(", ".", ","}:
+            self.at += 3
+            return {"order_all": self._parse_direction()}
+        if self.key in {"ORDER", "SORT"}:
+            return {self.key.lower(): self.parse_sort_keys(self.key)}
+        cluster = self.key == "CLUSTER"
+        self.at += 1
+        self.expect("BY")
+        keys = self.parse_many()
+        return {"distribute": keys, **({"sort": tuple(map(SortKey, keys))} if cluster else {})}
 
     def _parse_direction(self) -> SortKey:
         first = self.at

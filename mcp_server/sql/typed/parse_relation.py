@@ -282,7 +282,7 @@ class RelationParser(ExpressionParser):
         if bracketed:
             self.expect(")")
         alias = None
-        if self.take("AS") or (self.token_is_name() and self.key not in {")"}):
+        if self.take("AS") or (self.token_is_name() and self.key != ")"):
             alias = self.take_name()
         return UnpivotGroup(tuple(columns), alias, at=first)
 

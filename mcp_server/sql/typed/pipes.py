@@ -7,7 +7,8 @@ whose columns keep the qualifiers that they had.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Final, cast
 
 from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.nodes import Expression
@@ -23,8 +24,14 @@ from mcp_server.sql.typed.relations import (
     SetOperation,
 )
 
-_SET_WORDS = {"UNION": "union", "INTERSECT": "intersect", "EXCEPT": "except", "MINUS": "except"}
-_JOINS = frozenset({"JOIN", "INNER", "CROSS", "LEFT", "RIGHT", "FULL", "SEMI", "ANTI", "NATURAL"})
+_SET_WORDS: Final = {"UNION": "union", "INTERSECT": "intersect", "EXCEPT": "except", "MINUS": "except"}
+_ORGANIZING: Final = frozenset({"ORDER", "SORT", "CLUSTER", "DISTRIBUTE", "LIMIT", "OFFSET"})
+_TURNING: Final = frozenset(
+    {
+        *("JOIN", "INNER", "CROSS", "LEFT", "RIGHT", "FULL", "SEMI", "ANTI", "NATURAL"),
+        *("LATERAL", "PIVOT", "UNPIVOT", "TABLESAMPLE"),
+    }
+)
 
 
 class PipeParser(RelationParser):
@@ -54,47 +61,51 @@ class PipeParser(RelationParser):
     def parse_pipe(self, query: Query) -> Query:
         """Parse the step behind `|>`, and return the query that it makes of the one before it."""
         first, word = self.at, self.key
-        if word in {"ORDER", "SORT", "CLUSTER", "DISTRIBUTE", "LIMIT", "OFFSET"}:
+        if word in _ORGANIZING:
             return self.parse_organized(query, first)
         if word in _SET_WORDS:
             return self._parse_set_step(query, first)
-        if word == "WHERE":
-            self.at += 1
-            return self._filter(query, self.parse_expression(), first)
         base = self._as_base(query, first)
-        if word in _JOINS:
-            return self.select_all(self.parse_join(base), first)
-        if word == "LATERAL":
-            return self.select_all(cast("Relation", self.parse_views(base)), first)
-        if word in {"PIVOT", "UNPIVOT"}:
-            return self.select_all(self.parse_turned(base), first)
-        if word == "TABLESAMPLE":
-            return self.select_all(self.parse_samples(base), first)
+        if word in _TURNING:
+            return self.select_all(self._parse_turning(base, word), first)
+        parse = self._STEPS.get(word)
+        if parse is None:
+            self.fail()
         self.at += 1
-        match word:
-            case "SELECT":
-                distinct = self.take("DISTINCT")
-                items = self.parse_items()
-                return self._select(items, base, first, distinct=distinct, windows=self.parse_windows())
-            case "EXTEND":
-                star = Item(nodes.Star(at=first), at=first)
-                return self._select((star, *self.parse_items()), base, first, windows=self.parse_windows())
-            case "DISTINCT":
-                return self._select((Item(nodes.Star(at=first), at=first),), base, first, distinct=True)
-            case "DROP":
-                names = [(self.take_name(),)]
-                while self.take(","):
-                    names.append((self.take_name(),))
-                return self._select((Item(nodes.Star((), tuple(names), at=first), at=first),), base, first)
-            case "SET":
-                return self._parse_set(base, first)
-            case "AS":
-                renamed = Derived(query, id=self.new_id(), alias=self.take_name(), at=first)
-                return self.select_all(renamed, first)
-            case "AGGREGATE":
-                return self._parse_aggregate(base, first)
-        self.at = first
-        self.fail()
+        return parse(self, query, base, first)
+
+    def _parse_turning(self, base: Relation, word: str) -> Relation:
+        """Parse a step that makes another relation of the one before it."""
+        if word == "LATERAL":
+            return self.parse_views(base)
+        if word in {"PIVOT", "UNPIVOT"}:
+            return self.parse_turned(base)
+        return self.parse_samples(base) if word == "TABLESAMPLE" else self.parse_join(base)
+
+    def _parse_where(self, _: Query, base: Relation, first: int) -> Query:
+        star = Item(nodes.Star(at=first), at=first)
+        return Query(Select((star,), base, where=self.parse_expression(), at=first), at=first)
+
+    def _parse_select_step(self, _: Query, base: Relation, first: int) -> Query:
+        distinct = self.take("DISTINCT")
+        items = self.parse_items()
+        return self._select(items, base, first, distinct=distinct, windows=self.parse_windows())
+
+    def _parse_extend(self, _: Query, base: Relation, first: int) -> Query:
+        star = Item(nodes.Star(at=first), at=first)
+        return self._select((star, *self.parse_items()), base, first, windows=self.parse_windows())
+
+    def _parse_distinct(self, _: Query, base: Relation, first: int) -> Query:
+        return self._select((Item(nodes.Star(at=first), at=first),), base, first, distinct=True)
+
+    def _parse_drop(self, _: Query, base: Relation, first: int) -> Query:
+        names = [(self.take_name(),)]
+        while self.take(","):
+            names.append((self.take_name(),))
+        return self._select((Item(nodes.Star((), tuple(names), at=first), at=first),), base, first)
+
+    def _parse_as(self, query: Query, _: Relation, first: int) -> Query:
+        return self.select_all(Derived(query, id=self.new_id(), alias=self.take_name(), at=first), first)
 
     def _as_base(self, query: Query, first: int) -> Relation:
         """Return the relation that a step reads: what a bare SELECT * reads, or the query itself."""
@@ -111,11 +122,6 @@ class PipeParser(RelationParser):
         bare = isinstance(star, nodes.Star) and not (star.parts or star.excluded or star.base or star.renewed)
         return body.base if bare else None
 
-    def _filter(self, query: Query, condition: Expression, first: int) -> Query:
-        base = self._as_base(query, first)
-        star = Item(nodes.Star(at=first), at=first)
-        return Query(Select((star,), base, where=condition, at=first), at=first)
-
     def _select(
         self,
         items: tuple[Item, ...],
@@ -127,7 +133,7 @@ class PipeParser(RelationParser):
     ) -> Query:
         return Query(Select(items, base, distinct, windows=windows, at=first), at=first)
 
-    def _parse_set(self, base: Relation, first: int) -> Query:
+    def _parse_set(self, _: Query, base: Relation, first: int) -> Query:
         """`SET a = x, b = y`: the columns in their places, with other values."""
         names, values = list[str](), list[Expression]()
         while True:
@@ -139,7 +145,7 @@ class PipeParser(RelationParser):
         star = nodes.Star((), renewed=tuple(names), renewals=tuple(values), at=first)
         return self._select((Item(star, at=first),), base, first)
 
-    def _parse_aggregate(self, base: Relation, first: int) -> Query:
+    def _parse_aggregate(self, _: Query, base: Relation, first: int) -> Query:
         """`AGGREGATE a GROUP BY b AS c`: the groups, then the aggregates."""
         aggregates: tuple[Item, ...] = () if self.key == "GROUP" else self.parse_items()
         if not self.take("GROUP", "BY"):
@@ -166,3 +172,15 @@ class PipeParser(RelationParser):
         by_name = self.take("BY", "NAME")
         body = SetOperation(cast("nodes.SetKind", kind), query, self.parse_operand(), all_rows, by_name, at=first)
         return Query(body, at=first)
+
+    _STEPS: Final[Mapping[str, Callable[[PipeParser, Query, Relation, int], Query]]] = {
+        "WHERE": _parse_where,
+        "SELECT": _parse_select_step,
+        "EXTEND": _parse_extend,
+        "DISTINCT": _parse_distinct,
+        "DROP": _parse_drop,
+        "SET": _parse_set,
+        "AS": _parse_as,
+        "AGGREGATE": _parse_aggregate,
+    }
+    """Steps by the word that they begin with."""

@@ -249,7 +249,7 @@ def _from(base: r.Relation) -> Sql:
 @writes(r.Item)
 def _item(item: r.Item) -> Sql:
     text = write_text(item.operand)
-    if not item.aliases:
+    if not item.aliases or item.sent is item.operand:
         return text
     names = join(", ", map(quote_name, item.aliases))
     return compose("{} AS {}" if len(item.aliases) == 1 else "{} AS ({})", text, names)
@@ -259,6 +259,8 @@ def _item(item: r.Item) -> Sql:
 def _group(group: r.Grouping) -> Sql:
     if group.all:
         return compose("GROUP BY ALL")
+    if group.given:
+        return compose("GROUP BY {} {}", write_list(group.given), write_list(group.keys))
     return fill_list("GROUP BY {}", map(write_text, group.keys))
 
 

@@ -1,4 +1,4 @@
-"""The nodes of queries and of what they read. Every relation has an id, by which columns name the one they belong to."""
+"""The nodes of queries and of what they read. Every relation has an id, by which columns name theirs."""
 
 from __future__ import annotations
 
@@ -168,6 +168,9 @@ class Item(Node):
     operand: Expression
     aliases: tuple[str, ...] = ()
     outputs: tuple[Output, ...] | None = None
+    sent: Expression | None = None
+    """The operand as it was sent, where the alias is the name that the engine itself gives to that: it is written only
+    for another operand."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -187,10 +190,11 @@ class Keys(Node):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Grouping(Node):
-    """GROUP BY; `all` for GROUP BY ALL."""
+    """GROUP BY; `all` for GROUP BY ALL. `given` are a and b of `GROUP BY a, b GROUPING SETS (…)`."""
 
     keys: tuple[Expression | GroupingSets, ...] = ()
     all: bool = False
+    given: tuple[Expression, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -117,8 +117,13 @@ class QueryResolver(RelationResolver):
         named = replace(own, items=listed)
         late = replace(named, order="items")
         group = select.group
+        if group is not None and group.all:
+            group = self._resolve_all(group, named)
         if group is not None:
-            group = group.replace(keys=tuple(self._resolve_group(key, named) for key in group.keys))
+            group = group.replace(
+                keys=tuple(self._resolve_group(key, named) for key in group.keys),
+                given=tuple(self.resolve_ordinal(key, named) for key in group.given),
+            )
         windows = tuple(each.replace(window=self.resolve_window(each.window, named)) for each in select.windows)
         found = select.replace(
             base=base,
@@ -130,6 +135,13 @@ class QueryResolver(RelationResolver):
             windows=windows,
         )
         return found, late
+
+    def _resolve_all(self, group: Grouping, scope: Scope) -> Grouping:
+        """Return GROUP BY ALL; where a column or an item is called so, the group is that (`ResolveReferences`)."""
+        columns = [each.name.lower() for each in scope.columns.listed]
+        if "all" not in columns and not scope.find_items("all"):
+            return group
+        return Grouping((nodes.Column("all", at=group.at),), at=group.at)
 
     def _scope_of_having(self, scope: Scope, group: Grouping | None) -> Scope:
         """Return the scope of HAVING, where the names of groups mean them (SPARK-31519)."""

@@ -7,9 +7,9 @@ which order: columns, items of the list, the queries around; behind a column's n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, cast
 
 from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.nodes import Call, Column, Expression, Lambda, Node, SortKey, Window
@@ -36,9 +36,7 @@ class ExpressionResolver(ABC):
 
     def resolve(self, node: Expression, scope: Scope) -> Expression:
         """Return an expression with its names and types."""
-        found = self._resolve_node(node, scope)
-        assert isinstance(found, Expression)
-        return found
+        return cast("Expression", self._resolve_node(node, scope))
 
     def resolve_many(self, nodes_: Sequence[Expression], scope: Scope) -> tuple[Expression, ...]:
         return tuple(self.resolve(node, scope) for node in nodes_)
@@ -64,28 +62,26 @@ class ExpressionResolver(ABC):
         return window.map_children(lambda each: self._resolve_node(each, scope))
 
     def _resolve_node(self, node: Node, scope: Scope) -> Node:
-        match node:
-            case Column():
-                return self._resolve_column(node, scope)
-            case nodes.Star():
-                return self._resolve_star(node, scope)
-            case nodes.ScalarQuery() | nodes.Exists():
-                return typing.complete(node.replace(query=self.resolve_query(node.query, scope)))
-            case nodes.InQuery():
-                operands = self.resolve_many(node.operands, scope)
-                return typing.complete(node.replace(operands=operands, query=self.resolve_query(node.query, scope)))
-            case Call():
-                return self._resolve_call(node, scope)
-            case Lambda():
-                return self._resolve_lambda(node, scope, ())
-            case nodes.Element() if scope.order == "items":
-                return self._resolve_element(node, scope)
+        resolve = self._EXPRESSIONS.get(type(node))
+        if resolve is not None:
+            return resolve(self, node, scope)
         found = node.map_children(lambda each: self._resolve_node(each, scope))
         return typing.complete(found) if isinstance(found, Expression) else found
 
+    def _resolve_subquery(self, node: nodes.ScalarQuery | nodes.Exists, scope: Scope) -> Expression:
+        return typing.complete(node.replace(query=self.resolve_query(node.query, scope)))
+
+    def _resolve_membership(self, node: nodes.InQuery, scope: Scope) -> Expression:
+        operands = self.resolve_many(node.operands, scope)
+        return typing.complete(node.replace(operands=operands, query=self.resolve_query(node.query, scope)))
+
+    def _resolve_plain_lambda(self, node: Lambda, scope: Scope) -> Expression:
+        return self._resolve_lambda(node, scope, ())
+
     def _resolve_element(self, node: nodes.Element, scope: Scope) -> Node:
         """Resolve `name[index]` behind a list: where the item of that name has no elements, the column is meant."""
-        for each in (scope, replace(scope, order="columns")):
+        orders = (scope, replace(scope, order="columns")) if scope.order == "items" else (scope,)
+        for each in orders:
             base = self.resolve(node.base, each)
             if base.type is None or isinstance(base.type, Array | Map) or base.type in {VARIANT, VOID}:
                 break
@@ -244,6 +240,17 @@ class ExpressionResolver(ABC):
                 return None
             base = typing.complete(nodes.Field(base, name, at=at))
         return base
+
+    _EXPRESSIONS: Final[Mapping[type[Node], Callable[[ExpressionResolver, Any, Scope], Node]]] = {
+        Column: _resolve_column,
+        nodes.Star: _resolve_star,
+        nodes.ScalarQuery: _resolve_subquery,
+        nodes.Exists: _resolve_subquery,
+        nodes.InQuery: _resolve_membership,
+        Call: _resolve_call,
+        Lambda: _resolve_plain_lambda,
+        nodes.Element: _resolve_element,
+    }
 
 
 def _may_have_fields(kind: Type) -> bool:

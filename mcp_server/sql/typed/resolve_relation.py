@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.coercion import common_type
@@ -43,32 +43,30 @@ class RelationResolver(ExpressionResolver):
 
     def resolve_relation(self, relation: Relation, scope: Scope, before: Columns = NO_COLUMNS) -> Relation:
         """Return a relation with its columns. `scope` is what stands around the SELECT."""
-        plain = Scope(NO_COLUMNS, self.around(scope), scope.ctes, passes=True)
-        beside = Scope(before, self.around(scope), scope.ctes)
-        match relation:
-            case Named():
-                return self._resolve_name(relation, scope)
-            case Derived():
-                query = self.resolve_query(relation.query, beside if relation.lateral else plain)
-                return self._named(relation.replace(query=query), query.outputs)
-            case InlineTable():
-                rows = self.resolve_many(relation.rows, plain)
-                return self._named(relation.replace(rows=rows), typing.row_outputs(rows))
-            case FunctionTable():
-                call = cast("Call", self.resolve(relation.call, beside if relation.lateral else plain))
-                return self._named(relation.replace(call=call), functions.generated(call))
-            case Join():
-                return self._resolve_join(relation, scope, before)
-            case LateralView():
-                return self._resolve_view(relation, scope, before)
-            case Sample():
-                base = self.resolve_relation(relation.base, scope, before)
-                return self._named(relation.replace(base=base), shown_outputs(see_columns(base)))
-            case Pivot():
-                return self._resolve_pivot(relation, scope, before)
-            case Unpivot():
-                return self._resolve_unpivot(relation, scope, before)
-        raise TypeError(f"{type(relation).__name__} is no parsed relation")
+        return self._RELATIONS[type(relation)](self, relation, scope, before)
+
+    def _inside(self, relation: Derived | FunctionTable, scope: Scope, before: Columns) -> Scope:
+        """Return the scope of what stands in a relation: only a lateral one sees the columns before it."""
+        around = self.around(scope)
+        return (
+            Scope(before, around, scope.ctes) if relation.lateral else Scope(outer=around, ctes=scope.ctes, passes=True)
+        )
+
+    def _resolve_derived(self, derived: Derived, scope: Scope, before: Columns) -> Relation:
+        query = self.resolve_query(derived.query, self._inside(derived, scope, before))
+        return self._named(derived.replace(query=query), query.outputs)
+
+    def _resolve_inline(self, inline: InlineTable, scope: Scope, _: Columns) -> Relation:
+        rows = self.resolve_many(inline.rows, Scope(outer=self.around(scope), ctes=scope.ctes, passes=True))
+        return self._named(inline.replace(rows=rows), typing.row_outputs(rows))
+
+    def _resolve_function(self, function: FunctionTable, scope: Scope, before: Columns) -> Relation:
+        call = cast("Call", self.resolve(function.call, self._inside(function, scope, before)))
+        return self._named(function.replace(call=call), functions.generated(call))
+
+    def _resolve_sample(self, sample: Sample, scope: Scope, before: Columns) -> Relation:
+        base = self.resolve_relation(sample.base, scope, before)
+        return self._named(sample.replace(base=base), shown_outputs(see_columns(base)))
 
     def around(self, scope: Scope) -> Scope | None:
         """Return the scope that a sub-query may name columns of, None where there is nothing to name."""
@@ -79,12 +77,12 @@ class RelationResolver(ExpressionResolver):
         keep = isinstance(relation, Derived) and relation.piped
         return relation.replace(outputs=name_outputs(outputs, relation.names, relation.id, keep=keep))
 
-    def _resolve_name(self, named: Named, scope: Scope) -> Relation:
-        assert named.at is not None
-        info = self.source.find(named.at)
+    def _resolve_name(self, named: Named, scope: Scope, _: Columns) -> Relation:
+        at = -1 if named.at is None else named.at
+        info = self.source.find(at)
         name, alias, names = named.name, named.alias, named.names
         if info is not None:
-            outputs = self.source.columns(info, named.at)
+            outputs = self.source.columns(info, at)
             found = name_outputs(outputs, names, named.id)
             schema = self.source.schema
             return Table(
@@ -212,6 +210,18 @@ class RelationResolver(ExpressionResolver):
     def reads(self, query: Query, name: str) -> bool:
         """Whether a query names a relation."""
         return any(isinstance(node, Named) and node.name[-1].lower() == name.lower() for node in query.walk())
+
+    _RELATIONS: Final[Mapping[type[Relation], Callable[[RelationResolver, Any, Scope, Columns], Relation]]] = {
+        Named: _resolve_name,
+        Derived: _resolve_derived,
+        InlineTable: _resolve_inline,
+        FunctionTable: _resolve_function,
+        Join: _resolve_join,
+        LateralView: _resolve_view,
+        Sample: _resolve_sample,
+        Pivot: _resolve_pivot,
+        Unpivot: _resolve_unpivot,
+    }
 
 
 def name_outputs(

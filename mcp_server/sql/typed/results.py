@@ -34,7 +34,6 @@ from mcp_server.sql.typed.types import (
     INTEGERS,
     MAX_PRECISION,
     STRING,
-    TIMESTAMP,
     VOID,
     Array,
     Decimal,
@@ -181,6 +180,8 @@ def _whole(call: Call, kinds: Kinds) -> Type:
         raise refuse(_UNEXPECTED, f"{call.name} takes a number, not {as_schema(kind)}.")
     if len(kinds) == 1:
         return bound_decimal(kind.precision - kind.scale + 1, 0) if isinstance(kind, Decimal) else BIGINT
+    if kinds[1] not in {UNKNOWN, INT}:
+        raise refuse("NON_FOLDABLE_ARGUMENT", f"The digits in {call.name} are a constant INT.")
     digits = _digits(call)
     if digits is None:
         return UNKNOWN
@@ -248,7 +249,15 @@ def refused_cast_to_text(kind: Type) -> bool:
     return isinstance(kind, (Array, Struct)) or has_map(kind)
 
 
+def _pad(_: Call, kinds: Kinds) -> Type:
+    """lpad and rpad: binary where all is."""
+    texts = [kinds[0], *kinds[2:]]
+    return UNKNOWN if UNKNOWN in texts else BINARY if all(kind == BINARY for kind in texts) else STRING
+
+
 def _elt(call: Call, kinds: Kinds) -> Type:
+    if any(isinstance(kind, Array) for kind in kinds):
+        raise refuse(_UNEXPECTED, f"{call.name} takes texts or binaries.")
     return _concat(call, kinds[1:])
 
 
@@ -257,8 +266,10 @@ def _decode(call: Call, kinds: Kinds) -> Type:
     if len(kinds) == 2:
         if kinds[0] not in {UNKNOWN, BINARY, STRING, VOID}:
             raise refuse(_UNEXPECTED, f"decode takes a binary, not {as_schema(kinds[0])}.")
+        if refused_cast_to_text(kinds[1]):
+            raise refuse(_UNEXPECTED, f"The charset in decode is a text, not {as_schema(kinds[1])}.")
         return STRING
-    results = list(kinds[2::2]) + ([kinds[-1]] if len(kinds) % 2 == 0 else [])
+    results = list(kinds[2::2]) + ([kinds[-1]] if len(kinds) % 2 == 0 else [STRING])
     return join_kinds(call.name, results)
 
 
@@ -289,8 +300,9 @@ def _lag(call: Call, kinds: Kinds) -> Type:
     return kinds[0] if kinds else VOID
 
 
-def _list_as_text(call: Call, kinds: Kinds) -> Type:
-    """listagg: values and what stands between them are both texts, or both binaries."""
+def _text_or_binary(call: Call, kinds: Kinds) -> Type:
+    """listagg and overlay: texts or binaries, not both."""
+    kinds = [kind for kind in kinds if kind in {UNKNOWN, STRING, BINARY, VOID}]
     kind = join_kinds(call.name, kinds)
     if BINARY in kinds and STRING in kinds:
         raise refuse(_DIFFERENT, f"{call.name} takes texts or binaries, not both.")
@@ -315,47 +327,6 @@ def _cast(call: Call, kinds: Kinds) -> Type:
     return close(target)
 
 
-# --- dates
-
-
-_SECONDS: Final = frozenset({"second", "s", "sec", "seconds", "secs"})
-
-
-def _part(call: Call, kinds: Kinds) -> Type:
-    """A field of a date, time or interval: seconds have a fraction."""
-    field = call.arguments[0]
-    if not isinstance(field, Constant) or not isinstance(field.value, str):
-        return DOUBLE if isinstance(field, Constant) and field.value is None else UNKNOWN
-    if field.value.lower() in _SECONDS:
-        return UNKNOWN if kinds[1] == UNKNOWN else Decimal(8, 6)
-    if kinds[1] == UNKNOWN or not isinstance(kinds[1], Interval):
-        return INT
-    return _interval_part(field.value.lower(), kinds[1])
-
-
-def _interval_part(field: str, kind: Interval) -> Type:
-    """Months and years of an interval are small; days are an int or, of a calendar interval, an int as well."""
-    if field in {"month", "mon", "mons", "months"}:
-        return parse_type("tinyint") or UNKNOWN
-    if field in {"hour", "h", "hours", "hr", "hrs", "minute", "m", "min", "mins", "minutes"}:
-        return parse_type("tinyint") or UNKNOWN
-    if field in {"year", "y", "years", "yr", "yrs", "day", "d", "days"}:
-        return INT
-    return UNKNOWN if kind.start is None else INT
-
-
-def _window(_: Call, kinds: Kinds) -> Type:
-    kind = kinds[0]
-    if kind in {STRING, parse_type("date"), VOID}:
-        kind = TIMESTAMP
-    return Struct((("start", kind), ("end", kind)))
-
-
-def _window_time(_: Call, kinds: Kinds) -> Type:
-    kind = kinds[0]
-    return close(kind.fields[0][1]) if isinstance(kind, Struct) and kind.fields else UNKNOWN
-
-
 def _unknown(_: Call, __: Kinds) -> Type:
     return UNKNOWN
 
@@ -373,13 +344,13 @@ RULES: Final[Mapping[str, Rule]] = {
     "elt": _elt,
     "histogram": _histogram,
     "lag": _lag,
-    "listagg": _list_as_text,
+    "text_or_binary": _text_or_binary,
     "mode": _mode,
     "nanvl": _nanvl,
     "nullif": _nullif,
     "operator": _operator,
     "ordered": _ordered,
-    "part": _part,
+    "pad": _pad,
     "per_percentage": _per_percentage,
     "per_place_bigint": _per_place(BIGINT),
     "per_place_double": _per_place(DOUBLE),
@@ -392,8 +363,6 @@ RULES: Final[Mapping[str, Rule]] = {
     "uniform": _uniform,
     "unknown": _unknown,
     "whole": _whole,
-    "window": _window,
-    "window_time": _window_time,
     "within_percentile": _within_percentile,
     "zeroifnull": _zero_if_null,
 }

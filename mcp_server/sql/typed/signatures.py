@@ -11,20 +11,22 @@ from typing import Final
 from mcp_server.sql.typed.casts import ABSTRACT
 from mcp_server.sql.typed.types import Atomic, Type, TypeReader
 
-LETTERS: Final = frozenset("TUKVAS")
-WITH_STRINGS: Final = "S"
-"""The letter whose types are widened as in CASE, where strings become the other type."""
+LETTERS: Final = frozenset("TUKVASW")
 
 ORDERED: Final = "ordered"
 
 
 @dataclass(frozen=True, slots=True)
 class LambdaShape:
-    """A lambda: the types of its parameters, of which it may name fewer, and what its body gives."""
+    """A lambda: the types of its parameters, of which it may name fewer, and what its body gives.
+
+    Nothing but NULL is cast to a `strict` result, where `nulls` are taken.
+    """
 
     parameters: tuple[Type, ...]
     result: Type
     strict: bool
+    nulls: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +100,15 @@ class _SignatureReader(TypeReader):
         if self.peek() == "fn":
             shape = self._shape()
             return Argument((shape.result,), optional=self.skip("?"), shape=shape)
-        nulls = not self.skip("!")
-        every = self.skip("=") or not nulls
+        exact, loose = self.skip("!"), self.skip("~")
+        every = self.skip("=") or exact
         kinds, strict = [self.read()], set[Type]()
         while self.skip("|"):
             alone = self.skip("=")
             kinds.append(self.read())
             strict |= {kinds[-1]} if alone else set()
         found = frozenset(kinds) if every else frozenset(strict)
-        return Argument(tuple(kinds), found, nulls, self.skip("?"), self.skip("*"))
+        return Argument(tuple(kinds), found, not exact and not loose, self.skip("?"), self.skip("*"))
 
     def _shape(self) -> LambdaShape:
         self.take("fn")
@@ -114,8 +116,9 @@ class _SignatureReader(TypeReader):
         parameters = [self.read()]
         while self.take(",", ")") == ",":
             parameters.append(self.read())
-        strict = self.skip("=")
-        return LambdaShape(tuple(parameters), self.read(), strict)
+        nulls = not self.skip("!")
+        strict = self.skip("=") or not nulls
+        return LambdaShape(tuple(parameters), self.read(), strict, nulls)
 
 
 def parse_signature(text: str) -> Signature:

@@ -10,7 +10,8 @@ from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.call_checks import check_call, check_operands, check_sort_key
 from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
 from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
-from mcp_server.sql.typed.functions import find_function, functions, place_arguments
+from mcp_server.sql.typed.date_results import DATE_RULES
+from mcp_server.sql.typed.functions import functions, place_arguments
 from mcp_server.sql.typed.literals import number_type
 from mcp_server.sql.typed.matching import match
 from mcp_server.sql.typed.nested_results import NESTED_RULES, name_field, type_element
@@ -165,7 +166,7 @@ def _case(node: nodes.Case) -> Type | None:
 
 
 def _need_condition(kind: Type | None) -> None:
-    if close(kind) not in {UNKNOWN, BOOLEAN, VOID, STRING}:
+    if close(kind) not in {UNKNOWN, BOOLEAN, VOID}:
         raise refuse(_UNEXPECTED, f"WHEN takes a boolean, not {as_schema(kind)}: compare it with something.")
 
 
@@ -303,8 +304,11 @@ def _interval_text(node: nodes.IntervalLiteral) -> Type | None:
 # --- calls
 
 
+_RESULTS: Final = {**RULES, **DATE_RULES, **NESTED_RULES}
+
+
 def _call(node: Call) -> Type | None:
-    function = find_function(node)
+    function = functions().get(node.name)
     if function is None:
         return None
     if any(isinstance(each, nodes.Star) for each in node.arguments):
@@ -313,11 +317,16 @@ def _call(node: Call) -> Type | None:
     signature = function.signature(len(node.arguments))
     if signature is None:
         text = f"{node.name} takes {_count(function.least, function.most)}, not {len(node.arguments)}."
-        raise refuse("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", text)
+        if function.parameters and len(node.arguments) < function.least:
+            raise refuse("REQUIRED_PARAMETER_NOT_FOUND", text)
+        suggestion = "WITH" if node.name == "count" else "WITHOUT"
+        raise refuse(f"WRONG_NUM_ARGS.{suggestion}_SUGGESTION", text)
+    if function.nulls and VOID in [each.type for each in node.arguments]:
+        raise refuse(function.nulls, f"{node.name} takes no NULL.")
     fitted = match(node.name, signature, [each.type for each in node.arguments], function.differ)
     if signature.result is not None:
         return reopen(fitted.fill(signature.result))
-    rule = RULES.get(signature.rule) or NESTED_RULES[signature.rule]
+    rule = _RESULTS[signature.rule]
     return reopen(rule(node, fitted.kinds))
 
 

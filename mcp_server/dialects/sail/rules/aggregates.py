@@ -71,7 +71,7 @@ def write_quantiles(node: Call, context: Context) -> Node | None:
     if not node.arguments or not node.within:
         return None
     key, share = node.within[0], node.arguments[0]
-    _check_window(node)
+    _check_window(node, context)
     _check_column(node.name, key.operand)
     if node.window is not None:
         return _windowed_quantile(node, key, share, context)
@@ -103,7 +103,7 @@ def _several(value: Expression, condition: Expression | None, found: Sequence[Ex
 
 def write_percentile(node: Call, context: Context) -> Node | None:
     """median and percentile of intervals: those of their numbers, rounded."""
-    _check_window(node)
+    _check_window(node, context)
     if not node.arguments or not isinstance(node.arguments[0].type, Interval):
         return None
     value = node.arguments[0]
@@ -117,7 +117,7 @@ def _check_interval(node: Call, value: Expression) -> None:
         raise lacking(node.name, "it of these intervals", "Compute with their parts.")
 
 
-def _check_window(node: Call) -> None:
+def _check_window(node: Call, context: Context) -> None:
     """Spark has quantiles over whole partitions only, and of all values."""
     window = node.window
     if node.distinct and node.within:
@@ -126,7 +126,7 @@ def _check_window(node: Call) -> None:
             f"{node.name} takes no DISTINCT with WITHIN GROUP.",
             node.at,
         )
-    if window is not None and (window.order or window.frame is not None):
+    if window is not None and (window.order or window.frame is not None or window.base in context.framed):
         raise SparkRefuses(
             "INVALID_WINDOW_SPEC_FOR_AGGREGATION_FUNC",
             f"{node.name} takes no ORDER BY and no frame in its window.",
@@ -210,10 +210,10 @@ def _fields(node: Expression) -> list[tuple[str, Expression]]:
     if not isinstance(node, Call) or any(isinstance(each, Star) for each in node.arguments):
         return []
     if node.name == "named_struct":
-        names, values = node.arguments[::2], node.arguments[1::2]
-        if len(names) != len(values) or not all(isinstance(name, Constant) for name in names):
+        labels, several = node.arguments[::2], node.arguments[1::2]
+        if len(labels) != len(several) or not all(isinstance(label, Constant) for label in labels):
             return []
-        return [(str(getattr(name, "value", "")), value) for name, value in zip(names, values, strict=True)]
+        return [(str(getattr(label, "value", "")), value) for label, value in zip(labels, several, strict=True)]
     if node.name == "array":
         return [(f"col{at}", each) for at, each in enumerate(node.arguments, start=1)]
     if node.name != "struct":
@@ -241,7 +241,12 @@ def write_by(node: Call, context: Context) -> Node | None:
 def _several_by(node: Call, context: Context) -> Node | None:
     """The values of the k largest keys: all rows with a key are sorted, and the first k are kept."""
     value, by, count = node.arguments
-    if whole_constant(count) is None or is_nested(by.type):
+    number = whole_constant(count)
+    if number is not None and not 1 <= number <= 100_000:
+        raise SparkRefuses(
+            "DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "The number of values is from 1 to 100,000.", node.at
+        )
+    if number is None or is_nested(by.type):
         raise lacking(node.name, "this number of values", "Rank with row_number() OVER (ORDER BY …).")
     pair = fill(context, "named_struct('key', {0}, 'value', {1})", by, value)
     if node.distinct:
@@ -262,14 +267,14 @@ def write_mode(node: Call, context: Context) -> Node | None:
     if node.window is not None:
         raise lacking("mode OVER", "mode in a window", "Group in a sub-query and join with it.")
     if node.distinct:
-        _check_window(node.replace(within=node.within or (SortKey(operand=node),)))
+        _check_window(node.replace(within=node.within or (SortKey(operand=node),)), context)
     value = node.within[0].operand if node.within else node.arguments[0] if node.arguments else None
     if value is None:
         return None
     if is_nested(value.type) or is_calendar(value.type):
         raise lacking("mode", f"it of {value.type}", "Count in a sub-query, and take max_by(x, n).")
     if value.type == VOID:
-        return constant(None)
+        return node.replace(name="max", arguments=(value,), within=())
     if isinstance(value.type, Interval):
         number = number_of(value, context)
         within = tuple(each.replace(operand=number) for each in node.within)

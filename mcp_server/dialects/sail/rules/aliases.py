@@ -13,6 +13,7 @@ from mcp_server.dialects.sail.rules.below import Below
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import (
     E,
+    are_same,
     has,
     is_aggregate,
     is_generator,
@@ -114,8 +115,12 @@ def _group(group: Grouping, select: Select) -> Grouping | None:
         keys = tuple(_of_all(item, at) for at, item in plain if not has(item, is_generator))
         return Grouping(keys, at=group.at) if keys else None
     found = tuple(_key(key, select) for key in group.keys)
-    same = all(one is other for one, other in zip(found, group.keys, strict=True))
-    return group if same else group.replace(keys=found)
+    given = tuple(_key(key, select) for key in group.given)
+    found = tuple(each for at, each in enumerate(found) if not any(are_same(each, one) for one in found[:at]))
+    if len(found) < len(group.keys):
+        return group.replace(keys=found, given=given)
+    same = all(one is other for one, other in zip((*found, *given), (*group.keys, *group.given), strict=True))
+    return group if same else group.replace(keys=found, given=given)
 
 
 def _of_all(item: Item, place: int) -> Expression:

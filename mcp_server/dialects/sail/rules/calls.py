@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
-from mcp_server.dialects.sail.rules import aggregates, collections, dates, numbers, strings, tried
+from mcp_server.dialects.sail.rules import aggregates, branches, collections, dates, numbers, strings, tried
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.data import sail
 from mcp_server.dialects.sail.rules.make import constant, fill
@@ -45,6 +45,7 @@ def write_decode(node: Call, _: Context) -> Node | None:
 
 _RULES: Final[Mapping[str, CallRule]] = {
     **aggregates.RULES,
+    **branches.RULES,
     **collections.RULES,
     **dates.RULES,
     **numbers.RULES,

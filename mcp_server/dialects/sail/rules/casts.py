@@ -32,6 +32,7 @@ from mcp_server.sql.typed.types import (
     STRING,
     TIME,
     TIMESTAMP,
+    VOID,
     Array,
     Decimal,
     Interval,
@@ -39,7 +40,6 @@ from mcp_server.sql.typed.types import (
     Type,
 )
 
-_TRIMMED: Final = "regexp_replace({0}, '^[\\\\x00-\\\\x20\\\\x7F]+|[\\\\x00-\\\\x20\\\\x7F]+$', '')"
 _EARLY: Final = "{0} < TIMESTAMP '1970-01-01 00:00:00' AND unix_micros({0}) % 1000000 <> 0"
 
 
@@ -48,7 +48,7 @@ def write_cast(node: Node, context: Context) -> Node | None:
     if not isinstance(node, Cast) or node.type is None:
         return None
     source, target = node.operand.type, node.type
-    if target == TIME and source != TIME:
+    if target == TIME and source not in {TIME, VOID, None}:
         raise SparkRefuses("UNSUPPORTED_TIME_TYPE", "The type TIME is not supported.", node.at)
     if isinstance(source, Interval) or isinstance(target, Interval):
         return cast_from_interval(node, context) or cast_to_interval(node, context)
@@ -82,7 +82,7 @@ def _keep(node: Cast, template: str) -> str:
     return template.replace("CAST(", "TRY_CAST(", 1) if node.tries else template
 
 
-def _to_text(node: Cast, context: Context) -> Expression | None:
+def _to_text(node: Cast, _: Context) -> Expression | None:
     """CHAR and VARCHAR."""
     if node.type == RAW or node.operand.type not in FRACTIONS:
         return None
@@ -137,8 +137,8 @@ def _decimal_constant(node: Cast, value: Number, target: Decimal) -> Expression:
 def _scientific(node: Cast) -> str:
     """A text such as 1.5e16: its digits, times or by a power of ten."""
     digits, power = "split_part({t}, 'e', 1)", "CAST(split_part({t}, 'e', 2) AS INT)"
-    up = f"CAST(rpad(replace({digits}, '.', ''), {power} + 1 + if({{v}} < 0D, 1, 0), '0') AS {{k}})"
-    unit = f"CAST(concat('0.', repeat('0', 0 - {power} - 1), '1') AS DECIMAL(20,20))"
+    up = f"CAST(rpad(replace({digits}, '.', ''), if({power} > 0, {power} + 1, 1) + if({{v}} < 0D, 1, 0), '0') AS {{k}})"
+    unit = f"CAST(concat('0.', repeat('0', if({power} < 0, 0 - {power} - 1, 0)), '1') AS DECIMAL(20,20))"
     down = f"CAST(CAST({digits} AS DECIMAL(17,16)) * {unit} AS {{k}})"
     return (
         f"CASE WHEN {power} > 0 THEN {_keep(node, up)} WHEN {power} < -19 THEN CAST(0 AS {{k}}) "
@@ -181,12 +181,15 @@ def _text_to_moment(node: Cast, context: Context) -> Expression | None:
         )
     if node.type != DATE:
         return None
-    # What follows a year or a month is no day: Sail would leave it out.
-    whole = fill(
-        context, "regexp_replace(" + _TRIMMED + ", '^([+-]?[0-9]+(?:-[0-9]+)?)[ T]', '$1x')", value, gives=STRING
-    )
-    return fill(context, _keep(node, "CAST({0} AS DATE)"), whole)
+    # What follows a day is no part of the date; what follows a year or a month makes it none, and Sail leaves it out.
+    template = "concat(regexp_extract({0}, {whole}, 1), regexp_extract({0}, {part}, 1))"
+    text = fill(context, template, value, whole=_WHOLE_DATE, part=_PART_OF_DATE, gives=STRING)
+    return fill(context, _keep(node, "CAST({0} AS DATE)"), text)
 
+
+_BLANK: Final = r"[\x00-\x20\x7F]*"
+_WHOLE_DATE: Final = rf"^{_BLANK}([+-]?[0-9]{{4,7}}-[0-9]{{1,2}}-[0-9]{{1,2}})(?:[ T](?s:.)*)?{_BLANK}$"
+_PART_OF_DATE: Final = rf"^{_BLANK}([+-]?[0-9]{{4,7}}(?:-[0-9]{{1,2}})?){_BLANK}$"
 
 _TRUTHS: Final = {
     **dict.fromkeys(("t", "true", "y", "yes", "1"), True),
@@ -212,8 +215,11 @@ def _text_to_double(node: Cast, context: Context) -> Expression | None:
     value = node.operand
     if isinstance(value, Constant) and str(value.value).strip().lower()[-1:] not in {"d", "f", "n", "y"}:
         return None
-    shorter = "regexp_replace(regexp_replace({0}, '([0-9.])[dDfF]([\\\\x00-\\\\x20]*)$', '$1$2'), '^([\\\\x00-\\\\x20]*)[+-]([nN])', '$1?$2')"
-    return fill(context, _keep(node, "CAST(" + shorter + " AS {k})"), value, k=node.type)
+    template = (
+        "CAST(regexp_replace(regexp_replace({0}, '([0-9.])[dDfF]([\\\\x00-\\\\x20]*)$', '$1$2'), "
+        "'^([\\\\x00-\\\\x20]*)[+-]([nN])', '$1?$2') AS {k})"
+    )
+    return fill(context, _keep(node, template), value, k=node.type)
 
 
 _FROM_TEXT: Final[Mapping[Type, Callable[[Cast, Context], Expression | None]]] = {

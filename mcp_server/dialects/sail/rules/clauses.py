@@ -36,6 +36,7 @@ ClauseRule = tuple[str, type[Node], Callable[[Any, Context], Node | None]]
 CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("padded columns", Query, spelling.refuse_padded_columns),
     ("with", Cte, orders.note_with),
+    ("with", Query, spelling.refuse_chance),
     ("recursion", Cte, spelling.count_steps),
     ("with names", Query, spelling.spell_with_names),
     ("stars", Select, stars.expand_stars),
@@ -44,6 +45,7 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("generators", Query, generators.list_generators),
     ("generators", FunctionTable, generators.derive_function),
     ("generators", Query, generators.explode_maps),
+    ("having", Query, generators.filter_rows),
     ("unpivot", Unpivot, spelling.stack_columns),
     ("pivot", Pivot, spelling.derive_pivot_base),
     ("tablesample", Sample, spelling.limit_samples),
@@ -51,11 +53,11 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("windows", Select, windows.name_windows),
     ("lateral aliases", Select, aliases.spell_lateral_aliases),
     ("group by", Select, aliases.spell_groups),
+    ("grouping sets", Call, groups.name_grouping_id),
     ("grouping sets", Select, groups.spell_sets),
     ("groups in stages", Query, stages.stage_groups),
     ("qualify", Query, aliases.filter_windows),
     ("order by all", Query, orders.order_by_all),
-    ("order by", Query, orders.hide_constants),
     ("set operations", Query, unions.widen_operands),
     ("set operations", Query, unions.number_rows),
     ("values", InlineTable, unions.widen_rows),
@@ -63,4 +65,7 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("windows", Call, windows.filter_in_windows),
     ("windows", Window, windows.range_of_days),
 )
-"""Name, class of node and rule: each a pass over the whole tree."""
+"""Name, class of node and rule: each a pass over the whole tree. Those for sub-queries follow."""
+
+LATE_RULES: Final[tuple[ClauseRule, ...]] = (("order by", Query, orders.hide_constants),)
+"""Passes behind those for sub-queries, which make outer joins."""

@@ -178,19 +178,27 @@ def write_map_zip(node: Call, context: Context) -> Node | None:
         raise lacking(node.name, "this function of maps whose types are not known", "Cast the maps first.")
     key = node.type.key if isinstance(node.type, Map) else None
     left, right = _with_key(left, key, context), _with_key(right, key, context)
-    fields = "'key', key_, 'first', element_at({0}, key_), 'second', element_at({1}, key_)"
+    names = _names_of(function, 3)
+    fields = "{a}, key_, {b}, element_at({0}, key_), {c}, element_at({1}, key_)"
     keys = f"transform(array_union(map_keys({{0}}), map_keys({{1}})), key_ -> named_struct({fields}))"
-    triples = fill(context, keys, left, right)
+    triples = fill(context, keys, left, right, a=names[0], b=names[1], c=names[2])
     both = fill(context, "{0} IS NULL OR {1} IS NULL", left, right)
     if not isinstance(function, Lambda):
-        found = fill(context, "transform({0}, item_ -> struct(item_.key, {1}))", triples, function)
+        found = fill(context, "transform({0}, item_ -> struct(item_.first, {1}))", triples, function)
     else:
         item = Parameter(name=context.parameter("item_", _depth(function)))
-        values = [Field(base=item, name=name) for name in ("key", "first", "second")]
+        values = [Field(base=item, name=name) for name in names]
         body = _replace_parameters(node.name, function, values)
         made = Call(name="struct", arguments=(values[0], body))
         found = Call(name="transform", arguments=(triples, Lambda(parameters=(item,), body=made)))
     return fill(context, "if({0}, NULL, map_from_entries({1}))", both, found, gives=node.type)
+
+
+def _names_of(function: Expression, count: int) -> list[str]:
+    """Names for the fields of what a lambda is called with: its parameters, after which Sail names those of structs."""
+    names = [each.name for each in function.parameters] if isinstance(function, Lambda) else []
+    others = [each for each in ("first", "second", "third") if each not in {name.lower() for name in names}]
+    return [*names, *others][:count]
 
 
 def _with_key(node: Expression, key: Type | None, context: Context) -> Expression:
@@ -222,12 +230,13 @@ def _over_pairs(
         raise lacking(node.name, "this function of two values", f"Write {node.name}(…, (x, y) -> …).")
     before = Parameter(name=context.parameter("pair_", _depth(pairs)))
     cells: list[Expression] = []
-    for name, field, kind in zip(("first", "second"), fields, kinds, strict=True):
+    own = _names_of(function, 2)
+    for name, field, kind in zip(own, fields, kinds, strict=True):
         cells += [constant(name), _as(Field(base=before, name=field), kind)]
     made = Call(name="named_struct", arguments=tuple(cells))
     array = Call(name="transform", arguments=(pairs, Lambda(parameters=(before,), body=made)))
     after = Parameter(name=context.parameter("item_", _depth(function)))
-    values = [Field(base=after, name=name) for name in ("first", "second")]
+    values = [Field(base=after, name=name) for name in own]
     body = _replace_parameters(node.name, function, values[: len(names)])
     item = fill(context, result, body=body, first=values[0], second=values[1])
     return Call(name="transform", arguments=(array, Lambda(parameters=(after,), body=item)), type=node.type)

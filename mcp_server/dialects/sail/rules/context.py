@@ -23,6 +23,8 @@ class Context:
     """The queries of WITH by their ids, as they were read."""
     tables: frozenset[int] = frozenset()
     """The ids of relations that are tables of the lake."""
+    framed: frozenset[str | None] = frozenset()
+    """The names of windows that have an order or a frame."""
 
     @classmethod
     def start(cls, catalog: Catalog, names: Iterable[str], first_id: int) -> Context:

@@ -46,7 +46,10 @@ _MONTHS: Final = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 _DATE_UNITS: Final = frozenset({"YEAR", "YYYY", "YY", "QUARTER", "MONTH", "MM", "MON", "WEEK"})
 _TIME_UNITS: Final = frozenset({"DAY", "DD", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
 
-_REACHED: Final = "CAST(timestamp_micros(unix_micros({last}) - unix_micros({first}) % {day} + if({last} < {first}, {rest}, 0)) AS DATE)"
+_REACHED: Final = (
+    "CAST(timestamp_micros(unix_micros({last}) - unix_micros({first}) % {day} + if({last} < {first}, {rest}, 0)) "
+    "AS DATE)"
+)
 
 
 def cast_now(node: Expression, kind: Type, context: Context) -> Expression:
@@ -96,15 +99,13 @@ def write_difference(node: Call, context: Context) -> Node | None:
 
     Months are those of `LocalDateTime.until`: the later date counts only if its time of day is reached.
     """
-    if len(node.arguments) == 2:
+    if len(node.arguments) != 2:
+        return None
+    unit = node.how.upper()
+    if not unit:
         days = tuple(each if each.type == DATE else cast_now(each, DATE, context) for each in node.arguments)
         return fill(context, "CAST({0} AS INT)", node.replace(arguments=days))
-    if len(node.arguments) != 3:
-        return None
-    unit = (read_text(node.arguments[0]) or "").upper()
-    first, last = (
-        each if each.type == TIMESTAMP else cast_now(each, TIMESTAMP, context) for each in node.arguments[1:]
-    )
+    first, last = (each if each.type == TIMESTAMP else cast_now(each, TIMESTAMP, context) for each in node.arguments)
     if unit in _MICROSECONDS:
         template = "(unix_micros({0}) - unix_micros({1})) DIV {n}"
         return fill(context, template, last, first, n=big(_MICROSECONDS[unit]), gives=BIGINT)
@@ -124,7 +125,7 @@ def write_difference(node: Call, context: Context) -> Node | None:
 
 def write_moved(node: Call, context: Context) -> Node | None:
     """date_add and date_sub of a date and days, whose texts Sail reads otherwise."""
-    if len(node.arguments) != 2:
+    if len(node.arguments) != 2 or node.how:
         return None
     date, days = node.arguments
     if has_fraction(days.type):
@@ -143,6 +144,10 @@ def write_date(node: Call, context: Context) -> Node | None:
 
 def write_timestamp(node: Call, _: Context) -> Node | None:
     """to_timestamp(n): a number is one of seconds, and of microseconds to Sail."""
+    if len(node.arguments) == 2:
+        text, pattern = map(read_text, node.arguments)
+        if pattern == "yy" and text is not None and text[:1] in {"-", "+"} and not node.name.startswith("try_"):
+            raise SparkRefuses("CANNOT_PARSE_TIMESTAMP", f"'{text}' is no time of the form {pattern}.", node.at)
     if len(node.arguments) != 1 or not is_number(node.arguments[0].type):
         return None
     tries = node.name.startswith("try_")

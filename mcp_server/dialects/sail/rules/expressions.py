@@ -11,6 +11,7 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules import implied, operators
+from mcp_server.dialects.sail.rules.branches import choose_branch, unfold_case
 from mcp_server.dialects.sail.rules.calls import write_call
 from mcp_server.dialects.sail.rules.casts import write_cast
 from mcp_server.dialects.sail.rules.caveats import warn_of_answers
@@ -27,6 +28,7 @@ from mcp_server.sql.typed.nodes import (
     Between,
     Binary,
     Call,
+    Case,
     Cast,
     Collate,
     Constant,
@@ -35,11 +37,10 @@ from mcp_server.sql.typed.nodes import (
     IntervalLiteral,
     JsonPath,
     Like,
-    N,
     Node,
     transform,
 )
-from mcp_server.sql.typed.relations import Join, Query, Select, Table
+from mcp_server.sql.typed.relations import Join, NamedWindow, Query, Select, Table
 from mcp_server.sql.typed.types import STRING, as_schema
 
 Rule = Callable[[Node, Context], Node | None]
@@ -83,6 +84,7 @@ EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
     Between: (check_chance,),
     In: (check_chance,),
     Call: (write_call,),
+    Case: (unfold_case,),
     Element: (write_element,),
     Collate: (refuse_collation,),
     Select: (guard_conditions,),
@@ -91,16 +93,19 @@ EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
 """The last pass: nodes in Sail's words."""
 
 
-def rewrite_expressions(root: N, context: Context) -> N:
+def rewrite_expressions(root: Query, context: Context) -> Query:
     """Write the expressions of a statement for Sail. Errors: EngineLacks, SparkRefuses."""
-    if isinstance(root, Query):
-        warn_of_answers(root, context)
+    warn_of_answers(root, context)
     context.tables = frozenset(node.id for node in root.walk() if isinstance(node, Table))
+    context.framed = frozenset(
+        node.name for node in root.walk() if isinstance(node, NamedWindow) and (node.window.order or node.window.frame)
+    )
     found = transform(root, _applying({IntervalLiteral: (write_interval,)}, context))
+    found = transform(found, _applying({Case: (choose_branch,), Call: (choose_branch,)}, context))
     found = transform(found, _applying(implied.RULES, context))
     found = transform(found, overflow_rules(found, context))
     found = transform(found, _applying(EXPRESSION_RULES, context))
-    return show_intervals(found, context) if isinstance(found, Query) else found
+    return show_intervals(found, context)
 
 
 def _applying(rules: Mapping[type[Node], tuple[Rule, ...]], context: Context) -> Callable[[Node], Node]:

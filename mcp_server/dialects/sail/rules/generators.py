@@ -13,8 +13,23 @@ from typing import Final
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.below import Below
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.kit import TRUE, E, are_same, both, is_generator, named, own_ids, replace_in
-from mcp_server.sql.typed.nodes import Call, Column, Expression, Field, Node, Star
+from mcp_server.dialects.sail.rules.kit import (
+    TRUE,
+    E,
+    are_same,
+    both,
+    has,
+    is_aggregate,
+    is_generator,
+    label,
+    named,
+    own_ids,
+    reads_own,
+    replace_in,
+)
+from mcp_server.dialects.sail.rules.stars import expand_stars
+from mcp_server.dialects.sail.rules.unions import derive
+from mcp_server.sql.typed.nodes import Call, Column, Expression, Field, ItemUse, Node, Star
 from mcp_server.sql.typed.relations import (
     Derived,
     FunctionTable,
@@ -38,7 +53,8 @@ def list_generators(query: Query, context: Context) -> Node | None:
     if not isinstance(select, Select) or select.base is None or not _is_odd(select):
         return None
     if any(isinstance(item.operand, Star) for item in select.items):
-        raise lacking("LATERAL", "SELECT * with columns that cannot be told", "Write the columns out.")
+        select = expand_stars(select, context, every=True) or select
+        query = query.replace(body=select)
     return _Lists(query, context).rewrite(select)
 
 
@@ -73,7 +89,12 @@ def _is_lateral(relation: Relation) -> bool:
 
 
 def _generates(relation: Relation) -> bool:
-    return isinstance(relation, FunctionTable) and relation.lateral and is_generator(relation.call)
+    return (
+        isinstance(relation, FunctionTable)
+        and relation.lateral
+        and is_generator(relation.call)
+        and relation.call.name != "range"
+    )
 
 
 def _takes_map(call: Call) -> bool:
@@ -270,3 +291,20 @@ def explode_maps(query: Query, context: Context) -> Node | None:
 
 def _is_map_item(item: Item) -> bool:
     return isinstance(item.operand, Call) and is_generator(item.operand) and _takes_map(item.operand)
+
+
+def filter_rows(query: Query, context: Context) -> Node | None:
+    """HAVING on the columns of a generator in the list, as a WHERE around the SELECT."""
+    select = query.body
+    if not isinstance(select, Select) or select.having is None:
+        return None
+    used = [each.index for each in select.having.walk() if isinstance(each, ItemUse)]
+    if not any(has(select.items[index], is_generator) for index in used if index < len(select.items)):
+        return None
+    whole = all(item.outputs and len(item.outputs) == 1 for item in select.items)
+    if not whole or reads_own(select.having, own_ids(select.base)) or has(select.having, is_aggregate) or query.order:
+        raise lacking("HAVING", "HAVING on what a function of rows gives", "Put the function into a sub-query.")
+    below, columns = derive(query.replace(body=select.replace(having=None), limit=None, offset=None), context)
+    where = replace_in(select.having, lambda each: columns[each.index] if isinstance(each, ItemUse) else None)
+    items = tuple(named(column, label(item)) for column, item in zip(columns, select.items, strict=True))
+    return query.replace(body=Select(items, below, where=where), ctes=())

@@ -10,9 +10,10 @@ from itertools import combinations
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.kit import both, compare, count_rows, number
-from mcp_server.sql.typed.nodes import Expression, Node
+from mcp_server.dialects.sail.rules.kit import are_same, both, compare, count_rows, number
+from mcp_server.sql.typed.nodes import Call, Expression, Node
 from mcp_server.sql.typed.relations import GroupingSets, Keys, Select
+from mcp_server.sql.typed.types import BIGINT
 
 MAX_SETS: Final = 256
 """Sets of one CUBE that are written out. The guard allows no more (`MAX_GROUPINGS` of its limits)."""
@@ -28,7 +29,15 @@ def spell_sets(select: Select, context: Context) -> Node | None:
     keys = tuple(_plain(key) if isinstance(key, GroupingSets) else key for key in select.group.keys)
     total = all(isinstance(key, GroupingSets) and () in _sets(key) for key in select.group.keys)
     some = compare(count_rows(), ">", number(0)) if total else None
-    return select.replace(group=select.group.replace(keys=keys), having=both(select.having, some))
+    spelled = [each for key in select.group.keys if isinstance(key, GroupingSets) for one in _sets(key) for each in one]
+    given = tuple(each for each in select.group.given if not any(are_same(each, one) for one in spelled))
+    return select.replace(group=select.group.replace(keys=keys, given=given), having=both(select.having, some))
+
+
+def name_grouping_id(call: Call, context: Context) -> Node | None:
+    """Write grouping__id, Hive's word for grouping_id()."""
+    del context
+    return Call("grouping_id", type=call.type or BIGINT) if call.name == "grouping__id" else None
 
 
 def _plain(sets: GroupingSets) -> GroupingSets:

@@ -6,7 +6,7 @@ written in the embedded engine's words later (`casts`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
@@ -28,6 +28,7 @@ from mcp_server.sql.typed.nodes import (
     Binary,
     Call,
     Case,
+    Cast,
     Constant,
     Expression,
     In,
@@ -42,8 +43,12 @@ from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.signatures import LETTERS
 from mcp_server.sql.typed.types import (
     BIGINT,
+    BINARY,
+    BOOLEAN,
     DATE,
     DOUBLE,
+    FRACTIONS,
+    INTEGERS,
     STRING,
     TIMESTAMP,
     VOID,
@@ -60,9 +65,16 @@ _SHORT: Final = 9
 """Digits that fit any whole number's type: text of so many means the same either way."""
 
 _OPERATORS: Final = {
-    "try_add": "+", "try_subtract": "-", "try_multiply": "*", "try_divide": "/", "try_mod": "%", "pmod": "%", "mod": "%",
+    "try_add": "+", "try_subtract": "-", "try_multiply": "*", "try_divide": "/", "try_mod": "%", "pmod": "%",
+    "mod": "%",
 }  # fmt: skip
 """Functions that are operators, and take what these take."""
+
+_CASTING: Final[Mapping[str, Type]] = {
+    **{str(kind).lower(): kind for kind in (*INTEGERS, *FRACTIONS, BINARY, BOOLEAN, DATE, STRING, TIMESTAMP)},
+    "decimal": Decimal(10, 0),
+}
+"""Functions that are named like the type to which they cast."""
 
 _AS_THEY_ARE: Final = frozenset({"nullif", "typeof", "struct", "named_struct", "count", "to_json", "to_csv"})
 """Functions that take values of any types."""
@@ -206,7 +218,7 @@ def _is_castable(kind: Type) -> bool:
     return not is_nested(kind) or (isinstance(kind, Array) and kind.element is not None and not is_nested(kind.element))
 
 
-def cast_arguments(node: Node, _: Context) -> Node | None:
+def cast_arguments(node: Node, _: Context) -> Node | None:  # noqa: PLR0911  (one line for each kind)
     """Arguments of functions, to the types of the signature (`typed/functions.toml`)."""
     if not isinstance(node, Call) or not node.arguments or node.name in _AS_THEY_ARE:
         return None
@@ -214,7 +226,11 @@ def cast_arguments(node: Node, _: Context) -> Node | None:
         return renew(node, arguments=_computed(_OPERATORS[node.name], *node.arguments))
     if node.name == "concat" and node.type == STRING:
         return renew(node, arguments=tuple(map(_to_text, node.arguments)))
-    function = functions().get(node.name)
+    if node.name in _CASTING and len(node.arguments) == 1:
+        return Cast(operand=node.arguments[0], type=node.type or _CASTING[node.name], at=node.at)
+    function = (
+        functions().get(f"{node.name}/unit") or functions().get(node.name) if node.how else functions().get(node.name)
+    )
     signature = None if function is None else function.signature(len(node.arguments))
     if signature is None:
         return None
@@ -239,12 +255,18 @@ def _fit(node: Expression, kind: Type | None, is_shared: bool) -> Expression:
         return node
     if is_shared:
         return node if _is_alike(source, kind) or not _is_castable(kind) else cast_to(node, kind)
+    if isinstance(kind, Array) and isinstance(source, Array) and _is_text_needed(source.element, kind.element):
+        return cast_to(node, kind)
     if is_nested(kind) or is_nested(source) or _is_alike(source, kind):
         return node
     if is_number(source) and is_number(kind):
         has_other = has_fraction(source) and (is_integer(kind) or (isinstance(source, Decimal) and kind == DOUBLE))
         return cast_to(node, kind) if has_other else node
     return cast_to(node, kind)
+
+
+def _is_text_needed(source: Type | None, kind: Type | None) -> bool:
+    return kind == STRING and source not in {None, VOID, STRING}
 
 
 def cast_sign(node: Node, _: Context) -> Node | None:

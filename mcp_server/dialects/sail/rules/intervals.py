@@ -28,7 +28,7 @@ from mcp_server.sql.typed.types import (
 
 _MICROS: Final = "unix_micros(timestamp_micros(0) + {0})"
 _WHOLE: Final = Decimal(38, 0)
-_FIELDS: Final = {
+_FIELDS: Final[dict[str, tuple[str, Type]]] = {
     "day": ("CAST({n} DIV 86400000000 AS INT)", INT),
     "hour": ("CAST({n} DIV 3600000000 % 24 AS TINYINT)", TINYINT),
     "minute": ("CAST({n} DIV 60000000 % 60 AS TINYINT)", TINYINT),

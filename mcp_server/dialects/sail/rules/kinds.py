@@ -145,7 +145,7 @@ def _widest_decimal(kinds: Iterable[Type]) -> Decimal:
 
 
 def bound_decimal(precision: int, scale: int) -> Decimal:
-    """A decimal of at most 38 digits, which keeps the digits before its point (`DecimalType.boundedPreferIntegralDigits`)."""
+    """A decimal of at most 38 digits that keeps those before its point (`DecimalType.boundedPreferIntegralDigits`)."""
     if precision <= MAX_PRECISION:
         return Decimal(precision, scale)
     return Decimal(MAX_PRECISION, max(0, scale - (precision - MAX_PRECISION)))

@@ -1,6 +1,7 @@
 """Literals that the embedded engine reads otherwise than Spark, or not at all.
 
-A doubled quote ends a text for Sail (`'it''s'` is `its`), the smallest whole numbers are read apart from their sign, and
+A doubled quote ends a text for Sail (`'it''s'` is `its`), the smallest whole numbers are read apart from their sign,
+and
 dates beyond the year 9999, times with the name of a zone and intervals at the ends of their range are errors. Spark
 refuses `DATE '1999 Jan 08'`, of which Sail takes the year.
 """
@@ -94,7 +95,7 @@ def date_literal(days: int | None, context: Context) -> Expression | None:
 
 
 def moment_literal(text: str, kind: Type | None, context: Context, *, special: bool = True) -> Expression | None:
-    """A text as a time. Without a zone, a TIMESTAMP is of UTC; a TIMESTAMP_NTZ keeps its own time. Errors: EngineLacks."""
+    """A text as a time. Without a zone, TIMESTAMP is of UTC; TIMESTAMP_NTZ keeps its own time. Errors: EngineLacks."""
     now = context.catalog.now()
     days = read_special_date(text, now) if special else None
     if days is not None and text.strip().lower() != "now":

@@ -12,7 +12,7 @@ from mcp_server.sql.typed.nodes import Call, Cast, Constant, Expression, Node, P
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, VOID, Type
 
 N = TypeVar("N", bound=Node)
-Filling = Expression | Type | int | str | bool
+Filling = Expression | Type | int | str | bool | None
 
 
 def fill(
@@ -38,7 +38,7 @@ def with_type(node: Expression, kind: Type | None) -> Expression:
 
 
 def _as_filling(value: Filling) -> Expression | Type:
-    if isinstance(value, bool | int | str):
+    if isinstance(value, bool | int | str) or value is None:
         return constant(value)
     return value
 

@@ -127,7 +127,8 @@ def _offset(zone: str, local: int) -> int:
 
 
 _SHORT: Final = {
-    "ACT": "Australia/Darwin", "AET": "Australia/Sydney", "AGT": "America/Argentina/Buenos_Aires", "ART": "Africa/Cairo",
+    "ACT": "Australia/Darwin", "AET": "Australia/Sydney", "ART": "Africa/Cairo",
+    "AGT": "America/Argentina/Buenos_Aires",
     "AST": "America/Anchorage", "BET": "America/Sao_Paulo", "BST": "Asia/Dhaka", "CAT": "Africa/Harare",
     "CNT": "America/St_Johns", "CST": "America/Chicago", "CTT": "Asia/Shanghai", "EAT": "Africa/Addis_Ababa",
     "ECT": "Europe/Paris", "IET": "America/Indiana/Indianapolis", "IST": "Asia/Kolkata", "JST": "Asia/Tokyo",

@@ -15,7 +15,8 @@ from mcp_server.dialects.sail.rules.kinds import bound_decimal, has_fraction, is
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.operators import shift_unsigned, write_binary
 from mcp_server.dialects.sail.rules.texts import RAW
-from mcp_server.sql.typed.nodes import Binary, Call, Cast, Constant, Expression, Node, Unary
+from mcp_server.sql.typed.nodes import Binary, Call, Cast, Column, Constant, Expression, Node, Unary
+from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
     BIGINT,
     BOOLEAN,
@@ -25,6 +26,7 @@ from mcp_server.sql.typed.types import (
     INTEGERS,
     MAX_PRECISION,
     STRING,
+    TIMESTAMP,
     Decimal,
     Type,
 )
@@ -110,8 +112,9 @@ def _round_tens(node: Call, kind: Type, digits: int | None, context: Context) ->
     if kind != BIGINT:
         return Cast(operand=node.replace(arguments=(cast_to(value, BIGINT), node.arguments[1]), type=BIGINT), type=kind)
     template = (
-        "CAST((CAST({v} AS DECIMAL(20,0)) DIV {ten} + CASE WHEN abs({v} % {ten}) * 2 > {ten} OR (abs({v} % {ten}) * 2 = "
-        "{ten} AND CAST({v} AS DECIMAL(20,0)) DIV {ten} % 2 <> 0) THEN if({v} < 0, -1, 1) ELSE 0 END) * {ten} AS BIGINT)"
+        "CAST((CAST({v} AS DECIMAL(20,0)) DIV {ten} + CASE WHEN abs({v} % {ten}) * 2 > {ten} OR "
+        "(abs({v} % {ten}) * 2 = {ten} AND CAST({v} AS DECIMAL(20,0)) DIV {ten} % 2 <> 0) "
+        "THEN if({v} < 0, -1, 1) ELSE 0 END) * {ten} AS BIGINT)"
     )
     if digits < -17:
         raise lacking(node.name, "half-even rounding of this", "Write round(x, n).")
@@ -129,6 +132,8 @@ def write_stepped(node: Call, _: Context) -> Node | None:
 def write_average(node: Call, _: Context) -> Node | None:
     """The average of decimals, of which Sail cuts digits off."""
     inner = node.arguments[0].type if node.arguments else None
+    if inner == TIMESTAMP:
+        return node.replace(arguments=(cast_to(node.arguments[0], DOUBLE),))
     if not isinstance(node.type, Decimal) or not isinstance(inner, Decimal):
         return None
     wide = bound_decimal(inner.precision + 1, inner.scale + 1)
@@ -236,21 +241,53 @@ def write_uniform(node: Call, context: Context) -> Node | None:
     if not 2 <= len(node.arguments) <= 3 or not is_integer(node.type):
         return None
     low, high, *seed = node.arguments
+    if any(isinstance(each, Column) for bound in node.arguments for each in bound.walk()):
+        raise SparkRefuses("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "uniform takes constants.", node.at)
     chance = Call(name="rand", arguments=tuple(seed), type=DOUBLE)
     template = "CAST(CAST({0} AS DOUBLE) + (CAST({1} AS DOUBLE) - CAST({0} AS DOUBLE)) * {2} AS {k})"
     return fill(context, template, low, high, chance, k=node.type)
+
+
+def write_power(node: Call, context: Context) -> Node | None:
+    """power(1, NaN) is NaN in Java, and so is a power of 1 or -1 to infinity; in C they are 1."""
+    if len(node.arguments) != 2:
+        return None
+    exponent = node.arguments[1].operand if isinstance(node.arguments[1], Cast) else node.arguments[1]
+    if isinstance(exponent, Constant) and not isinstance(exponent.value, str):
+        return None
+    base, power = (cast_to(each, DOUBLE) for each in node.arguments)
+    template = (
+        "if(abs({0}) = 1D AND (isnan({1}) OR abs({1}) = CAST('Infinity' AS DOUBLE)), CAST('NaN' AS DOUBLE), {call})"
+    )
+    return fill(context, template, base, power, call=node, gives=DOUBLE)
+
+
+def write_correlation(node: Call, context: Context) -> Node | None:
+    """corr of values that do not vary divides by zero in Spark, and is NULL in Sail."""
+    if len(node.arguments) != 2:
+        return None
+    count = node.replace(name="regr_count", type=BIGINT)
+    return fill(
+        context,
+        "if({call} IS NULL AND {n} > 0, 1D / CAST(least({n}, 0) AS DOUBLE), {call})",
+        call=node,
+        n=count,
+        gives=DOUBLE,
+    )
 
 
 RULES: Final[Mapping[str, CallRule]] = {
     "avg": write_average,
     "bround": write_half_even,
     **dict.fromkeys(("ceil", "ceiling", "floor"), write_stepped),
+    "corr": write_correlation,
     "factorial": write_factorial,
     "format_number": write_number,
     "isnan": write_isnan,
     "mean": write_average,
     "mod": write_remainder,
     "nullif": write_nullif,
+    **dict.fromkeys(("pow", "power"), write_power),
     "pmod": write_positive_remainder,
     "rand": write_random,
     "randn": write_random,

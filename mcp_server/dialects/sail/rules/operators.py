@@ -2,7 +2,8 @@
 
 Sail divides decimals to four digits more than the dividend has and cuts the rest off; Spark gives at least six, rounds,
 and takes the digits of a number that is written out into account. `runtimeMinutes / 60.0` is 1.6666 in one and 1.666667
-in the other. A result of more than 38 digits keeps its scale in Sail, and loses digits behind the point in Spark. A date
+in the other. A result of more than 38 digits keeps its scale in Sail, and loses digits behind the point in Spark.
+A date
 minus a date is a number of days in Sail and an interval in Spark; a date with hours added stays a date in Sail.
 """
 
@@ -15,6 +16,7 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.intervals import compute_interval
 from mcp_server.dialects.sail.rules.kinds import decimal_of, is_days, is_integer, is_time
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
+from mcp_server.dialects.sail.rules.products import multiply
 from mcp_server.sql.compose import compose
 from mcp_server.sql.typed.nodes import Binary, Cast, Constant, Expression, Node
 from mcp_server.sql.typed.types import (
@@ -31,7 +33,7 @@ from mcp_server.sql.typed.types import (
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
 
 
-def write_binary(node: Node, context: Context) -> Node | None:
+def write_binary(node: Node, context: Context) -> Node | None:  # noqa: PLR0911  (one line for each kind)
     """Arithmetic and shifts."""
     if not isinstance(node, Binary):
         return None
@@ -95,11 +97,21 @@ def compute_decimal(node: Binary, kind: Decimal, context: Context) -> Node | Non
         return None
     if node.operator == "/":
         # One digit more than is wanted is what rounding needs: Sail adds four, and cuts.
-        wide = Decimal(MAX_PRECISION, max(kind.scale - 3, 0))
+        wide = Decimal(MAX_PRECISION, max(kind.scale - 3, one.scale))
         return fill(context, "CAST(CAST({0} AS {wide}) / {1} AS {kind})", left, right, wide=wide, kind=kind)
     if node.operator == "*" and one.precision + other.precision >= MAX_PRECISION:
         left, right = _shortened(left), _shortened(right)
+        one, other = decimal_of(left) or one, decimal_of(right) or other
+        product = (
+            multiply(left, right, one, other, kind, context)
+            if one.precision + other.precision > MAX_PRECISION
+            else None
+        )
+        if product is not None:
+            return product
     found = node.replace(left=left, right=right) if (left, right) != (node.left, node.right) else node
+    if node.operator in {"+", "-"} and kind.precision == MAX_PRECISION and kind.scale == max(one.scale, other.scale):
+        context.warn(f"{node.operator}: a decimal of more than 38 digits is kept here, where Spark fails.")
     if _sails_type(node.operator, one, other) == kind:
         return found if found is not node else None
     return fill(context, "CAST({0} AS {kind})", found.replace(type=None), kind=kind)

@@ -53,20 +53,25 @@ def write_patterns(node: Call) -> Call | None:
 def _changes(word: str, arguments: tuple[Expression, ...], place: int) -> Changes:
     pattern = read_text(arguments[place])
     if pattern is None:
-        if _is_null(arguments[place]):
+        if read_null(arguments[place]):
             return {}
         raise lacking(word, "a pattern that is not written out, in Java's words", "Write the pattern as a text.")
     try:
         regex = read_regex(pattern)
-        if regex.nullable and word in _EVERY and not _removes(word, arguments):
-            raise Unlike("a pattern that may match nothing")
+        _check_empty(regex, word, arguments)
         changed = _WRITERS.get(word, _write_tested)(word, regex, arguments)
     except Unlike as unlike:
         raise _lacks(pattern, str(unlike)) from None
     return {at: text for at, text in changed.items() if read_text(arguments[at]) != getattr(text, "value", None)}
 
 
-def _is_null(node: Expression) -> bool:
+def _check_empty(regex: Regex, word: str, arguments: tuple[Expression, ...]) -> None:
+    if regex.nullable and word in _EVERY and not _removes(word, arguments):
+        raise Unlike("a pattern that may match nothing")
+
+
+def read_null(node: Expression) -> bool:
+    """Whether a node is NULL, with or without a cast."""
     inner = getattr(node, "operand", node)
     return isinstance(inner, Constant) and inner.value is None
 

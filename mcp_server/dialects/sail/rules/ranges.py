@@ -175,7 +175,7 @@ class Ranges:
             return _divide(left, right) if left is not None and right is not None else None
         return self.of(node)
 
-    def _called(self, node: Call) -> Range | None:
+    def _called(self, node: Call) -> Range | None:  # noqa: PLR0911  (one line for each kind)
         name, tables = node.name, sail()
         if name in tables.counts:
             return 0, self.rows
@@ -224,7 +224,8 @@ _ROUNDING: Final = frozenset({"floor", "ceil", "ceiling", "round", "bround", "in
 
 _FIRST: Final = frozenset(
     {
-        "max", "min", "first", "last", "first_value", "last_value", "nth_value", "any_value", "max_by", "min_by", "mode",
+        "max", "min", "first", "last", "first_value", "last_value", "nth_value", "any_value", "max_by", "min_by",
+        "mode",
         "nullif", "zeroifnull", "nullifzero", "positive",
     }
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Intervals among the columns of a result, which no client can read from Arrow, as Spark prints them: `2-4`, `1 days`."""
+"""Intervals among the columns of a result as Spark prints them (`2-4`, `1 days`): no client reads them from Arrow."""
 
 from __future__ import annotations
 

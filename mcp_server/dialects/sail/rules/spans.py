@@ -1,4 +1,4 @@
-"""Texts of intervals as Spark reads them (`IntervalUtils.stringToInterval`, `fromDayTimeString`, `castStringToYMInterval`)."""
+"""Texts of intervals as Spark reads them: `stringToInterval`, `fromDayTimeString` and the like of `IntervalUtils`."""
 
 from __future__ import annotations
 

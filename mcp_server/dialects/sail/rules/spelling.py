@@ -15,6 +15,8 @@ from mcp_server.dialects.sail.rules.below import Below
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import (
     both,
+    has,
+    is_volatile,
     leaves,
     named,
     number,
@@ -72,6 +74,19 @@ def spell_with_names(query: Query, context: Context) -> Node | None:
 
     after = query.map_children(change)
     return None if after is query else after
+
+
+def refuse_chance(query: Query, context: Context) -> Node | None:
+    """Refuse a WITH of chance that is read more than once: Spark computes it once, and Sail each time."""
+    del context
+    chance = [each for each in query.ctes if has(each.query, is_volatile, into=True)]
+    for cte in chance:
+        uses = [each for each in query.walk() if isinstance(each, CteUse) and each.cte == cte.id]
+        if len(uses) > 1:
+            raise lacking(
+                f"WITH {cte.name}", "values of chance that are read twice", "Read it once, or give rand a seed."
+            )
+    return None
 
 
 def leave_out_places(query: Query, context: Context) -> Node | None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.below import Below
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import (
+    E,
     are_same,
     count_rows,
     has,
@@ -24,8 +26,10 @@ from mcp_server.dialects.sail.rules.kit import (
     named,
     own_ids,
     reads_own,
+    replace_in,
 )
-from mcp_server.sql.typed.nodes import Call, Cast, Column, Expression, ItemUse, Node, Ordinal, Star
+from mcp_server.sql.compose import compose
+from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, ItemUse, Node, Ordinal, Star
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Query, Select
 from mcp_server.sql.typed.types import BOOLEAN
 
@@ -37,8 +41,11 @@ def stage_groups(query: Query, context: Context) -> Node | None:
         return None
     if any(isinstance(item.operand, Star) for item in select.items):
         return None
+    if any(has(item, is_generator) for item in select.items) and any(has(item, _is_window) for item in select.items):
+        raise lacking("GROUP BY", "a window and a function of rows over groups", "Group in a sub-query.")
     select = _chance_below(select, context)
     below, ids = Below(context), own_ids(select.base)
+    select = _spell_places(select)
     group = select.group
     for key in _keys(group) if group is not None else ():
         below.column(_operand(key, select))
@@ -52,14 +59,51 @@ def stage_groups(query: Query, context: Context) -> Node | None:
             below.column(aggregate)
     if not below.pairs:
         below.column(count_rows())
+    missing = _in_no_set(group) if group is not None else []
+    upper = below.substitute(_without(upper, missing))
+    if group is not None and group.given:
+        select = select.replace(group=group.replace(given=()))
     lower = select.replace(items=(), having=None, qualify=None, windows=(), distinct=False)
-    upper = below.substitute(upper).replace(base=below.derive(lower))
+    upper = upper.replace(base=below.derive(lower))
     return query.replace(
         body=upper,
-        order=tuple(map(below.substitute, query.order)),
+        order=tuple(below.substitute(_without(key, missing)) for key in query.order),
         sort=tuple(map(below.substitute, query.sort)),
         distribute=tuple(map(below.substitute, query.distribute)),
     )
+
+
+def _in_no_set(group: Grouping) -> list[Expression]:
+    """Return the keys before GROUPING SETS that no set has: they are null in all groups."""
+    keys = tuple(_keys(group))
+    return [each for each in group.given if not any(are_same(each, key) for key in keys)]
+
+
+def _without(node: E, missing: Sequence[Expression]) -> E:
+    """Return a node with nulls in the place of keys that no set has."""
+
+    def find(each: Node) -> Node | None:
+        if isinstance(each, Expression) and any(are_same(each, key) for key in missing):
+            null = Constant(compose("NULL"), None, type=each.type)
+            return null if each.type is None else Cast(null, type=each.type)
+        return None
+
+    return replace_in(node, find) if missing else node
+
+
+def _spell_places(select: Select) -> Select:
+    """Return a SELECT without numbers among its keys, which are those of its own list."""
+    group = select.group
+    if group is None or not any(isinstance(key, Ordinal) for key in group.keys):
+        return select
+    keys = tuple(_as_key(_operand(key, select)) if isinstance(key, Ordinal) else key for key in group.keys)
+    return select.replace(group=group.replace(keys=keys))
+
+
+def _as_key(operand: Expression) -> Expression:
+    """Return a constant so that it is no number of the list."""
+    plain = isinstance(operand, Constant) and operand.type is not None
+    return Cast(operand, type=operand.type) if plain else operand
 
 
 def _name(item: Item) -> Item:
@@ -116,6 +160,8 @@ def _is_involved(query: Query, select: Select) -> bool:
     parts: list[Expression] = [*(item.operand for item in select.items), *order]
     return (
         select.qualify is not None
+        or (select.group is not None and bool(_in_no_set(select.group)))
+        or any(map(has_query, keys))
         or _asks_much(select, keys, order)
         or (
             _has_sets(select)
@@ -166,9 +212,10 @@ def _inner_aggregates(query: Query, ids: frozenset[int]) -> Iterator[Call]:
 
 
 def _chance_below(select: Select, context: Context) -> Select:
-    """Return a SELECT whose keys of chance are columns of a SELECT below."""
+    """Return a SELECT whose keys of chance or of sub-queries are columns of a SELECT below."""
     keys = tuple(_keys(select.group)) if select.group is not None else ()
-    chance = [_operand(key, select) for key in keys if has(_operand(key, select), is_volatile)]
+    operands = [_operand(key, select) for key in keys]
+    chance = [each for each in operands if has(each, is_volatile) or has_query(each) or is_generator(each)]
     if not chance:
         return select
     below, ids = Below(context), own_ids(select.base)

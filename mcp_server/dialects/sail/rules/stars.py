@@ -17,17 +17,18 @@ from mcp_server.sql.typed.scopes import NO_COLUMNS, Columns, Visible, see_column
 from mcp_server.sql.typed.types import Struct, Type
 
 
-def expand_stars(select: Select, context: Context) -> Node | None:
-    """Write out the stars of a SELECT's list, and those among the arguments of calls."""
+def expand_stars(select: Select, context: Context, *, every: bool = False) -> Select | None:
+    """Write out the stars of a SELECT's list where Sail needs it, or `every` one; and those among the arguments of calls."""
     if not has(select.replace(base=None), lambda each: isinstance(each, Star)):
         return None
-    return _Stars(select, context).expand()
+    return _Stars(select, context, every=every).expand()
 
 
 class _Stars:
     """The stars of one SELECT."""
 
-    def __init__(self, select: Select, context: Context) -> None:
+    def __init__(self, select: Select, context: Context, *, every: bool) -> None:
+        self.every = every
         self.base = None if select.base is None else name_relations(select.base, context)
         self.select = select
         self.columns: Columns = see_columns(self.base) if self.base is not None else NO_COLUMNS
@@ -54,7 +55,7 @@ class _Stars:
     def _is_odd(self, star: Star) -> bool:
         """Whether Sail does not give for it what Spark does."""
         select = self.select
-        if star.excluded or star.renewals or star.base is not None or select.group is not None:
+        if self.every or star.excluded or star.renewals or star.base is not None or select.group is not None:
             return True
         grouped = select.having is not None or any(has(item, is_aggregate) for item in select.items)
         joins = [each for each in iter_relations(select.base) if isinstance(each, Join)] if select.base else []
@@ -67,6 +68,8 @@ class _Stars:
 
     def _items(self, item: Item, star: Star) -> list[Item]:
         listed = self._listed(star)
+        if not listed and star.parts:
+            listed = _around(star, item.outputs)
         if listed is None:
             raise lacking("SELECT *", "* over columns that cannot be told", "Write the columns out.")
         return [named(operand, name, at=item.at) for name, operand in listed]
@@ -121,6 +124,14 @@ class _Stars:
             plain = (operand for _, operand in listed)
             found += [Alias(value, name, type=value.type) for name, value in listed] if named_ else plain
         return tuple(found)
+
+
+def _around(star: Star, outputs: Sequence[Output] | None) -> list[tuple[str, Expression]] | None:
+    """Return the columns of a relation around the sub-query that a star stands for; None where there are none."""
+    found = [
+        (each.name or "", Column(each.name or "", star.parts, each.source, type=each.type)) for each in outputs or ()
+    ]
+    return list(found) or None
 
 
 def _is_plain(node: Node) -> bool:

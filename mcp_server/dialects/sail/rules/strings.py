@@ -11,7 +11,7 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import has_fraction, is_nested
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.numbers import EXACT, CallRule, round_exactly, whole_constant
-from mcp_server.dialects.sail.rules.patterns import read_text
+from mcp_server.dialects.sail.rules.patterns import read_null, read_text
 from mcp_server.dialects.sail.rules.texts import text_of
 from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, Node
 from mcp_server.sql.typed.refusal import SparkRefuses
@@ -114,16 +114,18 @@ def write_overlay(node: Call, context: Context) -> Node | None:
 
 
 def write_element(node: Call, context: Context) -> Node | None:
-    """elt(n, a, b) fails in Spark where there is no such, and gives NULL in Sail: the name of its error is cast then."""
+    """elt(n, a, b) fails in Spark where there is no such, and gives NULL in Sail: the name of the error is cast."""
     if len(node.arguments) < 2:
         return None
     index = whole_constant(node.arguments[0])
+    if isinstance(node.arguments[0], Cast) and read_null(node.arguments[0]):
+        return constant(None, node.type)
     most = len(node.arguments) - 1
     if index is not None:
         if not 1 <= index <= most:
             raise SparkRefuses("INVALID_ARRAY_INDEX", f"elt has {most} values and no value {index}.", node.at)
         return None
-    template = "if({0} < 1 OR {0} > {most}, CAST(CAST('INVALID_ARRAY_INDEX' AS INT) AS STRING), {call})"
+    template = "if({0} < 1 OR {0} > {most}, CAST(CAST(concat('INVALID_ARRAY_INDEX ', {0}) AS INT) AS STRING), {call})"
     return fill(context, template, node.arguments[0], most=most, call=node, gives=node.type)
 
 
@@ -164,7 +166,7 @@ def convert(text: str, base: int, target: int) -> str | None:
         if value >= 2**64:
             raise SparkRefuses("ARITHMETIC_OVERFLOW", "Overflow in function conv().")
     if negative and target > 0:
-        value = 2**64 - value if value < 2**63 else 2**64 - value
+        value = 2**64 - value
         value %= 2**64
     elif target < 0:
         signed = value - 2**64 if value >= 2**63 else value
@@ -212,17 +214,31 @@ def write_binary_of(node: Call, context: Context) -> Node | None:
     if asked not in _FORMATS and tries:
         return constant(None, BINARY)
     if asked == "base64":
-        otherwise = (
-            constant(None, BINARY)
-            if tries
-            else fill(context, "CAST(CAST('CONVERSION_INVALID_INPUT' AS INT) AS BINARY)")
-        )
-        return fill(context, _BASE64, cast_to(node.arguments[0], STRING), otherwise=otherwise, gives=BINARY)
+        return _from_base64(node, context, tries=tries)
     if asked not in ({"utf-8", "utf8", "hex"} if tries else {"utf-8", "utf8"}):
         raise lacking(
             node.name, f"the format {asked} as Spark does", "Write unhex(s), unbase64(s) or CAST(s AS BINARY)."
         )
     return None
+
+
+def _from_base64(node: Call, context: Context, *, tries: bool) -> Node:
+    """Malformed text is NULL, or fails: a cast that no constant makes says so."""
+    value = cast_to(node.arguments[0], STRING)
+    text = read_text(value)
+    if text is not None:
+        letters = "".join(text.split())
+        whole = len(letters) % 4 == 0 if "=" in letters else len(letters) % 4 != 1
+        if re.fullmatch(r"[A-Za-z0-9+/\s]*={0,2}", text, re.ASCII) and whole:
+            return fill(context, "unbase64({0})", constant(letters.rstrip("=")), gives=BINARY)
+        if not tries:
+            raise SparkRefuses("CONVERSION_INVALID_INPUT", f"'{text[:40]}' is no BASE64. Use try_to_binary.", node.at)
+        return constant(None, BINARY)
+    otherwise = constant(None, BINARY) if tries else fill(context, _NO_BASE64, value)
+    return fill(context, _BASE64, value, otherwise=otherwise, gives=BINARY)
+
+
+_NO_BASE64: Final = "CAST(CAST(CAST(concat('CONVERSION_INVALID_INPUT ', {0}) AS INT) AS STRING) AS BINARY)"
 
 
 def _fold_text(node: Expression) -> str | None:
@@ -338,10 +354,9 @@ def write_from_json(node: Call, context: Context) -> Node | None:
     schema = read_text(node.arguments[1]) if len(node.arguments) > 1 else None
     if schema is None:
         return None
-    words = re.split(r"[^a-z]+", schema.lower())
-    if "time" in words or "interval" in words:
+    if _holds(node.type, TIME) or _holds(node.type, None):
         raise lacking("from_json", "values of the types TIME and INTERVAL", "Read them as STRING.")
-    if "array" in words:
+    if "array" in schema.lower():
         context.warn("from_json: an array with a value of another type has a null here, and is NULL in Spark.")
     return None
 

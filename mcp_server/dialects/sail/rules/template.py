@@ -282,7 +282,7 @@ class _Reader:
             return found
         raise ValueError(f"{self._text!r} has {text!r} where an operand belongs")
 
-    def _worded(self, word: str) -> Expression:
+    def _worded(self, word: str) -> Expression:  # noqa: PLR0911  (one line for each kind)
         upper = word.upper()
         if upper in {"NULL", "TRUE", "FALSE"}:
             kind = VOID if upper == "NULL" else BOOLEAN

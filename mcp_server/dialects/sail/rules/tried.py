@@ -17,7 +17,7 @@ from mcp_server.sql.typed.types import FRACTIONS, VOID, Decimal, Interval
 _OPERATORS: Final = {"try_add": "+", "try_subtract": "-", "try_multiply": "*", "try_divide": "/", "try_mod": "%"}
 
 
-def write_tried(node: Call, context: Context) -> Node | None:
+def write_tried(node: Call, context: Context) -> Node | None:  # noqa: PLR0911  (one line for each kind)
     """The operator itself, where it fails for no value; else its result in a wider type, which is cast if it fits."""
     if len(node.arguments) != 2:
         return None

@@ -28,7 +28,7 @@ def find_uses(root: Node) -> Uses:
     uses, shared = Uses(), set[str]()
     _collect(root, uses, shared)
     for names in uses.names.values():
-        names |= shared
+        names.update(shared)
     return uses
 
 
