@@ -113,7 +113,7 @@ def test_what_sail_answers_stays(sql: str) -> None:
         (
             "SELECT a, count(*) FROM t GROUP BY a HAVING EXISTS (SELECT 1 FROM u WHERE d < max(b))",
             (
-                "SELECT __q.__g AS a, __q.__g2 FROM "
+                "SELECT __q.__g AS a, __q.__g2 AS `count(1)` FROM "
                 "(SELECT a AS __g, count(*) AS __g2, max(b) AS __g3 FROM t GROUP BY a) "
                 "AS __q WHERE EXISTS (SELECT 1 FROM u WHERE d < __q.__g3)"
             ),

@@ -38,17 +38,15 @@ from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed.nodes import Binary, Call, Case, Cast, Column, Constant, Expression, Node, ScalarQuery, Star
 from mcp_server.sql.typed.relations import Grouping, Query, Relation, Select
-from mcp_server.sql.typed.types import BIGINT, BOOLEAN, STRING
+from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, STRING
 
 Again = Callable[[Select], Select]
 
 COUNTS: Final = frozenset({"count", "count_if", "approx_count_distinct", "regr_count"})
 """Aggregates that give 0 for no rows."""
 
-TOO_MANY: Final = (
-    "[SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. SQLSTATE: 21000"
-)
-"""Spark's error."""
+TOO_MANY: Final = "SCALAR_SUBQUERY_TOO_MANY_ROWS: a sub-query that is a value has rows: "
+"""What the error says, and how many."""
 
 
 def count_rows(query: Query, context: Context) -> ScalarQuery:
@@ -99,15 +97,25 @@ def attach(
     kind = query.outputs[0].type
     result: Expression = column_of(relation, value, kind)
     if many is not None:
-        wrong: Expression = call("raise_error", _text(TOO_MANY), kind=STRING)
-        if kind is not None and kind != STRING:
-            wrong = Cast(operand=wrong, type=kind)
-        too_many = compare(column_of(relation, many, BIGINT), number(1), ">")
-        result = Case(operand=None, conditions=(too_many,), results=(wrong,), otherwise=result, type=kind)
+        result = Case(
+            operand=None, conditions=(_too_many(column_of(relation, many, BIGINT)),), results=(null(kind),),
+            otherwise=result, type=kind,
+        )  # fmt: skip
     if default is not None and not _is_null(default):
         missing = is_null(column_of(relation, cast("str", flag), BOOLEAN))
         result = Case(operand=None, conditions=(missing,), results=(default,), otherwise=result, type=kind)
     return made, result
+
+
+def _too_many(count: Expression) -> Expression:
+    """Fail where a sub-query has more than one row for a row around it.
+
+    The guard lets no statement raise errors, so a text that is no number is cast. AND would compute it for every row.
+    """
+    said = call("concat", _text(TOO_MANY), Cast(operand=count, type=STRING), kind=STRING)
+    failing = compare(Cast(operand=said, type=INT), number(0), ">")
+    many = compare(count, number(1), ">")
+    return Case(operand=None, conditions=(many,), results=(failing,), otherwise=truth(False), type=BOOLEAN)
 
 
 def _text(text: str) -> Constant:
