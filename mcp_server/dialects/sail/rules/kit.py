@@ -6,10 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Final, TypeVar, cast
 
+from mcp_server.dialects.sail.rules.query_nodes import same as same_queries
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions as classes_of
 from mcp_server.sql.typed import functions, relations
-from mcp_server.sql.typed.nodes import Binary, BinaryOperator, Call, Column, Constant, Expression, ItemUse, Logic, Node
+from mcp_server.sql.typed.nodes import (
+    Binary,
+    BinaryOperator,
+    Call,
+    Column,
+    Constant,
+    Exists,
+    Expression,
+    InQuery,
+    ItemUse,
+    Logic,
+    Node,
+    ScalarQuery,
+)
 from mcp_server.sql.typed.printer import print_expression
 from mcp_server.sql.typed.relations import Item, Join, LateralView, Output, Query, Relation, Sample
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, STRING
@@ -28,6 +42,8 @@ def are_same(one: object, other: object) -> bool:
         case Column(), Column():
             same = one.source == other.source and one.name.lower() == other.name.lower()
             return same and (one.source is not None or one.parts == other.parts)
+        case (Exists() | InQuery() | ScalarQuery(), Node()):
+            return same_queries(one, other)  # their relations have ids of their own
         case Node(), Node():
             if type(one) is not type(other) or (isinstance(one, Constant) and one.type != getattr(other, "type", None)):
                 return False
