@@ -10,7 +10,18 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mcp_server.sql.functions import functions
-from mcp_server.sql.typed.nodes import Call, Column, Exists, InQuery, ItemUse, Lambda, Node, ScalarQuery, SortKey
+from mcp_server.sql.typed.nodes import (
+    Call,
+    Column,
+    Exists,
+    InQuery,
+    ItemUse,
+    Lambda,
+    Node,
+    Ordinal,
+    ScalarQuery,
+    SortKey,
+)
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Derived, InlineTable, Join, Query, Relation, Select, SetOperation
 
@@ -31,6 +42,8 @@ def check_subqueries(query: Query) -> None:
     for node in query.walk():
         if isinstance(node, Query):
             _check_order(node)
+        elif isinstance(node, Select):
+            _check_groups(node)
         elif isinstance(node, Join):
             _check_join(node)
         elif isinstance(node, InQuery | Exists | ScalarQuery):
@@ -109,6 +122,38 @@ def _check_order(query: Query) -> None:
                     "ORDER BY takes no IN or EXISTS with a sub-query. Put it into the SELECT list and name it.",
                     each.at,
                 )
+
+
+def _check_groups(select: Select) -> None:
+    """A value that reads the row is a group, or within an aggregate, where a SELECT makes groups."""
+    if select.group is None or select.group.all:
+        return
+    keys = [_key(each, select) for each in select.group.keys]
+    for item in select.items:
+        for each in _outside_aggregates(item.operand):
+            if not isinstance(each, ScalarQuery) or not _free(each.query, _ids(each.query)):
+                continue
+            if not any(_looks(each) == _looks(key) or _looks(item.operand) == _looks(key) for key in keys):
+                raise SparkRefuses(
+                    "SCALAR_SUBQUERY_IS_IN_GROUP_BY_OR_AGGREGATE_FUNCTION",
+                    "A sub-query that reads the row stands beside groups: add it to GROUP BY, or use first().",
+                    each.at,
+                )
+
+
+def _key(key: Node, select: Select) -> Node:
+    if isinstance(key, Ordinal) and 0 < key.index <= len(select.items):
+        return select.items[key.index - 1].operand
+    return select.items[key.index].operand if isinstance(key, ItemUse) else key
+
+
+def _outside_aggregates(node: Node) -> Iterator[Node]:
+    if _is_aggregate(node):
+        return
+    yield node
+    if not isinstance(node, Query):
+        for each in node.children:
+            yield from _outside_aggregates(each)
 
 
 def _is_listed(key: SortKey, select: Select) -> bool:

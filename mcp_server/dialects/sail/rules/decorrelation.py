@@ -22,6 +22,7 @@ from mcp_server.dialects.sail.rules.query_parts import (
     compare,
     compare_safely,
     derive,
+    has_names,
     item,
     name_outputs,
 )
@@ -93,7 +94,7 @@ def decorrelate(
     shown = names
     if not names and inner.outputs is not None:
         shown = name_outputs(inner.outputs, context)
-        if shown == tuple(each.name for each in inner.outputs):
+        if shown == tuple(each.name for each in inner.outputs) and has_names(inner):
             shown = ()
     columns = (*shown, *(work.hidden[each] for each in need), *(each for each, _ in hidden)) if shown else ()
     relation = derive(made, name, context, columns, number)

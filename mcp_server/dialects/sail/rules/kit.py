@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Final, TypeVar, cast
 
+from mcp_server.dialects.sail.rules.query_nodes import same as same_queries
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions as classes_of
 from mcp_server.sql.typed import functions, relations
@@ -15,10 +16,13 @@ from mcp_server.sql.typed.nodes import (
     Call,
     Column,
     Constant,
+    Exists,
     Expression,
+    InQuery,
     ItemUse,
     Logic,
     Node,
+    ScalarQuery,
     SortKey,
 )
 from mcp_server.sql.typed.printer import print_expression
@@ -39,6 +43,8 @@ def are_same(one: object, other: object) -> bool:
         case Column(), Column():
             same = one.source == other.source and one.name.lower() == other.name.lower()
             return same and (one.source is not None or one.parts == other.parts)
+        case (Exists() | InQuery() | ScalarQuery(), Node()):
+            return same_queries(one, other)  # their relations have ids of their own
         case Node(), Node():
             if type(one) is not type(other) or (isinstance(one, Constant) and one.type != getattr(other, "type", None)):
                 return False

@@ -133,7 +133,8 @@ def _same(one: object, other: object, pairs: Mapping[int, int]) -> bool:
     """See `same`. `pairs` are the ids of relations within both sides."""
     if isinstance(one, Column) and isinstance(other, Column):
         source = pairs.get(one.source, one.source) if one.source is not None else None
-        return source == other.source and one.name.lower() == other.name.lower()
+        known = source is not None or one.parts == other.parts
+        return known and source == other.source and one.name.lower() == other.name.lower()
     if isinstance(one, tuple) and isinstance(other, tuple):
         return len(one) == len(other) and all(_same(a, b, pairs) for a, b in zip(one, other, strict=True))
     if not isinstance(one, Node):

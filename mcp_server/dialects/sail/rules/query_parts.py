@@ -18,6 +18,7 @@ from mcp_server.sql.typed.nodes import (
     Constant,
     Expression,
     Is,
+    ItemUse,
     Logic,
     Node,
     Not,
@@ -35,6 +36,7 @@ from mcp_server.sql.typed.relations import (
     Query,
     Relation,
     Select,
+    SetOperation,
 )
 from mcp_server.sql.typed.types import BOOLEAN, INT, VOID, Array, Type
 
@@ -165,12 +167,29 @@ def name_outputs(outputs: Sequence[Output], context: Context) -> tuple[str, ...]
     )
 
 
+def has_names(query: Query) -> bool:
+    """Whether the sender has named the columns of a query: automatic names are other ones to Sail than to Spark."""
+    body = query.body
+    if isinstance(body, SetOperation):
+        return has_names(body.left)
+    if isinstance(body, Query):
+        return has_names(body)
+    if not isinstance(body, Select):
+        return True
+    return all(each.aliases or isinstance(each.operand, Column | Star | ItemUse) for each in body.items)
+
+
 def name_relations(relation: Relation, context: Context) -> Relation:
     """A FROM in which everything that is no table has an alias, so that its columns can be qualified."""
     if isinstance(relation, Join):
         left, right = name_relations(relation.left, context), name_relations(relation.right, context)
         same_sides = left is relation.left and right is relation.right
         return relation if same_sides else relation.replace(left=left, right=right)
+    if isinstance(relation, Derived) and not relation.names and relation.outputs and not has_names(relation.query):
+        names = name_outputs(relation.outputs, context)
+        if relation.lateral:
+            return relation.replace(alias=relation.alias or context.fresh("__q"))
+        return relation.replace(alias=relation.alias or context.fresh("__q"), names=names)
     if isinstance(relation, Derived | FunctionTable | InlineTable) and relation.alias is None:
         return relation.replace(alias=context.fresh("__q"))
     return relation

@@ -6,7 +6,7 @@ from typing import cast
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.outer_values import OuterValues
-from mcp_server.dialects.sail.rules.query_nodes import same
+from mcp_server.dialects.sail.rules.query_nodes import is_one_group, same
 from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
     call,
@@ -26,6 +26,8 @@ def keep_rows(query: Query, need: tuple[str, ...], work: OuterValues, *, fill: b
     """Return a query with LIMIT or OFFSET as one that keeps so many rows of each outer value."""
     if query.outputs is None or query.order_all is not None:
         raise lacking("LIMIT", "LIMIT in a sub-query whose columns are not known", "Write its columns out.")
+    if not query.order and not (isinstance(query.body, Select) and is_one_group(query.body)):
+        work.context.warn("LIMIT without ORDER BY, in a sub-query that reads the row around it, keeps any of its rows.")
     names = tuple(work.context.fresh("__c") for _ in query.outputs)
     place = work.context.fresh("__n")
     plain = query.replace(limit=None, offset=None, order=(), sort=(), distribute=())

@@ -32,22 +32,21 @@ from mcp_server.dialects.sail.rules.query_parts import (
     null,
     number,
     split_and,
+    truth,
 )
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed.nodes import Binary, Call, Case, Cast, Column, Constant, Expression, Node, ScalarQuery, Star
 from mcp_server.sql.typed.relations import Grouping, Query, Relation, Select
-from mcp_server.sql.typed.types import BIGINT, BOOLEAN, STRING
+from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, STRING
 
 Again = Callable[[Select], Select]
 
 COUNTS: Final = frozenset({"count", "count_if", "approx_count_distinct", "regr_count"})
 """Aggregates that give 0 for no rows."""
 
-TOO_MANY: Final = (
-    "[SCALAR_SUBQUERY_TOO_MANY_ROWS] More than one row returned by a subquery used as an expression. SQLSTATE: 21000"
-)
-"""Spark's error."""
+TOO_MANY: Final = "SCALAR_SUBQUERY_TOO_MANY_ROWS: a sub-query that is a value has rows: "
+"""What the error says, and how many."""
 
 
 def count_rows(query: Query, context: Context) -> ScalarQuery:
@@ -87,26 +86,36 @@ def attach(
     value = context.fresh("__c")
     default = _value_of_nothing(query)
     found = decorrelate(query, host, context, again, names=(value,), fill=default is None)
-    if default is not None and not all(key.binds for key in found.keys):
-        found = decorrelate(query, host, context, again, names=(value,))
-        default = None
     relation: Relation = found.relation
     many: str | None = None
+    flag: str | None = None
+    if default is not None and not _is_null(default):
+        relation, flag = _flag(found, value, context)
     if not _gives_one_row(query, host.ids):
         relation, many = _count_each(found, value, context)
     made = join("left", base, relation, all_of(tie_keys(found.keys, relation)), context)
     kind = query.outputs[0].type
     result: Expression = column_of(relation, value, kind)
     if many is not None:
-        wrong: Expression = call("raise_error", _text(TOO_MANY), kind=STRING)
-        if kind is not None and kind != STRING:
-            wrong = Cast(operand=wrong, type=kind)
-        too_many = compare(column_of(relation, many, BIGINT), number(1), ">")
-        result = Case(operand=None, conditions=(too_many,), results=(wrong,), otherwise=result, type=kind)
+        result = Case(
+            operand=None, conditions=(_too_many(column_of(relation, many, BIGINT)),), results=(null(kind),),
+            otherwise=result, type=kind,
+        )  # fmt: skip
     if default is not None and not _is_null(default):
-        missing = is_null(column_of(relation, found.keys[0].column, found.keys[0].outer.type))
+        missing = is_null(column_of(relation, cast("str", flag), BOOLEAN))
         result = Case(operand=None, conditions=(missing,), results=(default,), otherwise=result, type=kind)
     return made, result
+
+
+def _too_many(count: Expression) -> Expression:
+    """Fail where a sub-query has more than one row for a row around it.
+
+    The guard lets no statement raise errors, so a text that is no number is cast. AND would compute it for every row.
+    """
+    said = call("concat", _text(TOO_MANY), Cast(operand=count, type=STRING), kind=STRING)
+    failing = compare(Cast(operand=said, type=INT), number(0), ">")
+    many = compare(count, number(1), ">")
+    return Case(operand=None, conditions=(many,), results=(failing,), otherwise=truth(False), type=BOOLEAN)
 
 
 def _text(text: str) -> Constant:
@@ -117,6 +126,17 @@ def _is_null(value: Expression) -> bool:
     while isinstance(value, Cast):
         value = value.operand
     return isinstance(value, Constant) and value.value is None
+
+
+def _flag(found: Decorrelated, value: str, context: Context) -> tuple[Relation, str]:
+    """The rows with a column that is never NULL but where the join finds none."""
+    rows, flag = found.relation, found.keys[0].column
+    if found.keys[0].binds:
+        return rows, flag
+    flag = context.fresh("__f")
+    columns = [column_of(rows, value), *(column_of(rows, key.column, key.outer.type) for key in found.keys)]
+    items = (*(item(each, each.name) for each in columns), item(truth(True), flag))
+    return derive(make_query(items, rows), context.fresh("__q"), context), flag
 
 
 def _count_each(found: Decorrelated, value: str, context: Context) -> tuple[Relation, str]:
