@@ -23,6 +23,7 @@ from mcp_server.ai.items import calls_ai, extract_query
 from mcp_server.dialects.sail import shield_floats, translate
 from mcp_server.dialects.sail.caveats import caveats
 from mcp_server.dialects.sail.compiler import Compiled, compile_statement
+from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.guard.approval import AllowedQuery, Read, Terms, approve_query
 from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.limits import Limits, lower_limits
@@ -56,8 +57,8 @@ __all__ = [
 class Verdict:
     """What `imdb-mcp check` says of a statement. `limit` is the row limit enforced, None where refused.
 
-    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`. `steps` are
-    the layers that were reached, in order.
+    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`, and one that Spark's
+    analyser refuses with `query_failed`. `steps` are the layers that were reached, in order.
     """
 
     allow: bool
@@ -142,6 +143,8 @@ def verdict(
         return Verdict(False, refusal.code, str(refusal), None, tuple(journal.steps))
     except EngineLacks as lack:
         return Verdict(True, lack.code, str(lack), rows, tuple(journal.steps))
+    except QueryFailed as failure:
+        return Verdict(True, failure.code, str(failure), rows, tuple(journal.steps))
     query = checked.query if isinstance(checked, Explain) else checked
     rows = query.limit.rows if isinstance(query, CheckedQuery) else rows
     return Verdict(True, None, "allowed", rows, tuple(journal.steps))
@@ -162,7 +165,7 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
             case, rewrites = translate(sent, catalog, read_again)
             runs = shield_floats(case, catalog, read_again)
         elif compiled is not None and compiled.text is not None:
-            case = runs = read_again(compiled.text)
+            case = runs = _read_compiled(compiled.text, catalog)
             rewrites = compiled.rules
         else:
             case = runs = sent
@@ -192,6 +195,15 @@ def _compile(sent: Case, catalog: Catalog) -> Compiled | None:
         text, state = str(make_refusal("", str(refusal), text=sent.source.text, at=at)), sqlstate_of(refusal.condition)
         text = text if state is None else f"{text} SQLSTATE: {state}"
         raise QueryFailed(text, condition=refusal.condition, sqlstate=state) from None
+
+
+def _read_compiled(sql: str, catalog: Catalog) -> Case:
+    """What was written for the engine, read by all rules. Errors: EngineLacks, where they refuse it."""
+    try:
+        return reread_query(sql, catalog)
+    except Refused as refusal:
+        what = f"this in other words ({refusal})"
+        raise lacking("dialect", what, "Use WITH, or send it in parts.") from None
 
 
 def _blame_statement(terms: Terms, sent: Case) -> Read | None:
