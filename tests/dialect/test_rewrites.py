@@ -10,7 +10,6 @@ import pytest
 import mcp_server
 from lakehouse.errors import EngineLacks
 from mcp_server.sql.compose import Sql, as_operand, compose, is_closed, join, quote_name, quote_text, write_word
-from mcp_server.sql.edits import Edit
 from tests.dialect.conftest import Check
 from tests.expected import Ask
 from tests.fuzz.judge import _TEXTS
@@ -64,7 +63,6 @@ def test_a_part_of_a_statement_is_no_plain_text() -> None:
     for made in (
         lambda: compose("a = {}", "x' OR 'a"),  # type: ignore[arg-type]
         lambda: join(", ", ["x"]),  # type: ignore[list-item]
-        lambda: Edit(0, 1, "x"),  # type: ignore[arg-type]
         lambda: Sql("x"),
         lambda: compose("{}", True),
     ):
