@@ -88,6 +88,7 @@ _AS_THEY_ARE: Final = frozenset(
         "unix_seconds",
         "unix_millis",
         "unix_micros",
+        "sequence",
     }
 )
 """Functions that take values of any types."""
