@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_PRECISION: Final = 38
+MAX_DIGITS: Final = 9
+"""Of a number in a type: a precision, a scale or a length."""
+
 MIN_SCALE: Final = 6
 
 
@@ -204,7 +207,7 @@ class TypeReader:
 
     def _number(self) -> str:
         token = self.take()
-        if not token.isdigit():
+        if not (token.isascii() and token.isdigit() and len(token) <= MAX_DIGITS):
             raise UnreadableError
         return token
 

@@ -92,8 +92,14 @@ def read_quoted(text: str) -> tuple[Span, str] | None:
     return None if found is None else (-found if match[1] == "-" else found, unit)
 
 
+_MOST_DIGITS = 19
+"""Of a number in an interval: no more fit 64 bits."""
+
+
 def _read_pair(sign: str, whole: str, fraction: str | None, unit: str) -> Span | None:
     name = unit.removesuffix("s")
+    if len(whole) > _MOST_DIGITS:
+        return None
     factor = -1 if sign == "-" else 1
     if name in MONTHS and fraction is None:
         return Span(months=factor * int(whole) * MONTHS[name])
