@@ -7,7 +7,6 @@ each element of an array, not for each row of a sub-query.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.sql.case import Case
@@ -16,12 +15,13 @@ from mcp_server.sql.typed.nodes import Call, Exists, InQuery, Lambda, Node, Scal
 from mcp_server.sql.typed.relations import CteUse, Query, Sample
 
 _DEEPER = (Lambda, ScalarQuery, Exists, InQuery)
+_Counts = defaultdict[tuple[int, str], tuple[int, int]]
 
 
 def check_chances(before: Query, after: Query) -> None:
     """Compare what depends on chance in a query and in what rules made of it. Errors: EngineLacks."""
-    had, has = _find_chances(before), _find_chances(after)
-    again = sorted({word for key, depths in has.items() for word in [key[1]] if _has_grown(had.get(key, []), depths)})
+    had, has = (_Chances(_find_names(query)).below(query) for query in (before, after))
+    again = sorted({key[1] for key, (count, depth) in has.items() if count > had[key][0] or depth > had[key][1]})
     if again:
         raise lacking(
             again[0],
@@ -37,25 +37,32 @@ def check_tables(before: Case, after: Case) -> None:
         raise lacking(more[0], "this in other words, which would read another table", "Write it with plain names.")
 
 
-def _has_grown(before: list[int], after: list[int]) -> bool:
-    return len(after) > len(before) or max(after) > max(before)
+class _Chances:
+    """How often each thing of chance stands below a node, and how deep, by the sender's token and its name.
 
+    A node that stands in several places is looked into once: there may be exponentially many.
+    """
 
-def _find_chances(query: Query) -> Mapping[tuple[int, str], list[int]]:
-    """Return how deep each thing of chance stands, by the sender's token and its name."""
-    found: dict[tuple[int, str], list[int]] = defaultdict(list)
-    names = _find_names(query)
-    for node, depth in _walk(query, 0):
-        word = _name_chance(node, names)
+    def __init__(self, names: frozenset[int]) -> None:
+        self._names = names
+        self._known: dict[Node, _Counts] = {}
+
+    def below(self, node: Node) -> _Counts:
+        """Return the counts of a node and all below it."""
+        if node not in self._known:
+            self._known[node] = self._count(node)
+        return self._known[node]
+
+    def _count(self, node: Node) -> _Counts:
+        found: _Counts = defaultdict(lambda: (0, 0))
+        deeper = isinstance(node, _DEEPER)
+        for child in node.children:
+            for key, (count, depth) in self.below(child).items():
+                found[key] = found[key][0] + count, max(found[key][1], depth + deeper)
+        word = _name_chance(node, self._names)
         if word and node.at is not None:
-            found[node.at, word].append(depth)
-    return found
-
-
-def _walk(node: Node, depth: int) -> Iterator[tuple[Node, int]]:
-    yield node, depth
-    for child in node.children:
-        yield from _walk(child, depth + isinstance(node, _DEEPER))
+            found[node.at, word] = found[node.at, word][0] + 1, found[node.at, word][1]
+        return found
 
 
 def _find_names(query: Query) -> frozenset[int]:

@@ -38,12 +38,15 @@ class Node:
         return tuple(found)
 
     def walk(self) -> Iterator[Node]:
-        """Yield the node and all below it, parents first."""
+        """Yield the node and all below it, parents first. What a rule has put in several places comes once."""
         stack: list[Node] = [self]
+        seen: set[Node] = set()
         while stack:
             node = stack.pop()
-            yield node
-            stack += reversed(node.children)
+            if node not in seen:
+                seen.add(node)
+                yield node
+                stack += reversed(node.children)
 
     def map_children(self, change: Callable[[Node], Node]) -> Self:
         """Return the node with changed children: the same one where none changes."""
@@ -89,8 +92,20 @@ def _child_fields(kind: type[Node]) -> tuple[str, ...]:
 
 
 def transform(node: N, change: Callable[[Node], Node]) -> N:
-    """Return the tree with `change` applied once to every node, children first. What it makes is not visited."""
-    return cast("N", change(node.map_children(lambda each: transform(each, change))))
+    """Return the tree with `change` applied once to every node, children first. What it makes is not visited.
+
+    What stands in several places is changed once, and stands there again: else a rule that writes an operand twice
+    would make two to the power of n of n such operands in each other.
+    """
+    done: dict[Node, Node] = {}
+
+    def visit(each: Node) -> Node:
+        found = done.get(each)
+        if found is None:
+            found = done[each] = change(each.map_children(visit))
+        return found
+
+    return cast("N", visit(node))
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
