@@ -11,23 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.reach import check_chances
 from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
 from mcp_server.dialects.sail.rules.names import name_columns
+from mcp_server.dialects.sail.rules.size import check_size
 from mcp_server.dialects.sail.rules.subqueries import SUBQUERY_RULES
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
-from mcp_server.sql.source import MAX_TOKENS
 from mcp_server.sql.typed.nodes import Node, transform
 from mcp_server.sql.typed.printer import print_query
 from mcp_server.sql.typed.read import read_typed
-
-MAX_NODES: Final = 2 * MAX_TOKENS
-"""Nodes of what is written: each is a token at least, but for a few that hold others."""
 
 Rule = Callable[[Any, Context], Node | None]
 
@@ -58,28 +54,15 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     for name, kind, rule in QUERY_RULES:
         after = transform(found, functools.partial(_apply, rule, kind, context))
         if after is not found:
+            check_size(after)
             done.append(name)
         found = after
     after = rewrite_expressions(found, context)
     if after is not found:
         done.append("expressions")
     check_chances(query, after)
-    _check_size(after, {})
     text = None if after is query and not (renamed or query.folded) else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))
-
-
-def _check_size(node: Node, sizes: dict[int, int]) -> int:
-    """Count the nodes that will be written. What a rule uses twice is one object, and may be of any size when written.
-
-    Errors: EngineLacks, for more than `MAX_NODES`.
-    """
-    size = sizes.get(id(node))
-    if size is None:
-        size = sizes[id(node)] = 1 + sum(_check_size(each, sizes) for each in node.children)
-    if size > MAX_NODES:
-        raise lacking("length", "so long a statement in the words of this engine", "Use WITH, or send it in parts.")
-    return size
 
 
 def _apply(rule: Rule, kind: type[Node], context: Context, node: Node) -> Node:

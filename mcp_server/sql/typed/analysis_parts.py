@@ -29,10 +29,11 @@ def is_window(node: Node) -> bool:
 
 def walk_here(node: Node) -> Iterator[Node]:
     """Yield a node and all below it, without sub-queries."""
-    yield node
-    for child in node.children:
-        if not isinstance(child, Query):
-            yield from walk_here(child)
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        yield each
+        stack += [child for child in reversed(each.children) if not isinstance(child, Query)]
 
 
 def walk_outside(node: Node) -> Iterator[Node]:

@@ -24,6 +24,7 @@ from mcp_server.dialects.sail.rules.overflow import overflow_rules
 from mcp_server.dialects.sail.rules.patterns import write_like
 from mcp_server.dialects.sail.rules.predicates import check_chance, write_quantified
 from mcp_server.dialects.sail.rules.shown import show_intervals
+from mcp_server.dialects.sail.rules.size import check_size
 from mcp_server.sql.compose import quote_text
 from mcp_server.sql.typed.nodes import (
     Between,
@@ -109,12 +110,12 @@ def rewrite_expressions(root: Query, context: Context) -> Query:
     context.framed = frozenset(
         node.name for node in root.walk() if isinstance(node, NamedWindow) and (node.window.order or node.window.frame)
     )
-    found = transform(root, _applying({IntervalLiteral: (write_interval,), Cast: (write_path,)}, context))
-    found = transform(found, _applying({Case: (choose_branch,), Call: (choose_branch,)}, context))
-    found = transform(found, _applying(implied.RULES, context))
-    found = transform(found, overflow_rules(found, context))
-    found = transform(found, _applying(EXPRESSION_RULES, context))
-    return shield_floats(show_intervals(found, context), context)
+    found = check_size(transform(root, _applying({IntervalLiteral: (write_interval,), Cast: (write_path,)}, context)))
+    found = check_size(transform(found, _applying({Case: (choose_branch,), Call: (choose_branch,)}, context)))
+    found = check_size(transform(found, _applying(implied.RULES, context)))
+    found = check_size(transform(found, overflow_rules(found, context)))
+    found = check_size(transform(found, _applying(EXPRESSION_RULES, context)))
+    return check_size(shield_floats(show_intervals(found, context), context))
 
 
 def _applying(rules: Mapping[type[Node], tuple[Rule, ...]], context: Context) -> Callable[[Node], Node]:

@@ -57,18 +57,26 @@ def are_same(one: object, other: object) -> bool:
 
 def replace_in(node: E, find: Callable[[Node], Node | None]) -> E:
     """Return the tree with what `find` returns in the place of nodes, from the top down. What it makes stays."""
-    found = find(node)
-    if found is not None:
-        return cast("E", found)
-    return node.map_children(lambda each: replace_in(each, find))
+    done: dict[Node, Node] = {}
+
+    def visit(each: Node) -> Node:
+        if each not in done:
+            found = find(each)
+            done[each] = each.map_children(visit) if found is None else found
+        return done[each]
+
+    return cast("E", visit(node))
 
 
 def walk_here(node: Node, *, into: bool = False) -> Iterator[Node]:
     """Yield a node and all below it, those of sub-queries only with `into`."""
-    yield node
-    for child in node.children:
-        if into or not isinstance(child, Query):
-            yield from walk_here(child, into=into)
+    stack, seen = [node], set[Node]()
+    while stack:
+        each = stack.pop()
+        if each not in seen:
+            seen.add(each)
+            yield each
+            stack += [child for child in reversed(each.children) if into or not isinstance(child, Query)]
 
 
 def iter_relations(relation: Relation) -> Iterator[Relation]:

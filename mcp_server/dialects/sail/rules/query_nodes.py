@@ -39,11 +39,13 @@ def is_generator(node: Node) -> bool:
 def walk_scope(node: Node | None) -> Iterator[Node]:
     """Yield a node and all below it that stand in the same query: the queries themselves, but nothing in them."""
     stack = [node] if node is not None else []
+    seen = set[Node]()
     while stack:
         each = stack.pop()
-        yield each
-        if not isinstance(each, Query):
-            stack += reversed(each.children)
+        if each not in seen:
+            seen.add(each)
+            yield each
+            stack += () if isinstance(each, Query) else reversed(each.children)
 
 
 def walk_select(select: Select) -> Iterator[Node]:
@@ -54,9 +56,16 @@ def walk_select(select: Select) -> Iterator[Node]:
 
 def change_scope(node: N, change: Callable[[Node], Node]) -> N:
     """Like `nodes.transform`, but nothing within a query is visited."""
-    if isinstance(node, Query):
-        return node
-    return cast("N", change(node.map_children(lambda each: change_scope(each, change))))
+    done: dict[Node, Node] = {}
+
+    def visit(each: Node) -> Node:
+        if isinstance(each, Query):
+            return each
+        if each not in done:
+            done[each] = change(each.map_children(visit))
+        return done[each]
+
+    return cast("N", visit(node))
 
 
 def list_ids(node: Node | None) -> frozenset[int]:
