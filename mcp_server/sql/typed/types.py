@@ -204,7 +204,7 @@ class TypeReader:
 
     def _number(self) -> str:
         token = self.take()
-        if not token.isdigit():
+        if not (token.isascii() and token.isdigit()) or len(token) > 9:
             raise UnreadableError
         return token
 
