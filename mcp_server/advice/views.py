@@ -168,8 +168,6 @@ def _remove_ties(select: Select, tables: list[Table], spans: Spans, first: int) 
     if not kept:
         return [Change(first, parts[-1][1], "")]
     edits = [
-        Change(part[0], after[0], "")
-        for part, after in pairwise(parts)
-        if part not in kept and part[0] < kept[-1][0]
+        Change(part[0], after[0], "") for part, after in pairwise(parts) if part not in kept and part[0] < kept[-1][0]
     ]
     return [*edits, Change(kept[-1][1], parts[-1][1], "")] if kept[-1] is not parts[-1] else edits

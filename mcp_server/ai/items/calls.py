@@ -106,9 +106,7 @@ def _has_pipe(source: Source) -> bool:
     return at < len(source.tokens)
 
 
-def _read_call(
-    case: Case, select: exp.Select, items: tuple[Item, ...], spans: Spans, node: exp.Anonymous
-) -> AiCall:
+def _read_call(case: Case, select: exp.Select, items: tuple[Item, ...], spans: Spans, node: exp.Anonymous) -> AiCall:
     """Read a call as an item of the list."""
     source, first = case.source, case.tree.calls[id(node)]
     top = node.parent if isinstance(node.parent, exp.Alias) else node

@@ -239,6 +239,12 @@ class _Groups:
         for item in select.items:
             if not isinstance(item.operand, Star):
                 self._check_part(item.operand)
+            elif select.group is None and item.operand.base is None:
+                raise SparkRefuses(
+                    "MISSING_GROUP_BY",
+                    "* stands beside an aggregate: name in GROUP BY what is not aggregated.",
+                    item.at,
+                )
 
     def _check_keys(self, group: Grouping) -> None:
         for key in (*_keys(group.keys), *group.given):
