@@ -57,8 +57,8 @@ __all__ = [
 class Verdict:
     """What `imdb-mcp check` says of a statement. `limit` is the row limit enforced, None where refused.
 
-    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`, and one that Spark's
-    analyser refuses with `query_failed`. `steps` are the layers that were reached, in order.
+    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`, and one that
+    Spark's analyser refuses with `query_failed`. `steps` are the layers that were reached, in order.
     """
 
     allow: bool

@@ -98,8 +98,8 @@ def _find_clustered(base: Relation, column: Column) -> Iterator[tuple[TableInfo,
 
 def _write_plain(case: Case, side: Expression, sign: str, value: object, column: Column) -> str | None:
     """Rewrite a condition to the bare column; None where it is not known to be equivalent for every value."""
-    assert column.at is not None
-    name = copy_tokens(case.source, column.at, column.at + 2 * len(column.parts) + 1)
+    at = -1 if column.at is None else column.at  # a resolved name of the sender's has a token
+    name = copy_tokens(case.source, at, at + 2 * len(column.parts) + 1)
     if isinstance(side, Cast):
         return None if side.tries or side.operand is not column else _remove_cast(name, side.type, sign, value, column)
     if not isinstance(side, Call) or not side.arguments or side.arguments[0] is not column:

@@ -123,9 +123,8 @@ def _find_tie(part: Expression, tables: list[Table]) -> str | None:
 def _write_query(case: Case, query: Query, select: Select, tables: list[Table], view: TableInfo) -> str | None:
     """Replace the join by the view in the statement; None where more than names would have to change."""
     base = select.base
-    assert base is not None
     plain = all(_find_tie(part, tables) for join in _iter_joins(base) for part in iter_conjuncts(join.on))
-    if not plain or isinstance(base, LateralView) or "|>" in case.source.keys:
+    if not plain or base is None or isinstance(base, LateralView) or "|>" in case.source.keys:
         return None
     aliases = {_name_of(table) for table in tables}
     nodes = [node for part in (select, *query.order, *query.sort, *query.distribute) for node in part.walk()]

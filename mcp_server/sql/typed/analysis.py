@@ -225,15 +225,7 @@ class _Groups:
             )
         if select.group is not None:
             self._check_keys(select.group)
-        sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
-        for part in (*select.items, select.having):
-            for each in walk_here(part) if part is not None else ():
-                if isinstance(each, Call) and each.name in GROUPING and not sets:
-                    raise SparkRefuses(
-                        "UNSUPPORTEDGROUPING_EXPRESSION",
-                        f"{each.name}() needs ROLLUP, CUBE or GROUPING SETS.",
-                        each.at,
-                    )
+        self._check_grouping()
         if select.group is not None and select.group.all:
             return
         for item in select.items:
@@ -245,6 +237,19 @@ class _Groups:
                     "* stands beside an aggregate: name in GROUP BY what is not aggregated.",
                     item.at,
                 )
+
+    def _check_grouping(self) -> None:
+        """Refuse grouping() where no sets are."""
+        select = self.select
+        sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
+        for part in (*select.items, select.having):
+            for each in walk_here(part) if part is not None else ():
+                if isinstance(each, Call) and each.name in GROUPING and not sets:
+                    raise SparkRefuses(
+                        "UNSUPPORTEDGROUPING_EXPRESSION",
+                        f"{each.name}() needs ROLLUP, CUBE or GROUPING SETS.",
+                        each.at,
+                    )
 
     def _check_keys(self, group: Grouping) -> None:
         for key in (*_keys(group.keys), *group.given):
