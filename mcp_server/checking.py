@@ -190,6 +190,8 @@ def _compile(sent: Case, catalog: Catalog) -> Compiled | None:
         return None
     try:
         return compile_statement(sent, catalog)
+    except RecursionError:  # several hundred operators in a row, each an operand of the next one
+        raise lacking("depth", "so deep an expression", "Use WITH, or send it in parts.") from None
     except SparkRefuses as refusal:
         at = sent.source.tokens[refusal.at].start if refusal.at is not None else None
         text, state = str(make_refusal("", str(refusal), text=sent.source.text, at=at)), sqlstate_of(refusal.condition)
