@@ -21,12 +21,18 @@ from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
 from mcp_server.sql.source import MAX_TOKENS
-from mcp_server.sql.typed.nodes import Node, transform
+from mcp_server.sql.typed.nodes import Call, Node, transform
 from mcp_server.sql.typed.printer import print_query
 from mcp_server.sql.typed.read import NotRead, read_typed
+from mcp_server.sql.typed.relations import Query, Sample
 
 MAX_NODES: Final = 2 * MAX_TOKENS
 """Nodes of what is written: each is a token at least, but for a few that hold others."""
+
+CHANCES: Final = frozenset(
+    {"monotonically_increasing_id", "rand", "randn", "random", "randstr", "shuffle", "uniform", "uuid"}
+)
+"""Functions of chance: a rule that writes an operand twice would ask them twice."""
 
 Rule = Callable[[Any, Context], Node | None]
 
@@ -67,8 +73,19 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     if after is not found:
         done.append("expressions")
     _check_size(after, {})
+    if _count_chances(after) > _count_chances(query):
+        raise lacking("chance", "what depends on chance or makes rows, twice", "Compute it in a WITH of its own.")
     text = None if after is query and not renamed else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))
+
+
+def _count_chances(query: Query) -> int:
+    """Count what gives another value each time it is asked, as the sender has written it."""
+    return sum(
+        (isinstance(node, Call) and node.name in CHANCES) or isinstance(node, Sample)
+        for node in query.walk()
+        if node.at is not None
+    )
 
 
 def _check_size(node: Node, sizes: dict[int, int]) -> int:
