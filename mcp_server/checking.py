@@ -178,6 +178,8 @@ def _compile(sent: Case, catalog: Catalog) -> Compiled:
         return Compiled(None, (), ())
     try:
         return compile_statement(sent, catalog)
+    except RecursionError:  # several hundred operators in a row, each an operand of the next one
+        raise lacking("depth", "so deep an expression", "Use WITH, or send it in parts.") from None
     except SparkRefuses as refusal:
         raise _fail(sent, refusal.condition, str(refusal), refusal.at) from None
     except NotRead as end:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp_server.dialects.sail.sail import sail
 
 from lakehouse.errors import EngineLacks, QueryError
-from mcp_server.dialects.sail.sail import sail
 from mcp_server.guard.functions import function_policy
 from tests.expected import Answer, Ask
 from tests.parity.compare import called

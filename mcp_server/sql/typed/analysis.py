@@ -225,6 +225,22 @@ class _Groups:
             )
         if select.group is not None:
             self._check_keys(select.group)
+        self._check_grouping()
+        if select.group is not None and select.group.all:
+            return
+        for item in select.items:
+            if not isinstance(item.operand, Star):
+                self._check_part(item.operand)
+            elif select.group is None and item.operand.base is None:
+                raise SparkRefuses(
+                    "MISSING_GROUP_BY",
+                    "* stands beside an aggregate: name in GROUP BY what is not aggregated.",
+                    item.at,
+                )
+
+    def _check_grouping(self) -> None:
+        """Refuse grouping() where no sets are."""
+        select = self.select
         sets = select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
         for part in (*select.items, select.having):
             for each in walk_here(part) if part is not None else ():
@@ -234,11 +250,6 @@ class _Groups:
                         f"{each.name}() needs ROLLUP, CUBE or GROUPING SETS.",
                         each.at,
                     )
-        if select.group is not None and select.group.all:
-            return
-        for item in select.items:
-            if not isinstance(item.operand, Star):
-                self._check_part(item.operand)
 
     def _check_keys(self, group: Grouping) -> None:
         for key in (*_keys(group.keys), *group.given):

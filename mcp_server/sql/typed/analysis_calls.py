@@ -26,6 +26,10 @@ _WHOLE: Final = frozenset({"median", "percentile_cont", "percentile_disc"})
 
 def check_call(call: Call) -> None:
     window = call.window
+    if window is None and call.name in _ORDERED | {"nth_value"}:
+        raise SparkRefuses(
+            "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE", f"The window function {call.name} needs OVER (ORDER BY …).", call.at
+        )
     if window is not None and call.name in _ORDERED and not window.order and window.base is None:
         raise SparkRefuses(
             "WINDOW_FUNCTION_FRAME_NOT_ORDERED", f"{call.name} needs an ORDER BY in its window.", call.at

@@ -1,19 +1,28 @@
-"""What Spark's analyser refuses of conditions: those of WHERE, ON, FILTER and QUALIFY.
+"""What Spark's analyser refuses of conditions: those of WHERE, HAVING, ON, FILTER and QUALIFY.
 
-HAVING is not among them: there a value that is no predicate is cast to BOOLEAN (`AstBuilder.withHavingClause`).
+In HAVING a value that is no predicate is cast to BOOLEAN (`AstBuilder.withHavingClause`), so that its type is free.
 """
 
 from __future__ import annotations
 
-from mcp_server.sql.typed.analysis_parts import is_window, walk_here
-from mcp_server.sql.typed.nodes import Call, Expression
+from mcp_server.sql.typed.analysis_parts import is_aggregate, is_window, own_ids, walk_here
+from mcp_server.sql.typed.nodes import Call, Column, Expression
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Join, Select
 from mcp_server.sql.typed.types import BOOLEAN
 
 
 def check_conditions(select: Select) -> None:
-    """Refuse a WHERE that is no condition, and a QUALIFY without a window."""
+    """Refuse a WHERE that is no condition, what is computed behind it or HAVING, and a QUALIFY without a window."""
+    for part, word in ((select.where, "WHERE"), (select.having, "HAVING")):
+        window = next((each for each in walk_here(part) if is_window(each)), None) if part is not None else None
+        if window is not None:
+            raise SparkRefuses(
+                "WINDOW_FUNCTION_NOT_ALLOWED_IN_CLAUSE",
+                f"Window functions are not allowed inside {word}. Compute it in a sub-query, or use QUALIFY.",
+                window.at,
+            )
+    _check_aggregates(select)
     if select.where is not None and _is_other(select.where):
         raise SparkRefuses(
             "DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN",
@@ -28,6 +37,18 @@ def check_conditions(select: Select) -> None:
             "QUALIFY needs a window function, in itself or in the list: write WHERE or HAVING.",
             select.qualify.at,
         )
+
+
+def _check_aggregates(select: Select) -> None:
+    """Refuse aggregates in WHERE, but for those of a query around, which are values there."""
+    own = own_ids(select.base)
+    for each in walk_here(select.where) if select.where is not None else ():
+        if is_aggregate(each) and all(node.source in own for node in each.walk() if isinstance(node, Column)):
+            raise SparkRefuses(
+                "INVALID_WHERE_CONDITION",
+                "WHERE cannot contain aggregates: it is computed before them. Use HAVING, or a sub-query.",
+                each.at,
+            )
 
 
 def check_join(join: Join) -> None:

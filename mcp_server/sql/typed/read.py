@@ -34,10 +34,10 @@ def read_typed(case: Case, catalog: Catalog) -> Query:
 
 
 def find_typed(case: Case, catalog: Catalog) -> Query | None:
-    """Return the typed tree of a statement, None where there is none: for what can do without."""
+    """Return the typed tree of a statement, None where there is none or it is too deep: for what can do without."""
     try:
         return read_typed(case, catalog)
-    except (SparkRefuses, NotRead):
+    except (SparkRefuses, NotRead, RecursionError):
         return None
 
 

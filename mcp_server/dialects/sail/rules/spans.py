@@ -21,10 +21,10 @@ MONTHS: Final = {"month": 1, "quarter": 3, "year": 12}
 FIELDS: Final = ("day", "hour", "minute", "second")
 _LIMITS: Final = {"hour": 23, "minute": 59, "second": 59}
 
-_PAIR: Final = re.compile(r"\s*([+-]?)\s*(\d+)?(?:(\.)(\d{0,9}))?\s+([a-z]+)", re.IGNORECASE | re.ASCII)
+_PAIR: Final = re.compile(r"\s*([+-]?)\s*(\d{1,400})?(?:(\.)(\d{0,9}))?\s+([a-z]+)", re.IGNORECASE | re.ASCII)
 _PREFIX: Final = re.compile(r"\s*interval\s+", re.IGNORECASE | re.ASCII)
-_YEAR_MONTH: Final = re.compile(r"([+-]?)(\d+)-(\d+)", re.ASCII)
-_SECONDS: Final = re.compile(r"(\d+)(?:\.(\d{1,9}))?", re.ASCII)
+_YEAR_MONTH: Final = re.compile(r"([+-]?)(\d{1,400})-(\d{1,400})", re.ASCII)
+_SECONDS: Final = re.compile(r"(\d{1,400})(?:\.(\d{1,9}))?", re.ASCII)
 _QUOTED: Final = re.compile(
     r"\s*interval\s*([+-]?)\s*'([^']*)'\s*([a-z]+(?:\s+to\s+[a-z]+)?)\s*", re.IGNORECASE | re.ASCII
 )
@@ -76,7 +76,7 @@ def read_value(value: str, unit: str) -> Span | None:
     if last:
         negative = text.startswith("-")
         return _read_range(text.lstrip("+-") if text[:1] in {"+", "-"} else text, first, last, negative=negative)
-    match = re.fullmatch(r"([+-]?)\s*(\d+)(?:(\.)(\d{0,9}))?", text, re.ASCII)
+    match = re.fullmatch(r"([+-]?)\s*(\d{1,400})(?:(\.)(\d{0,9}))?", text, re.ASCII)
     if match is None:
         return None
     return _read_pair(match[1], match[2], match[4] if match[3] else None, first)
