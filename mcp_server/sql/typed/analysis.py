@@ -34,9 +34,7 @@ from mcp_server.sql.typed.nodes import (
     Call,
     Column,
     Constant,
-    Exists,
     Expression,
-    InQuery,
     ItemUse,
     Node,
     Ordinal,
@@ -142,13 +140,6 @@ def _check_key(key: SortKey) -> None:
         raise SparkRefuses(
             "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE", f"ORDER BY: values of the type {kind} have no order.", key.at
         )
-    for each in walk_here(key.operand):
-        if isinstance(each, (Exists, InQuery)):
-            raise SparkRefuses(
-                "UNSUPPORTED_SUBQUERY_EXPRESSION_CATEGORY.UNSUPPORTED_IN_EXISTS_SUBQUERY",
-                "ORDER BY cannot ask IN (SELECT …) or EXISTS: select it under a name, and order by that.",
-                key.at,
-            )
 
 
 def _is_orderable(kind: Type | None) -> bool:
