@@ -9,7 +9,9 @@ from mcp_server.sql.source import read_source, spell_out_table
 from mcp_server.sql.typed.analysis import check_query
 from mcp_server.sql.typed.parse_query import parse_query
 from mcp_server.sql.typed.refusal import SparkRefuses
-from mcp_server.sql.typed.resolve import TableSource, resolve_query
+from mcp_server.sql.typed.resolve import resolve_query
+from mcp_server.sql.typed.scopes import TableSource
+from mcp_server.sql.typed.subquery_analysis import check_subqueries
 
 T = "VALUES (1, 2, 'x'), (1, 3, 'y') AS t(a, b, c)"
 
@@ -54,7 +56,9 @@ ALLOWED = [
 
 def _check(sql: str) -> None:
     source = read_source(sql, spell_out_table(tokenize(sql, 20_000)))
-    check_query(resolve_query(parse_query(source), TableSource(lambda _: None, lambda *_: None, ("imdb",))))
+    query = resolve_query(parse_query(source), TableSource(lambda _: None, lambda *_: None, ("imdb",)))
+    check_query(query)
+    check_subqueries(query)
 
 
 @pytest.mark.parametrize(("sql", "condition"), REFUSED.items())

@@ -21,14 +21,18 @@ from mcp_server.dialects.sail.rules.subqueries import SUBQUERY_RULES
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
-from mcp_server.sql.typed.nodes import Node, transform
+from mcp_server.sql.typed.nodes import Expression, Node, Window, transform
 from mcp_server.sql.typed.printer import print_query
 from mcp_server.sql.typed.read import read_typed
+from mcp_server.sql.typed.relations import Cte, Query, Relation, Select, SetOperation, Values
 
 Rule = Callable[[Any, Context], Node | None]
 
 QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES, *LATE_RULES)
 """Name, class of node and rule: each a pass over the whole tree."""
+
+
+_OF_QUERIES: Final = (Query, Select, SetOperation, Values, Cte, Relation)
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,10 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
     done: list[str] = []
     query, renamed = name_columns(query)
-    found = query
+    found, skeleton = query, _Skeleton()
     for name, kind, rule in QUERY_RULES:
-        after = transform(found, functools.partial(_apply, rule, kind, context))
+        enters = None if issubclass(kind, (Expression, Window)) else skeleton.holds
+        after = transform(found, functools.partial(_apply, rule, kind, context), enters)
         if after is not found:
             check_size(after)
             done.append(name)
@@ -63,6 +68,21 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     check_chances(query, after)
     text = None if after is query and not (renamed or query.folded) else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))
+
+
+class _Skeleton:
+    """The nodes of queries and those that hold some: rules for queries look at nothing else."""
+
+    def __init__(self) -> None:
+        self._known: dict[Node, bool] = {}
+
+    def holds(self, node: Node) -> bool:
+        """Whether a node is part of the skeleton."""
+        found = self._known.get(node)
+        if found is None:
+            found = isinstance(node, _OF_QUERIES) or any(map(self.holds, node.children))
+            self._known[node] = found
+        return found
 
 
 def _apply(rule: Rule, kind: type[Node], context: Context, node: Node) -> Node:

@@ -91,8 +91,10 @@ def _child_fields(kind: type[Node]) -> tuple[str, ...]:
     return _CHILD_FIELDS[kind]
 
 
-def transform(node: N, change: Callable[[Node], Node]) -> N:
+def transform(node: N, change: Callable[[Node], Node], enters: Callable[[Node], bool] | None = None) -> N:
     """Return the tree with `change` applied once to every node, children first. What it makes is not visited.
+
+    Below a node for which `enters` is false nothing is visited, nor is that node.
 
     What stands in several places is changed once, and stands there again: else a rule that writes an operand twice
     would make two to the power of n of n such operands in each other.
@@ -100,6 +102,8 @@ def transform(node: N, change: Callable[[Node], Node]) -> N:
     done: dict[Node, Node] = {}
 
     def visit(each: Node) -> Node:
+        if enters is not None and not enters(each):
+            return each
         found = done.get(each)
         if found is None:
             found = done[each] = change(each.map_children(visit))
