@@ -56,8 +56,8 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     query, renamed = name_columns(query)
     found, skeleton = query, _Skeleton()
     for name, kind, rule in QUERY_RULES:
-        enters = None if issubclass(kind, (Expression, Window)) else skeleton.holds
-        after = transform(found, functools.partial(_apply, rule, kind, context), enters)
+        fields_of = None if issubclass(kind, (Expression, Window)) else skeleton.fields_of
+        after = transform(found, functools.partial(_apply, rule, kind, context), fields_of)
         if after is not found:
             check_size(after)
             done.append(name)
@@ -74,15 +74,17 @@ class _Skeleton:
     """The nodes of queries and those that hold some: rules for queries look at nothing else."""
 
     def __init__(self) -> None:
-        self._known: dict[Node, bool] = {}
+        self._known: dict[Node, tuple[str, ...] | None] = {}
 
-    def holds(self, node: Node) -> bool:
-        """Whether a node is part of the skeleton."""
-        found = self._known.get(node)
-        if found is None:
-            found = isinstance(node, _OF_QUERIES) or any(map(self.holds, node.children))
-            self._known[node] = found
-        return found
+    def fields_of(self, node: Node) -> tuple[str, ...] | None:
+        """Return the fields of a node that hold parts of the skeleton, None where it is no part itself."""
+        if node not in self._known:
+            names = tuple(name for name, below in node.fields_of_children() if any(map(self._is_part, below)))
+            self._known[node] = names if names or isinstance(node, _OF_QUERIES) else None
+        return self._known[node]
+
+    def _is_part(self, node: Node) -> bool:
+        return self.fields_of(node) is not None
 
 
 def _apply(rule: Rule, kind: type[Node], context: Context, node: Node) -> Node:

@@ -6,8 +6,10 @@ None for what a rule has made. Nothing is therefore recognised by its looks: wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from operator import is_
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar, cast
 
 from mcp_server.sql.compose import Sql
@@ -28,14 +30,23 @@ class Node:
     @property
     def children(self) -> tuple[Node, ...]:
         """The nodes directly below, in the order of the fields; those of sub-queries included."""
+        names = _child_fields(type(self))
+        if not names:
+            return ()
         found: list[Node] = []
+        for name in names:
+            value = getattr(self, name)
+            if type(value) is tuple:
+                found += value
+            elif value is not None:
+                found.append(value)
+        return tuple(found)
+
+    def fields_of_children(self) -> Iterator[tuple[str, tuple[Node, ...]]]:
+        """Yield the fields that may hold nodes, with those that they hold."""
         for name in _child_fields(type(self)):
             value = getattr(self, name)
-            if isinstance(value, Node):
-                found.append(value)
-            elif isinstance(value, tuple):
-                found += [each for each in value if isinstance(each, Node)]
-        return tuple(found)
+            yield name, value if type(value) is tuple else () if value is None else (value,)
 
     def walk(self) -> Iterator[Node]:
         """Yield the node and all below it, parents first. What a rule has put in several places comes once."""
@@ -48,19 +59,22 @@ class Node:
                 yield node
                 stack += reversed(node.children)
 
-    def map_children(self, change: Callable[[Node], Node]) -> Self:
-        """Return the node with changed children: the same one where none changes."""
+    def map_children(self, change: Callable[[Node], Node], names: tuple[str, ...] | None = None) -> Self:
+        """Return the node with changed children: the same one where none changes.
+
+        `names` are the fields that are looked at, None for all.
+        """
         changes: dict[str, object] = {}
-        for name in _child_fields(type(self)):
+        for name in _child_fields(type(self)) if names is None else names:
             value = getattr(self, name)
-            if isinstance(value, Node):
+            if type(value) is tuple:
+                items = tuple(map(change, value))
+                if not all(map(is_, items, value)):
+                    changes[name] = items
+            elif value is not None:
                 new = change(value)
                 if new is not value:
                     changes[name] = new
-            elif isinstance(value, tuple) and value:
-                items = tuple(change(each) if isinstance(each, Node) else each for each in value)
-                if any(one is not other for one, other in zip(items, value, strict=True)):
-                    changes[name] = items
         return self.replace(**changes) if changes else self
 
     def replace(self, **changes: object) -> Self:
@@ -69,11 +83,20 @@ class Node:
         return type(self)(**{**values, **changes})
 
 
-_PLAIN: Final = frozenset(
-    {"at", "type", "text", "value", "name", "parts", "operator", "negated", "source", "outer", "sent"}
-)
-"""Fields that never hold a node, so that nobody looks there."""
+_PLAIN: Final = frozenset({"sent"})
+"""Fields that hold a node which is no part of the tree."""
 
+_VALUES: Final = frozenset(
+    {
+        "BinaryOperator", "FrameEdge", "FrameUnit", "JoinKind", "LikeOperator", "Literal", "None", "Output", "Quantifier",
+        "SampleUnit", "SetKind", "Sets", "Sql", "TableInfo", "Truth", "Type", "UnaryOperator", "bool", "int", "object",
+        "str", "tuple",
+    }
+)  # fmt: skip
+"""What the type of a field consists of that never holds a node."""
+
+_TEXT: Final = re.compile(r"'[^']*'")
+_WORD: Final = re.compile(r"\w+")
 _FIELDS: dict[type, tuple[str, ...]] = {}
 _CHILD_FIELDS: dict[type, tuple[str, ...]] = {}
 
@@ -85,16 +108,25 @@ def _fields(kind: type[Node]) -> tuple[str, ...]:
 
 
 def _child_fields(kind: type[Node]) -> tuple[str, ...]:
-    """The fields that may hold nodes, in the order of the class."""
-    if kind not in _CHILD_FIELDS:
-        _CHILD_FIELDS[kind] = tuple(name for name in _fields(kind) if name not in _PLAIN)
-    return _CHILD_FIELDS[kind]
+    """The fields that may hold nodes or tuples of nodes, in the order of the class."""
+    found = _CHILD_FIELDS.get(kind)
+    if found is None:
+        found = _CHILD_FIELDS[kind] = tuple(
+            field.name
+            for field in fields(kind)
+            if field.name not in _PLAIN and not _VALUES.issuperset(_WORD.findall(_TEXT.sub("", str(field.type))))
+        )
+    return found
 
 
-def transform(node: N, change: Callable[[Node], Node], enters: Callable[[Node], bool] | None = None) -> N:
+Fields = Callable[["Node"], tuple[str, ...] | None]
+"""Names the fields of a node that are to be looked at, None where the node itself is not."""
+
+
+def transform(node: N, change: Callable[[Node], Node], fields_of: Fields | None = None) -> N:
     """Return the tree with `change` applied once to every node, children first. What it makes is not visited.
 
-    Below a node for which `enters` is false nothing is visited, nor is that node.
+    `fields_of` says where not to look, None for everywhere.
 
     What stands in several places is changed once, and stands there again: else a rule that writes an operand twice
     would make two to the power of n of n such operands in each other.
@@ -102,11 +134,15 @@ def transform(node: N, change: Callable[[Node], Node], enters: Callable[[Node], 
     done: dict[Node, Node] = {}
 
     def visit(each: Node) -> Node:
-        if enters is not None and not enters(each):
-            return each
         found = done.get(each)
-        if found is None:
-            found = done[each] = change(each.map_children(visit))
+        if found is not None:
+            return found
+        names = None
+        if fields_of is not None:
+            names = fields_of(each)
+            if names is None:
+                return each
+        found = done[each] = change(each.map_children(visit, names))
         return found
 
     return cast("N", visit(node))
