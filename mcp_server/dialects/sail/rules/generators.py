@@ -44,6 +44,10 @@ from mcp_server.sql.typed.relations import (
 )
 from mcp_server.sql.typed.types import INT, Array, Map, Struct, Type
 
+_KEEPS_LEFT: Final = frozenset({"inner", "cross", "left", "semi", "anti"})
+_KEEPS_RIGHT: Final = frozenset({"inner", "cross", "right"})
+"""Joins after which a condition on rows of that side may be asked as well."""
+
 _LISTED_ONLY: Final = frozenset({"json_tuple"})
 """Functions that Sail knows in the list of a SELECT alone."""
 
@@ -113,7 +117,7 @@ class _Lists:
 
     def rewrite(self, select: Select) -> Query:
         assert select.base is not None  # noqa: S101  (its caller looked)
-        base = self._lower(select.base, self._reads(select))
+        base = self._lower(select.base, self._reads(select), inner=True)
         where = both(self._substitute(select.where) if select.where is not None else None, *self.conditions)
         rest = self.query.replace(body=select.replace(base=None, where=None))
         after = self._substitute(rest)
@@ -134,25 +138,27 @@ class _Lists:
                 found.append(each)
         return found
 
-    def _lower(self, relation: Relation, reads: Sequence[Column]) -> Relation:
+    def _lower(self, relation: Relation, reads: Sequence[Column], *, inner: bool) -> Relation:
+        """Return a relation without generators. `inner`: what WHERE leaves out of its rows is left out of all."""
         match relation:
             case LateralView():
-                base = self._lower(relation.base, reads) if relation.base is not None else None
+                base = self._lower(relation.base, reads, inner=inner) if relation.base is not None else None
                 return self._list(relation, base, relation.call, reads, outer=relation.outer)
             case Join() if _generates(relation.right):
-                base = self._lower(relation.left, reads)
+                base = self._lower(relation.left, reads, inner=inner and relation.kind in _KEEPS_LEFT)
                 right = relation.right
                 assert isinstance(right, FunctionTable)  # noqa: S101  (as tested)
                 outer = relation.kind == "left"
                 if relation.on is not None and not are_same(relation.on, TRUE):
-                    if outer:
+                    if outer or not inner:
                         raise lacking("LATERAL", "a generator joined by a condition", "Put the condition into WHERE.")
                     listed = self._list(right, base, right.call, reads, outer=False)
                     self.conditions.append(self._substitute(relation.on))
                     return listed
                 return self._list(right, base, right.call, reads, outer=outer)
             case Join():
-                left, right_ = self._lower(relation.left, reads), self._lower(relation.right, reads)
+                left = self._lower(relation.left, reads, inner=inner and relation.kind in _KEEPS_LEFT)
+                right_ = self._lower(relation.right, reads, inner=inner and relation.kind in _KEEPS_RIGHT)
                 on = self._substitute(relation.on) if relation.on is not None else None
                 return relation.replace(left=left, right=right_, on=on)
         return relation
