@@ -26,6 +26,7 @@ _NAME: Final = re.compile(r"[\w .,:;!?()\[\]{}<>=+\-*/%&|^~'\"#@]+")
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d*[1-9])?")
+_MONTHS: Final = re.compile(r"[0-9]{1,9}-[0-9]{1,2}")
 _DIGITS: Final = frozenset("09")
 _OF_BYTES: Final = frozenset({"base64", "hex", "utf-8"})
 _RANKS: Final = frozenset({"row_number", "rank", "dense_rank", "percent_rank", "ntile"})
@@ -219,6 +220,9 @@ def _interval(node: n.IntervalLiteral) -> str:
     text = str(value.value) if isinstance(value, n.Constant) else ""
     if node.units == ("day to second",):
         return f"INTERVAL '{text}' DAY TO SECOND"
+    if node.units == ("year to month",) and _MONTHS.fullmatch(text):
+        years, months = map(int, text.split("-"))
+        return f"INTERVAL '{years}-{months}' YEAR TO MONTH"
     whole = text.isascii() and text.isdigit()
     if len(node.units) != 1 or node.units[0] not in {"year", "month", "day", "hour", "minute"} or not whole:
         raise Unnamed
