@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcp_server.dialects.sail.reach import check_chances
+from mcp_server.dialects.sail.reach import check_chances, check_lambdas
 from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
@@ -66,7 +66,11 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     if after is not found:
         done.append("expressions")
     check_chances(query, after)
+    if after is not query:
+        check_lambdas(after)
     text = None if after is query and not (renamed or query.folded) else print_query(after)
+    if text is not None and not done:
+        done.append("names" if renamed else "spelling")
     return Compiled(text, tuple(done), tuple(context.caveats))
 
 

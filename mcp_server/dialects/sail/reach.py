@@ -11,7 +11,7 @@ from collections import defaultdict
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.sql.case import Case
 from mcp_server.sql.functions import functions
-from mcp_server.sql.typed.nodes import Call, Exists, InQuery, Lambda, Node, ScalarQuery
+from mcp_server.sql.typed.nodes import Call, Column, Exists, InQuery, ItemUse, Lambda, Node, ScalarQuery
 from mcp_server.sql.typed.relations import CteUse, Query, Sample
 
 _DEEPER = (Lambda, ScalarQuery, Exists, InQuery)
@@ -28,6 +28,21 @@ def check_chances(before: Query, after: Query) -> None:
             f"{', '.join(again)} here, which depends on chance or makes rows, and would be asked more than once",
             "Put it into a sub-query, under a name.",
         )
+
+
+def check_lambdas(after: Query) -> None:
+    """Refuse a column within a lambda whose parameter has its name, and would be read for it. Errors: EngineLacks."""
+    for node in after.walk():
+        if isinstance(node, Lambda):
+            own = {each.name.lower() for each in node.parameters}
+            for each in node.body.walk():
+                if isinstance(each, Column | ItemUse) and _first_name(each).lower() in own:
+                    raise lacking("lambda", f"a parameter {each.name}, which a column is called too", "Rename it.")
+
+
+def _first_name(node: Column | ItemUse) -> str:
+    parts = node.parts if isinstance(node, Column) else ()
+    return (*parts, node.name)[0]
 
 
 def check_tables(before: Case, after: Case) -> None:
@@ -55,8 +70,8 @@ class _Chances:
 
     def _count(self, node: Node) -> _Counts:
         found: _Counts = defaultdict(lambda: (0, 0))
-        deeper = isinstance(node, _DEEPER)
         for child in node.children:
+            deeper = isinstance(node, _DEEPER) and (isinstance(child, Query) or not isinstance(node, InQuery))
             for key, (count, depth) in self.below(child).items():
                 found[key] = found[key][0] + count, max(found[key][1], depth + deeper)
         word = _name_chance(node, self._names)

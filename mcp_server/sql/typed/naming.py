@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed import nodes as n
@@ -26,6 +26,7 @@ _NAME: Final = re.compile(r"[\w .,:;!?()\[\]{}<>=+\-*/%&|^~'\"#@]+")
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d*[1-9])?")
+_MONTHS: Final = re.compile(r"[0-9]{1,9}-[0-9]{1,2}")
 _DIGITS: Final = frozenset("09")
 _OF_BYTES: Final = frozenset({"base64", "hex", "utf-8"})
 _RANKS: Final = frozenset({"row_number", "rank", "dense_rank", "percent_rank", "ntile"})
@@ -49,12 +50,12 @@ def _forms() -> Mapping[str, str]:
 
 def name_of(node: Expression) -> str | None:
     """Return the name of a column that an expression makes, None where only Spark could tell it."""
-    if isinstance(node, n.Column | n.Field | n.ItemUse | n.Parameter):
+    if isinstance(node, n.Column | n.ItemUse | n.Parameter) or _is_path(node):
         return node.name
     if isinstance(node, n.Cast):
         if isinstance(node.operand, n.JsonPath) and not node.operand.text.endswith("]"):
             return node.operand.text.rpartition(".")[2]  # parse_json(j):a.b::int is b
-        if isinstance(node.operand, n.Column | n.Field):
+        if isinstance(node.operand, n.Column) or _is_path(node.operand):
             return node.operand.name  # a column that is cast keeps its name
     if isinstance(node, n.Call) and node.name == "from_json" and isinstance(node.type, Map):
         return "entries"
@@ -63,6 +64,14 @@ def name_of(node: Expression) -> str | None:
     except Unnamed:
         return None
     return name if len(name) <= MAX_NAME and _NAME.fullmatch(name) else None
+
+
+def _is_path(node: Expression) -> TypeGuard[n.Field]:
+    """Whether a column's field stands there, which is named by its last name alone."""
+    below = node
+    while isinstance(below, n.Field):
+        below = below.base
+    return isinstance(node, n.Field) and isinstance(below, n.Column | n.ItemUse)
 
 
 def write_name(node: Expression) -> str:
@@ -76,7 +85,10 @@ def write_name(node: Expression) -> str:
 def is_named_alike(node: Expression) -> bool:
     """Whether Sail names an expression as Spark does."""
     if isinstance(node, n.Cast):
-        return isinstance(node.operand, n.Column | n.Constant) and is_named_alike(node.operand)
+        null = isinstance(node.operand, n.Constant) and node.operand.value is None
+        return not null and isinstance(node.operand, n.Column | n.Constant) and is_named_alike(node.operand)
+    if _is_path(node):
+        return True
     match node:
         case n.Column() | n.Star():
             return True
@@ -90,7 +102,7 @@ def is_named_alike(node: Expression) -> bool:
             kind = functions().classes.get(node.name)
             special = node.name in {"extract", "position", "overlay"}
             alike = not (known or more or special) and kind != "generator"
-        case n.Element():
+        case n.Element() | n.Field():
             alike = True
         case _:
             return False
@@ -208,6 +220,9 @@ def _interval(node: n.IntervalLiteral) -> str:
     text = str(value.value) if isinstance(value, n.Constant) else ""
     if node.units == ("day to second",):
         return f"INTERVAL '{text}' DAY TO SECOND"
+    if node.units == ("year to month",) and _MONTHS.fullmatch(text):
+        years, months = map(int, text.split("-"))
+        return f"INTERVAL '{years}-{months}' YEAR TO MONTH"
     whole = text.isascii() and text.isdigit()
     if len(node.units) != 1 or node.units[0] not in {"year", "month", "day", "hour", "minute"} or not whole:
         raise Unnamed
@@ -284,14 +299,17 @@ def _form(node: n.Call) -> str:
         if pattern.lower() in _OF_BYTES:
             return "{name}({all})"
         return "date_format({all})" if pattern and _DIGITS.isdisjoint(pattern) else "to_char({all})"
-    if functions().classes.get(node.name) == "generator" or (node.how and node.name != "trim"):
+    if functions().classes.get(node.name) == "generator" or (node.how not in {"", "words"} and node.name != "trim"):
         return ""
     if node.name == "trim" and node.how:
         way = {"leading": "LEADING", "trailing": "TRAILING"}.get(node.how, "BOTH")
         return f"TRIM({way} {{0}} FROM {{1}})" if len(node.arguments) == 2 else ""
     if node.name == "extract":
         return "extract({0} FROM {1})"
-    return names.get(f"{node.name}/{len(node.arguments)}", names.get(node.name, "{name}({all})"))
+    count = f"{node.name}/{len(node.arguments)}"
+    if node.how == "words" and f"{count} words" in names:
+        return names[f"{count} words"]
+    return names.get(count, names.get(node.name, "{name}({all})"))
 
 
 def _behind(node: n.Call) -> str:

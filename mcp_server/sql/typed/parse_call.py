@@ -79,6 +79,8 @@ class CallParser(OperandParser):
             if self.at < end and self.key in {",", "FROM", "FOR", "IN", "PLACING"}:
                 if self.key == "FROM" and name == "trim":
                     how = how or "both"
+                elif self.key != ",":
+                    how = "words"
                 self.at += 1
             elif self.at < end:
                 self.fail()
@@ -116,9 +118,11 @@ class CallParser(OperandParser):
         base = None
         if self.at < end and self.token.is_name and self.at + 1 == end:
             base = self.take_name()
+        self.folded |= self.key in {"DISTRIBUTE", "CLUSTER"}
         if any(self.take(word, "BY") for word in ("PARTITION", "DISTRIBUTE", "CLUSTER")):
             partition = self.parse_many()
         if self.key in {"ORDER", "SORT"}:
+            self.folded |= self.key == "SORT"
             order = self.parse_sort_keys(self.key)
         frame = self._parse_frame() if self.key in {"ROWS", "RANGE"} else None
         if self.at != end:

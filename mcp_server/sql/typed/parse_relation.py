@@ -236,6 +236,7 @@ class RelationParser(ExpressionParser):
         if self.key == "(":
             columns = tuple(nodes.Column(name) for name in self.parse_names())
         else:
+            self.folded = True
             columns = (nodes.Column(self.take_name()),)
         self.expect("IN", "(")
         values = [self._parse_pivot_item()]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from mcp_server.sql.lexer import Token
+from mcp_server.sql.lexer import Kind, Token
 from mcp_server.sql.source import Source
-from mcp_server.sql.words import CLAUSES, QUERY_STARTS
+from mcp_server.sql.words import CLAUSES, QUERY_STARTS, RESERVED
 
 
 class NotRead(Exception):  # noqa: N818  (a signal within the server, never seen outside)
@@ -24,7 +24,7 @@ class TokenReader:
         self.source = source
         self.at = 0
         self._ids = 0
-        self.folded = False
+        self.folded = False  # `Query.folded`
         self._keys = (*source.keys, *[""] * 4)
 
     @property
@@ -69,6 +69,8 @@ class TokenReader:
         if not token.is_name:
             self.fail()
         self.at += 1
+        calls = token.key == "FILTER" and self.key == "("
+        self.folded |= token.kind is not Kind.QUOTED and token.key in RESERVED and not calls
         return token.bare
 
     def opens_query(self) -> bool:

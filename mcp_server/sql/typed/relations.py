@@ -269,4 +269,5 @@ class Query(Node):
     offset: Expression | None = None
     outputs: tuple[Output, ...] | None = None
     folded: bool = False
-    """Whether the parser has folded what Sail does not read: pipes, FROM first, several texts in a row."""
+    """Whether there was what Sail does not read as it is sent: pipes, FROM first, several texts in a row, names that it
+    takes without back-quotes for keywords, `FOR a IN` of a PIVOT, CLUSTER BY of a window."""

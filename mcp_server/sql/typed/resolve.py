@@ -7,6 +7,7 @@ columns are not known makes unqualified names around it unknown, and no error.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.call_checks import check_named_windows
@@ -25,6 +26,9 @@ from mcp_server.sql.typed.relations import (
 )
 from mcp_server.sql.typed.resolve_relation import RelationResolver, name_outputs
 from mcp_server.sql.typed.scopes import NO_COLUMNS, Scope, TableSource, see_columns
+from mcp_server.sql.typed.types import Type
+
+_WINDOWS: Final = frozenset({"window", "session_window"})
 
 
 def resolve_query(query: Query, source: TableSource) -> Query:
@@ -100,6 +104,7 @@ class QueryResolver(RelationResolver):
             isinstance(item.operand, nodes.Call) and functions.is_generator(item.operand.name) for item in select.items
         )
         own = Scope(columns, self.around(scope), scope.ctes, generates=generates)
+        own = replace(own, windows=self._find_windows(select.group, own))
         items: list[Item] = []
         for item in select.items:
             items.append(self._resolve_item(item, replace(own, items=tuple(items), lateral=True)))
@@ -126,6 +131,11 @@ class QueryResolver(RelationResolver):
         )
         check_named_windows(found)
         return found, late
+
+    def _find_windows(self, group: Grouping | None, scope: Scope) -> dict[str, Type | None]:
+        """Return the columns that windows of time make (`ResolveTimeWindows`), and their types."""
+        calls = [key for key in (group.keys if group else ()) if isinstance(key, nodes.Call) and key.name in _WINDOWS]
+        return {call.name: self.resolve(call, scope).type for call in calls}
 
     def _resolve_all(self, group: Grouping, scope: Scope) -> Grouping:
         """Return GROUP BY ALL; where a column or an item is called so, the group is that (`ResolveReferences`)."""

@@ -157,6 +157,9 @@ class ExpressionResolver(ABC):
             found = self._add_fields(base, [*column.parts[1:], column.name], column.at)
         if found is None and not column.parts and names[0] in BARE_FUNCTIONS:
             return typing.complete(Call(names[0], how="bare", at=column.at))
+        if found is None and names[0] in scope.windows:
+            window = Column(names[0], type=scope.windows[names[0]])
+            found = self._add_fields(window, names[1:], None)
         if found is None:
             if scope.complete and not scope.parameters:
                 sent = ".".join([*column.parts, column.name])

@@ -95,6 +95,8 @@ class Scope:
     grouped: frozenset[tuple[int | None, str]] = frozenset()
     """Columns that are groups, by relation and lower-case name: in HAVING their names mean them before items."""
 
+    windows: Mapping[str, Type | None] = field(default_factory=dict)
+    """Columns that GROUP BY window(…) and session_window(…) make, which have the functions' names."""
     passes: bool = False
     """Whether it is that of a query in FROM, which has no columns but sees those around the SELECT."""
 

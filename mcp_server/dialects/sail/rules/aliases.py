@@ -113,8 +113,10 @@ def spell_groups(select: Select, context: Context) -> Node | None:
 
 def _group(group: Grouping, select: Select) -> Grouping | None:
     if group.all:
+        if any(has(item, is_generator) for item in select.items):
+            raise lacking("GROUP BY ALL", "groups beside a function that makes rows", "Put that into a sub-query.")
         plain = [(at, item) for at, item in enumerate(select.items, 1) if not has(item, is_aggregate)]
-        keys = tuple(_of_all(item, at) for at, item in plain if not has(item, is_generator))
+        keys = tuple(_of_all(item, at) for at, item in plain)
         return Grouping(keys, at=group.at) if keys else None
     found = tuple(_key(key, select) for key in group.keys)
     given = tuple(_key(key, select) for key in group.given)

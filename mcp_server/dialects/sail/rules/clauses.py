@@ -39,6 +39,7 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("with", Query, spelling.refuse_chance),
     ("recursion", Cte, spelling.count_steps),
     ("with names", Query, spelling.spell_with_names),
+    ("pipes", Query, spelling.refuse_twins),
     ("stars", Select, stars.expand_stars),
     ("joins", Join, joins.spell_join),
     ("joins", Query, joins.name_sides),

@@ -8,7 +8,7 @@ from typing import Final
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import is_integer, is_nested, is_number
-from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
+from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, names_of_parameters
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.sql.typed.nodes import (
     Call,
@@ -186,7 +186,7 @@ def write_map_zip(node: Call, context: Context) -> Node | None:
     if not isinstance(function, Lambda):
         found = fill(context, "transform({0}, item_ -> struct(item_.first, {1}))", triples, function)
     else:
-        item = Parameter(name=context.parameter("item_", _depth(function)))
+        item = Parameter(name=context.parameter_beside("item_", names_of_parameters((function,))))
         values = [Field(base=item, name=name) for name in names]
         body = _replace_parameters(node.name, function, values)
         made = Call(name="struct", arguments=(values[0], body))
@@ -211,10 +211,6 @@ def _with_key(node: Expression, key: Type | None, context: Context) -> Expressio
     return fill(context, template, node, k=key, gives=Map(key, node.type.value))
 
 
-def _depth(node: Node) -> int:
-    return len({each.name for each in node.walk() if isinstance(each, Parameter)})
-
-
 def _over_pairs(
     node: Call,
     function: Lambda,
@@ -228,14 +224,14 @@ def _over_pairs(
     names = [each.name for each in function.parameters]
     if not 1 <= len(names) <= 2:
         raise lacking(node.name, "this function of two values", f"Write {node.name}(…, (x, y) -> …).")
-    before = Parameter(name=context.parameter("pair_", _depth(pairs)))
+    before = Parameter(name=context.parameter_beside("pair_", names_of_parameters((pairs,))))
     cells: list[Expression] = []
     own = _names_of(function, 2)
     for name, field, kind in zip(own, fields, kinds, strict=True):
         cells += [constant(name), _as(Field(base=before, name=field), kind)]
     made = Call(name="named_struct", arguments=tuple(cells))
     array = Call(name="transform", arguments=(pairs, Lambda(parameters=(before,), body=made)))
-    after = Parameter(name=context.parameter("item_", _depth(function)))
+    after = Parameter(name=context.parameter_beside("item_", names_of_parameters((function,))))
     values = [Field(base=after, name=name) for name in own]
     body = _replace_parameters(node.name, function, values[: len(names)])
     item = fill(context, result, body=body, first=values[0], second=values[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mcp_server.sql.catalog import Catalog
@@ -45,6 +45,13 @@ class Context:
         if (base, depth) not in self.parameters:
             self.parameters[base, depth] = self.fresh(base)
         return self.parameters[base, depth]
+
+    def parameter_beside(self, base: str, used: Collection[str]) -> str:
+        """Return a name for the parameter of a lambda around what uses these names (`names_of_parameters`)."""
+        depth = len(used)
+        while self.parameter(base, depth) in used:
+            depth += 1
+        return self.parameter(base, depth)
 
     def new_id(self) -> int:
         """Return an id for a relation that a rule makes."""

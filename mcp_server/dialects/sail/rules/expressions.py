@@ -110,12 +110,23 @@ def rewrite_expressions(root: Query, context: Context) -> Query:
     context.framed = frozenset(
         node.name for node in root.walk() if isinstance(node, NamedWindow) and (node.window.order or node.window.frame)
     )
-    found = check_size(transform(root, _applying({IntervalLiteral: (write_interval,), Cast: (write_path,)}, context)))
+    found = check_size(transform(root, _applying(_literal_rules(root), context)))
     found = check_size(transform(found, _applying({Case: (choose_branch,), Call: (choose_branch,)}, context)))
     found = check_size(transform(found, _applying(implied.RULES, context)))
     found = check_size(transform(found, overflow_rules(found, context)))
     found = check_size(transform(found, _applying(EXPRESSION_RULES, context)))
     return check_size(shield_floats(show_intervals(found, context), context))
+
+
+def _literal_rules(root: Query) -> Mapping[type[Node], tuple[Rule, ...]]:
+    """Intervals in one form of each kind, but for the steps of sequence: how much it makes is read from those."""
+    sequences = (node for node in root.walk() if isinstance(node, Call) and node.name == "sequence")
+    steps = {each for node in sequences for each in node.arguments}
+
+    def write_other(node: Node, context: Context) -> Node | None:
+        return None if node in steps else write_interval(node, context)
+
+    return {IntervalLiteral: (write_other,), Cast: (write_path,)}
 
 
 def _applying(rules: Mapping[type[Node], tuple[Rule, ...]], context: Context) -> Callable[[Node], Node]:

@@ -21,6 +21,7 @@ from mcp_server.dialects.sail.rules.kit import (
     has,
     is_aggregate,
     is_generator,
+    is_volatile,
     label,
     name_keys,
     named,
@@ -30,7 +31,7 @@ from mcp_server.dialects.sail.rules.kit import (
 )
 from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.dialects.sail.rules.unions import derive
-from mcp_server.sql.typed.nodes import Call, Column, Expression, Field, ItemUse, Node, Star
+from mcp_server.sql.typed.nodes import Call, Column, Expression, Field, ItemUse, Node, Star, iter_conjuncts
 from mcp_server.sql.typed.relations import (
     Derived,
     FunctionTable,
@@ -43,6 +44,10 @@ from mcp_server.sql.typed.relations import (
     Select,
 )
 from mcp_server.sql.typed.types import INT, Array, Map, Struct, Type
+
+_KEEPS_LEFT: Final = frozenset({"inner", "cross", "left", "semi", "anti"})
+_KEEPS_RIGHT: Final = frozenset({"inner", "cross", "right"})
+"""Joins after which a condition on rows of that side may be asked as well."""
 
 _LISTED_ONLY: Final = frozenset({"json_tuple"})
 """Functions that Sail knows in the list of a SELECT alone."""
@@ -110,11 +115,13 @@ class _Lists:
         self.context = context
         self.conditions: list[Expression] = []
         self.done: list[tuple[Column, Expression]] = []
+        self.waiting: list[Expression] = []
 
     def rewrite(self, select: Select) -> Query:
         assert select.base is not None  # noqa: S101  (its caller looked)
-        base = self._lower(select.base, self._reads(select))
-        where = both(self._substitute(select.where) if select.where is not None else None, *self.conditions)
+        self.waiting = list(iter_conjuncts(select.where))
+        base = self._lower(select.base, self._reads(select), inner=True)
+        where = both(*map(self._substitute, self.waiting), *self.conditions)
         rest = self.query.replace(body=select.replace(base=None, where=None))
         after = self._substitute(rest)
         body = after.body
@@ -134,31 +141,56 @@ class _Lists:
                 found.append(each)
         return found
 
-    def _lower(self, relation: Relation, reads: Sequence[Column]) -> Relation:
+    def _lower(self, relation: Relation, reads: Sequence[Column], *, inner: bool) -> Relation:
+        """Return a relation without generators. `inner`: what WHERE leaves out of its rows is left out of all."""
         match relation:
             case LateralView():
-                base = self._lower(relation.base, reads) if relation.base is not None else None
-                return self._list(relation, base, relation.call, reads, outer=relation.outer)
+                base = self._lower(relation.base, reads, inner=inner) if relation.base is not None else None
+                where = self._take_conditions(relation.base) if inner else None
+                return self._list(relation, base, relation.call, reads, outer=relation.outer, where=where)
             case Join() if _generates(relation.right):
-                base = self._lower(relation.left, reads)
+                base = self._lower(relation.left, reads, inner=inner and relation.kind in _KEEPS_LEFT)
                 right = relation.right
+                where = self._take_conditions(relation.left) if inner and relation.kind in _KEEPS_LEFT else None
                 assert isinstance(right, FunctionTable)  # noqa: S101  (as tested)
                 outer = relation.kind == "left"
                 if relation.on is not None and not are_same(relation.on, TRUE):
-                    if outer:
+                    if outer or not inner:
                         raise lacking("LATERAL", "a generator joined by a condition", "Put the condition into WHERE.")
-                    listed = self._list(right, base, right.call, reads, outer=False)
+                    listed = self._list(right, base, right.call, reads, outer=False, where=where)
                     self.conditions.append(self._substitute(relation.on))
                     return listed
-                return self._list(right, base, right.call, reads, outer=outer)
+                return self._list(right, base, right.call, reads, outer=outer, where=where)
             case Join():
-                left, right_ = self._lower(relation.left, reads), self._lower(relation.right, reads)
+                left = self._lower(relation.left, reads, inner=inner and relation.kind in _KEEPS_LEFT)
+                right_ = self._lower(relation.right, reads, inner=inner and relation.kind in _KEEPS_RIGHT)
                 on = self._substitute(relation.on) if relation.on is not None else None
                 return relation.replace(left=left, right=right_, on=on)
         return relation
 
+    def _take_conditions(self, base: Relation | None) -> Expression | None:
+        """Return the conditions of WHERE on a base that joins without ON, which they join."""
+        if base is None or not any(isinstance(each, Join) and each.on is None for each in _relations(base)):
+            return None
+        ids = own_ids(base)
+        taken = [
+            each
+            for each in self.waiting
+            if not has(each, lambda node: isinstance(node, Query) or is_volatile(node), into=True)
+            and all(node.source in ids for node in each.walk() if isinstance(node, Column))
+        ]
+        self.waiting = [each for each in self.waiting if each not in taken]
+        return both(*map(self._substitute, taken))
+
     def _list(
-        self, made: Relation, base: Relation | None, call: Call, reads: Sequence[Column], *, outer: bool
+        self,
+        made: Relation,
+        base: Relation | None,
+        call: Call,
+        reads: Sequence[Column],
+        *,
+        outer: bool,
+        where: Expression | None,
     ) -> Derived:
         """Return a SELECT over `base` that lists its columns and the generator."""
         below = Below(self.context)
@@ -169,7 +201,7 @@ class _Lists:
                 if isinstance(column, Column) and column.source in ids:
                     below.column(column)
         item, values = list_call(self._substitute(call), made.outputs, self.context, outer=outer)
-        derived = below.derive_with(Select((), base), item)
+        derived = below.derive_with(Select((), base, where=where), item)
         renewed = [(old, below.substitute(new)) for old, new in self.done]
         for known, column in below.pairs:
             if isinstance(known, Column) and not any(are_same(known, new) for _, new in self.done):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TypeVar, cast
 
 from mcp_server.dialects.sail.rules.context import Context
@@ -27,8 +27,9 @@ def fill(
     def find(name: str) -> Expression | Type:
         return nodes[int(name)] if name.isdigit() else _as_filling(named[name])
 
-    depth = _count_parameters(nodes, named) if has_parameters(tree) else 0
-    found = cast("Expression", fill_template(tree, find, lambda base: context.parameter(base, depth)))
+    inner = (*nodes, *(each for each in named.values() if isinstance(each, Node))) if has_parameters(tree) else ()
+    used = names_of_parameters(inner)
+    found = cast("Expression", fill_template(tree, find, lambda base: context.parameter_beside(base, used)))
     return with_type(found, gives) if gives is not None else found
 
 
@@ -43,11 +44,9 @@ def _as_filling(value: Filling) -> Expression | Type:
     return value
 
 
-def _count_parameters(nodes: Iterable[Expression], named: Mapping[str, Filling]) -> int:
-    """How many names of lambdas the nodes hold, so that equal expressions get equal names and nested ones others."""
-    inner = [*nodes, *(each for each in named.values() if isinstance(each, Node))]
-    names = {each.name for node in inner for each in node.walk() if isinstance(each, Parameter)}
-    return len(names)
+def names_of_parameters(nodes: Iterable[Node]) -> frozenset[str]:
+    """The names of parameters that nodes hold: what is put around them needs another."""
+    return frozenset(each.name for node in nodes for each in node.walk() if isinstance(each, Parameter))
 
 
 def constant(value: bool | int | str | None, gives: Type | None = None) -> Expression:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcp_server.sql.typed import functions
 from mcp_server.sql.typed.naming import is_named_alike, name_of
-from mcp_server.sql.typed.nodes import Call, Column, Field, Star
+from mcp_server.sql.typed.nodes import Call, Column, Star
 from mcp_server.sql.typed.relations import Item, Query, Select, SetOperation, Values
 
 
@@ -33,7 +33,7 @@ def name_columns(query: Query) -> tuple[Query, bool]:
 def _name_item(item: Item) -> Item:
     one = item.outputs is not None and len(item.outputs) == 1
     generates = isinstance(item.operand, Call) and functions.is_generator(item.operand.name)
-    if item.aliases or not one or generates or isinstance(item.operand, Star | Column | Field):
+    if item.aliases or not one or generates or isinstance(item.operand, Star | Column):
         return item
     name = name_of(item.operand)
     if name is None:

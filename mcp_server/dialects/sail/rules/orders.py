@@ -7,6 +7,7 @@ below, behind a condition on rand() that always holds, which keeps them from bei
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from mcp_server.dialects.sail.lacks import lacking
@@ -24,7 +25,9 @@ from mcp_server.dialects.sail.rules.kit import (
     named,
     number,
     own_ids,
+    replace_in,
 )
+from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.sql.typed.nodes import (
     Between,
     Binary,
@@ -100,6 +103,12 @@ def hide_constants(query: Query, context: Context) -> Node | None:
     keys = [key for each in windows for key in each.window.order] if windows else []  # type: ignore[union-attr]
     if not query.order and not keys:
         return None
+    if any(isinstance(item.operand, Star) for item in select.items) and any(
+        map(_fills, _walk_through(select, context))
+    ):
+        query = _expand(query, select, context)
+        select = query.body
+        assert isinstance(select, Select)  # noqa: S101  (as it was)
     tainted = [key for key in query.order if _is_tainted(key.operand, select, context)]
     late = [key for key in keys if _is_tainted(key.operand, select, context)]
     if not any(map(_may_fix, _walk_through(query, context))):
@@ -107,6 +116,20 @@ def hide_constants(query: Query, context: Context) -> Node | None:
     if not tainted and not late:
         return None
     return _hide(query, select, tainted, late, context)
+
+
+def _expand(query: Query, select: Select, context: Context) -> Query:
+    """Write out the stars of a list, whose columns the order may count."""
+    widths = [len(item.outputs or ()) if isinstance(item.operand, Star) else 1 for item in select.items]
+    after = expand_stars(select, context, every=True)
+    if after is None or len(after.items) != sum(widths):
+        raise _dropped("* in it")
+    starts = list(itertools.accumulate(widths, initial=0))
+
+    def move(node: Node) -> Node | None:
+        return node.replace(index=starts[node.index]) if isinstance(node, ItemUse) else None
+
+    return query.replace(body=after, order=tuple(replace_in(key, move) for key in query.order))
 
 
 def _hide(query: Query, select: Select, tainted: list[SortKey], late: list[SortKey], context: Context) -> Node | None:

@@ -272,3 +272,21 @@ def _integer(node: Expression) -> int | None:
     if isinstance(node, Constant) and type(node.value) is int and node.type in {None, INT, BIGINT}:
         return node.value
     return None
+
+
+def refuse_twins(query: Query, _: Context) -> Node | None:
+    """A column of a pipe's step that has the name of another one there, which its relation's name tells apart.
+
+    Errors: EngineLacks.
+    """
+    select = query.body
+    if not isinstance(select, Select) or select.base is None:
+        return None
+    for step in leaves(select.base):
+        if isinstance(step, Derived) and step.piped:
+            names = [(each.name or "").lower() for each in step.outputs or ()]
+            for each in query.walk():
+                if isinstance(each, Column) and each.source == step.id and names.count(each.name.lower()) > 1:
+                    why = f"{each.name} of one relation, behind a step in which two have it"
+                    raise lacking("pipes", why, "SELECT the columns under names of their own in a step before.")
+    return None
