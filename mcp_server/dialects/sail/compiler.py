@@ -59,7 +59,7 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
         found = after
     after = rewrite_expressions(found, context)
     if after is not found:
-        done.append("expressions")
+        done += ["expressions", *context.rules]
     check_chances(query, after)
     text = None if after is query and not (renamed or query.folded) else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))

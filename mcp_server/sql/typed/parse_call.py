@@ -16,6 +16,7 @@ from mcp_server.sql.typed.types import STRING
 
 _BEHIND_TRIM: Final = {"BOTH": "both", "LEADING": "leading", "TRAILING": "trailing"}
 _BEHIND_CALL: Final = frozenset({"WITHIN", "FILTER", "IGNORE", "RESPECT", "OVER"})
+_WORDED: Final = frozenset({"overlay", "position", "substr", "substring"})
 _UNIT_CALLS: Final = frozenset(
     {"date_add", "date_diff", "dateadd", "datediff", "timediff", "timestampadd", "timestampdiff"}
 )
@@ -77,6 +78,8 @@ class CallParser(OperandParser):
             else:
                 arguments.append(self.parse_aliased())
             if self.at < end and self.key in {",", "FROM", "FOR", "IN", "PLACING"}:
+                if self.key != "," and name in _WORDED:
+                    how = "words"
                 if self.key == "FROM" and name == "trim":
                     how = how or "both"
                 self.at += 1

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.call_checks import check_named_windows
+from mcp_server.sql.typed.naming import TIME_WINDOWS
 from mcp_server.sql.typed.nodes import Expression
 from mcp_server.sql.typed.relations import (
     Cte,
@@ -99,7 +100,7 @@ class QueryResolver(RelationResolver):
         generates = any(
             isinstance(item.operand, nodes.Call) and functions.is_generator(item.operand.name) for item in select.items
         )
-        own = Scope(columns, self.around(scope), scope.ctes, generates=generates)
+        own = Scope(columns, self.around(scope), scope.ctes, generates=generates, windows=_time_windows(select))
         items: list[Item] = []
         for item in select.items:
             items.append(self._resolve_item(item, replace(own, items=tuple(items), lateral=True)))
@@ -179,3 +180,9 @@ class QueryResolver(RelationResolver):
                 return typing.common_outputs(body)
             case Values():
                 return name_outputs(typing.row_outputs(body.rows), body.names, None)
+
+
+def _time_windows(select: Select) -> dict[str, nodes.Call]:
+    """Return the calls by which rows are grouped into windows of time, by name."""
+    keys = select.group.keys if select.group is not None else ()
+    return {key.name: key for key in keys if isinstance(key, nodes.Call) and key.name in TIME_WINDOWS}

@@ -45,6 +45,8 @@ from mcp_server.sql.typed.nodes import (
 from mcp_server.sql.typed.relations import Join, NamedWindow, Query, Select, Table
 from mcp_server.sql.typed.types import STRING, as_schema
 
+_STEPS: Final = frozenset({"year", "month", "week", "day", "hour", "minute", "second"})
+
 Rule = Callable[[Node, Context], Node | None]
 
 
@@ -107,13 +109,22 @@ def rewrite_expressions(root: Query, context: Context) -> Query:
     """Write the expressions of a statement for Sail. Errors: EngineLacks, SparkRefuses."""
     warn_of_answers(root, context)
     context.tables = frozenset(node.id for node in root.walk() if isinstance(node, Table))
+    context.steps = frozenset(
+        each
+        for node in root.walk()
+        if isinstance(node, Call) and node.name == "sequence"
+        for each in node.arguments
+        if isinstance(each, IntervalLiteral) and len(each.units) == 1 and each.units[0] in _STEPS
+    )
     context.framed = frozenset(
         node.name for node in root.walk() if isinstance(node, NamedWindow) and (node.window.order or node.window.frame)
     )
     found = check_size(transform(root, _applying({IntervalLiteral: (write_interval,), Cast: (write_path,)}, context)))
     found = check_size(transform(found, _applying({Case: (choose_branch,), Call: (choose_branch,)}, context)))
     found = check_size(transform(found, _applying(implied.RULES, context)))
-    found = check_size(transform(found, overflow_rules(found, context)))
+    plain, found = found, check_size(transform(found, overflow_rules(found, context)))
+    if found is not plain:
+        context.rules.append("overflow")
     found = check_size(transform(found, _applying(EXPRESSION_RULES, context)))
     return check_size(shield_floats(show_intervals(found, context), context))
 
