@@ -222,12 +222,16 @@ def test_what_spark_refuses_is_refused(item: str, embedded: Ask, spark: Ask) -> 
             ask(f"SELECT {item} AS x FROM movies_delta")
 
 
+_NAMES = [f"c{number}" for number in range(50)]
+_ROW = ", ".join(map(str, range(49)))
+FIFTY = f"SELECT {' + '.join(_NAMES)} AS x FROM VALUES ({_ROW}, 49), (NULL, {_ROW}) AS t({', '.join(_NAMES)})"
+
+
 @pytest.mark.parametrize(
     "sql",
     [
         "SELECT CAST(map('a', 1) AS STRING) AS x",
-        f"SELECT {' + '.join(f'c{n}' for n in range(50))} AS x FROM VALUES ({', '.join(map(str, range(50)))}), "
-        f"({', '.join(['NULL', *map(str, range(49))])}) AS t({', '.join(f'c{n}' for n in range(50))})",
+        FIFTY,
         "SELECT slice(array(1, 2, 3), 2, 2) AS x, elt(n, 'a', 'b') AS y FROM VALUES (2) AS t(n)",
     ],
 )

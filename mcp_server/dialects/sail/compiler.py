@@ -15,6 +15,7 @@ from mcp_server.dialects.sail.reach import check_chances
 from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
+from mcp_server.dialects.sail.rules.floats import shield_floats
 from mcp_server.dialects.sail.rules.names import name_columns
 from mcp_server.dialects.sail.rules.size import check_size
 from mcp_server.dialects.sail.rules.subqueries import SUBQUERY_RULES
@@ -33,11 +34,16 @@ QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *
 
 @dataclass(frozen=True)
 class Compiled:
-    """What runs, None where the sender's own words do; the rules that took effect; sentences for the caller."""
+    """What runs, None where the sender's own words do; the rules that took effect; sentences for the caller.
+
+    `counted` is what an estimate reads instead, where `text` reads a table through a sub-query that hides its
+    conditions: the same without it.
+    """
 
     text: Sql | None
     rules: tuple[str, ...]
     caveats: tuple[str, ...]
+    counted: Sql | None = None
 
 
 def compile_statement(case: Case, catalog: Catalog) -> Compiled:
@@ -60,7 +66,10 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     after = rewrite_expressions(found, context)
     if after is not found:
         done += ["expressions", *context.rules]
-    check_chances(query, after)
+    shielded = check_size(shield_floats(after, context))
+    check_chances(query, shielded)
+    if shielded is not after:
+        return Compiled(print_query(shielded), (*done, "floats"), tuple(context.caveats), print_query(after))
     text = None if after is query and not (renamed or query.folded) else print_query(after)
     return Compiled(text, tuple(done), tuple(context.caveats))
 

@@ -62,7 +62,7 @@ def _forms() -> Mapping[str, str]:
     return upper | casting | names
 
 
-def name_of(node: Expression) -> str | None:
+def name_of(node: Expression) -> str | None:  # noqa: PLR0911  (one line for each kind)
     """Return the name of a column that an expression makes, None where only Spark could tell it."""
     if isinstance(node, n.Column | n.ItemUse | n.Parameter):
         return node.name
@@ -314,7 +314,7 @@ def _call(node: n.Call) -> str:
     return found + _behind(node)
 
 
-def _form(node: n.Call) -> str:
+def _form(node: n.Call) -> str:  # noqa: PLR0911  (one line for each kind)
     """Return how Spark names a call; nothing where it is not known, or makes several columns."""
     names = _forms()
     if node.name in {"to_char", "to_varchar"} and len(node.arguments) == 2:

@@ -18,7 +18,6 @@ from mcp_server.dialects.sail.rules.caveats import warn_of_answers
 from mcp_server.dialects.sail.rules.collections import write_element
 from mcp_server.dialects.sail.rules.conditions import guard_conditions
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.floats import shield_floats
 from mcp_server.dialects.sail.rules.literals import write_constant, write_interval
 from mcp_server.dialects.sail.rules.overflow import overflow_rules
 from mcp_server.dialects.sail.rules.patterns import write_like
@@ -126,7 +125,7 @@ def rewrite_expressions(root: Query, context: Context) -> Query:
     if found is not plain:
         context.rules.append("overflow")
     found = check_size(transform(found, _applying(EXPRESSION_RULES, context)))
-    return check_size(shield_floats(show_intervals(found, context), context))
+    return check_size(show_intervals(found, context))
 
 
 def _applying(rules: Mapping[type[Node], tuple[Rule, ...]], context: Context) -> Callable[[Node], Node]:
