@@ -168,6 +168,7 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
         caveats=compiled.caveats,
         advice=() if ai else advise(sent, catalog, find_scans(sent)),
         ai=ai,
+        counted=None if compiled.counted is None else _read_compiled(compiled.counted, sent, catalog),
     )
     return approve_query(query, replace(terms, read=_blame_statement(terms, sent)))
 

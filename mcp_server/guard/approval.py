@@ -44,7 +44,8 @@ class AllowedQuery:
     """A query that all rules allow, as its dialect has written it.
 
     `text` is the caller's statement and `limit` the LIMIT in it. `case` says which tables the query reads and which
-    functions it calls: it is what runs. `rewrites` names the dialect's rewrites.
+    functions it calls: it is what runs. `counted` is what an estimate reads instead, if that is another one. `rewrites`
+    names the dialect's rewrites.
     """
 
     text: str
@@ -54,6 +55,7 @@ class AllowedQuery:
     caveats: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     ai: tuple[AiColumn, ...] = ()
+    counted: Case | None = None
 
 
 def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:
@@ -88,7 +90,7 @@ def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:
         rewrites=query.rewrites,
         caveats=query.caveats,
         seal=GUARD_SEAL,
-        scans=find_scans(case),
+        scans=find_scans(query.counted or case),
         advice=query.advice,
         ai=query.ai,
     )

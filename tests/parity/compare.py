@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from mcp_server.dialects.sail.sail import sail
-
 from lakehouse.errors import EngineLacks, QueryError
+from mcp_server.dialects.sail.rules.data import sail
 from mcp_server.sql.clauses import read_clauses
 from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.source import MAX_TOKENS, read_source

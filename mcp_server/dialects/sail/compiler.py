@@ -15,6 +15,7 @@ from mcp_server.dialects.sail.reach import check_chances, check_lambdas
 from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
+from mcp_server.dialects.sail.rules.floats import shield_floats
 from mcp_server.dialects.sail.rules.names import name_columns
 from mcp_server.dialects.sail.rules.size import check_size
 from mcp_server.dialects.sail.rules.subqueries import SUBQUERY_RULES
@@ -37,11 +38,16 @@ _OF_QUERIES: Final = (Query, Select, SetOperation, Values, Cte, Relation)
 
 @dataclass(frozen=True)
 class Compiled:
-    """What runs, None where the sender's own words do; the rules that took effect; sentences for the caller."""
+    """What runs, None where the sender's own words do; the rules that took effect; sentences for the caller.
+
+    `counted` is what an estimate reads instead, where `text` reads a table through a sub-query that hides its
+    conditions: the same without it.
+    """
 
     text: Sql | None
     rules: tuple[str, ...]
     caveats: tuple[str, ...]
+    counted: Sql | None = None
 
 
 def compile_statement(case: Case, catalog: Catalog) -> Compiled:
@@ -64,10 +70,13 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
         found = after
     after = rewrite_expressions(found, context)
     if after is not found:
-        done.append("expressions")
-    check_chances(query, after)
+        done += ["expressions", *context.rules]
     if after is not query:
         check_lambdas(after)
+    shielded = check_size(shield_floats(after, context))
+    check_chances(query, shielded)
+    if shielded is not after:
+        return Compiled(print_query(shielded), (*done, "floats"), tuple(context.caveats), print_query(after))
     text = None if after is query and not (renamed or query.folded) else print_query(after)
     if text is not None and not done:
         done.append("names" if renamed else "spelling")

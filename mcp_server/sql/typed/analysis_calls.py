@@ -34,7 +34,7 @@ def check_call(call: Call) -> None:
         raise SparkRefuses(
             "WINDOW_FUNCTION_FRAME_NOT_ORDERED", f"{call.name} needs an ORDER BY in its window.", call.at
         )
-    if call.distinct and (call.within or call.name in {"mode", *_WHOLE}) and call.name != "listagg":
+    if call.distinct and (call.within or call.name == "mode") and call.name != "listagg":
         raise SparkRefuses(
             "INVALID_WITHIN_GROUP_EXPRESSION.DISTINCT_UNSUPPORTED", f"{call.name} takes no DISTINCT.", call.at
         )

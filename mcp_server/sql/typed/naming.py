@@ -11,12 +11,23 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed import nodes as n
 from mcp_server.sql.typed.nodes import Expression, SortKey
-from mcp_server.sql.typed.types import BINARY, DATE, DOUBLE, FLOAT, TIMESTAMP, Decimal, Map, Struct
+from mcp_server.sql.typed.types import (
+    BINARY,
+    DATE,
+    DOUBLE,
+    FLOAT,
+    TIMESTAMP,
+    TIMESTAMP_NTZ,
+    Array,
+    Decimal,
+    Map,
+    Struct,
+)
 
 MAX_NAME: Final = 255
 """Characters of a name that is given; longer ones help nobody."""
@@ -32,6 +43,10 @@ _OF_BYTES: Final = frozenset({"base64", "hex", "utf-8"})
 _RANKS: Final = frozenset({"row_number", "rank", "dense_rank", "percent_rank", "ntile"})
 _ALL_BEFORE: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND"
 _MOMENTS: Final = frozenset({DATE, TIMESTAMP})
+TIME_WINDOWS: Final = frozenset({"window", "session_window"})
+"""Calls that group rows by time, and make a column of that name."""
+
+_TYPED: Final = frozenset({DATE, TIMESTAMP, TIMESTAMP_NTZ})
 
 
 class Unnamed(Exception):  # noqa: N818  (a signal within this module)
@@ -48,14 +63,18 @@ def _forms() -> Mapping[str, str]:
     return upper | casting | names
 
 
-def name_of(node: Expression) -> str | None:
+def name_of(node: Expression) -> str | None:  # noqa: PLR0911  (one line for each kind)
     """Return the name of a column that an expression makes, None where only Spark could tell it."""
-    if isinstance(node, n.Column | n.ItemUse | n.Parameter) or _is_path(node):
+    if isinstance(node, n.Column | n.ItemUse | n.Parameter):
+        return node.name
+    if isinstance(node, n.Field) and is_field_of_column(node):
         return node.name
     if isinstance(node, n.Cast):
         if isinstance(node.operand, n.JsonPath) and not node.operand.text.endswith("]"):
             return node.operand.text.rpartition(".")[2]  # parse_json(j):a.b::int is b
-        if isinstance(node.operand, n.Column) or _is_path(node.operand):
+        if isinstance(node.operand, n.Column) or (
+            isinstance(node.operand, n.Field) and is_field_of_column(node.operand)
+        ):
             return node.operand.name  # a column that is cast keeps its name
     if isinstance(node, n.Call) and node.name == "from_json" and isinstance(node.type, Map):
         return "entries"
@@ -66,12 +85,15 @@ def name_of(node: Expression) -> str | None:
     return name if len(name) <= MAX_NAME and _NAME.fullmatch(name) else None
 
 
-def _is_path(node: Expression) -> TypeGuard[n.Field]:
-    """Whether a column's field stands there, which is named by its last name alone."""
-    below = node
-    while isinstance(below, n.Field):
-        below = below.base
-    return isinstance(node, n.Field) and isinstance(below, n.Column | n.ItemUse)
+def is_field_of_column(node: Expression) -> bool:
+    """Whether an expression is `a.b.c`, which has the name of its last part: a field of any other has all of it."""
+    base = node
+    while isinstance(base, n.Field):
+        base = base.base
+    known = isinstance(base, n.Column | n.ItemUse | n.Parameter) or (
+        isinstance(base, n.Call) and base.name in TIME_WINDOWS
+    )
+    return known and isinstance(node, n.Field)
 
 
 def write_name(node: Expression) -> str:
@@ -86,21 +108,28 @@ def is_named_alike(node: Expression) -> bool:
     """Whether Sail names an expression as Spark does."""
     if isinstance(node, n.Cast):
         null = isinstance(node.operand, n.Constant) and node.operand.value is None
-        return not null and isinstance(node.operand, n.Column | n.Constant) and is_named_alike(node.operand)
-    if _is_path(node):
+        return (
+            not null
+            and not isinstance(node.type, Array | Map | Struct)
+            and isinstance(node.operand, n.Column | n.Constant)
+            and is_named_alike(node.operand)
+        )
+    if isinstance(node, n.Field) and is_field_of_column(node):
         return True
     match node:
         case n.Column() | n.Star():
             return True
         case n.Constant():
-            return not (isinstance(node.value, int | decimal.Decimal) and str(node.text).startswith("-"))
+            return node.type != TIMESTAMP_NTZ and not (
+                isinstance(node.value, int | decimal.Decimal) and str(node.text).startswith("-")
+            )
         case n.Binary():
             alike = node.operator not in {"<>", "||", "div", "<<", ">>", ">>>"}
         case n.Call():
             known = _forms().keys() & {node.name, f"{node.name}/{len(node.arguments)}"}
             more = node.window or node.filter or node.within or node.nulls or node.distinct or node.how
             kind = functions().classes.get(node.name)
-            special = node.name in {"extract", "position", "overlay"}
+            special = node.name in {"extract", "overlay"}
             alike = not (known or more or special) and kind != "generator"
         case n.Element() | n.Field():
             alike = True
@@ -122,7 +151,7 @@ def _constant(node: n.Constant) -> str:
     if isinstance(value, str):
         if kind == BINARY:
             return f"X'{value.upper()}'"
-        if kind in _MOMENTS:
+        if kind in _TYPED:
             shape = _DATE if kind == DATE else _TIMESTAMP
             if not shape.fullmatch(value):
                 raise Unnamed
@@ -157,7 +186,12 @@ def _unary(node: n.Unary) -> str:
 
 def _binary(node: n.Binary) -> str:
     interval = isinstance(node.right, n.IntervalLiteral)
-    if node.operator in {"+", "-"} and (interval or node.right.type in _MOMENTS or node.left.type in _MOMENTS):
+    moments = node.left.type in _MOMENTS and node.left.type == node.right.type
+    if (
+        not moments
+        and node.operator in {"+", "-"}
+        and (interval or node.right.type in _MOMENTS or node.left.type in _MOMENTS)
+    ):
         if interval and isinstance(node.right, n.IntervalLiteral) and node.right.units != ("day",):
             return f"{write_name(node.left)} {node.operator} {write_name(node.right)}"
         raise Unnamed
@@ -230,8 +264,8 @@ def _interval(node: n.IntervalLiteral) -> str:
 
 
 def _cast(node: n.Cast) -> str:
-    if isinstance(node.operand, n.Constant) and node.operand.value is None:
-        return "NULL"
+    if isinstance(node.type, Array | Map | Struct):
+        return write_name(node.operand)
     if node.type is None:
         raise Unnamed
     kind = "STRING" if type(node.type).__name__ == "Text" else str(node.type).replace(", ", ",").replace("`", "")
@@ -252,7 +286,7 @@ def _row(node: n.Row) -> str:
     """Fields are named like the columns in them, else by their place."""
     fields = []
     for at, each in enumerate(node.items, start=1):
-        name = each.name if isinstance(each, n.Column | n.Field) else f"col{at}"
+        name = each.name if isinstance(each, n.Column | n.Field | n.Parameter) else f"col{at}"
         fields.append(f"{name}, {write_name(each)}")
     return f"named_struct({', '.join(fields)})"
 
@@ -290,7 +324,7 @@ def _call(node: n.Call) -> str:
     return found + _behind(node)
 
 
-def _form(node: n.Call) -> str:
+def _form(node: n.Call) -> str:  # noqa: PLR0911  (one line for each kind)
     """Return how Spark names a call; nothing where it is not known, or makes several columns."""
     names = _forms()
     if node.name in {"to_char", "to_varchar"} and len(node.arguments) == 2:
@@ -299,7 +333,9 @@ def _form(node: n.Call) -> str:
         if pattern.lower() in _OF_BYTES:
             return "{name}({all})"
         return "date_format({all})" if pattern and _DIGITS.isdisjoint(pattern) else "to_char({all})"
-    if functions().classes.get(node.name) == "generator" or (node.how not in {"", "words"} and node.name != "trim"):
+    if node.how == "words":
+        return names.get(f"{node.name}/{len(node.arguments)} words", "")
+    if functions().classes.get(node.name) == "generator" or (node.how and node.name != "trim"):
         return ""
     if node.name == "trim" and node.how:
         way = {"leading": "LEADING", "trailing": "TRAILING"}.get(node.how, "BOTH")

@@ -16,6 +16,7 @@ from mcp_server.sql.typed.types import STRING
 
 _BEHIND_TRIM: Final = {"BOTH": "both", "LEADING": "leading", "TRAILING": "trailing"}
 _BEHIND_CALL: Final = frozenset({"WITHIN", "FILTER", "IGNORE", "RESPECT", "OVER"})
+_WORDED: Final = frozenset({"overlay", "position", "substr", "substring"})
 _UNIT_CALLS: Final = frozenset(
     {"date_add", "date_diff", "dateadd", "datediff", "timediff", "timestampadd", "timestampdiff"}
 )
@@ -77,10 +78,7 @@ class CallParser(OperandParser):
             else:
                 arguments.append(self.parse_aliased())
             if self.at < end and self.key in {",", "FROM", "FOR", "IN", "PLACING"}:
-                if self.key == "FROM" and name == "trim":
-                    how = how or "both"
-                elif self.key != ",":
-                    how = "words"
+                how = how or _read_way(name, self.key)
                 self.at += 1
             elif self.at < end:
                 self.fail()
@@ -194,3 +192,10 @@ def _read_unit(node: Expression) -> Expression:
     if isinstance(node, nodes.Column) and not node.parts:
         return nodes.Constant(quote_text(node.name), node.name, type=STRING, at=node.at)
     return node
+
+
+def _read_way(name: str, between: str) -> str:
+    """Return how a call is written, by what stands between its arguments."""
+    if name == "trim":
+        return "both" if between == "FROM" else ""
+    return "words" if between != "," and name in _WORDED else ""

@@ -36,7 +36,7 @@ _TYPED: Final = {
 }
 _CONSTANTS: Final = {"NULL": (None, VOID), "TRUE": (True, BOOLEAN), "FALSE": (False, BOOLEAN)}
 _NO_OPERAND: Final = (
-    CLAUSES
+    (CLAUSES - {"WINDOW"})  # the column that GROUP BY window(…) makes
     | (QUERY_STARTS - {"TABLE"})
     | frozenset(
         {

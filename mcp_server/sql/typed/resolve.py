@@ -11,6 +11,7 @@ from typing import Final
 
 from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.call_checks import check_named_windows
+from mcp_server.sql.typed.naming import TIME_WINDOWS
 from mcp_server.sql.typed.nodes import Expression
 from mcp_server.sql.typed.relations import (
     Cte,
@@ -26,7 +27,6 @@ from mcp_server.sql.typed.relations import (
 )
 from mcp_server.sql.typed.resolve_relation import RelationResolver, name_outputs
 from mcp_server.sql.typed.scopes import NO_COLUMNS, Scope, TableSource, see_columns
-from mcp_server.sql.typed.types import Type
 
 _WINDOWS: Final = frozenset({"window", "session_window"})
 
@@ -103,8 +103,7 @@ class QueryResolver(RelationResolver):
         generates = any(
             isinstance(item.operand, nodes.Call) and functions.is_generator(item.operand.name) for item in select.items
         )
-        own = Scope(columns, self.around(scope), scope.ctes, generates=generates)
-        own = replace(own, windows=self._find_windows(select.group, own))
+        own = Scope(columns, self.around(scope), scope.ctes, generates=generates, windows=_time_windows(select))
         items: list[Item] = []
         for item in select.items:
             items.append(self._resolve_item(item, replace(own, items=tuple(items), lateral=True)))
@@ -131,11 +130,6 @@ class QueryResolver(RelationResolver):
         )
         check_named_windows(found)
         return found, late
-
-    def _find_windows(self, group: Grouping | None, scope: Scope) -> dict[str, Type | None]:
-        """Return the columns that windows of time make (`ResolveTimeWindows`), and their types."""
-        calls = [key for key in (group.keys if group else ()) if isinstance(key, nodes.Call) and key.name in _WINDOWS]
-        return {call.name: self.resolve(call, scope).type for call in calls}
 
     def _resolve_all(self, group: Grouping, scope: Scope) -> Grouping:
         """Return GROUP BY ALL; where a column or an item is called so, the group is that (`ResolveReferences`)."""
@@ -189,3 +183,9 @@ class QueryResolver(RelationResolver):
                 return typing.common_outputs(body)
             case Values():
                 return name_outputs(typing.row_outputs(body.rows), body.names, None)
+
+
+def _time_windows(select: Select) -> dict[str, nodes.Call]:
+    """Return the calls by which rows are grouped into windows of time, by name."""
+    keys = select.group.keys if select.group is not None else ()
+    return {key.name: key for key in keys if isinstance(key, nodes.Call) and key.name in TIME_WINDOWS}

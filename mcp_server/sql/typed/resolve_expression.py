@@ -157,9 +157,6 @@ class ExpressionResolver(ABC):
             found = self._add_fields(base, [*column.parts[1:], column.name], column.at)
         if found is None and not column.parts and names[0] in BARE_FUNCTIONS:
             return typing.complete(Call(names[0], how="bare", at=column.at))
-        if found is None and names[0] in scope.windows:
-            window = Column(names[0], type=scope.windows[names[0]])
-            found = self._add_fields(window, names[1:], None)
         if found is None:
             if scope.complete and not scope.parameters:
                 sent = ".".join([*column.parts, column.name])
@@ -193,6 +190,8 @@ class ExpressionResolver(ABC):
         elif isinstance(node, nodes.ItemUse | nodes.Parameter):
             width = 1
             node = node.replace(name=spelled[0], at=column.at)
+        else:
+            width = 1
         for name in spelled[width:]:
             node = typing.complete(nodes.Field(node, name, at=column.at))
         return node
@@ -202,7 +201,9 @@ class ExpressionResolver(ABC):
         if scope.grouped and (group := self._find_column(scope, names)) is not None and _is_grouped(group, scope):
             return group
         finders = (self._find_column, self._find_item)
-        for find in reversed(finders) if scope.order == "items" else finders:
+        if scope.order == "items":
+            finders = finders[::-1]
+        for find in (*finders, self._find_window):
             found = find(scope, names)
             if found is not None:
                 return found
@@ -212,6 +213,13 @@ class ExpressionResolver(ABC):
         if not outer.passes:  # Spark looks into the one query around, not into those around that
             further = None
         return self._find(outer, names, further)
+
+    def _find_window(self, scope: Scope, names: list[str]) -> Expression | None:
+        """Return the window of time that rows are grouped by, or a field of it."""
+        if names[0] not in scope.windows:
+            return None
+        call = self.resolve(scope.windows[names[0]], replace(scope, windows={}))
+        return self._add_fields(call, names[1:], None)
 
     def _find_column(self, scope: Scope, names: list[str]) -> Expression | None:
         """Try the longest qualifier first, as `AttributeSeq.resolve` does."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from mcp_server.models import TableInfo
-from mcp_server.sql.typed.nodes import Parameter
+from mcp_server.sql.typed.nodes import Call, Parameter
 from mcp_server.sql.typed.relations import (
     Cte,
     Item,
@@ -95,8 +95,9 @@ class Scope:
     grouped: frozenset[tuple[int | None, str]] = frozenset()
     """Columns that are groups, by relation and lower-case name: in HAVING their names mean them before items."""
 
-    windows: Mapping[str, Type | None] = field(default_factory=dict)
-    """Columns that GROUP BY window(…) and session_window(…) make, which have the functions' names."""
+    windows: Mapping[str, Call] = field(default_factory=dict)
+    """GROUP BY window(…) makes a column of that name (`TimeWindowing`, `SessionWindowing`)."""
+
     passes: bool = False
     """Whether it is that of a query in FROM, which has no columns but sees those around the SELECT."""
 

@@ -13,7 +13,6 @@ from mcp_server.dialects.sail.rules.make import constant, fill
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.dialects.sail.rules.patterns import write_patterns
 from mcp_server.sql.typed.nodes import Binary, Call, Case, Expression, NamedArgument, Node
-from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import STRING, as_schema
 
 _ONE_PARAMETER: Final = frozenset(
@@ -66,8 +65,6 @@ def write_call(node: Node, context: Context) -> Node | None:
         if each in tables.lacks:
             lack = tables.lacks[each]
             raise lacking(node.name, lack.why.format(name=node.name), lack.instead)
-    if node.name in tables.refused:
-        raise SparkRefuses("UNSUPPORTED_TIME_TYPE", f"{node.name}: the type TIME is not supported.", node.at)
     if node.name == "coalesce" and not node.arguments:  # on which Sail's process panics
         raise lacking("coalesce", "it of no values", "Name the columns.")
     _check_arguments(node)

@@ -15,6 +15,7 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.data import sail
 from mcp_server.dialects.sail.rules.intervals import cast_from_interval, cast_to_interval
 from mcp_server.dialects.sail.rules.kinds import is_string, is_time
 from mcp_server.dialects.sail.rules.literals import cast_text
@@ -49,7 +50,7 @@ def write_cast(node: Node, context: Context) -> Node | None:
         return None
     source, target = node.operand.type, node.type
     if target == TIME and source not in {TIME, VOID, None}:
-        raise SparkRefuses("UNSUPPORTED_TIME_TYPE", "The type TIME is not supported.", node.at)
+        context.warn(sail().caveats["time"].format(name="CAST"))
     if isinstance(source, Interval) or isinstance(target, Interval):
         return cast_from_interval(node, context) or cast_to_interval(node, context)
     for kind, rule in _RULES.items():

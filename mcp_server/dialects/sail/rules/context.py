@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.typed.nodes import Node
 from mcp_server.sql.typed.relations import Query
 
 
@@ -21,8 +22,12 @@ class Context:
     parameters: dict[tuple[str, int], str] = field(default_factory=dict)
     ctes: dict[int, Query] = field(default_factory=dict)
     """The queries of WITH by their ids, as they were read."""
+    rules: list[str] = field(default_factory=list)
+    """The rules for expressions that took effect and have a name of their own."""
     tables: frozenset[int] = frozenset()
     """The ids of relations that are tables of the lake."""
+    steps: frozenset[Node] = frozenset()
+    """Intervals that say in which steps sequence goes: the guard measures them as they were sent."""
     framed: frozenset[str | None] = frozenset()
     """The names of windows that have an order or a frame."""
 

@@ -31,7 +31,6 @@ class Sail:
     counts: frozenset[str]
     caveats: Mapping[str, str]
     texts: frozenset[str]
-    refused: frozenset[str]
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -57,7 +56,6 @@ def sail() -> Sail:
         counts=frozenset(data["counts"].split()),
         caveats={name: each["says"] for each in data["caveats"].values() for name in each["names"].split()},
         texts=frozenset(data["texts"].split()),
-        refused=frozenset(data["refused"]["names"].split()),
     )
 
 

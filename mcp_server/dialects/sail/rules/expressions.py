@@ -18,7 +18,6 @@ from mcp_server.dialects.sail.rules.caveats import warn_of_answers
 from mcp_server.dialects.sail.rules.collections import write_element
 from mcp_server.dialects.sail.rules.conditions import guard_conditions
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.floats import shield_floats
 from mcp_server.dialects.sail.rules.literals import write_constant, write_interval
 from mcp_server.dialects.sail.rules.overflow import overflow_rules
 from mcp_server.dialects.sail.rules.patterns import write_like
@@ -44,6 +43,8 @@ from mcp_server.sql.typed.nodes import (
 )
 from mcp_server.sql.typed.relations import Join, NamedWindow, Query, Select, Table
 from mcp_server.sql.typed.types import STRING, as_schema
+
+_STEPS: Final = frozenset({"year", "month", "week", "day", "hour", "minute", "second"})
 
 Rule = Callable[[Node, Context], Node | None]
 
@@ -107,15 +108,24 @@ def rewrite_expressions(root: Query, context: Context) -> Query:
     """Write the expressions of a statement for Sail. Errors: EngineLacks, SparkRefuses."""
     warn_of_answers(root, context)
     context.tables = frozenset(node.id for node in root.walk() if isinstance(node, Table))
+    context.steps = frozenset(
+        each
+        for node in root.walk()
+        if isinstance(node, Call) and node.name == "sequence"
+        for each in node.arguments
+        if isinstance(each, IntervalLiteral) and len(each.units) == 1 and each.units[0] in _STEPS
+    )
     context.framed = frozenset(
         node.name for node in root.walk() if isinstance(node, NamedWindow) and (node.window.order or node.window.frame)
     )
     found = check_size(transform(root, _applying(_literal_rules(root), context)))
     found = check_size(transform(found, _applying({Case: (choose_branch,), Call: (choose_branch,)}, context)))
     found = check_size(transform(found, _applying(implied.RULES, context)))
-    found = check_size(transform(found, overflow_rules(found, context)))
+    plain, found = found, check_size(transform(found, overflow_rules(found, context)))
+    if found is not plain:
+        context.rules.append("overflow")
     found = check_size(transform(found, _applying(EXPRESSION_RULES, context)))
-    return check_size(shield_floats(show_intervals(found, context), context))
+    return check_size(show_intervals(found, context))
 
 
 def _literal_rules(root: Query) -> Mapping[type[Node], tuple[Rule, ...]]:

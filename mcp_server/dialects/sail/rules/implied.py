@@ -238,6 +238,8 @@ def cast_arguments(node: Node, _: Context) -> Node | None:  # noqa: PLR0911  (on
         return None
     if node.name in _OPERATORS and len(node.arguments) == 2:
         return renew(node, arguments=_computed(_OPERATORS[node.name], *node.arguments))
+    if node.name in {"greatest", "least"}:
+        return renew(node, arguments=tuple(_shared(node.arguments, node.type)))
     if node.name == "concat" and node.type == STRING:
         return renew(node, arguments=tuple(map(_to_text, node.arguments)))
     if node.name in _CASTING and len(node.arguments) == 1:

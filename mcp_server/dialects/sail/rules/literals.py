@@ -139,7 +139,7 @@ def big(value: int) -> Expression:
 
 def write_interval(node: Node, context: Context) -> Node | None:
     """Intervals, in one form of each kind."""
-    if not isinstance(node, IntervalLiteral):
+    if not isinstance(node, IntervalLiteral) or node in context.steps:
         return None
     if len(node.units) > 1 and any(" to " in unit for unit in node.units):
         raise SparkRefuses("_LEGACY_ERROR_TEMP_0024", "Write one interval of the form '1 2' DAY TO HOUR.", node.at)

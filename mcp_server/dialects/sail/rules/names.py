@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mcp_server.sql.typed import functions
-from mcp_server.sql.typed.naming import is_named_alike, name_of
-from mcp_server.sql.typed.nodes import Call, Column, Star
+from mcp_server.sql.typed.naming import is_field_of_column, is_named_alike, name_of
+from mcp_server.sql.typed.nodes import Call, Column, Expression, Star
 from mcp_server.sql.typed.relations import Item, Query, Select, SetOperation, Values
 
 
@@ -33,9 +33,14 @@ def name_columns(query: Query) -> tuple[Query, bool]:
 def _name_item(item: Item) -> Item:
     one = item.outputs is not None and len(item.outputs) == 1
     generates = isinstance(item.operand, Call) and functions.is_generator(item.operand.name)
-    if item.aliases or not one or generates or isinstance(item.operand, Star | Column):
+    if item.aliases or not one or generates or isinstance(item.operand, Star | Column) or _is_field(item.operand):
         return item
     name = name_of(item.operand)
     if name is None:
         return item
     return item.replace(aliases=(name,), sent=item.operand if is_named_alike(item.operand) else None)
+
+
+def _is_field(node: Expression) -> bool:
+    """Whether it is a field of a column, which Sail names as Spark does."""
+    return is_field_of_column(node) and not any(isinstance(each, Call) for each in node.walk())

@@ -12,7 +12,7 @@ from typing import Final, cast
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import bound_decimal, has_fraction, is_integer, is_string
-from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
+from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
 from mcp_server.dialects.sail.rules.operators import shift_unsigned, write_binary
 from mcp_server.dialects.sail.rules.texts import RAW
 from mcp_server.sql.typed.nodes import Binary, Call, Cast, Column, Constant, Expression, Node, Unary
@@ -23,6 +23,7 @@ from mcp_server.sql.typed.types import (
     DOUBLE,
     FLOAT,
     FRACTIONS,
+    INT,
     INTEGERS,
     MAX_PRECISION,
     STRING,
@@ -280,7 +281,7 @@ def check_length(node: Call, _: Context) -> Node | None:
     number = whole_constant(node.arguments[0]) if node.arguments else None
     if number is not None and number < 0:
         raise SparkRefuses("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", "The length is 0 or more.", node.at)
-    return None
+    return renew(node, arguments=(cast_to(node.arguments[0], INT), *node.arguments[1:])) if node.arguments else None
 
 
 def write_correlation(node: Call, context: Context) -> Node | None:

@@ -6,17 +6,20 @@ on both. Where the types are known and the bounds of the lake's columns fit, not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.make import cast_to
+from mcp_server.dialects.sail.rules.make import call, cast_to, fill
 from mcp_server.dialects.sail.rules.ranges import Ranges, fits
-from mcp_server.sql.typed.nodes import Binary, Call, Constant, Expression, Node
+from mcp_server.sql.typed.nodes import Binary, Call, Constant, Expression, Node, Unary
 from mcp_server.sql.typed.types import BIGINT, INT, INTEGERS, MAX_PRECISION, SMALLINT, TINYINT, VOID, Decimal, Type
 
 _WIDER: Final[Mapping[Type, Type]] = {TINYINT: INT, SMALLINT: INT, INT: BIGINT, BIGINT: Decimal(19, 0)}
 """A product of two of the type fits its wider one; two of 19 digits have 38, and those of a bigint fit these."""
+
+_LONG: Final = 8
+"""Terms of a sum whose checks are nested in each other; the guard takes 40 brackets."""
 
 _SIGNS: Final = frozenset("+-*")
 
@@ -24,6 +27,7 @@ _SIGNS: Final = frozenset("+-*")
 def overflow_rules(root: Node, context: Context) -> Callable[[Node], Node]:
     """The rule for the steps of a statement, which looks at the statement as it is before the rule."""
     ranges = Ranges(root, context.catalog)
+    sums: dict[Node, tuple[Expression, ...]] = {}
 
     def widen(node: Node) -> Node:
         if not isinstance(node, Expression):
@@ -38,9 +42,30 @@ def overflow_rules(root: Node, context: Context) -> Callable[[Node], Node]:
         found = ranges.exactly(node)
         if found is not None and fits(found, kind):
             return node
-        return cast_to(_widen(node, parts, _WIDER[kind]), kind)
+        if not isinstance(node, Binary) or node.operator == "*":
+            return cast_to(_widen(node, parts, _WIDER[kind]), kind)
+        terms = (*sums.get(node.left, (node.left,)), _term(node, _WIDER[kind]))
+        if len(terms) <= _LONG or node.left.type != kind:
+            step = cast_to(_widen(node, parts, _WIDER[kind]), kind)
+        else:
+            step = _fold(terms, kind, context)
+        sums[step] = terms if node.left.type == kind else (step,)
+        return step
 
     return widen
+
+
+def _term(node: Binary, wider: Type) -> Expression:
+    """What a step adds, in the wider type, in which every number has a negative."""
+    right = cast_to(node.right, wider)
+    return right if node.operator == "+" else Unary(operator="-", operand=right, type=wider)
+
+
+def _fold(terms: Sequence[Expression], kind: Type, context: Context) -> Expression:
+    """A long sum, checked at each step as any other, but not nested in itself."""
+    first, *rest = terms
+    template = "aggregate({0}, {1}, (sum_, term_) -> CAST(sum_ + term_ AS {k}))"
+    return fill(context, template, call("array", *rest), first, k=kind, gives=kind)
 
 
 def _operands(node: Expression) -> tuple[Expression, ...]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.kinds import is_number
 from mcp_server.dialects.sail.rules.kit import number
 from mcp_server.sql.typed.nodes import (
     Call,
@@ -101,6 +102,8 @@ def range_of_days(window: Window, context: Context) -> Node | None:
     if frame is None or frame.unit != "range" or len(window.order) != 1:
         return None
     key = window.order[0]
+    if is_number(key.operand.type) and any(isinstance(each, IntervalLiteral) for each in (frame.low, frame.high)):
+        raise lacking("RANGE", "an interval of time between numbers", "Give the distance as a number.")
     if key.operand.type != DATE or (frame.low is None and frame.high is None):
         return None
     days = [None if each is None else _days(each) for each in (frame.low, frame.high)]
