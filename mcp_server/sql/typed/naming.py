@@ -16,7 +16,7 @@ from typing import Any, Final, TypeGuard
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed import nodes as n
 from mcp_server.sql.typed.nodes import Expression, SortKey
-from mcp_server.sql.typed.types import BINARY, DATE, DOUBLE, FLOAT, TIMESTAMP, Decimal, Map, Struct
+from mcp_server.sql.typed.types import BINARY, DATE, DOUBLE, FLOAT, TIMESTAMP, Array, Decimal, Map, Struct
 
 MAX_NAME: Final = 255
 """Characters of a name that is given; longer ones help nobody."""
@@ -55,7 +55,7 @@ def name_of(node: Expression) -> str | None:
     if isinstance(node, n.Cast):
         if isinstance(node.operand, n.JsonPath) and not node.operand.text.endswith("]"):
             return node.operand.text.rpartition(".")[2]  # parse_json(j):a.b::int is b
-        if isinstance(node.operand, n.Column) or _is_path(node.operand):
+        if isinstance(node.operand, n.Column):
             return node.operand.name  # a column that is cast keeps its name
     if isinstance(node, n.Call) and node.name == "from_json" and isinstance(node.type, Map):
         return "entries"
@@ -85,8 +85,8 @@ def write_name(node: Expression) -> str:
 def is_named_alike(node: Expression) -> bool:
     """Whether Sail names an expression as Spark does."""
     if isinstance(node, n.Cast):
-        null = isinstance(node.operand, n.Constant) and node.operand.value is None
-        return not null and isinstance(node.operand, n.Column | n.Constant) and is_named_alike(node.operand)
+        nested = isinstance(node.type, Array | Map | Struct)
+        return not nested and isinstance(node.operand, n.Column | n.Constant) and is_named_alike(node.operand)
     if _is_path(node):
         return True
     match node:
@@ -230,8 +230,8 @@ def _interval(node: n.IntervalLiteral) -> str:
 
 
 def _cast(node: n.Cast) -> str:
-    if isinstance(node.operand, n.Constant) and node.operand.value is None:
-        return "NULL"
+    if isinstance(node.type, Array | Map | Struct):
+        return write_name(node.operand)  # `Cast.sql`
     if node.type is None:
         raise Unnamed
     kind = "STRING" if type(node.type).__name__ == "Text" else str(node.type).replace(", ", ",").replace("`", "")
