@@ -304,12 +304,9 @@ def _form(node: n.Call) -> str:
     if node.name == "trim" and node.how:
         way = {"leading": "LEADING", "trailing": "TRAILING"}.get(node.how, "BOTH")
         return f"TRIM({way} {{0}} FROM {{1}})" if len(node.arguments) == 2 else ""
-    if node.name == "extract":
-        return "extract({0} FROM {1})"
     count = f"{node.name}/{len(node.arguments)}"
-    if node.how == "words" and f"{count} words" in names:
-        return names[f"{count} words"]
-    return names.get(count, names.get(node.name, "{name}({all})"))
+    between = names.get(f"{count} words") if node.how == "words" or node.name == "extract" else None
+    return between or names.get(count, names.get(node.name, "{name}({all})"))
 
 
 def _behind(node: n.Call) -> str:

@@ -15,6 +15,7 @@ from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import STRING
 
 _BEHIND_TRIM: Final = {"BOTH": "both", "LEADING": "leading", "TRAILING": "trailing"}
+_BETWEEN: Final = frozenset({"FROM", "FOR", "IN", "PLACING"})
 _BEHIND_CALL: Final = frozenset({"WITHIN", "FILTER", "IGNORE", "RESPECT", "OVER"})
 _UNIT_CALLS: Final = frozenset(
     {"date_add", "date_diff", "dateadd", "datediff", "timediff", "timestampadd", "timestampdiff"}
@@ -76,17 +77,20 @@ class CallParser(OperandParser):
                 arguments.append(self.parse_operation())
             else:
                 arguments.append(self.parse_aliased())
-            if self.at < end and self.key in {",", "FROM", "FOR", "IN", "PLACING"}:
-                if self.key == "FROM" and name == "trim":
-                    how = how or "both"
-                elif self.key != ",":
-                    how = "words"
+            if self.at < end and self.key in {",", *_BETWEEN}:
+                how = how or self._read_way(name)
                 self.at += 1
             elif self.at < end:
                 self.fail()
         if name in _UNIT_CALLS and len(arguments) == 3:
             arguments[0] = _read_unit(arguments[0])
         return how, tuple(arguments)
+
+    def _read_way(self, name: str) -> str:
+        """Return `Call.how` by what stands behind an argument: `words` where that is a word, but for trim."""
+        if self.key not in _BETWEEN:
+            return ""
+        return "both" if name == "trim" and self.key == "FROM" else "words"
 
     def _parse_call_tail(self, call: nodes.Call) -> nodes.Call:
         """Parse WITHIN GROUP, FILTER, IGNORE NULLS and OVER behind a call."""
