@@ -1,4 +1,4 @@
-"""Where AI functions are called: each a whole item of the one outermost SELECT, for the guard's tree and the typed one."""
+"""Where AI functions are called: each an item of the one outermost SELECT, by the guard's tree and the typed one."""
 
 from __future__ import annotations
 

@@ -103,8 +103,8 @@ class OperandParser(TokenReader, ABC):
             parse = self._parse_typed
         elif key in _CONSTANTS and behind not in {"(", "."}:
             parse = self._parse_constant
-        elif key in _NO_OPERAND and behind not in {"(", "."}:
-            self.fail()
+        elif key in _NO_OPERAND and behind not in {"(", "."} and (key != "WINDOW" or self._keys[first + 2] == "AS"):
+            self.fail()  # a column may be called window, as that of window(…) is
         return parse(first)
 
     def _parse_typed(self, first: int) -> nodes.Constant:
