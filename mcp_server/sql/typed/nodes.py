@@ -303,7 +303,8 @@ class Call(Expression):
     Calls with a grammar of their own become plain ones: `extract(year FROM d)` is `extract('year', d)`,
     `substring(s FROM 2 FOR 3)` is `substring(s, 2, 3)`, `trim(BOTH 'x' FROM s)` is `trim` with `how` "both" and the
     arguments `('x', s)`, `overlay(s PLACING r FROM 1)` is `overlay(s, r, 1)`, `position('a' IN s)` is
-    `position('a', s)`; their `how` is "words", by which Spark names their columns. `within` is the ORDER BY of WITHIN GROUP.
+    `position('a', s)`; their `how` is "words", by which Spark names their columns. `within` is the ORDER BY of WITHIN
+    GROUP.
     """
 
     name: str
