@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,14 +65,11 @@ def embedded_sample_lake(sample: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def spark_sample_lake(java: None, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Spark writes its larger tables in several files first, as it would those of millions of rows."""
-    sizes = ("advisoryPartitionSizeInBytes=64k", "coalescePartitions.minPartitionSize=64k")
-    options = " ".join((os.environ["SPARK_SUBMIT_OPTS"], *(f"-Dspark.sql.adaptive.{size}" for size in sizes)))
-    return _load(sample, tmp_path_factory.mktemp("spark") / "lake", "spark", SPARK_SUBMIT_OPTS=options)
+    return _load(sample, tmp_path_factory.mktemp("spark") / "lake", "spark")
 
 
-def _load(source: Path, lake: Path, engine: str, **environment: str) -> Path:
-    done = run_etl("load", "--source", source, "--lake", lake, "--engine", engine, **environment)
+def _load(source: Path, lake: Path, engine: str) -> Path:
+    done = run_etl("load", "--source", source, "--lake", lake, "--engine", engine)
     assert done.returncode == 0, done.stderr
     return lake
 
@@ -104,6 +100,8 @@ def make_source(tmp_path: Path) -> MakeSource:
 
 def run_etl(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `imdb-etl` as a person would."""
+    import os
+
     command = [sys.executable, "-W", "ignore", "-m", "etl.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
 

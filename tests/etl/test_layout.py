@@ -44,20 +44,6 @@ def test_every_file_of_every_table_is_in_the_order_of_its_clustering_key(lake: P
         assert_in_order(lake, table)
 
 
-def test_spark_compacts_the_tables_that_it_wrote_in_several_files_and_those_alone(spark_sample_lake: Path) -> None:
-    entries = manifest_of(spark_sample_lake)["tables"]
-    written = {}
-    for table, entry in entries.items():
-        history = DeltaTable(str(spark_sample_lake / entry["path"])).history()
-        assert [commit["operation"] for commit in history if commit["version"] > 1] in ([], ["OPTIMIZE"]), table
-        first = DeltaTable(str(spark_sample_lake / entry["path"]), version=1)
-        written[table] = (len(first.file_uris()) > 1, history[0]["operation"] == "OPTIMIZE")
-
-    assert set(written.values()) == {(True, True), (False, False)}
-    assert written["principals_delta"] == (True, True)
-    assert {entry["files"] for entry in entries.values()} == {1}
-
-
 def test_a_source_in_another_order_is_sorted(make_source: MakeSource, tmp_path: Path) -> None:
     rows = [f"tt{number:07}\t{1 + number % 9}.0\t{number}" for number in range(3000)]
     random.Random(1).shuffle(rows)
