@@ -175,19 +175,25 @@ def _cast(cell: Expression, output: Output) -> Expression:
 def refuse_padded_columns(query: Query, context: Context) -> Node | None:
     """Refuse columns of the type CHAR, which Spark fills up with blanks; to Sail they are text."""
     del context
-    padded: dict[int, set[str]] = {}
+    padded: dict[int, dict[str, Text]] = {}
     for each in query.walk():
         if isinstance(each, Table):
-            found = {o.name or "" for o in each.outputs or () if isinstance(o.type, Text) and o.type.name == "char"}
-            if found:
-                padded[each.id] = {name.lower() for name in found}
+            found = {
+                (output.name or "").lower(): output.type
+                for output in each.outputs or ()
+                if isinstance(output.type, Text) and output.type.name == "char"
+            }
+            padded |= {each.id: found} if found else {}
     for each in query.walk() if padded else ():
-        starred = isinstance(each, Star) and any(source in padded for source in each.sources)
-        if starred or (isinstance(each, Column) and each.name.lower() in padded.get(each.source or -1, ())):
-            name = each.name if isinstance(each, Column) else "*"
-            raise lacking(
-                f"{name} is CHAR", "CHAR as Spark does, which fills it up with blanks", "Name the other columns."
-            )
+        read: dict[str, Text] = {}
+        if isinstance(each, Star):
+            read = {name: kind for source in each.sources for name, kind in padded.get(source, {}).items()}
+        elif isinstance(each, Column):
+            known = padded.get(each.source or -1, {})
+            read = {each.name: known[each.name.lower()]} if each.name.lower() in known else {}
+        for name, kind in read.items():
+            what = "CHAR as Spark does, which fills it up with blanks"
+            raise lacking(f"{name} is {kind}", what, "Name the other columns.")
     return None
 
 
