@@ -22,14 +22,11 @@ def rows(engine: Engine, query: Any) -> list[dict[str, Any]]:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something holds, or fail. A look that takes long is followed by a longer pause."""
+    """Wait until something holds, or fail."""
     give_up = time.monotonic() + seconds
-    while True:
-        began = time.monotonic()
-        if condition():
-            return
+    while not condition():
         assert time.monotonic() < give_up, "it never came true"
-        threading.Event().wait(max(0.05, 2 * (time.monotonic() - began)))
+        threading.Event().wait(0.05)
 
 
 def children() -> list[psutil.Process]:

@@ -23,14 +23,11 @@ def environment(state: Path, **more: str) -> dict[str, str]:
 def until(
     condition: Callable[[], object], seconds: float = 60, what: str = "the condition", pause: float = 0.02
 ) -> None:
-    """Poll until `condition` holds, with a pause between, longer after a long look. Fails after `seconds`."""
+    """Poll until `condition` holds, with a pause between. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
-    while True:
-        began = time.monotonic()
-        if condition():
-            return
+    while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
-        time.sleep(max(pause, 2 * (time.monotonic() - began)))
+        time.sleep(pause)
 
 
 def descendants(pid: int) -> list[psutil.Process]:
