@@ -150,6 +150,7 @@ class _LoadRun:
         self.summary = LoadSummary()
         self.made: dict[str, _BuiltTable] = {}
         self.reject_parts: list[str] = []
+        self.readable: set[str] = set()
 
     def load_and_publish(self, files: list[tuple[Dataset, Path]], check_held: Callable[[], None]) -> LoadSummary:
         """Load all files and publish the lake. `check_held` raises if another load has taken the lake."""
@@ -259,8 +260,7 @@ class _LoadRun:
 
     def _build_view(self, view: GoldView) -> None:
         started = time.monotonic()
-        for name, made in self.made.items():
-            self.writer.read_version(name, made.written.version).createOrReplaceTempView(name)
+        self._register_tables()
         columns = {
             (name, column.name): column for name, made in self.made.items() for column in made.definition.columns
         }
@@ -274,6 +274,13 @@ class _LoadRun:
             written = self.writer.overwrite_table(definition, self.session.spark.sql(view.sql), in_order=False)
             stage.advance(0, written.rows)
         self._record_table(_BuiltTable(definition, view.key, "view", written, None), started)
+
+    def _register_tables(self) -> None:
+        """Make the tables of this run readable by their names. Reading a log costs Spark a second: it is done once."""
+        for name, made in self.made.items():
+            if name not in self.readable:
+                self.writer.read_version(name, made.written.version).createOrReplaceTempView(name)
+                self.readable.add(name)
 
     def _record_table(self, made: _BuiltTable, started: float, *, read: int = 0, rejected: int = 0) -> None:
         self.made[made.definition.name] = made
@@ -311,9 +318,12 @@ class _LoadRun:
                 notes += [finding] if finding else []
 
     def _optimize_tables(self) -> None:
+        """Compact the tables of several files. The rows of a single one are in order already."""
         if not self.session.capabilities.optimize:
             return
         for name, made in self.made.items():
+            if made.written.files < 2:
+                continue
             with self.report.open_stage(f"optimise {name}") as stage:
                 made.written = self.writer.optimize_table(made.definition)
                 stage.advance(0, made.written.rows)

@@ -3,7 +3,7 @@
 text      guard.rules.read_text       bytes, control characters, substitution; one statement, nothing too deep
 rules     guard.rules.read_case       tables and calls by two readers; names, limits, growth, joins
 ai        ai.items.extract_query      AI functions out of it: the query below them, all rules once more
-dialect   dialects.sail.translate     what the engine lacks, in other words; all rules once more
+dialect   dialects.sail.compiler      what the engine lacks, in other words; all rules once more
 engine    guard.approval.approve      what runs, read again; the engine's own reading of it
 
 The guard and the dialects do not know each other: this module asks the one, has the other write, and asks again.
@@ -20,8 +20,9 @@ from lakehouse.session import Stage
 from mcp_server.advice import advise
 from mcp_server.advice.blame import judge_case, judge_failure
 from mcp_server.ai.items import calls_ai, extract_query
-from mcp_server.dialects.sail import shield_floats, translate
-from mcp_server.dialects.sail.caveats import caveats
+from mcp_server.dialects.sail.compiler import Compiled, compile_statement
+from mcp_server.dialects.sail.lacks import lacking
+from mcp_server.dialects.sail.reach import check_tables
 from mcp_server.guard.approval import AllowedQuery, Read, Terms, approve_query
 from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.limits import Limits, lower_limits
@@ -31,8 +32,14 @@ from mcp_server.guard.template import Argument, Identifier, fill_template
 from mcp_server.models import AiColumn, Checked, CheckedQuery, EngineReading, Explain, Principal
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.refusal import make_refusal
 from mcp_server.sql.scans import find_scans
 from mcp_server.sql.source import Source, read_source
+from mcp_server.sql.sqlstates import sqlstate_of
+from mcp_server.sql.typed.read import NotRead
+from mcp_server.sql.typed.refusal import SparkRefuses
+
+_NOT_READ = "PARSE_SYNTAX_ERROR"
 
 __all__ = [
     "Argument",
@@ -52,8 +59,8 @@ __all__ = [
 class Verdict:
     """What `imdb-mcp check` says of a statement. `limit` is the row limit enforced, None where refused.
 
-    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`. `steps` are
-    the layers that were reached, in order.
+    A harmless statement that the engine at hand cannot run is allowed, with the code `engine_lacks`; one that Spark's
+    analyser refuses, with `query_failed`. `steps` are the layers that were reached, in order.
     """
 
     allow: bool
@@ -136,7 +143,7 @@ def verdict(
         checked = check(sql, catalog=catalog, limits=limits, principal=principal, row_limit=row_limit, journal=journal)
     except Refused as refusal:
         return Verdict(False, refusal.code, str(refusal), None, tuple(journal.steps))
-    except EngineLacks as lack:
+    except (EngineLacks, QueryFailed) as lack:
         return Verdict(True, lack.code, str(lack), rows, tuple(journal.steps))
     query = checked.query if isinstance(checked, Explain) else checked
     rows = query.limit.rows if isinstance(query, CheckedQuery) else rows
@@ -149,24 +156,55 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
     sent, terms, ai = _take_below_ai(sent, terms)
     catalog = terms.catalog
 
-    def read_again(sql: str) -> Case:
-        return reread_query(sql, catalog)
-
     with terms.journal.layer("dialect") as say:
-        case, rewrites = translate(sent, catalog, read_again)
-        runs = shield_floats(case, catalog, read_again)
-        say(f"{catalog.dialect}: {', '.join(rewrites) or 'nothing to rewrite'}")
+        compiled = _compile(sent, catalog)
+        case = sent if compiled.text is None else _read_compiled(compiled.text, sent, catalog)
+        say(f"{catalog.dialect}: {', '.join(compiled.rules) or 'nothing to rewrite'}")
     query = AllowedQuery(
         text=source.text,
         limit=sent.limit,
         case=case,
-        runs=runs,
-        rewrites=rewrites,
-        caveats=caveats(case, catalog),
+        rewrites=compiled.rules,
+        caveats=compiled.caveats,
         advice=() if ai else advise(sent, catalog, find_scans(sent)),
         ai=ai,
+        counted=None if compiled.counted is None else _read_compiled(compiled.counted, sent, catalog),
     )
     return approve_query(query, replace(terms, read=_blame_statement(terms, sent)))
+
+
+def _compile(sent: Case, catalog: Catalog) -> Compiled:
+    """Write a statement in the words of the engine. Errors: EngineLacks; QueryFailed, where Spark refuses it."""
+    if catalog.dialect != "sail":
+        return Compiled(None, (), ())
+    try:
+        return compile_statement(sent, catalog)
+    except RecursionError:  # several hundred operators in a row, each an operand of the next one
+        raise lacking("depth", "so deep an expression", "Use WITH, or send it in parts.") from None
+    except SparkRefuses as refusal:
+        raise _fail(sent, refusal.condition, str(refusal), refusal.at) from None
+    except NotRead as end:
+        raise _fail(sent, _NOT_READ, f"[{_NOT_READ}] Spark's grammar has no such query.", end.at) from None
+
+
+def _fail(sent: Case, condition: str, message: str, at: int | None) -> QueryFailed:
+    """The failure that Spark's analyser would give."""
+    tokens = sent.source.tokens
+    place = None if at is None or not tokens else tokens[min(at, len(tokens) - 1)].start
+    text, state = str(make_refusal("", message, text=sent.source.text, at=place)), sqlstate_of(condition)
+    text = text if state is None else f"{text} SQLSTATE: {state}"
+    return QueryFailed(text, condition=condition, sqlstate=state)
+
+
+def _read_compiled(text: str, sent: Case, catalog: Catalog) -> Case:
+    """Read what was compiled like anything that is sent. Errors: EngineLacks, where a rule of the guard refuses it."""
+    try:
+        case = reread_query(text, catalog)
+    except Refused as refusal:
+        instead = "Write it with plain SELECT, WITH and JOIN."
+        raise lacking("dialect", f"this in other words ({refusal})", instead) from None
+    check_tables(sent, case)
+    return case
 
 
 def _blame_statement(terms: Terms, sent: Case) -> Read | None:
@@ -179,7 +217,7 @@ def _blame_statement(terms: Terms, sent: Case) -> Read | None:
         try:
             return ask(sql, tables, stage)
         except QueryFailed as error:
-            raise judge_case(error, sent, planning=True) from error
+            raise judge_case(error, sent, terms.catalog, planning=True) from error
 
     return read
 

@@ -28,6 +28,9 @@ ASKED: pytest.StashKey[set[str]] = pytest.StashKey()
 """Statements that Spark itself was asked, though tests compare with what it has answered before."""
 
 
+_spark_as_users = False
+
+
 def skip_without_java() -> None:
     """Skips the test where there is no Java 17 or newer; else Spark can be started from now on."""
     if not _prepare_spark():
@@ -43,7 +46,7 @@ def _prepare_spark() -> bool:
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < JAVA:
         return False
-    spark_start.prepare(said)
+    spark_start.prepare(said, as_users=_spark_as_users)
     return True
 
 
@@ -144,12 +147,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["recorded", "live", "record"],
         default="recorded",
         help="where tests compare with Spark: with its recorded answers, with Spark itself, or with Spark itself whose "
-        "answers are then recorded",
+        "answers are then recorded; the last two configure Spark as users have it",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """No test, and no process that one starts, spends money at a provider that this machine's environment names."""
+    global _spark_as_users  # noqa: PLW0603  (known before the first test, and asked by what has no fixture)
+    _spark_as_users = config.getoption("spark") != "recorded"
     config.stash[ASKED] = set()
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "AZURE_OPENAI_")):

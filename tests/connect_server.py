@@ -30,6 +30,8 @@ from mcp_server.engines.worker import sandbox
 _MAIN = "org.apache.spark.sql.connect.service.SparkConnectServer"
 _START_SECONDS = 180.0
 _EVENT = "org.apache.spark.sql.connect.service.SparkListenerConnectOperation"
+_OF_INTEREST = tuple(f'{{"Event":"{name}'.encode() for name in (_EVENT, "SparkListenerJob"))
+"""How the lines of the event log begin that are read: the others are many times as long, and nobody asks for them."""
 
 
 class ConnectServer:
@@ -45,6 +47,7 @@ class ConnectServer:
         self._token = token
         self._java: subprocess.Popen[bytes] | None = None
         self._starts = 0
+        self._log = _EventLog()
 
     @property
     def url(self) -> str:
@@ -65,6 +68,7 @@ class ConnectServer:
         work = self._folder / f"server-{self._starts}"
         events = work / "events"
         events.mkdir(parents=True)
+        self._log = _EventLog()
         home = Path(pyspark.__file__).parent
         log = (work / "log").open("wb")
         with log:
@@ -124,10 +128,7 @@ class ConnectServer:
         return events.count("SparkListenerJobStart") - events.count("SparkListenerJobEnd")
 
     def _events(self) -> list[dict[str, str]]:
-        folder = self._folder / f"server-{self._starts}" / "events"
-        files = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        lines = (line for path in files for line in path.read_text("utf-8", "replace").splitlines(keepends=True))
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return self._log.read(self._folder / f"server-{self._starts}" / "events")
 
     def _properties(self, work: Path, events: Path) -> list[str]:
         properties = spark_properties(str(work)) | {
@@ -149,6 +150,32 @@ class ConnectServer:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "IMDB_"))}
         options = os.environ.get("SPARK_SUBMIT_OPTS", "")  # of `spark_start`
         return ours | {"SPARK_HOME": str(home), "TZ": "UTC", "SPARK_SUBMIT_OPTS": options}
+
+
+class _EventLog:
+    """The events of a server that are of interest so far. Who waits asks again and again: each line is read once."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, int] = {}
+        """Up to where each file has been read, in bytes; by inode, because Spark renames a file that it ends."""
+        self._events: list[dict[str, str]] = []
+        self._lock = threading.Lock()
+
+    def read(self, folder: Path) -> list[dict[str, str]]:
+        """All events of interest in the files of a folder, in order."""
+        with self._lock:
+            for path in folder.iterdir():
+                if not path.name.startswith("."):
+                    self._read_on(path)
+            return list(self._events)
+
+    def _read_on(self, path: Path) -> None:
+        with path.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            file.seek(self._ends.get(inode, 0))
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._ends[inode] = self._ends.get(inode, 0) + len(whole) + len(end)
+        self._events += [json.loads(line) for line in whole.split(b"\n") if line.startswith(_OF_INTEREST)]
 
 
 def _free_port() -> int:

@@ -3,7 +3,7 @@
     python -m tests.long [--seed N] [--only NAME …]
 
 Prints the seed, then the seconds of each proof and how it ended; its own words go to a file for each. Ends with 1
-where one failed. All of them take hours. All but `fuzz`, `loads` and `worst` need Java.
+where one failed. All of them take hours. All but `fuzz`, both of `loads` and `worst` need Java.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from typing import Final
 
 PROOFS: Final[Mapping[str, Sequence[str]]] = {
     "tests live": ("pytest", "--spark=live", "tests/dialect"),
+    "spark as users have it": (
+        *("pytest", "--spark=live", "tests/etl", "tests/engines", "tests/server/test_auto.py"),
+        *("tests/server/test_ai_engines.py", "tests/server/test_strangers.py", "tests/test_questions.py"),
+    ),
     "fuzz": ("tests.fuzz", "--seed", "{seed}"),
     "parity": ("tests.parity", "--seed", "{seed}", "--count", "500"),
     "functions": ("tests.parity.functions",),
@@ -29,6 +33,7 @@ PROOFS: Final[Mapping[str, Sequence[str]]] = {
     "cancelling connect": ("tests.engines.cancelling", "--queries", "100", "--engine", "connect"),
     "cancelling databricks": ("tests.engines.cancelling", "--queries", "100", "--engine", "databricks"),
     "loads": ("tests.etl.loads", "--loads", "25"),
+    "loads into storage": ("tests.etl.loads", "--loads", "6", "--storage"),
     "worst": ("tests.server.worst",),
 }
 """What proves what is said at the head of each module, and its arguments."""

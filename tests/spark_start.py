@@ -1,4 +1,7 @@
-"""Makes every Spark of the tests start in half the time: its classes are read from an archive that is made once.
+"""Makes every Spark of the tests do with less of the processor. `pytest --spark=live` leaves it as users have it.
+
+Its classes are read from an archive that is made once, and a Delta commit writes no checksum of the table: nothing
+that is asked of a lake is read from it.
 
 A Spark of the tests lives for minutes, and most of its CPU goes into loading classes and compiling them twice. With an
 archive of classes (JEP 350) and the first compiler alone a start and two queries need 4 s of CPU, and 8.5 s with that
@@ -24,7 +27,12 @@ from filelock import FileLock
 from lakehouse.session.spark import delta_jars
 
 ROOT = Path(__file__).resolve().parent.parent
-_PLAIN = "-XX:TieredStopAtLevel=1"
+_PLAIN = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
+"""The first compiler alone. Its usual room for code is full after minutes, and is then filled again and again."""
+
+_LESS_WORK = "-Dspark.databricks.delta.writeChecksumFile.enabled=false"
+"""The checksum of a commit costs a query over the table's log: a fifth of the CPU of a load."""
+
 _QUERIES = """
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.remote("{}").getOrCreate()
@@ -33,8 +41,10 @@ spark.sql("SELECT a, sum(b) OVER (ORDER BY b) FROM VALUES (1, 2.5D) t(a, b) JOIN
 """
 
 
-def prepare(java_version: str) -> None:
+def prepare(java_version: str, *, as_users: bool) -> None:
     """Fetch Delta's jars and make the archive where they are missing, and have every Spark from now on use it.
+
+    `as_users` leaves Spark as users have it, but for the archive.
 
     One process at a time: two Sparks that fetch jars at once damage each other's files.
     """
@@ -49,7 +59,8 @@ def prepare(java_version: str) -> None:
             for old in folder.glob("*.jsa"):
                 old.unlink()
             _make(archive)
-    os.environ["SPARK_SUBMIT_OPTS"] = f"{_PLAIN} -XX:SharedArchiveFile={archive}"
+    options = "" if as_users else f"{_PLAIN} {_LESS_WORK} "
+    os.environ["SPARK_SUBMIT_OPTS"] = f"{options}-XX:SharedArchiveFile={archive}"
 
 
 def _key(java_version: str) -> str:

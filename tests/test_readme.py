@@ -68,6 +68,9 @@ def run(command: str, folder: Path, **environment: str) -> subprocess.CompletedP
     with_python = interpreter / "python3"
     if not with_python.exists():
         with_python.symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+    # Compiling all that is installed, most of which is never imported, would be two fifths of pip's work. pip's option
+    # is one that says no: off is what turns compiling off.
+    kept |= {"PIP_NO_COMPILE": "off"}
     kept |= {"PATH": f"{interpreter}{os.pathsep}{path}", "IMDB_STATE_DIR": str(folder / "state")} | environment
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],

@@ -33,7 +33,7 @@ QUICK: Final = (
     *("tests/guard", "tests/sql", "tests/advice", "tests/dialect", "tests/ai"),
     *("tests/evals/test_compare.py", "tests/evals/test_ordering.py"),
     *("tests/etl/test_packed.py", "tests/server/test_results.py", "tests/server/test_surface.py"),
-    *("tests/test_patterns.py", "tests/test_breaker.py", "tests/test_callers.py", "tests/test_layers_at_run_time.py"),
+    *("tests/test_patterns.py", "tests/test_breaker.py", "tests/test_callers.py"),
     "tests/test_settings.py",
     "tests/engines/test_admission.py",
 )

@@ -22,16 +22,18 @@ IVY_FOLDER = Path.home() / ".ivy2.5.2"
 """The folder of the jars that Spark 4.2 fetches."""
 
 # Tuned for tables of a laptop: Delta reads its log with 50 tasks and Spark shuffles into 200 by default,
-# which costs more than the query (docs/facts.md: 5.4 s against 1.8 s for a top five).
+# which costs more than the query (docs/facts.md: 5.4 s against 1.8 s for a top five). The plan that every statement
+# writes down for a page of Spark's that is off here is the short one.
 _SPARK_CONFIG = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.catalogImplementation": "in-memory",
-    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.shuffle.partitions": "4",
     "spark.scheduler.mode": "FAIR",
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
+    "spark.sql.ui.explainMode": "simple",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",

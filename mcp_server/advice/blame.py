@@ -1,30 +1,26 @@
 """Decides whether a failure of the embedded engine is the statement's mistake or a gap of the engine.
 
-A failure with one of Spark's conditions is the statement's, and no other engine tries it. But an engine that does not
-find a name that is valid in its place has a gap, and so has one that computes values that no row needs.
+What Spark's analyser refuses was refused before anything ran (`sql.typed`). A failure with one of Spark's conditions is
+the statement's, and no other engine tries it. But an engine that does not find a name that is valid in its place has a
+gap, and so has one that computes values that no row needs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from lakehouse.errors import QueryError, QueryFailed, Refused
-from mcp_server.advice.mistakes import BARE_FUNCTIONS, Mistake, find_mistake
 from mcp_server.dialects.sail.lacks import lacking
-from mcp_server.dialects.sail.names import Use, names_of
 from mcp_server.guard.rules import reread_query
 from mcp_server.models import CheckedQuery
-from mcp_server.sql.blocks import Block
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.refusal import clip
+from mcp_server.sql.typed.nodes import Column, Field, ItemUse, Node, Parameter
+from mcp_server.sql.typed.read import find_typed
+from mcp_server.sql.typed.relations import Query, Relation
 
 _NAME: Final = re.compile(r"`((?:[^`]|``)+)`")
-_AMBIGUOUS: Final = "ambiguous attribute: "
-_WILDCARD: Final = "cannot resolve wildcard: "
-_NO_CONDITION: Final = "Cannot create filter with non-boolean predicate "
 _LACKS: Final[tuple[tuple[re.Pattern[str], str, str, str], ...]] = (
     (
         re.compile(
@@ -68,39 +64,26 @@ def judge_failure(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> 
         case = reread_query(query.sent, catalog)
     except Refused:  # its AI functions were removed before it was a query
         return error
-    return judge_case(error, case)
+    return judge_case(error, case, catalog)
 
 
-def judge_case(error: QueryFailed, case: Case, *, planning: bool = False) -> QueryError:
-    """Return the failure with Spark's condition where the statement is wrong, and `lacking` where the engine is.
+def judge_case(error: QueryFailed, case: Case, catalog: Catalog, *, planning: bool = False) -> QueryError:
+    """Return the failure as the statement's, or as one for want of what the engine lacks (`lacking`).
 
     `planning` says that the engine failed before it read a row.
     """
     sentence = str(error).partition("\n")[0]
     kind = (error.condition or "").partition(".")[0]
     if kind == "UNRESOLVED_COLUMN":
-        resolved = is_resolved(case, _parse_names(sentence.partition(" with name ")[2]))
-        mistake = find_mistake(case) if resolved else None
-        if mistake:
-            return _blame_statement(error, mistake)
+        resolved = is_resolved(find_typed(case, catalog), _parse_names(sentence.partition(" with name ")[2]))
         return _copy_error(error, lacking=error.lacking if resolved is None else resolved)
-    # The engine finds what NATURAL makes one column of twice.
-    twice = kind == "AMBIGUOUS_REFERENCE" and "NATURAL" in case.source.keys
+    # What the statement means by each name is known, where the columns of all that it reads are.
+    twice = kind == "AMBIGUOUS_REFERENCE" and _is_known(find_typed(case, catalog))
     if twice or (planning and kind in _OF_VALUES and _is_conditional(case)):
         return _copy_error(error, lacking=True)
     if error.condition is not None or not error.lacking:
         return error
-    mistake = find_mistake(case) or _read_sentence(sentence, case)
-    if mistake:
-        return _blame_statement(error, mistake)
     return next((lacking(*words) for pattern, *words in _LACKS if pattern.match(sentence)), error)
-
-
-def _blame_statement(error: QueryFailed, mistake: Mistake) -> QueryFailed:
-    """Convert the failure to the statement's mistake, with the text after the engine's sentence."""
-    _, line_end, more = str(error).partition("\n")
-    text = f"[{mistake.condition}] {mistake.text} SQLSTATE: {mistake.sqlstate}{line_end}{more}"
-    return QueryFailed(text, code=error.code, condition=mistake.condition, sqlstate=mistake.sqlstate)
 
 
 def _copy_error(error: QueryFailed, *, lacking: bool) -> QueryFailed:
@@ -117,88 +100,31 @@ def _is_conditional(case: Case) -> bool:
     return "CASE" in case.source.keys or bool(case.functions & _CHOOSING)
 
 
-def _read_sentence(sentence: str, case: Case) -> Mistake | None:
-    """Convert the engine's sentence to a mistake, where the statement confirms it."""
-    parts = _parse_names(sentence)
-    if sentence.startswith(_AMBIGUOUS) and is_ambiguous(case, parts):
-        text = f"{clip('.'.join(parts))} is ambiguous: several relations have it. Write its relation before it."
-        return Mistake("AMBIGUOUS_REFERENCE", "42704", text)
-    if sentence.startswith(_WILDCARD) and len(parts) == 1 and not _is_anywhere(case, parts[0]):
-        text = f"There is no relation {clip(parts[0])} for {clip(parts[0])}.* to take its columns from."
-        return Mistake("CANNOT_RESOLVE_STAR_EXPAND", "42704", text)
-    # Spark takes numbers for conditions in HAVING.
-    if sentence.startswith(_NO_CONDITION) and "HAVING" not in case.source.keys:
-        return Mistake("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN", "42K09", "WHERE needs a condition, as in x <> 0.")
-    return None
+def _is_known(query: Query | None) -> bool:
+    """Whether the columns of all that a statement reads are known."""
+    nodes = query.walk() if query is not None else ()
+    return query is not None and all(each.outputs is not None for each in nodes if isinstance(each, Relation))
 
 
-def _is_anywhere(case: Case, name: str) -> bool:
-    """Whether a name belongs to any relation or column, as far as that is known."""
-    visible = [names_of(case).known(block) for block in case.blocks.selects]
-    return any(known is None or name in known for known in visible)
+def is_resolved(query: Query | None, names: tuple[str, ...]) -> bool | None:
+    """Whether a name that an engine does not find, in lower case, is valid wherever the statement uses it.
 
-
-def is_ambiguous(case: Case, parts: tuple[str, ...]) -> bool:
-    """Whether a column of these names belongs to two relations of one FROM, and no USING makes one of them."""
-    names = names_of(case)
-    for block, use in _find_uses(case, parts):
-        relations = names.sources.relations(block)
-        shared = {case.source.tokens[token].name for relation in relations for token in relation.using}
-        natural = any("NATURAL" in relation.join for relation in relations)
-        if not natural and parts[-1] not in shared and len(names.owners(block, use)) > 1:
-            return True
-    return False
-
-
-def is_resolved(case: Case, parts: tuple[str, ...]) -> bool | None:
-    """Whether names that an engine does not find are valid in their place; None where that is not known."""
-    if len(parts) == 1 and parts[0] in BARE_FUNCTIONS:
-        return True
-    if any(query.pipes for query in case.blocks.queries):
+    None where that is not known. What the statement does not name was named for the engine, which has the gap.
+    """
+    if query is None or not names:
         return None
-    found = [_resolve_use(case, block, use) for block, use in _find_uses(case, parts)]
-    if any(found):
-        return True
-    return None if None in found or not found else False
+    uses = [each for each in query.walk() if _spell(each) == names]
+    return None if any(isinstance(each, Column) and each.source is None for each in uses) else True
 
 
-def _resolve_use(case: Case, block: Block, use: Use) -> bool | None:
-    """Whether a column is valid in a SELECT; None where not all columns around it are known."""
-    names, first = names_of(case), use.parts[0]
-    known = True
-    for around in _list_enclosing(case, block):
-        visible = names.known(around)
-        known &= visible is not None
-        of_relation = visible is not None and first in visible and (len(use.parts) == 1 or names.owners(around, use))
-        if of_relation or first in names.parameters or _is_alias_of(case, around, use):
-            return True
-    return False if known else None
-
-
-def _find_uses(case: Case, parts: tuple[str, ...]) -> Iterator[tuple[Block, Use]]:
-    """Yield each use of a column with these names, and its SELECT."""
-    for use in names_of(case).uses(0, len(case.source.tokens), nested=True):
-        around = [block for block in case.blocks.selects if block.first <= use.at < block.end]
-        if use.parts == parts and around:
-            yield max(around, key=lambda block: block.first), use
-
-
-def _list_enclosing(case: Case, block: Block) -> Iterator[Block]:
-    """Return a SELECT and those around it."""
-    return (each for each in case.blocks.selects if each.first <= block.first and block.end <= each.end)
-
-
-def _is_alias_of(case: Case, block: Block, use: Use) -> bool:
-    """Whether a name is an alias of a column of the SELECT, in a clause that sees aliases."""
-    hidden = (block.clauses.get(name) for name in ("FROM", "WHERE"))
-    if any(clause is not None and clause.first <= use.at < clause.end for clause in hidden):
-        return False
-    tokens, sources = case.source.tokens, names_of(case).sources
-    for item in block.items:
-        if any(tokens[name].name == use.parts[0] for name in item.names):
-            # A generator's columns are seen by the whole list, others by what follows them.
-            return item.first < use.at or case.reading.calls.get(item.first) is not None
-        field = sources.plain_name(item.first, item.stop) if item.first + 1 < item.stop <= use.at else None
-        if field is not None and field.lower() == use.parts[0]:
-            return True
-    return False
+def _spell(node: Node) -> tuple[str, ...] | None:
+    """Return the names of what is a name or the field of one, in lower case; None for other nodes."""
+    match node:
+        case Column():
+            return (*(part.lower() for part in node.parts), node.name.lower())
+        case ItemUse() | Parameter():
+            return (node.name.lower(),)
+        case Field():
+            base = _spell(node.base)
+            return None if base is None else (*base, node.name.lower())
+    return None

@@ -10,21 +10,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from sqlglot import exp
-
 from lakehouse.quoting import quote_identifier
 from mcp_server.advice.suggestion import Change, Suggestion, apply_changes
 from mcp_server.models import Scan, TableInfo
-from mcp_server.sql.blocks import Block
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.expr import Expr
-from mcp_server.sql.expressions import read_expression
-from mcp_server.sql.relations import iter_conjuncts
-from mcp_server.sql.scans import FromClause, FromItem, read_from
+from mcp_server.sql.typed.nodes import Binary, Column, Expression, Star, iter_conjuncts
+from mcp_server.sql.typed.read import find_typed
+from mcp_server.sql.typed.relations import Join, LateralView, Query, Relation, Select, Table
+from mcp_server.sql.typed.scopes import iter_leaves
+from mcp_server.sql.typed.spans import Spans, read_spans
 
 _WORD = re.compile(r"\w+", re.ASCII)
-_Tables = Mapping[int, TableInfo]
 
 
 def views_for_joins(case: Case, catalog: Catalog, scans: Iterable[Scan]) -> Iterator[Suggestion]:
@@ -33,21 +30,43 @@ def views_for_joins(case: Case, catalog: Catalog, scans: Iterable[Scan]) -> Iter
     if len(case.names.tables) < 2 or not views:
         return
     columns = {scan.table: scan.columns for scan in scans}
-    for select in case.tree.find_all(exp.Select):
-        if not select.args.get("joins"):
+    versioned = {ref.first for ref in case.reading.tables if ref.travels}
+    whole = find_typed(case, catalog)
+    for query in whole.walk() if whole is not None else ():
+        select = query.body if isinstance(query, Query) else None
+        if not isinstance(query, Query) or not isinstance(select, Select) or select.base is None:
             continue
-        found = read_from(select, case.relations)
-        items = [item for item in found.relations if not isinstance(item.node, exp.Lateral)]
-        known = [case.names.tables[id(item.node)] for item in items if id(item.node) in case.names.tables]
-        firm = all(item.firm for item in items) and not found.turned
-        if len(known) < len(items) or not firm or any(case.tree.tables[id(item.node)].travels for item in items):
+        tables = _find_tables(select.base)
+        if len(tables) < 2 or any(table.at in versioned for table in tables):
             continue
+        known = [table.info for table in tables]
         for view in views:
-            if _holds_join(view, known, columns, _find_ties(select, found), catalog):
+            if _holds_join(view, known, columns, _find_ties(select, tables), catalog):
                 names = " and ".join(table.name for table in known)
                 text = f"{view.name} already holds the join of {names}; read it in their place"
-                yield Suggestion(text, _write_query(case, select, found, view))
+                yield Suggestion(text, _write_query(case, query, select, tables, view))
                 break
+
+
+def _find_tables(base: Relation) -> list[Table]:
+    """Return the tables that inner joins connect; none where anything else is joined, in another way."""
+    found = list[Table]()
+    for leaf in iter_leaves(base):
+        if isinstance(leaf, Table) and not leaf.names:
+            found.append(leaf)
+        elif not isinstance(leaf, LateralView):
+            return []
+    inner = all(each.kind in {"inner", "cross"} and each.alias is None for each in _iter_joins(base))
+    return found if inner else []
+
+
+def _iter_joins(relation: Relation | None) -> Iterator[Join]:
+    if isinstance(relation, LateralView):
+        yield from _iter_joins(relation.base)
+    elif isinstance(relation, Join):
+        yield relation
+        yield from _iter_joins(relation.left)
+        yield from _iter_joins(relation.right)
 
 
 def _holds_join(
@@ -84,85 +103,72 @@ def _list_names(table: TableInfo) -> set[str]:
     return {column.name for column in table.columns}
 
 
-def _find_ties(select: exp.Select, found: FromClause) -> frozenset[str]:
+def _find_ties(select: Select, tables: list[Table]) -> frozenset[str]:
     """Find the columns of the same name that tie two relations."""
-    names = {name.name for join in select.args.get("joins") or [] for name in join.args.get("using") or []}
-    ties = (part.find(exp.Column) for part in found.conditions if _is_tie(part))
-    return frozenset(names | {column.name for column in ties if column is not None})
+    joins = list(_iter_joins(select.base))
+    conditions = [part for each in (*(join.on for join in joins), select.where) for part in iter_conjuncts(each)]
+    shared = (name for join in joins for name in join.shared)
+    return frozenset({*shared, *filter(None, (_find_tie(part, tables) for part in conditions))})
 
 
-def _is_tie(part: exp.Expr) -> bool:
-    return (
-        isinstance(part, exp.EQ)
-        and isinstance(part.left, exp.Column)
-        and isinstance(part.right, exp.Column)
-        and part.left.name.lower() == part.right.name.lower()
-        and part.left.table.lower() != part.right.table.lower()
-    )
+def _find_tie(part: Expression, tables: list[Table]) -> str | None:
+    """Return the name of the key of `a.key = b.key` of two of the tables, None for other conditions."""
+    left, right = (part.left, part.right) if isinstance(part, Binary) and part.operator == "=" else (None, None)
+    if not isinstance(left, Column) or not isinstance(right, Column) or left.source == right.source:
+        return None
+    own = {table.id for table in tables}
+    return left.name if left.name.lower() == right.name.lower() and {left.source, right.source} <= own else None
 
 
-def _write_query(case: Case, select: exp.Select, found: FromClause, view: TableInfo) -> str | None:
+def _write_query(case: Case, query: Query, select: Select, tables: list[Table], view: TableInfo) -> str | None:
     """Replace the join by the view in the statement; None where more than names would have to change."""
-    lateral = any(isinstance(item.node, exp.Lateral) for item in found.relations)
-    block = None if lateral else _find_block(case, found.relations)
-    joins: list[exp.Join] = select.args.get("joins") or []
-    plain = all(_is_tie(part) for join in joins if join.args.get("on") for part in iter_conjuncts(join.args["on"]))
-    if block is None or not plain or any(query.pipes for query in case.blocks.queries):
+    base = select.base
+    if base is None:
         return None
-    aliases = {item.alias for item in found.relations}
-    inner = [each for each in select.find_all(exp.Select) if each is not select]
-    if any(relation.alias in aliases for each in inner for relation in case.relations.list_relations(each)):
+    plain = all(_find_tie(part, tables) for join in _iter_joins(base) for part in iter_conjuncts(join.on))
+    if not plain or isinstance(base, LateralView) or "|>" in case.source.keys:
         return None
-    first = found.relations[0]
-    named = first.node.args.get("alias")
-    name = view.name if _WORD.fullmatch(view.name) else quote_identifier(view.name)
-    alias = named.name if named is not None else view.name
-    alias = alias if _WORD.fullmatch(alias) else quote_identifier(alias)
-    clause = block.clauses["FROM"]
-    edits = [Change(clause.body, clause.end, f"{name} AS {alias}" if named is not None else name)]
-    edits += _remove_ties(case, block, aliases)
-    for column in select.find_all(exp.Column):
-        if column.table.lower() in aliases:
-            at = case.tree.token_index(column.args["table"])
-            if at is None or column.args.get("db"):
+    aliases = {_name_of(table) for table in tables}
+    nodes = [node for part in (select, *query.order, *query.sort, *query.distribute) for node in part.walk()]
+    if any(isinstance(node, Relation) and node not in tables and _name_of(node) in aliases for node in nodes):
+        return None
+    spans = read_spans(case.source)
+    if base.id not in spans.froms:
+        return None
+    first, end = spans.froms[base.id]
+    alias = view.name if tables[0].alias is None else tables[0].alias
+    name, alias = (each if _WORD.fullmatch(each) else quote_identifier(each) for each in (view.name, alias))
+    edits = [Change(first + 1, end, name if tables[0].alias is None else f"{name} AS {alias}")]
+    edits += _remove_ties(select, tables, spans, end)
+    renamed = set[int]()
+    for node in nodes:
+        if isinstance(node, (Column, Star)) and node.parts and node.parts[0].lower() in aliases:
+            if node.at is None or len(node.parts) > 1 or isinstance(node, Star):
                 return None
-            if not any(edit.first <= at < edit.end for edit in edits):
-                edits.append(Change(at, at + 1, alias))
-    return apply_changes(case.source, edits)
+            renamed.add(node.at)
+    kept = (at for at in sorted(renamed) if not any(edit.first <= at < edit.end for edit in edits))
+    return apply_changes(case.source, [*edits, *(Change(at, at + 1, alias) for at in kept)])
 
 
-def _remove_ties(case: Case, block: Block, aliases: set[str]) -> list[Change]:
-    """Remove the equalities that tied the tables from WHERE: in the view they hold for every row."""
-    where = block.clauses.get("WHERE")
-    condition = read_expression(case, where.body) if where is not None else None
-    if where is None or condition is None:
+def _name_of(relation: Relation) -> str:
+    """Return the name that qualifies columns of a relation, in lower case."""
+    name = relation.alias if relation.alias is not None or not isinstance(relation, Table) else relation.name[-1]
+    return (name or "").lower()
+
+
+def _remove_ties(select: Select, tables: list[Table], spans: Spans, first: int) -> list[Change]:
+    """Remove the equalities that tied the tables from WHERE: in the view they hold for every row.
+
+    `first` is the token after FROM.
+    """
+    if spans.source.key(first) != "WHERE" or select.where is None:
         return []
-    parts = condition.parts if condition.kind == "logic" and condition.word == "and" else (condition,)
-    kept = [part for part in parts if not _is_tie_of(part, aliases)]
+    tied = {spans.comparisons.get(part.at or -1) for part in iter_conjuncts(select.where) if _find_tie(part, tables)}
+    parts = list(spans.iter_conjuncts(first + 1))
+    kept = [part for part in parts if part not in tied]
     if not kept:
-        return [Change(where.first, where.end, "")]
+        return [Change(first, parts[-1][1], "")]
     edits = [
-        Change(part.first, after.first, "")
-        for part, after in pairwise(parts)
-        if part not in kept and part.first < kept[-1].first
+        Change(part[0], after[0], "") for part, after in pairwise(parts) if part not in kept and part[0] < kept[-1][0]
     ]
-    return [*edits, Change(kept[-1].end, parts[-1].end, "")] if kept[-1] is not parts[-1] else edits
-
-
-def _is_tie_of(part: Expr, aliases: set[str]) -> bool:
-    """Whether a condition is `a.key = b.key` of two of the tables."""
-    names = [each.word.rpartition(".") for each in part.parts if each.kind == "name"]
-    tied = part.kind == "binary" and part.word in {"=", "=="} and len(names) == 2
-    return tied and names[0][2] == names[1][2] and {names[0][0], names[1][0]} <= aliases
-
-
-def _find_block(case: Case, items: list[FromItem]) -> Block | None:
-    """Find the SELECT, by its tokens, whose FROM names these relations."""
-    at = [case.tree.tables[id(item.node)].first for item in items]
-    around = [
-        block
-        for block in case.blocks.selects
-        if "FROM" in block.clauses
-        and all(block.clauses["FROM"].first < index < block.clauses["FROM"].end for index in at)
-    ]
-    return min(around, key=lambda block: block.end - block.first) if around else None
+    return [*edits, Change(kept[-1][1], parts[-1][1], "")] if kept[-1] is not parts[-1] else edits

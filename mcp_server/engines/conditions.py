@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mcp_server.sql.sqlstates import sqlstate_of
+
 
 @dataclass(frozen=True)
 class Named:
@@ -262,50 +264,6 @@ _BOTH: Final = re.compile(r"Cannot automatically convert ")
 _IN: Final = re.compile(r"Can not find compatible types to compare ")
 _IN_NEXT: Final = re.compile(r" with \[|, ")
 
-_STATES: Final[Mapping[str, str]] = {
-    "ARITHMETIC_OVERFLOW": "22003",
-    "CANNOT_PARSE_TIMESTAMP": "22007",
-    "CAST_INVALID_INPUT": "22018",
-    "CAST_OVERFLOW": "22003",
-    "DATATYPE_MISMATCH": "42K09",
-    "DATETIME_FIELD_OUT_OF_BOUNDS": "22023",
-    "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION": "22003",
-    "DIVIDE_BY_ZERO": "22012",
-    "DUPLICATED_MAP_KEY": "23505",
-    "FIELD_NOT_FOUND": "42704",
-    "ILLEGAL_DAY_OF_WEEK": "22009",
-    "INCOMPATIBLE_COLUMN_TYPE": "42825",
-    "INCONSISTENT_BEHAVIOR_CROSS_VERSION": "42K0B",
-    "INVALID_ARRAY_INDEX": "22003",
-    "INVALID_ARRAY_INDEX_IN_ELEMENT_AT": "22003",
-    "INVALID_DATETIME_PATTERN": "22007",
-    "INVALID_ESC": "42604",
-    "INVALID_EXTRACT_FIELD": "42601",
-    "INVALID_EXTRACT_BASE_FIELD_TYPE": "42000",
-    "INVALID_FORMAT": "42601",
-    "INVALID_INDEX_OF_ZERO": "22003",
-    "INVALID_LAMBDA_FUNCTION_CALL": "42K0D",
-    "INVALID_NUMERIC_LITERAL_RANGE": "22003",
-    "INVALID_PARAMETER_VALUE": "22023",
-    "INVALID_SUBQUERY_EXPRESSION": "42823",
-    "MISSING_WINDOW_SPECIFICATION": "42P20",
-    "NESTED_AGGREGATE_FUNCTION": "42607",
-    "NULL_MAP_KEY": "2200E",
-    "NUM_COLUMNS_MISMATCH": "42826",
-    "NUM_TABLE_VALUE_ALIASES_MISMATCH": "42826",
-    "REMAINDER_BY_ZERO": "22012",
-    "SCALAR_SUBQUERY_TOO_MANY_ROWS": "21000",
-    "TABLE_OR_VIEW_NOT_FOUND": "42P01",
-    "UNRESOLVED_COLUMN": "42703",
-    "WRONG_NUM_ARGS": "42605",
-}
-"""SQLSTATEs of conditions, without what follows the first full stop (Spark 4.2, error-conditions.json)."""
-
-
-def sqlstate_of(condition: str | None) -> str | None:
-    """The SQLSTATE of one of the conditions that Sail's failures can have."""
-    return None if condition is None else _STATES.get(condition.partition(".")[0])
-
 
 def name_condition(sentence: str) -> Named | None:
     """Spark's condition for a sentence of Sail's; None where Spark may answer the statement.
@@ -404,7 +362,7 @@ _READERS: Final[tuple[Callable[[str, int], Named | None], ...]] = (_name_pair, _
 
 
 def _name_mismatch(kind: str, text: str) -> Named | None:
-    return Named(f"{_MISMATCH}.{kind}", _STATES[_MISMATCH], text) if kind else None
+    return Named(f"{_MISMATCH}.{kind}", sqlstate_of(_MISMATCH), text) if kind else None
 
 
 def _are_apart(one: str, other: str) -> bool:

@@ -13,10 +13,11 @@ from typing import Any
 
 from lakehouse.errors import LakeError, ResourceLimit
 from lakehouse.session import TooLargeError
-from mcp_server.engines.conditions import name_condition, sqlstate_of
+from mcp_server.engines.conditions import name_condition
 from mcp_server.engines.hiding import hide_paths
 from mcp_server.engines.kinds import Kind, classify_failure, is_over_connect
 from mcp_server.engines.store_server import UNAVAILABLE
+from mcp_server.sql.sqlstates import sqlstate_of
 
 # At the beginning, perhaps behind Java's class or DataFusion's: further on it may be the caller's own words.
 _CONDITION = re.compile(

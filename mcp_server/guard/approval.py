@@ -44,18 +44,18 @@ class AllowedQuery:
     """A query that all rules allow, as its dialect has written it.
 
     `text` is the caller's statement and `limit` the LIMIT in it. `case` says which tables the query reads and which
-    functions it calls. `runs` is what runs: `case`, with what the dialect adds around tables that hold floats.
-    `rewrites` names the dialect's rewrites.
+    functions it calls: it is what runs. `counted` is what an estimate reads instead, if that is another one. `rewrites`
+    names the dialect's rewrites.
     """
 
     text: str
     limit: int | None
     case: Case
-    runs: Case
     rewrites: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     ai: tuple[AiColumn, ...] = ()
+    counted: Case | None = None
 
 
 def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:
@@ -65,7 +65,7 @@ def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:
     """
     case, catalog, limits = query.case, terms.catalog, terms.limits
     with terms.journal.layer("splice") as say:
-        sql = splice_tables(query.runs.source, query.runs.names, catalog)
+        sql = splice_tables(case.source, case.names, catalog)
         say(f"runs: {sql}")
     for stage in STAGES:
         with terms.journal.layer(f"engine, {stage}") as say:
@@ -90,7 +90,7 @@ def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:
         rewrites=query.rewrites,
         caveats=query.caveats,
         seal=GUARD_SEAL,
-        scans=find_scans(case),
+        scans=find_scans(query.counted or case),
         advice=query.advice,
         ai=query.ai,
     )

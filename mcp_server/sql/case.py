@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from sqlglot import exp
 
-from mcp_server.sql.blocks import Blocks, read_blocks
 from mcp_server.sql.clauses import Reading
 from mcp_server.sql.names import TableNames
 from mcp_server.sql.relations import Relations
@@ -34,11 +33,6 @@ class Case:
     @property
     def reading(self) -> Reading:
         return self.tree.reading
-
-    @functools.cached_property
-    def blocks(self) -> Blocks:
-        """Its SELECTs and their clauses. Rewrites use them, rules do not."""
-        return read_blocks(self.tree)
 
     @property
     def tables(self) -> frozenset[str]:

@@ -8,17 +8,17 @@ neighbours could take it apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, Self
 
 from lakehouse.quoting import quote_identifier, quote_literal
 from mcp_server.sql.lexer import Kind, Token, tokenize
 from mcp_server.sql.source import MAX_TOKENS, Source
-from mcp_server.sql.types import Decimal
-from mcp_server.sql.words import KEYWORDS, NO_ALIAS
+from mcp_server.sql.words import KEYWORDS, NO_ALIAS, RESERVED
 
 _SEAL: Final = object()
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _TYPE: Final = re.compile(r"[A-Za-z0-9_<>(),: ]+")
 _VALUES: Final = frozenset(
     {
@@ -55,7 +55,7 @@ class Kept(Sql):
     __slots__ = ()
 
 
-Part = Sql | int | Decimal
+Part = Sql | int
 
 
 def compose(template: str, *parts: Part) -> Sql:
@@ -64,12 +64,6 @@ def compose(template: str, *parts: Part) -> Sql:
     Errors: TypeError for a part that is plain text.
     """
     return Sql(template.format(*map(_fill_hole, parts)), _SEAL)
-
-
-def compose_named(template: str, positional: Iterable[Part], **parts: Part) -> Sql:
-    """Fill the holes of a template that have numbers and names, such as those of `sail.toml`."""
-    filled = {name: _fill_hole(part) for name, part in parts.items()}
-    return Sql(template.format(*map(_fill_hole, positional), **filled), _SEAL)
 
 
 def join(separator: str, parts: Iterable[Part]) -> Sql:
@@ -82,30 +76,9 @@ def copy_tokens(source: Source, first: int, end: int) -> Sql:
     return Sql(_space_tokens(source.tokens[first:end]), _SEAL)
 
 
-def copy_operand(source: Source, first: int, end: int) -> Operand:
-    """Copy the caller's expression between two tokens."""
-    return as_operand(copy_tokens(source, first, end))
-
-
-def copy_replaced(source: Source, first: int, end: int, instead: Callable[[int], Sql | None]) -> Sql:
-    """Copy the caller's tokens between two, with the text that `instead` returns for some of them."""
-    pieces: list[str] = []
-    for index in range(first, end):
-        token = source.tokens[index]
-        found = instead(index)
-        gap = "" if (token.glued and found is None) or index == first else " "
-        pieces.append(gap + (token.text if found is None else found))
-    return Sql("".join(pieces), _SEAL)
-
-
 def as_operand(text: Sql) -> Operand:
     """Return the same text as an expression."""
     return Operand(text, _SEAL)
-
-
-def as_kept(text: Sql) -> Kept:
-    """Return the same text as an expression that binds as the one in its place did."""
-    return Kept(text, _SEAL)
 
 
 def back_quote(name: str) -> Sql:
@@ -115,7 +88,7 @@ def back_quote(name: str) -> Sql:
 
 def quote_name(name: str) -> Sql:
     """Write a name, in back-quotes where it is not a plain word."""
-    plain = _WORD.fullmatch(name) and name.upper() not in KEYWORDS | NO_ALIAS | _VALUES
+    plain = _WORD.fullmatch(name) and name.upper() not in KEYWORDS | NO_ALIAS | RESERVED | _VALUES
     return Sql(name if plain else quote_identifier(name), _SEAL)
 
 
@@ -134,6 +107,16 @@ def write_word(word: str) -> Sql:
     return Sql(word, _SEAL)
 
 
+def write_number(digits: str) -> Sql:
+    """Write a number without a sign.
+
+    Errors: ValueError where it is none.
+    """
+    if not _NUMBER.fullmatch(digits):
+        raise ValueError(f"{digits!r} is no number")
+    return Sql(digits, _SEAL)
+
+
 def write_type(kind: object) -> Sql:
     """Write a type by its name.
 
@@ -148,7 +131,7 @@ def write_type(kind: object) -> Sql:
 def _fill_hole(part: Part) -> str:
     if isinstance(part, Operand):
         return part if is_closed(part) else f"({part})"
-    if isinstance(part, Sql | Decimal) or type(part) is int:
+    if isinstance(part, Sql) or type(part) is int:
         return str(part)
     raise TypeError(f"{part!r} is plain text, and no part of a statement")
 

@@ -75,3 +75,13 @@ NO_ALIAS: Final = CLAUSES | frozenset(
     }
 )  # fmt: skip
 """Words that sqlglot may take for the alias of a table where an engine reads a clause."""
+
+RESERVED: Final = frozenset(
+    {
+        "ANALYZE", "AUTHORIZATION", "BOTH", "CHECK", "COLLATE", "COLUMN", "CONSTRAINT", "CREATE", "ESCAPE", "EXPLAIN",
+        "FILTER", "FOREIGN", "FORMAT", "GLOBAL", "GRANT", "INTO", "LEADING", "ONLY", "OVERLAPS", "PARTITION",
+        "PRIMARY", "REFERENCES", "SAMPLE", "SET", "START", "TO", "TOP", "TRAILING", "UNIQUE", "UNKNOWN", "VIEW",
+        "WITHIN",
+    }
+)  # fmt: skip
+"""Words that Sail 0.7.2 does not take for a name as they are, and Spark 4.2 does (each one tried)."""

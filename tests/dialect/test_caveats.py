@@ -74,6 +74,8 @@ OUTGROWS = [
     "aggregate(array(1, 2), 0, (s, n) -> s + n)",
     "views + 9223372036854775807",
     "2147483647 + 1",
+    "notes['a'] + 1",
+    " - ".join(["views * 1000000"] * 50),
 ]
 """What may."""
 
@@ -113,19 +115,22 @@ def test_what_is_checked_is_not_checked_again() -> None:
     assert check(once.replace("imdb.", "")).sql == once
 
 
+UNKNOWN = """from_json(tconst, schema_of_json('{"a": 1}')).a"""
+"""What has a type that only the engine knows."""
+
+
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("SELECT notes['a'] + 1 AS x FROM films", "notes['a'] + 1: a whole number"),
+        (f"SELECT {UNKNOWN} + 1 AS x FROM films", "+ of values whose types are not known: a whole number"),
+        (f"SELECT concat('a', {UNKNOWN}) AS x FROM films", "Doubles from ten million on"),
         ("SELECT approx_count_distinct(tconst) AS x FROM films", "approx_count_distinct: an estimate"),
         ("SELECT to_json(struct(rating)) AS x FROM films", "to_json may write doubles"),
-        ("SELECT concat('a', notes['a']) AS x FROM films", "doubles from ten million on"),
         ("SELECT DISTINCT CAST('NaN' AS DOUBLE) AS x FROM films", "NaNs are one value"),
         ("SELECT sentences(tconst) AS x FROM films", "sentences cuts words otherwise"),
         ("SELECT get_json_object(tconst, '$.a') AS x FROM films", "get_json_object: a number or an object"),
         ("SELECT parse_url(tconst, 'HOST') AS x FROM films", "parse_url: what is no URL"),
-        ("SELECT conv(numVotes, 10, 16) AS x FROM films", "10, 16): what is below zero"),
-        ("SELECT elt(numVotes, 'a', 'b') AS x FROM films", "elt(numVotes, 'a', 'b'): a place or a number outside"),
+        ("SELECT conv(numVotes, 10, 16) AS x FROM films", "conv: what is below zero"),
         ("SELECT slice(genres, numVotes, 1) AS x FROM films", "a place or a number outside"),
         ("SELECT median(x) AS m FROM VALUES (CAST('NaN' AS DOUBLE)) t(x)", "NaN is the largest of all"),
     ],
@@ -144,6 +149,7 @@ def test_where_an_answer_may_differ_the_caller_is_told(sql: str, words: str) -> 
         "WITH a AS (SELECT startYear AS y FROM films), b AS (SELECT y + 1 AS y FROM a) SELECT y - 1 AS z FROM b",
         "SELECT g, count(*) * 2 AS n FROM films LATERAL VIEW explode(genres) t AS g GROUP BY g",
         "SELECT transform(genres, (g, i) -> concat(i + 1, g)) AS x FROM films",
+        "SELECT concat('a', notes['a']) AS x, elt(numVotes, 'a', 'b') AS y FROM films",
         "SELECT slice(genres, 1, 2) AS x, elt(2, 'a', 'b') AS y, conv('ff', 16, 10) AS z FROM films",
     ],
 )
@@ -184,6 +190,9 @@ def test_spark_needs_no_caveats() -> None:
         "transform(array(2147483647, numVotes), n -> n + 1)",
         "aggregate(array(2147483647, numVotes), 0, (s, n) -> s + n)",
         "9223372036854775807 - (-numVotes)",
+        " + ".join(["numVotes * 0 + 300000000"] * 9 + ["numVotes"]),
+        f"{' + '.join(['CAST(numVotes AS BIGINT)'] * 9)} + 9223372036854775807L - 9223372036854775807L",
+        "elt(numVotes, 'a', 'b')",
     ],
 )
 def test_both_engines_fail_where_a_type_is_exceeded(item: str, embedded: Ask, spark: Ask) -> None:
@@ -192,15 +201,7 @@ def test_both_engines_fail_where_a_type_is_exceeded(item: str, embedded: Ask, sp
             ask(f"SELECT {item} AS x FROM ratings_delta")
 
 
-LACKING = {
-    "hash(genres)": "hash",
-    "CAST(map('a', 1) AS STRING)": "a map as text",
-    "if(startYear, 1, 2)": "a number as a condition",
-    "greatest(startYear, 'x')": "greatest",
-    "date_add(DATE '2020-01-01', 1.5)": "date_add",
-    "format_string('%.1f', 1.5)": "format_string",
-    "startYear | 0.5": "| of a fraction",
-}
+LACKING = {"hash(genres)": "hash", "format_string('%.1f', 1.5)": "format_string"}
 
 
 @pytest.mark.parametrize("item", LACKING)
@@ -209,3 +210,30 @@ def test_what_only_one_engine_answers_is_said(item: str) -> None:
         check(f"SELECT {item} AS x FROM films")
 
     assert str(lack.value).startswith(f"{LACKING[item]}: ")
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["if(startYear, 1, 2)", "greatest(startYear, 'x')", "date_add(DATE '2020-01-01', 1.5)", "startYear | 0.5"],
+)
+def test_what_spark_refuses_is_refused(item: str, embedded: Ask, spark: Ask) -> None:
+    for ask in (embedded, spark):
+        with pytest.raises(QueryFailed, match=r"DATATYPE_MISMATCH\."):
+            ask(f"SELECT {item} AS x FROM movies_delta")
+
+
+_NAMES = [f"c{number}" for number in range(50)]
+_ROW = ", ".join(map(str, range(49)))
+FIFTY = f"SELECT {' + '.join(_NAMES)} AS x FROM VALUES ({_ROW}, 49), (NULL, {_ROW}) AS t({', '.join(_NAMES)})"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT CAST(map('a', 1) AS STRING) AS x",
+        FIFTY,
+        "SELECT slice(array(1, 2, 3), 2, 2) AS x, elt(n, 'a', 'b') AS y FROM VALUES (2) AS t(n)",
+    ],
+)
+def test_what_is_written_otherwise_is_answered_alike(sql: str, embedded: Ask, spark: Ask) -> None:
+    assert embedded(sql) == spark(sql)

@@ -13,7 +13,7 @@ from itertools import islice
 import pytest
 
 from lakehouse.errors import QueryFailed
-from mcp_server.dialects.sail.sail import sail
+from mcp_server.dialects.sail.rules.data import sail
 from tests.expected import Answer, Ask
 from tests.parity.calls import CALLS, DECLARED
 from tests.parity.compare import End, called, compare

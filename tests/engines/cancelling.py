@@ -155,7 +155,7 @@ def seconds_until_idle(engine: Any, quiet: float = 0.5, give_up: float = 60.0) -
         return time.monotonic() - began
     before = cpu_seconds(engine)
     while time.monotonic() - last < quiet:
-        threading.Event().wait(0.02)
+        threading.Event().wait(0.05)
         now = cpu_seconds(engine)
         if now - before > quiet / 4:
             before, last = now, time.monotonic()

@@ -22,11 +22,14 @@ def rows(engine: Engine, query: Any) -> list[dict[str, Any]]:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something holds, or fail."""
+    """Wait until something holds, or fail. A look that takes long is followed by a longer pause."""
     give_up = time.monotonic() + seconds
-    while not condition():
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
         assert time.monotonic() < give_up, "it never came true"
-        threading.Event().wait(0.05)
+        threading.Event().wait(max(0.05, 2 * (time.monotonic() - began)))
 
 
 def children() -> list[psutil.Process]:

@@ -58,10 +58,14 @@ def load(lake: Path | str, number: int, *, broken: bool = False) -> int:
 
 @dataclass
 class Asker:
-    """Asks an embedded engine all the while. `wrong` says what came that should not have; `answers` counts the rest."""
+    """Asks an embedded engine all the while, with a pause of so many seconds after each round of all tables.
+
+    `wrong` says what came that should not have; `answers` counts the rest.
+    """
 
     lake: Path | str
     state: Path
+    pause: float = 0.0
     wrong: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
 
@@ -106,7 +110,7 @@ class Asker:
         return found
 
     def _ask_all_the_while(self) -> None:
-        while not self._ended.is_set():
+        while not self._ended.wait(self.pause):
             try:
                 manifest = read_manifest(Lake.parse(str(self.lake)))
                 assert manifest is not None

@@ -14,6 +14,9 @@ from lakehouse.storage import Lake
 from tests.etl.conftest import manifest_of
 from tests.etl.loads import Asker, load
 
+PAUSE = 0.1
+"""About as long as a round of questions takes: the loads have the other half of a processor. The long run has none."""
+
 COMMITS = 9
 """After which the next one of the embedded engine's is written with a checkpoint."""
 
@@ -37,7 +40,7 @@ def lake(tmp_path: Path) -> Path:
 
 
 def test_the_tenth_load_takes_no_table_down_whether_it_fails_or_not(lake: Path, tmp_path: Path) -> None:
-    with Asker(lake, tmp_path / "state") as asker:
+    with Asker(lake, tmp_path / "state", PAUSE) as asker:
         before = asker.count_all()
         assert load(lake, 10, broken=True) == 1
         assert manifest_of(lake)["tables"]["ratings_delta"]["version"] == COMMITS
@@ -63,7 +66,7 @@ def test_loads_into_storage_take_no_answer_down_and_every_published_version_stay
 ) -> None:
     lake = request.getfixturevalue(storage)
     assert load(lake, 1) == 0
-    with Asker(lake, tmp_path / "state") as asker:
+    with Asker(lake, tmp_path / "state", PAUSE) as asker:
         assert load(lake, 2) == 0
         published = read_manifest(Lake.parse(lake))
         assert published is not None

@@ -32,12 +32,21 @@ COLUMNS = {
 PINS = {name: number for number, name in enumerate(COLUMNS, 3)}
 """Another version for each table, so that a pin put to the wrong table shows."""
 
+TYPES = {
+    "isAdult": "boolean", "startYear": "int", "endYear": "int", "runtimeMinutes": "int", "genres": "array<string>",
+    "averageRating": "double", "numVotes": "int", "ordering": "int", "birthYear": "int", "deathYear": "int",
+    "characters": "array<string>", "directors": "array<string>", "writers": "array<string>",
+    "primaryProfession": "array<string>", "knownForTitles": "array<string>", "types": "array<string>",
+    "attributes": "array<string>", "isOriginalTitle": "boolean", "seasonNumber": "int", "episodeNumber": "int",
+}  # fmt: skip
+"""Of the columns that are no text, as the load writes them."""
+
 TABLES = tuple(
     TableInfo(
         name=name,
         kind="table" if name.endswith("_delta") else "view",
         comment="",
-        columns=tuple(Column(name=column, type="string") for column in columns.split()),
+        columns=tuple(Column(name=column, type=TYPES.get(column, "string")) for column in columns.split()),
     )
     for name, columns in COLUMNS.items()
 )

@@ -90,7 +90,7 @@ contains({s}, {z}) | startswith({s}, {z}) | endswith({s}, {z}) | instr({s}, {z})
 | lag({s}) OVER (ORDER BY {i}, {s}) | lag({i}, 2, -1) OVER (ORDER BY {i}) | lead({d}) OVER (ORDER BY {i}, {d}) | nth_value({s}, 2) OVER (ORDER BY {i}, {s}) | last_value({s}) OVER (PARTITION BY {p} ORDER BY {s}) | last_value({i}) IGNORE NULLS OVER (ORDER BY {s}, {i} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 | max(struct({i}, {s}, {d})) | min(struct({p}, {t})) | max(named_struct('a', {s}, 'b', {m})).b | max(array({i}, {n})) | max_by({s}, struct({p}, {i}, {s})) | min_by({i}, struct({s}, {i})) | array_max(array(struct({i}, {s}), struct({n}, 'b'))) | sort_array(array({A}, {A2})) | array_sort(array({I}, {I2})) | array_min(array({A}, {A2}))
 | concat({s}, CAST({f} AS STRING)) | {e} BETWEEN {d} AND 2 | {d} IN ({e}, 1) | coalesce({e}, {d}) | array({e}, {d}) | nvl({f}, {i}) | {f} % {i} | {f} > {e} | CAST({f} AS DECIMAL(12,2)) | round({e}, 3) | {s} / 2.0 | try_cast({s} AS DECIMAL(12,4)) | format_number({f}, 2) | format_string('%8s|', {d}) | format_string('%-6s|', {i})
-| timestampdiff(SECOND, {m}, {m2}) | timestampdiff(QUARTER, {t}, {m}) | datediff(WEEK, {t}, {t2}) | date_trunc('DECADE', {m}) | {m} - {m2} > INTERVAL 1 DAY | {m} BETWEEN {t} AND {m2} | CAST({t} AS BIGINT) | base64({b}) | unbase64(base64({s})) | decode(unhex(hex({s})), 'utf-8')
+| timestampdiff(SECOND, {m}, {m2}) | timestampdiff(QUARTER, {t}, {m}) | datediff(WEEK, {t}, {t2}) | date_trunc('DECADE', {m}) | {m} - {m2} > INTERVAL 1 DAY | {m} BETWEEN {t} AND {m2} | CAST({t} AS BIGINT) | base64({b}) | unbase64(base64({s})) | decode(unhex(hex({s})), 'utf-8') | map_zip_with({M}, map('a', 5, 'q', 6), (k, v, w) -> coalesce(v, w))
 """
 
 CALLS: Final = (

@@ -8,11 +8,11 @@ from enum import Enum
 from typing import Any
 
 from lakehouse.errors import EngineLacks, QueryError
-from mcp_server.dialects.sail.naming import MAX_NAME
-from mcp_server.dialects.sail.sail import sail
+from mcp_server.dialects.sail.rules.data import sail
 from mcp_server.sql.clauses import read_clauses
 from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.source import MAX_TOKENS, read_source
+from mcp_server.sql.typed.naming import MAX_NAME
 from tests.expected import Answer, Ask
 
 DIGITS = frozenset({"digits"})

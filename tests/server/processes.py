@@ -23,11 +23,14 @@ def environment(state: Path, **more: str) -> dict[str, str]:
 def until(
     condition: Callable[[], object], seconds: float = 60, what: str = "the condition", pause: float = 0.02
 ) -> None:
-    """Poll until `condition` holds, with a pause between. Fails after `seconds`."""
+    """Poll until `condition` holds, with a pause between, longer after a long look. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
-        time.sleep(pause)
+        time.sleep(max(pause, 2 * (time.monotonic() - began)))
 
 
 def descendants(pid: int) -> list[psutil.Process]:

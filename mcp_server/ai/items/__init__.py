@@ -20,8 +20,7 @@ from mcp_server.guard.limits import Limits
 from mcp_server.models import AiColumn
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.compose import Sql, compose, join, quote_name
-from mcp_server.sql.edits import Edit, apply_edits
+from mcp_server.sql.compose import Sql, compose, copy_tokens, join, quote_name
 from mcp_server.sql.refusal import make_refusal
 
 __all__ = ["Below", "calls_ai", "extract_query"]
@@ -53,29 +52,26 @@ def extract_query(case: Case, catalog: Catalog, limits: Limits) -> Below:
         raise make_refusal(
             "too_long", f"A statement that calls an AI function has at most {MAX_TOKENS:,} words and signs."
         )
-    select, block, calls = find_calls(case, catalog)
+    select, calls, end = find_calls(case, catalog)
     check_names(case, select, calls)
     check_ordinals(case, select, calls)
     check_source(case, select, calls)
     rows = check_rows(case, select, calls, catalog, limits)
-    edits: list[Edit] = []
+    pieces: list[Sql] = []
     columns: list[AiColumn] = []
     keys: dict[Sql, str] = {}
+    at = 0
     for number, call in enumerate(calls, start=1):
         key = find_key(case, select, call.argument, catalog.ai[call.function])
         hidden = None if key is None else keys.setdefault(key, f"{RESERVED}key_{len(keys) + 1}")
         column = AiColumn(call.function, f"{RESERVED}{number}", call.name, hidden)
         columns.append(column)
-        edits.append(
-            Edit(
-                call.item.first,
-                call.item.end,
-                compose("{} AS {}", call.copy_argument(case), quote_name(column.argument)),
-            )
-        )
-    end = block.clauses["SELECT"].end
-    edits.append(Edit(end, end, _write_keys(keys)))
-    return Below(apply_edits(case.source, edits), rows, tuple(columns))
+        argument = compose("{} AS {}", call.copy_argument(case), quote_name(column.argument))
+        pieces += [copy_tokens(case.source, at, call.first), argument]
+        at = call.end
+    pieces += [copy_tokens(case.source, at, end), _write_keys(keys)]
+    pieces.append(copy_tokens(case.source, end, len(case.source.tokens)))
+    return Below(join(" ", pieces), rows, tuple(columns))
 
 
 def _write_keys(keys: Mapping[Sql, str]) -> Sql:

@@ -1,4 +1,4 @@
-"""Where AI functions are called: each a whole item of the one outermost SELECT, by the tree and by the tokens."""
+"""Where AI functions are called: each an item of the one outermost SELECT, by the guard's tree and the typed one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Final
 from sqlglot import exp
 
 from lakehouse.errors import Refused
-from mcp_server.sql.blocks import Block, Item
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql, copy_tokens
 from mcp_server.sql.refusal import SHOWN, clip
+from mcp_server.sql.source import Source
+from mcp_server.sql.typed.nodes import Call
+from mcp_server.sql.typed.relations import Item, Select
+from mcp_server.sql.typed.spans import NotRead, Spans, read_spans
 
 RESERVED: Final = "_ai_"
 """What the names of the columns that the guard adds begin with."""
@@ -51,11 +54,15 @@ _NO_VALUE: Final = (
 
 @dataclass(frozen=True)
 class AiCall:
-    """One call: its node, its item of the list with the number of that (from 1), and its name in the answer."""
+    """One call: its node, its name in the answer, and the item of the list that it is.
+
+    The item has a number, from 1, and the tokens from `first` up to `end`, its alias included.
+    """
 
     node: exp.Anonymous
     function: str
-    item: Item
+    first: int
+    end: int
     number: int
     name: str
 
@@ -66,40 +73,61 @@ class AiCall:
 
     def copy_argument(self, case: Case) -> Sql:
         """Copy the argument as written between the brackets."""
-        return copy_tokens(case.source, self.item.first + 2, case.source.closing[self.item.first + 1])
+        return copy_tokens(case.source, self.first + 2, case.source.closing[self.first + 1])
 
 
-def find_calls(case: Case, catalog: Catalog) -> tuple[exp.Select, Block, tuple[AiCall, ...]]:
-    """Return the outermost SELECT, by both readings, and the calls in its list.
+def find_calls(case: Case, catalog: Catalog) -> tuple[exp.Select, tuple[AiCall, ...], int]:
+    """Return the outermost SELECT, the calls in its list, and the token after the list.
 
     Errors: Refused, with the code `ai_function_in_sql`.
     """
     found = [node for node in case.tree.find_all(exp.Anonymous) if case.tree.called_name(node) in catalog.ai]
     nodes = sorted(found, key=lambda node: case.tree.calls[id(node)])
-    query, select = case.blocks.at[0], case.tree.root
-    block = query.block
-    if block is None or query.pipes or not isinstance(select, exp.Select):
+    try:
+        spans = read_spans(case.source)
+    except NotRead:
+        raise refuse_misplaced(case, nodes[0], "in a statement of this form") from None
+    select, listed = case.tree.root, spans.query.body
+    if not isinstance(listed, Select) or _has_pipe(case.source) or not isinstance(select, exp.Select):
         raise refuse_misplaced(
             case, nodes[0], _describe_place(nodes[0]) or "where the outermost query is no plain SELECT"
         )
-    if block.distinct or select.args.get("distinct") is not None:
+    if listed.distinct or select.args.get("distinct") is not None:
         raise refuse_misplaced(case, nodes[0], "under DISTINCT")
-    return select, block, tuple(_read_call(case, select, block, node) for node in nodes)
+    calls = tuple(_read_call(case, select, listed.items, spans, node) for node in nodes)
+    return select, calls, max(spans.items[item.at][1] for item in listed.items if item.at is not None)
 
 
-def _read_call(case: Case, select: exp.Select, block: Block, node: exp.Anonymous) -> AiCall:
+def _has_pipe(source: Source) -> bool:
+    """Whether the statement goes on behind a pipe, outside of brackets."""
+    at = 0
+    while at < len(source.tokens) and source.key(at) != "|>":
+        at = source.closing.get(at, at) + 1
+    return at < len(source.tokens)
+
+
+def _read_call(case: Case, select: exp.Select, items: tuple[Item, ...], spans: Spans, node: exp.Anonymous) -> AiCall:
     """Read a call as an item of the list."""
     source, first = case.source, case.tree.calls[id(node)]
     top = node.parent if isinstance(node.parent, exp.Alias) else node
     number = next((n for n, each in enumerate(select.expressions, start=1) if each is top), None)
-    item = next((each for each in block.items if each.first == first), None)
-    if number is None or item is None or source.closing[first + 1] + 1 != item.stop or len(item.names) > 1:
+    item = items[number - 1] if number is not None and len(items) == len(select.expressions) else None
+    if number is None or item is None or not _is_call(item, first) or len(item.aliases) > 1:
         raise refuse_misplaced(case, node, _describe_place(node) or "within an expression")
     only = node.expressions[0] if len(node.expressions) == 1 else None
     if only is None or isinstance(only, _NO_VALUE) or only.is_star:
         raise refusal_at(case, node, "takes one value, such as a column with names or keys.")
-    name = source.tokens[item.names[0]].bare if item.names else copy_tokens(source, item.first, item.stop)
-    return AiCall(node, case.tree.called_name(node), item, number, name)
+    _, end = spans.items[first]
+    name = item.aliases[0] if item.aliases else copy_tokens(source, first, end)
+    return AiCall(node, case.tree.called_name(node), first, end, number, name)
+
+
+def _is_call(item: Item, first: int) -> bool:
+    """Whether an item is the call at a token, and nothing else."""
+    call = item.operand
+    if not isinstance(call, Call) or not item.at == call.at == first:
+        return False
+    return not (call.window or call.filter or call.within or call.nulls)
 
 
 def refuse_misplaced(case: Case, node: exp.Anonymous, place: str) -> Refused:

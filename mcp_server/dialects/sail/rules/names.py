@@ -1,0 +1,46 @@
+"""Names of the columns of the result: Spark's, where Sail would give others or a rule writes the column anew."""
+
+from __future__ import annotations
+
+from mcp_server.sql.typed import functions
+from mcp_server.sql.typed.naming import is_field_of_column, is_named_alike, name_of
+from mcp_server.sql.typed.nodes import Call, Column, Expression, Star
+from mcp_server.sql.typed.relations import Item, Query, Select, SetOperation, Values
+
+
+def name_columns(query: Query) -> tuple[Query, bool]:
+    """Give Spark's names to the columns of the outermost SELECT that have none of their own.
+
+    Also return whether Sail would name one of them otherwise, as they are.
+    """
+    body: Query | Select | SetOperation | Values
+    match query.body:
+        case Query():
+            body, renamed = name_columns(query.body)
+        case SetOperation():
+            left, renamed = name_columns(query.body.left)
+            body = query.body.replace(left=left)
+        case Select():
+            items = tuple(map(_name_item, query.body.items))
+            named = [(old, new) for old, new in zip(query.body.items, items, strict=True) if old is not new]
+            renamed = any(new.sent is None for _, new in named)
+            body = query.body.replace(items=items) if named else query.body
+        case Values():
+            return query, False
+    return query.replace(body=body), renamed
+
+
+def _name_item(item: Item) -> Item:
+    one = item.outputs is not None and len(item.outputs) == 1
+    generates = isinstance(item.operand, Call) and functions.is_generator(item.operand.name)
+    if item.aliases or not one or generates or isinstance(item.operand, Star | Column) or _is_field(item.operand):
+        return item
+    name = name_of(item.operand)
+    if name is None:
+        return item
+    return item.replace(aliases=(name,), sent=item.operand if is_named_alike(item.operand) else None)
+
+
+def _is_field(node: Expression) -> bool:
+    """Whether it is a field of a column, which Sail names as Spark does."""
+    return is_field_of_column(node) and not any(isinstance(each, Call) for each in node.walk())

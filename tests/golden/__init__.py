@@ -1,0 +1,1 @@
+"""Spark's own SQL tests, run against the embedded engine (`python -m tests.golden`)."""
