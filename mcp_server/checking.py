@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from lakehouse.errors import EngineLacks, QueryFailed, Refused
+from lakehouse.errors import EngineLacks, QueryError, QueryFailed, Refused
 from lakehouse.session import Stage
-from mcp_server.advice import advise
-from mcp_server.advice.blame import judge_case, judge_failure
+from mcp_server.advice import advise, blame
 from mcp_server.ai.items import calls_ai, extract_query
 from mcp_server.dialects.sail.compiler import Compiled, compile_statement
 from mcp_server.dialects.sail.lacks import lacking
@@ -29,6 +28,7 @@ from mcp_server.guard.limits import Limits, lower_limits
 from mcp_server.guard.metadata import read_describe, read_explain, read_show
 from mcp_server.guard.rules import read_case, read_text, reread_query
 from mcp_server.guard.template import Argument, Identifier, fill_template
+from mcp_server.hints import teach
 from mcp_server.models import AiColumn, Checked, CheckedQuery, EngineReading, Explain, Principal
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
@@ -150,6 +150,11 @@ def verdict(
     return Verdict(True, None, "allowed", rows, tuple(journal.steps))
 
 
+def judge_failure(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryError:
+    """Return the failure of a query that ran, judged by the statement that was sent, with what exists instead."""
+    return blame.judge_failure(teach(error, query.tables, catalog.tables), query, catalog)
+
+
 def _check_query(source: Source, terms: Terms) -> CheckedQuery:
     """One query, from its tokens to what runs."""
     sent = read_case(source, terms.catalog, terms.journal)
@@ -182,7 +187,7 @@ def _compile(sent: Case, catalog: Catalog) -> Compiled:
     except RecursionError:  # several hundred operators in a row, each an operand of the next one
         raise lacking("depth", "so deep an expression", "Use WITH, or send it in parts.") from None
     except SparkRefuses as refusal:
-        raise _fail(sent, refusal.condition, str(refusal), refusal.at) from None
+        raise teach(_fail(sent, refusal.condition, str(refusal), refusal.at), sent.tables, catalog.tables) from None
     except NotRead as end:
         raise _fail(sent, _NOT_READ, f"[{_NOT_READ}] Spark's grammar has no such query.", end.at) from None
 
@@ -209,15 +214,15 @@ def _read_compiled(text: str, sent: Case, catalog: Catalog) -> Case:
 
 def _blame_statement(terms: Terms, sent: Case) -> Read | None:
     """The engine's reader. What it cannot plan is judged by the statement that was sent, not by what would run."""
-    ask = terms.read
-    if ask is None or terms.catalog.dialect != "sail":
-        return ask
+    ask, catalog = terms.read, terms.catalog
+    if ask is None:
+        return None
 
     def read(sql: str, tables: frozenset[str], stage: Stage) -> EngineReading | None:
         try:
             return ask(sql, tables, stage)
         except QueryFailed as error:
-            raise judge_case(error, sent, terms.catalog, planning=True) from error
+            raise blame.judge_case(teach(error, tables, catalog.tables), sent, catalog, planning=True) from error
 
     return read
 

@@ -16,24 +16,23 @@ _UNKNOWN_COLUMN = ("UNRESOLVED_COLUMN", "UNRESOLVED_USING_COLUMN_FOR_JOIN")
 _BLAMED = re.compile(r"(?:with name |USING column )`((?:[^`]|``|`\.`)++)` cannot be resolved|Cannot find column (\w+)")
 """How engines name the column that is not there."""
 
-_WORD = re.compile(r"\w++")
 _MOST_COLUMNS = 40
 
 
-def teach(error: QueryFailed, sql: str, names: Collection[str], tables: Sequence[TableInfo]) -> QueryFailed:
-    """Add to a failure what exists instead, and a statement that works; `names` are the tables that `sql` reads."""
+def teach(error: QueryFailed, names: Collection[str], tables: Sequence[TableInfo]) -> QueryFailed:
+    """Add to a failure what exists instead, and a statement that works; `names` are the tables that are read."""
     read = [table for table in tables if table.name in names]
-    blamed = _find_blamed_columns(error)
-    lines = [str(error), *_describe_unknown_columns(blamed, read), *map(_describe_columns, read)]
+    unknown = _describe_unknown_columns(_find_blamed_columns(error), read)
+    lines = [str(error), *unknown, *map(_describe_columns, read)]
     if read:
-        names = ", ".join(column.name for column in read[0].columns[:3])
-        lines.append(f"For example: SELECT {names} FROM {read[0].name} LIMIT 5")  # noqa: S608  (text)
+        columns = ", ".join(column.name for column in read[0].columns[:3])
+        lines.append(f"For example: SELECT {columns} FROM {read[0].name} LIMIT 5")  # noqa: S608  (text)
     return QueryFailed(
         "\n".join(lines),
         code=error.code,
         condition=error.condition,
         sqlstate=error.sqlstate,
-        lacking=error.lacking or any(_is_there(name, sql, read) for name in blamed),
+        lacking=error.lacking,
     )
 
 
@@ -43,16 +42,6 @@ def _find_blamed_columns(error: QueryFailed) -> list[str]:
         return []
     names = [quoted.rpartition("`.`")[2] or plain for quoted, plain in _BLAMED.findall(str(error))]
     return list(dict.fromkeys(names))
-
-
-def _is_there(name: str, sql: str, read: Sequence[TableInfo]) -> bool:
-    """Whether a column that an engine does not find is one of the tables, or named by the statement itself."""
-    in_table = any(column.name.casefold() == name.casefold() for table in read for column in table.columns)
-    return in_table or f" as {_join_words(name)} " in f" {_join_words(sql)} "
-
-
-def _join_words(text: str) -> str:
-    return " ".join(_WORD.findall(text)).casefold()
 
 
 def _describe_unknown_columns(blamed: Iterable[str], read: Sequence[TableInfo]) -> list[str]:

@@ -19,7 +19,6 @@ from lakehouse.session import Stage
 from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
 from mcp_server.engines import Engine
-from mcp_server.hints import teach
 from mcp_server.models import (
     Checked,
     CheckedQuery,
@@ -104,21 +103,18 @@ class Statement:
             return Allowed(engine, now, self._ask_guard(engine, now))
 
     def _ask_guard(self, engine: Engine, tables: Tables) -> Checked:
-        read = partial(self._read_in_engine, engine, tables, self._run.query_id)
+        read = partial(self._read_in_engine, engine, self._run.query_id)
         return self._sql.check(catalog_of(engine, tables), limits_of(self._settings), self._principal, read)
 
     def _read_in_engine(
-        self, engine: Engine, tables: Tables, query_id: str, sql: str, names: frozenset[str], stage: Stage
+        self, engine: Engine, query_id: str, sql: str, names: frozenset[str], stage: Stage
     ) -> EngineReading | None:
         """The engine's own reading of a text, which is the last step of the check; `checking.Read` for one engine."""
         if stage not in engine.capabilities.readings:
             return None
         self._await_engine(engine)
         self._run.raise_if_cancelled()
-        try:
-            return engine.read(sql, names, stage, query_id)
-        except QueryFailed as error:
-            raise teach(error, sql, names, tables) from error
+        return engine.read(sql, names, stage, query_id)
 
     # Estimate
 
@@ -176,8 +172,7 @@ class Statement:
         try:
             found = engine.execute(query, query_id, caps)
         except QueryFailed as error:
-            taught = teach(error, query.sql, query.tables, tables)
-            raise checking.judge_failure(taught, query, catalog_of(engine, tables)) from error
+            raise checking.judge_failure(error, query, catalog_of(engine, tables)) from error
         return replace(found, warnings=(*query.caveats, *found.warnings))
 
     def _begin_reading(self, engine: Engine) -> results.Origin:
@@ -214,7 +209,7 @@ class Statement:
         query_id = f"{self._run.query_id}-{next(self._look_ups)}"
         self._register_query(engine, query_id)
         limits = checking.Limits(rows, _OWN_SQL_BYTES, self._seconds_left(query))
-        read = partial(self._read_in_engine, engine, tables, query_id)
+        read = partial(self._read_in_engine, engine, query_id)
         checked = Template(text, arguments, rows).check(catalog_of(engine, tables), limits, query.principal, read)
         found = self._execute(allowed, checked, query_id, OWN_CAPS)
         origin = results.Origin(query_id, engine.name, self._run.elapsed_ms)

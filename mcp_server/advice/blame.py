@@ -21,6 +21,7 @@ from mcp_server.sql.typed.read import find_typed
 from mcp_server.sql.typed.relations import Query, Relation
 
 _NAME: Final = re.compile(r"`((?:[^`]|``)+)`")
+_PLAIN_NAME: Final = re.compile(r"Cannot find column (\w+)")
 _LACKS: Final[tuple[tuple[re.Pattern[str], str, str, str], ...]] = (
     (
         re.compile(
@@ -37,6 +38,24 @@ _LACKS: Final[tuple[tuple[re.Pattern[str], str, str, str], ...]] = (
         "*",
         "a * as an argument",
         "Name the columns.",
+    ),
+    (
+        re.compile(r"Invalid argument error: (?:column types must match schema types|Nested comparison)|Plan: \["),
+        "nested values",
+        "this with arrays, maps or structs in each other",
+        "Select their fields first, in a sub-query.",
+    ),
+    (
+        re.compile(r"ambiguous (?:outer )?attribute"),
+        "column names",
+        "this with two columns of one name",
+        "Give each a name of its own, in a sub-query.",
+    ),
+    (
+        re.compile(r"(?:invalid argument: )?Cannot resolve column position"),
+        "ORDER BY",
+        "a place of the list beside what is not in it",
+        "Name the columns in ORDER BY.",
     ),
     (
         re.compile(r"(?:Parser error: )?Invalid timezone "),
@@ -58,8 +77,6 @@ _CHOOSING: Final = frozenset({"coalesce", "if", "iff", "ifnull", "nullif", "nvl"
 
 def judge_failure(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryError:
     """Judge a failure of a query that ran, by the statement that was sent."""
-    if catalog.dialect != "sail":
-        return error
     try:
         case = reread_query(query.sent, catalog)
     except Refused:  # its AI functions were removed before it was a query
@@ -72,10 +89,12 @@ def judge_case(error: QueryFailed, case: Case, catalog: Catalog, *, planning: bo
 
     `planning` says that the engine failed before it read a row.
     """
+    if catalog.dialect != "sail":
+        return error
     sentence = str(error).partition("\n")[0]
     kind = (error.condition or "").partition(".")[0]
     if kind == "UNRESOLVED_COLUMN":
-        resolved = is_resolved(find_typed(case, catalog), _parse_names(sentence.partition(" with name ")[2]))
+        resolved = is_resolved(find_typed(case, catalog), _parse_names(sentence))
         return _copy_error(error, lacking=error.lacking if resolved is None else resolved)
     # What the statement means by each name is known, where the columns of all that it reads are.
     twice = kind == "AMBIGUOUS_REFERENCE" and _is_known(find_typed(case, catalog))
@@ -90,9 +109,10 @@ def _copy_error(error: QueryFailed, *, lacking: bool) -> QueryFailed:
     return QueryFailed(str(error), code=error.code, condition=error.condition, sqlstate=error.sqlstate, lacking=lacking)
 
 
-def _parse_names(text: str) -> tuple[str, ...]:
-    """Return the names in back-quotes, in lower case."""
-    return tuple(name.replace("``", "`").lower() for name in _NAME.findall(text))
+def _parse_names(sentence: str) -> tuple[str, ...]:
+    """Return the parts of the name that an engine does not find, in lower case."""
+    quoted = _NAME.findall(sentence.partition(" with name ")[2]) or _PLAIN_NAME.findall(sentence)
+    return tuple(name.replace("``", "`").lower() for name in quoted)
 
 
 def _is_conditional(case: Case) -> bool:

@@ -6,34 +6,26 @@ for each node those of its class in order, children first. What a rule makes is 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from mcp_server.dialects.sail.reach import check_chances, check_lambdas
-from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES
+from mcp_server.dialects.sail.rules.clauses import CLAUSE_RULES, LATE_RULES, ClauseRule
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.expressions import rewrite_expressions
 from mcp_server.dialects.sail.rules.floats import shield_floats
 from mcp_server.dialects.sail.rules.names import name_columns
+from mcp_server.dialects.sail.rules.passes import Passes
 from mcp_server.dialects.sail.rules.size import check_size
 from mcp_server.dialects.sail.rules.subqueries import SUBQUERY_RULES
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.compose import Sql
-from mcp_server.sql.typed.nodes import Expression, Node, Window, transform
 from mcp_server.sql.typed.printer import print_query
 from mcp_server.sql.typed.read import read_typed
-from mcp_server.sql.typed.relations import Cte, Query, Relation, Select, SetOperation, Values
 
-Rule = Callable[[Any, Context], Node | None]
-
-QUERY_RULES: Final[tuple[tuple[str, type[Node], Rule], ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES, *LATE_RULES)
+QUERY_RULES: Final[tuple[ClauseRule, ...]] = (*CLAUSE_RULES, *SUBQUERY_RULES, *LATE_RULES)
 """Name, class of node and rule: each a pass over the whole tree."""
-
-
-_OF_QUERIES: Final = (Query, Select, SetOperation, Values, Cte, Relation)
 
 
 @dataclass(frozen=True)
@@ -60,46 +52,19 @@ def compile_statement(case: Case, catalog: Catalog) -> Compiled:
     context = Context.start(catalog, (token.name for token in case.source.tokens if token.is_name), first_id)
     done: list[str] = []
     query, renamed = name_columns(query)
-    found, skeleton = query, _Skeleton()
-    for name, kind, rule in QUERY_RULES:
-        fields_of = None if issubclass(kind, (Expression, Window)) else skeleton.fields_of
-        after = transform(found, functools.partial(_apply, rule, kind, context), fields_of)
-        if after is not found:
-            check_size(after)
-            done.append(name)
-        found = after
-    after = rewrite_expressions(found, context)
-    if after is not found:
+    passes = Passes(query, context)
+    done += [name for name, kind, rule in QUERY_RULES if passes.run({kind: (rule,)})]
+    if rewrite_expressions(passes, context):
         done += ["expressions", *context.rules]
+    after = passes.root
     if after is not query:
         check_lambdas(after)
-    shielded = check_size(shield_floats(after, context))
+    shielded = shield_floats(after, context)
     check_chances(query, shielded)
     if shielded is not after:
+        check_size(shielded)
         return Compiled(print_query(shielded), (*done, "floats"), tuple(context.caveats), print_query(after))
     text = None if after is query and not (renamed or query.folded) else print_query(after)
     if text is not None and not done:
         done.append("names" if renamed else "spelling")
     return Compiled(text, tuple(done), tuple(context.caveats))
-
-
-class _Skeleton:
-    """The nodes of queries and those that hold some: rules for queries look at nothing else."""
-
-    def __init__(self) -> None:
-        self._known: dict[Node, tuple[str, ...] | None] = {}
-
-    def fields_of(self, node: Node) -> tuple[str, ...] | None:
-        """Return the fields of a node that hold parts of the skeleton, None where it is no part itself."""
-        if node not in self._known:
-            names = tuple(name for name, below in node.fields_of_children() if any(map(self._is_part, below)))
-            self._known[node] = names if names or isinstance(node, _OF_QUERIES) else None
-        return self._known[node]
-
-    def _is_part(self, node: Node) -> bool:
-        return self.fields_of(node) is not None
-
-
-def _apply(rule: Rule, kind: type[Node], context: Context, node: Node) -> Node:
-    found = rule(node, context) if isinstance(node, kind) else None
-    return node if found is None else found

@@ -20,7 +20,11 @@ _Counts = defaultdict[tuple[int, str], tuple[int, int]]
 
 def check_chances(before: Query, after: Query) -> None:
     """Compare what depends on chance in a query and in what rules made of it. Errors: EngineLacks."""
-    had, has = (_Chances(_find_names(query)).below(query) for query in (before, after))
+    names = _find_names(after)
+    if not any(_name_chance(node, names) for node in after.walk()):
+        return
+    has = _Chances(names).below(after)
+    had = _Chances(_find_names(before)).below(before)
     again = sorted({key[1] for key, (count, depth) in has.items() if count > had[key][0] or depth > had[key][1]})
     if again:
         raise lacking(

@@ -72,10 +72,8 @@ def name_of(node: Expression) -> str | None:  # noqa: PLR0911  (one line for eac
     if isinstance(node, n.Cast):
         if isinstance(node.operand, n.JsonPath) and not node.operand.text.endswith("]"):
             return node.operand.text.rpartition(".")[2]  # parse_json(j):a.b::int is b
-        if isinstance(node.operand, n.Column) or (
-            isinstance(node.operand, n.Field) and is_field_of_column(node.operand)
-        ):
-            return node.operand.name  # a column that is cast keeps its name
+        if isinstance(node.operand, n.Column):
+            return node.operand.name  # a column that is cast keeps its name, and a field of one does not
     if isinstance(node, n.Call) and node.name == "from_json" and isinstance(node.type, Map):
         return "entries"
     try:
@@ -114,8 +112,6 @@ def is_named_alike(node: Expression) -> bool:
             and isinstance(node.operand, n.Column | n.Constant)
             and is_named_alike(node.operand)
         )
-    if isinstance(node, n.Field) and is_field_of_column(node):
-        return True
     match node:
         case n.Column() | n.Star():
             return True
@@ -131,7 +127,7 @@ def is_named_alike(node: Expression) -> bool:
             kind = functions().classes.get(node.name)
             special = node.name in {"extract", "overlay"}
             alike = not (known or more or special) and kind != "generator"
-        case n.Element() | n.Field():
+        case n.Element():
             alike = True
         case _:
             return False

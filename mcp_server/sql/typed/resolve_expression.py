@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
+from lakehouse.quoting import quote_identifier
 from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.call_checks import check_sort_key
 from mcp_server.sql.typed.nodes import Call, Column, Expression, Lambda, Node, SortKey, Window
@@ -159,8 +160,9 @@ class ExpressionResolver(ABC):
             return typing.complete(Call(names[0], how="bare", at=column.at))
         if found is None:
             if scope.complete and not scope.parameters:
-                sent = ".".join([*column.parts, column.name])
-                raise SparkRefuses("UNRESOLVED_COLUMN", f"There is no column {sent} here.", column.at)
+                sent = ".".join(map(quote_identifier, [*column.parts, column.name]))
+                said = f"A column, variable, or function parameter with name {sent} cannot be resolved."
+                raise SparkRefuses("UNRESOLVED_COLUMN.WITH_SUGGESTION", said, column.at)
             return column
         return self._as_own(self._spell(found, column), scope)
 

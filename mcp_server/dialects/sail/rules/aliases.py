@@ -32,6 +32,11 @@ from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Q
 
 def spell_lateral_aliases(select: Select, context: Context) -> Node | None:
     """Write out names of earlier items in later ones; below, where their values may be computed only once."""
+    made = {name.lower() for item in select.items if len(item.aliases) > 1 for name in item.aliases}
+    for item in select.items if made else ():
+        for each in item.walk():
+            if isinstance(each, Column) and each.source is None and each.name.lower() in made:
+                raise lacking(each.name, "a column of a generator in the same list", "Use LATERAL VIEW.")
     named_ = {each.index for item in select.items for each in item.walk() if isinstance(each, ItemUse)}
     named_ &= set(range(len(select.items)))
     if not named_ or not any(has(item, _is_use, into=True) for item in select.items):

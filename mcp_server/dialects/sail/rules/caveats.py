@@ -5,11 +5,12 @@ What differs on every engine from run to run (rows of equal rank, the last digit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.sql.typed.nodes import Alias, Binary, Call, Cast, Constant, Expression, Node
-from mcp_server.sql.typed.relations import Grouping, Query, Select, SetOperation
+from mcp_server.sql.typed.relations import Grouping, Select, SetOperation
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, DATE, INT, INTEGERS, STRING, VOID, Array
 
 _QUANTILES: Final = frozenset({"median", "percentile", "percentile_cont", "percentile_disc", "percentile_approx"})
@@ -18,10 +19,10 @@ _MAKERS: Final = frozenset({"struct", "named_struct", "array", "map", "collect_l
 _SAFE: Final = frozenset({*INTEGERS, STRING, BOOLEAN, DATE, VOID, Array(STRING), Array(INT), Array(BIGINT)})
 
 
-def warn_of_answers(root: Query, context: Context) -> Query:
-    """The statement as it is; the caveats go to the context."""
-    _warn_of_nans(root, context)
-    for node in root.walk():
+def warn_of_answers(nodes: Sequence[Node], context: Context) -> None:
+    """Tell the context what a statement of these nodes may be answered otherwise."""
+    _warn_of_nans(nodes, context)
+    for node in nodes:
         if isinstance(node, Call) and node.name in _WRITERS and not all(map(_is_plain, node.arguments[:1])):
             context.warn(
                 f"{node.name} may write doubles, decimals and times otherwise than Spark: 100000000.0 for 1.0E8."
@@ -31,13 +32,12 @@ def warn_of_answers(root: Query, context: Context) -> Query:
                 "Doubles from ten million on may be written otherwise than by Spark, as 100000000.0 for 1.0E8, in text "
                 "that is made of values whose types are not known."
             )
-    return root
 
 
-def _warn_of_nans(root: Query, context: Context) -> None:
+def _warn_of_nans(nodes: Sequence[Node], context: Context) -> None:
     """Sail knows no two NaNs as one."""
     written = distinct = quantile = False
-    for node in root.walk():
+    for node in nodes:
         written = written or (isinstance(node, Constant) and str(node.value).lower() == "nan")
         distinct = distinct or isinstance(node, Grouping | SetOperation)
         distinct = distinct or (isinstance(node, Select | Call) and node.distinct)

@@ -10,6 +10,7 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import is_integer, is_nested, is_number
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, names_of_parameters
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
+from mcp_server.dialects.sail.rules.template import text_constant
 from mcp_server.sql.typed.nodes import (
     Call,
     Cast,
@@ -288,6 +289,20 @@ def write_key(node: Call, _: Context) -> Node | None:
     return Call(name="array_contains", arguments=(cast_to(keys, wide), cast_to(key, wide.element)), type=BOOLEAN)
 
 
+def refuse_computed_names(node: Call, _: Context) -> Node | None:
+    """json_tuple of names that are not written out. Errors: EngineLacks."""
+    if not all(isinstance(each, Constant) and isinstance(each.value, str) for each in node.arguments[1:]):
+        raise lacking("json_tuple", "names that are not written out", "Write get_json_object(j, '$.name').")
+    return None
+
+
+def write_field(node: Field, _: Context) -> Node | None:
+    """`m.key`, a value of a map, and a field of NULL."""
+    if isinstance(node.base.type, Map):
+        return Element(base=node.base, index=text_constant(node.name), type=node.type)
+    return constant(None) if node.base.type == VOID else None
+
+
 RULES: Final[Mapping[str, CallRule]] = {
     **dict.fromkeys(("aggregate", "reduce"), write_constant_fold),
     **dict.fromkeys(("exists", "filter", "forall"), write_constant_lambda),
@@ -299,6 +314,7 @@ RULES: Final[Mapping[str, CallRule]] = {
     "cardinality": write_size,
     "explode": write_explode,
     "explode_outer": write_explode,
+    "json_tuple": refuse_computed_names,
     "map_contains_key": write_key,
     "map_zip_with": write_map_zip,
     "posexplode": refuse_places,

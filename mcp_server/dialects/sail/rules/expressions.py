@@ -6,7 +6,6 @@ Spark's words, and the last one leaves those of Sail.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
@@ -15,15 +14,15 @@ from mcp_server.dialects.sail.rules.branches import choose_branch, unfold_case
 from mcp_server.dialects.sail.rules.calls import write_call
 from mcp_server.dialects.sail.rules.casts import write_cast
 from mcp_server.dialects.sail.rules.caveats import warn_of_answers
-from mcp_server.dialects.sail.rules.collections import write_element
+from mcp_server.dialects.sail.rules.collections import write_element, write_field
 from mcp_server.dialects.sail.rules.conditions import guard_conditions
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.literals import write_constant, write_interval
 from mcp_server.dialects.sail.rules.overflow import overflow_rules
+from mcp_server.dialects.sail.rules.passes import Passes, Rules
 from mcp_server.dialects.sail.rules.patterns import write_like
 from mcp_server.dialects.sail.rules.predicates import check_chance, write_quantified
 from mcp_server.dialects.sail.rules.shown import show_intervals
-from mcp_server.dialects.sail.rules.size import check_size
 from mcp_server.sql.compose import quote_text
 from mcp_server.sql.typed.nodes import (
     Between,
@@ -34,19 +33,17 @@ from mcp_server.sql.typed.nodes import (
     Collate,
     Constant,
     Element,
+    Field,
     In,
     IntervalLiteral,
     JsonPath,
     Like,
     Node,
-    transform,
 )
-from mcp_server.sql.typed.relations import Join, NamedWindow, Query, Select, Table
+from mcp_server.sql.typed.relations import Join, NamedWindow, Select, Table
 from mcp_server.sql.typed.types import STRING, as_schema
 
 _STEPS: Final = frozenset({"year", "month", "week", "day", "hour", "minute", "second"})
-
-Rule = Callable[[Node, Context], Node | None]
 
 
 def refuse_collation(node: Node, _: Context) -> Node | None:
@@ -86,7 +83,7 @@ def refuse_path(node: Node, _: Context) -> Node | None:
     return None
 
 
-EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
+EXPRESSION_RULES: Final[Rules] = {
     Constant: (write_constant,),
     Cast: (write_cast,),
     JsonPath: (refuse_path,),
@@ -96,6 +93,7 @@ EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
     In: (check_chance,),
     Call: (write_call,),
     Case: (unfold_case,),
+    Field: (write_field,),
     Element: (write_element,),
     Collate: (refuse_collation,),
     Select: (guard_conditions,),
@@ -104,49 +102,33 @@ EXPRESSION_RULES: Final[Mapping[type[Node], tuple[Rule, ...]]] = {
 """The last pass: nodes in Sail's words."""
 
 
-def rewrite_expressions(root: Query, context: Context) -> Query:
-    """Write the expressions of a statement for Sail. Errors: EngineLacks, SparkRefuses."""
-    warn_of_answers(root, context)
-    context.tables = frozenset(node.id for node in root.walk() if isinstance(node, Table))
+def rewrite_expressions(passes: Passes, context: Context) -> bool:
+    """Write the expressions of a statement for Sail; whether any changed. Errors: EngineLacks, SparkRefuses."""
+    before = root = passes.root
+    nodes = tuple(root.walk())
+    warn_of_answers(nodes, context)
+    context.tables = frozenset(node.id for node in nodes if isinstance(node, Table))
+    sequences = [node for node in nodes if isinstance(node, Call) and node.name == "sequence"]
+    steps = frozenset(each for node in sequences for each in node.arguments)
     context.steps = frozenset(
-        each
-        for node in root.walk()
-        if isinstance(node, Call) and node.name == "sequence"
-        for each in node.arguments
-        if isinstance(each, IntervalLiteral) and len(each.units) == 1 and each.units[0] in _STEPS
+        each for each in steps if isinstance(each, IntervalLiteral) and len(each.units) == 1 and each.units[0] in _STEPS
     )
-    context.framed = frozenset(
-        node.name for node in root.walk() if isinstance(node, NamedWindow) and (node.window.order or node.window.frame)
-    )
-    found = check_size(transform(root, _applying(_literal_rules(root), context)))
-    found = check_size(transform(found, _applying({Case: (choose_branch,), Call: (choose_branch,)}, context)))
-    found = check_size(transform(found, _applying(implied.RULES, context)))
-    plain, found = found, check_size(transform(found, overflow_rules(found, context)))
-    if found is not plain:
+    windows = [node for node in nodes if isinstance(node, NamedWindow)]
+    context.framed = frozenset(node.name for node in windows if node.window.order or node.window.frame)
+    passes.run(_literal_rules(steps))
+    passes.run({Case: (choose_branch,), Call: (choose_branch,)})
+    passes.run(implied.RULES)
+    if passes.run(overflow_rules(passes.root, context)):
         context.rules.append("overflow")
-    found = check_size(transform(found, _applying(EXPRESSION_RULES, context)))
-    return check_size(show_intervals(found, context))
+    passes.run(EXPRESSION_RULES)
+    passes.root = show_intervals(passes.root, context)
+    return passes.root is not before
 
 
-def _literal_rules(root: Query) -> Mapping[type[Node], tuple[Rule, ...]]:
+def _literal_rules(steps: frozenset[Node]) -> Rules:
     """Intervals in one form of each kind, but for the steps of sequence: how much it makes is read from those."""
-    sequences = (node for node in root.walk() if isinstance(node, Call) and node.name == "sequence")
-    steps = {each for node in sequences for each in node.arguments}
 
     def write_other(node: Node, context: Context) -> Node | None:
         return None if node in steps else write_interval(node, context)
 
     return {IntervalLiteral: (write_other,), Cast: (write_path,)}
-
-
-def _applying(rules: Mapping[type[Node], tuple[Rule, ...]], context: Context) -> Callable[[Node], Node]:
-    def apply(node: Node) -> Node:
-        for rule in rules.get(type(node), ()):
-            found = rule(node, context)
-            if found is not None:
-                if type(found) is not type(node):
-                    return found
-                node = found
-        return node
-
-    return apply

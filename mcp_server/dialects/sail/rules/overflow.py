@@ -6,11 +6,12 @@ on both. Where the types are known and the bounds of the lake's columns fit, not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.make import call, cast_to, fill
+from mcp_server.dialects.sail.rules.passes import Rules
 from mcp_server.dialects.sail.rules.ranges import Ranges, fits
 from mcp_server.sql.typed.nodes import Binary, Call, Constant, Expression, Node, Unary
 from mcp_server.sql.typed.types import BIGINT, INT, INTEGERS, MAX_PRECISION, SMALLINT, TINYINT, VOID, Decimal, Type
@@ -24,24 +25,22 @@ _LONG: Final = 8
 _SIGNS: Final = frozenset("+-*")
 
 
-def overflow_rules(root: Node, context: Context) -> Callable[[Node], Node]:
-    """The rule for the steps of a statement, which looks at the statement as it is before the rule."""
+def overflow_rules(root: Node, context: Context) -> Rules:
+    """The rules for the steps of a statement, which look at the statement as it is before them."""
     ranges = Ranges(root, context.catalog)
     sums: dict[Node, tuple[Expression, ...]] = {}
 
-    def widen(node: Node) -> Node:
-        if not isinstance(node, Expression):
-            return node
+    def widen(node: Expression, context: Context) -> Node | None:
         parts = _operands(node)
         if not parts:
-            return node
+            return None
         _warn(node, parts, context)
         kind = node.type
         if kind not in INTEGERS or any(part.type not in INTEGERS for part in parts):
-            return node
+            return None
         found = ranges.exactly(node)
         if found is not None and fits(found, kind):
-            return node
+            return None
         if not isinstance(node, Binary) or node.operator == "*":
             return cast_to(_widen(node, parts, _WIDER[kind]), kind)
         terms = (*sums.get(node.left, (node.left,)), _term(node, _WIDER[kind]))
@@ -52,7 +51,7 @@ def overflow_rules(root: Node, context: Context) -> Callable[[Node], Node]:
         sums[step] = terms if node.left.type == kind else (step,)
         return step
 
-    return widen
+    return {Binary: (widen,), Call: (widen,)}
 
 
 def _term(node: Binary, wider: Type) -> Expression:

@@ -184,9 +184,16 @@ def refuse_padded_columns(query: Query, context: Context) -> Node | None:
                 if isinstance(output.type, Text) and output.type.name == "char"
             }
             padded |= {each.id: found} if found else {}
+    counted = {
+        argument
+        for call in (query.walk() if padded else ())
+        if isinstance(call, Call) and call.name == "count"
+        for argument in call.arguments
+        if len(call.arguments) == 1
+    }
     for each in query.walk() if padded else ():
         read: dict[str, Text] = {}
-        if isinstance(each, Star):
+        if isinstance(each, Star) and each not in counted:
             read = {name: kind for source in each.sources for name, kind in padded.get(source, {}).items()}
         elif isinstance(each, Column):
             known = padded.get(each.source or -1, {})

@@ -36,7 +36,7 @@ from mcp_server.dialects.sail.rules.query_parts import (
 )
 from mcp_server.dialects.sail.rules.subquery_places import Places
 from mcp_server.dialects.sail.rules.subquery_values import Again
-from mcp_server.sql.typed.nodes import Call, Exists, Expression, InQuery, Node, Star, transform
+from mcp_server.sql.typed.nodes import Call, Exists, Expression, InQuery, Logic, Node, Not, Star, transform
 from mcp_server.sql.typed.relations import Derived, FunctionTable, Join, LateralView, Query, Relation, Select
 
 _PUSHED: Final[dict[str, frozenset[str]]] = {
@@ -94,6 +94,8 @@ class From:
             made = relation.replace(right=right.replace(lateral=False))
             return made.replace(on=truth(True)) if not plain and made.on is None else made
         if isinstance(right, FunctionTable):
+            if relation.on is None and right.call.name == "range":  # it reads no row
+                return relation.replace(right=right.replace(lateral=False))
             if relation.on is None:
                 return relation
             if plain and inner:
@@ -166,6 +168,9 @@ class From:
         sides = {side for side, ids in (("left", left), ("right", right)) if reads(part, ids)}
         if len(sides) == 1 and sides <= _PUSHED.get(relation.kind, frozenset()):
             return part
+        if _minds_null(part):
+            what = "IN with a sub-query in ON, within an expression that asks for NULL"
+            raise lacking("ON", what, "Put it into WHERE, or into a sub-query of its own.")
         places = Places(Select(items=(), base=relation), self.context, self.again)
 
         def change(node: Node) -> Node:
@@ -186,6 +191,13 @@ class From:
         made = places.visit(part, "other")
         self.joined = self.joined or places.attached
         return relation.replace(**{side: places.base}), made
+
+
+def _minds_null(part: Expression) -> bool:
+    """Whether an IN stands within anything but AND, OR and NOT, to which NULL is not the same as false."""
+    if isinstance(part, Logic | Not):
+        return any(_minds_null(each) for each in part.children if isinstance(each, Expression))
+    return not isinstance(part, InQuery) and any(isinstance(each, InQuery) for each in walk_scope(part))
 
 
 def _read_by_queries(part: Expression) -> set[int]:

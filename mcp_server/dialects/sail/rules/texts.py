@@ -11,7 +11,7 @@ from typing import Final
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import is_nested, is_time
-from mcp_server.dialects.sail.rules.make import fill
+from mcp_server.dialects.sail.rules.make import call, fill, names_of_parameters
 from mcp_server.dialects.sail.rules.template import text_constant
 from mcp_server.sql.typed.nodes import Call, Cast, Column, Expression, Field, Lambda, Parameter
 from mcp_server.sql.typed.types import FRACTIONS, STRING, Array, Interval, Map, Struct, Text, Type
@@ -39,8 +39,8 @@ def text_of(node: Expression, context: Context) -> Expression | None:
     if isinstance(kind, Array) and is_time(kind.element):  # an array is cast to ISO 8601
         return fill(context, "transform({0}, v_ -> CAST(v_ AS STRING))", node, gives=Array(STRING))
     if isinstance(kind, Array) and kind.element in FRACTIONS:
-        body = _double(Parameter(name="v_", type=kind.element), context)
-        return fill(context, "transform({0}, v_ -> {body})", node, body=body, gives=Array(STRING))
+        item = Parameter(name=context.parameter_beside("v_", names_of_parameters((node,))), type=kind.element)
+        return call("transform", node, Lambda(parameters=(item,), body=_double(item, context)), gives=Array(STRING))
     return None
 
 
