@@ -12,7 +12,7 @@ from typing import Any, Final
 import sqlglot
 from sqlglot import exp
 
-from lakehouse.errors import EngineLacks, Refused
+from lakehouse.errors import EngineLacks, QueryFailed, Refused
 from mcp_server import checking
 from mcp_server.guard.functions import function_policy
 from mcp_server.guard.journal import Journal
@@ -52,14 +52,14 @@ class Judged:
 
 
 def judge(sql: str, catalog: checking.Catalog, limits: checking.Limits) -> Judged:
-    """Checks a statement and asserts what must hold. Whatever the check raises but its own two errors is a defect."""
+    """Checks a statement and asserts what must hold. Whatever the check raises but its own errors is a defect."""
     settings = {"catalog": catalog, "limits": limits, "principal": Principal("fuzz")}
     started = time.process_time()
-    refusal: Refused | EngineLacks | None = None
+    refusal: Refused | EngineLacks | QueryFailed | None = None
     checked: Checked | None = None
     try:
         checked = checking.check(sql, **settings)
-    except (Refused, EngineLacks) as said:
+    except (Refused, EngineLacks, QueryFailed) as said:
         refusal = said
     spent = time.process_time() - started
     if refusal is not None:

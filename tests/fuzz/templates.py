@@ -70,6 +70,5 @@ UNANSWERED: Final = {
     "JSONPathRoot": "the same",
     "JSONPathKey": "the same",
     "JSONPathSubscript": "the same",
-    "Kwarg": "Sail has no arguments by name",
 }
 """What the embedded engine does not answer in the templates, and why; the tests say so once it does."""

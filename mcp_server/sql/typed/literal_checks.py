@@ -1,27 +1,69 @@
-"""Literals that Spark's parser refuses: dates, timestamps and intervals whose text is none."""
+"""Literals that Spark's parser refuses: numbers beyond their type; dates, timestamps and intervals that are none."""
 
 from __future__ import annotations
 
 import calendar
+import decimal
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.operators import refuse
-from mcp_server.sql.typed.types import DATE, STRING, TIMESTAMP, TIMESTAMP_NTZ, Interval, Type
+from mcp_server.sql.typed.types import (
+    BIGINT,
+    DATE,
+    DOUBLE,
+    FLOAT,
+    INT,
+    INTEGERS,
+    SMALLINT,
+    STRING,
+    TIMESTAMP,
+    TIMESTAMP_NTZ,
+    TINYINT,
+    Interval,
+    Type,
+)
 
 _WORDS: Final = re.compile(r"(?:epoch|now|today|tomorrow|yesterday)\b", re.IGNORECASE)
 _DAY: Final = re.compile(r"[+-]?(\d{4,7})(?:-(\d{1,2})(?:-(\d{1,2})([ T].*)?)?)?", re.DOTALL)
 _TIME: Final = re.compile(
-    r"[ T]\s*(?:(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.\d*)?)?)?)?\s*(?:[A-Za-z+-].*)?", re.DOTALL
+    r"[ T]\s*+(?:(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.\d*+)?)?)?)?\s*+(?:[A-Za-z+-].*+)?", re.DOTALL
 )
+_BEGINS_YEAR: Final = re.compile(r"[+-]?\d{4,7}-")
+_INTERVAL: Final = re.compile(r"interval\s+", re.IGNORECASE)
 _DIGIT: Final = re.compile(r"\d")
 _LONG_NUMBER: Final = re.compile(r"[+-]?\d{8,}")
 
 
-def check_moment(node: nodes.Constant) -> None:
-    """Refuse DATE '…' and TIMESTAMP '…' that are none (`DateTimeUtils.stringToDate`). Raises SparkRefuses."""
+_LARGEST: Final[Mapping[Type, float]] = {
+    TINYINT: 2**7 - 1, SMALLINT: 2**15 - 1, INT: 2**31 - 1, BIGINT: 2**63 - 1,
+    FLOAT: (2 - 2**-23) * 2.0**127, DOUBLE: sys.float_info.max,
+}  # fmt: skip
+"""The largest number of each type that a suffix or an exponent names."""
+
+
+def check_constant(node: nodes.Constant) -> None:
+    """Refuse a literal whose text is no value of its type. Raises SparkRefuses."""
+    _check_number(node)
+    _check_moment(node)
+
+
+def _check_number(node: nodes.Constant) -> None:
+    """300Y and 1e400 (`AstBuilder.numericLiteral`)."""
+    if node.type is None or node.type not in _LARGEST or not isinstance(node.value, int | decimal.Decimal):
+        return
+    most = _LARGEST[node.type]
+    least = -most - 1 if node.type in INTEGERS else -most
+    if not least <= node.value <= most:
+        text = f"{node.text} is outside of what {node.type} holds. Write a smaller number, or one of another type."
+        raise refuse("INVALID_NUMERIC_LITERAL_RANGE", text)
+
+
+def _check_moment(node: nodes.Constant) -> None:
+    """DATE '…' and TIMESTAMP '…' that are none (`DateTimeUtils.stringToDate`)."""
     if node.type in {DATE, TIMESTAMP, TIMESTAMP_NTZ} and isinstance(node.value, str):
         value = node.value.strip()
         if not _WORDS.match(value) and not _is_moment(value, is_date=node.type == DATE):
@@ -34,7 +76,7 @@ def _is_moment(value: str, *, is_date: bool) -> bool:
     found = _DAY.fullmatch(value)
     if found is None:
         # Times without a day are timestamps, too, in more forms than are looked at here.
-        return not is_date and not re.match(r"[+-]?\d{4,7}-", value) and _may_be_time(value)
+        return not is_date and not _BEGINS_YEAR.match(value) and _may_be_time(value)
     year, month, day, rest = found.groups()
     if not is_date and rest and not _is_time(rest):
         return False
@@ -58,16 +100,13 @@ def _may_be_time(value: str) -> bool:
 
 
 _SPANS: Final[Mapping[str, re.Pattern[str]]] = {
-    span: re.compile(r"[+|-]?" + form)
-    for span, form in {
-        "year to month": r"\d+-\d+",
-        "day to hour": r"\d+ \d{1,2}",
-        "day to minute": r"\d+ \d{1,2}:\d{1,2}",
-        "day to second": r"\d+ \d{1,2}:\d{1,2}:\d{1,2}(\.\d{1,9})?",
-        "hour to minute": r"\d+:\d{1,2}",
-        "hour to second": r"\d+:\d{1,2}:\d{1,2}(\.\d{1,9})?",
-        "minute to second": r"\d+:\d{1,2}(\.\d{1,9})?",
-    }.items()
+    "year to month": re.compile(r"[+|-]?\d{1,19}-\d{1,19}"),
+    "day to hour": re.compile(r"[+|-]?\d{1,19} \d{1,2}"),
+    "day to minute": re.compile(r"[+|-]?\d{1,19} \d{1,2}:\d{1,2}"),
+    "day to second": re.compile(r"[+|-]?\d{1,19} \d{1,2}:\d{1,2}:\d{1,2}(\.\d{1,9})?"),
+    "hour to minute": re.compile(r"[+|-]?\d{1,19}:\d{1,2}"),
+    "hour to second": re.compile(r"[+|-]?\d{1,19}:\d{1,2}:\d{1,2}(\.\d{1,9})?"),
+    "minute to second": re.compile(r"[+|-]?\d{1,19}:\d{1,2}(\.\d{1,9})?"),
 }
 """The forms of `IntervalUtils.scala`."""
 
@@ -80,8 +119,8 @@ _UNITS: Final[Mapping[str, str]] = {
     "microsecond": "second",
 }
 _PAIR: Final = re.compile(
-    r"[+-]?\s*(?:\d+\.?\d*|\.\d+)\s+"
-    r"(year|month|week|day|hour|minute|second|millisecond|microsecond)s?(?:\s+|$)",
+    r"[+-]?\s{0,20}+(?:\d{1,400}+(?:\.\d{0,9}+)?|\.\d{1,9}+)\s{1,20}+"
+    r"(year|month|week|day|hour|minute|second|millisecond|microsecond)s?(?:\s{1,20}+|$)",
     re.IGNORECASE,
 )
 
@@ -118,7 +157,9 @@ def _type_text(node: nodes.IntervalLiteral) -> Type | None:
     value = node.values[0]
     if not isinstance(value, nodes.Constant) or not isinstance(value.value, str):
         return None
-    text = re.sub(r"^interval\s+", "", value.value.strip(), flags=re.IGNORECASE)
+    text = value.value.strip()
+    word = _INTERVAL.match(text)
+    text = text if word is None else text[word.end() :]
     fields: list[str] = []
     place = 0
     while found := _PAIR.match(text, place):

@@ -176,12 +176,15 @@ def _unpivot(relation: r.Unpivot) -> Sql:
     return join(" ", (text, _alias(relation)))
 
 
+_NUMBER: Final = re.compile(r"[0-9.]+")
+
+
 @writes(r.Sample)
 def _sample(relation: r.Sample) -> Sql:
     base = relation.base
     named = base if relation.alias is None else relation
     text = write_text(base.replace(alias=None, names=()))
-    amounts = [write_number(each) for each in re.findall(r"[0-9.]+", relation.amount)]
+    amounts = [write_number(each) for each in _NUMBER.findall(relation.amount)]
     template = {"percent": "{} PERCENT", "rows": "{} ROWS", "bucket": "BUCKET {} OUT OF {}"}[relation.unit]
     seed = compose("REPEATABLE ({})", relation.seed) if relation.seed is not None else NOTHING
     return join(" ", (text, compose("TABLESAMPLE ({})", compose(template, *amounts)), seed, _alias(named)))

@@ -139,7 +139,7 @@ NAMES: Final[Mapping[str, Atomic]] = {
 
 _SPANS: Final = ("year", "month", "day", "hour", "minute", "second")
 _ZONES: Final = {"without": TIMESTAMP_NTZ, "with": TIMESTAMP}
-_TOKEN: Final = re.compile(r"\s*(`(?:[^`]|``)*`|'[^']*'|\w+|[<>(),:]|\S)")
+_TOKEN: Final = re.compile(r"`(?:[^`]|``){0,999}+`|'[^']{0,9999}+'|\w+|[<>(),:]|\S")
 
 
 def parse_type(text: str) -> Type | None:

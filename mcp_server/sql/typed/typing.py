@@ -12,7 +12,7 @@ from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
 from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
 from mcp_server.sql.typed.date_results import DATE_RULES
 from mcp_server.sql.typed.functions import functions, place_arguments
-from mcp_server.sql.typed.literal_checks import check_moment, type_interval
+from mcp_server.sql.typed.literal_checks import check_constant, type_interval
 from mcp_server.sql.typed.literals import number_type
 from mcp_server.sql.typed.matching import match
 from mcp_server.sql.typed.nested_results import NESTED_RULES, name_field, type_element
@@ -78,12 +78,15 @@ _TYPED: Final[Mapping[str, Type]] = {
 }
 
 
+_QUOTE: Final = re.compile("['\"]")
+
+
 def type_constant(text: str) -> Type | None:
     """Return the type of a literal as it is written: `1`, `1.5`, `2L`, `'a'`, `NULL`, `DATE '2026-01-31'`."""
     upper = text.strip().upper()
     if upper in _WORDS:
         return _WORDS[upper]
-    word = re.split("['\"]", upper, maxsplit=1)[0].strip()
+    word = _QUOTE.split(upper, maxsplit=1)[0].strip()
     if word != upper:
         return _TYPED.get(word) if word not in {"", "R"} else STRING
     return number_type(upper)
@@ -93,7 +96,7 @@ def type_constant(text: str) -> Type | None:
 
 
 def _constant(node: nodes.Constant) -> Type | None:
-    check_moment(node)
+    check_constant(node)
     return node.type or type_constant(node.text)
 
 

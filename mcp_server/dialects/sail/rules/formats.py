@@ -44,6 +44,8 @@ _BASE64: Final = (
     "length(regexp_replace({0}, '\\\\s', '')) % 4 = 0, length(regexp_replace({0}, '\\\\s', '')) % 4 <> 1) "
     "THEN unbase64(regexp_replace({0}, '[\\\\s=]', '')) ELSE {otherwise} END"
 )
+_BASE64_TEXT: Final = re.compile(r"[A-Za-z0-9+/\s]*={0,2}", re.ASCII)
+_WORD: Final = re.compile(r"[a-z]+")
 _FORMATS: Final = frozenset({"utf-8", "utf8", "hex", "base64"})
 
 
@@ -76,7 +78,7 @@ def _from_base64(node: Call, context: Context, *, tries: bool) -> Node:
     if text is not None:
         letters = "".join(text.split())
         whole = len(letters) % 4 == 0 if "=" in letters else len(letters) % 4 != 1
-        if re.fullmatch(r"[A-Za-z0-9+/\s]*={0,2}", text, re.ASCII) and whole:
+        if _BASE64_TEXT.fullmatch(text) and whole:
             return fill(context, "unbase64({0})", constant(letters.rstrip("=")), gives=BINARY)
         if not tries:
             raise SparkRefuses("CONVERSION_INVALID_INPUT", f"'{text[:40]}' is no BASE64. Use try_to_binary.", node.at)
@@ -151,7 +153,7 @@ def write_from_json(node: Call, context: Context) -> Node | None:
     schema = read_text(node.arguments[1]) if len(node.arguments) > 1 else None
     if schema is None:
         return None
-    words = re.split(r"[^a-z]+", schema.lower())
+    words = _WORD.findall(schema.lower())
     if _holds(node.type, TIME) or _holds(node.type, None) or (node.type is None and "time" in words):
         raise lacking("from_json", "values of the types TIME and INTERVAL", "Read them as STRING.")
     if "array" in schema.lower():

@@ -21,12 +21,17 @@ MONTHS: Final = {"month": 1, "quarter": 3, "year": 12}
 FIELDS: Final = ("day", "hour", "minute", "second")
 _LIMITS: Final = {"hour": 23, "minute": 59, "second": 59}
 
-_PAIR: Final = re.compile(r"\s*([+-]?)\s*(\d{1,400})?(?:(\.)(\d{0,9}))?\s+([a-z]+)", re.IGNORECASE | re.ASCII)
+_PAIR: Final = re.compile(
+    r"\s{0,20}+([+-]?)\s{0,20}+(\d{1,400}+)?(?:(\.)(\d{0,9}+))?\s{1,20}+([a-z]++)", re.IGNORECASE | re.ASCII
+)
+_AMOUNT: Final = re.compile(r"([+-]?)\s*(\d{1,400})(?:(\.)(\d{0,9}))?", re.ASCII)
 _PREFIX: Final = re.compile(r"\s*interval\s+", re.IGNORECASE | re.ASCII)
 _YEAR_MONTH: Final = re.compile(r"([+-]?)(\d{1,400})-(\d{1,400})", re.ASCII)
 _SECONDS: Final = re.compile(r"(\d{1,400})(?:\.(\d{1,9}))?", re.ASCII)
 _QUOTED: Final = re.compile(
-    r"\s*interval\s*([+-]?)\s*'([^']*)'\s*([a-z]+(?:\s+to\s+[a-z]+)?)\s*", re.IGNORECASE | re.ASCII
+    r"\s{0,20}+interval\s{0,20}+([+-]?)\s{0,20}+'([^']{0,400}+)'\s{0,20}+([a-z]{1,20}+(?:\s{1,20}+to\s{1,20}+[a-z]{1,20}+)?)"
+    r"\s{0,20}+",
+    re.IGNORECASE | re.ASCII,
 )
 
 
@@ -76,7 +81,7 @@ def read_value(value: str, unit: str) -> Span | None:
     if last:
         negative = text.startswith("-")
         return _read_range(text.lstrip("+-") if text[:1] in {"+", "-"} else text, first, last, negative=negative)
-    match = re.fullmatch(r"([+-]?)\s*(\d{1,400})(?:(\.)(\d{0,9}))?", text, re.ASCII)
+    match = _AMOUNT.fullmatch(text)
     if match is None:
         return None
     return _read_pair(match[1], match[2], match[4] if match[3] else None, first)
