@@ -129,7 +129,7 @@ def is_named_alike(node: Expression) -> bool:
             alike = not (known or more or special) and kind != "generator"
         case n.Element():
             alike = True
-        case _:
+        case _:  # a field is named without what it is a field of
             return False
     return alike and all(is_named_alike(each) for each in node.children if isinstance(each, Expression))
 
