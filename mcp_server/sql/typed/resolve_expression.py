@@ -173,7 +173,7 @@ class ExpressionResolver(ABC):
         outer = scope.outer
         while outer is not None and found.index not in outer.find_items(found.name.lower()):
             outer = outer.outer
-        return found if outer is None else outer.items[found.index].operand
+        return found if outer is None else _write_out(found, outer)
 
     def _spell(self, found: Expression, column: Column) -> Expression:
         """Return what was found in the sender's spelling, at the sender's token."""
@@ -270,6 +270,17 @@ class ExpressionResolver(ABC):
         Lambda: _resolve_plain_lambda,
         nodes.Element: _resolve_element,
     }
+
+
+def _write_out(use: nodes.ItemUse, scope: Scope) -> Expression:
+    """Return the operand of an item, with those of the items before it that it names."""
+
+    def visit(node: Node) -> Node:
+        if isinstance(node, nodes.ItemUse):
+            return _write_out(node, scope)
+        return node if isinstance(node, Query) else node.map_children(visit)
+
+    return cast("Expression", visit(scope.items[use.index].operand))
 
 
 def _may_have_fields(kind: Type) -> bool:

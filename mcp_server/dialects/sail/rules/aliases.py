@@ -22,8 +22,9 @@ from mcp_server.dialects.sail.rules.kit import (
     name_keys,
     named,
     own_ids,
-    replace_in,
+    replace_uses,
     use_of,
+    walk_here,
 )
 from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.sql.typed.nodes import Column, Constant, Expression, ItemUse, Node, Ordinal, Star
@@ -37,9 +38,8 @@ def spell_lateral_aliases(select: Select, context: Context) -> Node | None:
         for each in item.walk():
             if isinstance(each, Column) and each.source is None and each.name.lower() in made:
                 raise lacking(each.name, "a column of a generator in the same list", "Use LATERAL VIEW.")
-    named_ = {each.index for item in select.items for each in item.walk() if isinstance(each, ItemUse)}
-    named_ &= set(range(len(select.items)))
-    if not named_ or not any(has(item, _is_use, into=True) for item in select.items):
+    named_ = {each.index for item in select.items for each in walk_here(item) if isinstance(each, ItemUse)}
+    if not named_:
         return None
     items = select.items
     if any(has(items[at].operand, _once) for at in named_):
@@ -62,7 +62,7 @@ def _once(node: Node) -> bool:
 
 def _spell(node: E, items: Sequence[Item]) -> E:
     """Return a node with the expressions of items in the place of their names."""
-    return replace_in(node, lambda each: use_of(each, tuple(items)))
+    return replace_uses(node, lambda each: use_of(each, tuple(items)))
 
 
 def _compute_below(select: Select, context: Context) -> Node:
@@ -73,7 +73,7 @@ def _compute_below(select: Select, context: Context) -> Node:
     done: list[Item] = []
     columns: dict[int, Column] = {}
     for at, item in enumerate(select.items):
-        operand = replace_in(item.operand, lambda each: _known(each, columns, done))
+        operand = replace_uses(item.operand, lambda each: _known(each, columns, done))
         if has(operand, _once) and any(_uses(later, at) for later in select.items[at + 1 :]):
             if any(isinstance(each, Column) and each.source == below.id for each in operand.walk()):
                 raise lacking("lateral aliases", "rows made of rows in one list", "Put the first into a sub-query.")
@@ -86,14 +86,12 @@ def _compute_below(select: Select, context: Context) -> Node:
     return upper.replace(base=below.derive(Select((), select.base, where=select.where)))
 
 
-def _known(node: Node, columns: dict[int, Column], done: Sequence[Item]) -> Expression | None:
-    if isinstance(node, ItemUse) and node.index in columns:
-        return columns[node.index]
-    return use_of(node, tuple(done))
+def _known(use: ItemUse, columns: dict[int, Column], done: Sequence[Item]) -> Expression | None:
+    return columns[use.index] if use.index in columns else use_of(use, tuple(done))
 
 
 def _uses(item: Item, index: int) -> bool:
-    return has(item, lambda each: isinstance(each, ItemUse) and each.index == index, into=True)
+    return has(item, lambda each: isinstance(each, ItemUse) and each.index == index)
 
 
 def spell_groups(select: Select, context: Context) -> Node | None:
@@ -107,7 +105,7 @@ def spell_groups(select: Select, context: Context) -> Node | None:
         group = _group(select.group, select)
         if group is not select.group:
             changes["group"] = group
-    if select.having is not None and (select.group is None or has(select.having, _is_use, into=True)):
+    if select.having is not None and (select.group is None or has(select.having, _is_use)):
         having = _spell(select.having, select.items)
         if having is not select.having:
             changes["having"] = having

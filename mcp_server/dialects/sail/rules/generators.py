@@ -28,6 +28,8 @@ from mcp_server.dialects.sail.rules.kit import (
     own_ids,
     reads_own,
     replace_in,
+    replace_uses,
+    walk_here,
 )
 from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.dialects.sail.rules.unions import derive
@@ -332,13 +334,13 @@ def filter_rows(query: Query, context: Context) -> Node | None:
     select = query.body
     if not isinstance(select, Select) or select.having is None:
         return None
-    used = [each.index for each in select.having.walk() if isinstance(each, ItemUse)]
+    used = [each.index for each in walk_here(select.having) if isinstance(each, ItemUse)]
     if not any(has(select.items[index], is_generator) for index in used if index < len(select.items)):
         return None
     whole = all(item.outputs and len(item.outputs) == 1 for item in select.items)
     if not whole or reads_own(select.having, own_ids(select.base)) or has(select.having, is_aggregate) or query.order:
         raise lacking("HAVING", "HAVING on what a function of rows gives", "Put the function into a sub-query.")
     below, columns = derive(query.replace(body=select.replace(having=None), limit=None, offset=None), context)
-    where = replace_in(select.having, lambda each: columns[each.index] if isinstance(each, ItemUse) else None)
+    where = replace_uses(select.having, lambda use: columns[use.index])
     items = tuple(named(column, label(item)) for column, item in zip(columns, select.items, strict=True))
     return query.replace(body=Select(items, below, where=where), ctes=())

@@ -25,7 +25,7 @@ from mcp_server.dialects.sail.rules.kit import (
     named,
     number,
     own_ids,
-    replace_in,
+    replace_uses,
 )
 from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.sql.typed.nodes import (
@@ -126,10 +126,10 @@ def _expand(query: Query, select: Select, context: Context) -> Query:
         raise _dropped("* in it")
     starts = list(itertools.accumulate(widths, initial=0))
 
-    def move(node: Node) -> Node | None:
-        return node.replace(index=starts[node.index]) if isinstance(node, ItemUse) else None
+    def move(use: ItemUse) -> Node:
+        return use.replace(index=starts[use.index])
 
-    return query.replace(body=after, order=tuple(replace_in(key, move) for key in query.order))
+    return query.replace(body=after, order=tuple(replace_uses(key, move) for key in query.order))
 
 
 def _hide(query: Query, select: Select, tainted: list[SortKey], late: list[SortKey], context: Context) -> Node | None:

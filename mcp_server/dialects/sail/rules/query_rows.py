@@ -80,7 +80,7 @@ def _put_items(key: SortKey, select: Select) -> SortKey:
     def change(node: Node) -> Node:
         if isinstance(node, ItemUse):
             return select.items[node.index].operand
-        return node.map_children(change)
+        return node if isinstance(node, Query) else node.map_children(change)
 
     if isinstance(key.operand, Ordinal):
         return key.replace(operand=select.items[key.operand.index - 1].operand)
@@ -93,6 +93,8 @@ def _put_outputs(key: SortKey, query: Query, names: tuple[str, ...], inner: Rela
     shown = [(each.name or "").lower() for each in query.outputs or ()]
 
     def change(node: Node) -> Node:
+        if isinstance(node, Query):
+            raise lacking("ORDER BY", "ORDER BY a sub-query within one", "Give it a name in the list.")
         if isinstance(node, Ordinal):
             return column_of(inner, names[node.index - 1])
         if isinstance(node, ItemUse):
