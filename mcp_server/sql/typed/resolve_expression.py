@@ -214,6 +214,8 @@ class ExpressionResolver(ABC):
         further = outer.outer
         if not outer.passes:  # Spark looks into the one query around, not into those around that
             further = None
+        if outer.lateral:  # what a list names is for itself alone
+            outer = replace(outer, items=())
         return self._find(outer, names, further)
 
     def _find_window(self, scope: Scope, names: list[str]) -> Expression | None:
