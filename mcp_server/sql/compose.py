@@ -49,12 +49,6 @@ class Operand(Sql):
     __slots__ = ()
 
 
-class Kept(Sql):
-    """An expression of which only parts were changed, so that it binds as before."""
-
-    __slots__ = ()
-
-
 Part = Sql | int
 
 

@@ -42,12 +42,6 @@ class Node:
                 found.append(value)
         return tuple(found)
 
-    def fields_of_children(self) -> Iterator[tuple[str, tuple[Node, ...]]]:
-        """Yield the fields that may hold nodes, with those that they hold."""
-        for name in _child_fields(type(self)):
-            value = getattr(self, name)
-            yield name, value if type(value) is tuple else () if value is None else (value,)
-
     def walk(self) -> Iterator[Node]:
         """Yield the node and all below it, parents first. What a rule has put in several places comes once."""
         stack: list[Node] = [self]
@@ -59,13 +53,10 @@ class Node:
                 yield node
                 stack += reversed(node.children)
 
-    def map_children(self, change: Callable[[Node], Node], names: tuple[str, ...] | None = None) -> Self:
-        """Return the node with changed children: the same one where none changes.
-
-        `names` are the fields that are looked at, None for all.
-        """
+    def map_children(self, change: Callable[[Node], Node]) -> Self:
+        """Return the node with changed children: the same one where none changes."""
         changes: dict[str, object] = {}
-        for name in _child_fields(type(self)) if names is None else names:
+        for name in _child_fields(type(self)):
             value = getattr(self, name)
             if type(value) is tuple:
                 items = tuple(map(change, value))
@@ -119,14 +110,8 @@ def _child_fields(kind: type[Node]) -> tuple[str, ...]:
     return found
 
 
-Fields = Callable[["Node"], tuple[str, ...] | None]
-"""Names the fields of a node that are to be looked at, None where the node itself is not."""
-
-
-def transform(node: N, change: Callable[[Node], Node], fields_of: Fields | None = None) -> N:
+def transform(node: N, change: Callable[[Node], Node]) -> N:
     """Return the tree with `change` applied once to every node, children first. What it makes is not visited.
-
-    `fields_of` says where not to look, None for everywhere.
 
     What stands in several places is changed once, and stands there again: else a rule that writes an operand twice
     would make two to the power of n of n such operands in each other.
@@ -135,14 +120,8 @@ def transform(node: N, change: Callable[[Node], Node], fields_of: Fields | None 
 
     def visit(each: Node) -> Node:
         found = done.get(each)
-        if found is not None:
-            return found
-        names = None
-        if fields_of is not None:
-            names = fields_of(each)
-            if names is None:
-                return each
-        found = done[each] = change(each.map_children(visit, names))
+        if found is None:
+            found = done[each] = change(each.map_children(visit))
         return found
 
     return cast("N", visit(node))

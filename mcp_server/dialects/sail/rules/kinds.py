@@ -8,7 +8,6 @@ from typing import Final
 from mcp_server.sql.typed.nodes import Constant, Expression
 from mcp_server.sql.typed.types import (
     BIGINT,
-    BOOLEAN,
     DATE,
     DOUBLE,
     FLOAT,
@@ -149,6 +148,3 @@ def bound_decimal(precision: int, scale: int) -> Decimal:
     if precision <= MAX_PRECISION:
         return Decimal(precision, scale)
     return Decimal(MAX_PRECISION, max(0, scale - (precision - MAX_PRECISION)))
-
-
-TRUTHS: Final = frozenset({BOOLEAN, VOID})

@@ -12,7 +12,6 @@ NOT IN is false where a comparison is NULL (`RewritePredicateSubquery`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, cast
 
 from mcp_server.dialects.sail.lacks import lacking
@@ -343,6 +342,3 @@ def _reads_groups(places: Places, node: Inner, place: Place, *, conjunct: bool, 
         and places.is_plain(node.query, compares=True)
         and places.has_value(node.query)
     )
-
-
-Visit = Callable[[Expression], Expression]

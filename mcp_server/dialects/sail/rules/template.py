@@ -102,12 +102,6 @@ def read_template(text: str) -> Expression:
     return _Reader(text).whole()
 
 
-@functools.cache
-def read_type(text: str) -> Type:
-    """Parse a type as templates name it, such as `DECIMAL(20,0)` or `ARRAY<STRING>`. Errors: ValueError."""
-    return _Reader(text).type()
-
-
 def fill_template(template: Expression, fill: Callable[[str], Expression | Type], rename: Callable[[str], str]) -> Node:
     """Return the template with its holes filled, and its parameters that end with `_` renamed."""
 
