@@ -160,26 +160,42 @@ def write_listagg(node: Call, context: Context) -> Node | None:
 
 
 def write_count(node: Call, context: Context) -> Node | None:
-    """count(DISTINCT x, y) as that of one text, which is null where one of them is, as Spark wants it.
+    """count(DISTINCT x, y) as that of one text, which is null where one of them is; that of a struct with nulls in it.
 
     Of several values Sail computes with gigabytes of memory where ten thousand differ, and gives up.
     """
-    if len(node.arguments) < 2 or any(isinstance(each, Star) for each in node.arguments):
+    if not node.distinct or any(isinstance(each, Star) for each in node.arguments):
         return None
-    if not node.distinct:
+    if len(node.arguments) > 1:
+        key = _key(node.arguments, context)
+        return None if key is None else node.replace(arguments=(key,))
+    struct = node.arguments[0]
+    if not isinstance(struct.type, Struct):
         return None
-    kinds = [each.type for each in node.arguments]
-    if not all(kind in _PLAIN_TEXTS or isinstance(kind, Decimal) for kind in kinds):
+    made = [each for _, each in _fields(struct)]
+    fields = made or [Field(base=struct, name=name, type=kind) for name, kind in struct.type.fields]
+    key = _key(fields, context, null="n")
+    if key is None:
         return None
+    return node.replace(arguments=(key if made else fill(context, "if({0} IS NULL, NULL, {1})", struct, key),))
+
+
+def _key(values: Sequence[Expression], context: Context, null: str | None = None) -> Expression | None:
+    """Write values as one text, another one for each; None where a type has several texts for one value.
+
+    How long a text is tells where the next value begins; nothing else has a blank in it, or is an `n`.
+    """
     pieces: list[Expression] = []
-    for value in node.arguments:
-        pieces += [constant(" ")] if pieces else []
-        # How long a text is tells where the next value begins; nothing else has a blank in it.
+    for value in values:
+        if value.type not in _PLAIN_TEXTS and not isinstance(value.type, Decimal):
+            return None
+        text = cast_to(value, STRING)
         if value.type == STRING:
-            pieces += [fill(context, "CAST(length({0}) AS STRING)", value), constant(" "), value]
-        else:
-            pieces.append(cast_to(value, STRING))
-    return node.replace(arguments=(Call(name="concat", arguments=tuple(pieces), type=STRING),))
+            text = fill(context, "concat(CAST(length({0}) AS STRING), ' ', {0})", value)
+        if null is not None:
+            text = fill(context, "coalesce({0}, {1})", text, constant(null))
+        pieces += [constant(" "), text] if pieces else [text]
+    return pieces[0] if len(pieces) == 1 else Call(name="concat", arguments=tuple(pieces), type=STRING)
 
 
 def write_extreme(node: Call, context: Context) -> Node | None:
