@@ -25,11 +25,11 @@ from mcp_server.dialects.sail.reach import check_tables
 from mcp_server.guard.approval import AllowedQuery, Read, Terms, approve_query
 from mcp_server.guard.journal import Journal, Step
 from mcp_server.guard.limits import Limits, lower_limits
-from mcp_server.guard.metadata import read_describe, read_explain, read_show
+from mcp_server.guard.metadata import read_describe, read_explain, read_show, wrap_described
 from mcp_server.guard.rules import read_case, read_text, reread_query
 from mcp_server.guard.template import Argument, Identifier, fill_template
 from mcp_server.hints import teach
-from mcp_server.models import AiColumn, Checked, CheckedQuery, EngineReading, Explain, Principal
+from mcp_server.models import AiColumn, Checked, CheckedQuery, DescribeQuery, EngineReading, Explain, Principal
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.refusal import make_refusal
@@ -89,6 +89,10 @@ def check(
     terms = Terms(catalog, lower_limits(limits, row_limit), principal, read, journal or Journal())
     source = read_text(sql, limits, terms.journal)
     first = source.key(0)
+    if first in {"DESCRIBE", "DESC"} and (described := wrap_described(source)):
+        with terms.journal.layer("describe") as say:
+            say("the columns of what follows")
+        return DescribeQuery(_check_query(read_source(sql, described), _without_ai(terms)))
     if first in {"SHOW", "DESCRIBE", "DESC"}:
         with terms.journal.layer("metadata") as say:
             say("answered from the lake's own description, without an engine")
@@ -97,9 +101,13 @@ def check(
         with terms.journal.layer("explain") as say:
             mode, start = read_explain(source)
             say(f"the plan ({mode}) of what follows")
-        explained = replace(terms, catalog=replace(catalog, ai={}))  # no engine has a plan of an AI function
-        return Explain(_check_query(read_source(sql, source.tokens[start:]), explained), mode)
+        return Explain(_check_query(read_source(sql, source.tokens[start:]), _without_ai(terms)), mode)
     return _check_query(source, terms)
+
+
+def _without_ai(terms: Terms) -> Terms:
+    """Terms under which no AI function may be called: no engine has a plan of one, or its columns."""
+    return replace(terms, catalog=replace(terms.catalog, ai={}))
 
 
 def template(
@@ -145,7 +153,7 @@ def verdict(
         return Verdict(False, refusal.code, str(refusal), None, tuple(journal.steps))
     except (EngineLacks, QueryFailed) as lack:
         return Verdict(True, lack.code, str(lack), rows, tuple(journal.steps))
-    query = checked.query if isinstance(checked, Explain) else checked
+    query = checked.query if isinstance(checked, Explain | DescribeQuery) else checked
     rows = query.limit.rows if isinstance(query, CheckedQuery) else rows
     return Verdict(True, None, "allowed", rows, tuple(journal.steps))
 

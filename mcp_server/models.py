@@ -195,7 +195,14 @@ class Explain:
     mode: str = "simple"
 
 
-Checked = CheckedQuery | ShowTables | ShowColumns | Explain
+@dataclass(frozen=True)
+class DescribeQuery:
+    """`DESCRIBE [QUERY]` of a query that was checked like any other. `query` has its columns and no rows."""
+
+    query: CheckedQuery
+
+
+Checked = CheckedQuery | ShowTables | ShowColumns | Explain | DescribeQuery
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from mcp_server.engines import Engine
 from mcp_server.models import (
     Checked,
     CheckedQuery,
+    DescribeQuery,
     EngineReading,
     Estimate,
     Explain,
@@ -31,7 +32,7 @@ from mcp_server.models import (
 )
 from mcp_server.results.ai import AiPlan, AiUse
 from mcp_server.results.estimate import check_budget
-from mcp_server.results.listing import listing
+from mcp_server.results.listing import describe_columns, listing
 from mcp_server.router import Allowed, Router, Tables
 from mcp_server.runs import Call, Run
 from mcp_server.settings import Settings
@@ -143,6 +144,10 @@ class Statement:
                 self._enter_engine(engine, query)
                 found = engine.explain(query, mode, self._run.query_id, results.plan_caps(self._caps))
                 answer = results.shape_plan(found, self._caps, self._begin_reading(engine))
+            case DescribeQuery(query=query):
+                found = self._execute(allowed, query, self._run.query_id, self._caps)
+                columns = describe_columns(found.table.column_names, found.types)
+                answer = results.answer(columns, self._caps, self._begin_reading(engine))
             case ShowTables() | ShowColumns() as asked:
                 rows = listing(asked, engine.schema, allowed.tables)
                 answer = results.answer(rows, self._caps, self._begin_reading(engine))

@@ -9,13 +9,16 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.lexer import Kind, Token
 from mcp_server.sql.refusal import clip
 from mcp_server.sql.source import Source
+from mcp_server.sql.words import QUERY_STARTS
 
 EXPLAIN_MODES = frozenset({"EXTENDED", "CODEGEN", "COST", "FORMATTED"})
 """Spark's; LOGICAL is in its grammar and refused by it. Without one the mode is `simple`."""
 
+_KINDS = {"*": Kind.SYMBOL, "(": Kind.SYMBOL, ")": Kind.SYMBOL, "0": Kind.NUMBER}
+
 _FORMS = (
-    "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, DESCRIBE a table, EXPLAIN SELECT …, "
-    "and the tool describe_schema."
+    "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, DESCRIBE a table or a query, "
+    "EXPLAIN SELECT …, and the tool describe_schema."
 )
 
 
@@ -103,6 +106,19 @@ def read_explain(source: Source) -> tuple[str, int]:
     return mode.lower() or "simple", 2 if mode else 1
 
 
+def wrap_described(source: Source) -> tuple[Token, ...]:
+    """Return `SELECT * FROM (…) LIMIT 0` for the query of a `DESCRIBE [QUERY]`, nothing where no query follows."""
+    start = 2 if source.key(1) == "QUERY" else 1
+    if source.key(start) not in (QUERY_STARTS - {"TABLE"}) | {"("}:
+        return ()
+    at = source.tokens[start].start
+
+    def spell(*words: str) -> tuple[Token, ...]:
+        return tuple(Token(_KINDS.get(word, Kind.WORD), word, at, glued=False, key=word) for word in words)
+
+    return (*spell("SELECT", "*", "FROM", "("), *source.tokens[start:], *spell(")", "LIMIT", "0"))
+
+
 def _take_schema(cursor: _Cursor, catalog: Catalog) -> None:
     """Consume `FROM|IN schema`, if it follows."""
     if cursor.take("FROM", "IN"):
@@ -118,13 +134,15 @@ def _take_schema(cursor: _Cursor, catalog: Catalog) -> None:
 def _take_table(cursor: _Cursor, catalog: Catalog) -> str:
     """Consume the name of a table and return its canonical spelling."""
     first = cursor.at
-    token = cursor.take_name()
-    if cursor.take("."):
-        if not catalog.has_schema([token.name]):
-            raise cursor.source.refusal_at(
-                "other_schema", f"{clip(token.text)} is not served here: the schema is {catalog.schema}.", first
-            )
+    token, schema = cursor.take_name(), list[str]()
+    while cursor.take("."):
+        schema.append(token.name)
         token = cursor.take_name()
+    if not catalog.has_schema(schema):
+        written = clip(".".join(schema))
+        raise cursor.source.refusal_at(
+            "other_schema", f"{written} is not served here: the schema is {catalog.schema}.", first
+        )
     info = catalog.find_table(token)
     if info is None:
         raise refuse_unknown_table(cursor.source, cursor.at - 1, catalog, "SHOW TABLES lists them.")

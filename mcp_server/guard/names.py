@@ -22,8 +22,12 @@ from mcp_server.sql.source import Source
 from mcp_server.sql.tree import Tree
 
 MAX_READS = 48
-"""How many tables a statement may read once every WITH name is put in its place. A name that joins
-itself, forty times over, reads 2^40."""
+"""How many large tables a statement may read once every WITH name is put in its place. A name that joins
+itself, forty times over, reads 2^40. Smaller tables count for less (`_weigh_table`)."""
+
+_LARGE_ROWS = 1_000_000
+_LEAST_WEIGHT = 0.25
+"""What planning alone costs, which does not depend on how many rows there are."""
 
 _FORMATS = frozenset(
     {
@@ -98,7 +102,7 @@ def resolve_tables(tree: Tree, catalog: Catalog) -> TableNames:
     ctes: dict[int, exp.CTE] = {}
     refs: list[tuple[TableRef, TableInfo]] = []
     versions: dict[int, Version] = {}
-    owners: dict[int, list[int]] = {}
+    owners: dict[int, list[int | float]] = {}
     for node, scope, owner in _iter_tables(tree.root):
         ref = tree.tables[id(node)]
         cte = scope.get(ref.parts[0]) if len(ref.parts) == 1 else None
@@ -119,12 +123,12 @@ def resolve_tables(tree: Tree, catalog: Catalog) -> TableNames:
                 info = _describe_version(info, version, catalog)
             tables[id(node)] = info
             refs.append((ref, info))
-            owners.setdefault(owner, []).append(0)
-    if _count_reads(0, owners, {}) > MAX_READS:
+            owners.setdefault(owner, []).append(_weigh_table(info))
+    if _weigh_reads(0, owners, {}) > MAX_READS:
         raise make_refusal(
             "too_many_reads",
-            f"With every WITH name put in its place the statement reads more than {MAX_READS} tables. "
-            "Join each name once.",
+            f"With every WITH name put in its place the statement reads more than {MAX_READS} large tables, or "
+            f"{MAX_READS / _LEAST_WEIGHT:.0f} small ones. Join each name once.",
         )
     return TableNames(tables, ctes, tuple(refs), versions)
 
@@ -153,12 +157,19 @@ def _iter_tables(root: exp.Expr) -> Iterator[tuple[exp.Table, Mapping[str, exp.C
         stack.extend((child, scope, owner) for child in node.iter_expressions() if child is not clause)
 
 
-def _count_reads(owner: int, owners: Mapping[int, list[int]], counted: dict[int, int]) -> int:
-    """Count the tables that a WITH name reads. 0 stands for the whole query, and for a table of the lake."""
-    if owner not in counted:
-        counted[owner] = 1
-        counted[owner] = sum(1 if used == 0 else _count_reads(used, owners, counted) for used in owners.get(owner, []))
-    return counted[owner]
+def _weigh_table(info: TableInfo) -> float:
+    """Return what reading a table counts: 1 for one of a million rows, or of unknown size."""
+    return 1.0 if info.rows is None else min(max(info.rows / _LARGE_ROWS, _LEAST_WEIGHT), 1.0)
+
+
+def _weigh_reads(owner: int, owners: Mapping[int, list[int | float]], known: dict[int, float]) -> float:
+    """Return what a WITH name reads, 0 for the whole query: its tables by weight (float), and names by id (int)."""
+    if owner not in known:
+        known[owner] = 1.0
+        known[owner] = sum(
+            used if isinstance(used, float) else _weigh_reads(used, owners, known) for used in owners.get(owner, [])
+        )
+    return known[owner]
 
 
 def _find_table(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:

@@ -29,6 +29,12 @@ def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[T
             return _make_text_rows("col_name", rows=((c.name,) for c in columns))
 
 
+def describe_columns(names: Iterable[str], types: Iterable[str]) -> Rows:
+    """What Spark answers to `DESCRIBE QUERY`."""
+    rows = ((name, kind, "") for name, kind in zip(names, types, strict=True))
+    return _make_text_rows("col_name", "data_type", "comment", rows=rows)
+
+
 def _compile_pattern(pattern: str | None) -> Callable[[str], bool]:
     """Spark's pattern of SHOW as a test of names: `*` for any letters, `|` between choices, whatever the case.
 

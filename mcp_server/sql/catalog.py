@@ -15,6 +15,7 @@ from mcp_server.models import TableInfo, Version
 from mcp_server.sql.lexer import Token
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OWN_CATALOG = "spark_catalog"
 
 
 Bounds = Mapping[str, tuple[int, int]]
@@ -58,9 +59,12 @@ class Catalog:
         return info if info is not None and (token.text.isascii() or not info.name.isascii()) else None
 
     def has_schema(self, prefix: Sequence[str]) -> bool:
-        """Whether `prefix` may precede the name of a table: nothing, the schema, or its full name. Lower case."""
+        """Whether `prefix` may precede the name of a table: nothing, the schema, or its full name. Lower case.
+
+        A schema without a catalogue is in Spark's own, `spark_catalog`.
+        """
         parts = self.schema.lower().split(".")
-        return list(prefix) in ([], parts[-1:], parts)
+        return list(prefix) in ([], parts[-1:], parts if len(parts) > 1 else [_OWN_CATALOG, *parts])
 
     def spell_name(self, table: TableInfo) -> list[str]:
         """Return the parts of the name for engines, in back-quotes where they are not plain words."""

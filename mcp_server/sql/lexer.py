@@ -79,7 +79,8 @@ _MOST_DIGITS = 38
 
 _FENCE = re.compile(r"/\*|\*/")
 _HINT = re.compile(
-    r"\+\s*+(?:(?:BROADCAST(?:JOIN)?+|MAPJOIN|MERGE(?:JOIN)?+|SHUFFLE_MERGE|SHUFFLE_HASH)"
+    r"\+\s*+(?:(?:BROADCAST(?:JOIN)?+|MAPJOIN|MERGE(?:JOIN)?+|SHUFFLE_MERGE|SHUFFLE_HASH"
+    r"|REPARTITION(?:_BY_RANGE)?+|REBALANCE)"
     r"\s*+(?:\([\w\s.,`]*+\)\s*+)?+(?:,\s*+)?+)++",
     re.IGNORECASE | re.ASCII,
 )

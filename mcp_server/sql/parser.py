@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.databricks import Databricks
@@ -31,6 +31,9 @@ class _Parser(DatabricksParser):
     """sqlglot's parser for Databricks, which reads Spark's SQL and `j:path`, with a bounded number of steps."""
 
     work = 0
+
+    ARRAY_CONSTRUCTORS: ClassVar[dict[str, type[exp.Func]]] = {}
+    """Spark has none in square brackets: `t.list[0]` is an element of a column."""
 
     def _advance(self, times: int = 1) -> None:
         self.work -= 1

@@ -167,10 +167,30 @@ def iter_conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def find_equalities(condition: exp.Expr | None) -> Iterator[exp.Binary]:
-    """Yield the operands of the ANDs of a condition that are equalities."""
+    """Yield the equalities that hold where a condition does: operands of its ANDs, and those in each part of an OR."""
     for part in iter_conjuncts(condition) if condition is not None else ():
         if isinstance(part, (exp.EQ, exp.NullSafeEQ)):
             yield part
+        elif isinstance(part, exp.Or):
+            first, *others = ({_spell(each): each for each in find_equalities(one)} for one in _iter_disjuncts(part))
+            yield from (each for name, each in first.items() if all(name in found for found in others))
+
+
+def _iter_disjuncts(condition: exp.Or) -> Iterator[exp.Expr]:
+    stack: list[exp.Expr] = [condition]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, exp.Or):
+            stack += [node.right, node.left]
+        elif isinstance(node, exp.Paren):
+            stack.append(node.this)
+        else:
+            yield node
+
+
+def _spell(equality: exp.Binary) -> tuple[str, frozenset[str]]:
+    """Write an equality so that `a = b` and `B = A` are the same."""
+    return equality.key, frozenset(side.sql().lower() for side in (equality.left, equality.right))
 
 
 def find_qualifiers(node: exp.Expr) -> set[str]:

@@ -28,6 +28,7 @@ _OPENING = {")": "(", "]": "["}
 _TYPE_WORDS = frozenset({"ARRAY", "MAP", "STRUCT"})
 _BEFORE_LIST = frozenset({"(", "[", ",", "SELECT", "BY"})
 _AFTER_LIST = frozenset({")", "]", ",", "|>", "FROM"})
+_AFTER_LIMIT_ALL = frozenset({"", ")", "OFFSET", "|>", ";"})
 _UNARY = frozenset({"-", "+", "~", "!", "NOT"})
 
 
@@ -154,6 +155,21 @@ def spell_out_table(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
         else:
             spelled.append(token)
     return tuple(spelled)
+
+
+def leave_out_limit_all(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+    """Leave out `LIMIT ALL`, which is no limit: what a caller is given has one in any case."""
+    kept: list[Token] = []
+    index = 0
+    while index < len(tokens):
+        before, pair = tokens[index - 1].key if index else "", tuple(each.key for each in tokens[index : index + 2])
+        after = tokens[index + 2].key if index + 2 < len(tokens) else ""
+        if pair == ("LIMIT", "ALL") and before not in {".", "AS", "SELECT", ","} and after in _AFTER_LIMIT_ALL:
+            index += 2
+        else:
+            kept.append(tokens[index])
+            index += 1
+    return tuple(kept)
 
 
 def is_plain_integer(token: Token) -> bool:

@@ -18,7 +18,7 @@ from mcp_server.guard.functions import function_policy
 from mcp_server.guard.journal import Journal
 from mcp_server.guard.metadata import read_explain
 from mcp_server.guard.rules import read_case
-from mcp_server.models import Checked, CheckedQuery, Explain, Principal
+from mcp_server.models import Checked, CheckedQuery, DescribeQuery, Explain, Principal
 from mcp_server.sql.case import Case
 from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.source import MAX_TOKENS, read_source, spell_out_table
@@ -66,7 +66,7 @@ def judge(sql: str, catalog: checking.Catalog, limits: checking.Limits) -> Judge
         assert refusal.code
         assert len(str(refusal)) < LONGEST_TEXT
         return Judged(sql, refusal.code, None, spent)
-    query = checked.query if isinstance(checked, Explain) else checked
+    query = checked.query if isinstance(checked, Explain | DescribeQuery) else checked
     if isinstance(query, CheckedQuery):
         _check_ai(query, limits)
         _check_again(query, settings)

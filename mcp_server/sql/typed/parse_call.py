@@ -53,6 +53,9 @@ class CallParser(OperandParser):
                 self.sees("ALL") and self.source.key(self.at + 1) not in {")", ","} and self.take("ALL")
             how, arguments = self._parse_arguments(name, end)
             call = nodes.Call(name, arguments, distinct, how=how, at=first)
+            if name == "div" and len(arguments) == 2 and not distinct:  # the operator under its other name
+                self.folded = True
+                call = nodes.Binary("div", *arguments, at=first)
         if self.at != end:
             self.fail()
         self.at = end + 1
