@@ -35,8 +35,19 @@ from mcp_server.dialects.sail.rules.query_parts import (
     write_stars,
 )
 from mcp_server.dialects.sail.rules.subquery_places import Places
-from mcp_server.dialects.sail.rules.subquery_values import Again
-from mcp_server.sql.typed.nodes import Call, Exists, Expression, InQuery, Logic, Node, Not, Star, transform
+from mcp_server.dialects.sail.rules.subquery_values import Again, may_lack_row, or_null
+from mcp_server.sql.typed.nodes import (
+    Call,
+    Exists,
+    Expression,
+    InQuery,
+    Logic,
+    Node,
+    Not,
+    ScalarQuery,
+    Star,
+    transform,
+)
 from mcp_server.sql.typed.relations import Derived, FunctionTable, Join, LateralView, Query, Relation, Select
 
 _PUSHED: Final[dict[str, frozenset[str]]] = {
@@ -147,11 +158,13 @@ class From:
         ids = frozenset(list_visible(relation))
         stay: list[Expression] = []
         moved: list[Expression] = []
-        for part in split_and(relation.on):
+        for each in split_and(relation.on):
+            part = change_scope(each, lambda node: self.or_null(node, ids)) if has_query(each) else each
             found = has_query(part) and not _is_value_apart(part, ids)
             (moved if found else stay).append(part)
         if not moved:
-            return relation
+            same = all(one is other for one, other in zip(stay, split_and(relation.on), strict=True))
+            return relation if same else relation.replace(on=all_of(stay))
         moved = [self.known(each, relation) for each in moved]
         if inner and relation.kind in {"inner", "cross"}:
             self.loose += moved
@@ -161,6 +174,11 @@ class From:
             relation, condition = self.beside(relation, part)
             stay.append(condition)
         return relation.replace(on=all_of(stay))
+
+    def or_null(self, node: Node, ids: frozenset[int]) -> Node:
+        """A value that reads nothing of the join, and that may be of no row."""
+        apart = isinstance(node, ScalarQuery) and not reads(node.query, ids) and may_lack_row(node.query)
+        return or_null(node, self.context) if apart and isinstance(node, ScalarQuery) else node
 
     def known(self, part: Expression, relation: Join) -> Expression:
         """A condition whose NOT IN does not mind NULL, where Spark leaves it in the join: see `_PUSHED`."""

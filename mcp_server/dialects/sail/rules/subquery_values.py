@@ -37,7 +37,7 @@ from mcp_server.dialects.sail.rules.query_parts import (
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed.nodes import Binary, Call, Case, Cast, Column, Constant, Expression, Node, ScalarQuery, Star
-from mcp_server.sql.typed.relations import Grouping, Query, Relation, Select
+from mcp_server.sql.typed.relations import Grouping, Query, Relation, Select, Table
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, STRING
 
 Again = Callable[[Select], Select]
@@ -71,6 +71,31 @@ def in_place(query: Query) -> Expression | None:
     if body.where is None:
         return value
     return Case(operand=None, conditions=(body.where,), results=(value,), type=value.type)
+
+
+def may_lack_row(query: Query) -> bool:
+    """Whether a query may have no row though its column is never null, as in `(SELECT 1 FROM t WHERE …)`.
+
+    Sail takes the type of the column for that of the value, and leaves out what asks it for NULL.
+    """
+    body = query.body
+    if not isinstance(body, Select) or query.outputs is None or len(query.outputs) != 1:
+        return query.outputs is not None
+    limited = query.limit is not None or query.offset is not None
+    if is_one_group(body) and body.having is None and not limited:
+        return False
+    plain = body.base is None and body.where is None and not limited
+    stored = isinstance(body.items[0].operand, Column) and isinstance(body.base, Table)
+    return not plain and not stored
+
+
+def or_null(e: ScalarQuery, context: Context) -> ScalarQuery:
+    """The value of a query beside one row that is there in any case."""
+    one = derive(make_query((item(number(1), context.fresh("__c")),), None), context.fresh("__q"), context)
+    value = context.fresh("__c")
+    rows = derive(e.query, context.fresh("__q"), context, (value,))
+    joined = join("left", one, rows, truth(True), context)
+    return e.replace(query=make_query((item(column_of(rows, value), value),), joined))
 
 
 def attach(
