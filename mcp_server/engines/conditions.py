@@ -71,6 +71,11 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _Rule(
         re.compile(r"Remainder by zero"), "REMAINDER_BY_ZERO", "Remainder by zero. Use `try_mod` to get NULL instead."
     ),
+    _Rule(  # how a rule of the dialect fails where a row has several values
+        re.compile(r"Cannot cast (?:string|value) 'SCALAR_SUBQUERY_TOO_MANY_ROWS"),
+        "SCALAR_SUBQUERY_TOO_MANY_ROWS",
+        "More than one row returned by a subquery used as an expression. Aggregate it, or add LIMIT 1.",
+    ),
     _Rule(
         re.compile(r"Cannot cast (?:string|value) '(.{0,600})' to value of (\w+) type"),
         "CAST_INVALID_INPUT",

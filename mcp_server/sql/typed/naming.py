@@ -131,7 +131,8 @@ def is_named_alike(node: Expression) -> bool:
             alike = True
         case _:  # a field is named without what it is a field of
             return False
-    return alike and all(is_named_alike(each) for each in node.children if isinstance(each, Expression))
+    parts = [each for each in node.children if isinstance(each, Expression)]
+    return alike and not any(isinstance(each, n.Cast) for each in parts) and all(map(is_named_alike, parts))
 
 
 def _all(nodes: Iterable[Expression]) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from mcp_server.sql.typed.casts import cast_to_kind
 from mcp_server.sql.typed.coercion import (
     UNKNOWN,
+    are_alike,
     as_decimal,
     close,
     combine_decimals,
@@ -94,6 +95,8 @@ def _compare(operator: str, left: Type, right: Type, literals: tuple[int | None,
         return
     one, other = _meet(left, right, literals)
     common = widen_tightly(one, other)
+    if common is None and are_alike(one, other):  # structs are compared field by field, whatever these are called
+        common = one
     if common is None:
         raise refuse(_DIFFERENT, f"`{operator}` compares values of one type, not {left} and {right}: cast one of them.")
     if has_map(common) or not is_ordered(common):

@@ -9,7 +9,7 @@ from typing import Final, TypeVar, cast
 from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.call_checks import check_arguments, check_operands, check_place
 from mcp_server.sql.typed.casts import cast_implicitly, refused_cast
-from mcp_server.sql.typed.coercion import UNKNOWN, close, reopen
+from mcp_server.sql.typed.coercion import UNKNOWN, are_alike, close, reopen
 from mcp_server.sql.typed.date_results import DATE_RULES
 from mcp_server.sql.typed.functions import functions, place_arguments
 from mcp_server.sql.typed.literal_checks import check_constant, type_interval
@@ -154,7 +154,9 @@ def _like(node: nodes.Like) -> Type:
 
 
 def _in(node: nodes.In) -> Type:
-    join_kinds("IN", [close(each.type) for each in (node.operand, *node.items)])
+    kinds = [close(each.type) for each in (node.operand, *node.items)]
+    if not all(are_alike(kinds[0], each) for each in kinds):
+        join_kinds("IN", kinds)
     return BOOLEAN
 
 

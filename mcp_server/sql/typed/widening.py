@@ -9,7 +9,7 @@ from mcp_server.sql.typed.coercion import NoCommonTypeError, join_types
 from mcp_server.sql.typed.nodes import Call, Expression, Row
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Output, SetOperation
-from mcp_server.sql.typed.types import VOID, Struct, Type, as_schema
+from mcp_server.sql.typed.types import STRING, VOID, Struct, Type, as_schema
 
 Outputs = tuple[Output, ...]
 
@@ -89,9 +89,17 @@ def _items_of(row: Expression) -> list[Type | None] | None:
     return [row.type]
 
 
+def _join_cells(kinds: list[Type | None]) -> Type | None:
+    """Return the common type of a column of VALUES, in which no text becomes a number."""
+    others = [kind for kind in kinds if kind is not None and kind not in {VOID, STRING}]
+    if STRING in kinds and others:
+        raise NoCommonTypeError(STRING, others[0])
+    return join_types(kinds) if kinds else VOID
+
+
 def _column(row: Expression, place: int, kinds: list[Type | None]) -> Output:
     try:
-        return Output(f"col{place + 1}", join_types(kinds) if kinds else VOID)
+        return Output(f"col{place + 1}", _join_cells(kinds))
     except NoCommonTypeError as error:
         one, other = map(as_schema, error.types)
         text = f"Column {place + 1} of VALUES has values of the types {one} and {other}: cast one of them."

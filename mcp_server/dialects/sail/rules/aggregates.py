@@ -143,8 +143,16 @@ def _check_window(node: Call, context: Context) -> None:
         )
 
 
+def _is_null(node: Expression) -> bool:
+    inner = node.operand if isinstance(node, Cast) else node
+    return isinstance(inner, Constant) and inner.value is None
+
+
 def write_listagg(node: Call, context: Context) -> Node | None:
-    """listagg(DISTINCT x, d) WITHIN GROUP (ORDER BY x), whose order Sail does not keep."""
+    """listagg with a delimiter that is NULL, which is none; with DISTINCT, whose order Sail does not keep."""
+    if len(node.arguments) > 1 and _is_null(node.arguments[1]):
+        plain = node.replace(arguments=node.arguments[:1])
+        return write_listagg(plain, context) or plain
     if not node.distinct or not node.within or not node.arguments:
         return None
     if len(node.within) != 1 or node.window is not None:

@@ -260,9 +260,14 @@ def _as(node: Expression, kind: Type | None) -> Expression:
 
 
 def write_constant_lambda(node: Call, context: Context) -> Node | None:
-    """transform(a, e) without a lambda: e for each item."""
-    if len(node.arguments) != 2 or isinstance(node.arguments[1], Lambda):
+    """transform(a, e) without a lambda: e for each item; a condition that is NULL, which to Sail is none."""
+    if len(node.arguments) != 2:
         return None
+    function = node.arguments[1]
+    if isinstance(function, Lambda):
+        if function.body.type != VOID or node.name == "transform":
+            return None
+        return node.replace(arguments=(node.arguments[0], function.replace(body=cast_to(function.body, BOOLEAN))))
     return fill(context, f"{node.name}({{0}}, item_ -> {{1}})", *node.arguments, gives=node.type)
 
 

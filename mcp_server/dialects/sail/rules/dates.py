@@ -51,8 +51,8 @@ _DATE_UNITS: Final = frozenset({"YEAR", "YYYY", "YY", "QUARTER", "MONTH", "MM", 
 _TIME_UNITS: Final = frozenset({"DAY", "DD", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"})
 
 _REACHED: Final = (
-    "CAST(timestamp_micros(unix_micros({last}) - unix_micros({first}) % {day} + if({last} < {first}, {rest}, 0)) "
-    "AS DATE)"
+    "CAST(timestamp_micros(unix_micros({last}) - (unix_micros({first}) % {day} + {day}) % {day} "
+    "+ if({last} < {first}, {rest}, 0)) AS DATE)"
 )
 
 
@@ -144,8 +144,11 @@ def write_moved(node: Call, context: Context) -> Node | None:
 
 
 def write_date(node: Call, context: Context) -> Node | None:
-    """to_date(x) is a cast."""
-    return cast_now(node.arguments[0], DATE, context) if len(node.arguments) == 1 else None
+    """to_date(x) and try_to_date(x) are casts."""
+    if len(node.arguments) != 1:
+        return None
+    made = Cast(operand=node.arguments[0], type=DATE, tries=node.name.startswith("try_"))
+    return write_cast(made, context) or made
 
 
 def write_timestamp(node: Call, _: Context) -> Node | None:
@@ -250,6 +253,7 @@ RULES: Final[Mapping[str, CallRule]] = {
     "make_interval": write_made_interval,
     "timestamp_seconds": write_seconds,
     "to_date": write_date,
+    "try_to_date": write_date,
     "to_timestamp": write_timestamp,
     "trunc": write_truncated,
     "try_to_timestamp": write_timestamp,

@@ -120,6 +120,8 @@ def write_variant(node: Call, _: Context) -> Node | None:
     return None
 
 
+_SHORT: Final = frozenset({"int", "integer", "smallint", "short", "tinyint", "byte"})
+_NO_OPTIONS: Final = frozenset({"ignorenullfields", "pretty"})
 _NO_JSON: Final = frozenset({*INTEGERS, *FRACTIONS, BOOLEAN, DATE, TIMESTAMP, STRING, BINARY})
 
 
@@ -139,7 +141,11 @@ def _holds(kind: Type | None, wanted: Type | None) -> bool:
 
 
 def write_json(node: Call, _: Context) -> Node | None:
-    """to_json of what is no struct, map or array."""
+    """to_json of what is no struct, map or array, and with options that Sail does not know."""
+    options = node.arguments[1] if len(node.arguments) > 1 else None
+    names = options.arguments[::2] if isinstance(options, Call) and options.name == "map" else ()
+    if any((read_text(name) or "").lower() in _NO_OPTIONS for name in names):
+        raise lacking("to_json", "the options ignoreNullFields and pretty", "Write to_json(x).")
     kind = node.arguments[0].type if node.arguments else None
     if _holds(kind, TIME) or _holds(kind, None):
         raise lacking("to_json", "values of the types TIME and INTERVAL", "Cast them to STRING.")
@@ -156,6 +162,10 @@ def write_from_json(node: Call, context: Context) -> Node | None:
     words = _WORD.findall(schema.lower())
     if _holds(node.type, TIME) or _holds(node.type, None) or (node.type is None and "time" in words):
         raise lacking("from_json", "values of the types TIME and INTERVAL", "Read them as STRING.")
+    if _SHORT.intersection(words):
+        context.warn(
+            "from_json: a whole number that outgrows its type wraps around here, and is NULL in Spark. Read BIGINT."
+        )
     if "array" in schema.lower():
         context.warn("from_json: an array with a value of another type has a null here, and is NULL in Spark.")
     return None

@@ -155,7 +155,7 @@ class _Lists:
                 right = relation.right
                 where = self._take_conditions(relation.left) if inner and relation.kind in _KEEPS_LEFT else None
                 assert isinstance(right, FunctionTable)  # noqa: S101  (as tested)
-                outer = relation.kind == "left"
+                outer = relation.kind == "left" and relation.on is not None  # without ON Spark joins the rows it makes
                 if relation.on is not None and not are_same(relation.on, TRUE):
                     if outer or not inner:
                         raise lacking("LATERAL", "a generator joined by a condition", "Put the condition into WHERE.")
@@ -165,7 +165,8 @@ class _Lists:
                 return self._list(right, base, right.call, reads, outer=outer, where=where)
             case Join():
                 left = self._lower(relation.left, reads, inner=inner and relation.kind in _KEEPS_LEFT)
-                right_ = self._lower(relation.right, reads, inner=inner and relation.kind in _KEEPS_RIGHT)
+                right_ = self._substitute(relation.right)  # a lateral one may read what was listed
+                right_ = self._lower(right_, reads, inner=inner and relation.kind in _KEEPS_RIGHT)
                 on = self._substitute(relation.on) if relation.on is not None else None
                 return relation.replace(left=left, right=right_, on=on)
         return relation

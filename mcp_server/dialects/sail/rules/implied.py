@@ -6,9 +6,10 @@ written in the embedded engine's words later (`casts`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import (
     common_type,
@@ -18,12 +19,14 @@ from mcp_server.dialects.sail.rules.kinds import (
     is_nested,
     is_number,
     is_string,
+    is_time,
 )
-from mcp_server.dialects.sail.rules.make import cast_to, renew
+from mcp_server.dialects.sail.rules.make import cast_to, constant, renew
 from mcp_server.sql.typed.coercion import reopen
 from mcp_server.sql.typed.functions import functions
 from mcp_server.sql.typed.matching import match
 from mcp_server.sql.typed.nodes import (
+    Alias,
     Between,
     Binary,
     Call,
@@ -36,6 +39,7 @@ from mcp_server.sql.typed.nodes import (
     Like,
     NamedArgument,
     Node,
+    Row,
     Star,
     Unary,
 )
@@ -56,6 +60,7 @@ from mcp_server.sql.typed.types import (
     Atomic,
     Decimal,
     Interval,
+    Struct,
     Type,
 )
 
@@ -78,7 +83,6 @@ _CASTING: Final[Mapping[str, Type]] = {
 
 _AS_THEY_ARE: Final = frozenset(
     {
-        "nullif",
         "typeof",
         "struct",
         "named_struct",
@@ -113,8 +117,10 @@ def cast_operands(node: Node, _: Context) -> Node | None:
 
 
 def _to_text(node: Expression) -> Expression:
-    """A double as text is not what Sail makes of it unasked."""
-    return cast_to(node, STRING) if has_fraction(node.type) or is_nested(node.type) else node
+    """A double, a time or an interval as text is not what Sail makes of it unasked."""
+    kind = node.type
+    own = has_fraction(kind) or is_nested(kind) or is_time(kind) or isinstance(kind, Interval)
+    return cast_to(node, STRING) if own else node
 
 
 def _shift_text(node: Binary) -> Node | None:
@@ -150,11 +156,15 @@ def _double_text(node: Expression) -> Expression:
     return cast_to(node, DOUBLE) if is_string(node.type) else node
 
 
-def _compared(parts: Sequence[Expression]) -> list[Expression]:
+def _compared(parts: Sequence[Expression]) -> list[Expression]:  # noqa: PLR0911  (a reason each)
     """Operands that are compared with each other."""
     kinds = [part.type for part in parts]
     if None in kinds:
         return list(parts)
+    if {DATE, TIMESTAMP} <= set(kinds):  # Sail brings them together as nanoseconds, from 1677 to 2262
+        return [cast_to(part, TIMESTAMP) if part.type == DATE else part for part in parts]
+    if len({_names_of(kind) for kind in kinds}) > 1 and all(isinstance(kind, Struct) for kind in kinds):
+        return [_rename(part, kinds[0]) for part in parts]
     if is_mixed(kinds):
         return [cast_to(part, DOUBLE) if is_number(part.type) or is_string(part.type) else part for part in parts]
     if not any(map(is_string, kinds)) or all(is_string(kind) or kind == VOID for kind in kinds):
@@ -164,6 +174,27 @@ def _compared(parts: Sequence[Expression]) -> list[Expression]:
     if target is None or (target == BIGINT and all(map(_is_short, texts))):
         return list(parts)
     return [cast_to(part, target) if is_string(part.type) else part for part in parts]
+
+
+def _names_of(kind: Type | None) -> tuple[str, ...]:
+    return tuple(name for name, _ in kind.fields) if isinstance(kind, Struct) else ()
+
+
+def _rename(part: Expression, kind: Type | None) -> Expression:
+    """A struct that is written out, with the names of another one: Sail compares none of two kinds."""
+    values: Sequence[Expression] = ()
+    if isinstance(part, Row):
+        values = part.items
+    elif isinstance(part, Call) and part.name in {"struct", "named_struct"}:
+        values = part.arguments if part.name == "struct" else part.arguments[1::2]
+    if _names_of(part.type) == _names_of(kind) and not isinstance(part, Row):
+        return part
+    if len(values) != len(_names_of(kind)):
+        raise lacking("structs", "a comparison of structs whose fields are called otherwise", "Compare the fields.")
+    values = [each.operand if isinstance(each, Alias) else each for each in values]
+    named = zip(map(constant, _names_of(kind)), values, strict=True)
+    fields = tuple((name, each.type) for name, each in zip(_names_of(kind), values, strict=True))
+    return Call(name="named_struct", arguments=tuple(each for pair in named for each in pair), type=Struct(fields))
 
 
 def _is_short(part: Expression) -> bool:
@@ -236,12 +267,10 @@ def cast_arguments(node: Node, _: Context) -> Node | None:  # noqa: PLR0911  (on
     """Arguments of functions, to the types of the signature (`typed/functions.toml`)."""
     if not isinstance(node, Call) or not node.arguments or node.name in _AS_THEY_ARE:
         return None
+    if node.name in _OF_THEIR_OWN:
+        return _OF_THEIR_OWN[node.name](node)
     if node.name in _OPERATORS and len(node.arguments) == 2:
         return renew(node, arguments=_computed(_OPERATORS[node.name], *node.arguments))
-    if node.name in {"greatest", "least"}:
-        return renew(node, arguments=tuple(_shared(node.arguments, node.type)))
-    if node.name == "concat" and node.type == STRING:
-        return renew(node, arguments=tuple(map(_to_text, node.arguments)))
     if node.name in _CASTING and len(node.arguments) == 1:
         return Cast(operand=node.arguments[0], type=node.type or _CASTING[node.name], at=node.at)
     function = (
@@ -257,6 +286,47 @@ def cast_arguments(node: Node, _: Context) -> Node | None:  # noqa: PLR0911  (on
     shared = [_is_letter(signature.argument(at).kinds) for at in range(len(kinds))]
     arguments = zip(node.arguments, kinds, shared, strict=True)
     return renew(node, arguments=tuple(_fit(each, reopen(kind), is_shared) for each, kind, is_shared in arguments))
+
+
+def _concat(node: Call) -> Node | None:
+    kind = node.type
+    if isinstance(kind, Array):
+        return renew(node, arguments=tuple(cast_to(each, kind) for each in node.arguments))
+    return renew(node, arguments=tuple(map(_to_text, node.arguments))) if kind == STRING else None
+
+
+def _share(node: Call) -> Node | None:
+    return renew(node, arguments=tuple(_shared(node.arguments, node.type)))
+
+
+def _zero_if_null(node: Call) -> Node | None:
+    """zeroifnull(x) is coalesce(x, 0), in the type of both."""
+    if node.type == node.arguments[0].type:
+        return None
+    values = (cast_to(node.arguments[0], node.type), cast_to(constant(0), node.type))
+    return Call(name="coalesce", arguments=values, type=node.type, at=node.at)
+
+
+def _null_if(node: Call) -> Node | None:
+    """nullif(x, y) has the type of x, whatever the two are compared as; nullifzero(x) is nullif(x, 0)."""
+    value, *others = node.arguments
+    other = others[0] if others else constant(0)
+    left, right = _compared((value, other))
+    if left is value and right is other and (value.type == other.type or None in {value.type, other.type}):
+        return None
+    equal = Binary(operator="=", left=left, right=right, type=BOOLEAN)
+    return Case(operand=None, conditions=(equal,), results=(constant(None),), otherwise=value, type=node.type)
+
+
+_OF_THEIR_OWN: Final[Mapping[str, Callable[[Call], Node | None]]] = {
+    "concat": _concat,
+    "greatest": _share,
+    "least": _share,
+    "nullif": _null_if,
+    "nullifzero": _null_if,
+    "zeroifnull": _zero_if_null,
+}
+"""Functions whose arguments are cast in a way of their own."""
 
 
 def _is_letter(kinds: Sequence[Type]) -> bool:

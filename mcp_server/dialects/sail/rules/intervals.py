@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.kinds import has_fraction, is_calendar, is_days, is_integer, is_months, is_number
+from mcp_server.dialects.sail.rules.kinds import (
+    has_fraction,
+    is_calendar,
+    is_days,
+    is_integer,
+    is_months,
+    is_number,
+    is_string,
+)
 from mcp_server.dialects.sail.rules.literals import micros_of, months_of, span_literal
 from mcp_server.dialects.sail.rules.make import constant, fill
 from mcp_server.dialects.sail.rules.spans import MICROS, MONTHS, Span, read_quoted, read_span, read_value
@@ -111,8 +119,10 @@ def cast_to_interval(node: Cast, context: Context) -> Expression | None:
     kind, inner = node.type, node.operand
     if not isinstance(kind, Interval):
         return None
-    if isinstance(inner, Constant) and isinstance(inner.value, str):
+    if isinstance(inner, Constant) and isinstance(inner.value, str) and is_string(inner.type):
         return _read_constant(node, inner.value, kind, context)
+    if isinstance(inner.type, Interval) and kind.end is not None and inner.type.end != kind.end:
+        return _cut_interval(node, inner, kind, context)
     if not is_number(inner.type) or kind.end is None:
         return None
     unit = MONTHS.get(kind.end) or MICROS[kind.end]
@@ -121,6 +131,15 @@ def cast_to_interval(node: Cast, context: Context) -> Expression | None:
     else:
         count = fill(context, "round({0} * {unit})", inner, unit=unit)
     return (tried_interval_of if node.tries else interval_of)(count, kind, context)
+
+
+def _cut_interval(node: Cast, inner: Expression, kind: Interval, context: Context) -> Expression | None:
+    """An interval without what is below its smallest unit."""
+    unit = MONTHS.get(str(kind.end)) or MICROS[str(kind.end)]
+    if unit == 1 or is_months(inner.type) != is_months(kind) or is_calendar(inner.type):
+        return None
+    whole = fill(context, "{n} DIV {unit} * {unit}", n=number_of(inner, context), unit=unit)
+    return (tried_interval_of if node.tries else interval_of)(whole, kind, context)
 
 
 def _read_constant(node: Cast, text: str, kind: Interval, context: Context) -> Expression:

@@ -14,7 +14,7 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import TRUE, E, both, compare, label, leaves, named, replace_in, spelled_name
 from mcp_server.dialects.sail.rules.stars import differ_in_case, name_relations
 from mcp_server.sql.typed.nodes import Call, Column, Expression, Node
-from mcp_server.sql.typed.relations import Item, Join, Query, Relation, Select
+from mcp_server.sql.typed.relations import FunctionTable, Item, Join, Query, Relation, Select
 from mcp_server.sql.typed.scopes import Visible, see_columns
 
 
@@ -28,6 +28,9 @@ def spell_join(join: Join, context: Context) -> Node | None:
             join = join.replace(natural=False)
             return join.replace(kind="cross") if join.kind == "inner" else join.replace(on=TRUE)
         raise lacking("NATURAL JOIN", "the shared columns of tables that cannot be told", "Join with ON.")
+    if join.on is None and join.kind == "left" and isinstance(join.right, FunctionTable) and join.right.lateral:
+        what = "LEFT JOIN LATERAL of a generator without ON, which Spark joins as an inner one"
+        raise lacking("LATERAL", what, "Write ON true, or JOIN LATERAL.")
     if join.on is None and not join.shared and join.kind not in {"inner", "cross"}:
         return join.replace(on=TRUE)
     if join.on is not None and join.kind == "cross":

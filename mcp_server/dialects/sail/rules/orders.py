@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.below import Below
@@ -62,6 +63,14 @@ from mcp_server.sql.typed.relations import (
 )
 from mcp_server.sql.typed.types import DOUBLE
 
+_IN_ORDER: Final = frozenset(
+    {
+        *("any_value", "array_agg", "collect_list", "collect_set", "first", "first_value", "last", "last_value"),
+        *("listagg", "string_agg"),
+    }
+)
+"""Aggregates whose result depends on the order of rows."""
+
 
 def note_with(cte: Cte, context: Context) -> Node | None:
     """Change nothing: note what a WITH reads, which its uses stand for."""
@@ -80,8 +89,11 @@ def order_by_all(query: Query, context: Context) -> Node | None:
 
 
 def leave_out_inner_order(query: Query, context: Context) -> Node | None:
-    """Leave out the order of a sub-query that no LIMIT needs, where what stands around it makes an order of its own."""
-    del context
+    """Leave out the order of a sub-query that no LIMIT needs, where what stands around it makes an order of its own.
+
+    An aggregate that takes rows as they come, such as collect_list, is given them in that order, as Spark happens to
+    do. Sail keeps it for as many rows as come in one batch of 8,192.
+    """
     select = query.body
     if not isinstance(select, Select) or not isinstance(select.base, Derived):
         return None
@@ -91,7 +103,17 @@ def leave_out_inner_order(query: Query, context: Context) -> Node | None:
     listed = any(has(item, is_aggregate) or any(True for _ in _windows(item)) for item in select.items)
     if not (query.order or select.group is not None or select.distinct or listed):
         return None
+    if any(has(part, _takes_as_they_come) for part in (*select.items, select.having, *query.order)):
+        context.warn(
+            "collect_list, first and their kin over an ordered sub-query: the order is kept for some thousand rows and "
+            "may be lost for more, where Spark keeps it. Sort the list itself, or add LIMIT to the sub-query."
+        )
+        return None
     return query.replace(body=select.replace(base=select.base.replace(query=inner.replace(order=()))))
+
+
+def _takes_as_they_come(node: Node) -> bool:
+    return isinstance(node, Call) and node.name in _IN_ORDER and not node.within
 
 
 def hide_constants(query: Query, context: Context) -> Node | None:

@@ -165,6 +165,7 @@ def _is_involved(query: Query, select: Select) -> bool:
     parts: list[Expression] = [*(item.operand for item in select.items), *order]
     return (
         select.qualify is not None
+        or (select.group is None and any(has(part, _is_window) for part in parts))
         or (select.group is not None and bool(_in_no_set(select.group)))
         or any(map(has_query, keys))
         or _asks_much(select, keys, order)

@@ -62,14 +62,16 @@ def write_letter(node: Call, context: Context) -> Node | None:
     return fill(context, template, node.arguments[0], gives=STRING)
 
 
-def write_repeated(node: Call, _: Context) -> Node | None:
+def write_repeated(node: Call, context: Context) -> Node | None:
     """A number of times, or a length, below zero is none in Spark, and an error in Sail."""
     if len(node.arguments) < 2:
         return None
-    number = whole_constant(node.arguments[1])
-    if number is None or number >= 0:
+    count = node.arguments[1]
+    number = whole_constant(count)
+    if number is not None and number >= 0:
         return None
-    return node.replace(arguments=(node.arguments[0], constant(0), *node.arguments[2:]))
+    least = constant(0) if number is not None else fill(context, "if({0} < 0, 0, {0})", count, gives=count.type)
+    return node.replace(arguments=(node.arguments[0], least, *node.arguments[2:]))
 
 
 def write_substring(node: Call, context: Context) -> Node | None:

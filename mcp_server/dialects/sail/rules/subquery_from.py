@@ -94,7 +94,7 @@ class From:
             relation = self.lateral(relation, inner=inner)
         return self.conditions(relation, inner=inner)
 
-    def lateral(self, relation: Join, *, inner: bool) -> Join:  # noqa: PLR0911  (a form each)
+    def lateral(self, relation: Join, *, inner: bool) -> Join:  # noqa: C901, PLR0911  (a form each)
         """A join whose right side may read the rows of the left side."""
         right, ids = relation.right, frozenset(list_visible(relation.left))
         if isinstance(right, Derived):
@@ -118,6 +118,9 @@ class From:
         if plain and not relation.natural and _is_projection(right.query) and (inner or relation.on is None):
             self.loose += split_and(relation.on)
             return relation.replace(right=_named_projection(right), on=None)
+        if relation.kind == "left" and relation.on is None and _generated(right) is not None:
+            what = "LEFT JOIN LATERAL of a generator without ON, which Spark joins as an inner one"
+            raise lacking("LATERAL", what, "Write ON true, or JOIN LATERAL.")
         generated = _generated(right) if plain and relation.on is None else None
         if generated is not None:
             return relation.replace(right=generated)
