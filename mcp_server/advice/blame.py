@@ -16,7 +16,8 @@ from mcp_server.guard.rules import reread_query
 from mcp_server.models import CheckedQuery
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.typed.nodes import Column, Field, ItemUse, Node, Parameter
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Column, Field, ItemUse, Parameter
 from mcp_server.sql.typed.read import find_typed
 from mcp_server.sql.typed.relations import Query, Relation
 

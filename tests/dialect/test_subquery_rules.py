@@ -8,7 +8,7 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.subqueries import SUBQUERY_RULES
 from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.source import read_source
-from mcp_server.sql.typed.nodes import Node, transform
+from mcp_server.sql.typed.node import Node, transform
 from mcp_server.sql.typed.parse_query import parse_query
 from mcp_server.sql.typed.printer import print_query
 from mcp_server.sql.typed.refusal import SparkRefuses

@@ -11,7 +11,8 @@ from collections import defaultdict
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.sql.case import Case
 from mcp_server.sql.functions import functions
-from mcp_server.sql.typed.nodes import Call, Column, Exists, InQuery, ItemUse, Lambda, Node, ScalarQuery
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Column, Exists, InQuery, ItemUse, Lambda, ScalarQuery
 from mcp_server.sql.typed.relations import CteUse, Query, Sample
 
 _DEEPER = (Lambda, ScalarQuery, Exists, InQuery)

@@ -30,13 +30,13 @@ from mcp_server.sql.typed.analysis_parts import (
     walk_outside,
 )
 from mcp_server.sql.typed.equality import are_equal
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Call,
     Column,
     Constant,
     Expression,
     ItemUse,
-    Node,
     Ordinal,
     ScalarQuery,
     SortKey,

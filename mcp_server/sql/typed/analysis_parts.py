@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from mcp_server.sql.typed import functions
-from mcp_server.sql.typed.nodes import Call, Column, ItemUse, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Column, ItemUse
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Query, Relation
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Final
 
-from mcp_server.sql.typed.nodes import Binary, Column, Constant, Logic, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Binary, Column, Constant, Logic
 
 _IGNORED: Final = frozenset({"at", "type", "text", "outputs"})
 _COMMUTES: Final = frozenset({"+", "*", "&", "|", "^", "=", "<=>"})

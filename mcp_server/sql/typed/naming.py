@@ -54,7 +54,7 @@ class Unnamed(Exception):  # noqa: N818  (a signal within this module)
 
 
 @functools.cache
-def _forms() -> Mapping[str, str]:
+def name_forms() -> Mapping[str, str]:
     """How calls are named, by name, or by name and number of arguments."""
     data = tomllib.loads(resources.files(__package__).joinpath("names.toml").read_text("utf-8"))
     upper = {name: f"{name.upper()}({{all}})" for name in data["spelling"]["upper"].split()}
@@ -100,39 +100,6 @@ def write_name(node: Expression) -> str:
     if writer is None:
         raise Unnamed
     return writer(node)
-
-
-def is_named_alike(node: Expression) -> bool:
-    """Whether Sail names an expression as Spark does."""
-    if isinstance(node, n.Cast):
-        null = isinstance(node.operand, n.Constant) and node.operand.value is None
-        return (
-            not null
-            and not isinstance(node.type, Array | Map | Struct)
-            and isinstance(node.operand, n.Column | n.Constant)
-            and is_named_alike(node.operand)
-        )
-    match node:
-        case n.Column() | n.Star():
-            return True
-        case n.Constant():
-            return node.type != TIMESTAMP_NTZ and not (
-                isinstance(node.value, int | decimal.Decimal) and str(node.text).startswith("-")
-            )
-        case n.Binary():
-            alike = node.operator not in {"<>", "||", "div", "<<", ">>", ">>>"}
-        case n.Call():
-            known = _forms().keys() & {node.name, f"{node.name}/{len(node.arguments)}"}
-            more = node.window or node.filter or node.within or node.nulls or node.distinct or node.how
-            kind = functions().classes.get(node.name)
-            special = node.name in {"extract", "overlay"}
-            alike = not (known or more or special) and kind != "generator"
-        case n.Element():
-            alike = True
-        case _:  # a field is named without what it is a field of
-            return False
-    parts = [each for each in node.children if isinstance(each, Expression)]
-    return alike and not any(isinstance(each, n.Cast) for each in parts) and all(map(is_named_alike, parts))
 
 
 def _all(nodes: Iterable[Expression]) -> str:
@@ -323,7 +290,7 @@ def _call(node: n.Call) -> str:
 
 def _form(node: n.Call) -> str:  # noqa: PLR0911  (one line for each kind)
     """Return how Spark names a call; nothing where it is not known, or makes several columns."""
-    names = _forms()
+    names = name_forms()
     if node.name in {"to_char", "to_varchar"} and len(node.arguments) == 2:
         second = node.arguments[1]
         pattern = second.value if isinstance(second, n.Constant) and isinstance(second.value, str) else ""

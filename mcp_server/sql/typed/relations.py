@@ -7,7 +7,8 @@ from typing import Literal
 
 from mcp_server.models import TableInfo
 from mcp_server.sql.compose import Sql
-from mcp_server.sql.typed.nodes import Call, Expression, Node, SampleUnit, SetKind, Sets, SortKey, Window
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Expression, SampleUnit, SetKind, Sets, SortKey, Window
 from mcp_server.sql.typed.types import Type
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.call_checks import check_named_windows
 from mcp_server.sql.typed.naming import TIME_WINDOWS
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Expression
 from mcp_server.sql.typed.relations import (
     Cte,
@@ -140,7 +141,7 @@ class QueryResolver(RelationResolver):
 
     def _scope_of_having(self, scope: Scope, group: Grouping | None) -> Scope:
         """Return the scope of HAVING, where the names of groups mean them (SPARK-31519)."""
-        todo: list[nodes.Node] = list(group.keys) if group is not None else []
+        todo: list[Node] = list(group.keys) if group is not None else []
         found = set[tuple[int | None, str]]()
         while todo:
             key = todo.pop()

@@ -14,7 +14,8 @@ from typing import Any, Final, cast
 from lakehouse.quoting import quote_identifier
 from mcp_server.sql.typed import functions, nodes, typing
 from mcp_server.sql.typed.call_checks import check_sort_key
-from mcp_server.sql.typed.nodes import Call, Column, Expression, Lambda, Node, SortKey, Window
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Column, Expression, Lambda, SortKey, Window
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Query
 from mcp_server.sql.typed.scopes import Columns, Scope

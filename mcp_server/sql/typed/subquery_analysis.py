@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mcp_server.sql.functions import functions
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Call,
     Column,
@@ -17,7 +18,6 @@ from mcp_server.sql.typed.nodes import (
     InQuery,
     ItemUse,
     Lambda,
-    Node,
     Ordinal,
     ScalarQuery,
     SortKey,

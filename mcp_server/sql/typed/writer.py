@@ -8,7 +8,8 @@ from enum import IntEnum
 from typing import Any, Final
 
 from mcp_server.sql.compose import Sql, compose, join, quote_name, write_type
-from mcp_server.sql.typed.nodes import Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Expression
 from mcp_server.sql.typed.types import Array, Map, Struct, Type
 
 

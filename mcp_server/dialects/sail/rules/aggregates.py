@@ -11,6 +11,7 @@ from mcp_server.dialects.sail.rules.intervals import interval_of, number_of
 from mcp_server.dialects.sail.rules.kinds import is_calendar, is_nested, is_number
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Alias,
     Call,
@@ -21,7 +22,6 @@ from mcp_server.sql.typed.nodes import (
     Field,
     Is,
     Lambda,
-    Node,
     Parameter,
     ScalarQuery,
     SortKey,

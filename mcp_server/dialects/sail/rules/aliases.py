@@ -27,7 +27,8 @@ from mcp_server.dialects.sail.rules.kit import (
     walk_here,
 )
 from mcp_server.dialects.sail.rules.stars import expand_stars
-from mcp_server.sql.typed.nodes import Column, Constant, Expression, ItemUse, Node, Ordinal, Star
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Column, Constant, Expression, ItemUse, Ordinal, Star
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Query, Select
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import E, are_same, named, replace_in
-from mcp_server.sql.typed.nodes import Column, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Column, Expression
 from mcp_server.sql.typed.relations import Derived, Item, Output, Query, Select
 
 

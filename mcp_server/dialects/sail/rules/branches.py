@@ -12,7 +12,8 @@ from typing import Final
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.make import fill, renew
 from mcp_server.dialects.sail.rules.numbers import CallRule
-from mcp_server.sql.typed.nodes import Binary, Call, Case, Cast, Constant, Expression, Node, transform
+from mcp_server.sql.typed.node import Node, transform
+from mcp_server.sql.typed.nodes import Binary, Call, Case, Cast, Constant, Expression
 
 _DIVISIONS: Final = frozenset({"/", "%", "div"})
 

@@ -12,7 +12,8 @@ from mcp_server.dialects.sail.rules.data import sail
 from mcp_server.dialects.sail.rules.make import constant, fill
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.dialects.sail.rules.patterns import write_patterns
-from mcp_server.sql.typed.nodes import Binary, Call, Case, Expression, NamedArgument, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Binary, Call, Case, Expression, NamedArgument
 from mcp_server.sql.typed.types import STRING, as_schema
 
 _ONE_PARAMETER: Final = frozenset(

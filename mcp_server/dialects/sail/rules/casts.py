@@ -21,7 +21,8 @@ from mcp_server.dialects.sail.rules.kinds import is_string, is_time
 from mcp_server.dialects.sail.rules.literals import cast_text
 from mcp_server.dialects.sail.rules.make import constant, fill
 from mcp_server.dialects.sail.rules.texts import RAW, cast_to_text, text_of
-from mcp_server.sql.typed.nodes import Cast, Column, Constant, Expression, Node, Parameter
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Cast, Column, Constant, Expression, Parameter
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
     BOOLEAN,

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.sql.typed.nodes import Alias, Binary, Call, Cast, Constant, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Alias, Binary, Call, Cast, Constant, Expression
 from mcp_server.sql.typed.relations import Grouping, Select, SetOperation
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, DATE, INT, INTEGERS, STRING, VOID, Array
 

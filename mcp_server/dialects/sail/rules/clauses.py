@@ -18,7 +18,8 @@ from mcp_server.dialects.sail.rules import (
     windows,
 )
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.sql.typed.nodes import Call, Node, Window
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Window
 from mcp_server.sql.typed.relations import (
     Cte,
     FunctionTable,

@@ -11,6 +11,7 @@ from mcp_server.dialects.sail.rules.kinds import is_integer, is_nested, is_numbe
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, names_of_parameters
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.dialects.sail.rules.template import text_constant
+from mcp_server.sql.typed.node import Node, transform
 from mcp_server.sql.typed.nodes import (
     Call,
     Cast,
@@ -20,9 +21,7 @@ from mcp_server.sql.typed.nodes import (
     Expression,
     Field,
     Lambda,
-    Node,
     Parameter,
-    transform,
 )
 from mcp_server.sql.typed.types import BOOLEAN, VOID, Array, Atomic, Decimal, Map, Text, Type
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.make import fill, renew
-from mcp_server.sql.typed.nodes import Expression, Lambda, Logic, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Expression, Lambda, Logic
 from mcp_server.sql.typed.relations import Join, Query, Select
 from mcp_server.sql.typed.types import BOOLEAN
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mcp_server.sql.catalog import Catalog
-from mcp_server.sql.typed.nodes import Node
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.relations import Query
 
 

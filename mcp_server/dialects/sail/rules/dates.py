@@ -17,7 +17,8 @@ from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
 from mcp_server.dialects.sail.rules.moments import DAY_MICROS, days_of
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.dialects.sail.rules.patterns import read_text
-from mcp_server.sql.typed.nodes import Call, Cast, Constant, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Cast, Constant, Expression
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
     BIGINT,

@@ -33,7 +33,8 @@ from mcp_server.dialects.sail.rules.query_parts import (
     write_stars,
 )
 from mcp_server.dialects.sail.rules.query_rows import keep_rows
-from mcp_server.sql.typed.nodes import Call, Column, Expression, Node, Star
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Column, Expression, Star
 from mcp_server.sql.typed.relations import Grouping, Item, Output, Query, Relation, Select, SetOperation, Values
 
 

@@ -26,7 +26,8 @@ from mcp_server.dialects.sail.rules.query_parts import (
     item,
     name_outputs,
 )
-from mcp_server.sql.typed.nodes import Call, Column, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Column, Expression
 from mcp_server.sql.typed.relations import Cte, CteUse, Derived, Item, Query, Relation, Select
 
 

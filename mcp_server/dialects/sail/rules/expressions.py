@@ -24,6 +24,7 @@ from mcp_server.dialects.sail.rules.patterns import write_like
 from mcp_server.dialects.sail.rules.predicates import check_chance, write_quantified
 from mcp_server.dialects.sail.rules.shown import show_intervals
 from mcp_server.sql.compose import quote_text
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Between,
     Binary,
@@ -38,7 +39,6 @@ from mcp_server.sql.typed.nodes import (
     IntervalLiteral,
     JsonPath,
     Like,
-    Node,
 )
 from mcp_server.sql.typed.relations import Join, NamedWindow, Select, Table
 from mcp_server.sql.typed.types import STRING, as_schema

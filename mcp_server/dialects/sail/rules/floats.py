@@ -13,7 +13,8 @@ from __future__ import annotations
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.make import fill
 from mcp_server.dialects.sail.rules.uses import Uses, find_uses, only_lists
-from mcp_server.sql.typed.nodes import Column, Expression, Node, Star, transform
+from mcp_server.sql.typed.node import Node, transform
+from mcp_server.sql.typed.nodes import Column, Expression, Star
 from mcp_server.sql.typed.relations import Derived, Item, Output, Query, Relation, Sample, Select, Table
 from mcp_server.sql.typed.types import FRACTIONS, Type
 

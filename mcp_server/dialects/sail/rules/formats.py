@@ -11,7 +11,8 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.dialects.sail.rules.patterns import read_text
-from mcp_server.sql.typed.nodes import Call, Cast, Constant, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Cast, Constant, Expression
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
     BINARY,

@@ -33,7 +33,8 @@ from mcp_server.dialects.sail.rules.kit import (
 )
 from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.dialects.sail.rules.unions import derive
-from mcp_server.sql.typed.nodes import Call, Column, Expression, Field, ItemUse, Node, Star, iter_conjuncts
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Column, Expression, Field, ItemUse, Star, iter_conjuncts
 from mcp_server.sql.typed.relations import (
     Derived,
     FunctionTable,

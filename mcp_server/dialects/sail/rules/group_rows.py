@@ -8,7 +8,8 @@ from typing import cast
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.query_nodes import change_scope, is_aggregate, list_visible, same, walk_scope
 from mcp_server.dialects.sail.rules.query_parts import column_of, derive, item, make_query
-from mcp_server.sql.typed.nodes import Column, Expression, ItemUse, Node, Ordinal, SortKey
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Column, Expression, ItemUse, Ordinal, SortKey
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Query, Select
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import are_same, both, compare, count_rows, number
-from mcp_server.sql.typed.nodes import Call, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Expression
 from mcp_server.sql.typed.relations import GroupingSets, Keys, Select
 from mcp_server.sql.typed.types import BIGINT
 

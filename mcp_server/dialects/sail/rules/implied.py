@@ -25,6 +25,7 @@ from mcp_server.dialects.sail.rules.make import cast_to, constant, renew
 from mcp_server.sql.typed.coercion import reopen
 from mcp_server.sql.typed.functions import functions
 from mcp_server.sql.typed.matching import match
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Alias,
     Between,
@@ -38,7 +39,6 @@ from mcp_server.sql.typed.nodes import (
     Lambda,
     Like,
     NamedArgument,
-    Node,
     Row,
     Star,
     Unary,

@@ -13,7 +13,8 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import TRUE, E, both, compare, label, leaves, named, replace_in, spelled_name
 from mcp_server.dialects.sail.rules.stars import differ_in_case, name_relations
-from mcp_server.sql.typed.nodes import Call, Column, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Column, Expression
 from mcp_server.sql.typed.relations import FunctionTable, Item, Join, Query, Relation, Select
 from mcp_server.sql.typed.scopes import Visible, see_columns
 

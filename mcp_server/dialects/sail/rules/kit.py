@@ -10,6 +10,7 @@ from mcp_server.dialects.sail.rules.query_nodes import same as same_queries
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions as classes_of
 from mcp_server.sql.typed import functions, relations
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Binary,
     BinaryOperator,
@@ -21,7 +22,6 @@ from mcp_server.sql.typed.nodes import (
     InQuery,
     ItemUse,
     Logic,
-    Node,
     ScalarQuery,
     SortKey,
 )

@@ -23,7 +23,8 @@ from mcp_server.dialects.sail.rules.moments import (
 )
 from mcp_server.dialects.sail.rules.spans import Span, read_span, read_value
 from mcp_server.sql.compose import compose, quote_text
-from mcp_server.sql.typed.nodes import Cast, Constant, Expression, IntervalLiteral, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Cast, Constant, Expression, IntervalLiteral
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
     BIGINT,

@@ -8,7 +8,8 @@ from typing import TypeVar, cast
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.template import fill_template, has_parameters, read_template, text_constant
 from mcp_server.sql.compose import compose
-from mcp_server.sql.typed.nodes import Call, Cast, Constant, Expression, Node, Parameter
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Cast, Constant, Expression, Parameter
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, VOID, Type
 
 N = TypeVar("N", bound=Node)

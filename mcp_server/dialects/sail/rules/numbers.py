@@ -15,7 +15,8 @@ from mcp_server.dialects.sail.rules.kinds import bound_decimal, has_fraction, is
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
 from mcp_server.dialects.sail.rules.operators import shift_unsigned, write_binary
 from mcp_server.dialects.sail.rules.texts import RAW
-from mcp_server.sql.typed.nodes import Binary, Call, Cast, Column, Constant, Expression, Node, Unary
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Binary, Call, Cast, Column, Constant, Expression, Unary
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
     BIGINT,

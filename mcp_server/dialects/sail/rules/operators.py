@@ -18,7 +18,8 @@ from mcp_server.dialects.sail.rules.kinds import decimal_of, is_days, is_integer
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
 from mcp_server.dialects.sail.rules.products import multiply
 from mcp_server.sql.compose import compose
-from mcp_server.sql.typed.nodes import Binary, Cast, Constant, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Binary, Cast, Constant, Expression
 from mcp_server.sql.typed.types import (
     BIGINT,
     DATE,

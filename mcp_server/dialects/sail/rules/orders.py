@@ -29,6 +29,7 @@ from mcp_server.dialects.sail.rules.kit import (
     replace_uses,
 )
 from mcp_server.dialects.sail.rules.stars import expand_stars
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Between,
     Binary,
@@ -43,7 +44,6 @@ from mcp_server.sql.typed.nodes import (
     Is,
     ItemUse,
     Like,
-    Node,
     Not,
     Ordinal,
     SortKey,

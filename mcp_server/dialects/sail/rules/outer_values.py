@@ -19,7 +19,8 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     same,
 )
 from mcp_server.dialects.sail.rules.query_parts import all_of, column_of, derive, item, make_query, qualify, split_and
-from mcp_server.sql.typed.nodes import Binary, Column, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Binary, Column, Expression
 from mcp_server.sql.typed.relations import Derived, Join, Query, Relation, Select
 
 Known = dict[str, Expression]

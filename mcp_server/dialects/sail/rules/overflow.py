@@ -13,7 +13,8 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.make import call, cast_to, fill
 from mcp_server.dialects.sail.rules.passes import Rules
 from mcp_server.dialects.sail.rules.ranges import Ranges, fits
-from mcp_server.sql.typed.nodes import Binary, Call, Constant, Expression, Node, Unary
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Binary, Call, Constant, Expression, Unary
 from mcp_server.sql.typed.types import BIGINT, INT, INTEGERS, MAX_PRECISION, SMALLINT, TINYINT, VOID, Decimal, Type
 
 _WIDER: Final[Mapping[Type, Type]] = {TINYINT: INT, SMALLINT: INT, INT: BIGINT, BIGINT: Decimal(19, 0)}

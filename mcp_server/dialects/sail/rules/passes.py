@@ -13,7 +13,7 @@ from typing import Any
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.size import check_size
-from mcp_server.sql.typed.nodes import Node, transform
+from mcp_server.sql.typed.node import Node, transform
 from mcp_server.sql.typed.relations import Query
 
 Rule = Callable[[Any, Context], Node | None]

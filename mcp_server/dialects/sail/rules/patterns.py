@@ -11,7 +11,8 @@ from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.data import sail
 from mcp_server.dialects.sail.rules.make import constant
 from mcp_server.dialects.sail.rules.regex import LINE_END, Regex, Unlike, read_regex
-from mcp_server.sql.typed.nodes import Call, Constant, Expression, Like, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Constant, Expression, Like
 
 _AT_END: Final = rf"{LINE_END}\z"
 _EVERY: Final = frozenset({"regexp_count", "regexp_extract_all", "regexp_replace", "split"})

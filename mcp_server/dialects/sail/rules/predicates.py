@@ -5,7 +5,8 @@ from __future__ import annotations
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.sql.functions import functions
-from mcp_server.sql.typed.nodes import Between, Call, Expression, In, Like, Logic, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Between, Call, Expression, In, Like, Logic
 from mcp_server.sql.typed.types import BOOLEAN
 
 

@@ -8,7 +8,8 @@ from typing import Final, TypeVar, cast
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.sql.functions import functions
-from mcp_server.sql.typed.nodes import Call, Cast, Column, Exists, Expression, InQuery, Node, ScalarQuery, Star
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Cast, Column, Exists, Expression, InQuery, ScalarQuery, Star
 from mcp_server.sql.typed.relations import Cte, CteUse, Item, Output, Query, Relation, Sample, Select, Table
 
 N = TypeVar("N", bound=Node)
@@ -55,7 +56,7 @@ def walk_select(select: Select) -> Iterator[Node]:
 
 
 def change_scope(node: N, change: Callable[[Node], Node]) -> N:
-    """Like `nodes.transform`, but nothing within a query is visited."""
+    """Like `node.transform`, but nothing within a query is visited."""
     done: dict[Node, Node] = {}
 
     def visit(each: Node) -> Node:

@@ -9,6 +9,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.query_nodes import list_visible, put, qualifier
 from mcp_server.sql.compose import compose
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Binary,
     BinaryOperator,
@@ -20,7 +21,6 @@ from mcp_server.sql.typed.nodes import (
     Is,
     ItemUse,
     Logic,
-    Node,
     Not,
     Star,
 )

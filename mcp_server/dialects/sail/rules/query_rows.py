@@ -17,7 +17,8 @@ from mcp_server.dialects.sail.rules.query_parts import (
     make_query,
     number,
 )
-from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Node, Ordinal, SortKey, Window
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Ordinal, SortKey, Window
 from mcp_server.sql.typed.relations import Item, Query, Relation, Select
 from mcp_server.sql.typed.types import INT
 

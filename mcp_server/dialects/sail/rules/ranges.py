@@ -11,6 +11,7 @@ from typing import Final
 from mcp_server.dialects.sail.rules.data import sail
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.functions import functions
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Binary,
     Call,
@@ -22,7 +23,6 @@ from mcp_server.sql.typed.nodes import (
     Expression,
     ItemUse,
     Lambda,
-    Node,
     ScalarQuery,
     Unary,
 )

@@ -9,7 +9,7 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.sql.source import MAX_TOKENS
-from mcp_server.sql.typed.nodes import N, Node
+from mcp_server.sql.typed.node import N, Node
 
 MAX_NODES: Final = 2 * MAX_TOKENS
 """Nodes of what is written: each is a token at least, but for a few that hold others."""

@@ -23,6 +23,7 @@ from mcp_server.dialects.sail.rules.kit import (
     spelled_name,
     text,
 )
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Binary,
     Call,
@@ -32,7 +33,6 @@ from mcp_server.sql.typed.nodes import (
     Expression,
     Is,
     Logic,
-    Node,
     Row,
     Star,
     Unary,

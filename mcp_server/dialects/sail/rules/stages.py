@@ -34,7 +34,8 @@ from mcp_server.dialects.sail.rules.kit import (
     walk_here,
 )
 from mcp_server.sql.compose import compose
-from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, ItemUse, Node, Ordinal, Star
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, ItemUse, Ordinal, Star
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Item, Keys, Query, Select
 from mcp_server.sql.typed.types import BOOLEAN
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import has, is_aggregate, iter_relations, leaves, named, spelled_name
-from mcp_server.sql.typed.nodes import Alias, Call, Column, Expression, Field, In, Node, Row, Star
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Alias, Call, Column, Expression, Field, In, Row, Star
 from mcp_server.sql.typed.relations import Item, Join, Output, Relation, Select, Table
 from mcp_server.sql.typed.scopes import NO_COLUMNS, Columns, Visible, see_columns
 from mcp_server.sql.typed.types import Struct, Type

@@ -13,7 +13,8 @@ from mcp_server.dialects.sail.rules.make import cast_to, constant, fill
 from mcp_server.dialects.sail.rules.numbers import EXACT, CallRule, round_exactly, whole_constant
 from mcp_server.dialects.sail.rules.patterns import read_null, read_text
 from mcp_server.dialects.sail.rules.texts import text_of
-from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression
 from mcp_server.sql.typed.refusal import SparkRefuses
 from mcp_server.sql.typed.types import (
     BOOLEAN,

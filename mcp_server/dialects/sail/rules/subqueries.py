@@ -18,7 +18,8 @@ from mcp_server.dialects.sail.rules.query_parts import (
 )
 from mcp_server.dialects.sail.rules.subquery_from import From
 from mcp_server.dialects.sail.rules.subquery_places import Places, needs_groups
-from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Logic, Node, SortKey, transform
+from mcp_server.sql.typed.node import Node, transform
+from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Logic, SortKey
 from mcp_server.sql.typed.relations import CteUse, Join, Query, Relation, Select
 
 

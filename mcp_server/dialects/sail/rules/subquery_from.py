@@ -36,18 +36,8 @@ from mcp_server.dialects.sail.rules.query_parts import (
 )
 from mcp_server.dialects.sail.rules.subquery_places import Places
 from mcp_server.dialects.sail.rules.subquery_values import Again, may_lack_row, or_null
-from mcp_server.sql.typed.nodes import (
-    Call,
-    Exists,
-    Expression,
-    InQuery,
-    Logic,
-    Node,
-    Not,
-    ScalarQuery,
-    Star,
-    transform,
-)
+from mcp_server.sql.typed.node import Node, transform
+from mcp_server.sql.typed.nodes import Call, Exists, Expression, InQuery, Logic, Not, ScalarQuery, Star
 from mcp_server.sql.typed.relations import Derived, FunctionTable, Join, LateralView, Query, Relation, Select
 
 _PUSHED: Final[dict[str, frozenset[str]]] = {

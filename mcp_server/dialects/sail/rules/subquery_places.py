@@ -49,6 +49,7 @@ from mcp_server.dialects.sail.rules.query_parts import (
     truth,
 )
 from mcp_server.dialects.sail.rules.subquery_values import Again, attach, count_rows, in_place, may_lack_row, or_null
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Binary,
     Call,
@@ -59,7 +60,6 @@ from mcp_server.sql.typed.nodes import (
     Expression,
     InQuery,
     Logic,
-    Node,
     Not,
     ScalarQuery,
 )

@@ -36,7 +36,18 @@ from mcp_server.dialects.sail.rules.query_parts import (
 )
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions
-from mcp_server.sql.typed.nodes import Binary, Call, Case, Cast, Column, Constant, Expression, Node, ScalarQuery, Star
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import (
+    Binary,
+    Call,
+    Case,
+    Cast,
+    Column,
+    Constant,
+    Expression,
+    ScalarQuery,
+    Star,
+)
 from mcp_server.sql.typed.relations import Grouping, Query, Relation, Select, Table
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, STRING
 

@@ -15,6 +15,7 @@ from decimal import Decimal as Number
 from typing import Final, cast
 
 from mcp_server.sql.compose import Sql, compose, quote_text
+from mcp_server.sql.typed.node import Node, transform
 from mcp_server.sql.typed.nodes import (
     Between,
     Binary,
@@ -31,11 +32,9 @@ from mcp_server.sql.typed.nodes import (
     Lambda,
     Like,
     Logic,
-    Node,
     Not,
     Parameter,
     Unary,
-    transform,
 )
 from mcp_server.sql.typed.types import (
     BIGINT,

@@ -11,7 +11,8 @@ from mcp_server.dialects.sail.rules.kinds import common_type, is_calendar, is_in
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
 from mcp_server.dialects.sail.rules.numbers import CallRule
 from mcp_server.dialects.sail.rules.operators import write_binary
-from mcp_server.sql.typed.nodes import Binary, Call, Cast, Expression, Node
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Binary, Call, Cast, Expression
 from mcp_server.sql.typed.types import FRACTIONS, VOID, Decimal, Interval
 
 _OPERATORS: Final = {"try_add": "+", "try_subtract": "-", "try_multiply": "*", "try_divide": "/", "try_mod": "%"}

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import label, named
-from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, Node, Row, SortKey, Star, Window
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Cast, Column, Constant, Expression, Row, SortKey, Star, Window
 from mcp_server.sql.typed.relations import (
     Derived,
     InlineTable,

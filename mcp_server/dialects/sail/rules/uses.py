@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mcp_server.sql.typed.nodes import Call, Column, Node, Star
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call, Column, Star
 from mcp_server.sql.typed.relations import Join, Pivot, Query, Select, SetOperation, Table, Unpivot
 
 

@@ -12,6 +12,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kinds import is_number
 from mcp_server.dialects.sail.rules.kit import number
+from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Call,
     Case,
@@ -20,7 +21,6 @@ from mcp_server.sql.typed.nodes import (
     Expression,
     Frame,
     IntervalLiteral,
-    Node,
     SortKey,
     Star,
     Unary,
