@@ -21,7 +21,7 @@ from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.parser import match_tree, parse_copy
 from mcp_server.sql.refusal import clip, make_refusal
 from mcp_server.sql.relations import Relations
-from mcp_server.sql.source import MAX_TOKENS, Source, leave_out_limit_all, read_source, spell_out_table
+from mcp_server.sql.source import MAX_TOKENS, Source, read_source, spell_out
 from mcp_server.sql.words import QUERY_STARTS
 
 Rule = Callable[[Case], None]
@@ -49,7 +49,7 @@ def read_text(sql: str, limits: Limits, journal: Journal) -> Source:
         check_text(sql, limits)
         say(f"{len(sql):,} characters")
     with journal.layer("tokens") as say:
-        source = read_source(sql, leave_out_limit_all(spell_out_table(tokenize(sql, MAX_TOKENS))))
+        source = read_source(sql, spell_out(tokenize(sql, MAX_TOKENS)))
         say(f"{len(source.tokens):,} tokens, one statement")
     return source
 
@@ -72,7 +72,7 @@ def reread_query(sql: str, catalog: Catalog) -> Case:
 
     Errors: Refused.
     """
-    return read_case(read_source(sql, tokenize(sql, MAX_TOKENS)), catalog, Journal())
+    return read_case(read_source(sql, spell_out(tokenize(sql, MAX_TOKENS))), catalog, Journal())
 
 
 def _read_layers(source: Source, catalog: Catalog, journal: Journal) -> Case:

@@ -142,6 +142,11 @@ def _check_comma(text: str, tokens: tuple[Token, ...], index: int) -> None:
         )
 
 
+def spell_out(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+    """Return the tokens of a statement with what its readers do not know in other words."""
+    return leave_out_limit_all(spell_out_table(tokens))
+
+
 def spell_out_table(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     """Write `TABLE x`, where a query may begin, as the equivalent `SELECT * FROM x`."""
     spelled: list[Token] = []

@@ -21,7 +21,7 @@ from mcp_server.guard.rules import read_case
 from mcp_server.models import Checked, CheckedQuery, DescribeQuery, Explain, Principal
 from mcp_server.sql.case import Case
 from mcp_server.sql.lexer import tokenize
-from mcp_server.sql.source import MAX_TOKENS, read_source, spell_out_table
+from mcp_server.sql.source import MAX_TOKENS, read_source, spell_out
 
 CPU_SECONDS: Final = 0.25
 """The issue's bound on any check."""
@@ -123,7 +123,7 @@ def _called(bare: str) -> list[str]:
 
 def case_of(sql: str, catalog: checking.Catalog) -> Case | None:
     """An allowed query, or the one that is to be explained, as the guard's rules see it; None of SHOW and DESCRIBE."""
-    source = read_source(sql, spell_out_table(tokenize(sql, MAX_TOKENS)))
+    source = read_source(sql, spell_out(tokenize(sql, MAX_TOKENS)))
     if source.key(0) in {"SHOW", "DESCRIBE", "DESC"}:
         return None
     if source.key(0) == "EXPLAIN":

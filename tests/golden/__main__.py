@@ -34,7 +34,7 @@ from pyspark.version import __version__
 from lakehouse.errors import EngineLacks, LakehouseError, Refused
 from lakehouse.storage import Lake
 from mcp_server.sql.lexer import tokenize
-from mcp_server.sql.source import read_source, spell_out_table
+from mcp_server.sql.source import read_source, spell_out
 from mcp_server.sql.typed.parse_query import NotRead, parse_query
 from mcp_server.sql.typed.relations import Query
 from mcp_server.sql.typed.types import parse_type
@@ -63,7 +63,7 @@ def fetch_jar() -> Path:
 def is_ordered(sql: str) -> bool:
     """Whether the outermost query asks for an order."""
     try:
-        query = parse_query(read_source(sql, spell_out_table(tokenize(sql, MAX_TOKENS))))
+        query = parse_query(read_source(sql, spell_out(tokenize(sql, MAX_TOKENS))))
     except (NotRead, LakehouseError):
         return "order by" in sql.lower()
     while not query.order and not query.order_all and isinstance(query.body, Query):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcp_server.sql.lexer import tokenize
-from mcp_server.sql.source import read_source, spell_out_table
+from mcp_server.sql.source import read_source, spell_out
 from mcp_server.sql.typed.analysis import check_query
 from mcp_server.sql.typed.parse_query import parse_query
 from mcp_server.sql.typed.refusal import SparkRefuses
@@ -55,7 +55,7 @@ ALLOWED = [
 
 
 def _check(sql: str) -> None:
-    source = read_source(sql, spell_out_table(tokenize(sql, 20_000)))
+    source = read_source(sql, spell_out(tokenize(sql, 20_000)))
     query = resolve_query(parse_query(source), TableSource(lambda _: None, lambda *_: None, ("imdb",)))
     check_query(query)
     check_subqueries(query)

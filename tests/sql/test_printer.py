@@ -10,7 +10,7 @@ import pytest
 
 from mcp_server.sql.compose import compose, join, quote_text
 from mcp_server.sql.lexer import tokenize
-from mcp_server.sql.source import read_source, spell_out_table
+from mcp_server.sql.source import read_source, spell_out
 from mcp_server.sql.typed import nodes as n
 from mcp_server.sql.typed import relations as r
 from mcp_server.sql.typed import writer
@@ -274,7 +274,7 @@ def test_a_class_without_a_writer_is_refused() -> None:
 
 
 def _parse(sql: str) -> r.Query:
-    return parse_query(read_source(sql, spell_out_table(tokenize(sql, 20_000))))
+    return parse_query(read_source(sql, spell_out(tokenize(sql, 20_000))))
 
 
 DATA = Path(__file__).parents[1] / "data" / "dialect"
