@@ -160,7 +160,8 @@ def verdict(
 
 def judge_failure(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryError:
     """Return the failure of a query that ran, judged by the statement that was sent, with what exists instead."""
-    return blame.judge_failure(teach(error, query.tables, catalog.tables), query, catalog)
+    taught = teach(error, query.tables, catalog.tables)
+    return blame.judge_failure(taught, query, catalog) if catalog.dialect == "sail" else taught
 
 
 def _check_query(source: Source, terms: Terms) -> CheckedQuery:
@@ -230,7 +231,9 @@ def _blame_statement(terms: Terms, sent: Case) -> Read | None:
         try:
             return ask(sql, tables, stage)
         except QueryFailed as error:
-            raise blame.judge_case(teach(error, tables, catalog.tables), sent, catalog, planning=True) from error
+            taught = teach(error, tables, catalog.tables)
+            judged = blame.judge_case(taught, sent, catalog, planning=True) if catalog.dialect == "sail" else taught
+            raise judged from error
 
     return read
 

@@ -146,8 +146,8 @@ class Statement:
                 answer = results.shape_plan(found, self._caps, self._begin_reading(engine))
             case DescribeQuery(query=query):
                 found = self._execute(allowed, query, self._run.query_id, self._caps)
-                columns = describe_columns(found.table.column_names, found.types)
-                answer = results.answer(columns, self._caps, self._begin_reading(engine))
+                columns = ((name, kind, "") for name, kind in zip(found.table.column_names, found.types, strict=True))
+                answer = results.answer(describe_columns(columns), self._caps, self._begin_reading(engine))
             case ShowTables() | ShowColumns() as asked:
                 rows = listing(asked, engine.schema, allowed.tables)
                 answer = results.answer(rows, self._caps, self._begin_reading(engine))

@@ -90,8 +90,6 @@ def judge_case(error: QueryFailed, case: Case, catalog: Catalog, *, planning: bo
 
     `planning` says that the engine failed before it read a row.
     """
-    if catalog.dialect != "sail":
-        return error
     sentence = str(error).partition("\n")[0]
     kind = (error.condition or "").partition(".")[0]
     if kind == "UNRESOLVED_COLUMN":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from mcp_server.sql.refusal import clip, make_refusal
-from mcp_server.sql.source import Source, is_plain_integer
+from mcp_server.sql.source import AFTER_LIMIT, Source, is_plain_integer
 from mcp_server.sql.tree import Tree
 
 MAX_OFFSET = 100_000
@@ -18,8 +18,6 @@ MAX_LEVELS = 1_000
 
 MAX_GROUPINGS = 256
 """Grouping sets of one GROUP BY: CUBE of eight columns. Every one is a pass over the rows."""
-
-_AFTER_LIMIT = frozenset({")", "OFFSET", "|>"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def _is_number(source: Source, index: int) -> bool:
 
 
 def _is_end(source: Source, index: int) -> bool:
-    return index >= len(source.tokens) or source.key(index) in _AFTER_LIMIT
+    return index >= len(source.tokens) or source.key(index) in AFTER_LIMIT
 
 
 def _check_number(source: Source, index: int, key: str) -> None:

@@ -8,13 +8,11 @@ from mcp_server.models import ShowColumns, ShowTables
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.lexer import Kind, Token
 from mcp_server.sql.refusal import clip
-from mcp_server.sql.source import Source
+from mcp_server.sql.source import Source, place_tokens
 from mcp_server.sql.words import QUERY_STARTS
 
 EXPLAIN_MODES = frozenset({"EXTENDED", "CODEGEN", "COST", "FORMATTED"})
 """Spark's; LOGICAL is in its grammar and refused by it. Without one the mode is `simple`."""
-
-_KINDS = {"*": Kind.SYMBOL, "(": Kind.SYMBOL, ")": Kind.SYMBOL, "0": Kind.NUMBER}
 
 _FORMS = (
     "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, DESCRIBE a table or a query, "
@@ -112,11 +110,7 @@ def wrap_described(source: Source) -> tuple[Token, ...]:
     if source.key(start) not in (QUERY_STARTS - {"TABLE"}) | {"("}:
         return ()
     at = source.tokens[start].start
-
-    def spell(*words: str) -> tuple[Token, ...]:
-        return tuple(Token(_KINDS.get(word, Kind.WORD), word, at, glued=False, key=word) for word in words)
-
-    return (*spell("SELECT", "*", "FROM", "("), *source.tokens[start:], *spell(")", "LIMIT", "0"))
+    return (*place_tokens("SELECT * FROM (", at), *source.tokens[start:], *place_tokens(") LIMIT 0", at))
 
 
 def _take_schema(cursor: _Cursor, catalog: Catalog) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
@@ -102,7 +103,8 @@ def resolve_tables(tree: Tree, catalog: Catalog) -> TableNames:
     ctes: dict[int, exp.CTE] = {}
     refs: list[tuple[TableRef, TableInfo]] = []
     versions: dict[int, Version] = {}
-    owners: dict[int, list[int | float]] = {}
+    read: defaultdict[int, float] = defaultdict(float)
+    used: defaultdict[int, list[int]] = defaultdict(list)
     for node, scope, owner in _iter_tables(tree.root):
         ref = tree.tables[id(node)]
         cte = scope.get(ref.parts[0]) if len(ref.parts) == 1 else None
@@ -114,7 +116,7 @@ def resolve_tables(tree: Tree, catalog: Catalog) -> TableNames:
                     ref.first,
                 )
             ctes[id(node)] = cte
-            owners.setdefault(owner, []).append(id(cte))
+            used[owner].append(id(cte))
         else:
             info = _find_table(tree.source, ref, catalog)
             version = read_version(tree.source, ref, info, catalog)
@@ -123,8 +125,8 @@ def resolve_tables(tree: Tree, catalog: Catalog) -> TableNames:
                 info = _describe_version(info, version, catalog)
             tables[id(node)] = info
             refs.append((ref, info))
-            owners.setdefault(owner, []).append(_weigh_table(info))
-    if _weigh_reads(0, owners, {}) > MAX_READS:
+            read[owner] += _weigh_table(info)
+    if _weigh_reads(0, read, used, {}) > MAX_READS:
         raise make_refusal(
             "too_many_reads",
             f"With every WITH name put in its place the statement reads more than {MAX_READS} large tables, or "
@@ -162,13 +164,13 @@ def _weigh_table(info: TableInfo) -> float:
     return 1.0 if info.rows is None else min(max(info.rows / _LARGE_ROWS, _LEAST_WEIGHT), 1.0)
 
 
-def _weigh_reads(owner: int, owners: Mapping[int, list[int | float]], known: dict[int, float]) -> float:
-    """Return what a WITH name reads, 0 for the whole query: its tables by weight (float), and names by id (int)."""
+def _weigh_reads(
+    owner: int, read: Mapping[int, float], used: Mapping[int, list[int]], known: dict[int, float]
+) -> float:
+    """Return what a WITH name reads, 0 for the whole query: the weight of its tables, and the names that it uses."""
     if owner not in known:
-        known[owner] = 1.0
-        known[owner] = sum(
-            used if isinstance(used, float) else _weigh_reads(used, owners, known) for used in owners.get(owner, [])
-        )
+        known[owner] = 1.0  # a recursive name uses itself
+        known[owner] = read.get(owner, 0.0) + sum(_weigh_reads(name, read, used, known) for name in used.get(owner, ()))
     return known[owner]
 
 

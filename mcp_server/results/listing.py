@@ -23,16 +23,13 @@ def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[T
         case ShowColumns(table=wanted, describe=describe):
             columns = next(t.columns for t in tables if t.name.lower() == wanted.lower())
             if describe:
-                return _make_text_rows(
-                    "col_name", "data_type", "comment", rows=((c.name, c.type, c.comment) for c in columns)
-                )
+                return describe_columns((c.name, c.type, c.comment) for c in columns)
             return _make_text_rows("col_name", rows=((c.name,) for c in columns))
 
 
-def describe_columns(names: Iterable[str], types: Iterable[str]) -> Rows:
-    """What Spark answers to `DESCRIBE QUERY`."""
-    rows = ((name, kind, "") for name, kind in zip(names, types, strict=True))
-    return _make_text_rows("col_name", "data_type", "comment", rows=rows)
+def describe_columns(columns: Iterable[tuple[str, str, str]]) -> Rows:
+    """What Spark answers to DESCRIBE of columns with these names, types and comments."""
+    return _make_text_rows("col_name", "data_type", "comment", rows=columns)
 
 
 def _compile_pattern(pattern: str | None) -> Callable[[str], bool]:

@@ -155,10 +155,14 @@ class Relations:
 
 def iter_conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the operands of the ANDs of a condition."""
+    return _iter_operands(condition, exp.And)
+
+
+def _iter_operands(condition: exp.Expr, operator: type[exp.And | exp.Or]) -> Iterator[exp.Expr]:
     stack = [condition]
     while stack:
         node = stack.pop()
-        if isinstance(node, exp.And):
+        if isinstance(node, operator):
             stack += [node.left, node.right]
         elif isinstance(node, exp.Paren):
             stack.append(node.this)
@@ -172,20 +176,10 @@ def find_equalities(condition: exp.Expr | None) -> Iterator[exp.Binary]:
         if isinstance(part, (exp.EQ, exp.NullSafeEQ)):
             yield part
         elif isinstance(part, exp.Or):
-            first, *others = ({_spell(each): each for each in find_equalities(one)} for one in _iter_disjuncts(part))
+            first, *others = (
+                {_spell(each): each for each in find_equalities(one)} for one in _iter_operands(part, exp.Or)
+            )
             yield from (each for name, each in first.items() if all(name in found for found in others))
-
-
-def _iter_disjuncts(condition: exp.Or) -> Iterator[exp.Expr]:
-    stack: list[exp.Expr] = [condition]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, exp.Or):
-            stack += [node.right, node.left]
-        elif isinstance(node, exp.Paren):
-            stack.append(node.this)
-        else:
-            yield node
 
 
 def _spell(equality: exp.Binary) -> tuple[str, frozenset[str]]:

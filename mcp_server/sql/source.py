@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lakehouse.errors import Refused
-from mcp_server.sql.lexer import Kind, Token
+from mcp_server.sql.lexer import Kind, Token, tokenize
 from mcp_server.sql.refusal import clip, make_refusal
 from mcp_server.sql.words import SET_OPERATORS
 
@@ -28,7 +28,9 @@ _OPENING = {")": "(", "]": "["}
 _TYPE_WORDS = frozenset({"ARRAY", "MAP", "STRUCT"})
 _BEFORE_LIST = frozenset({"(", "[", ",", "SELECT", "BY"})
 _AFTER_LIST = frozenset({")", "]", ",", "|>", "FROM"})
-_AFTER_LIMIT_ALL = frozenset({"", ")", "OFFSET", "|>", ";"})
+AFTER_LIMIT = frozenset({")", "OFFSET", "|>"})
+"""What follows the number of a LIMIT, where the statement goes on."""
+
 _UNARY = frozenset({"-", "+", "~", "!", "NOT"})
 
 
@@ -142,6 +144,11 @@ def _check_comma(text: str, tokens: tuple[Token, ...], index: int) -> None:
         )
 
 
+def place_tokens(words: str, start: int) -> tuple[Token, ...]:
+    """Return words of this program as tokens at a place of the sender's text, which messages name."""
+    return tuple(token._replace(start=start, glued=False) for token in tokenize(words, MAX_TOKENS))
+
+
 def spell_out(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     """Return the tokens of a statement with what its readers do not know in other words."""
     return leave_out_limit_all(spell_out_table(tokens))
@@ -155,8 +162,7 @@ def spell_out_table(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
         before = tokens[index - 1].key if index else ""
         after = tokens[index + 1] if index + 1 < len(tokens) else None
         if token.key == "TABLE" and before in starts and after is not None and after.is_name:
-            for kind, word in ((Kind.WORD, "SELECT"), (Kind.SYMBOL, "*"), (Kind.WORD, "FROM")):
-                spelled.append(Token(kind, word, token.start, glued=False, key=word))
+            spelled += place_tokens("SELECT * FROM", token.start)
         else:
             spelled.append(token)
     return tuple(spelled)
@@ -164,17 +170,13 @@ def spell_out_table(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
 
 def leave_out_limit_all(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     """Leave out `LIMIT ALL`, which is no limit: what a caller is given has one in any case."""
-    kept: list[Token] = []
-    index = 0
-    while index < len(tokens):
-        before, pair = tokens[index - 1].key if index else "", tuple(each.key for each in tokens[index : index + 2])
-        after = tokens[index + 2].key if index + 2 < len(tokens) else ""
-        if pair == ("LIMIT", "ALL") and before not in {".", "AS", "SELECT", ","} and after in _AFTER_LIMIT_ALL:
-            index += 2
-        else:
-            kept.append(tokens[index])
-            index += 1
-    return tuple(kept)
+    left: set[int] = set()
+    for index in (at for at, token in enumerate(tokens) if token.key == "ALL" and at and tokens[at - 1].key == "LIMIT"):
+        before = tokens[index - 2].key if index > 1 else ""
+        after = tokens[index + 1].key if index + 1 < len(tokens) else ""
+        if before not in {".", "AS", "SELECT", ","} and after in AFTER_LIMIT | {"", ";"}:
+            left |= {index - 1, index}
+    return tuple(token for index, token in enumerate(tokens) if index not in left) if left else tokens
 
 
 def is_plain_integer(token: Token) -> bool:

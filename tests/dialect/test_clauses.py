@@ -34,6 +34,8 @@ LACKING: Mapping[str, tuple[str, str]] = {
         "pipes",
         "SELECT the columns",
     ),
+    "SELECT x FROM VALUES (array(1)) AS t(a) LEFT JOIN LATERAL explode(a) AS l(x)": ("LATERAL", "ON true"),
+    "SELECT x FROM VALUES (array(1)) AS t(a) LEFT JOIN LATERAL (SELECT explode(a) AS x) AS l": ("LATERAL", "ON true"),
 }
 """What has no other words here: what the error names, and words of the form that works."""
 

@@ -12,19 +12,15 @@ from typing import Final
 from mcp_server.sql.typed import nodes
 from mcp_server.sql.typed.operators import refuse
 from mcp_server.sql.typed.types import (
-    BIGINT,
     DATE,
     DOUBLE,
     FLOAT,
-    INT,
-    INTEGERS,
-    SMALLINT,
     STRING,
     TIMESTAMP,
     TIMESTAMP_NTZ,
-    TINYINT,
     Interval,
     Type,
+    range_of_type,
 )
 
 _WORDS: Final = re.compile(r"(?:epoch|now|today|tomorrow|yesterday)\b", re.IGNORECASE)
@@ -38,11 +34,7 @@ _DIGIT: Final = re.compile(r"\d")
 _LONG_NUMBER: Final = re.compile(r"[+-]?\d{8,}")
 
 
-_LARGEST: Final[Mapping[Type, float]] = {
-    TINYINT: 2**7 - 1, SMALLINT: 2**15 - 1, INT: 2**31 - 1, BIGINT: 2**63 - 1,
-    FLOAT: (2 - 2**-23) * 2.0**127, DOUBLE: sys.float_info.max,
-}  # fmt: skip
-"""The largest number of each type that a suffix or an exponent names."""
+_LARGEST: Final[Mapping[Type, float]] = {FLOAT: (2 - 2**-23) * 2.0**127, DOUBLE: sys.float_info.max}
 
 
 def check_constant(node: nodes.Constant) -> None:
@@ -53,11 +45,11 @@ def check_constant(node: nodes.Constant) -> None:
 
 def _check_number(node: nodes.Constant) -> None:
     """300Y and 1e400 (`AstBuilder.numericLiteral`)."""
-    if node.type is None or node.type not in _LARGEST or not isinstance(node.value, int | decimal.Decimal):
+    if node.type is None or not isinstance(node.value, int | decimal.Decimal):
         return
-    most = _LARGEST[node.type]
-    least = -most - 1 if node.type in INTEGERS else -most
-    if not least <= node.value <= most:
+    most = _LARGEST.get(node.type)
+    held = range_of_type(node.type) if most is None else (-most, most)
+    if held is not None and not held[0] <= node.value <= held[1]:
         text = f"{node.text} is outside of what {node.type} holds. Write a smaller number, or one of another type."
         raise refuse("INVALID_NUMERIC_LITERAL_RANGE", text)
 

@@ -142,6 +142,15 @@ _ZONES: Final = {"without": TIMESTAMP_NTZ, "with": TIMESTAMP}
 _TOKEN: Final = re.compile(r"`(?:[^`]|``){0,999}+`|'[^']{0,9999}+'|\w+|[<>(),:]|\S")
 
 
+_BITS: Final[Mapping[Type, int]] = {TINYINT: 8, SMALLINT: 16, INT: 32, BIGINT: 64}
+
+
+def range_of_type(kind: Type | None) -> tuple[int, int] | None:
+    """Return the least and the greatest number of a whole type, None for others."""
+    bits = None if kind is None else _BITS.get(kind)
+    return None if bits is None else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
 def parse_type(text: str) -> Type | None:
     """Return the type of that name as Spark reads it, in any case; None for what Spark, or this module, has not.
 

@@ -8,12 +8,11 @@ from typing import Final
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.intervals import interval_of, number_of
-from mcp_server.dialects.sail.rules.kinds import is_calendar, is_nested, is_number
+from mcp_server.dialects.sail.rules.kinds import is_calendar, is_nested, is_null_constant, is_number, list_fields
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
-    Alias,
     Call,
     Cast,
     Column,
@@ -143,14 +142,9 @@ def _check_window(node: Call, context: Context) -> None:
         )
 
 
-def _is_null(node: Expression) -> bool:
-    inner = node.operand if isinstance(node, Cast) else node
-    return isinstance(inner, Constant) and inner.value is None
-
-
 def write_listagg(node: Call, context: Context) -> Node | None:
     """listagg with a delimiter that is NULL, which is none; with DISTINCT, whose order Sail does not keep."""
-    if len(node.arguments) > 1 and _is_null(node.arguments[1]):
+    if len(node.arguments) > 1 and is_null_constant(node.arguments[1]):
         plain = node.replace(arguments=node.arguments[:1])
         return write_listagg(plain, context) or plain
     if not node.distinct or not node.within or not node.arguments:
@@ -180,7 +174,7 @@ def write_count(node: Call, context: Context) -> Node | None:
     struct = node.arguments[0]
     if not isinstance(struct.type, Struct):
         return None
-    made = [each for _, each in _fields(struct)]
+    made = [each for _, each in list_fields(struct)]
     fields = made or [Field(base=struct, name=name, type=kind) for name, kind in struct.type.fields]
     key = _key(fields, context, null="n")
     if key is None:
@@ -211,7 +205,7 @@ def write_extreme(node: Call, context: Context) -> Node | None:
     if len(node.arguments) != 1 or not is_nested(node.arguments[0].type):
         return None
     value = node.arguments[0]
-    fields = _fields(value)
+    fields = list_fields(value)
     if not fields or any(is_nested(each.type) for _, each in fields):
         raise lacking(
             f"{node.name} of this {value.type}", "it as Spark does, with nulls in it", "Take max(struct(x, y))."
@@ -238,25 +232,6 @@ def _known(names: tuple[str, str], value: Expression) -> tuple[Expression, ...]:
     return constant(names[0]), known, constant(names[1]), value
 
 
-def _fields(node: Expression) -> list[tuple[str, Expression]]:
-    """Names and values of a struct, or an array, that is written out; nothing for any other."""
-    if not isinstance(node, Call) or any(isinstance(each, Star) for each in node.arguments):
-        return []
-    if node.name == "named_struct":
-        labels, several = node.arguments[::2], node.arguments[1::2]
-        if len(labels) != len(several) or not all(isinstance(label, Constant) for label in labels):
-            return []
-        return [(str(getattr(label, "value", "")), value) for label, value in zip(labels, several, strict=True)]
-    if node.name == "array":
-        return [(f"col{at}", each) for at, each in enumerate(node.arguments, start=1)]
-    if node.name != "struct":
-        return []
-    known = node.type.fields if isinstance(node.type, Struct) else ()
-    values = [each.operand if isinstance(each, Alias) else each for each in node.arguments]
-    names = [name for name, _ in known] if len(known) == len(values) else [f"col{at + 1}" for at in range(len(values))]
-    return list(zip(names, values, strict=True))
-
-
 def write_by(node: Call, context: Context) -> Node | None:
     """max_by and min_by with a struct to order by, or with a number of values."""
     if len(node.arguments) == 3:
@@ -264,7 +239,7 @@ def write_by(node: Call, context: Context) -> Node | None:
     if len(node.arguments) != 2 or not is_nested(node.arguments[1].type):
         return None
     value, by = node.arguments
-    fields = _fields(by)
+    fields = list_fields(by)
     if not fields or any(is_nested(each.type) for _, each in fields):
         raise lacking(f"{node.name} of this {by.type}", "it as Spark does, with nulls in it", "Order by struct(x, y).")
     pairs = [pair for at, (_, each) in enumerate(fields) for pair in _known((f"known{at}", f"value{at}"), each)]

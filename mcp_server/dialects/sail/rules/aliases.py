@@ -22,10 +22,10 @@ from mcp_server.dialects.sail.rules.kit import (
     name_keys,
     named,
     own_ids,
-    replace_uses,
     use_of,
     walk_here,
 )
+from mcp_server.dialects.sail.rules.query_nodes import replace_uses
 from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Column, Constant, Expression, ItemUse, Ordinal, Star

@@ -7,7 +7,7 @@ from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.kinds import is_integer, is_nested, is_number
+from mcp_server.dialects.sail.rules.kinds import is_integer, is_nested, is_null_constant, is_number
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, names_of_parameters
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
 from mcp_server.dialects.sail.rules.template import text_constant
@@ -106,14 +106,9 @@ def write_sort(node: Call, context: Context) -> Node | None:
 
 def write_sort_array(node: Call, _: Context) -> Node | None:
     """sort_array(a, NULL) is NULL."""
-    if len(node.arguments) != 2 or not _is_null(node.arguments[1]):
+    if len(node.arguments) != 2 or not is_null_constant(node.arguments[1]):
         return None
     return constant(None, node.type)
-
-
-def _is_null(node: Expression) -> bool:
-    inner = node.operand if isinstance(node, Cast) else node
-    return isinstance(inner, Constant) and inner.value is None
 
 
 def write_size(node: Call, _: Context) -> Node | None:
@@ -259,15 +254,20 @@ def _as(node: Expression, kind: Type | None) -> Expression:
 
 
 def write_constant_lambda(node: Call, context: Context) -> Node | None:
-    """transform(a, e) without a lambda: e for each item; a condition that is NULL, which to Sail is none."""
+    """transform(a, e) without a lambda: e for each item."""
+    if len(node.arguments) != 2 or isinstance(node.arguments[1], Lambda):
+        return None
+    return fill(context, f"{node.name}({{0}}, item_ -> {{1}})", *node.arguments, gives=node.type)
+
+
+def write_condition(node: Call, context: Context) -> Node | None:
+    """filter(a, x -> NULL): to Sail NULL is no condition; and filter(a, e) without a lambda."""
     if len(node.arguments) != 2:
         return None
-    function = node.arguments[1]
-    if isinstance(function, Lambda):
-        if function.body.type != VOID or node.name == "transform":
-            return None
-        return node.replace(arguments=(node.arguments[0], function.replace(body=cast_to(function.body, BOOLEAN))))
-    return fill(context, f"{node.name}({{0}}, item_ -> {{1}})", *node.arguments, gives=node.type)
+    base, function = node.arguments
+    if isinstance(function, Lambda) and function.body.type == VOID:
+        return node.replace(arguments=(base, function.replace(body=cast_to(function.body, BOOLEAN))))
+    return write_constant_lambda(node, context)
 
 
 def write_constant_fold(node: Call, context: Context) -> Node | None:
@@ -309,7 +309,7 @@ def write_field(node: Field, _: Context) -> Node | None:
 
 RULES: Final[Mapping[str, CallRule]] = {
     **dict.fromkeys(("aggregate", "reduce"), write_constant_fold),
-    **dict.fromkeys(("exists", "filter", "forall"), write_constant_lambda),
+    **dict.fromkeys(("exists", "filter", "forall"), write_condition),
     "array_contains": write_contains,
     "array_max": write_extreme,
     "array_min": write_extreme,

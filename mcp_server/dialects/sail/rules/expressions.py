@@ -23,6 +23,7 @@ from mcp_server.dialects.sail.rules.passes import Passes, Rules
 from mcp_server.dialects.sail.rules.patterns import write_like
 from mcp_server.dialects.sail.rules.predicates import check_chance, write_quantified
 from mcp_server.dialects.sail.rules.shown import show_intervals
+from mcp_server.dialects.sail.rules.size import check_size
 from mcp_server.sql.compose import quote_text
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
@@ -121,7 +122,9 @@ def rewrite_expressions(passes: Passes, context: Context) -> bool:
     if passes.run(overflow_rules(passes.root, context)):
         context.rules.append("overflow")
     passes.run(EXPRESSION_RULES)
-    passes.root = show_intervals(passes.root, context)
+    shown = show_intervals(passes.root, context)
+    if shown is not passes.root:
+        passes.root = check_size(shown)
     return passes.root is not before
 
 

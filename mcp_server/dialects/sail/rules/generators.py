@@ -28,9 +28,9 @@ from mcp_server.dialects.sail.rules.kit import (
     own_ids,
     reads_own,
     replace_in,
-    replace_uses,
     walk_here,
 )
+from mcp_server.dialects.sail.rules.query_nodes import replace_uses
 from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.dialects.sail.rules.unions import derive
 from mcp_server.sql.typed.node import Node
@@ -156,7 +156,7 @@ class _Lists:
                 right = relation.right
                 where = self._take_conditions(relation.left) if inner and relation.kind in _KEEPS_LEFT else None
                 assert isinstance(right, FunctionTable)  # noqa: S101  (as tested)
-                outer = relation.kind == "left" and relation.on is not None  # without ON Spark joins the rows it makes
+                outer = relation.kind == "left"
                 if relation.on is not None and not are_same(relation.on, TRUE):
                     if outer or not inner:
                         raise lacking("LATERAL", "a generator joined by a condition", "Put the condition into WHERE.")

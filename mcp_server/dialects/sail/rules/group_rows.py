@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.query_nodes import change_scope, is_aggregate, list_visible, same, walk_scope
+from mcp_server.dialects.sail.rules.query_nodes import (
+    change_scope,
+    is_aggregate,
+    list_visible,
+    replace_uses,
+    same,
+    walk_scope,
+)
 from mcp_server.dialects.sail.rules.query_parts import column_of, derive, item, make_query
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Column, Expression, ItemUse, Ordinal, SortKey
@@ -108,10 +115,7 @@ def _is_of(part: Node, own: frozenset[int], *, within: bool) -> bool:
 
 
 def _expand(having: Expression, select: Select) -> Expression:
-    def change(node: Node) -> Node:
-        return select.items[node.index].operand if isinstance(node, ItemUse) else node
-
-    return change_scope(having, change)
+    return replace_uses(having, lambda use: select.items[use.index].operand)
 
 
 def _named(each: Item, change: Callable[[Node], Node]) -> Item:

@@ -20,6 +20,7 @@ from mcp_server.dialects.sail.rules.kinds import (
     is_number,
     is_string,
     is_time,
+    list_fields,
 )
 from mcp_server.dialects.sail.rules.make import cast_to, constant, renew
 from mcp_server.sql.typed.coercion import reopen
@@ -27,7 +28,6 @@ from mcp_server.sql.typed.functions import functions
 from mcp_server.sql.typed.matching import match
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
-    Alias,
     Between,
     Binary,
     Call,
@@ -182,16 +182,11 @@ def _names_of(kind: Type | None) -> tuple[str, ...]:
 
 def _rename(part: Expression, kind: Type | None) -> Expression:
     """A struct that is written out, with the names of another one: Sail compares none of two kinds."""
-    values: Sequence[Expression] = ()
-    if isinstance(part, Row):
-        values = part.items
-    elif isinstance(part, Call) and part.name in {"struct", "named_struct"}:
-        values = part.arguments if part.name == "struct" else part.arguments[1::2]
+    values = part.items if isinstance(part, Row) else [value for _, value in list_fields(part)]
     if _names_of(part.type) == _names_of(kind) and not isinstance(part, Row):
         return part
     if len(values) != len(_names_of(kind)):
         raise lacking("structs", "a comparison of structs whose fields are called otherwise", "Compare the fields.")
-    values = [each.operand if isinstance(each, Alias) else each for each in values]
     named = zip(map(constant, _names_of(kind)), values, strict=True)
     fields = tuple((name, each.type) for name, each in zip(_names_of(kind), values, strict=True))
     return Call(name="named_struct", arguments=tuple(each for pair in named for each in pair), type=Struct(fields))

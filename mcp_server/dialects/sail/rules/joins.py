@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.kit import TRUE, E, both, compare, label, leaves, named, replace_in, spelled_name
+from mcp_server.dialects.sail.rules.query_nodes import find_generator
 from mcp_server.dialects.sail.rules.stars import differ_in_case, name_relations
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Call, Column, Expression
-from mcp_server.sql.typed.relations import FunctionTable, Item, Join, Query, Relation, Select
+from mcp_server.sql.typed.relations import Derived, FunctionTable, Item, Join, Query, Relation, Select
 from mcp_server.sql.typed.scopes import Visible, see_columns
 
 
@@ -29,7 +30,7 @@ def spell_join(join: Join, context: Context) -> Node | None:
             join = join.replace(natural=False)
             return join.replace(kind="cross") if join.kind == "inner" else join.replace(on=TRUE)
         raise lacking("NATURAL JOIN", "the shared columns of tables that cannot be told", "Join with ON.")
-    if join.on is None and join.kind == "left" and isinstance(join.right, FunctionTable) and join.right.lateral:
+    if join.on is None and join.kind == "left" and _generates(join.right):
         what = "LEFT JOIN LATERAL of a generator without ON, which Spark joins as an inner one"
         raise lacking("LATERAL", what, "Write ON true, or JOIN LATERAL.")
     if join.on is None and not join.shared and join.kind not in {"inner", "cross"}:
@@ -37,6 +38,13 @@ def spell_join(join: Join, context: Context) -> Node | None:
     if join.on is not None and join.kind == "cross":
         return join.replace(kind="inner")
     return None
+
+
+def _generates(relation: Relation) -> bool:
+    """Whether it is `LATERAL explode(x)`, or `LATERAL (SELECT explode(x))`."""
+    if isinstance(relation, Derived):
+        return relation.lateral and find_generator(relation) is not None
+    return isinstance(relation, FunctionTable) and relation.lateral
 
 
 def name_sides(query: Query, context: Context) -> Node | None:

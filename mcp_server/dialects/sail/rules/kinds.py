@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from mcp_server.sql.typed.nodes import Constant, Expression
+from mcp_server.sql.typed.nodes import Alias, Call, Cast, Constant, Expression, Star
 from mcp_server.sql.typed.types import (
     BIGINT,
     DATE,
@@ -143,8 +143,34 @@ def _widest_decimal(kinds: Iterable[Type]) -> Decimal:
     return bound_decimal(whole + scale, scale)
 
 
+def is_null_constant(node: Expression) -> bool:
+    """Whether it is NULL as it is written, or cast."""
+    while isinstance(node, Cast):
+        node = node.operand
+    return isinstance(node, Constant) and node.value is None
+
+
 def bound_decimal(precision: int, scale: int) -> Decimal:
     """A decimal of at most 38 digits that keeps those before its point (`DecimalType.boundedPreferIntegralDigits`)."""
     if precision <= MAX_PRECISION:
         return Decimal(precision, scale)
     return Decimal(MAX_PRECISION, max(0, scale - (precision - MAX_PRECISION)))
+
+
+def list_fields(node: Expression) -> list[tuple[str, Expression]]:
+    """Names and values of a struct, or an array, that is written out; nothing for any other."""
+    if not isinstance(node, Call) or any(isinstance(each, Star) for each in node.arguments):
+        return []
+    if node.name == "named_struct":
+        labels, several = node.arguments[::2], node.arguments[1::2]
+        if len(labels) != len(several) or not all(isinstance(label, Constant) for label in labels):
+            return []
+        return [(str(getattr(label, "value", "")), value) for label, value in zip(labels, several, strict=True)]
+    if node.name == "array":
+        return [(f"col{at}", each) for at, each in enumerate(node.arguments, start=1)]
+    if node.name != "struct":
+        return []
+    known = node.type.fields if isinstance(node.type, Struct) else ()
+    values = [each.operand if isinstance(each, Alias) else each for each in node.arguments]
+    names = [name for name, _ in known] if len(known) == len(values) else [f"col{at + 1}" for at in range(len(values))]
+    return list(zip(names, values, strict=True))

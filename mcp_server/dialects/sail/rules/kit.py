@@ -68,15 +68,6 @@ def replace_in(node: E, find: Callable[[Node], Node | None]) -> E:
     return cast("E", visit(node))
 
 
-def replace_uses(node: E, find: Callable[[ItemUse], Node | None]) -> E:
-    """Return the tree with what `find` returns in the place of items' names; in sub-queries they are of other lists."""
-
-    def find_here(each: Node) -> Node | None:
-        return find(each) if isinstance(each, ItemUse) else each if isinstance(each, Query) else None
-
-    return replace_in(node, find_here)
-
-
 def walk_here(node: Node, *, into: bool = False) -> Iterator[Node]:
     """Yield a node and all below it, those of sub-queries only with `into`."""
     stack, seen = [node], set[Node]()

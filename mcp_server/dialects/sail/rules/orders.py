@@ -26,8 +26,8 @@ from mcp_server.dialects.sail.rules.kit import (
     named,
     number,
     own_ids,
-    replace_uses,
 )
+from mcp_server.dialects.sail.rules.query_nodes import replace_uses
 from mcp_server.dialects.sail.rules.stars import expand_stars
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (

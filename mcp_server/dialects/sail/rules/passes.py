@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from mcp_server.dialects.sail.rules.context import Context
@@ -67,12 +68,8 @@ class Passes:
             self._listed = self.root, _list_nodes(self.root)
         listed = [each for kind in rules for each in self._listed[1].get(kind, ())]
         if len(rules) > 1:
-            listed.sort(key=_place)
+            listed.sort(key=itemgetter(0))
         return (node for _, node in listed)
-
-
-def _place(listed: tuple[int, Node]) -> int:
-    return listed[0]
 
 
 def _list_nodes(root: Node) -> Mapping[type[Node], list[tuple[int, Node]]]:

@@ -9,8 +9,20 @@ from typing import Final, TypeVar, cast
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed.node import Node
-from mcp_server.sql.typed.nodes import Call, Cast, Column, Exists, Expression, InQuery, ScalarQuery, Star
-from mcp_server.sql.typed.relations import Cte, CteUse, Item, Output, Query, Relation, Sample, Select, Table
+from mcp_server.sql.typed.nodes import Call, Cast, Column, Exists, Expression, InQuery, ItemUse, ScalarQuery, Star
+from mcp_server.sql.typed.relations import (
+    Cte,
+    CteUse,
+    Derived,
+    FunctionTable,
+    Item,
+    Output,
+    Query,
+    Relation,
+    Sample,
+    Select,
+    Table,
+)
 
 N = TypeVar("N", bound=Node)
 
@@ -67,6 +79,16 @@ def change_scope(node: N, change: Callable[[Node], Node]) -> N:
         return done[each]
 
     return cast("N", visit(node))
+
+
+def replace_uses(node: N, find: Callable[[ItemUse], Node | None]) -> N:
+    """Return a node with what `find` returns in the place of items' names; in sub-queries they are of other lists."""
+
+    def change(each: Node) -> Node:
+        found = find(each) if isinstance(each, ItemUse) else None
+        return each if found is None else found
+
+    return change_scope(node, change)
 
 
 def list_ids(node: Node | None) -> frozenset[int]:
@@ -195,3 +217,21 @@ def qualifier(relation: Relation | None) -> tuple[str, ...]:
     if isinstance(relation, Sample):
         return qualifier(relation.base)
     return ()
+
+
+def find_generator(relation: Derived) -> FunctionTable | None:
+    """`LATERAL (SELECT explode(x))` as `LATERAL explode(x)`."""
+    query = relation.query
+    body = query.body
+    if not isinstance(body, Select) or body.base is not None or body.where or len(body.items) != 1 or body.distinct:
+        return None
+    operand = body.items[0].operand
+    if not is_generator(operand) or query.limit or query.offset or relation.outputs is None:
+        return None
+    names = tuple(each.name or "" for each in relation.outputs)
+    if not all(names):
+        return None
+    return FunctionTable(
+        id=relation.id, alias=relation.alias or "t", names=names, outputs=relation.outputs, call=cast("Call", operand),
+        lateral=True,
+    )  # fmt: skip

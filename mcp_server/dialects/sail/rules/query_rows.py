@@ -6,7 +6,7 @@ from typing import cast
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.outer_values import OuterValues
-from mcp_server.dialects.sail.rules.query_nodes import is_one_group, same
+from mcp_server.dialects.sail.rules.query_nodes import is_one_group, replace_uses, same
 from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
     call,
@@ -77,15 +77,9 @@ def _within(query: Query, place: Column) -> Expression | None:
 
 def _put_items(key: SortKey, select: Select) -> SortKey:
     """A sort key in which items of the SELECT list stand for their names and places."""
-
-    def change(node: Node) -> Node:
-        if isinstance(node, ItemUse):
-            return select.items[node.index].operand
-        return node if isinstance(node, Query) else node.map_children(change)
-
     if isinstance(key.operand, Ordinal):
         return key.replace(operand=select.items[key.operand.index - 1].operand)
-    return cast("SortKey", change(key))
+    return replace_uses(key, lambda use: select.items[use.index].operand)
 
 
 def _put_outputs(key: SortKey, query: Query, names: tuple[str, ...], inner: Relation) -> SortKey:

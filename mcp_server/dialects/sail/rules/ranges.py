@@ -27,23 +27,15 @@ from mcp_server.sql.typed.nodes import (
     Unary,
 )
 from mcp_server.sql.typed.relations import Cte, CteUse, Derived, InlineTable, Query, Relation, Select, Table
-from mcp_server.sql.typed.types import VOID, Type
+from mcp_server.sql.typed.types import VOID, Type, range_of_type
 
 Range = tuple[int, int]
-
-BITS: Final[Mapping[str, int]] = {"TINYINT": 8, "SMALLINT": 16, "INT": 32, "BIGINT": 64}
 
 MAX_ROWS: Final = 2**32 - 1
 """More rows than a query reads within its time: 4 thousand million."""
 
 _BOUNDED: Final = frozenset({"generator", "random"})
 """Classes of functions that make rows of their own."""
-
-
-def range_of_type(kind: Type | None) -> Range | None:
-    """What a type holds."""
-    bits = BITS.get(str(kind))
-    return None if bits is None else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 def fits(range_: Range, kind: Type | None) -> bool:

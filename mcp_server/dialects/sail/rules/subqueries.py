@@ -7,7 +7,14 @@ from typing import Final, TypeGuard
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.group_rows import as_rows, group_keys
-from mcp_server.dialects.sail.rules.query_nodes import INNER, change_scope, has_query, same, walk_scope, walk_select
+from mcp_server.dialects.sail.rules.query_nodes import (
+    INNER,
+    has_query,
+    replace_uses,
+    same,
+    walk_scope,
+    walk_select,
+)
 from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
     compare_safely,
@@ -19,7 +26,7 @@ from mcp_server.dialects.sail.rules.query_parts import (
 from mcp_server.dialects.sail.rules.subquery_from import From
 from mcp_server.dialects.sail.rules.subquery_places import Places, needs_groups
 from mcp_server.sql.typed.node import Node, transform
-from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Logic, SortKey
+from mcp_server.sql.typed.nodes import Binary, Column, Expression, Logic, SortKey
 from mcp_server.sql.typed.relations import CteUse, Join, Query, Relation, Select
 
 
@@ -125,15 +132,10 @@ class _Rewriting:
 
 def _expand_uses(select: Select, order: tuple[SortKey, ...]) -> tuple[Select, tuple[SortKey, ...]]:
     """Names of items, written out where a sub-query stands beside them."""
-
-    def change(node: Node) -> Node:
-        return select.items[node.index].operand if isinstance(node, ItemUse) else node
-
-    having = select.having
+    items, having = select.items, select.having
     if having is not None and has_query(having):
-        select = select.replace(having=change_scope(having, change))
-    if any(map(has_query, order)):
-        order = tuple(change_scope(key, change) if has_query(key) else key for key in order)
+        select = select.replace(having=replace_uses(having, lambda use: items[use.index].operand))
+    order = tuple(replace_uses(key, lambda use: items[use.index].operand) if has_query(key) else key for key in order)
     return select, order
 
 

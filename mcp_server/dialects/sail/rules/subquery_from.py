@@ -7,7 +7,7 @@ ON that reads a row is refused.
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
@@ -15,6 +15,7 @@ from mcp_server.dialects.sail.rules.decorrelation import decorrelate
 from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
     change_scope,
+    find_generator,
     has_query,
     is_aggregated,
     is_generator,
@@ -35,7 +36,7 @@ from mcp_server.dialects.sail.rules.query_parts import (
     write_stars,
 )
 from mcp_server.dialects.sail.rules.subquery_places import Places
-from mcp_server.dialects.sail.rules.subquery_values import Again, may_lack_row, or_null
+from mcp_server.dialects.sail.rules.subquery_values import Again, or_null
 from mcp_server.sql.typed.node import Node, transform
 from mcp_server.sql.typed.nodes import Call, Exists, Expression, InQuery, Logic, Not, ScalarQuery, Star
 from mcp_server.sql.typed.relations import Derived, FunctionTable, Join, LateralView, Query, Relation, Select
@@ -84,7 +85,7 @@ class From:
             relation = self.lateral(relation, inner=inner)
         return self.conditions(relation, inner=inner)
 
-    def lateral(self, relation: Join, *, inner: bool) -> Join:  # noqa: C901, PLR0911  (a form each)
+    def lateral(self, relation: Join, *, inner: bool) -> Join:  # noqa: PLR0911  (a form each)
         """A join whose right side may read the rows of the left side."""
         right, ids = relation.right, frozenset(list_visible(relation.left))
         if isinstance(right, Derived):
@@ -108,10 +109,7 @@ class From:
         if plain and not relation.natural and _is_projection(right.query) and (inner or relation.on is None):
             self.loose += split_and(relation.on)
             return relation.replace(right=_named_projection(right), on=None)
-        if relation.kind == "left" and relation.on is None and _generated(right) is not None:
-            what = "LEFT JOIN LATERAL of a generator without ON, which Spark joins as an inner one"
-            raise lacking("LATERAL", what, "Write ON true, or JOIN LATERAL.")
-        generated = _generated(right) if plain and relation.on is None else None
+        generated = find_generator(right) if plain and relation.on is None else None
         if generated is not None:
             return relation.replace(right=generated)
         return self.decorrelated(relation, right)
@@ -151,13 +149,14 @@ class From:
         ids = frozenset(list_visible(relation))
         stay: list[Expression] = []
         moved: list[Expression] = []
-        for each in split_and(relation.on):
-            part = change_scope(each, lambda node: self.or_null(node, ids)) if has_query(each) else each
+        if relation.on is not None:
+            on = change_scope(relation.on, lambda node: self.or_null(node, ids))
+            relation = relation if on is relation.on else relation.replace(on=on)
+        for part in split_and(relation.on):
             found = has_query(part) and not _is_value_apart(part, ids)
             (moved if found else stay).append(part)
         if not moved:
-            same = all(one is other for one, other in zip(stay, split_and(relation.on), strict=True))
-            return relation if same else relation.replace(on=all_of(stay))
+            return relation
         moved = [self.known(each, relation) for each in moved]
         if inner and relation.kind in {"inner", "cross"}:
             self.loose += moved
@@ -170,8 +169,7 @@ class From:
 
     def or_null(self, node: Node, ids: frozenset[int]) -> Node:
         """A value that reads nothing of the join, and that may be of no row."""
-        apart = isinstance(node, ScalarQuery) and not reads(node.query, ids) and may_lack_row(node.query)
-        return or_null(node, self.context) if apart and isinstance(node, ScalarQuery) else node
+        return or_null(node, self.context) if isinstance(node, ScalarQuery) and not reads(node.query, ids) else node
 
     def known(self, part: Expression, relation: Join) -> Expression:
         """A condition whose NOT IN does not mind NULL, where Spark leaves it in the join: see `_PUSHED`."""
@@ -283,21 +281,3 @@ def _is_projection(query: Query) -> bool:
     nodes = [node for each in body.items for node in walk_scope(each)]
     windows = any(isinstance(each, Call) and each.window for each in nodes)
     return not windows and not any(is_generator(each) or isinstance(each, Query | Star) for each in nodes)
-
-
-def _generated(relation: Derived) -> FunctionTable | None:
-    """`LATERAL (SELECT explode(x))` as `LATERAL explode(x)`."""
-    query = relation.query
-    body = query.body
-    if not isinstance(body, Select) or body.base is not None or body.where or len(body.items) != 1 or body.distinct:
-        return None
-    operand = body.items[0].operand
-    if not is_generator(operand) or query.limit or query.offset or relation.outputs is None:
-        return None
-    names = tuple(each.name or "" for each in relation.outputs)
-    if not all(names):
-        return None
-    return FunctionTable(
-        id=relation.id, alias=relation.alias or "t", names=names, outputs=relation.outputs, call=cast("Call", operand),
-        lateral=True,
-    )  # fmt: skip

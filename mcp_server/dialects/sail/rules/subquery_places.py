@@ -48,7 +48,7 @@ from mcp_server.dialects.sail.rules.query_parts import (
     split_and,
     truth,
 )
-from mcp_server.dialects.sail.rules.subquery_values import Again, attach, count_rows, in_place, may_lack_row, or_null
+from mcp_server.dialects.sail.rules.subquery_values import Again, attach, count_rows, in_place, or_null
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Binary,
@@ -244,7 +244,7 @@ class Places:
     def value(self, e: ScalarQuery, place: Place) -> Expression:
         """A query as a value."""
         if not reads(e.query, self.ids):
-            return or_null(e, self.context) if may_lack_row(e.query) else e
+            return or_null(e, self.context)
         inside = in_place(e.query)
         if inside is not None:
             return self.visit(inside, place)

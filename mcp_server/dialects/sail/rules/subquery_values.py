@@ -8,6 +8,7 @@ from typing import Final, cast
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelation import Decorrelated, decorrelate, tie_keys
+from mcp_server.dialects.sail.rules.kinds import is_null_constant
 from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
     has_aggregate,
@@ -37,17 +38,7 @@ from mcp_server.dialects.sail.rules.query_parts import (
 from mcp_server.sql.compose import compose, quote_text
 from mcp_server.sql.functions import functions
 from mcp_server.sql.typed.node import Node
-from mcp_server.sql.typed.nodes import (
-    Binary,
-    Call,
-    Case,
-    Cast,
-    Column,
-    Constant,
-    Expression,
-    ScalarQuery,
-    Star,
-)
+from mcp_server.sql.typed.nodes import Binary, Call, Case, Cast, Column, Constant, Expression, ScalarQuery, Star
 from mcp_server.sql.typed.relations import Grouping, Query, Relation, Select, Table
 from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, STRING
 
@@ -84,7 +75,7 @@ def in_place(query: Query) -> Expression | None:
     return Case(operand=None, conditions=(body.where,), results=(value,), type=value.type)
 
 
-def may_lack_row(query: Query) -> bool:
+def _may_lack_row(query: Query) -> bool:
     """Whether a query may have no row though its column is never null, as in `(SELECT 1 FROM t WHERE …)`.
 
     Sail takes the type of the column for that of the value, and leaves out what asks it for NULL.
@@ -101,7 +92,9 @@ def may_lack_row(query: Query) -> bool:
 
 
 def or_null(e: ScalarQuery, context: Context) -> ScalarQuery:
-    """The value of a query beside one row that is there in any case."""
+    """The value of a query that may have no row, beside a row that is there in any case; that of any other as it is."""
+    if not _may_lack_row(e.query):
+        return e
     one = derive(make_query((item(number(1), context.fresh("__c")),), None), context.fresh("__q"), context)
     value = context.fresh("__c")
     rows = derive(e.query, context.fresh("__q"), context, (value,))
@@ -125,7 +118,7 @@ def attach(
     relation: Relation = found.relation
     many: str | None = None
     flag: str | None = None
-    if default is not None and not _is_null(default):
+    if default is not None and not is_null_constant(default):
         relation, flag = _flag(found, value, context)
     if not _gives_one_row(query, host.ids):
         relation, many = _count_each(found, value, context)
@@ -137,7 +130,7 @@ def attach(
             operand=None, conditions=(_too_many(column_of(relation, many, BIGINT)),), results=(null(kind),),
             otherwise=result, type=kind,
         )  # fmt: skip
-    if default is not None and not _is_null(default):
+    if default is not None and not is_null_constant(default):
         missing = is_null(column_of(relation, cast("str", flag), BOOLEAN))
         result = Case(operand=None, conditions=(missing,), results=(default,), otherwise=result, type=kind)
     return made, result
@@ -156,12 +149,6 @@ def _too_many(count: Expression) -> Expression:
 
 def _text(text: str) -> Constant:
     return Constant(text=quote_text(text), value=text, type=STRING)
-
-
-def _is_null(value: Expression) -> bool:
-    while isinstance(value, Cast):
-        value = value.operand
-    return isinstance(value, Constant) and value.value is None
 
 
 def _flag(found: Decorrelated, value: str, context: Context) -> tuple[Relation, str]:
