@@ -90,6 +90,8 @@ def browser() -> Iterator[Browser]:
     binary = shutil.which("chromium") or CHROMIUM
     if not os.path.exists(binary):
         pytest.skip("needs Chromium (Debian's package chromium)")
+    # By default an expectation waits 5 s, in which a busy machine may not even stop the statement before.
+    playwright.expect.set_options(timeout=30_000)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=binary, args=list(FLAGS))
         yield browser

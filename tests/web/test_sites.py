@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import web
-from tests.bridge.rest import site
+from tests.bridge.rest import Site, site
 from tests.bridge.scripts import COUNT, said
 from tests.openai_server import HANGING, OpenAiServer
 from tests.server.processes import until
@@ -21,6 +21,21 @@ from tests.web.conftest import OPEN_TAB, ROOM
 expect = pytest.importorskip("playwright.sync_api", reason="needs the package playwright").expect
 
 States = Callable[[], Path]
+
+
+def test_the_tab_that_was_chosen_before_the_server_answered_stays_chosen(tabs: OPEN_TAB, here: Site) -> None:
+    tab, held = tabs(here.url), list[Any]()
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    tab.page.route("**/api", hold)
+    tab.page.reload()
+    tab.page.get_by_role("tab", name="SQL").click()
+    tab.page.wait_for_function("document.querySelector('#about:empty') !== null")
+    held[0].continue_()
+    tab.ask(COUNT)
+    expect(tab.answer().locator("td")).to_have_text(["300"])
 
 
 def test_without_a_model_the_page_says_so_and_opens_on_sql(

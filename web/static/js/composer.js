@@ -37,7 +37,7 @@ export class Composer {
     this.#fields.question.maxLength = about.question_chars;
     this.#fields.question.disabled = !this.#hasModel;
     byId("no-model").hidden = this.#hasModel;
-    this.choose(this.#hasModel ? "question" : "sql");
+    this.choose(this.#hasModel ? this.#kind : "sql"); // the tab may have been chosen before the server answered
   }
 
   set busy(busy) {
