@@ -80,7 +80,9 @@ class Dataset:
 class GoldView:
     """A join that is computed once per load. `sql` reads the tables by name, the smaller side of each join first.
 
-    `columns` lists the output columns, each with the table that defines its type and comment.
+    `columns` lists the output columns, each with the table that defines its type and comment. The tables in `sliced` are
+    joined by `slice_key`, so that the view of a range of it is computed from their rows in this range; the one with the
+    most rows stands first.
     """
 
     name: str
@@ -89,6 +91,8 @@ class GoldView:
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
     clustered_by: tuple[str, ...]
+    sliced: tuple[str, ...]
+    slice_key: str = "tconst"
 
 
 TITLE_TYPES = "movie, short, tvEpisode, tvSeries, tvMiniSeries, tvMovie, tvSpecial, tvShort, video, videoGame, tvPilot"
@@ -231,6 +235,7 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         ),
         key=("tconst",),
         clustered_by=("startYear", "tconst"),
+        sliced=(_RATINGS, _MOVIES),
     ),
     GoldView(
         name="movie_cast",
@@ -254,6 +259,7 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         ),
         key=("tconst", "ordering"),
         clustered_by=("primaryName", "nconst", "tconst", "ordering"),
+        sliced=(_PRINCIPALS, _MOVIES),
     ),
 )
 
