@@ -80,9 +80,8 @@ class Dataset:
 class GoldView:
     """A join that is computed once per load. `sql` reads the tables by name, the smaller side of each join first.
 
-    `columns` lists the output columns, each with the table that defines its type and comment. The tables in `sliced` are
-    joined by `slice_key`, so that the view of a range of it is computed from their rows in this range; the one with the
-    most rows stands first.
+    `columns` lists the output columns, each with the table that defines its type and comment. The tables in `sliced`
+    are joined by `slice_key`, so the view of a range of keys needs only their rows in it. The largest stands first.
     """
 
     name: str

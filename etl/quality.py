@@ -1,7 +1,7 @@
 """Quality checks of the loaded rows: repeated keys, and references to missing rows.
 
-Both occur in IMDb's files and do not stop a load; they are counted and reported. Each is counted slice by slice, so that
-no join and no aggregate holds a whole table.
+Both occur in IMDb's files and do not stop a load; they are counted and reported. Each is counted slice by slice, so
+that no join and no aggregate holds a whole table.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def list_checks(keys: Mapping[str, tuple[str, ...]], references: Iterable[Orphan
             (table,),
         )
     for each in references:
-        child, parent, key = each.child, each.parent, each.column
-        query = f"SELECT count(*) FROM {child} c LEFT ANTI JOIN {parent} p ON c.{key} = p.{key}"
-        finding = f"{child}: {{count}} rows have a {key} that {parent} lacks."
-        yield QualityCheck(f"rows of {child} without their {parent}", finding, (query,), key, (child, parent))
+        child, parent, column = each.child, each.parent, each.column
+        query = f"SELECT count(*) FROM {child} c LEFT ANTI JOIN {parent} p ON c.{column} = p.{column}"
+        finding = f"{child}: {{count}} rows have a {column} that {parent} lacks."
+        yield QualityCheck(f"rows of {child} without their {parent}", finding, (query,), column, (child, parent))

@@ -1,7 +1,7 @@
 """Cuts tables into ranges of a key, so that each step of a load works on rows that fit into memory.
 
-An engine whose hash joins cannot spill would sort both sides of a join on disk instead, once for every join. Tables that
-are in the order of a key are cut by it at the cost of reading each row once; their join then needs no sort.
+An engine whose hash joins cannot spill would sort both sides of a join on disk instead, once for every join. Tables
+that are in the order of a key are cut by it at the cost of reading each row once; their join then needs no sort.
 """
 
 from __future__ import annotations
