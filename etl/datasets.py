@@ -78,7 +78,8 @@ class Dataset:
 
 @dataclass(frozen=True)
 class GoldView:
-    """A join that is computed once per load. `sql` reads the tables by name, the smaller side of each join first.
+    """A join that is computed once per load. `sql` reads the tables by name. The embedded engine holds the first side of
+    each join in memory: a side that is cut into slices, and the smaller one of two.
 
     `columns` lists the output columns, each with the table that defines its type and comment. The tables in `sliced`
     are joined by `slice_key`, so the view of a range of keys needs only their rows in it. The largest stands first.
@@ -242,8 +243,8 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         "pre-computed. Use it instead of that join for who worked on what. For the cast of one title filter "
         "tconst, for a person filter primaryName. Credits of an unknown title or person are not here.",
         sql=f"SELECT c.tconst, c.primaryTitle, c.titleType, c.startYear, c.nconst, p.primaryName, c.category, c.job, "
-        f"c.characters, c.ordering FROM {_PERSONS} p JOIN (SELECT x.*, m.primaryTitle, m.titleType, m.startYear "
-        f"FROM {_MOVIES} m JOIN {_PRINCIPALS} x ON x.tconst = m.tconst) c ON c.nconst = p.nconst",
+        f"c.characters, c.ordering FROM (SELECT x.*, m.primaryTitle, m.titleType, m.startYear FROM {_MOVIES} m "
+        f"JOIN {_PRINCIPALS} x ON x.tconst = m.tconst) c JOIN {_PERSONS} p ON c.nconst = p.nconst",
         columns=(
             ("tconst", _PRINCIPALS),
             ("primaryTitle", _MOVIES),

@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, GoldView
@@ -44,8 +45,8 @@ from lakehouse.storage import Lake, is_plain
 log = logging.getLogger(__name__)
 
 _REASON_CHARS = 200
-_JOINED_ROW_BYTES = 100
-"""Memory of the engine's pool for a row of a join. Joins of slices four times as large were seen to fail."""
+_JOINED_ROW_BYTES = 250
+"""Memory of the engine's pool for a row of a join. With 180, some slices of IMDb's size had to be cut again."""
 
 _REJECT_COLUMNS = (
     Column(name="file", type="string", comment="The source file."),
@@ -153,7 +154,8 @@ class _LoadRun:
         self.summary = LoadSummary()
         self.made: dict[str, _BuiltTable] = {}
         self.reject_parts: list[str] = []
-        self.tables = SlicedTables(_plan_slice_rows(session, settings))
+        self.begun: set[str] = set()
+        self.tables = SlicedTables(_limit_slices(session, settings))
 
     def load_and_publish(self, files: list[tuple[Dataset, Path]], check_held: Callable[[], None]) -> LoadSummary:
         """Load all files and publish the lake. `check_held` raises if another load has taken the lake."""
@@ -274,12 +276,18 @@ class _LoadRun:
             view.clustered_by,
         )
         with self.report.open_stage(f"build {view.name}") as stage:
-            write = self.writer.overwrite_table
-            for _ in self.tables.slice_by(view.slice_key, view.sliced):
-                written = write(definition, self.session.spark.sql(view.sql), in_order=False)
-                write = self.writer.append_rows
+            write = partial(self._write_slice, view, definition)
+            for written in self.tables.run_slices(view.slice_key, view.sliced, _JOINED_ROW_BYTES, write):
                 stage.advance(0, written.rows)
         self._record_table(_BuiltTable(definition, view.key, "view", written, None), started)
+
+    def _write_slice(self, view: GoldView, definition: TableDefinition) -> TableVersion:
+        """Replace a view of an earlier load by a slice of it, or add a slice to those of this load."""
+        rows = self.session.spark.sql(view.sql)
+        write = self.writer.append_rows if view.name in self.begun else self.writer.overwrite_table
+        written = write(definition, rows, in_order=False)
+        self.begun.add(view.name)
+        return written
 
     def _register_tables(self) -> None:
         """Make the tables of this run readable by their names. Reading a log costs Spark a second: it is done once."""
@@ -356,9 +364,9 @@ def build_engine_config(engine: LoadEngine, settings: Settings) -> dict[str, str
     }
 
 
-def _plan_slice_rows(session: EngineSession, settings: Settings) -> int | None:
-    """Return how many rows an engine that cannot spill a hash join may join at a time, None for others."""
-    return None if session.capabilities.ordered_write else (settings.load_memory_mb << 20) // _JOINED_ROW_BYTES
+def _limit_slices(session: EngineSession, settings: Settings) -> int | None:
+    """Return the memory, in bytes, of an engine that cannot spill a hash join; None for others."""
+    return None if session.capabilities.ordered_write else settings.load_memory_mb << 20
 
 
 def _to_definition(dataset: Dataset) -> TableDefinition:

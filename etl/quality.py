@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from etl.datasets import Orphans
@@ -15,6 +16,9 @@ from etl.slices import SlicedTables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_ROW_BYTES = 80
+"""Memory of the embedded engine's pool for a key that is grouped or joined by."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class QualityCheck:
         """Run the queries. Returns the finding with its count, or None."""
         count = 0
         for query in self.queries:
-            count = sum(int(spark.sql(query).collect()[0][0]) for _ in slices.slice_by(self.key, self.tables))
+            count = sum(slices.run_slices(self.key, self.tables, _ROW_BYTES, partial(_count_rows, spark, query)))
             if not count:
                 return None
         return self.finding.format(count=f"{count:,}")
@@ -59,3 +63,7 @@ def list_checks(keys: Mapping[str, tuple[str, ...]], references: Iterable[Orphan
         query = f"SELECT count(*) FROM {child} c LEFT ANTI JOIN {parent} p ON c.{column} = p.{column}"
         finding = f"{child}: {{count}} rows have a {column} that {parent} lacks."
         yield QualityCheck(f"rows of {child} without their {parent}", finding, (query,), column, (child, parent))
+
+
+def _count_rows(spark: SparkSession, query: str) -> int:
+    return int(spark.sql(query).collect()[0][0])

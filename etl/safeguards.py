@@ -11,6 +11,7 @@ from pathlib import Path
 
 from etl.lease import hold_lease
 from etl.settings import LoadEngine, Settings
+from etl.slices import lacks_memory
 from etl.tables import remove_orphans
 from lakehouse import work_folders
 from lakehouse.errors import LakeError, LakehouseError, UsageError
@@ -27,7 +28,6 @@ _REMOTE_WORK_PREFIX = "imdb-load-"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_WORDS = ("No space left on device", "Disk quota exceeded")
-_EXHAUSTED_WORDS = ("Resources exhausted", "Failed to allocate additional")
 _CLOSED_WORDS = ("Permission denied", "Read-only file system")
 
 
@@ -46,7 +46,7 @@ def translate_errors(lake: Lake, settings: Settings) -> Iterator[None]:
             raise LakeError(
                 f"The disk of {lake} is full. Make room and load again; what was served before is unchanged."
             ) from error
-        if any(words in text for words in _EXHAUSTED_WORDS):
+        if lacks_memory(error):
             raise LakeError(
                 f"A step of the load needs more memory than IMDB_LOAD_MEMORY_MB={settings.load_memory_mb} allows, even "
                 "with what goes to disk. Set it higher and load again; what was served before is unchanged."

@@ -6,15 +6,26 @@ that are in the order of a key are cut by it at the cost of reading each row onc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+Result = TypeVar("Result")
+
 _SAMPLED_KEYS = 100
 """How many keys are looked at for each cut."""
+
+_EXHAUSTED_WORDS = ("Resources exhausted", "Failed to allocate additional")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error of the embedded engine says that its pool has no memory left."""
+    return any(words in str(error) for words in _EXHAUSTED_WORDS)
 
 
 @dataclass(frozen=True)
@@ -43,11 +54,11 @@ class KeyRange:
 class SlicedTables:
     """Tables that SQL reads by their names, whole or a slice of several at a time.
 
-    `most_rows` is how many rows a slice may have, roughly; None for an engine that needs no slices.
+    `memory_bytes` is what a step may need for a slice; None for an engine that needs no slices.
     """
 
-    def __init__(self, most_rows: int | None) -> None:
-        self._most_rows = most_rows
+    def __init__(self, memory_bytes: int | None) -> None:
+        self._memory_bytes = memory_bytes
         self._tables: dict[str, tuple[DataFrame, int]] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -58,32 +69,55 @@ class SlicedTables:
         self._tables[name] = rows, count
         rows.createOrReplaceTempView(name)
 
-    def slice_by(self, key: str, names: Sequence[str]) -> Iterator[None]:
-        """Yield once for each slice, while SQL finds only its rows in the tables `names`.
+    def run_slices(
+        self, key: str, names: Sequence[str], row_bytes: int, step: Callable[[], Result]
+    ) -> Iterator[Result]:
+        """Run `step` for one slice after another, while SQL finds only its rows in the tables `names`.
 
-        The cuts are made for the first of them, so that its slices have about the same size.
+        The cuts are made for the first table, of which `step` needs about `row_bytes` of memory a row. A slice that
+        does not fit all the same is cut in two; `step` must leave nothing behind where it fails.
         """
+        waiting = deque(self._plan_ranges(key, names[0], row_bytes))
         try:
-            for part in self._plan_ranges(key, names[0]):
+            while waiting:
+                part = waiting.popleft()
                 for name in names:
                     part.select_rows(self._tables[name][0]).createOrReplaceTempView(name)
-                yield
+                try:
+                    result = step()
+                except Exception as error:
+                    halves = self._halve_range(part, names[0]) if lacks_memory(error) else []
+                    if not halves:
+                        raise
+                    waiting.extendleft(reversed(halves))
+                    continue
+                yield result
         finally:
             for name in names:
                 self._tables[name][0].createOrReplaceTempView(name)
 
-    def _plan_ranges(self, key: str, name: str) -> list[KeyRange]:
+    def _plan_ranges(self, key: str, name: str, row_bytes: int) -> list[KeyRange]:
         rows, count = self._tables[name]
-        slices = 1 if self._most_rows is None else -(-count // self._most_rows)
-        cuts = _sample_cuts(rows, key, count, slices) if slices > 1 else []
-        return [KeyRange(key, low, high) for low, high in zip([None, *cuts], [*cuts, None], strict=True)]
+        slices = 1 if self._memory_bytes is None else -(-count * row_bytes // self._memory_bytes)
+        cuts = _sample_cuts(rows, key, count // slices, slices) if slices > 1 else []
+        return _to_ranges(key, [None, *cuts, None])
+
+    def _halve_range(self, part: KeyRange, name: str) -> list[KeyRange]:
+        """Return the halves of a range; nothing where it has no two keys."""
+        rows = part.select_rows(self._tables[name][0])
+        cuts = _sample_cuts(rows, part.key, rows.count() // 2, 2)
+        return _to_ranges(part.key, [part.low, *cuts, part.high]) if cuts and cuts != [part.low] else []
 
 
-def _sample_cuts(rows: DataFrame, key: str, count: int, slices: int) -> list[str]:
-    """Return keys that cut `count` rows into about equal slices. A key with many rows counts as often."""
+def _to_ranges(key: str, bounds: list[str | None]) -> list[KeyRange]:
+    return [KeyRange(key, low, high) for low, high in pairwise(bounds)]
+
+
+def _sample_cuts(rows: DataFrame, key: str, slice_rows: int, slices: int) -> list[str]:
+    """Return keys that cut rows into about equal slices. A key with many rows counts as often."""
     from pyspark.sql import functions as F  # noqa: N812
 
-    every = max(1, count // (slices * _SAMPLED_KEYS))
+    every = max(1, slice_rows // _SAMPLED_KEYS)
     sample = rows.select(key).where(F.pmod(F.xxhash64(key), F.lit(every)) == 0)
     keys = sorted(row[0] for row in sample.collect())
     return sorted({keys[len(keys) * number // slices] for number in range(1, slices)}) if keys else []
