@@ -38,6 +38,10 @@ _SPARK_TYPES = {
 }
 
 
+UNDESCRIBED = "A column of the source file that is not described here; text as it stands in the file."
+"""The comment of columns that a file has and this module has not: a reload recognises them by it."""
+
+
 @dataclass(frozen=True)
 class Field:
     """A column of a file. A line with a null in a `required` field is malformed. `column` renames it."""
@@ -80,7 +84,8 @@ class Dataset:
 class GoldView:
     """A join that is computed once per load. `sql` reads the tables by name, the smaller side of each join first.
 
-    `columns` lists the output columns, each with the table that defines its type and comment.
+    `columns` lists the output columns, each with the table that defines its type and comment. `sql` names them too and
+    has no `*`: a view keeps its columns when a source file gains one.
     """
 
     name: str
@@ -223,7 +228,8 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         name="movies_with_ratings",
         comment="Every rated title with its rating: movies_delta joined with ratings_delta, pre-computed. Use it "
         "instead of that join for anything about ratings, votes or 'best' titles. Unrated titles are not here.",
-        sql=f"SELECT m.*, r.averageRating, r.numVotes FROM {_RATINGS} r JOIN {_MOVIES} m ON m.tconst = r.tconst",
+        sql=f"SELECT {', '.join(f'm.{field.column_name}' for field in _TITLES.fields)}, r.averageRating, r.numVotes "
+        f"FROM {_RATINGS} r JOIN {_MOVIES} m ON m.tconst = r.tconst",
         columns=(
             *((field.column_name, _MOVIES) for field in _TITLES.fields),
             ("averageRating", _RATINGS),
@@ -238,8 +244,9 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         "pre-computed. Use it instead of that join for who worked on what. For the cast of one title filter "
         "tconst, for a person filter primaryName. Credits of an unknown title or person are not here.",
         sql=f"SELECT c.tconst, c.primaryTitle, c.titleType, c.startYear, c.nconst, p.primaryName, c.category, c.job, "
-        f"c.characters, c.ordering FROM {_PERSONS} p JOIN (SELECT x.*, m.primaryTitle, m.titleType, m.startYear "
-        f"FROM {_MOVIES} m JOIN {_PRINCIPALS} x ON x.tconst = m.tconst) c ON c.nconst = p.nconst",
+        f"c.characters, c.ordering FROM {_PERSONS} p JOIN (SELECT x.tconst, x.ordering, x.nconst, x.category, x.job, "
+        f"x.characters, m.primaryTitle, m.titleType, m.startYear FROM {_MOVIES} m JOIN {_PRINCIPALS} x "
+        "ON x.tconst = m.tconst) c ON c.nconst = p.nconst",
         columns=(
             ("tconst", _PRINCIPALS),
             ("primaryTitle", _MOVIES),
