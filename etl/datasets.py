@@ -38,6 +38,10 @@ _SPARK_TYPES = {
 }
 
 
+UNDESCRIBED = "A column of the source file that is not described here; text as it stands in the file."
+"""The comment of columns that a file has and this module has not: a reload recognises them by it."""
+
+
 @dataclass(frozen=True)
 class Field:
     """A column of a file. A line with a null in a `required` field is malformed. `column` renames it."""
@@ -78,11 +82,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class GoldView:
-    """A join that is computed once per load. `sql` reads the tables by name. The embedded engine holds the first side of
-    each join in memory: a side that is cut into slices, and the smaller one of two.
+    """A join that is computed once per load. `sql` reads the tables by name. The embedded engine holds the first side
+    of each join in memory: one that is cut into slices, and the smaller one of two.
 
     `columns` lists the output columns, each with the table that defines its type and comment. The tables in `sliced`
     are joined by `slice_key`, so the view of a range of keys needs only their rows in it. The largest stands first.
+    `sql` has no `*`: a view keeps its columns when a source file gains one.
     """
 
     name: str
@@ -227,7 +232,8 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         name="movies_with_ratings",
         comment="Every rated title with its rating: movies_delta joined with ratings_delta, pre-computed. Use it "
         "instead of that join for anything about ratings, votes or 'best' titles. Unrated titles are not here.",
-        sql=f"SELECT m.*, r.averageRating, r.numVotes FROM {_RATINGS} r JOIN {_MOVIES} m ON m.tconst = r.tconst",
+        sql=f"SELECT {', '.join(f'm.{field.column_name}' for field in _TITLES.fields)}, r.averageRating, r.numVotes "
+        f"FROM {_RATINGS} r JOIN {_MOVIES} m ON m.tconst = r.tconst",
         columns=(
             *((field.column_name, _MOVIES) for field in _TITLES.fields),
             ("averageRating", _RATINGS),
@@ -243,8 +249,9 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         "pre-computed. Use it instead of that join for who worked on what. For the cast of one title filter "
         "tconst, for a person filter primaryName. Credits of an unknown title or person are not here.",
         sql=f"SELECT c.tconst, c.primaryTitle, c.titleType, c.startYear, c.nconst, p.primaryName, c.category, c.job, "
-        f"c.characters, c.ordering FROM (SELECT x.*, m.primaryTitle, m.titleType, m.startYear FROM {_MOVIES} m "
-        f"JOIN {_PRINCIPALS} x ON x.tconst = m.tconst) c JOIN {_PERSONS} p ON c.nconst = p.nconst",
+        f"c.characters, c.ordering FROM (SELECT x.tconst, x.ordering, x.nconst, x.category, x.job, x.characters, "
+        f"m.primaryTitle, m.titleType, m.startYear FROM {_MOVIES} m JOIN {_PRINCIPALS} x ON x.tconst = m.tconst) c "
+        f"JOIN {_PERSONS} p ON c.nconst = p.nconst",
         columns=(
             ("tconst", _PRINCIPALS),
             ("primaryTitle", _MOVIES),

@@ -19,13 +19,15 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, Dataset, GoldView
+from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, UNDESCRIBED, Dataset, GoldView
+from etl.forms import find_misfits
+from etl.header import Source, describe_columns, find_source, open_source
 from etl.progress import ProgressReporter
 from etl.quality import list_checks
 from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors, was_interrupted
 from etl.settings import LoadEngine, Settings
 from etl.slices import SlicedTables
-from etl.source import Inspection, check_header, find_source, inspect_source
+from etl.source import Inspection, inspect_source
 from etl.tables import TableDefinition, TableVersion, TableWriter
 from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
@@ -39,6 +41,7 @@ from lakehouse.manifest import (
     last_generation,
     publish_manifest,
 )
+from lakehouse.quoting import quote_literal
 from lakehouse.session import EngineSession, open_session
 from lakehouse.storage import Lake, is_plain
 
@@ -47,6 +50,7 @@ log = logging.getLogger(__name__)
 _REASON_CHARS = 200
 _JOINED_ROW_BYTES = 250
 """Memory of the engine's pool for a row of a join. With 180, some slices of IMDb's size had to be cut again."""
+_DESCRIBED_REJECTS = 1_000
 
 _REJECT_COLUMNS = (
     Column(name="file", type="string", comment="The source file."),
@@ -120,9 +124,7 @@ def load_lake(
     if not source.is_dir():
         raise SourceError(f"{source} is not a folder. Give the folder with IMDb's .tsv.gz files as --source.")
     found = [(dataset, find_source(source, dataset)) for dataset in DATASETS]
-    files = [(dataset, path) for dataset, path in found if path is not None]
-    for dataset, path in files:
-        check_header(path, dataset)
+    files = [open_source(path, dataset) for dataset, path in found if path is not None]
     check_loadable(lake, engine)
     config = build_engine_config(engine, settings)
     with translate_errors(lake, settings), ExitStack() as stack:
@@ -136,6 +138,7 @@ def load_lake(
         run.summary.notes += [
             f"{dataset.file} is not there: no {dataset.table}." for dataset, path in found if not path
         ]
+        run.summary.notes += [note for each in files for note in each.list_notes()]
         return run.load_and_publish(files, check_held)
 
 
@@ -153,18 +156,19 @@ class _LoadRun:
         self.writer = TableWriter(session, lake, settings.schema_name)
         self.summary = LoadSummary()
         self.made: dict[str, _BuiltTable] = {}
+        self.sources: dict[str, Source] = {}
         self.reject_parts: list[str] = []
         self.begun: set[str] = set()
         self.tables = SlicedTables(_limit_slices(session, settings))
 
-    def load_and_publish(self, files: list[tuple[Dataset, Path]], check_held: Callable[[], None]) -> LoadSummary:
+    def load_and_publish(self, files: list[Source], check_held: Callable[[], None]) -> LoadSummary:
         """Load all files and publish the lake. `check_held` raises if another load has taken the lake."""
         last = last_generation(self.lake)
         if not last:
             self.lake.replace_file(LOADING_NAME, b"{}")
-        for dataset, inspection in self._inspect_ahead(files):
+        for source, inspection in self._inspect_ahead(files):
             check_held()
-            self._load_table(dataset, inspection)
+            self._load_table(source, inspection)
         self._write_rejects()
         self._check_reject_share()
         for view in GOLD_VIEWS:
@@ -177,12 +181,13 @@ class _LoadRun:
         self._report_quality()
         return self.summary
 
-    def _inspect_ahead(self, files: list[tuple[Dataset, Path]]) -> Iterator[tuple[Dataset, Inspection]]:
+    def _inspect_ahead(self, files: list[Source]) -> Iterator[tuple[Source, Inspection]]:
         """Yield the inspection of each file; the next one runs while the caller works on this one."""
 
         given_up = threading.Event()
 
-        def inspect_file(dataset: Dataset, path: Path) -> Inspection:
+        def inspect_file(source: Source) -> Inspection:
+            path = source.path
             with self.report.open_stage(f"inspect {path.name}", total_bytes=path.stat().st_size) as stage:
 
                 def report_progress(done: int, lines: int) -> None:
@@ -190,29 +195,32 @@ class _LoadRun:
                         raise CancelledError
                     stage.advance(done, lines)
 
-                return inspect_source(path, dataset, self.work_dir, report_progress)
+                return inspect_source(source, self.work_dir, report_progress)
 
         with ThreadPoolExecutor(max_workers=1) as pool:
-            waiting: list[tuple[Dataset, Future[Inspection]]] = [
-                (dataset, pool.submit(inspect_file, dataset, path)) for dataset, path in files
+            waiting: list[tuple[Source, Future[Inspection]]] = [
+                (source, pool.submit(inspect_file, source)) for source in files
             ]
             try:
-                for dataset, future in waiting:
-                    yield dataset, future.result()
+                for source, future in waiting:
+                    yield source, future.result()
             finally:
                 given_up.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _load_table(self, dataset: Dataset, inspection: Inspection) -> None:
+    def _load_table(self, source: Source, inspection: Inspection) -> None:
         started = time.monotonic()
+        self.sources[source.path.name] = source
+        dataset, notes = describe_columns(source, self.writer.list_columns(source.dataset.table, UNDESCRIBED))
+        self.summary.notes += notes
         definition = _to_definition(dataset)
         readable = self._link_plain_path(inspection.readable)
-        lines = read_lines(self.session.spark, readable, dataset)
+        lines = read_lines(self.session.spark, readable, source.header, dataset)
         with self.report.open_stage(f"load {dataset.table}") as stage:
             in_order = inspection.in_order and dataset.clustered_by == (dataset.fields[0].column_name,)
             written = self.writer.overwrite_table(definition, select_typed(lines, dataset), in_order=in_order)
             stage.advance(inspection.source.bytes, written.rows)
-        malformed = self._keep_rejects(dataset, inspection, readable, written)
+        malformed = self._keep_rejects(source, inspection, readable, written)
         if written.rows + malformed != inspection.lines:
             raise LakehouseError(
                 f"{inspection.source.name}: {inspection.lines:,} lines were read, but {written.rows:,} written and "
@@ -233,15 +241,16 @@ class _LoadRun:
         link.symlink_to(path.absolute())
         return str(link)
 
-    def _keep_rejects(self, dataset: Dataset, inspection: Inspection, readable: str, written: TableVersion) -> int:
+    def _keep_rejects(self, source: Source, inspection: Inspection, readable: str, written: TableVersion) -> int:
         """Save the lines that were not written, and count them. A clean file is not read again."""
         if inspection.rejects is not None:
             self.reject_parts.append(str(inspection.rejects))
         if written.rows == inspection.lines - inspection.malformed:
             return inspection.malformed
+        dataset = source.dataset
         part = str(self.work_dir / f"{dataset.file}.misfits.parquet")
-        lines = read_lines(self.session.spark, readable, dataset)
-        select_rejected(lines, dataset, inspection.source.name).write.mode("overwrite").parquet(part)
+        lines = read_lines(self.session.spark, readable, source.header, dataset)
+        select_rejected(lines, source.header, dataset, inspection.source.name).write.mode("overwrite").parquet(part)
         self.reject_parts.append(part)
         return inspection.malformed + int(self.session.spark.read.parquet(part).count())
 
@@ -259,9 +268,19 @@ class _LoadRun:
             if share > self.settings.max_reject_percent:
                 raise SourceError(
                     f"{loaded.source}: {loaded.rejected:,} of {loaded.read:,} lines ({share:.2f} %) are malformed, "
-                    f"more than the {self.settings.max_reject_percent:g} % allowed (IMDB_MAX_REJECT_PERCENT). They are "
+                    f"more than the {self.settings.max_reject_percent:g} % allowed (IMDB_MAX_REJECT_PERCENT)"
+                    f"{self._describe_rejects(loaded.source)}. They are "
                     f"kept, with the reasons, in {self.lake}/{REJECTS_TABLE}. The lake before this load is unchanged."
                 )
+
+    def _describe_rejects(self, file: str) -> str:
+        """Describe the column that most of a file's rejected lines misfit in, as far as the first ones tell."""
+        source, lines = self.sources[file], list[str]()
+        for part in self.reject_parts:
+            rows = self.session.spark.read.parquet(part).where(f"file = {quote_literal(file)}").select("raw")
+            lines += [row["raw"] for row in rows.limit(_DESCRIBED_REJECTS).collect()]
+        misfits = find_misfits(lines, source.header, source.dataset)
+        return f", most of them in {misfits[0].field.name}: {misfits[0].describe()}" if misfits else ""
 
     def _build_view(self, view: GoldView) -> None:
         started = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+
+_Definition = tuple[str, list[tuple[str, str, str]]]
+"""The comment of a table, and name, type and comment of its columns."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,16 @@ class TableWriter:
         rows, size = files.column("num_records").to_pylist(), files.column("size_bytes").to_pylist()
         return TableVersion(delta.version(), sum(rows), sum(size), len(size))
 
+    def list_columns(self, table: str, comment: str) -> tuple[str, ...]:
+        """Return the columns of a table that have this comment, in their order; none if there is no table."""
+        found = self._read_definition(table)
+        return () if found is None else tuple(name for name, _, said in found[1] if said == comment)
+
     def _define_table(self, name: str, definition: TableDefinition) -> None:
-        """Register the table in the session, and create or replace it if columns or comments differ."""
+        """Register the table in the session, and create it, add its new columns, or replace it if it differs otherwise.
+
+        Columns are added by a commit of their own: engines then read the versions before it (docs/facts.md).
+        """
         spark, location = self._session.spark, self.locate_table(definition.name)
         columns = ", ".join(
             f"{quote_identifier(column.name)} {column.type} COMMENT {quote_literal(column.comment)}"
@@ -117,12 +130,24 @@ class TableWriter:
         if found is None:
             spark.sql(f"CREATE TABLE {name} {body}")
             return
-        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {quote_literal(location)}")
         wanted = [(column.name, column.type, column.comment) for column in definition.columns]
+        added = definition.columns[len(found[1]) :]
+        if added and found == (definition.comment, wanted[: len(found[1])]):
+            found = self._add_columns(definition.name, added)
+        spark.sql(f"CREATE TABLE {name} USING delta LOCATION {quote_literal(location)}")
         if found != (definition.comment, wanted):
             spark.sql(f"CREATE OR REPLACE TABLE {name} {body}")
 
-    def _read_definition(self, table: str) -> tuple[str, list[tuple[str, str, str]]] | None:
+    def _add_columns(self, table: str, columns: Sequence[Column]) -> _Definition | None:
+        from deltalake import DeltaTable, Field
+        from deltalake.schema import PrimitiveType
+
+        DeltaTable(self.locate_table(table)).alter.add_columns(
+            [Field(each.name, PrimitiveType(each.type), metadata={"comment": each.comment}) for each in columns]
+        )
+        return self._read_definition(table)
+
+    def _read_definition(self, table: str) -> _Definition | None:
         """Return the comment of a table, and name, type and comment of its columns; None if there is no table."""
         from deltalake import DeltaTable
 

@@ -1,49 +1,30 @@
-"""Converts text columns to typed columns, and selects the lines that do not fit. One program for every engine.
-
-Numbers, flags and lists are recognised by patterns, not by casts, because casts differ: one engine trims blanks,
-another accepts `12.0` as a whole number.
-"""
+"""Converts text columns to typed columns, and selects the lines that do not fit. One program for every engine."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING
 
 from etl.datasets import Dataset, Field, FieldKind
+from etl.forms import BLANKS, ESCAPE, FORMS, NULL, STRING
 from lakehouse.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-NULL = r"\N"
 
-# JSON (RFC 8259). A lone surrogate is invalid: engines convert it, or the whole list, to null.
-_ESCAPE = (
-    r'\\(?:["\\/bfnrt]|u(?:[0-9a-cefA-CEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
-    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
-)
-_STRING = r'"[^"\\\x00-\x1f]*"'
-_LIST_OF_EMPTY_STRINGS = r'^\[(?:""(?:,"")*)?\]\z'
+def read_lines(spark: SparkSession, path: str, header: Sequence[str], dataset: Dataset) -> DataFrame:
+    """Read the fields of a file as text, those that `header` lacks as nulls. Quotes are ordinary characters."""
+    from pyspark.sql import functions as F  # noqa: N812  (Spark's own habit)
 
-# A prefix detects a shifted line as well as a pattern, in a third of the time (7 million lines).
-_PREFIXES = {FieldKind.TITLE_ID: "tt", FieldKind.PERSON_ID: "nm"}
-
-# `\z` and not `$`: Java's `$` also matches before a final line separator such as U+2028.
-_PATTERNS = {
-    FieldKind.INTEGER: (r"^-?[0-9]{1,9}\z", "is not a whole number of at most nine digits"),
-    FieldKind.DECIMAL: (r"^-?[0-9]{1,9}(?:[.][0-9]{1,9})?\z", "is not a number"),
-    FieldKind.FLAG: (r"^[01]\z", "is neither 0 nor 1"),
-    FieldKind.JSON_LIST: (_LIST_OF_EMPTY_STRINGS, "is not a JSON list of strings"),
-}
-
-
-def read_lines(spark: SparkSession, path: str, dataset: Dataset) -> DataFrame:
-    """Read the fields of a file as text. Quotes are ordinary characters."""
-    schema = ", ".join(f"{quote_identifier(name)} string" for name in dataset.header)
+    schema = ", ".join(f"{quote_identifier(name)} string" for name in header)
     reader = spark.read.schema(schema).option("sep", "\t").option("header", True)
     # An empty `quote` still means `"` to the embedded engine; the zero byte never occurs (etl.source).
-    return reader.option("quote", "\0").option("escape", "\0").csv(path)
+    lines = reader.option("quote", "\0").option("escape", "\0").csv(path)
+    absent = [field.name for field in dataset.fields if field.name not in header]
+    return lines.withColumns({name: F.lit(None).cast("string") for name in absent}) if absent else lines
 
 
 def select_typed(lines: DataFrame, dataset: Dataset) -> DataFrame:
@@ -52,13 +33,13 @@ def select_typed(lines: DataFrame, dataset: Dataset) -> DataFrame:
     return lines.where(fits).select(*(_cast_field(field).alias(field.column_name) for field in dataset.fields))
 
 
-def select_rejected(lines: DataFrame, dataset: Dataset, file: str) -> DataFrame:
+def select_rejected(lines: DataFrame, header: Sequence[str], dataset: Dataset, file: str) -> DataFrame:
     """Select the lines that `select_typed` leaves out, as text with all reasons."""
-    from pyspark.sql import functions as F  # noqa: N812  (Spark's own habit)
+    from pyspark.sql import functions as F  # noqa: N812
 
     fits = reduce(and_, (_is_well_formed(field) for field in dataset.fields))
     reasons = (F.when(~_is_well_formed(field), _describe_misfit(field)) for field in dataset.fields)
-    raw = F.concat_ws("\t", *(F.coalesce(F.col(name), F.lit("")) for name in dataset.header))
+    raw = F.concat_ws("\t", *(F.coalesce(F.col(name), F.lit("")) for name in header))
     return lines.where(~fits).select(
         F.lit(file).alias("file"),
         F.lit(None).cast("bigint").alias("line"),
@@ -78,15 +59,16 @@ def _is_well_formed(field: Field) -> Column:
     """Return whether a field fits; never null."""
     from pyspark.sql import functions as F  # noqa: N812
 
-    value = _read_value(field)
-    if field.kind in _PREFIXES:
-        form = value.startswith(_PREFIXES[field.kind])
-    elif field.kind in _PATTERNS:
-        text = _strip_strings(value) if field.kind is FieldKind.JSON_LIST else value
-        form = text.rlike(_PATTERNS[field.kind][0])
+    value, form = _read_value(field), FORMS.get(field.kind)
+    if form is None:
+        fits = F.lit(True)
+    elif form.pattern is None:
+        fits = value.startswith(form.prefix)
     else:
-        form = F.lit(True)
-    return value.isNotNull() & form if field.required else F.coalesce(form, F.lit(True))
+        text = _strip_strings(value) if field.kind is FieldKind.JSON_LIST else value
+        # `\z` and not `$`: Java's `$` also matches before a final line separator such as U+2028.
+        fits = text.rlike(rf"^{form.pattern.pattern}\z")
+    return value.isNotNull() & fits if field.required else F.coalesce(fits, F.lit(True))
 
 
 def _strip_strings(value: Column) -> Column:
@@ -96,20 +78,17 @@ def _strip_strings(value: Column) -> Column:
     """
     from pyspark.sql import functions as F  # noqa: N812
 
-    plain = F.regexp_replace(value, _ESCAPE, "e")
-    return F.translate(F.regexp_replace(plain, _STRING, '""'), " \t\r\n", "")
+    plain = F.regexp_replace(value, ESCAPE.pattern, "e")
+    return F.translate(F.regexp_replace(plain, STRING.pattern, '""'), BLANKS, "")
 
 
 def _describe_misfit(field: Field) -> Column:
     """Describe why a field does not fit."""
     from pyspark.sql import functions as F  # noqa: N812
 
-    if field.kind in _PREFIXES:
-        wanted = f"does not start with {_PREFIXES[field.kind]}"
-    else:
-        wanted = _PATTERNS[field.kind][1] if field.kind in _PATTERNS else ""
+    fault = FORMS[field.kind].fault if field.kind in FORMS else ""
     missing = F.when(_read_value(field).isNull(), F.lit(f"{field.name} is missing"))
-    return missing.otherwise(F.lit(f"{field.name} {wanted}"))
+    return missing.otherwise(F.lit(f"{field.name} {fault}"))
 
 
 def _cast_field(field: Field) -> Column:

@@ -17,8 +17,6 @@ from tests.etl.conftest import HEADERS, MakeSource, manifest_of, rows_of, run_et
 
 HEADER = HEADERS["title.ratings"].encode()
 BAD_SOURCES: dict[str, tuple[dict[str, Any], str]] = {
-    "a byte-order mark": ({"title_ratings": b"\xef\xbb\xbf" + HEADER + b"\ntt1\t1.0\t1\n"}, "byte-order mark"),
-    "windows line ends": ({"title_ratings": HEADER + b"\r\ntt1\t1.0\t1\r\n"}, "CRLF"),
     "a missing file": ({"title_ratings": None}, "title.ratings.tsv.gz is missing"),
     "an empty file": ({"title_ratings": b""}, "is empty"),
     "a header alone": ({"title_ratings": HEADER + b"\n"}, "no line below it"),
