@@ -82,10 +82,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class GoldView:
-    """A join that is computed once per load. `sql` reads the tables by name, the smaller side of each join first.
+    """A join that is computed once per load. `sql` reads the tables by name. The embedded engine holds the first side
+    of each join in memory: a side that is cut into slices, and the smaller one of two.
 
-    `columns` lists the output columns, each with the table that defines its type and comment. `sql` names them too and
-    has no `*`: a view keeps its columns when a source file gains one.
+    `columns` lists the output columns, each with the table that defines its type and comment. The tables in `sliced`
+    are joined by `slice_key`, so the view of a range of keys needs only their rows in it. The largest stands first.
+
+    `sql` names every column and has no `*`: a view keeps its columns when a source file gains one.
     """
 
     name: str
@@ -94,6 +97,8 @@ class GoldView:
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
     clustered_by: tuple[str, ...]
+    sliced: tuple[str, ...]
+    slice_key: str = "tconst"
 
 
 TITLE_TYPES = "movie, short, tvEpisode, tvSeries, tvMiniSeries, tvMovie, tvSpecial, tvShort, video, videoGame, tvPilot"
@@ -237,6 +242,7 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         ),
         key=("tconst",),
         clustered_by=("startYear", "tconst"),
+        sliced=(_RATINGS, _MOVIES),
     ),
     GoldView(
         name="movie_cast",
@@ -244,9 +250,9 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         "pre-computed. Use it instead of that join for who worked on what. For the cast of one title filter "
         "tconst, for a person filter primaryName. Credits of an unknown title or person are not here.",
         sql=f"SELECT c.tconst, c.primaryTitle, c.titleType, c.startYear, c.nconst, p.primaryName, c.category, c.job, "
-        f"c.characters, c.ordering FROM {_PERSONS} p JOIN (SELECT x.tconst, x.ordering, x.nconst, x.category, x.job, "
-        f"x.characters, m.primaryTitle, m.titleType, m.startYear FROM {_MOVIES} m JOIN {_PRINCIPALS} x "
-        "ON x.tconst = m.tconst) c ON c.nconst = p.nconst",
+        f"c.characters, c.ordering FROM (SELECT x.tconst, x.ordering, x.nconst, x.category, x.job, x.characters, "
+        f"m.primaryTitle, m.titleType, m.startYear FROM {_MOVIES} m JOIN {_PRINCIPALS} x ON x.tconst = m.tconst) c "
+        f"JOIN {_PERSONS} p ON c.nconst = p.nconst",
         columns=(
             ("tconst", _PRINCIPALS),
             ("primaryTitle", _MOVIES),
@@ -261,6 +267,7 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         ),
         key=("tconst", "ordering"),
         clustered_by=("primaryName", "nconst", "tconst", "ordering"),
+        sliced=(_PRINCIPALS, _MOVIES),
     ),
 )
 

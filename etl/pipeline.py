@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, UNDESCRIBED, Dataset, GoldView
@@ -25,6 +26,7 @@ from etl.progress import ProgressReporter
 from etl.quality import list_checks
 from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors, was_interrupted
 from etl.settings import LoadEngine, Settings
+from etl.slices import SlicedTables
 from etl.source import Inspection, inspect_source
 from etl.tables import TableDefinition, TableVersion, TableWriter
 from etl.transform import read_lines, select_rejected, select_typed
@@ -47,6 +49,8 @@ log = logging.getLogger(__name__)
 
 _REASON_CHARS = 200
 _DESCRIBED_REJECTS = 1_000
+_JOINED_ROW_BYTES = 250
+"""Memory of the engine's pool for a row of a join. With 180, some slices of IMDb's size had to be cut again."""
 
 _REJECT_COLUMNS = (
     Column(name="file", type="string", comment="The source file."),
@@ -122,7 +126,7 @@ def load_lake(
     found = [(dataset, find_source(source, dataset)) for dataset in DATASETS]
     files = [open_source(path, dataset) for dataset, path in found if path is not None]
     check_loadable(lake, engine)
-    config = build_engine_config(engine, settings, sum(_estimate_packed_bytes(each.path) for each in files))
+    config = build_engine_config(engine, settings)
     with translate_errors(lake, settings), ExitStack() as stack:
         folder, lake = lake.directory, lake.reachable(settings.links)
         if folder is not None:
@@ -154,7 +158,8 @@ class _LoadRun:
         self.made: dict[str, _BuiltTable] = {}
         self.sources: dict[str, Source] = {}
         self.reject_parts: list[str] = []
-        self.readable: set[str] = set()
+        self.begun: set[str] = set()
+        self.tables = SlicedTables(_limit_slices(session, settings))
 
     def load_and_publish(self, files: list[Source], check_held: Callable[[], None]) -> LoadSummary:
         """Load all files and publish the lake. `check_held` raises if another load has taken the lake."""
@@ -290,16 +295,25 @@ class _LoadRun:
             view.clustered_by,
         )
         with self.report.open_stage(f"build {view.name}") as stage:
-            written = self.writer.overwrite_table(definition, self.session.spark.sql(view.sql), in_order=False)
-            stage.advance(0, written.rows)
+            write = partial(self._write_slice, view, definition)
+            for written in self.tables.run_slices(view.slice_key, view.sliced, _JOINED_ROW_BYTES, write):
+                stage.advance(0, written.rows)
         self._record_table(_BuiltTable(definition, view.key, "view", written, None), started)
+
+    def _write_slice(self, view: GoldView, definition: TableDefinition) -> TableVersion:
+        """Replace a view of an earlier load by a slice of it, or add a slice to those of this load."""
+        rows = self.session.spark.sql(view.sql)
+        write = self.writer.append_rows if view.name in self.begun else self.writer.overwrite_table
+        written = write(definition, rows, in_order=False)
+        self.begun.add(view.name)
+        return written
 
     def _register_tables(self) -> None:
         """Make the tables of this run readable by their names. Reading a log costs Spark a second: it is done once."""
         for name, made in self.made.items():
-            if name not in self.readable:
-                self.writer.read_version(name, made.written.version).createOrReplaceTempView(name)
-                self.readable.add(name)
+            if name not in self.tables:
+                written = made.written
+                self.tables.add_table(name, self.writer.read_version(name, written.version), written.rows)
 
     def _record_table(self, made: _BuiltTable, started: float, *, read: int = 0, rejected: int = 0) -> None:
         self.made[made.definition.name] = made
@@ -323,7 +337,7 @@ class _LoadRun:
         with self.report.open_stage("count duplicate keys and orphans"):
             for count in list_checks(keys, ORPHANS):
                 try:
-                    finding = count.run_check(self.session.spark)
+                    finding = count.run_check(self.session.spark, self.tables)
                 except (Exception, KeyboardInterrupt) as error:
                     if was_interrupted(error):
                         notes.append(
@@ -357,28 +371,21 @@ class _LoadRun:
         )
 
 
-def _estimate_packed_bytes(path: Path) -> int:
-    """Return the size of a file in bytes when packed; gzip shrinks IMDb's files to about a quarter."""
-    size = path.stat().st_size
-    return size if path.suffix == ".gz" else size // 4
-
-
-def build_engine_config(engine: LoadEngine, settings: Settings, source_bytes: int) -> dict[str, str]:
-    """Build the engine's settings for a load, mainly so that it spills to disk in time.
-
-    `source_bytes` is the packed size of the source files in bytes.
-    """
+def build_engine_config(engine: LoadEngine, settings: Settings) -> dict[str, str]:
+    """Build the engine's settings for a load, mainly so that it spills to disk in time."""
     if engine == "spark":
         return {"spark.hadoop.parquet.block.size": str(16 << 20), "spark.driver.memory": "4g"}
-    memory = settings.load_memory_mb << 20
     return {
         "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
-        "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(memory),
+        "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(settings.load_memory_mb << 20),
         # The engine misjudges the smaller side of nested joins; the SQL of the views has the right order.
         "SAIL_OPTIMIZER__ENABLE_JOIN_SWAP": "false",
-        # A hash join cannot spill, and needs about ten times the packed size of a table.
-        "SAIL_OPTIMIZER__PREFER_HASH_JOIN": str(source_bytes * 10 <= memory * 4).lower(),
     }
+
+
+def _limit_slices(session: EngineSession, settings: Settings) -> int | None:
+    """Return the memory, in bytes, of an engine that cannot spill a hash join; None for others."""
+    return None if session.capabilities.ordered_write else settings.load_memory_mb << 20
 
 
 def _to_definition(dataset: Dataset) -> TableDefinition:

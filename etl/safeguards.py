@@ -11,6 +11,7 @@ from pathlib import Path
 
 from etl.lease import hold_lease
 from etl.settings import LoadEngine, Settings
+from etl.slices import lacks_memory
 from etl.tables import remove_orphans
 from lakehouse import work_folders
 from lakehouse.errors import LakeError, LakehouseError, UsageError
@@ -45,7 +46,7 @@ def translate_errors(lake: Lake, settings: Settings) -> Iterator[None]:
             raise LakeError(
                 f"The disk of {lake} is full. Make room and load again; what was served before is unchanged."
             ) from error
-        if "Resources exhausted" in text:
+        if lacks_memory(error):
             raise LakeError(
                 f"A step of the load needs more memory than IMDB_LOAD_MEMORY_MB={settings.load_memory_mb} allows, even "
                 "with what goes to disk. Set it higher and load again; what was served before is unchanged."

@@ -24,7 +24,7 @@ class Settings(AiSettings):
         "https://datasets.imdbws.com", repr=False, description="Where `imdb-etl download` finds IMDb's published files."
     )
     load_memory_mb: int = Field(
-        768, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
+        1024, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
     )
 
     @property

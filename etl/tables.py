@@ -61,15 +61,24 @@ class TableWriter:
 
     def overwrite_table(self, definition: TableDefinition, rows: DataFrame, *, in_order: bool) -> TableVersion:
         """Write `rows` as the next version of a table. `in_order` means that they already have the table's order."""
-        name = f"{self._schema}.{definition.name}"
-        self._define_table(name, definition)
+        self._define_table(self._qualify_name(definition), definition)
+        return self._insert_rows("overwrite", definition, rows, in_order=in_order)
+
+    def append_rows(self, definition: TableDefinition, rows: DataFrame, *, in_order: bool) -> TableVersion:
+        """Add `rows`, as files of their own, to a table that this session has written."""
+        return self._insert_rows("append", definition, rows, in_order=in_order)
+
+    def _insert_rows(self, mode: str, definition: TableDefinition, rows: DataFrame, *, in_order: bool) -> TableVersion:
         ordered = rows if in_order or not definition.clustered_by else self._sort_rows(rows, definition.clustered_by)
         with warnings.catch_warnings():
             # PySpark warns about a window without partitions; the embedded engine sorts it on all cores and on disk.
             warnings.filterwarnings("ignore", "WARN WindowExpression")
-            ordered.write.mode("overwrite").insertInto(name)
+            ordered.write.mode(mode).insertInto(self._qualify_name(definition))
         self._remove_checkpoint_hint(definition.name)
         return self.measure_table(definition.name)
+
+    def _qualify_name(self, definition: TableDefinition) -> str:
+        return f"{self._schema}.{definition.name}"
 
     def _remove_checkpoint_hint(self, table: str) -> None:
         """Remove the hint that names the newest checkpoint.
@@ -82,7 +91,7 @@ class TableWriter:
         """Compact the table's files by OPTIMIZE … ZORDER BY its clustering key. The engine must support it."""
         # Z-order by one column is plain order; more columns would weaken pruning by the first.
         by = definition.clustered_by[0]
-        self._session.spark.sql(f"OPTIMIZE {self._schema}.{definition.name} ZORDER BY ({by})")
+        self._session.spark.sql(f"OPTIMIZE {self._qualify_name(definition)} ZORDER BY ({by})")
         self._remove_checkpoint_hint(definition.name)
         return self.measure_table(definition.name)
 

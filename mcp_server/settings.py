@@ -8,15 +8,24 @@ from typing import Any
 from pydantic import Field, SecretStr
 
 from ai_functions.settings import AiSettings
+from lakehouse.machine import memory_mb
 from lakehouse.settings import AbsolutePath, Runtime, read_settings, service_setting
+
+_LEAST_CEILING_MB = 2048
+_CEILING_MB = 4096
+"""The ceiling of an engine where the system does not say how much memory there is, in MiB."""
 
 
 class Settings(AiSettings):
     """The settings of `imdb-mcp`. Sizes are in bytes and times in seconds unless a name says more."""
 
     # the engine
-    engine_memory_mb: int = Field(
-        4096, ge=512, description="Memory ceiling of the embedded engine's process, in MiB. A query above it ends."
+    engine_memory_mb: int | None = Field(
+        None,
+        ge=512,
+        description="Memory ceiling of the embedded engine's process, and heap of a local Spark session, in MiB. A "
+        "query above it ends. Default: half of what the machine or the container has, at least 2048; with `auto`, "
+        "Spark's heap is half of that.",
     )
     engine_temp_mb: int = Field(
         16_384,
@@ -110,6 +119,21 @@ class Settings(AiSettings):
                 return ("connect",)
             case "embedded" | "spark" | "databricks" as runtime:
                 return (runtime,)
+
+    @property
+    def engine_ceiling_mb(self) -> int:
+        """The memory in MiB that the process of the embedded engine may have."""
+        if self.engine_memory_mb is not None:
+            return self.engine_memory_mb
+        there = memory_mb()
+        return _CEILING_MB if there is None else max(there // 2, _LEAST_CEILING_MB)
+
+    @property
+    def spark_heap_mb(self) -> int:
+        """The heap of a local Spark session in MiB: beside the embedded engine it has half of that one's ceiling."""
+        if self.engine_memory_mb is not None or self.engine != "auto":
+            return self.engine_ceiling_mb
+        return self.engine_ceiling_mb // 2
 
     @property
     def audit_path(self) -> Path:

@@ -48,6 +48,7 @@ class ConnectEngine(LocalEngine):
                 config={"remote": url},
                 environment={},
                 memory_mb=None,
+                ceiling_mb=None,
                 isolation="off",  # it has to reach the server
                 start_seconds=60,
                 stop_seconds=5,

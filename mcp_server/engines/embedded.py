@@ -44,7 +44,7 @@ def _count_queries(settings: Settings) -> int:
 
 def _left_mb(settings: Settings) -> int:
     """Return the memory that the ceiling leaves for queries, in MiB."""
-    return max(settings.engine_memory_mb - _OWN_MB, settings.engine_memory_mb // 4)
+    return max(settings.engine_ceiling_mb - _OWN_MB, settings.engine_ceiling_mb // 4)
 
 
 def _count_threads(settings: Settings) -> int:
@@ -84,7 +84,8 @@ class EmbeddedEngine(LocalEngine):
                     "TOKIO_WORKER_THREADS": str(threads),
                 },
                 # What idle threads reserve counts towards the limit, and is no memory in use; some write pinned logs.
-                memory_mb=settings.engine_memory_mb + (threads + LOG_THREADS) * _THREAD_MB,
+                memory_mb=settings.engine_ceiling_mb + (threads + LOG_THREADS) * _THREAD_MB,
+                ceiling_mb=settings.engine_ceiling_mb,
                 isolation=settings.engine_isolation,
                 start_seconds=60,
                 stop_seconds=_STOP_SECONDS,

@@ -48,6 +48,8 @@ _BY_SENTENCE: Mapping[Kind, re.Pattern[str]] = {
     "large": re.compile(r"(?:\([\w.]+\) )?Job aborted due to stage failure: Total size of serialized results"),
     # gRPC's own words where no object can be made of a message that has arrived: seen with eight large answers at once.
     "starved": re.compile(rf"{_UNQUOTED}{_NO_ROOM}|\AException deserializing response!"),
+    # gRPC's own words for a connection that broke under an answer, whose status is that of any failure.
+    "lost": re.compile(r"\A(?:Stream removed\b|Received RST_STREAM|Socket closed\b|Connection reset|recvmsg:)"),
     # Before memory: Sail calls both exhausted resources.
     "disk": re.compile(_UNQUOTED + rf"(?:The used disk space during the spilling process|{_NO_DISK})"),
     "lake": re.compile(r"\A(?:[A-Z][a-z]+ error: )*+Failed to fetch metadata for file "),

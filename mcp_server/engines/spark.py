@@ -26,9 +26,10 @@ class SparkEngine(LocalEngine):
         super().__init__(
             EngineSpec(
                 kind="spark",
-                config={"spark.driver.memory": f"{settings.engine_memory_mb}m"},
+                config={"spark.driver.memory": f"{settings.spark_heap_mb}m"},
                 environment={},
                 memory_mb=None,
+                ceiling_mb=settings.spark_heap_mb,
                 isolation=_choose_isolation(settings),
                 start_seconds=300,
                 stop_seconds=15,  # as long as a new JVM takes

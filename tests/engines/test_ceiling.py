@@ -14,11 +14,11 @@ from lakehouse.errors import ResourceLimit
 from lakehouse.session import ThreadTime
 from mcp_server.engines import rest
 from mcp_server.engines.failures import explain_failure
-from mcp_server.engines.local import LocalEngine
+from mcp_server.engines.local import LocalEngine, supervisor
 from mcp_server.engines.rest import Rest
 from tests.engines.conftest import Query
 from tests.engines.test_life import BLOW_UP
-from tests.engines.watching import eventually, rows, worker_of
+from tests.engines.watching import eventually, is_alive, rows, worker_of
 
 LINUX = sys.platform == "linux"
 Embedded = Callable[..., LocalEngine]
@@ -68,6 +68,55 @@ def test_a_process_that_has_no_memory_for_a_thread_is_replaced_and_the_query_is_
     assert worker_of(engine).pid != worker.pid
 
 
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which has the limits")
+@pytest.mark.parametrize("spare_mb", [0, 2])
+def test_statements_at_once_in_a_process_that_is_nearly_out_of_memory_are_answered_by_the_next_one(
+    embedded: Embedded, query: Query, spare_mb: int
+) -> None:
+    import resource
+
+    engine = embedded(max_concurrent_queries=4)
+    worker = worker_of(engine)
+    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+    _, most = resource.prlimit(worker.pid, resource.RLIMIT_DATA)
+    resource.prlimit(worker.pid, resource.RLIMIT_DATA, (worker.memory_info().data + (spare_mb << 20), most))
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: rows(engine, query(GROUPS, "many")), range(6)))
+    assert found == [[{"n": 300_000}]] * 6
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which has the limits")
+def test_statements_in_a_process_that_can_open_no_file_are_answered_by_the_next_one(
+    embedded: Embedded, query: Query
+) -> None:
+    import resource
+
+    engine = embedded()
+    worker = worker_of(engine)
+    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+    _, most = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (3, most))
+
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda _: rows(engine, query("SELECT count(*) AS n FROM films", "films")), range(3)))
+    assert found == [[{"n": 5}]] * 3
+    assert worker_of(engine).pid != worker.pid
+
+
+@pytest.mark.skipif(not LINUX, reason="needs Linux, which tells what is reserved")
+def test_an_idle_process_whose_allocator_keeps_most_of_the_ceiling_is_replaced(
+    embedded: Embedded, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = embedded()
+    first = worker_of(engine)
+    monkeypatch.setattr(supervisor, "_RESERVED_SHARE", 0.01)
+    assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
+    eventually(lambda: not is_alive(first))
+    monkeypatch.undo()
+    assert rows(engine, query("SELECT 2 AS x")) == [{"x": 2}]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -87,6 +136,14 @@ def test_words_for_a_process_without_memory_are_no_fault_of_the_statement(text: 
 def test_a_message_that_the_process_has_no_memory_to_read_is_no_fault_of_the_statement() -> None:
     failure = explain_failure(SparkConnectGrpcException("Exception deserializing response!"), {})
     assert (failure.kind, failure.lacking) == ("starved", False)
+
+
+@pytest.mark.parametrize(
+    "text", ["Stream removed (RST_STREAM (Received RST_STREAM with error code 8))", "Socket closed"]
+)
+def test_words_for_a_connection_that_broke_are_no_fault_of_the_statement(text: str) -> None:
+    failure = explain_failure(SparkConnectGrpcException(text), {})
+    assert (failure.kind, failure.lacking) == ("lost", False)
 
 
 def test_an_engine_that_computes_nothing_for_what_it_was_asked_is_told_to_be_stuck(

@@ -114,6 +114,25 @@ def run_etl(*arguments: object, **environment: str) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
 
 
+def run_patched(change: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `imdb-etl load` with a statement before it that changes `pipeline`."""
+    code = f"""
+import sys
+import etl.pipeline as pipeline
+from etl.cli import main
+from etl.datasets import Orphans
+{change}
+sys.exit(main(["load", *sys.argv[1:]]))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def notes_of(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The findings below the summary of a load."""
+    return done.stdout.rpartition("┘")[2].split("\n")[1:-1]
+
+
 def manifest_of(lake: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((lake / "_manifest.json").read_text())
     return content

@@ -10,9 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from etl.pipeline import build_engine_config
-from etl.settings import load_settings
-from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, rows_of, run_etl
+from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, notes_of, rows_of, run_etl, run_patched
 
 
 @pytest.fixture(params=["embedded", "spark"])
@@ -52,18 +50,17 @@ def test_a_source_in_another_order_is_sorted(make_source: MakeSource, tmp_path: 
     assert_in_order(tmp_path / "lake", "ratings_delta")
 
 
-@pytest.mark.parametrize(("packed_mb", "hashed"), [(160, True), (2_000, False)])
-def test_a_source_that_hash_joins_cannot_hold_is_joined_by_merging(packed_mb: int, hashed: bool) -> None:
-    config = build_engine_config("embedded", load_settings(), packed_mb << 20)
-    assert config["SAIL_OPTIMIZER__PREFER_HASH_JOIN"] == str(hashed).lower()
-
-
-def test_joining_by_merging_gives_the_same_views(sample: Path, embedded_sample_lake: Path, tmp_path: Path) -> None:
-    merge = {"SAIL_OPTIMIZER__PREFER_HASH_JOIN": "false"}
-    done = run_etl("load", "--source", sample, "--lake", tmp_path / "lake", **merge)
+def test_views_and_counts_made_slice_by_slice_are_those_made_at_once(
+    sample: Path, embedded_sample_lake: Path, tmp_path: Path
+) -> None:
+    lake, at_once = tmp_path / "lake", run_etl("load", "--source", sample, "--lake", tmp_path / "whole")
+    done = run_patched("pipeline._limit_slices = lambda *_: 250_000", "--source", sample, "--lake", lake)
     assert done.returncode == 0, done.stderr
+    assert notes_of(done) == notes_of(at_once) != []
     for view in ("movies_with_ratings", "movie_cast"):
-        assert rows_of(tmp_path / "lake", view) == rows_of(embedded_sample_lake, view)
+        assert rows_of(lake, view) == rows_of(embedded_sample_lake, view)
+        assert_in_order(lake, view)
+    assert len(data_files(lake, "movie_cast")) > 20
 
 
 def test_a_load_that_needs_more_memory_says_which_setting(sample: Path, tmp_path: Path) -> None:

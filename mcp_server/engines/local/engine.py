@@ -165,7 +165,7 @@ class LocalEngine:
                 process = self._supervisor.await_process(call)
                 outcome = self._supervisor.send_call(process, call)
             if isinstance(outcome, Frame):
-                raise_failure(outcome, call, self.settings.engine_memory_mb)
+                raise_failure(outcome, call, self._spec.ceiling_mb)
                 return outcome
             deaths.append(outcome)
 
@@ -180,5 +180,5 @@ class LocalEngine:
             raise EngineUnavailable("The engine was closed while the query ran.")
         unforeseen = [death for death in deaths if death.killed_for is None]
         if len(unforeseen) > 1 or any(death.unanswered <= {call.id} for death in unforeseen):
-            raise_verdict(unforeseen[-1], self.settings.engine_memory_mb)
+            raise_verdict(unforeseen[-1], self._spec.ceiling_mb)
         return bool(unforeseen) or len(deaths) >= _TIMES_A_BYSTANDER

@@ -126,6 +126,15 @@ class Process:
         """The size of the files in its work folder."""
         return used_bytes(self._work) if self._work is not None else 0
 
+    @property
+    def reserved_bytes(self) -> int:
+        """The memory that counts towards its limit, in use or not; 0 where the system does not report it."""
+        try:
+            with open(f"/proc/{self.pid}/statm", encoding="ascii") as statm:
+                return int(statm.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError):
+            return 0
+
     def submit(self, call: str, op: str, fields: Mapping[str, Any]) -> None:
         """Send a call; its answer appears in `replies`, or the end of the process in `death`."""
         with self._changed:

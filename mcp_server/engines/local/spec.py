@@ -11,7 +11,9 @@ from mcp_server.engines.opening import CatalogOwner
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """The process to start. `memory_mb` is the memory ceiling of the child, None where the engine has its own.
+    """The process to start. `memory_mb` is the limit of the child's memory, None where the engine has its own.
+
+    `ceiling_mb` is the part of it, or the heap, that queries may use; None where a server of others has the memory.
 
     `config` goes to `open_session`, `environment` to the child, `isolation` is the setting's value.
     `start_seconds` is how long the start may take, including the first download of jars; `stop_seconds` is how
@@ -28,6 +30,7 @@ class EngineSpec:
     config: Mapping[str, str]
     environment: Mapping[str, str]
     memory_mb: int | None
+    ceiling_mb: int | None
     isolation: str
     start_seconds: float
     stop_seconds: float

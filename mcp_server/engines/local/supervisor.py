@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 _INTERRUPT_EVERY = 0.2
 _HELD_SHARE = 0.7
 """Share of the memory ceiling that a process may hold while nothing runs before it is replaced."""
+_RESERVED_SHARE = 0.8
+"""Share of the limit of its memory that a process may have reserved while nothing runs: what its allocator has
+reserved it does not give back, and the limit counts it. Beyond it a thread or a buffer may not be had.
+"""
 _LITTER_SHARE = 0.5
 """Share of the cap on temporary files that may remain while nothing runs: no statement pays for earlier ones."""
 
@@ -149,6 +153,8 @@ class Supervisor:
         ceiling = self._spec.memory_mb
         if ceiling is not None and process.held > _HELD_SHARE * (ceiling << 20):
             return f"holds {process.held >> 20} MiB"
+        if ceiling is not None and (reserved := process.reserved_bytes) > _RESERVED_SHARE * (ceiling << 20):
+            return f"has {reserved >> 20} MiB reserved"
         if (left := process.temp_bytes) > _LITTER_SHARE * (process.temp_mb << 20):
             return f"keeps {left >> 20} MiB of temporary files"
         return ""

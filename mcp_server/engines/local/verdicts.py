@@ -28,8 +28,8 @@ def is_starved(frame: Frame) -> bool:
     return frame.op == "error" and frame.fields["kind"] == "starved"
 
 
-def raise_failure(frame: Frame, call: EngineCall, memory_mb: int) -> None:
-    """Raise the error that an answer holds, if any."""
+def raise_failure(frame: Frame, call: EngineCall, memory_mb: int | None) -> None:
+    """Raise the error that an answer holds, if any. `memory_mb` is what the engine may use, where that is known."""
     if frame.op != "error":
         return
     text, kind = frame.fields["text"], frame.fields["kind"]
@@ -39,7 +39,7 @@ def raise_failure(frame: Frame, call: EngineCall, memory_mb: int) -> None:
         raise ResourceLimit(text)
     if kind == "memory":
         raise ResourceLimit(
-            f"The query needs more memory than there is ({memory_mb} MiB): {text} {_NARROW}", lacking=True
+            f"The query needs more memory than there is{_describe_ceiling(memory_mb)}: {text} {_NARROW}", lacking=True
         )
     if kind == "disk":
         raise ResourceLimit(f"The query needs more room for temporary files than there is: {text} {_NARROW}")
@@ -55,7 +55,11 @@ def raise_failure(frame: Frame, call: EngineCall, memory_mb: int) -> None:
     raise QueryFailed(text, **about)
 
 
-def raise_verdict(death: Death, memory_mb: int) -> NoReturn:
+def _describe_ceiling(memory_mb: int | None) -> str:
+    return "" if memory_mb is None else f" ({memory_mb} MiB, IMDB_ENGINE_MEMORY_MB)"
+
+
+def raise_verdict(death: Death, memory_mb: int | None) -> NoReturn:
     """Raise the error for a query whose process died."""
     if death.temp_mb is not None:
         raise ResourceLimit(
@@ -64,8 +68,8 @@ def raise_verdict(death: Death, memory_mb: int) -> NoReturn:
         )
     if death.out_of_memory:
         raise ResourceLimit(
-            f"The query needed more memory than the engine may use ({memory_mb} MiB), which ended the engine. "
-            f"It starts anew with the next query. {_NARROW}",
+            f"The query needed more memory than the engine may use{_describe_ceiling(memory_mb)}, which ended the "
+            f"engine. It starts anew with the next query. {_NARROW}",
             lacking=True,
         )
     raise EngineUnavailable(

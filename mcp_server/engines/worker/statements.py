@@ -23,6 +23,7 @@ from mcp_server.engines.worker.ending import end_all, end_stuck
 from mcp_server.engines.worker.locations import TableLocations
 from mcp_server.engines.worker.operations import Operation, Operations, Reply
 from mcp_server.engines.worker.registry import Registry
+from mcp_server.engines.worker.room import has_room
 from mcp_server.engines.worker.running import LOOK_EVERY, Running, RunningStatements
 from mcp_server.engines.worker.sessions import PooledSession, Sessions
 
@@ -116,8 +117,7 @@ class Worker:
         if isinstance(answer, Failure):
             if running.stopped.is_set():
                 self._await_rest(call, running)
-            if answer.kind == "starved" and is_shared:  # the server has no memory: nothing here is to blame
-                answer = replace(answer, kind="memory")
+            answer = self._judge_exhaustion(answer)
             if answer.kind == "lost":
                 if not is_shared:
                     self._end_with_engine()
@@ -125,6 +125,17 @@ class Worker:
             answer = Reply("error", vars(answer))
         self._running.remove(call)
         self._wire.send(answer.op, answer.payload, id=call, held=running.held, **answer.fields)
+
+    def _judge_exhaustion(self, failure: Failure) -> Failure:
+        """Return a failure as one of this process, which is then replaced, where it is no failure of the statement."""
+        if self._engine.capabilities.shared:  # the server has no memory: nothing here is to blame
+            return replace(failure, kind="memory") if failure.kind == "starved" else failure
+        is_unnamed = failure.kind == "lake" or (failure.kind == "failed" and failure.lacking)
+        # An engine within this process loses its connection only where something of the process is used up.
+        is_cut_off = failure.kind == "lost" and self._engine.process is None
+        if is_cut_off or (is_unnamed and not has_room()):
+            return replace(failure, kind="starved", lacking=False)
+        return failure
 
     def _is_forgotten(self, failure: Failure) -> bool:
         """Whether a server of others has ended the session, or was restarted and has lost the registered tables.
