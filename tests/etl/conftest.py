@@ -49,6 +49,10 @@ AWKWARD: dict[str, list[str]] = {
 }
 
 
+SMALL_FILES = "-Dspark.databricks.delta.optimize.maxFileSize=20000 -Dspark.databricks.delta.optimize.minFileSize=20000"
+"""Options of Spark's JVM: OPTIMIZE makes files of some 20 kB."""
+
+
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An invented data set of 4,000 titles."""
@@ -65,11 +69,15 @@ def embedded_sample_lake(sample: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def spark_sample_lake(java: None, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _load(sample, tmp_path_factory.mktemp("spark") / "lake", "spark")
+    """Tables of several files, as large ones have."""
+    import os
+
+    options = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {SMALL_FILES}"
+    return _load(sample, tmp_path_factory.mktemp("spark") / "lake", "spark", SPARK_SUBMIT_OPTS=options)
 
 
-def _load(source: Path, lake: Path, engine: str) -> Path:
-    done = run_etl("load", "--source", source, "--lake", lake, "--engine", engine)
+def _load(source: Path, lake: Path, engine: str, **environment: str) -> Path:
+    done = run_etl("load", "--source", source, "--lake", lake, "--engine", engine, **environment)
     assert done.returncode == 0, done.stderr
     return lake
 
