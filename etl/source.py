@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from etl.datasets import Dataset
+from etl.datasets import DATASETS, Dataset, FieldKind
+from etl.fingerprints import Fingerprint, Fingerprinter, OnGroup
 from etl.packed import DamagedError, Unpacker
 from lakehouse.errors import SourceError
 from lakehouse.manifest import SourceFile
@@ -28,6 +29,9 @@ BLOCK_BYTES = 4 << 20
 _HEADER_BLOCK_BYTES = 64 << 10
 _NEWLINE, _TAB = 10, 9
 
+_SINGLE_FACTOR, _MANY_FACTOR = 25, 5
+"""How many ids are in a group of lines, where an id has one line and where it has several. Part of the format."""
+
 OnProgress = Callable[[int, int], None]
 """Called with the compressed bytes and the lines read so far."""
 
@@ -38,6 +42,7 @@ class Inspection:
 
     `lines` counts the lines below the header; `malformed` of them were written to `rejects` (a Parquet file).
     `readable` is the file for the engine. `in_order` is true if the lines are sorted by their first field.
+    `fingerprint` is None if their ids do not come in order.
     """
 
     source: SourceFile
@@ -46,6 +51,21 @@ class Inspection:
     lines: int
     malformed: int
     in_order: bool
+    fingerprint: Fingerprint | None
+
+
+def find_sources(folder: Path) -> tuple[list[tuple[Dataset, Path]], list[Dataset]]:
+    """Return the data sets with their files, and the optional ones without. Checks the headers.
+
+    Raises SourceError if a file cannot be loaded.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is not a folder. Give the folder with IMDb's .tsv.gz files as --source.")
+    found = [(dataset, find_source(folder, dataset)) for dataset in DATASETS]
+    files = [(dataset, path) for dataset, path in found if path is not None]
+    for dataset, path in files:
+        check_header(path, dataset)
+    return files, [dataset for dataset, path in found if path is None]
 
 
 def find_source(folder: Path, dataset: Dataset) -> Path | None:
@@ -96,11 +116,13 @@ def inspect_source(path: Path, dataset: Dataset, work_dir: Path, on_progress: On
     """
     digest = hashlib.sha256()
     scanner = _Scanner(len(dataset.header))
+    fingerprinter = make_fingerprinter(dataset)
     rejects = _RejectWriter(work_dir / f"{dataset.file}.rejects.parquet", path.name)
     reader = _SourceReader(path)
     with _translate_errors(path), rejects:
         for block in reader.read_blocks(digest.update, scanner, on_progress):
             rejects.write_lines(scanner.find_malformed_lines(block))
+            fingerprinter.add_block(block)
     if scanner.lines == 0:
         raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
     readable = path
@@ -114,7 +136,31 @@ def inspect_source(path: Path, dataset: Dataset, work_dir: Path, on_progress: On
         lines=scanner.lines,
         malformed=rejects.count,
         in_order=scanner.in_order,
+        fingerprint=fingerprinter.finish(),
     )
+
+
+def make_fingerprinter(dataset: Dataset, on_group: OnGroup = lambda *_: None) -> Fingerprinter:
+    """Return a new fingerprinter for a file, with groups of about thirty lines."""
+    prefix = b"tt" if dataset.fields[0].kind is FieldKind.TITLE_ID else b"nm"
+    return Fingerprinter(prefix, _SINGLE_FACTOR if len(dataset.key) == 1 else _MANY_FACTOR, on_group)
+
+
+def hash_file(path: Path) -> SourceFile:
+    """Read the identity of a file without unpacking it. Raises SourceError if it cannot be read."""
+    with _translate_errors(path), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def fingerprint_source(path: Path, fingerprinter: Fingerprinter, on_progress: OnProgress) -> Fingerprint | None:
+    """Read the whole file into a fingerprinter. Raises SourceError as `inspect_source` does."""
+    with _translate_errors(path):
+        for block in _SourceReader(path).read_blocks(lambda _: None, fingerprinter, on_progress):
+            fingerprinter.add_block(block)
+    if fingerprinter.lines == 0:
+        raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
+    return fingerprinter.finish()
 
 
 class _Scanner:
@@ -251,7 +297,10 @@ class _SourceReader:
         return line + newline
 
     def read_blocks(
-        self, on_bytes: Callable[[bytes], None], scanner: _Scanner, on_progress: OnProgress = lambda *_: None
+        self,
+        on_bytes: Callable[[bytes], None],
+        counter: _Scanner | Fingerprinter,
+        on_progress: OnProgress = lambda *_: None,
     ) -> Iterator[bytes]:
         """Yield the file below its header in blocks of whole lines. Adds a missing line end to the last line."""
         with self._path.open("rb") as raw:
@@ -266,10 +315,10 @@ class _SourceReader:
                 rest = block[cut:]
                 if cut:
                     yield block[:cut]
-                    on_progress(tap.count, scanner.lines)
+                    on_progress(tap.count, counter.lines)
             if rest:
                 yield rest + b"\n"
-            on_progress(tap.count, scanner.lines)
+            on_progress(tap.count, counter.lines)
 
     def _read_unpacked(self, source: _Tap | IO[bytes], size: int) -> Iterator[bytes]:
         if self._path.suffix != ".gz":
