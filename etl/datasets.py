@@ -272,6 +272,9 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
 
 REJECTS_TABLE = "rejects"
 
+TABLE_NAMES = (*(dataset.table for dataset in DATASETS), *(view.name for view in GOLD_VIEWS), REJECTS_TABLE)
+"""The folders of all tables and views of a lake."""
+
 
 @dataclass(frozen=True)
 class Orphans:

@@ -27,6 +27,18 @@ class Settings(AiSettings):
         768, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
     )
 
+    keep_generations: int = Field(
+        3,
+        ge=2,
+        description="Generations of a lake that are kept, with the served one: for `rollback` and old versions.",
+    )
+    keep_minutes: float = Field(
+        10.0,
+        ge=0,
+        description="Time for which a generation is kept after the next one was published. Set it above "
+        "IMDB_QUERY_TIMEOUT_SECONDS: queries may still read it.",
+    )
+
     @property
     def load_engine(self) -> LoadEngine:
         """What loads a lake. Raises UsageError where the engine only answers."""
