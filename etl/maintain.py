@@ -15,7 +15,7 @@ from etl.progress import ProgressReporter
 from etl.retention import Removed, remove_old_generations
 from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
-from etl.stored_rows import count_deleted, count_records
+from etl.stored_rows import count_deleted, count_records, restore_version
 from etl.table_files import TableFiles
 from etl.tables import TableDefinition, TableWriter
 from lakehouse.delta import read_snapshot
@@ -72,9 +72,13 @@ def maintain_lake(lake: Lake, engine: LoadEngine, settings: Settings, report: Pr
             session = stack.enter_context(open_session(engine, config=config, work_dir=str(work_dir)))
             writer = TableWriter(session, lake, base.schema_name)
             tables = dict(base.tables)
-            for name in worn:
+            for name, entry in base.tables.items():
                 check_held()
-                tables[name] = _compact_table(writer, name, tables[name], summary, report)
+                if name in worn:
+                    tables[name] = _compact_table(writer, name, entry, summary, report)
+                else:  # what a killed run committed must not be the newest version when this is published
+                    restored = restore_version(TableFiles(lake, entry.path), entry.version)
+                    tables[name] = entry.model_copy(update={"version": restored.version})
             summary.generation = last_generation(lake) + 1
             update = {"generation": summary.generation, "created_at": datetime.now(UTC), "tables": tables}
             check_held()

@@ -10,7 +10,15 @@ from etl.stored_rows import list_data_files, restore_version
 from etl.table_files import TableFiles
 from lakehouse.delta import read_snapshot
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.manifest import Manifest, TableEntry, last_generation, list_generations, publish_manifest
+from lakehouse.manifest import (
+    DamagedManifestError,
+    Manifest,
+    TableEntry,
+    last_generation,
+    list_generations,
+    publish_manifest,
+    read_manifest,
+)
 from lakehouse.storage import Lake
 
 
@@ -41,7 +49,7 @@ def _choose_generation(lake: Lake, generation: int | None) -> Manifest:
     kept = list_generations(lake)
     if generation is None:
         # The first is the published one, unless that is damaged: then it is the one to go back to.
-        chosen = kept[1:2] if kept and kept[0].generation == last_generation(lake) else kept[:1]
+        chosen = kept[:1] if _is_damaged(lake) else kept[1:2]
     else:
         chosen = [each for each in kept if each.generation == generation]
     if not chosen:
@@ -49,6 +57,14 @@ def _choose_generation(lake: Lake, generation: int | None) -> Manifest:
         asked = "an earlier generation" if generation is None else f"generation {generation}"
         raise UsageError(f"{lake} has not kept {asked} to go back to. It has kept: {numbers}.")
     return chosen[0]
+
+
+def _is_damaged(lake: Lake) -> bool:
+    try:
+        read_manifest(lake)
+    except DamagedManifestError:
+        return True
+    return False
 
 
 def _check_files(lake: Lake, generation: int, entry: TableEntry) -> None:
