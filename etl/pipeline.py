@@ -18,15 +18,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from etl.datasets import GOLD_VIEWS, ORPHANS, REJECTS_TABLE, TABLE_NAMES, UNDESCRIBED, GoldView
 from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.forms import find_misfits
 from etl.header import Source, describe_columns, find_sources
-from etl.progress import ProgressReporter, ProgressStage
+from etl.progress import ProgressReporter
 from etl.quality import list_checks
-from etl.range_parts import RangeParts
 from etl.retention import remove_old_generations
 from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors, was_interrupted
 from etl.settings import LoadEngine, Settings
@@ -48,9 +46,6 @@ from lakehouse.manifest import (
 from lakehouse.quoting import quote_literal
 from lakehouse.session import EngineSession, open_session
 from lakehouse.storage import Lake, is_plain
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 log = logging.getLogger(__name__)
 
@@ -159,6 +154,7 @@ class LoadRun:
         self.made: dict[str, BuiltTable] = {}
         self.sources: dict[str, Source] = {}
         self.reject_parts: list[str] = []
+        self.begun: set[str] = set()
         self.tables = SlicedTables(_limit_slices(session, settings))
         self.fingerprints: dict[str, Fingerprint | None] = {}
 
@@ -304,30 +300,18 @@ class LoadRun:
         self._register_tables()
         definition = define_view(view)
         with self.report.open_stage(f"build {view.name}") as stage:
-            for number, part in enumerate(self._join_rows(view, stage)):
-                write = self.writer.append_rows if number else self.writer.overwrite_table
-                written = write(definition, part, in_order=False)
+            write = partial(self._write_slice, view, definition)
+            for written in self.tables.run_slices(view.slice_key, view.sliced, _JOINED_ROW_BYTES, write):
                 stage.advance(0, written.rows)
         self._record_table(BuiltTable(definition, view.key, "view", written, None), started)
 
-    def _join_rows(self, view: GoldView, stage: ProgressStage) -> Iterator[DataFrame]:
-        """Yield the rows of a view in parts that follow each other in its order."""
-        parts = self.tables.count_slices(view.sliced[0], _JOINED_ROW_BYTES)
-        if parts == 1:
-            yield self.session.spark.sql(view.sql)
-            return
-        column = view.clustered_by[0]
-        table = next(owner for name, owner in view.columns if name == column)
-        cuts = self.tables.sample_cuts(table, column, self.made[table].key[0], parts)
-        joined = RangeParts(self.work_dir / view.name, column, cuts)
-        deal = partial(self._deal_slice, view, joined)
-        done = self.tables.run_slices(view.slice_key, view.sliced, _JOINED_ROW_BYTES, deal)
-        for number, _ in enumerate(done, start=1):
-            stage.advance(0, 0, f", slice {number} of about {parts} joined")
-        yield from joined.read_parts(self.session.spark)
-
-    def _deal_slice(self, view: GoldView, joined: RangeParts) -> None:
-        joined.add_rows(self.session.spark.sql(view.sql))
+    def _write_slice(self, view: GoldView, definition: TableDefinition) -> TableVersion:
+        """Replace a view of an earlier load by a slice of it, or add a slice to those of this load."""
+        rows = self.session.spark.sql(view.sql)
+        write = self.writer.append_rows if view.name in self.begun else self.writer.overwrite_table
+        written = write(definition, rows, in_order=False)
+        self.begun.add(view.name)
+        return written
 
     def _register_tables(self) -> None:
         """Make the tables of this run readable by their names. Reading a log costs Spark a second: it is done once."""

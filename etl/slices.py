@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -100,24 +100,16 @@ class SlicedTables:
             for name in names:
                 self._tables[name][0].createOrReplaceTempView(name)
 
-    def count_slices(self, name: str, row_bytes: int) -> int:
-        """Return how many slices of a table a step needs."""
-        return 1 if self._memory_bytes is None else max(1, -(-self._tables[name][1] * row_bytes // self._memory_bytes))
-
-    def sample_cuts(self, name: str, column: str, key: str, parts: int) -> list[Any]:
-        """Return values that cut a table into about `parts` equal parts by a column; nulls are left out."""
-        rows, count = self._tables[name]
-        return _sample_cuts(rows.where(f"{column} IS NOT NULL"), column, key, count // parts, parts)
-
     def _plan_ranges(self, key: str, name: str, row_bytes: int) -> list[KeyRange]:
-        slices = self.count_slices(name, row_bytes)
-        cuts = self.sample_cuts(name, key, key, slices) if slices > 1 else []
+        rows, count = self._tables[name]
+        slices = 1 if self._memory_bytes is None else -(-count * row_bytes // self._memory_bytes)
+        cuts = _sample_cuts(rows, key, count // slices, slices) if slices > 1 else []
         return _to_ranges(key, [None, *cuts, None])
 
     def _halve_range(self, part: KeyRange, name: str) -> list[KeyRange]:
         """Return the halves of a range; nothing where it has no two keys."""
         rows = part.select_rows(self._tables[name][0])
-        cuts = _sample_cuts(rows, part.key, part.key, rows.count() // 2, 2)
+        cuts = _sample_cuts(rows, part.key, rows.count() // 2, 2)
         return _to_ranges(part.key, [part.low, *cuts, part.high]) if cuts and cuts != [part.low] else []
 
 
@@ -125,11 +117,11 @@ def _to_ranges(key: str, bounds: list[str | None]) -> list[KeyRange]:
     return [KeyRange(key, low, high) for low, high in pairwise(bounds)]
 
 
-def _sample_cuts(rows: DataFrame, column: str, key: str, part_rows: int, parts: int) -> list[Any]:
-    """Return values of a column that cut rows into about equal parts. Rows are sampled by the hash of their key."""
+def _sample_cuts(rows: DataFrame, key: str, slice_rows: int, slices: int) -> list[str]:
+    """Return keys that cut rows into about equal slices. A key with many rows counts as often."""
     from pyspark.sql import functions as F  # noqa: N812
 
-    every = max(1, part_rows // _SAMPLED_KEYS)
-    sample = rows.where(F.pmod(F.xxhash64(key), F.lit(every)) == 0).select(column)
-    values = sorted(row[0] for row in sample.collect())
-    return sorted({values[len(values) * number // parts] for number in range(1, parts)}) if values else []
+    every = max(1, slice_rows // _SAMPLED_KEYS)
+    sample = rows.select(key).where(F.pmod(F.xxhash64(key), F.lit(every)) == 0)
+    keys = sorted(row[0] for row in sample.collect())
+    return sorted({keys[len(keys) * number // slices] for number in range(1, slices)}) if keys else []
