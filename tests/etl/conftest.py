@@ -49,8 +49,11 @@ AWKWARD: dict[str, list[str]] = {
 }
 
 
-SMALL_FILES = "-Dspark.databricks.delta.optimize.maxFileSize=20000 -Dspark.databricks.delta.optimize.minFileSize=20000"
-"""Options of Spark's JVM: OPTIMIZE makes files of some 20 kB."""
+SMALL_FILES = (
+    "-Dspark.sql.files.maxRecordsPerFile=1500 "
+    "-Dspark.databricks.delta.optimize.maxFileSize=30000 -Dspark.databricks.delta.optimize.minFileSize=30000"
+)
+"""Options of Spark's JVM: a load writes several files, and OPTIMIZE makes files of some 30 kB of them."""
 
 
 @pytest.fixture(scope="session")

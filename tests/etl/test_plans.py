@@ -49,11 +49,11 @@ def ran(spark_sample_lake: Path) -> Ran:
 
 def test_a_look_up_by_the_clustering_key_reads_few_of_the_files(ran: Ran) -> None:
     entries = manifest_of(ran.lake)["tables"]
-    assert {"movies_delta", "principals_delta", "movie_cast"} <= {t for t, e in entries.items() if e["files"] >= 4}
+    assert {"movies_delta", "principals_delta", "movie_cast"} <= {t for t, e in entries.items() if e["files"] >= 3}
     for table, plan in ran.lookups.items():
         scan, files = plan.scan_of(table), entries[table]["files"]
         assert 1 <= scan.files <= max(1, files // 2), (table, scan.files, files)
-        assert scan.rows < max(entries[table]["rows"], 2), table
+        assert files == 1 or scan.rows < entries[table]["rows"], table
 
 
 def test_conditions_go_down_into_parquets_reader(ran: Ran) -> None:
