@@ -17,8 +17,8 @@ from etl.slices import SlicedTables
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_ROW_BYTES = 80
-"""Memory of the embedded engine's pool for a key that is grouped or joined by."""
+_ROW_BYTES = 200
+"""Memory of the embedded engine's pool for a key that is grouped or joined by. With 80 it spilt, and took longer."""
 
 
 @dataclass(frozen=True)
