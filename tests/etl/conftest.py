@@ -103,7 +103,7 @@ def make_source(tmp_path: Path) -> MakeSource:
                 (folder / f"{file}.tsv").write_bytes(content)
                 continue
             text = "\n".join([HEADERS[file], *content]) + "\n"
-            (folder / f"{file}.tsv.gz").write_bytes(gzip.compress(text.encode()))
+            (folder / f"{file}.tsv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
         return folder
 
     return make
