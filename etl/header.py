@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from etl.datasets import UNDESCRIBED, Dataset, Field, FieldKind
+from etl.datasets import DATASETS, UNDESCRIBED, Dataset, Field, FieldKind
 from etl.forms import find_misfits
 from etl.reading import SourceReader, translate_errors
 from lakehouse.errors import SourceError
@@ -85,6 +85,12 @@ def find_source(folder: Path, dataset: Dataset) -> Path | None:
             "files, or `imdb-etl sample` for invented ones."
         )
     return None
+
+
+def open_sources(folder: Path) -> list[Source]:
+    """Open the files of a folder, without the optional ones that are missing. Raises SourceError."""
+    found = [(dataset, find_source(folder, dataset)) for dataset in DATASETS]
+    return [open_source(path, dataset) for dataset, path in found if path is not None]
 
 
 def open_source(path: Path, dataset: Dataset) -> Source:
