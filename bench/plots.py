@@ -57,8 +57,9 @@ def _draw_questions(lake: LakeResult, path: Path) -> Path:
 def _draw_growth(lakes: Sequence[LakeResult], path: Path) -> Path:
     """For questions and for look-ups: how the median of each contender grows."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
 
-    figure, panels = plt.subplots(1, len(GROUPS), figsize=(9, 4))
+    figure, panels = plt.subplots(1, len(GROUPS), figsize=(9, 4), sharey=True)
     for axes, group in zip(panels, GROUPS, strict=True):
         for name in lakes[0].start_ms:
             sizes, medians = _follow_median(lakes, name, group)
@@ -66,7 +67,9 @@ def _draw_growth(lakes: Sequence[LakeResult], path: Path) -> Path:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks([lake.titles for lake in lakes], [f"{lake.titles / 1e6:.3g} M" for lake in lakes])
-        axes.minorticks_off()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(_format_ms)
         axes.set_xlabel("titles")
         axes.set_title(f"{group}: median, milliseconds", fontsize=10)

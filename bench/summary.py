@@ -150,11 +150,11 @@ def _format_times(measured: Measurement) -> str:
 def _format_ratio(ours: Measurement | None, other: Measurement) -> str:
     if ours is None or ours.ms is None or other.ms is None:
         return "–"
-    return f"{ours.ms / other.ms:.2f}" + ("*" if other.differs else "")
+    return _format_number(ours.ms / other.ms) + ("*" if other.differs else "")
 
 
 def _format_number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return "–" if value is None else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

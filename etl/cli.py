@@ -1,4 +1,4 @@
-"""imdb-etl: sample | load | download | enrich."""
+"""imdb-etl: sample | load | update | maintain | rollback | download | enrich."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import logging
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 from etl.progress import ProgressReporter, ProgressStage, TolerantStream
-from etl.settings import load_settings
+from etl.settings import Settings, load_settings
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.escaping import escape_lines
 from lakehouse.program import set_up_logging, tell
@@ -21,6 +21,7 @@ from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
     from etl.pipeline import LoadSummary
+    from etl.update import UpdateSummary
 
 log = logging.getLogger(__name__)
 
@@ -89,17 +90,76 @@ def _run_download(options: argparse.Namespace) -> None:
 def _run_load(options: argparse.Namespace) -> None:
     from etl.pipeline import load_lake
     from etl.safeguards import isolate_engine
+    from etl.update import find_loaded
 
-    settings = load_settings(engine=options.engine, lake=options.lake)
-    set_up_logging(settings.log_level)
-    if settings.lake is None:
-        raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
-    lake = Lake.parse(settings.lake)
+    settings, lake = _open_lake(options)
     isolate_engine(lake, settings)
     report = ProgressReporter()
     with report.draw_bars():
-        summary = load_lake(options.source, lake, settings.load_engine, settings, report)
-    print_summary(summary, lake)
+        generation = None if options.again else find_loaded(options.source, lake, settings)
+        if generation is None:
+            summary = load_lake(options.source, lake, settings.load_engine, settings, report)
+    if generation is None:
+        print_summary(summary, lake)
+    else:
+        _print_line(
+            f"Nothing to load: the files are those of generation {generation} of {lake}. Nothing was written; "
+            "--again loads them all the same."
+        )
+
+
+def _run_update(options: argparse.Namespace) -> None:
+    from etl.safeguards import isolate_engine
+    from etl.update import update_lake
+
+    settings, lake = _open_lake(options)
+    isolate_engine(lake, settings)
+    report = ProgressReporter()
+    with report.draw_bars():
+        summary = update_lake(options.source, lake, settings.load_engine, settings, report)
+    print_update(summary, lake)
+
+
+def _run_maintain(options: argparse.Namespace) -> None:
+    from etl.maintain import maintain_lake
+    from etl.safeguards import isolate_engine
+
+    settings, lake = _open_lake(options)
+    isolate_engine(lake, settings)
+    report = ProgressReporter()
+    with report.draw_bars():
+        summary = maintain_lake(lake, settings.load_engine, settings, report)
+    for each in summary.compacted:
+        _print_line(
+            f"{each.table}: {each.files_before:,} files with {each.bytes_before:,} bytes became {each.files:,} with "
+            f"{each.bytes:,}, in {each.seconds:.1f} s"
+        )
+    removed = summary.removed
+    gone = ", ".join(map(str, removed.generations)) or "none"
+    _print_line(
+        f"Generation {summary.generation} of {lake}. Generations removed: {gone}; files: {removed.files:,}, with "
+        f"{removed.bytes:,} bytes."
+    )
+
+
+def _run_rollback(options: argparse.Namespace) -> None:
+    from etl.rollback import roll_back
+
+    settings, lake = _open_lake(options)
+    chosen, published = roll_back(lake, settings, options.generation)
+    _print_line(
+        f"Generation {published.generation} of {lake} has the tables of generation {chosen.generation}, which was "
+        f"published at {chosen.created_at:%Y-%m-%d %H:%M:%S} UTC."
+    )
+
+
+def _open_lake(options: argparse.Namespace) -> tuple[Settings, Lake]:
+    """Read the settings of a command that works on a lake. Raises UsageError where none was given."""
+    settings = load_settings(engine=getattr(options, "engine", None), lake=options.lake)
+    set_up_logging(settings.log_level)
+    if settings.lake is None:
+        raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
+    return settings, Lake.parse(settings.lake)
 
 
 def _run_enrich(options: argparse.Namespace) -> None:
@@ -108,14 +168,10 @@ def _run_enrich(options: argparse.Namespace) -> None:
     from etl.enrich import EnrichOrder, enrich_lake, estimate_cost, find_function
     from etl.safeguards import isolate_engine
 
-    settings = load_settings(engine=options.engine, lake=options.lake)
-    set_up_logging(settings.log_level)
-    if settings.lake is None:
-        raise UsageError("No lake was given. Add --lake DIR, or set IMDB_LAKE.")
+    settings, lake = _open_lake(options)
     if options.dollars is None and not options.dry_run:
         raise UsageError("No spend cap was given. Add --dollars N, or --dry-run to see what it would cost at most.")
     order = EnrichOrder(find_function(options.function), options.rows, options.dollars or 0.0, options.select)
-    lake = Lake.parse(settings.lake)
     isolate_engine(lake, settings, urls_of(settings))
     report = ProgressReporter()
     with report.draw_bars():
@@ -137,25 +193,62 @@ def _print_line(line: str) -> None:
 
 def print_summary(summary: LoadSummary, lake: Lake) -> None:
     """Print the table of a load and its notes."""
+    rows = [
+        (
+            row.table,
+            row.source or "pre-computed",
+            f"{row.read:,}" if row.source else "",
+            f"{row.written:,}",
+            f"{row.rejected:,}" if row.source else "",
+            f"{row.files:,}",
+            f"{row.bytes:,}",
+            f"{row.seconds:.1f}",
+        )
+        for row in summary.tables
+    ]
+    names = ("read", "written", "rejected", "files", "bytes", "seconds")
+    _print_table(f"Generation {summary.generation} of {lake}", ("table", "from", *names), rows, summary.notes)
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str]) -> None:
+    """Print a table, whose first two columns are text and the others numbers, and notes below it."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"Generation {summary.generation} of {lake}"), title_justify="left")
-    table.add_column("table")
-    table.add_column("from")
-    for name in ("read", "written", "rejected", "files", "bytes", "seconds"):
-        table.add_column(name, justify="right")
-    for row in summary.tables:
-        read = f"{row.read:,}" if row.source else ""
-        rejected = f"{row.rejected:,}" if row.source else ""
-        numbers = (read, f"{row.written:,}", rejected, f"{row.files:,}", f"{row.bytes:,}", f"{row.seconds:.1f}")
-        table.add_row(row.table, row.source or "pre-computed", *numbers)
+    table = Table(title=Text(title), title_justify="left")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number < 2 else "right")
+    for row in rows:
+        table.add_row(*row)
     # A pipe has no width; a fixed one keeps the table from being folded.
     console = Console(file=cast("TextIO", TolerantStream(sys.stdout)), width=None if sys.stdout.isatty() else 140)
     console.print(table)
-    for note in summary.notes:
+    for note in notes:
         console.print(escape_lines(note), highlight=False, markup=False)
+
+
+def print_update(summary: UpdateSummary, lake: Lake) -> None:
+    """Print what an update changed, and its notes."""
+    if not summary.changed:
+        _print_line(
+            f"Nothing to update: the files are those of generation {summary.generation} of {lake}. Nothing was written."
+        )
+        return
+    rows = [
+        (
+            each.table,
+            each.done,
+            f"{each.added:,}" if each.done == "updated" else "",
+            f"{each.deleted:,}" if each.done == "updated" else "",
+            f"{each.rows:,}",
+            f"{each.written_bytes:,}",
+            f"{each.seconds:.1f}",
+        )
+        for each in summary.updated
+    ]
+    names = ("rows added", "rows deleted", "rows", "bytes written", "seconds")
+    _print_table(f"Generation {summary.generation} of {lake}", ("table", "done", *names), rows, summary.notes)
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -174,7 +267,26 @@ def _build_parser() -> argparse.ArgumentParser:
     load.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder with the .tsv.gz or .tsv files")
     load.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
     load.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
+    load.add_argument("--again", action="store_true", help="load files that are loaded already, too")
     load.set_defaults(run=_run_load)
+
+    update = commands.add_parser("update", help="bring a loaded lake to newer files, changing only what differs")
+    update.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder with the newer files")
+    update.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
+    update.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
+    update.set_defaults(run=_run_update)
+
+    maintain = commands.add_parser("maintain", help="remove old generations, compact what updates have scattered")
+    maintain.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
+    maintain.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
+    maintain.set_defaults(run=_run_maintain)
+
+    rollback = commands.add_parser("rollback", help="serve an earlier generation again")
+    rollback.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
+    rollback.add_argument(
+        "--generation", type=_parse_count, metavar="N", help="which one (default: the one before the served one)"
+    )
+    rollback.set_defaults(run=_run_rollback)
 
     enrich = commands.add_parser("enrich", help="apply an AI function to many titles, within a spend cap")
     enrich.add_argument("function", metavar="FUNCTION", help="such as ai_movie_summary: a file of prompts/")

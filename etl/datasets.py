@@ -83,12 +83,11 @@ class Dataset:
 @dataclass(frozen=True)
 class GoldView:
     """A join that is computed once per load. `sql` reads the tables by name. The embedded engine holds the first side
-    of each join in memory: a side that is cut into slices, and the smaller one of two.
+    of each join in memory: one that is cut into slices, and the smaller one of two.
 
     `columns` lists the output columns, each with the table that defines its type and comment. The tables in `sliced`
     are joined by `slice_key`, so the view of a range of keys needs only their rows in it. The largest stands first.
-
-    `sql` names every column and has no `*`: a view keeps its columns when a source file gains one.
+    `sql` has no `*`: a view keeps its columns when a source file gains one.
     """
 
     name: str
@@ -272,6 +271,9 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
 )
 
 REJECTS_TABLE = "rejects"
+
+TABLE_NAMES = (*(dataset.table for dataset in DATASETS), *(view.name for view in GOLD_VIEWS), REJECTS_TABLE)
+"""The folders of all tables and views of a lake."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,11 @@ class Source:
         """The columns that are not described here."""
         return tuple(name for name in self.header if name not in self.dataset.header)
 
+    @property
+    def is_as_described(self) -> bool:
+        """Whether the file has the described columns in their order and no others."""
+        return self.header == self.dataset.header
+
     def list_notes(self) -> list[str]:
         """Describe what differs from IMDb's files and was read all the same."""
         name = self.path.name
@@ -66,6 +71,18 @@ class Source:
                 else []
             ),
         ]
+
+
+def find_sources(folder: Path) -> tuple[list[Source], list[Dataset]]:
+    """Return the files of a folder, opened, and the data sets that have none there.
+
+    Raises SourceError if a required file is missing, or one cannot be loaded.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is not a folder. Give the folder with IMDb's .tsv.gz files as --source.")
+    found = [(dataset, find_source(folder, dataset)) for dataset in DATASETS]
+    files = [open_source(path, dataset) for dataset, path in found if path is not None]
+    return files, [dataset for dataset, path in found if path is None]
 
 
 def find_source(folder: Path, dataset: Dataset) -> Path | None:
@@ -85,12 +102,6 @@ def find_source(folder: Path, dataset: Dataset) -> Path | None:
             "files, or `imdb-etl sample` for invented ones."
         )
     return None
-
-
-def open_sources(folder: Path) -> list[Source]:
-    """Open the files of a folder, without the optional ones that are missing. Raises SourceError."""
-    found = [(dataset, find_source(folder, dataset)) for dataset in DATASETS]
-    return [open_source(path, dataset) for dataset, path in found if path is not None]
 
 
 def open_source(path: Path, dataset: Dataset) -> Source:

@@ -20,11 +20,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from etl.datasets import DATASETS, GOLD_VIEWS, ORPHANS, REJECTS_TABLE, UNDESCRIBED, Dataset, GoldView
+from etl.datasets import GOLD_VIEWS, ORPHANS, REJECTS_TABLE, TABLE_NAMES, UNDESCRIBED, GoldView
+from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.forms import find_misfits
-from etl.header import Source, describe_columns, open_sources
+from etl.header import Source, describe_columns, find_sources
 from etl.progress import ProgressReporter
 from etl.quality import list_checks
+from etl.retention import remove_old_generations
 from etl.safeguards import (
     check_loadable,
     check_shared,
@@ -36,7 +38,7 @@ from etl.safeguards import (
 from etl.settings import LoadEngine, Settings, remote_config
 from etl.slices import SlicedTables
 from etl.source import Inspection, inspect_source
-from etl.tables import PathTableWriter, TableDefinition, TableVersion, TableWriter
+from etl.tables import PathTableWriter, TableDefinition, TableVersion, TableWriter, define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.manifest import (
@@ -59,9 +61,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REASON_CHARS = 200
-_DESCRIBED_REJECTS = 1_000
 _JOINED_ROW_BYTES = 250
 """Memory of the engine's pool for a row of a join. With 180, some slices of IMDb's size had to be cut again."""
+_DESCRIBED_REJECTS = 1_000
 
 _REJECT_COLUMNS = (
     Column(name="file", type="string", comment="The source file."),
@@ -69,7 +71,6 @@ _REJECT_COLUMNS = (
     Column(name="raw", type="string", comment="The line as it stands in the file; bytes that are not UTF-8 as \\xNN."),
     Column(name="reason", type="string", comment="Why it was not loaded."),
 )
-_TABLES = (*(dataset.table for dataset in DATASETS), *(view.name for view in GOLD_VIEWS), REJECTS_TABLE)
 _REJECTS = TableDefinition(
     REJECTS_TABLE, "Lines of the source files that were not loaded, and why.", _REJECT_COLUMNS, ()
 )
@@ -90,7 +91,7 @@ class LoadedTable:
 
 
 @dataclass
-class _BuiltTable:
+class BuiltTable:
     """A table or view written by this run. `written` is replaced when the table is optimised."""
 
     definition: TableDefinition
@@ -139,32 +140,27 @@ def load_lake(
     Raises SourceError for input that cannot be loaded, and LakeError if the lake cannot be written, another load holds
     it, or the disk is full. The published lake is then unchanged.
     """
-    if not source.is_dir():
-        raise SourceError(f"{source} is not a folder. Give the folder with IMDb's .tsv.gz files as --source.")
-    files = open_sources(source)
+    files, missing = find_sources(source)
     check_loadable(lake, engine)
     with translate_errors(lake, settings), ExitStack() as stack:
         folder, lake = lake.directory, lake.reachable(settings.links)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         check_held = stack.enter_context(hold_load_lock(lake))
-        work_dir = stack.enter_context(open_work_folder(lake, settings, _TABLES))
+        work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
         session = stack.enter_context(
             open_session(engine, config=build_engine_config(engine, settings), work_dir=str(work_dir))
             if spark is None
             else use_session(spark)
         )
         check_shared(session, work_dir, [each.path for each in files])
-        run = _LoadRun(session, lake, settings, report, work_dir)
-        there = {each.dataset.file for each in files}
-        run.summary.notes += [
-            f"{each.file} is not there: no {each.table}." for each in DATASETS if each.file not in there
-        ]
+        run = LoadRun(session, lake, settings, report, work_dir)
+        run.summary.notes += [f"{dataset.file} is not there: no {dataset.table}." for dataset in missing]
         run.summary.notes += [note for each in files for note in each.list_notes()]
         return run.load_and_publish(files, check_held)
 
 
-class _LoadRun:
+class LoadRun:
     """One load. Collects the tables for the manifest."""
 
     def __init__(
@@ -178,11 +174,12 @@ class _LoadRun:
         write_tables = PathTableWriter if session.capabilities.shared else TableWriter
         self.writer = write_tables(session, lake, settings.schema_name)
         self.summary = LoadSummary()
-        self.made: dict[str, _BuiltTable] = {}
+        self.made: dict[str, BuiltTable] = {}
         self.sources: dict[str, Source] = {}
         self.reject_parts: list[str] = []
         self.begun: set[str] = set()
         self.tables = SlicedTables(_limit_slices(session, settings))
+        self.fingerprints: dict[str, Fingerprint | None] = {}
 
     def load_and_publish(self, files: list[Source], check_held: Callable[[], None]) -> LoadSummary:
         """Load all files and publish the lake. `check_held` raises if another load has taken the lake."""
@@ -197,12 +194,27 @@ class _LoadRun:
         for view in GOLD_VIEWS:
             self._build_view(view)
         self._optimize_tables()
-        self.summary.generation = last + 1
         check_held()
-        publish_manifest(self.lake, self._build_manifest())
+        self._publish(last + 1)
         self.lake.remove_file(LOADING_NAME)
+        self._remove_old_generations()
         self._report_quality()
         return self.summary
+
+    def _publish(self, generation: int) -> None:
+        self.summary.generation = generation
+        for sha256, fingerprint in self.fingerprints.items():
+            store_fingerprint(self.lake, sha256, fingerprint)
+        publish_manifest(self.lake, self._build_manifest())
+
+    def _remove_old_generations(self) -> None:
+        """Remove what is no longer kept. The lake is already published, so a failure becomes a note."""
+        try:
+            remove_old_generations(self.lake, self.settings)
+        except Exception as error:
+            log.debug("old generations were not removed", exc_info=error)
+            reason = str(error).strip().split("\n", 1)[0][:_REASON_CHARS] or type(error).__name__
+            self.summary.notes.append(f"Old generations were not removed: {reason}. Run imdb-etl maintain.")
 
     def _inspect_ahead(self, files: list[Source]) -> Iterator[tuple[Source, Inspection]]:
         """Yield the inspection of each file; the next one runs while the caller works on this one."""
@@ -236,7 +248,8 @@ class _LoadRun:
         self.sources[source.path.name] = source
         dataset, notes = describe_columns(source, self.writer.list_columns(source.dataset.table, UNDESCRIBED))
         self.summary.notes += notes
-        definition = _to_definition(dataset)
+        definition = to_definition(dataset)
+        self.fingerprints[inspection.source.sha256] = inspection.fingerprint
         readable = self._link_plain_path(inspection.readable)
         lines = read_lines(self.session.spark, readable, source.header, dataset)
         with self.report.open_stage(f"load {dataset.table}") as stage:
@@ -250,7 +263,7 @@ class _LoadRun:
                 f"{malformed:,} rejected. The load is given up; please report this with the file."
             )
         self._record_table(
-            _BuiltTable(definition, dataset.key, "table", written, inspection.source),
+            BuiltTable(definition, dataset.key, "table", written, inspection.source),
             started,
             read=inspection.lines,
             rejected=malformed,
@@ -308,20 +321,12 @@ class _LoadRun:
     def _build_view(self, view: GoldView) -> None:
         started = time.monotonic()
         self._register_tables()
-        columns = {
-            (name, column.name): column for name, made in self.made.items() for column in made.definition.columns
-        }
-        definition = TableDefinition(
-            view.name,
-            view.comment,
-            tuple(columns[table, column] for column, table in view.columns),
-            view.clustered_by,
-        )
+        definition = define_view(view)
         with self.report.open_stage(f"build {view.name}") as stage:
             write = partial(self._write_slice, view, definition)
             for written in self.tables.run_slices(view.slice_key, view.sliced, _JOINED_ROW_BYTES, write):
                 stage.advance(0, written.rows)
-        self._record_table(_BuiltTable(definition, view.key, "view", written, None), started)
+        self._record_table(BuiltTable(definition, view.key, "view", written, None), started)
 
     def _write_slice(self, view: GoldView, definition: TableDefinition) -> TableVersion:
         """Replace a view of an earlier load by a slice of it, or add a slice to those of this load."""
@@ -338,7 +343,7 @@ class _LoadRun:
                 written = made.written
                 self.tables.add_table(name, self.writer.read_version(name, written.version), written.rows)
 
-    def _record_table(self, made: _BuiltTable, started: float, *, read: int = 0, rejected: int = 0) -> None:
+    def _record_table(self, made: BuiltTable, started: float, *, read: int = 0, rejected: int = 0) -> None:
         self.made[made.definition.name] = made
         self.summary.tables.append(
             LoadedTable(
@@ -411,11 +416,3 @@ def build_engine_config(engine: LoadEngine, settings: Settings) -> dict[str, str
 def _limit_slices(session: EngineSession, settings: Settings) -> int | None:
     """Return the memory, in bytes, of an engine that cannot spill a hash join; None for others."""
     return None if session.capabilities.ordered_write else settings.load_memory_mb << 20
-
-
-def _to_definition(dataset: Dataset) -> TableDefinition:
-    columns = tuple(
-        Column(name=f.column_name, type=f.kind.spark_type, comment=f.comment, nullable=not f.required)
-        for f in dataset.fields
-    )
-    return TableDefinition(dataset.table, dataset.comment, columns, dataset.clustered_by)

@@ -25,7 +25,19 @@ class Settings(AiSettings):
         "https://datasets.imdbws.com", repr=False, description="Where `imdb-etl download` finds IMDb's published files."
     )
     load_memory_mb: int = Field(
-        1024, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
+        768, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
+    )
+
+    keep_generations: int = Field(
+        3,
+        ge=2,
+        description="Generations of a lake that are kept, with the served one: for `rollback` and old versions.",
+    )
+    keep_minutes: float = Field(
+        10.0,
+        ge=0,
+        description="Time for which a generation is kept after the next one was published. Set it above "
+        "IMDB_QUERY_TIMEOUT_SECONDS: queries may still read it.",
     )
 
     @property

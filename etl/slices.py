@@ -69,6 +69,10 @@ class SlicedTables:
         self._tables[name] = rows, count
         rows.createOrReplaceTempView(name)
 
+    def forget_table(self, name: str) -> None:
+        """Forget a table, whose name somebody else gives to other rows."""
+        self._tables.pop(name, None)
+
     def run_slices(
         self, key: str, names: Sequence[str], row_bytes: int, step: Callable[[], Result]
     ) -> Iterator[Result]:

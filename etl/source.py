@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from etl.datasets import Dataset, FieldKind
+from etl.fingerprints import Fingerprint, Fingerprinter, OnGroup
 from etl.header import Source
 from etl.reading import SourceReader, translate_errors
 from lakehouse.errors import SourceError
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NEWLINE, _TAB = 10, 9
+
+_SINGLE_FACTOR, _MANY_FACTOR = 25, 5
+"""How many ids are in a group of lines, where an id has one line and where it has several. Part of the format."""
 
 OnProgress = Callable[[int, int], None]
 """Called with the compressed bytes and the lines read so far."""
@@ -39,6 +44,7 @@ class Inspection:
 
     `lines` counts the lines below the header; `malformed` of them were written to `rejects` (a Parquet file).
     `readable` is the file for the engine. `in_order` is true if the lines are sorted by the table's first field.
+    `fingerprint` is None if their ids do not come in order.
     """
 
     source: SourceFile
@@ -47,6 +53,7 @@ class Inspection:
     lines: int
     malformed: int
     in_order: bool
+    fingerprint: Fingerprint | None
 
 
 def inspect_source(source: Source, work_dir: Path, on_progress: OnProgress) -> Inspection:
@@ -58,11 +65,13 @@ def inspect_source(source: Source, work_dir: Path, on_progress: OnProgress) -> I
     path, file = source.path, source.dataset.file
     digest = hashlib.sha256()
     scanner = _Scanner(source)
+    fingerprinter = make_fingerprinter(source.dataset)
     rejects = _RejectWriter(work_dir / f"{file}.rejects.parquet", path.name)
     reader = SourceReader(path, source.line_end)
     with translate_errors(path), rejects:
         for block in reader.read_blocks(digest.update, lambda done: on_progress(done, scanner.lines)):
             rejects.write_lines(scanner.separate_lines(block)[1])
+            fingerprinter.add_block(block)
     if scanner.lines == 0:
         raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
     readable = path
@@ -76,7 +85,32 @@ def inspect_source(source: Source, work_dir: Path, on_progress: OnProgress) -> I
         lines=scanner.lines,
         malformed=rejects.count,
         in_order=scanner.in_order and source.is_keyed,
+        fingerprint=fingerprinter.finish(),
     )
+
+
+def make_fingerprinter(dataset: Dataset, on_group: OnGroup = lambda *_: None) -> Fingerprinter:
+    """Return a new fingerprinter for a file, with groups of about thirty lines."""
+    prefix = b"tt" if dataset.fields[0].kind is FieldKind.TITLE_ID else b"nm"
+    return Fingerprinter(prefix, _SINGLE_FACTOR if len(dataset.key) == 1 else _MANY_FACTOR, on_group)
+
+
+def hash_file(path: Path) -> SourceFile:
+    """Read the identity of a file without unpacking it. Raises SourceError if it cannot be read."""
+    with translate_errors(path), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def fingerprint_source(source: Source, fingerprinter: Fingerprinter, on_progress: OnProgress) -> Fingerprint | None:
+    """Read the whole file into a fingerprinter. Raises SourceError as `inspect_source` does."""
+    path, reader = source.path, SourceReader(source.path, source.line_end)
+    with translate_errors(path):
+        for block in reader.read_blocks(on_progress=lambda done: on_progress(done, fingerprinter.lines)):
+            fingerprinter.add_block(block)
+    if fingerprinter.lines == 0:
+        raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
+    return fingerprinter.finish()
 
 
 class _Scanner:

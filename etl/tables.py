@@ -13,6 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from etl.datasets import DATASETS, Dataset, GoldView
+from etl.stored_rows import measure_version
+from etl.table_files import TableFiles
+from lakehouse.delta import LogFolder
+from lakehouse.delta.checkpoint import read_checkpoint
+from lakehouse.delta.vectors import UnknownVectorError, vector_file
+from lakehouse.errors import LakeError
 from lakehouse.manifest import Column
 from lakehouse.quoting import quote_identifier, quote_literal
 from lakehouse.session import EngineSession
@@ -35,6 +42,22 @@ class TableDefinition:
     comment: str
     columns: tuple[Column, ...]
     clustered_by: tuple[str, ...]
+
+
+def to_definition(dataset: Dataset) -> TableDefinition:
+    """Define the table of a data set."""
+    columns = tuple(
+        Column(name=f.column_name, type=f.kind.spark_type, comment=f.comment, nullable=not f.required)
+        for f in dataset.fields
+    )
+    return TableDefinition(dataset.table, dataset.comment, columns, dataset.clustered_by)
+
+
+def define_view(view: GoldView) -> TableDefinition:
+    """Define the table of a gold view, whose columns are those of the tables that it joins."""
+    columns = {(each.table, column.name): column for each in DATASETS for column in to_definition(each).columns}
+    chosen = tuple(columns[table, column] for column, table in view.columns)
+    return TableDefinition(view.name, view.comment, chosen, view.clustered_by)
 
 
 @dataclass(frozen=True)
@@ -109,12 +132,8 @@ class TableWriter:
 
     def measure_table(self, table: str) -> TableVersion:
         """Read the newest version of a table from its Delta log."""
-        from deltalake import DeltaTable
-
-        delta = DeltaTable(self.locate_table(table))
-        files = delta.get_add_actions(flatten=True)
-        rows, size = files.column("num_records").to_pylist(), files.column("size_bytes").to_pylist()
-        return TableVersion(delta.version(), sum(rows), sum(size), len(size))
+        found = measure_version(TableFiles(self._lake, table))
+        return TableVersion(found.version, found.rows, found.bytes, found.files)
 
     def list_columns(self, table: str, comment: str) -> tuple[str, ...]:
         """Return the columns of a table that have this comment, in their order; none if there is no table."""
@@ -211,20 +230,14 @@ def remove_orphans(folder: Path) -> None:
     Files of old versions stay. Nothing is deleted if the log lacks a version or cannot be read, because an old file
     then looks like an orphan. Local tables only.
     """
-    log = folder / "_delta_log"
-    commits = sorted(log.glob("*.json"))
-    # A load commits the empty table before it writes a file: without a first commit no file belongs to a load.
-    if not commits or int(commits[0].stem) != 0:
+    try:
+        log = LogFolder(folder)
+        named = _list_named(log)
+    except (LakeError, UnknownVectorError):
         return
-    named: set[str] = set()
-    for commit in commits:
-        for line in commit.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                action = json.loads(line)
-            except ValueError:
-                return
-            named.update(action[kind]["path"] for kind in ("add", "remove") if kind in action)
-    for path in folder.glob("*.parquet"):
+    if named is None:
+        return
+    for path in (*folder.glob("*.parquet"), *folder.glob("deletion_vector_*.bin")):
         if path.name not in named:
             path.unlink()
 
@@ -242,6 +255,20 @@ def _to_field(column: Column) -> Field:
     simple = PrimitiveType({"int": "integer", "bigint": "long"}.get(item, item))
     kind = simple if item == column.type else ArrayType(simple, contains_null=True)
     return Field(column.name, kind, nullable=True, metadata={"comment": column.comment})
+
+
+def _list_named(log: LogFolder) -> set[str] | None:
+    """The files that a log names, None if it does not begin with the table or a checkpoint (`etl.retention`)."""
+    # A load commits the empty table before it writes a file: without a first commit no file belongs to a load.
+    first = min(log.commits, default=None)
+    base = next((each for each in log.checkpoints if each.version == first), None)
+    if first is None or (first > 0 and base is None):
+        return None
+    actions = [action for name in log.commits.values() for action in log.actions(name)]
+    actions += read_checkpoint(log, base) if base is not None and first > 0 else []
+    files = [action[kind] for action in actions for kind in ("add", "remove") if action.get(kind)]
+    vectors = [vector_file(file.get("deletionVector")) for file in files]
+    return {file["path"] for file in files} | {name for name in vectors if name is not None}
 
 
 def _to_column(field: dict[str, Any]) -> tuple[str, str, str]:

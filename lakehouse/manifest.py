@@ -2,8 +2,8 @@
 
 A load writes each Delta table in turn and publishes all of them at once by replacing one small file,
 `_manifest.json`. Readers pin the versions that it names, so they see the old lake or the new one and
-never a mixture. The manifest before it is kept as `_manifest.previous.json`: to roll back, put that file
-in its place.
+never a mixture. The manifest before it is kept as `_manifest.previous.json`, and all earlier ones in `_manifests`, for
+as long as their tables are kept (`etl.retention`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from lakehouse.storage import Lake
 
 MANIFEST_NAME = "_manifest.json"
 PREVIOUS_NAME = "_manifest.previous.json"
+GENERATIONS_FOLDER = "_manifests"
+"""Where the manifests of earlier generations are, as `7.json`."""
 LOADING_NAME = "_loading.json"
 """Marks a lake during its first load. Without a manifest beside it, that load never finished."""
 FORMAT_VERSION: Final = 1
@@ -108,9 +110,29 @@ def publish_manifest(lake: Lake, manifest: Manifest) -> None:
     if current is not None:
         if current.generation >= manifest.generation:
             raise _as_overtaken(lake)
+        lake.replace_file(_name_generation(current.generation), _encode_manifest(current))
         lake.replace_file(PREVIOUS_NAME, _encode_manifest(current))
     if not lake.replace_stored(MANIFEST_NAME, _encode_manifest(manifest), stored):
         raise _as_overtaken(lake)
+
+
+def list_generations(lake: Lake) -> list[Manifest]:
+    """The manifests of all generations that are kept, the published one first, without those that cannot be parsed."""
+    numbers = {
+        int(stem) for name in lake.list_files(GENERATIONS_FOLDER) if (stem := name.removesuffix(".json")).isdecimal()
+    }
+    found: dict[int, Manifest] = {}
+    for name in (MANIFEST_NAME, PREVIOUS_NAME, *map(_name_generation, numbers)):
+        with suppress(DamagedManifestError):
+            manifest = read_manifest(lake, name)
+            if manifest is not None:
+                found.setdefault(manifest.generation, manifest)
+    return [found[generation] for generation in sorted(found, reverse=True)]
+
+
+def forget_generation(lake: Lake, generation: int) -> None:
+    """Remove the kept manifest of a generation, if there is one."""
+    lake.remove_file(_name_generation(generation))
 
 
 def last_generation(lake: Lake) -> int:
@@ -129,8 +151,12 @@ def _decode_manifest(stored: Stored, lake: Lake, name: str) -> Manifest:
     except ValidationError as error:
         raise DamagedManifestError(
             f"{name} in {lake} cannot be read ({error.error_count()} errors, the first: "
-            f"{error.errors()[0]['msg']}). Load the lake again, or put {PREVIOUS_NAME} in its place."
+            f"{error.errors()[0]['msg']}). Load the lake again, or run `imdb-etl rollback`."
         ) from error
+
+
+def _name_generation(generation: int) -> str:
+    return f"{GENERATIONS_FOLDER}/{generation}.json"
 
 
 def _as_overtaken(lake: Lake) -> LakeError:

@@ -144,6 +144,15 @@ class Lake:
         _replace_local(self.directory / name, data)
         return True
 
+    def list_files(self, folder: str) -> list[str]:
+        """The names of the files directly in a folder of the lake, none where there is no such folder.
+
+        Raises LakeError where it cannot be listed.
+        """
+        if self.directory is None:
+            return sorted(self.objects.list_files(folder))
+        return sorted(path.name for path in (self.directory / folder).glob("*") if path.is_file())
+
     def remove_file(self, name: str) -> None:
         """Remove a small file of the lake, if it exists."""
         if self.directory is not None:

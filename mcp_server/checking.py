@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from lakehouse.errors import EngineLacks, QueryError, QueryFailed, Refused
+from lakehouse.errors import EngineLacks, QueryError, QueryFailed, Refused, ResourceLimit
 from lakehouse.session import Stage
-from mcp_server.advice import advise, blame
+from mcp_server.advice import advise, blame, hungry
 from mcp_server.ai.items import calls_ai, extract_query
 from mcp_server.dialects.sail.compiler import Compiled, compile_statement
 from mcp_server.dialects.sail.lacks import lacking
@@ -49,6 +49,7 @@ __all__ = [
     "Read",
     "Verdict",
     "check",
+    "explain_limit",
     "judge_failure",
     "template",
     "verdict",
@@ -156,6 +157,11 @@ def verdict(
     query = checked.query if isinstance(checked, Explain | DescribeQuery) else checked
     rows = query.limit.rows if isinstance(query, CheckedQuery) else rows
     return Verdict(True, None, "allowed", rows, tuple(journal.steps))
+
+
+def explain_limit(error: ResourceLimit, query: CheckedQuery, catalog: Catalog) -> ResourceLimit:
+    """Return an engine's error with what of a query kept too much in memory, where that is what it failed for."""
+    return hungry.explain_memory(error, query, catalog) if error.lacking else error
 
 
 def judge_failure(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryError:

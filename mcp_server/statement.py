@@ -178,6 +178,8 @@ class Statement:
             found = engine.execute(query, query_id, caps)
         except QueryFailed as error:
             raise checking.judge_failure(error, query, catalog_of(engine, tables)) from error
+        except ResourceLimit as limit:
+            raise checking.explain_limit(limit, query, catalog_of(engine, tables)) from limit
         return replace(found, warnings=(*query.caveats, *found.warnings))
 
     def _begin_reading(self, engine: Engine) -> results.Origin:

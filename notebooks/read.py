@@ -9,10 +9,10 @@
 
 # COMMAND ----------
 
-from etl.header import open_sources
+from etl.header import find_sources
 from etl.transform import read_lines, select_typed
 
-for found in open_sources(source):
+for found in find_sources(source)[0]:
     lines = read_lines(spark, str(found.path), found.header, found.dataset)
     print(found.dataset.table, *found.list_notes())
     select_typed(lines, found.dataset).show(5)

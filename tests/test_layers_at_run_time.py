@@ -52,6 +52,7 @@ engine = EmbeddedEngine(Lake.parse({str(tmp_path)!r}), load_settings())
 sql = "SELECT x FROM t"
 query = CheckedQuery(sql, sql, frozenset({{"t"}}), frozenset(), RowLimit(1), 60, Principal("x"), {{}}, (), GUARD_SEAL)
 assert engine.execute(query, "one").table.num_rows == 1
+assert engine.bounds("t") == {{"x": (1, 1)}}
 engine.close()
 """
     loaded = loaded_by(answered)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 
 from lakehouse.storage import Lake
@@ -10,6 +11,8 @@ from mcp_server.engines.catalog import LakeCatalog
 from mcp_server.engines.local import EngineSpec, LocalEngine
 from mcp_server.engines.pinned import LOG_THREADS
 from mcp_server.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _OWN_MB = 256
 """Memory that the process itself needs, before any query."""
@@ -64,6 +67,7 @@ class EmbeddedEngine(LocalEngine):
     def __init__(self, lake: Lake, settings: Settings) -> None:
         schema = settings.schema_name
         threads = _count_threads(settings)
+        log.info("The embedded engine may use %d MiB (IMDB_ENGINE_MEMORY_MB).", settings.engine_ceiling_mb)
         config = {
             "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
             "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(int((_left_mb(settings) << 20) * _POOL_SHARE)),

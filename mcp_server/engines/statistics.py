@@ -153,7 +153,8 @@ class Statistics:
 def _read_statistics(delta: DeltaTable) -> FileStatistics:
     import pyarrow as pa
 
-    actions = pa.table(delta.get_add_actions(flatten=True))
+    # `pa.table` would import pandas (docs/facts.md#arrow).
+    actions = pa.RecordBatchReader.from_stream(delta.get_add_actions(flatten=True)).read_all()
     files = actions.drop_columns([name for name in ("path", "modification_time") if name in actions.column_names])
     # With mapped columns the log's names are not the table's: `a` may be what was once called `b`.
     mapped = delta.metadata().configuration.get("delta.columnMapping.mode", "none") != "none"
@@ -180,9 +181,17 @@ class _ColumnBounds:
             return cls(value, value, pc.is_valid(value), pc.is_null(value))
         if nulls not in files.column_names or f"min.{column}" not in files.column_names:
             return None
-        full = pc.fill_null(pc.equal(files[nulls], 0), False)
-        empty = pc.fill_null(pc.equal(files[nulls], files["num_records"]), False)
+        count = files[nulls]
+        full = _as_known(pc.equal(count, pc.subtract(count, count)))
+        empty = _as_known(pc.equal(count, files["num_records"]))
         return cls(files[f"min.{column}"], files[f"max.{column}"], full, empty)
+
+
+def _as_known(mask: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Replace null by false. For the number or truth value in `fill_null` and `equal` pyarrow would import pandas."""
+    import pyarrow.compute as pc
+
+    return pc.and_kleene(mask, pc.is_valid(mask))
 
 
 def _may_hold(files: pa.Table, each: Filter) -> pa.ChunkedArray | None:

@@ -94,6 +94,14 @@ class Asker:
         sql = f"SELECT DISTINCT numVotes AS n FROM ratings_delta TIMESTAMP AS OF '{moment}'"
         return [row["n"] for row in self._rows(sql, "ratings_delta")]
 
+    def count_at(self, table: str, moment: str) -> int:
+        """The rows of a table at a moment."""
+        return self._rows(f"SELECT count(*) AS n FROM {table} TIMESTAMP AS OF '{moment}'", table)[0]["n"]
+
+    def ask(self, sql: str, *tables: str) -> list[dict[str, int]]:
+        """The rows of any statement."""
+        return self._rows(sql, *tables)
+
     def count_all(self, name: str = MANIFEST_NAME) -> dict[str, int]:
         """The rows of each table at the versions of a manifest."""
         manifest = read_manifest(Lake.parse(str(self.lake)), name)

@@ -221,9 +221,21 @@ def test_the_summary_counts_what_was_read_written_and_rejected(make_source: Make
 def test_a_reload_adds_one_version_to_each_table(make_source: MakeSource, tmp_path: Path) -> None:
     source, lake = make_source(), tmp_path / "lake"
     for _ in range(2):
-        assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+        assert run_etl("load", "--source", source, "--lake", lake, "--again").returncode == 0
     for name, entry in manifest_of(lake)["tables"].items():
         assert entry["version"] == 2, name  # made, filled, filled again
+
+
+def test_a_load_of_the_same_files_writes_nothing_and_says_so(make_source: MakeSource, tmp_path: Path) -> None:
+    source, lake = make_source(), tmp_path / "lake"
+    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in lake.rglob("*")}
+
+    done = run_etl("load", "--source", source, "--lake", lake)
+
+    assert done.returncode == 0
+    assert "Nothing to load: the files are those of generation 1" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in lake.rglob("*")} == before
 
 
 def test_a_table_of_another_shape_is_replaced_and_its_old_version_stays(

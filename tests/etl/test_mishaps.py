@@ -140,7 +140,7 @@ def test_a_lake_that_is_a_file_is_one_sentence(make_source: MakeSource, tmp_path
 def test_a_damaged_manifest_is_replaced_by_loading_again(make_source: MakeSource, tmp_path: Path) -> None:
     source, lake = make_source(), tmp_path / "lake"
     for _ in range(2):
-        assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+        assert run_etl("load", "--source", source, "--lake", lake, "--again").returncode == 0
     previous = (lake / "_manifest.previous.json").read_bytes()
     (lake / "_manifest.json").write_text('{"broken')
     assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
@@ -240,6 +240,7 @@ def _kill_when_it_says(
     moment: str, source: Path, lake: Path, number: signal.Signals = signal.SIGKILL
 ) -> tuple[int, str]:
     command = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load", "--source", str(source), "--lake", str(lake)]
+    command += ["--again"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -100,6 +100,28 @@ async def test_what_the_embedded_engine_has_no_memory_for_is_answered_by_spark(
     assert (found.structured_content["engine"], found.structured_content["rows"]) == ("spark", [[200_000]])
 
 
+async def test_what_ends_the_embedded_engine_at_its_ceiling_is_answered_by_spark(
+    spark: Engine, lake: Path, tmp_path: Path
+) -> None:
+    settings = load_settings(
+        lake=str(lake), engine="auto", state_dir=tmp_path / "state", wait_seconds=250, engine_memory_mb=512
+    )
+    small = EmbeddedEngine(Lake.parse(str(lake)), settings)
+    sql = "SELECT max(length(repeat(concat('word number ', id), 12000))) AS n FROM range(9000)"
+    async with Client(LakehouseServer(settings, lambda: [small])) as client:
+        failed = await run(client, sql)
+        after = await run(client, QUICK)
+    async with Client(LakehouseServer(settings, lambda: [small, spark])) as client:
+        found = await run(client, sql)
+    small.close()
+    assert "needed more memory than the engine may use (512 MiB, IMDB_ENGINE_MEMORY_MB), which ended the" in text_of(
+        failed
+    )
+    assert "Columns of" not in text_of(failed)
+    assert after.structured_content["rows"] == [[300]]
+    assert (found.structured_content["engine"], found.structured_content["rows"]) == ("spark", [[192_000]])
+
+
 @pytest.mark.parametrize(
     ("sql", "says"),
     [

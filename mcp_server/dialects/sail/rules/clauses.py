@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mcp_server.dialects.sail.rules import (
     aliases,
+    distinct_counts,
     generators,
     groups,
     joins,
@@ -59,6 +60,7 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("grouping sets", Call, groups.name_grouping_id),
     ("grouping sets", Select, groups.spell_sets),
     ("groups in stages", Query, stages.stage_groups),
+    ("distinct values", Select, distinct_counts.stage_distinct),
     ("qualify", Query, aliases.filter_windows),
     ("order by", Query, orders.leave_out_inner_order),
     ("order by all", Query, orders.order_by_all),

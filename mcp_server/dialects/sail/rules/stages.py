@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.below import Below
 from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.distinct_counts import has_large_sets
 from mcp_server.dialects.sail.rules.kit import (
     E,
     are_same,
@@ -43,9 +44,7 @@ from mcp_server.sql.typed.types import BOOLEAN
 def stage_groups(query: Query, context: Context) -> Node | None:
     """Group below, and ask for the rest above, where Sail does not plan both at once."""
     select = query.body
-    if not isinstance(select, Select) or not _is_grouped(query, select) or not _is_involved(query, select):
-        return None
-    if any(isinstance(item.operand, Star) for item in select.items):
+    if not isinstance(select, Select) or not _needs_stages(query, select, context):
         return None
     if any(has(item, is_generator) for item in select.items) and any(has(item, _is_window) for item in select.items):
         raise lacking("GROUP BY", "a window and a function of rows over groups", "Group in a sub-query.")
@@ -159,6 +158,12 @@ def _is_grouped(query: Query, select: Select) -> bool:
     return select.group is not None or select.having is not None or any(has(part, is_aggregate) for part in parts)
 
 
+def _needs_stages(query: Query, select: Select, context: Context) -> bool:
+    if not _is_grouped(query, select) or any(isinstance(item.operand, Star) for item in select.items):
+        return False
+    return _is_involved(query, select) or _counts_many(query, select, context)
+
+
 def _is_involved(query: Query, select: Select) -> bool:
     ids = own_ids(select.base)
     keys = tuple(_keys(select.group)) if select.group is not None else ()
@@ -181,6 +186,11 @@ def _is_involved(query: Query, select: Select) -> bool:
         or any(has(part, is_generator) or has(part, is_volatile) for part in [*parts, *keys])
         or any(_asks_groups(each, ids) for part in parts for each in part.walk() if isinstance(each, Query))
     )
+
+
+def _counts_many(query: Query, select: Select, context: Context) -> bool:
+    """Whether distinct values of a large table are counted, which is done in stages as well (`stage_distinct`)."""
+    return has_large_sets([*select.items, select.having, *query.order], select, context)
 
 
 def _has_sets(select: Select) -> bool:

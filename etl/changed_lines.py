@@ -1,0 +1,96 @@
+"""Finds the lines of a source file that an update has to parse: those of groups that differ from the loaded file's."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
+
+from etl.fingerprints import KEY_BYTES, Fingerprint
+from etl.header import Source
+from etl.source import OnProgress, fingerprint_source, make_fingerprinter
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass
+class ChangedLines:
+    """The changed lines of a file, written to `path` below the file's header, and what they replace.
+
+    `fingerprint` is that of the whole file, None where its lines are not in order: then nothing else is valid.
+    """
+
+    known: Fingerprint
+    path: Path
+    fingerprint: Fingerprint | None = None
+    lines: int = 0
+    all_lines: int = 0
+    _runs: list[tuple[int, int]] = field(default_factory=list)
+    _moved: dict[bytes, int] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, source: Source, known: Fingerprint, path: Path, on_progress: OnProgress) -> Self:
+        """Read a file, and write the lines of the groups that are not in `known`. Raises SourceError."""
+        found = cls(known, path)
+        hashes = known.to_hashes()
+        with path.open("wb") as out:
+            out.write("\t".join(source.header).encode() + source.line_end)
+
+            def compare_group(start: bytes, lines: bytes, digest: int, first_line: int) -> None:
+                if hashes.get(start) == digest:
+                    found._moved[start] = first_line
+                else:
+                    found._keep_lines(lines, first_line, out)
+
+            fingerprinter = make_fingerprinter(source.dataset, compare_group)
+            found.fingerprint = fingerprint_source(source, fingerprinter, on_progress)
+            found.all_lines = fingerprinter.lines
+        return found
+
+    def to_source(self, whole: Source) -> Source:
+        """The changed lines of the file `whole` as a file of their own."""
+        return replace(whole, path=self.path, marked=False)
+
+    def _keep_lines(self, lines: bytes, first_line: int, out: IO[bytes]) -> None:
+        self._runs.append((self.lines + 1, first_line))
+        self.lines += lines.count(b"\n")
+        out.write(lines)
+
+    def to_line(self, line: int) -> int:
+        """The line of the source file that a line of `path` is, both below the header from 1."""
+        first, source = self._runs[bisect_right(self._runs, (line, 1 << 62)) - 1]
+        return source + line - first
+
+    def move_line(self, line: int) -> int | None:
+        """The line that a line of the loaded file is now, None where its group has changed."""
+        return self._move(bisect_right(self._first_lines, line) - 1, line)
+
+    def is_kept(self, raw: str) -> bool:
+        """Whether a line of the loaded file, given as text, is in a group that has not changed."""
+        key = raw.partition("\t")[0].encode()[:KEY_BYTES]
+        return self._starts[max(bisect_right(self._starts, key) - 1, 0)] in self._moved
+
+    @property
+    def replaced(self) -> npt.NDArray[np.bytes_]:
+        """The ranges of ids whose rows `path` replaces: their first ids and the ids behind them, in turn."""
+        import numpy as np
+
+        ends = [*self._starts[1:], b"\xff" * KEY_BYTES]
+        bounds = [(a, b) for a, b in zip(self._starts, ends, strict=True) if a not in self._moved]
+        return np.array(bounds, f"S{KEY_BYTES}").ravel()
+
+    def _move(self, group: int, line: int) -> int | None:
+        moved = self._moved.get(self._starts[group])
+        return None if moved is None else moved + line - self._first_lines[group]
+
+    @cached_property
+    def _starts(self) -> list[bytes]:
+        return list(self.known.starts.tolist())
+
+    @cached_property
+    def _first_lines(self) -> list[int]:
+        return list(self.known.first_lines.tolist())

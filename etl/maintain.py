@@ -1,0 +1,126 @@
+"""Maintenance of a lake: compacts tables that many updates have changed, and removes what is no longer kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from etl.datasets import TABLE_NAMES
+from etl.pipeline import build_engine_config
+from etl.progress import ProgressReporter
+from etl.retention import Removed, remove_old_generations
+from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors
+from etl.settings import LoadEngine, Settings
+from etl.stored_rows import count_deleted, count_records, restore_version
+from etl.table_files import TableFiles
+from etl.tables import TableDefinition, TableWriter
+from lakehouse.delta import read_snapshot
+from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.manifest import Manifest, TableEntry, last_generation, publish_manifest, read_manifest
+from lakehouse.session import open_session
+from lakehouse.storage import Lake
+
+_DELETED_SHARE: Final = 0.05
+"""A table of whose stored rows more are deleted is written anew: look-ups read them all."""
+_SMALL_FILES: Final = 8
+"""So is a table with more files than this that are small: a look-up opens each of them."""
+_SMALL_SHARE: Final = 0.1
+"""A file is small if it has fewer rows than this share of the largest one."""
+
+
+@dataclass(frozen=True)
+class CompactedTable:
+    """A table that was written anew: files and bytes before and after. `seconds` is wall time."""
+
+    table: str
+    files_before: int
+    files: int
+    bytes_before: int
+    bytes: int
+    seconds: float
+
+
+@dataclass
+class MaintenanceSummary:
+    """Result of a maintenance. `generation` is the published one."""
+
+    generation: int
+    removed: Removed
+    compacted: list[CompactedTable] = field(default_factory=list)
+
+
+def maintain_lake(lake: Lake, engine: LoadEngine, settings: Settings, report: ProgressReporter) -> MaintenanceSummary:
+    """Compact the tables for which it pays, publish them, and remove what is no longer kept.
+
+    Raises UsageError where the lake has no manifest, LakeError as a load does. The published lake is then unchanged.
+    """
+    check_loadable(lake, engine)
+    with translate_errors(lake, settings), ExitStack() as stack:
+        lake = lake.reachable(settings.links)
+        _read_base(lake)
+        check_held = stack.enter_context(hold_load_lock(lake))
+        base = _read_base(lake)
+        worn = [name for name, entry in base.tables.items() if is_worn(_read_adds(lake, entry))]
+        summary = MaintenanceSummary(base.generation, Removed())
+        if worn:
+            work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
+            config = build_engine_config(engine, settings)
+            session = stack.enter_context(open_session(engine, config=config, work_dir=str(work_dir)))
+            writer = TableWriter(session, lake, base.schema_name)
+            tables = dict(base.tables)
+            for name, entry in base.tables.items():
+                check_held()
+                if name in worn:
+                    tables[name] = _compact_table(writer, name, entry, summary, report)
+                else:  # what a killed run committed must not be the newest version when this is published
+                    restored = restore_version(TableFiles(lake, entry.path), entry.version)
+                    tables[name] = entry.model_copy(update={"version": restored.version})
+            summary.generation = last_generation(lake) + 1
+            update = {"generation": summary.generation, "created_at": datetime.now(UTC), "tables": tables}
+            check_held()
+            publish_manifest(lake, base.model_copy(update=update))
+        check_held()
+        summary.removed = remove_old_generations(lake, settings)
+        return summary
+
+
+def is_worn(adds: Sequence[dict[str, Any]]) -> bool:
+    """Whether a table has so many small files or deleted rows that it pays to write it anew."""
+    stored = [count_records(add) for add in adds]
+    small = sum(rows < _SMALL_SHARE * max(stored) for rows in stored)
+    return small > _SMALL_FILES or sum(map(count_deleted, adds)) > _DELETED_SHARE * sum(stored)
+
+
+def _read_base(lake: Lake) -> Manifest:
+    base = read_manifest(lake)
+    if base is None:
+        raise UsageError(f"{lake} has no loaded tables to maintain. Load it first: imdb-etl load.")
+    return base
+
+
+def _read_adds(lake: Lake, entry: TableEntry) -> list[dict[str, Any]]:
+    return read_snapshot(TableFiles(lake, entry.path).open_log(), entry.version).adds
+
+
+def _compact_table(
+    writer: TableWriter, name: str, entry: TableEntry, summary: MaintenanceSummary, report: ProgressReporter
+) -> TableEntry:
+    """Write a table anew, in its order. Returns its entry in the next manifest."""
+    started = time.monotonic()
+    definition = TableDefinition(name, entry.comment, entry.columns, entry.clustered_by)
+    with report.open_stage(f"compact {name}") as stage:
+        written = writer.overwrite_table(definition, writer.read_version(name, entry.version), in_order=False)
+        stage.advance(0, written.rows)
+    if written.rows != entry.rows:
+        raise LakehouseError(
+            f"{name} has {entry.rows:,} rows, but {written.rows:,} were written. The maintenance is given up, and "
+            "nothing is published; please report this."
+        )
+    summary.compacted.append(
+        CompactedTable(name, entry.files, written.files, entry.bytes, written.bytes, time.monotonic() - started)
+    )
+    return entry.model_copy(update={"version": written.version, "bytes": written.bytes, "files": written.files})

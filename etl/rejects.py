@@ -1,0 +1,124 @@
+"""The rejected lines of an update: those of the lake's groups of lines that did not change, and new ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from etl.changed_lines import ChangedLines
+from etl.datasets import REJECTS_TABLE, Dataset
+from etl.stored_rows import StoredTable
+from etl.table_files import TableFiles
+from lakehouse.delta import TableLog, latest_version
+from lakehouse.errors import LakeError, QueryFailed
+from lakehouse.manifest import Column
+from lakehouse.storage import Lake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Line = tuple[str, int | None, str, str]
+"""A row of the table: file, line below the header from 1, the line, the reason."""
+
+_COLUMNS = (
+    Column(name="file", type="string"),
+    Column(name="line", type="bigint"),
+    Column(name="raw", type="string"),
+    Column(name="reason", type="string"),
+)
+
+
+def read_rejects(lake: Lake, published: datetime) -> list[Line]:
+    """Read the rejected lines of a generation, given when it was published. The manifest does not name the table."""
+    files = TableFiles(lake, REJECTS_TABLE)
+    try:
+        version = _find_version(files.open_log(), published)
+        return _read_lines(files, version)
+    except (LakeError, QueryFailed, FileNotFoundError):
+        return []
+
+
+class RejectedLines:
+    """Collects the rejected lines of an update."""
+
+    def __init__(self, before: list[Line]) -> None:
+        self._before = before
+        self._lines: dict[str, list[Line]] = {}
+        self._read: dict[str, int] = {}
+        self._names: dict[str, str] = {}
+
+    def keep_all(self, dataset: Dataset, name: str) -> None:
+        """Keep the lines of a file that has not changed."""
+        self._lines[dataset.file] = [(name, *line[1:]) for line in self._of_file(dataset)]
+
+    def keep_unchanged(self, dataset: Dataset, name: str, changed: ChangedLines) -> None:
+        """Keep the lines of a file that are in groups that have not changed, with their new numbers."""
+        kept = self._lines.setdefault(dataset.file, [])
+        for _, line, raw, reason in self._of_file(dataset):
+            moved = None if line is None else changed.move_line(line)
+            if moved is not None or (line is None and changed.is_kept(raw)):
+                kept.append((name, moved, raw, reason))
+
+    def add_malformed(self, dataset: Dataset, name: str, part: Path, changed: ChangedLines) -> None:
+        """Add the malformed ones among the changed lines of a file."""
+        import pyarrow.parquet as pq
+
+        self._lines[dataset.file] += [
+            (name, changed.to_line(line or 0), raw, reason) for _, line, raw, reason in _to_lines(pq.read_table(part))
+        ]
+
+    def add(self, dataset: Dataset, rows: pa.Table) -> None:
+        """Add lines that were found by their content."""
+        self._lines[dataset.file] += _to_lines(rows)
+
+    def count(self, dataset: Dataset) -> int:
+        """Count the rejected lines of a file."""
+        return len(self._lines.get(dataset.file, []))
+
+    def write_changed(self, lake: Lake, target: Path, others: Iterable[str]) -> bool:
+        """Write the lines to a Parquet file, if they and `others` differ from what the table has now."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        lines = [line for each in self._lines.values() for line in each]
+        files = TableFiles(lake, REJECTS_TABLE)
+        added = [line for part in others for line in _to_lines(pq.read_table(part))]
+        try:
+            now = _read_lines(files, latest_version(files.open_log()))
+        except (LakeError, FileNotFoundError):
+            now = None
+        if now is not None and Counter(now) == Counter(lines + added):
+            return False
+        columns: list[Any] = list(zip(*lines, strict=True)) or [(), (), (), ()]
+        kinds = (pa.string(), pa.int64(), pa.string(), pa.string())
+        arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+        pq.write_table(pa.table(arrays, names=[column.name for column in _COLUMNS]), target)
+        return True
+
+    def _of_file(self, dataset: Dataset) -> list[Line]:
+        names = {f"{dataset.file}.tsv", f"{dataset.file}.tsv.gz"}
+        return [line for line in self._before if line[0] in names]
+
+
+def _find_version(log: TableLog, published: datetime) -> int:
+    """The newest version that was written before a moment."""
+    most = published.timestamp() * 1000
+    for version, name in sorted(log.commits.items(), reverse=True):
+        info: dict[str, Any] = next(
+            (action["commitInfo"] for action in log.actions(name) if "commitInfo" in action), {}
+        )
+        if info.get("timestamp", 0) <= most:
+            return version
+    return latest_version(log)
+
+
+def _read_lines(files: TableFiles, version: int) -> list[Line]:
+    stored = StoredTable(files, version, _COLUMNS)
+    return _to_lines(stored.read_rows(stored.schema.names))
+
+
+def _to_lines(rows: pa.Table) -> list[Line]:
+    return list(zip(*(rows.column(column.name).to_pylist() for column in _COLUMNS), strict=True))

@@ -1,0 +1,343 @@
+"""Reads and writes the rows of a table without an engine: which row of which file, and what is deleted of a file.
+
+A change of few rows deletes them by deletion vectors and adds one small file. Rewriting whole files would cost as
+much as a load: with rows spread evenly, a file of more than fifty rows has one that changed in a thousand.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from etl.table_files import TableFiles
+from lakehouse.delta import Snapshot, latest_version, read_snapshot
+from lakehouse.delta.vectors import UnknownVectorError, make_vector, read_vector, vector_file
+from lakehouse.errors import LakeError
+from lakehouse.manifest import Column
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Positions = npt.NDArray[np.int64]
+
+_STAT_CHARS: Final = 32
+_FEATURE: Final = "deletionVectors"
+_VECTORS_PROPERTY: Final = "delta.enableDeletionVectors"
+
+
+@dataclass(frozen=True)
+class StoredBatch:
+    """Rows of one row group that are not deleted, with their positions in their file."""
+
+    path: str
+    positions: Positions
+    rows: pa.Table
+
+
+@dataclass
+class TableChange:
+    """A change of rows: positions to delete by the path of their file, and rows to add."""
+
+    deleted: dict[str, list[Positions]] = field(default_factory=dict)
+    added: list[pa.Table] = field(default_factory=list)
+
+    @property
+    def deleted_rows(self) -> int:
+        """Number of rows to delete."""
+        return sum(len(each) for parts in self.deleted.values() for each in parts)
+
+    @property
+    def added_rows(self) -> int:
+        """Number of rows to add."""
+        return sum(rows.num_rows for rows in self.added)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a commit left: the version, its live rows, data files and their bytes, and the bytes written for it."""
+
+    version: int
+    rows: int
+    files: int
+    bytes: int
+    written_bytes: int
+
+
+class StoredTable:
+    """One version of a table. Raises LakeError where its log or a file of it cannot be read."""
+
+    def __init__(self, files: TableFiles, version: int, columns: Sequence[Column]) -> None:
+        self.files = files
+        self.snapshot: Snapshot = read_snapshot(files.open_log(), version)
+        self.schema = to_arrow_schema(columns)
+
+    def read_batches(self, columns: Sequence[str]) -> Iterator[StoredBatch]:
+        """Yield the live rows, row group by row group, so that memory is bounded by one of them."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        for add in self.snapshot.adds:
+            deleted, first = self.read_deleted(add), 0
+            with self.files.open_data(_data_name(add)) as source, pq.ParquetFile(source) as file:
+                for number in range(file.num_row_groups):
+                    rows = file.read_row_group(number, columns=list(columns)).select(list(columns)).cast(schema)
+                    positions = np.arange(first, first + rows.num_rows)
+                    first += rows.num_rows
+                    dead = (
+                        deleted[(deleted >= positions[0]) & (deleted <= positions[-1])] if len(positions) else deleted
+                    )
+                    if len(dead):
+                        positions = np.setdiff1d(positions, dead, assume_unique=True)
+                        rows = rows.take(pa.array(positions - (first - rows.num_rows)))
+                    yield StoredBatch(add["path"], positions, rows)
+
+    def read_rows(self, columns: Sequence[str]) -> pa.Table:
+        """Read all live rows. For small tables."""
+        import pyarrow as pa
+
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        return pa.concat_tables([schema.empty_table(), *(batch.rows for batch in self.read_batches(columns))])
+
+    def read_deleted(self, add: Mapping[str, Any]) -> Positions:
+        """Read the sorted positions that are deleted of a file."""
+        import numpy as np
+
+        vector = add.get("deletionVector")
+        try:
+            name = vector_file(vector)
+            return (
+                np.empty(0, np.int64) if name is None or vector is None else read_vector(self.files.read(name), vector)
+            )
+        except UnknownVectorError as error:
+            raise LakeError(
+                f"The table {self.files.table} has {error}, which no load has written. Load the lake again: "
+                "imdb-etl load --again."
+            ) from error
+
+    def write_change(self, change: TableChange, clustered_by: Sequence[str]) -> Written:
+        """Commit this version with a change as the newest version of the table."""
+        adds, vector_bytes = self._delete_rows(change)
+        data_bytes = 0
+        if change.added_rows:
+            added = self._write_rows(change.added, clustered_by)
+            adds.append(added)
+            data_bytes = int(added["size"])
+        return commit_adds(self.files, self.snapshot, adds, "UPDATE", data_bytes + vector_bytes)
+
+    def _delete_rows(self, change: TableChange) -> tuple[list[dict[str, Any]], int]:
+        """Return the data files with new deletion vectors, and the bytes of those. A file without rows is left out."""
+        import numpy as np
+
+        adds, written = [], 0
+        for add in self.snapshot.adds:
+            parts = change.deleted.get(add["path"])
+            if not parts:
+                adds.append(add)
+                continue
+            rows = np.unique(np.concatenate([self.read_deleted(add), *parts]))
+            if len(rows) == count_records(add):
+                continue
+            name, content, vector = make_vector(rows)
+            self.files.write(name, content)
+            written += len(content)
+            stats = json.loads(add["stats"]) | {"tightBounds": False}
+            adds.append({**add, "stats": json.dumps(stats), "deletionVector": vector, "dataChange": True})
+        return adds, written
+
+    def _write_rows(self, parts: Sequence[pa.Table], clustered_by: Sequence[str]) -> dict[str, Any]:
+        """Write rows as a data file in the table's order. Returns the action that adds it."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = pa.concat_tables([part.cast(self.schema) for part in parts])
+        rows = rows.take(_sort_indices(rows, clustered_by)) if clustered_by else rows
+        out, name = io.BytesIO(), f"part-00000-{uuid.uuid4()}-c000.snappy.parquet"
+        pq.write_table(rows, out)
+        self.files.write(name, out.getvalue())
+        return {
+            "path": name,
+            "partitionValues": {},
+            "size": len(out.getvalue()),
+            "modificationTime": time.time_ns() // 1_000_000,
+            "dataChange": True,
+            "stats": json.dumps(_describe_rows(rows)),
+        }
+
+
+def restore_version(files: TableFiles, version: int) -> Written:
+    """Make an old version the newest one again, by a commit that moves no data."""
+    snapshot = read_snapshot(files.open_log(), version)
+    return commit_adds(files, snapshot, snapshot.adds, "RESTORE", 0)
+
+
+def commit_adds(
+    files: TableFiles, base: Snapshot, adds: Sequence[dict[str, Any]], operation: str, written_bytes: int
+) -> Written:
+    """Commit a version that has the schema of `base` and exactly these data files.
+
+    The newest version may be another than `base`: what a killed run has committed is taken away again.
+    """
+    log = files.open_log()
+    newest = latest_version(log)
+    last = read_snapshot(log, newest)
+    before = {_identify(add): add for add in last.adds}
+    after = {_identify(add): add for add in adds}
+    now = time.time_ns() // 1_000_000
+    actions: list[dict[str, Any]] = [
+        {"commitInfo": {"timestamp": now, "operation": operation, "operationParameters": {}, "engineInfo": "imdb-etl"}}
+    ]
+    needs_vectors = any(add.get("deletionVector") for add in adds)
+    protocol = _allow_vectors(last.protocol) if needs_vectors else last.protocol
+    metadata = _enable_vectors(base.metadata) if needs_vectors else base.metadata
+    if protocol != last.protocol:
+        actions.append({"protocol": protocol})
+    if metadata != last.metadata:
+        actions.append({"metaData": metadata})
+    actions += [{"remove": _to_remove(add, now)} for key, add in before.items() if key not in after]
+    actions += [{"add": {**add, "dataChange": True}} for key, add in after.items() if key not in before]
+    content = "".join(json.dumps(action) + "\n" for action in actions).encode()
+    if before.keys() == after.keys() and len(actions) == 1:
+        return measure_adds(newest, adds, written_bytes)
+    files.commit(newest + 1, content)
+    return measure_adds(newest + 1, adds, written_bytes + len(content))
+
+
+def measure_adds(version: int, adds: Sequence[Mapping[str, Any]], written_bytes: int = 0) -> Written:
+    """Count the live rows, files and bytes of a version."""
+    rows = sum(count_records(add) - count_deleted(add) for add in adds)
+    return Written(version, rows, len(adds), sum(int(add["size"]) for add in adds), written_bytes)
+
+
+def measure_version(files: TableFiles) -> Written:
+    """Count the live rows, files and bytes of the newest version of a table."""
+    log = files.open_log()
+    newest = latest_version(log)
+    return measure_adds(newest, read_snapshot(log, newest).adds)
+
+
+def list_data_files(snapshot: Snapshot) -> list[str]:
+    """The names of the data files of a version and of their deletion vectors. Raises LakeError for other vectors."""
+    names = [_data_name(add) for add in snapshot.adds]
+    try:
+        vectors = [vector_file(add.get("deletionVector")) for add in snapshot.adds]
+    except UnknownVectorError as error:
+        raise LakeError(
+            f"A table has {error}, which no load has written. Load it again: imdb-etl load --again."
+        ) from error
+    return names + [name for name in vectors if name is not None]
+
+
+def to_arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+    """The Arrow schema of a table's data files."""
+    import pyarrow as pa
+
+    kinds = {
+        "string": pa.string(),
+        "int": pa.int32(),
+        "bigint": pa.int64(),
+        "double": pa.float64(),
+        "boolean": pa.bool_(),
+        "array<string>": pa.list_(pa.field("element", pa.string())),
+    }
+    return pa.schema([pa.field(column.name, kinds[column.type]) for column in columns])
+
+
+def _data_name(add: Mapping[str, Any]) -> str:
+    from urllib.parse import unquote
+
+    return unquote(str(add["path"]))
+
+
+def count_records(add: Mapping[str, Any]) -> int:
+    """Count the rows that are stored in a data file, deleted ones too."""
+    stats = add.get("stats_parsed") or json.loads(add.get("stats") or "{}")
+    return int(stats["numRecords"])
+
+
+def count_deleted(add: Mapping[str, Any]) -> int:
+    """Count the rows that are deleted of a data file."""
+    return int((add.get("deletionVector") or {}).get("cardinality", 0))
+
+
+def _identify(add: Mapping[str, Any]) -> tuple[str, str]:
+    """The identity of a data file with its deletion vector (Delta protocol, "Action Reconciliation")."""
+    vector = add.get("deletionVector") or {}
+    return _data_name(add), f"{vector.get('pathOrInlineDv', '')}/{vector.get('offset', '')}"
+
+
+def _to_remove(add: Mapping[str, Any], now: int) -> dict[str, Any]:
+    kept = {
+        name: add[name] for name in ("path", "partitionValues", "size", "deletionVector") if add.get(name) is not None
+    }
+    return kept | {"deletionTimestamp": now, "dataChange": True, "extendedFileMetadata": True}
+
+
+def _allow_vectors(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol with the table feature of deletion vectors; older ones imply features, which are then named."""
+    readers, writers = (
+        protocol.get("readerFeatures") or [],
+        protocol.get("writerFeatures") or ["appendOnly", "invariants"],
+    )
+    if _FEATURE in readers:
+        return dict(protocol)
+    return {
+        "minReaderVersion": 3,
+        "minWriterVersion": 7,
+        "readerFeatures": [*readers, _FEATURE],
+        "writerFeatures": [*writers, _FEATURE],
+    }
+
+
+def _enable_vectors(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {**metadata, "configuration": {**(metadata.get("configuration") or {}), _VECTORS_PROPERTY: "true"}}
+
+
+def _sort_indices(rows: pa.Table, by: Sequence[str]) -> pa.Array:
+    """Sort as Spark does, with nulls first: Arrow has them last, and an option for it that changes with its version."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = {
+        f"{place}.{part}": values
+        for place, name in enumerate(by)
+        for part, values in enumerate((pc.is_valid(rows.column(name)), rows.column(name)))
+    }
+    return pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in columns])
+
+
+def _describe_rows(rows: pa.Table) -> dict[str, Any]:
+    """The statistics of a data file, as Spark writes them: texts are cut after 32 letters."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    least, most, nulls = {}, {}, {}
+    for name in rows.column_names:
+        column = rows.column(name)
+        if pa.types.is_list(column.type):
+            continue
+        nulls[name] = column.null_count
+        if pa.types.is_boolean(column.type) or column.null_count == len(column):
+            continue
+        bounds = pc.min_max(column).as_py()
+        least[name], most[name] = _cut_least(bounds["min"]), _cut_most(bounds["max"])
+    kept = {name: value for name, value in most.items() if value is not None}
+    return {"numRecords": rows.num_rows, "minValues": least, "maxValues": kept, "nullCount": nulls}
+
+
+def _cut_least(value: Any) -> Any:
+    return value[:_STAT_CHARS] if isinstance(value, str) else value
+
+
+def _cut_most(value: Any) -> Any:
+    if not isinstance(value, str) or len(value) <= _STAT_CHARS:
+        return value
+    return value[:_STAT_CHARS] + "\U0010ffff"

@@ -1,0 +1,453 @@
+"""The update: publishes the next day's files by changing only the rows that changed.
+
+    compare SHA-256s → for each changed file: changed lines → typed rows → rows that differ → deletion vectors and one
+    small file → rejects → rows of touched titles and persons in the gold views → publish the manifest
+
+A file whose SHA-256 is the manifest's keeps its table. The other tables become new versions of Delta tables, which
+nobody reads before the manifest names them, so a killed update leaves the lake as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from etl.changed_lines import ChangedLines
+from etl.datasets import DATASETS, GOLD_VIEWS, TABLE_NAMES, Dataset, GoldView
+from etl.fingerprints import Fingerprint, read_fingerprint
+from etl.header import Source, find_sources
+from etl.pipeline import BuiltTable, LoadedTable, LoadRun, LoadSummary, build_engine_config
+from etl.progress import ProgressReporter
+from etl.rejects import RejectedLines, read_rejects
+from etl.row_sets import encode_rows, select_ids, select_ranges, subtract_rows
+from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors
+from etl.settings import LoadEngine, Settings
+from etl.source import hash_file, inspect_source
+from etl.stored_rows import StoredTable, TableChange, Written, restore_version, to_arrow_schema
+from etl.table_files import TableFiles
+from etl.tables import TableDefinition, TableVersion, define_view, to_definition
+from etl.transform import read_lines, select_rejected, select_typed
+from lakehouse.delta import latest_version
+from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.manifest import Column, Manifest, SourceFile, TableEntry, last_generation, read_manifest
+from lakehouse.session import EngineSession, open_session
+from lakehouse.storage import Lake, LakeKind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MOST_ROWS: Final = 2_000_000
+"""More changed rows than this are not compared in memory: the table is loaded whole."""
+_MOST_SHARE, _FEW_ROWS = 0.5, 100_000
+"""The same for this share of a file's lines, unless they are few."""
+
+
+_DEFINITIONS: Final[dict[str, tuple[TableDefinition, tuple[str, ...]]]] = {
+    **{dataset.table: (to_definition(dataset), dataset.key) for dataset in DATASETS},
+    **{view.name: (define_view(view), view.key) for view in GOLD_VIEWS},
+}
+"""The definition and the key of each table and view."""
+
+
+@dataclass(frozen=True)
+class UpdatedTable:
+    """A row of the summary: what was done to a table, and what it cost. `seconds` is wall time."""
+
+    table: str
+    done: str
+    rows: int
+    added: int
+    deleted: int
+    written_bytes: int
+    seconds: float
+
+
+@dataclass
+class UpdateSummary(LoadSummary):
+    """Result of an update. `generation` is the one before where nothing had changed."""
+
+    updated: list[UpdatedTable] = field(default_factory=list)
+    changed: bool = False
+
+
+@dataclass
+class _RowChange:
+    """Rows that a table lost and gained."""
+
+    deleted: pa.Table
+    added: pa.Table
+
+    def touched(self, columns: list[str], key: str) -> set[str]:
+        """The values of `key` in rows that differ in one of `columns`."""
+        before, after = encode_rows(self.deleted, columns), encode_rows(self.added, columns)
+        found: set[str] = set()
+        for rows, places in (
+            (self.deleted, subtract_rows(before, after)),
+            (self.added, subtract_rows(after, before)),
+        ):
+            found.update(rows.column(key).take(places).to_pylist() if places else [])
+        return found
+
+
+def update_lake(
+    source: Path, lake: Lake, engine: LoadEngine, settings: Settings, report: ProgressReporter
+) -> UpdateSummary:
+    """Bring a lake that was loaded to the state of the files in a folder, and publish it.
+
+    Raises UsageError where the lake has to be loaded first, SourceError and LakeError as a load does. The published
+    lake is then unchanged.
+    """
+    files, missing = find_sources(source)
+    check_loadable(lake, engine)
+    with translate_errors(lake, settings), ExitStack() as stack:
+        lake = lake.reachable(settings.links)
+        _read_base(lake, settings)
+        check_held = stack.enter_context(hold_load_lock(lake))
+        base = _read_base(lake, settings)  # another load may have ended in between
+        hashes = {each.dataset.table: hash_file(each.path) for each in files}
+        if _is_unchanged(base, hashes):
+            return UpdateSummary(generation=base.generation)
+        work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
+        config = build_engine_config(engine, settings)
+        session = stack.enter_context(open_session(engine, config=config, work_dir=str(work_dir)))
+        run = _UpdateRun(session, lake, settings, report, work_dir, base)
+        run.summary.notes += [
+            f"{dataset.file} is not there any more: no {dataset.table}."
+            for dataset in missing
+            if dataset.table in base.tables
+        ]
+        return run.update_and_publish(files, hashes, check_held)
+
+
+def _read_base(lake: Lake, settings: Settings) -> Manifest:
+    base = read_manifest(lake)
+    if base is None:
+        raise UsageError(
+            f"{lake} has no loaded tables to update. Load it first: imdb-etl load --source DIR --lake DIR."
+        )
+    differing = next((name for name, entry in base.tables.items() if not is_as_defined(name, entry)), None)
+    if differing is not None or base.schema_name != settings.schema_name:
+        raise UsageError(
+            f"The tables of {lake} were loaded with other definitions ({differing or 'another schema name'}), so rows "
+            "cannot be compared. Load it again: imdb-etl load."
+        )
+    return base
+
+
+def is_as_defined(name: str, entry: TableEntry) -> bool:
+    """Whether a published table has the columns, comments, key and order that a load would give it."""
+    found = _DEFINITIONS.get(name)
+    if found is None:
+        return False
+    definition, key = found
+    wanted = (definition.columns, definition.comment, definition.clustered_by, key)
+    described = entry.columns[: len(definition.columns)]  # columns that only the source has come behind them
+    return wanted == (described, entry.comment, entry.clustered_by, entry.key)
+
+
+def _described(dataset: Dataset) -> tuple[Column, ...]:
+    return _DEFINITIONS[dataset.table][0].columns
+
+
+def find_loaded(source: Path, lake: Lake, settings: Settings) -> int | None:
+    """Return the generation that a lake serves if it was loaded from these very files, with the same definitions.
+
+    None too where a table has another version than the one that is served, or where anything cannot be read: a load
+    then puts it right, or says what is wrong.
+    """
+    try:
+        files, _ = find_sources(source)
+        if lake.kind is LakeKind.CATALOG or read_manifest(lake) is None:
+            return None
+        base = _read_base(lake, settings)
+        served = all(_is_newest(lake, entry) for entry in base.tables.values())
+        hashes = {each.dataset.table: hash_file(each.path) for each in files} if served else {}
+        return base.generation if served and _is_unchanged(base, hashes) else None
+    except LakehouseError:
+        return None
+
+
+def _is_newest(lake: Lake, entry: TableEntry) -> bool:
+    return latest_version(TableFiles(lake, entry.path).open_log()) == entry.version
+
+
+def _is_unchanged(base: Manifest, hashes: dict[str, SourceFile]) -> bool:
+    """Whether the files are those that the lake was loaded from."""
+    loaded = {name: entry.source.sha256 for name, entry in base.tables.items() if entry.source is not None}
+    return loaded == {name: found.sha256 for name, found in hashes.items()}
+
+
+class _UpdateRun(LoadRun):
+    """One update of `base`."""
+
+    summary: UpdateSummary
+
+    def __init__(
+        self,
+        session: EngineSession,
+        lake: Lake,
+        settings: Settings,
+        report: ProgressReporter,
+        work_dir: Path,
+        base: Manifest,
+    ) -> None:
+        super().__init__(session, lake, settings, report, work_dir)
+        self.summary = UpdateSummary(changed=True)
+        self.base = base
+        self.row_changes: dict[str, _RowChange | None] = {}
+        """Of each table that was updated; None for one that was loaded whole."""
+        self.rejected = RejectedLines(read_rejects(lake, base.created_at))
+
+    def update_and_publish(
+        self, files: list[Source], hashes: dict[str, SourceFile], check_held: Callable[[], None]
+    ) -> UpdateSummary:
+        """Update the tables and publish them. `check_held` raises if another load has taken the lake."""
+        last = last_generation(self.lake)
+        for each in files:
+            check_held()
+            self._update_table(each, hashes[each.dataset.table])
+        self._update_rejects()
+        self._check_reject_share()
+        for view in GOLD_VIEWS:
+            check_held()
+            self._update_view(view)
+        check_held()
+        self._publish(last + 1)
+        self._remove_old_generations()
+        return self.summary
+
+    def _update_table(self, source: Source, identity: SourceFile) -> None:
+        dataset = source.dataset
+        self.sources[source.path.name] = source
+        entry = self.base.tables.get(dataset.table)
+        if entry is None or entry.source is None:
+            self._load_whole(source, "loaded")
+        elif entry.source.sha256 == identity.sha256:
+            self.rejected.keep_all(dataset, identity.name)
+            self._keep(dataset.table, entry, identity)
+        else:
+            known = read_fingerprint(self.lake, entry.source.sha256)
+            comparable = known is not None and source.is_as_described and entry.columns == _described(dataset)
+            changed = self._find_changed_lines(source, known) if known is not None and comparable else None
+            if changed is None:
+                self._load_whole(source, "loaded whole")
+            else:
+                self._apply_changes(source, entry, identity, changed)
+
+    def _load_whole(self, source: Source, done: str) -> None:
+        """Load a table as a load does: it is new, has other columns, or too much of it has changed."""
+        started, table = time.monotonic(), source.dataset.table
+        for inspected, inspection in self._inspect_ahead([source]):
+            self._load_table(inspected, inspection)
+        self.row_changes[table] = None
+        written = self.made[table].written
+        self._summarize(table, done, started, Written(written.version, written.rows, 0, 0, written.bytes))
+
+    def _keep(self, table: str, entry: TableEntry, source: SourceFile | None) -> None:
+        """Keep a table of the base. It becomes the newest version, should a killed run have committed another."""
+        started, files = time.monotonic(), TableFiles(self.lake, entry.path)
+        version, written = entry.version, 0
+        if latest_version(files.open_log()) != version:
+            restored = restore_version(files, version)
+            version, written = restored.version, restored.written_bytes
+        kept = TableVersion(version, entry.rows, entry.bytes, entry.files)
+        definition = replace(_DEFINITIONS[table][0], columns=entry.columns)
+        self.made[table] = BuiltTable(definition, entry.key, entry.kind, kept, source)
+        self._summarize(table, "kept", started, Written(version, entry.rows, 0, 0, written))
+
+    def _find_changed_lines(self, source: Source, known: Fingerprint) -> ChangedLines | None:
+        """Find the changed lines of a file, None where too many have changed to compare them in memory."""
+        path = source.path
+        target = self.work_dir / "changed" / f"{source.dataset.file}.tsv"
+        target.parent.mkdir(exist_ok=True)
+        with self.report.open_stage(f"compare {path.name}", total_bytes=path.stat().st_size) as stage:
+            changed = ChangedLines.find(source, known, target, stage.advance)
+            stage.advance(path.stat().st_size, changed.all_lines)
+        if changed.fingerprint is None or changed.lines > min(
+            _MOST_ROWS, max(_MOST_SHARE * changed.all_lines, _FEW_ROWS)
+        ):
+            return None
+        return changed
+
+    def _apply_changes(self, source: Source, entry: TableEntry, identity: SourceFile, changed: ChangedLines) -> None:
+        started, dataset = time.monotonic(), source.dataset
+        with self.report.open_stage(f"update {dataset.table}") as stage:
+            rows = self._read_changed_rows(source, identity, changed)
+            stored = StoredTable(TableFiles(self.lake, entry.path), entry.version, entry.columns)
+            change, lost = _compare_rows(stored, dataset.fields[0].column_name, changed, rows)
+            written = self._commit_change(entry, stored, change)
+            stage.advance(0, change.added_rows + change.deleted_rows)
+        self.row_changes[dataset.table] = _RowChange(lost, change.added[0])
+        self.fingerprints[identity.sha256] = changed.fingerprint
+        version = TableVersion(written.version, written.rows, written.bytes, written.files)
+        self.made[dataset.table] = BuiltTable(to_definition(dataset), dataset.key, "table", version, identity)
+        self._count_rejects(dataset, identity, changed, written)
+        self._summarize(dataset.table, "updated", started, written, change)
+
+    def _commit_change(self, entry: TableEntry, stored: StoredTable, change: TableChange) -> Written:
+        if change.deleted_rows or change.added_rows:
+            return stored.write_change(change, entry.clustered_by)
+        if latest_version(stored.files.open_log()) != entry.version:
+            return restore_version(stored.files, entry.version)
+        return Written(entry.version, entry.rows, entry.files, entry.bytes, 0)
+
+    def _read_changed_rows(self, source: Source, identity: SourceFile, changed: ChangedLines) -> pa.Table:
+        """Read the changed lines as typed rows, and keep the malformed ones apart."""
+        dataset = source.dataset
+        schema = to_arrow_schema(to_definition(dataset).columns)
+        self.rejected.keep_unchanged(dataset, identity.name, changed)
+        if not changed.lines:
+            return schema.empty_table()
+        inspection = inspect_source(changed.to_source(source), self.work_dir, lambda *_: None)
+        if inspection.rejects is not None:
+            self.rejected.add_malformed(dataset, identity.name, inspection.rejects, changed)
+        if inspection.malformed == changed.lines:
+            return schema.empty_table()
+        readable = self._link_plain_path(inspection.readable)
+        lines = read_lines(self.session.spark, readable, source.header, dataset)
+        rows = select_typed(lines, dataset).toArrow().cast(schema)
+        misfits = changed.lines - inspection.malformed - rows.num_rows
+        if misfits:
+            found = select_rejected(lines, source.header, dataset, identity.name).toArrow()
+            self.rejected.add(dataset, found)
+            misfits -= found.num_rows
+        if misfits:
+            raise LakehouseError(
+                f"{identity.name}: of {changed.lines:,} changed lines {misfits:,} were neither loaded nor rejected. "
+                "The update is given up; please report this with the file."
+            )
+        return rows
+
+    def _count_rejects(self, dataset: Dataset, source: SourceFile, changed: ChangedLines, written: Written) -> None:
+        rejected = self.rejected.count(dataset)
+        self.summary.tables.append(
+            LoadedTable(
+                dataset.table, source.name, changed.all_lines, written.rows, rejected, written.files, written.bytes, 0.0
+            )
+        )
+
+    def _update_rejects(self) -> None:
+        """Replace the rejected lines if they differ from those that are there."""
+        part = self.work_dir / "rejects.kept.parquet"
+        if self.rejected.write_changed(self.lake, part, self.reject_parts):
+            self.reject_parts.append(str(part))
+            self._write_rejects()
+
+    def _update_view(self, view: GoldView) -> None:
+        entry, tables = self.base.tables.get(view.name), list(dict.fromkeys(table for _, table in view.columns))
+        changes = {table: change for table in tables if (change := self.row_changes.get(table)) is not None}
+        if entry is None or any(table in self.row_changes and table not in changes for table in tables):
+            self._rebuild_view(view)
+            return
+        touched: dict[str, set[str]] = {}
+        for table, change in changes.items():
+            key = self.made[table].key
+            columns = [*key, *(column for column, owner in view.columns if owner == table and column not in key)]
+            touched.setdefault(key[0], set()).update(change.touched([*columns, *self._links(tables, table)], key[0]))
+        if not any(touched.values()):
+            self._keep(view.name, entry, None)
+        elif not self._refresh_view(view, entry, tables, touched):
+            self._rebuild_view(view)
+
+    def _links(self, tables: list[str], table: str) -> list[str]:
+        """The columns of a table by which a view joins it, besides its key."""
+        names = {column.name for column in self.made[table].definition.columns}
+        keys = {self.made[other].key[0] for other in tables}
+        return sorted((keys & names) - set(self.made[table].key))
+
+    def _rebuild_view(self, view: GoldView) -> None:
+        started = time.monotonic()
+        self._build_view(view)
+        written = self.made[view.name].written
+        self._summarize(view.name, "built whole", started, Written(written.version, written.rows, 0, 0, written.bytes))
+
+    def _refresh_view(self, view: GoldView, entry: TableEntry, tables: list[str], touched: dict[str, set[str]]) -> bool:
+        """Replace the rows of touched titles and persons. Returns False where these are too many."""
+        import pyarrow.compute as pc
+
+        started = time.monotonic()
+        links = {table: self.made[table].key[0] for table in tables}
+        driver = next(table for table in tables if set(links.values()) <= self._columns(table))
+        with self.report.open_stage(f"refresh {view.name}") as stage:
+            inputs = {driver: self._select_rows(driver, touched)}
+            if inputs[driver].num_rows > _MOST_ROWS:
+                return False
+            for table in tables:
+                if table != driver:
+                    key = links[table]
+                    inputs[table] = self._select_rows(
+                        table, {key: set(pc.unique(inputs[driver].column(key)).to_pylist())}
+                    )
+            stored = StoredTable(TableFiles(self.lake, entry.path), entry.version, entry.columns)
+            change = TableChange(added=[self._join(view, inputs).select(stored.schema.names).cast(stored.schema)])
+            for batch in stored.read_batches([name for name in touched if touched[name]]):
+                places = select_ids(batch.rows, touched)
+                if len(places):
+                    change.deleted.setdefault(batch.path, []).append(batch.positions[places])
+            written = self._commit_change(entry, stored, change)
+            stage.advance(0, change.added_rows + change.deleted_rows)
+        version = TableVersion(written.version, written.rows, written.bytes, written.files)
+        self.made[view.name] = BuiltTable(define_view(view), view.key, "view", version, None)
+        self._summarize(view.name, "updated", started, written, change)
+        return True
+
+    def _join(self, view: GoldView, inputs: dict[str, pa.Table]) -> pa.Table:
+        """Run the view's SQL over some rows of its tables."""
+        import pyarrow.parquet as pq
+
+        spark = self.session.spark
+        for table, rows in inputs.items():
+            path = self.work_dir / f"{view.name}.{table}.parquet"
+            pq.write_table(rows, path)
+            spark.read.parquet(str(path)).createOrReplaceTempView(table)
+            self.tables.forget_table(table)
+        return spark.sql(view.sql).toArrow()
+
+    def _select_rows(self, table: str, wanted: dict[str, set[str]]) -> pa.Table:
+        """Read the rows of a table, as this update leaves it, in which a column has one of the values wanted of it."""
+        import pyarrow as pa
+
+        made = self.made[table]
+        stored = StoredTable(TableFiles(self.lake, table), made.written.version, made.definition.columns)
+        parts = [batch.rows.take(select_ids(batch.rows, wanted)) for batch in stored.read_batches(stored.schema.names)]
+        return pa.concat_tables([stored.schema.empty_table(), *parts])
+
+    def _columns(self, table: str) -> set[str]:
+        return {column.name for column in self.made[table].definition.columns}
+
+    def _summarize(
+        self, table: str, done: str, started: float, written: Written, change: TableChange | None = None
+    ) -> None:
+        added, deleted = (0, 0) if change is None else (change.added_rows, change.deleted_rows)
+        seconds = time.monotonic() - started
+        self.summary.updated.append(
+            UpdatedTable(table, done, written.rows, added, deleted, written.written_bytes, seconds)
+        )
+
+
+def _compare_rows(stored: StoredTable, key: str, changed: ChangedLines, rows: pa.Table) -> tuple[TableChange, pa.Table]:
+    """Compare stored rows with those that replace them. Returns the change, and the rows that it deletes."""
+    import numpy as np
+    import pyarrow as pa
+
+    names, bounds = stored.schema.names, changed.replaced
+    found = []
+    for batch in stored.read_batches(names):
+        places = select_ranges(batch.rows.column(key), bounds)
+        if len(places):
+            found.append((batch.path, batch.positions[places], batch.rows.take(places)))
+    old = pa.concat_tables([stored.schema.empty_table(), *(each for _, _, each in found)])
+    before, after = encode_rows(old, names), encode_rows(rows, names)
+    lost = np.array(subtract_rows(before, after), np.int64)
+    change, first = TableChange(), 0
+    for path, positions, each in found:
+        inside = lost[(lost >= first) & (lost < first + each.num_rows)] - first
+        if len(inside):
+            change.deleted.setdefault(path, []).append(positions[inside])
+        first += each.num_rows
+    change.added.append(rows.take(np.array(subtract_rows(after, before), np.int64)))
+    return change, old.take(lost)

@@ -1,0 +1,65 @@
+"""Names the parts of a statement that keep all they read in memory, and forms that need less."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from lakehouse.errors import Refused, ResourceLimit
+from mcp_server.guard.rules import reread_query
+from mcp_server.models import CheckedQuery
+from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.typed.node import Node
+from mcp_server.sql.typed.nodes import Call
+from mcp_server.sql.typed.read import find_typed
+from mcp_server.sql.typed.relations import Join
+
+_COLLECTING: Final = frozenset({"array_agg", "collect_list", "collect_set", "listagg", "string_agg"})
+_QUANTILES: Final = frozenset(
+    {"approx_percentile", "median", "percentile", "percentile_approx", "percentile_cont", "percentile_disc"}
+)
+
+
+def _calls(names: frozenset[str]) -> Callable[[Node], bool]:
+    return lambda node: isinstance(node, Call) and node.name in names
+
+
+def _counts_distinct(node: Node) -> bool:
+    return isinstance(node, Call) and node.distinct
+
+
+def _ranks_everything(node: Node) -> bool:
+    return isinstance(node, Call) and node.window is not None and not node.window.partition and node.window.base is None
+
+
+_HUNGRY: Final[tuple[tuple[Callable[[Node], bool], str], ...]] = (
+    (
+        _calls(_COLLECTING),
+        "Lists of values are kept in memory: count them, or collect the few that row_number() leaves.",
+    ),
+    (
+        _counts_distinct,
+        "Distinct values may be kept in memory: count the rows of a SELECT DISTINCT in a sub-query, one for each.",
+    ),
+    (
+        _calls(_QUANTILES),
+        "Quantiles keep all values in memory: group them into ranges first, as with floor(x / 10), or filter.",
+    ),
+    (_ranks_everything, "A window over all rows keeps them in memory: give it a PARTITION BY."),
+    (
+        lambda node: isinstance(node, Join),
+        "A join keeps one of its sides in memory: filter, or group by its key, in a sub-query before it.",
+    ),
+)
+"""What a statement may have, and what to write instead."""
+
+
+def explain_memory(error: ResourceLimit, query: CheckedQuery, catalog: Catalog) -> ResourceLimit:
+    """Return the error of a query that needed too much memory, with what in it does and forms that need less."""
+    try:
+        found = find_typed(reread_query(query.sent, catalog), catalog)
+    except Refused:  # its AI functions were removed before it was a query
+        return error
+    nodes = list(found.walk()) if found is not None else []
+    said = [sentence for is_hungry, sentence in _HUNGRY if any(map(is_hungry, nodes))]
+    return ResourceLimit(" ".join((str(error), *said)), code=error.code, lacking=error.lacking)

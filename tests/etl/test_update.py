@@ -1,0 +1,241 @@
+"""`imdb-etl update`: the lake is what a load of the newer files makes of it, for a fraction of what a load writes."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, run_etl
+from tests.etl.live_rows import assert_same_lakes, live_rows
+from tests.etl.loads import Asker
+from tests.etl.tomorrow import write_tomorrow
+
+
+@pytest.fixture
+def lake(embedded_sample_lake: Path, tmp_path: Path) -> Path:
+    """A copy of a loaded lake; times of files matter to no update."""
+    return Path(shutil.copytree(embedded_sample_lake, tmp_path / "lake"))
+
+
+@pytest.fixture(scope="session")
+def tomorrow(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tomorrow(sample, tmp_path_factory.mktemp("tomorrow") / "source", share=0.02)
+
+
+@pytest.fixture(scope="session")
+def tomorrow_lake(tomorrow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tomorrow's files, loaded in full."""
+    lake = tmp_path_factory.mktemp("tomorrow-lake") / "lake"
+    assert run_etl("load", "--source", tomorrow, "--lake", lake).returncode == 0
+    return lake
+
+
+def _update(lake: Path, source: Path, **environment: str) -> str:
+    done = run_etl("update", "--source", source, "--lake", lake, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _load(source: Path, lake: Path, **environment: str) -> Path:
+    done = run_etl("load", "--source", source, "--lake", lake, **environment)
+    assert done.returncode == 0, done.stderr
+    return lake
+
+
+def test_an_updated_lake_is_the_lake_that_a_load_makes(lake: Path, tomorrow: Path, tomorrow_lake: Path) -> None:
+    files = set(lake.rglob("*.parquet"))
+
+    said = _update(lake, tomorrow)
+
+    assert_same_lakes(lake, tomorrow_lake)
+    assert "whole" not in said
+    assert files < set(lake.rglob("*.parquet"))  # none was written again
+    assert manifest_of(lake)["generation"] == 2
+
+
+@pytest.mark.parametrize("engine", ["embedded", "spark"])
+def test_updates_of_updates_stay_right_on_every_engine(
+    engine: str, request: pytest.FixtureRequest, sample: Path, tmp_path: Path
+) -> None:
+    lake = Path(shutil.copytree(request.getfixturevalue(f"{engine}_sample_lake"), tmp_path / "lake"))
+    source = sample
+    for day in range(2):
+        source = write_tomorrow(source, tmp_path / f"day {day}", share=0.01, seed=day)
+        done = run_etl("update", "--source", source, "--lake", lake, "--engine", engine)
+        assert done.returncode == 0, done.stderr
+    assert_same_lakes(lake, _load(source, tmp_path / "fresh"))
+
+
+def test_the_same_files_again_write_nothing_and_it_is_said(lake: Path, tomorrow: Path, sample: Path) -> None:
+    assert "Nothing to update: the files are those of generation 1" in _update(lake, sample)
+    _update(lake, tomorrow)
+    before = {path: path.stat().st_mtime_ns for path in lake.rglob("*") if path.name != "_load.lock"}
+
+    assert "Nothing to update: the files are those of generation 2" in _update(lake, tomorrow)
+
+    assert {path: path.stat().st_mtime_ns for path in lake.rglob("*") if path.name != "_load.lock"} == before
+
+
+def test_only_what_a_changed_file_reaches_is_written(lake: Path, sample: Path, tmp_path: Path) -> None:
+    before = manifest_of(lake)["tables"]
+    source = write_tomorrow(sample, tmp_path / "source", share=0.02, only=frozenset({"title.ratings"}))
+
+    said = _update(lake, source)
+
+    after = manifest_of(lake)["tables"]
+    changed = {name for name in after if after[name]["version"] != before[name]["version"]}
+    assert changed == {"ratings_delta", "movies_with_ratings"}
+    assert said.count("│ kept") == len(after) - 2
+    assert_same_lakes(lake, _load(source, tmp_path / "fresh"))
+
+
+ROWS = AWKWARD["title.basics"]
+CHANGES: dict[str, dict[str, object]] = {
+    "a person is renamed, a year changes, a title comes that credits had, keys repeat, an optional file goes": {
+        "name_basics": ["nm0000001\tÅke Lave\t\\N\t\\N\tproducer,actor\ttt0000002", *AWKWARD["name.basics"][1:]],
+        "title_basics": [
+            ROWS[0].replace("2019", "1999"),
+            *ROWS[1:],
+            "tt9999999\tmovie\tFound\tFound\t0\t\\N\t\\N\t\\N\t\\N",
+        ],
+        "title_ratings": [AWKWARD["title.ratings"][0], "tt0000001\t9.9\t1", *AWKWARD["title.ratings"][1:2] * 2],
+        "title_crew": None,
+    },
+    "a title goes, all ratings but one go, lines come in another order, malformed lines come": {
+        "title_basics": ROWS[1:],
+        "title_ratings": AWKWARD["title.ratings"][:1],
+        "title_principals": AWKWARD["title.principals"][::-1],
+        "title_akas": [*AWKWARD["title.akas"], "tt0000009\ttwo", "tt0000010\tx\ty\t\\N\t\\N\t\\N\t\\N\t0"],
+    },
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_what_changes_is_as_after_a_load_and_so_is_the_way_back(
+    case: str, make_source: MakeSource, tmp_path: Path
+) -> None:
+    lenient = {"IMDB_MAX_REJECT_PERCENT": "90"}
+    before, after = make_source("before"), make_source("after", **CHANGES[case])
+    lake = _load(before, tmp_path / "lake", **lenient)
+    copy = shutil.copytree(lake, tmp_path / "copy")
+    _update(lake, after, **lenient)
+    assert_same_lakes(lake, _load(after, tmp_path / "fresh", **lenient))
+    _update(lake, before, **lenient)
+    assert_same_lakes(lake, copy)
+
+
+def test_rejected_lines_keep_their_numbers_where_lines_before_them_go(make_source: MakeSource, tmp_path: Path) -> None:
+    rows = [f"tt{number:07}\t5.0\t{number}" for number in range(1, 2000)]
+    rows.insert(1500, "tt0001500\t5.0")
+    rows.insert(1700, "tt0001699\tbad\t1")
+    lake = _load(make_source("before", title_ratings=rows), tmp_path / "lake")
+    source = make_source("after", title_ratings=rows[3:1200] + rows[1210:])
+    _update(lake, source)
+    assert_same_lakes(lake, _load(source, tmp_path / "fresh"))
+
+
+def test_a_file_that_was_not_there_is_loaded(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = _load(make_source("before", title_crew=None), tmp_path / "lake")
+    _update(lake, make_source("after"))
+    assert_same_lakes(lake, _load(make_source("same"), tmp_path / "fresh"))
+
+
+def test_a_lake_without_fingerprints_is_updated_by_loading_what_changed(
+    lake: Path, tomorrow: Path, tomorrow_lake: Path
+) -> None:
+    shutil.rmtree(lake / "_fingerprints")
+    assert "loaded whole" in _update(lake, tomorrow)
+    assert_same_lakes(lake, tomorrow_lake)
+
+
+def test_comments_types_and_the_order_of_rows_survive(lake: Path, tomorrow: Path) -> None:
+    from deltalake import DeltaTable
+
+    before = DeltaTable(str(lake / "movie_cast")).schema().to_json()
+    _update(lake, tomorrow)
+    table = DeltaTable(str(lake / "movie_cast"))
+    assert table.schema().to_json() == before
+    assert table.metadata().description.startswith("Every credit with title and name")
+
+
+def test_a_load_after_updates_starts_afresh(
+    lake: Path, tomorrow: Path, sample: Path, embedded_sample_lake: Path
+) -> None:
+    _update(lake, tomorrow)
+    _load(sample, lake)
+    assert_same_lakes(lake, embedded_sample_lake)
+
+
+def test_a_lake_that_was_never_loaded_is_told_to_load(tomorrow: Path, tmp_path: Path) -> None:
+    done = run_etl("update", "--source", tomorrow, "--lake", tmp_path / "lake")
+    assert done.returncode == 2
+    assert "Load it first: imdb-etl load" in done.stderr
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_bad_file_is_one_sentence_and_changes_nothing(lake: Path, tomorrow: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(tomorrow, tmp_path / "source"))
+    packed = source / "title.basics.tsv.gz"
+    packed.write_bytes(packed.read_bytes()[:-12])
+    before = (lake / "_manifest.json").read_bytes()
+    done = run_etl("update", "--source", source, "--lake", lake)
+    assert done.returncode == 1
+    assert "title.basics.tsv.gz is truncated" in done.stderr.splitlines()[-1]
+    packed.write_bytes(gzip.compress(b"tconst\twrong\n"))
+    assert "another header" in run_etl("update", "--source", source, "--lake", lake).stderr
+    assert (lake / "_manifest.json").read_bytes() == before
+
+
+def test_too_many_malformed_lines_fail_the_update(make_source: MakeSource, tmp_path: Path) -> None:
+    lake = _load(make_source("before"), tmp_path / "lake")
+    before = (lake / "_manifest.json").read_bytes()
+    done = run_etl("update", "--source", make_source("bad", title_ratings=["tt0000001\tbad\t1"] * 3), "--lake", lake)
+    assert done.returncode == 1
+    assert "3 of 3 lines (100.00 %) are malformed" in done.stderr
+    assert (lake / "_manifest.json").read_bytes() == before
+
+
+def test_an_update_beside_a_load_is_turned_away(lake: Path, tomorrow: Path) -> None:
+    with FileLock(lake / "_load.lock"):
+        done = run_etl("update", "--source", tomorrow, "--lake", lake)
+    assert done.returncode == 1
+    assert "Another load into" in done.stderr
+
+
+def test_a_killed_update_leaves_the_old_lake_to_those_who_ask_and_the_next_one_finishes(
+    lake: Path, tomorrow: Path, tomorrow_lake: Path, tmp_path: Path
+) -> None:
+    before = (lake / "_manifest.json").read_bytes()
+    rows = len(live_rows(lake, "movie_cast"))
+    (tmp_path / "state").mkdir()
+    with Asker(lake, tmp_path / "state", 0.1) as asker:
+        for moment in ("compare title.ratings", "update movies_delta", "update episodes_delta", "refresh movies_with"):
+            _kill_when_it_says(moment, tomorrow, lake)
+            assert (lake / "_manifest.json").read_bytes() == before, moment
+            assert len(live_rows(lake, "movie_cast")) == rows
+        (lake / "movies_delta" / "deletion_vector_orphan.bin").write_bytes(b"left behind")
+        _update(lake, tomorrow)
+        assert asker.count_all()["movie_cast"] == len(live_rows(lake, "movie_cast"))
+    assert asker.wrong == []
+    assert asker.answers.total() > 0
+    assert_same_lakes(lake, tomorrow_lake)
+    assert not (lake / "movies_delta" / "deletion_vector_orphan.bin").exists()
+    assert not (lake / "_work").exists()
+
+
+def _kill_when_it_says(moment: str, source: Path, lake: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "etl.cli", "update", "--source", str(source), "--lake", str(lake)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(moment):
+                process.send_signal(signal.SIGKILL)
+                return
+        raise AssertionError(f"the update ended without saying {moment!r}")
