@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ai_functions.cache import CacheKey
 from ai_functions.calls import Dispatch
@@ -30,11 +30,14 @@ from etl.executors import SPARK_CONFIG, make_executor_dispatch, open_thread_disp
 from etl.facts import FactSource, locate_tables
 from etl.progress import ProgressReporter, ProgressStage
 from etl.safeguards import check_engine
-from etl.settings import LoadEngine, Settings
+from etl.settings import LoadEngine, Settings, remote_config
 from lakehouse.errors import UsageError
-from lakehouse.session import EngineSession, open_session
+from lakehouse.session import EngineSession, open_session, use_session
 from lakehouse.storage import Lake
 from lakehouse.work_folders import work_folder
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 _CALLER = "imdb-etl"
 _WORK_PREFIX = "imdb-etl-"
@@ -95,15 +98,22 @@ def find_function(name: str) -> AiFunction:
 
 
 def enrich_lake(
-    order: EnrichOrder, lake: Lake, engine: LoadEngine, settings: Settings, report: ProgressReporter
+    order: EnrichOrder,
+    lake: Lake,
+    engine: LoadEngine,
+    settings: Settings,
+    report: ProgressReporter,
+    spark: SparkSession | None = None,
 ) -> EnrichSummary:
     """Apply a function to keys of a lake, and store the answers in the cache.
+
+    `spark` is a session that is open, which is used instead of one of `engine`: calls are then made by this process.
 
     Raises AiUnavailable, BudgetExceeded, LakeError, UsageError and EngineUnavailable; earlier answers are kept.
     """
     ended = threading.Event()
     with ExitStack() as stack:
-        service, source = _open_sources(stack, order, lake, engine, settings)
+        service, source = _open_sources(stack, order, lake, engine, settings, spark)
         dispatch = _make_dispatch(stack, service, source.session, settings, ended)
         run = _EnrichRun(order, service, dispatch, settings.ai_concurrency, ended)
         keys = source.list_keys(order.select, order.rows)
@@ -122,10 +132,12 @@ def enrich_lake(
         return run.summary
 
 
-def estimate_cost(order: EnrichOrder, lake: Lake, engine: LoadEngine, settings: Settings) -> AiEstimate:
+def estimate_cost(
+    order: EnrichOrder, lake: Lake, engine: LoadEngine, settings: Settings, spark: SparkSession | None = None
+) -> AiEstimate:
     """Compute the maximum that `enrich_lake` would use. Reads the lake and the cache, and makes no calls."""
     with ExitStack() as stack:
-        service, source = _open_sources(stack, order, lake, engine, settings)
+        service, source = _open_sources(stack, order, lake, engine, settings, spark)
         total = AiEstimate(0, 0, 0, 0, 0, 0)
         for keys in _split_chunks(source.list_keys(order.select, order.rows), _FACTS_AT_ONCE):
             part = service.estimate(order.function, source.fetch_facts(keys))
@@ -141,7 +153,12 @@ def estimate_cost(order: EnrichOrder, lake: Lake, engine: LoadEngine, settings: 
 
 
 def _open_sources(
-    stack: ExitStack, order: EnrichOrder, lake: Lake, engine: LoadEngine, settings: Settings
+    stack: ExitStack,
+    order: EnrichOrder,
+    lake: Lake,
+    engine: LoadEngine,
+    settings: Settings,
+    spark: SparkSession | None,
 ) -> tuple[AiService, FactSource]:
     """Open the service with the limits of the run, and the lake. Checks the arguments before it starts an engine."""
     check_engine(lake, engine)
@@ -150,8 +167,10 @@ def _open_sources(
     service.terms(order.function)
     tables = locate_tables(lake.reachable(settings.links))
     folder, _ = stack.enter_context(work_folder(settings.state, _WORK_PREFIX))
-    config = SPARK_CONFIG if engine == "spark" else {}
-    session = stack.enter_context(open_session(engine, config=config, work_dir=str(folder)))
+    config = {"spark": SPARK_CONFIG, "connect": remote_config(settings)}.get(engine, {})
+    session = stack.enter_context(
+        open_session(engine, config=config, work_dir=str(folder)) if spark is None else use_session(spark)
+    )
     named = " ".join([order.select or "", *order.function.statements.values()]).lower()
     for name, (location, version) in tables.items():
         if name.lower() not in named:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from etl.datasets import GOLD_VIEWS, ORPHANS, REJECTS_TABLE, TABLE_NAMES, UNDESCRIBED, GoldView
 from etl.fingerprints import Fingerprint, store_fingerprint
@@ -26,11 +27,18 @@ from etl.header import Source, describe_columns, find_sources
 from etl.progress import ProgressReporter
 from etl.quality import list_checks
 from etl.retention import remove_old_generations
-from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors, was_interrupted
-from etl.settings import LoadEngine, Settings
+from etl.safeguards import (
+    check_loadable,
+    check_shared,
+    hold_load_lock,
+    open_work_folder,
+    translate_errors,
+    was_interrupted,
+)
+from etl.settings import LoadEngine, Settings, remote_config
 from etl.slices import SlicedTables
 from etl.source import Inspection, inspect_source
-from etl.tables import TableDefinition, TableVersion, TableWriter, define_view, to_definition
+from etl.tables import PathTableWriter, TableDefinition, TableVersion, TableWriter, define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.manifest import (
@@ -44,8 +52,11 @@ from lakehouse.manifest import (
     publish_manifest,
 )
 from lakehouse.quoting import quote_literal
-from lakehouse.session import EngineSession, open_session
+from lakehouse.session import EngineSession, open_session, use_session
 from lakehouse.storage import Lake, is_plain
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
 
@@ -115,23 +126,34 @@ class LoadSummary:
 
 
 def load_lake(
-    source: Path, lake: Lake, engine: LoadEngine, settings: Settings, report: ProgressReporter
+    source: Path,
+    lake: Lake,
+    engine: LoadEngine,
+    settings: Settings,
+    report: ProgressReporter,
+    spark: SparkSession | None = None,
 ) -> LoadSummary:
     """Load IMDb's files from a folder into a lake and publish it.
+
+    `spark` is a session that is open, such as a notebook's: it is used instead of one of `engine`, and stays open.
 
     Raises SourceError for input that cannot be loaded, and LakeError if the lake cannot be written, another load holds
     it, or the disk is full. The published lake is then unchanged.
     """
     files, missing = find_sources(source)
     check_loadable(lake, engine)
-    config = build_engine_config(engine, settings)
     with translate_errors(lake, settings), ExitStack() as stack:
         folder, lake = lake.directory, lake.reachable(settings.links)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         check_held = stack.enter_context(hold_load_lock(lake))
         work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
-        session = stack.enter_context(open_session(engine, config=config, work_dir=str(work_dir)))
+        session = stack.enter_context(
+            open_session(engine, config=build_engine_config(engine, settings), work_dir=str(work_dir))
+            if spark is None
+            else use_session(spark)
+        )
+        check_shared(session, work_dir, [each.path for each in files])
         run = LoadRun(session, lake, settings, report, work_dir)
         run.summary.notes += [f"{dataset.file} is not there: no {dataset.table}." for dataset in missing]
         run.summary.notes += [note for each in files for note in each.list_notes()]
@@ -149,7 +171,8 @@ class LoadRun:
         self.settings = settings
         self.report = report
         self.work_dir = work_dir
-        self.writer = TableWriter(session, lake, settings.schema_name)
+        write_tables = PathTableWriter if session.capabilities.shared else TableWriter
+        self.writer = write_tables(session, lake, settings.schema_name)
         self.summary = LoadSummary()
         self.made: dict[str, BuiltTable] = {}
         self.sources: dict[str, Source] = {}
@@ -380,6 +403,8 @@ def build_engine_config(engine: LoadEngine, settings: Settings) -> dict[str, str
     """Build the engine's settings for a load, mainly so that it spills to disk in time."""
     if engine == "spark":
         return {"spark.hadoop.parquet.block.size": str(16 << 20), "spark.driver.memory": "4g"}
+    if engine == "connect":
+        return remote_config(settings)
     return {
         "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
         "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(settings.load_memory_mb << 20),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,10 +15,11 @@ from etl.settings import LoadEngine, Settings
 from etl.slices import lacks_memory
 from etl.tables import remove_orphans
 from lakehouse import work_folders
-from lakehouse.errors import LakeError, LakehouseError, UsageError
+from lakehouse.errors import EngineUnavailable, LakeError, LakehouseError, UsageError
 from lakehouse.foreign import check_own
 from lakehouse.isolation import IsolationError, enter_own_network
 from lakehouse.outlet import outlet_of
+from lakehouse.session import EngineSession
 from lakehouse.storage import Lake, LakeKind
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,44 @@ def check_engine(lake: Lake, engine: LoadEngine) -> None:
         raise UsageError(
             f"--lake {lake}: a Spark session of this machine has no client for object storage. Use --engine embedded."
         )
+
+
+def check_shared(session: EngineSession, work_dir: Path, files: Iterable[Path]) -> None:
+    """Check that a Spark of others reads what this machine writes. Others do in any case.
+
+    Raises UsageError if it does not read a file in `work_dir`, or one of the source files, and EngineUnavailable if it
+    does not answer.
+    """
+    if not session.capabilities.shared:
+        return
+    word = secrets.token_hex()
+    proof = work_dir / "shared"
+    proof.write_text(word, encoding="ascii")
+    for path in (proof, *files):
+        first = _read_first_line(session, path)
+        if first is None or (path == proof and first != word):
+            raise UsageError(
+                f"The Spark that loads does not read {path.parent} of this machine. Give --source and --lake folders "
+                "that all its machines have under the same paths, and IMDB_STATE_DIR too where the lake is a URL."
+            )
+
+
+def _read_first_line(session: EngineSession, path: Path) -> str | None:
+    from pyspark.errors import AnalysisException, PySparkException
+
+    try:
+        rows = session.spark.read.text(str(path)).limit(1).collect()
+    except AnalysisException:
+        return None
+    except PySparkException as error:
+        if "FILE_NOT_EXIST" in str(error) or "FileNotFoundException" in str(error):
+            return None
+        log.debug("%s was not read", path, exc_info=error)
+        raise EngineUnavailable(
+            f"The Spark that loads cannot be reached, or fails to read {path}. Check SPARK_REMOTE and its workers; "
+            "IMDB_LOG_LEVEL=DEBUG shows its words."
+        ) from error
+    return str(rows[0][0]) if rows else ""
 
 
 def isolate_engine(lake: Lake, settings: Settings, urls: Iterable[str] = ()) -> None:

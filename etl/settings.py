@@ -8,10 +8,11 @@ from pydantic import Field
 
 from ai_functions.settings import AiSettings
 from lakehouse.errors import UsageError
+from lakehouse.session.connect import REMOTE
 from lakehouse.settings import Address, read_settings
 
-LoadEngine = Literal["embedded", "spark"]
-"""What can load a lake."""
+LoadEngine = Literal["embedded", "spark", "connect"]
+"""What can load a lake; `connect` is a Spark Connect server, whose machines read the same folders as this one."""
 
 
 class Settings(AiSettings):
@@ -45,12 +46,17 @@ class Settings(AiSettings):
         match self.engine:
             case "auto" | "embedded":
                 return "embedded"
-            case "spark" if self.spark_remote is None:
-                return "spark"
+            case "spark":
+                return "spark" if self.spark_remote is None else "connect"
         raise UsageError(
-            "A lake is loaded on this machine, by the embedded engine or a Spark session of its own: use --engine "
-            "embedded or --engine spark, without SPARK_REMOTE."
+            "A warehouse loads no lake: use --engine embedded, or --engine spark with a Spark of this machine or with "
+            "the server that SPARK_REMOTE names."
         )
+
+
+def remote_config(settings: Settings) -> dict[str, str]:
+    """Return what opens a session on the server that SPARK_REMOTE names."""
+    return {} if settings.spark_remote is None else {REMOTE: settings.spark_remote.get_secret_value()}
 
 
 def load_settings(**flags: Any) -> Settings:

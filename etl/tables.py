@@ -26,6 +26,7 @@ from lakehouse.session import EngineSession
 from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
+    from deltalake import Field
     from pyspark.sql import DataFrame
 
 
@@ -76,7 +77,10 @@ class TableWriter:
         self._session = session
         self._lake = lake
         self._schema = schema
-        session.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        self._open_schema()
+
+    def _open_schema(self) -> None:
+        self._session.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
 
     def locate_table(self, table: str) -> str:
         """Return the location of a table as a path or URL."""
@@ -96,9 +100,12 @@ class TableWriter:
         with warnings.catch_warnings():
             # PySpark warns about a window without partitions; the embedded engine sorts it on all cores and on disk.
             warnings.filterwarnings("ignore", "WARN WindowExpression")
-            ordered.write.mode(mode).insertInto(self._qualify_name(definition))
+            self._save_rows(mode, definition, ordered)
         self._remove_checkpoint_hint(definition.name)
         return self.measure_table(definition.name)
+
+    def _save_rows(self, mode: str, definition: TableDefinition, rows: DataFrame) -> None:
+        rows.write.mode(mode).insertInto(self._qualify_name(definition))
 
     def _qualify_name(self, definition: TableDefinition) -> str:
         return f"{self._schema}.{definition.name}"
@@ -145,25 +152,29 @@ class TableWriter:
         )
         body = f"({columns}) USING delta COMMENT {quote_literal(definition.comment)} LOCATION {quote_literal(location)}"
         spark.sql(f"DROP TABLE IF EXISTS {name}")
-        found = self._read_definition(definition.name)
+        found = self._add_new_columns(definition)
         if found is None:
             spark.sql(f"CREATE TABLE {name} {body}")
             return
-        wanted = [(column.name, column.type, column.comment) for column in definition.columns]
-        added = definition.columns[len(found[1]) :]
-        if added and found == (definition.comment, wanted[: len(found[1])]):
-            found = self._add_columns(definition.name, added)
         spark.sql(f"CREATE TABLE {name} USING delta LOCATION {quote_literal(location)}")
-        if found != (definition.comment, wanted):
+        if found != _describe(definition):
             spark.sql(f"CREATE OR REPLACE TABLE {name} {body}")
 
-    def _add_columns(self, table: str, columns: Sequence[Column]) -> _Definition | None:
-        from deltalake import DeltaTable, Field
-        from deltalake.schema import PrimitiveType
+    def _add_new_columns(self, definition: TableDefinition) -> _Definition | None:
+        """Add the last columns to a table that has all others. Returns what there is then, None without a table."""
+        found = self._read_definition(definition.name)
+        if found is None:
+            return None
+        comment, wanted = _describe(definition)
+        added = definition.columns[len(found[1]) :]
+        if not added or found != (comment, wanted[: len(found[1])]):
+            return found
+        return self._add_columns(definition.name, added)
 
-        DeltaTable(self.locate_table(table)).alter.add_columns(
-            [Field(each.name, PrimitiveType(each.type), metadata={"comment": each.comment}) for each in columns]
-        )
+    def _add_columns(self, table: str, columns: Sequence[Column]) -> _Definition | None:
+        from deltalake import DeltaTable
+
+        DeltaTable(self.locate_table(table)).alter.add_columns([_to_field(column) for column in columns])
         return self._read_definition(table)
 
     def _read_definition(self, table: str) -> _Definition | None:
@@ -188,6 +199,31 @@ class TableWriter:
         return numbered.where(F.col("_position") > 0).drop("_position")
 
 
+class PathTableWriter(TableWriter):
+    """Writes tables by their locations and registers none: a catalogue of others may have tables of these names."""
+
+    def _open_schema(self) -> None:
+        """Nothing is registered."""
+
+    def _define_table(self, name: str, definition: TableDefinition) -> None:  # noqa: ARG002  (others register it)
+        from deltalake import DeltaTable, Schema
+
+        found = self._add_new_columns(definition)
+        if found != _describe(definition):
+            DeltaTable.create(
+                self.locate_table(definition.name),
+                Schema([_to_field(column) for column in definition.columns]),
+                mode="error" if found is None else "overwrite",
+                description=definition.comment,
+            )
+
+    def _save_rows(self, mode: str, definition: TableDefinition, rows: DataFrame) -> None:
+        rows.write.format("delta").mode(mode).save(self.locate_table(definition.name))
+
+    def _qualify_name(self, definition: TableDefinition) -> str:
+        return f"delta.{quote_identifier(self.locate_table(definition.name))}"
+
+
 def remove_orphans(folder: Path) -> None:
     """Delete data files of a table that no commit names: leftovers of a killed load.
 
@@ -204,6 +240,21 @@ def remove_orphans(folder: Path) -> None:
     for path in (*folder.glob("*.parquet"), *folder.glob("deletion_vector_*.bin")):
         if path.name not in named:
             path.unlink()
+
+
+def _describe(definition: TableDefinition) -> _Definition:
+    return definition.comment, [(column.name, column.type, column.comment) for column in definition.columns]
+
+
+def _to_field(column: Column) -> Field:
+    """Return the column of a Delta schema. Columns of a load are nullable there, of a simple type or a list of one."""
+    from deltalake import Field
+    from deltalake.schema import ArrayType, PrimitiveType
+
+    item = column.type.removeprefix("array<").removesuffix(">")
+    simple = PrimitiveType({"int": "integer", "bigint": "long"}.get(item, item))
+    kind = simple if item == column.type else ArrayType(simple, contains_null=True)
+    return Field(column.name, kind, nullable=True, metadata={"comment": column.comment})
 
 
 def _list_named(log: LogFolder) -> set[str] | None:

@@ -41,7 +41,7 @@ class ConnectServer:
     """
 
     def __init__(self, folder: Path, config: Mapping[str, str] = MappingProxyType({}), token: str | None = None):
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = folder
         self._config = dict(config)
         self._token = token
@@ -88,7 +88,7 @@ class ConnectServer:
                 preexec_fn=partial(sandbox.die_with_parent, os.getpid()),  # noqa: PLW1509  (a killed test run leaves none)
             )
         give_up = time.monotonic() + _START_SECONDS
-        while not _answers(self.port):
+        while not answers(self.port):
             if self._java.poll() is not None or time.monotonic() > give_up:
                 self.kill()
                 words = (work / "log").read_text("utf-8", "replace").splitlines()[-15:]
@@ -178,13 +178,13 @@ class _EventLog:
         self._events += [json.loads(line) for line in whole.split(b"\n") if line.startswith(_OF_INTEREST)]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as any_socket:
         any_socket.bind(("127.0.0.1", 0))
         return int(any_socket.getsockname()[1])
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     """Whether the service listens: Spark opens its port last."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()

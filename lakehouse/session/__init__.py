@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from lakehouse.session.connect import open_connect
 from lakehouse.session.embedded import open_embedded
 from lakehouse.session.rows import Rows, TooLargeError, fetch, run_query
+from lakehouse.session.shared import use_session
 from lakehouse.session.spark import IVY_FOLDER, delta_jars, has_spark, open_spark, spark_properties
 from lakehouse.session.types import CAPABILITIES, Capabilities, Dialect, EngineSession, Stage, ThreadTime
 
@@ -39,6 +40,7 @@ __all__ = [
     "open_session",
     "run_query",
     "spark_properties",
+    "use_session",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -112,6 +113,8 @@ def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[Engi
     except ImportError as error:
         raise UsageError(explain_missing("spark", error, extras=("spark", "embedded"))) from error
 
+    # PySpark's functions (`pyspark.sql.functions`) make the columns of a session on a JVM without it.
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     statements: dict[str, _Statement] = {}
 
     def open_client() -> ConnectSession:
