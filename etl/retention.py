@@ -43,13 +43,14 @@ def remove_old_generations(lake: Lake, settings: Settings) -> Removed:
     """
     if read_manifest(lake) is None:
         return Removed()
-    generations = list_generations(lake)
-    kept = choose_kept(generations, settings.keep_generations, timedelta(minutes=settings.keep_minutes))
+    generations, age = list_generations(lake), timedelta(minutes=settings.keep_minutes)
+    kept = choose_kept(generations, settings.keep_generations, age)
     removed = Removed([each.generation for each in generations if each not in kept])
     for each in removed.generations:  # first: what is removed in part must not be offered
         forget_generation(lake, each)
     for table in TABLE_NAMES:
-        _clean_table(lake, table, {each.tables[table].version for each in kept if table in each.tables}, removed)
+        versions = {each.tables[table].version for each in kept if table in each.tables}
+        _clean_table(lake, table, versions, datetime.now(UTC) - age, removed)
     _remove_fingerprints(lake, kept)
     return removed
 
@@ -68,8 +69,11 @@ def choose_kept(generations: list[Manifest], count: int, age: timedelta) -> list
     return kept
 
 
-def _clean_table(lake: Lake, table: str, versions: set[int], removed: Removed) -> None:
-    """Remove the files of a table that neither these versions nor the newest one needs. The lock excludes writers."""
+def _clean_table(lake: Lake, table: str, versions: set[int], before: datetime, removed: Removed) -> None:
+    """Remove older files of a table than `before` that neither these versions nor the newest one needs.
+
+    What is younger may be of a version that somebody else wrote. The lock excludes loads.
+    """
     files = TableFiles(lake, table)
     try:
         table_log = files.open_log()
@@ -79,7 +83,8 @@ def _clean_table(lake: Lake, table: str, versions: set[int], removed: Removed) -
     snapshots = [read_snapshot(table_log, version) for version in sorted({newest, *versions})]
     needed = {name for snapshot in snapshots for name in list_data_files(snapshot)}
     for name, info in files.list().items():
-        if name not in needed and (name.endswith(".parquet") or name.startswith("deletion_vector_")):
+        is_data = name.endswith(".parquet") or name.startswith("deletion_vector_")
+        if is_data and name not in needed and info.modified < before:
             files.remove(name)
             removed.files += 1
             removed.bytes += info.bytes

@@ -121,6 +121,8 @@ class TableWriter:
         """Compact the table's files by OPTIMIZE … ZORDER BY its clustering key. The engine must support it."""
         # Z-order by one column is plain order; more columns would weaken pruning by the first.
         by = definition.clustered_by[0]
+        # Without it the rows of a file come in any order, and its pages cannot be skipped.
+        self._session.spark.conf.set("spark.databricks.io.skipping.mdc.sortWithinFiles", "true")
         self._session.spark.sql(f"OPTIMIZE {self._qualify_name(definition)} ZORDER BY ({by})")
         self._remove_checkpoint_hint(definition.name)
         return self.measure_table(definition.name)

@@ -198,7 +198,7 @@ def test_loading_twice_gives_the_same_tables_and_keeps_the_old_versions(
     source, lake = make_source(), tmp_path / "lake"
     assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
     first, rows = manifest_of(lake), {t: rows_of(lake, t) for t in manifest_of(lake)["tables"]}
-    assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
+    assert run_etl("load", "--source", source, "--lake", lake, "--again").returncode == 0
     second = manifest_of(lake)
     assert second["generation"] == first["generation"] + 1
     assert {t: rows_of(lake, t) for t in second["tables"]} == rows
