@@ -70,7 +70,7 @@ def choose_kept(generations: list[Manifest], count: int, age: timedelta) -> list
 
 
 def _clean_table(lake: Lake, table: str, versions: set[int], before: datetime, removed: Removed) -> None:
-    """Remove older files of a table than `before` that neither these versions nor the newest one needs.
+    """Remove what of a table is older than `before`, and needed by neither these versions nor the newest one.
 
     What is younger may be of a version that somebody else wrote. The lock excludes loads.
     """
@@ -88,12 +88,19 @@ def _clean_table(lake: Lake, table: str, versions: set[int], before: datetime, r
             files.remove(name)
             removed.files += 1
             removed.bytes += info.bytes
-    _shorten_log(lake, files, table_log, snapshots[0].version)
+    written = files.list(LOG_NAME)
+    young = [number for name, number in _list_versions(table_log) if written[name].modified >= before]
+    _shorten_log(lake, files, table_log, min([snapshots[0].version, *young]))
+
+
+def _list_versions(table_log: TableLog) -> list[tuple[str, int]]:
+    """The files of a log that belong to a version, with its number."""
+    return [(name, int(match[0])) for name in table_log.entries if (match := _OF_VERSION.match(name))]
 
 
 def _shorten_log(lake: Lake, files: TableFiles, table_log: TableLog, oldest: int) -> None:
     """Remove what of the log is older than a version, behind a checkpoint of that version."""
-    stale = [name for name in table_log.entries if (match := _OF_VERSION.match(name)) and int(match[0]) < oldest]
+    stale = [name for name, number in _list_versions(table_log) if number < oldest]
     if not stale:
         return
     if all(each.version != oldest for each in table_log.checkpoints):
