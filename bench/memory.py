@@ -12,7 +12,7 @@ _RESET_PEAK = "5"
 
 
 def reset_peaks(pid: int) -> None:
-    """Begin anew with the peaks of a process and its children."""
+    """Forget the peaks of a process and its children so far."""
     for member in _list_members(pid):
         with suppress(OSError):
             Path(f"/proc/{member}/clear_refs").write_text(_RESET_PEAK)

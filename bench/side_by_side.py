@@ -4,8 +4,8 @@
                                  [--limit-seconds 120] [--out DIR]
 
 FILE has a question a line: JSON with `id` and `sql` (Spark SQL). Contenders are asked in turn within one run, so that
-noise of the machine falls on all alike; the first answer of each is told apart and not in its median. DuckDB's server
-reads the same Parquet files through views, and gets the text rewritten by sqlglot. It is installed from PyPI into an
+noise of the machine falls on all alike; the first answer of each is reported beside its median. DuckDB's server reads
+the same Parquet files through views, and gets the text rewritten by sqlglot. It is installed from PyPI into an
 environment of its own. Writes `side_by_side.json` and `side_by_side.md` to DIR, and pictures.
 """
 

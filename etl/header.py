@@ -14,7 +14,7 @@ from pathlib import Path
 
 from etl.datasets import DATASETS, UNDESCRIBED, Dataset, Field, FieldKind
 from etl.forms import find_misfits
-from etl.reading import SourceReader, translate_errors
+from etl.reading import SourceReader, translate_read_errors
 from lakehouse.errors import SourceError
 
 MARK = b"\xef\xbb\xbf"
@@ -110,7 +110,7 @@ def open_source(path: Path, dataset: Dataset) -> Source:
     Raises SourceError if the file is empty, is not UTF-8, lacks a described column, names one twice or in a way that no
     table can have, or if no value of a described column has the expected form in the first lines.
     """
-    with translate_errors(path):
+    with translate_read_errors(path):
         start = SourceReader(path).read_start(_START_BYTES)
     name = path.name
     if not start:

@@ -10,22 +10,21 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from etl.datasets import TABLE_NAMES
-from etl.pipeline import build_engine_config
+from etl.pipeline import open_load_session
 from etl.progress import ProgressReporter
 from etl.retention import Removed, remove_old_generations
-from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors
+from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
 from etl.stored_rows import count_deleted, count_records, restore_version
 from etl.table_files import TableFiles
-from etl.tables import TableDefinition, TableWriter
+from etl.tables import TableDefinition, TableWriter, open_writer
 from lakehouse.delta import read_snapshot
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.manifest import Manifest, TableEntry, last_generation, publish_manifest, read_manifest
-from lakehouse.session import open_session
 from lakehouse.storage import Lake
 
 _DELETED_SHARE: Final = 0.05
-"""A table of whose stored rows more are deleted is written anew: look-ups read them all."""
+"""A table of whose stored rows more are deleted is rewritten: look-ups read them all."""
 _SMALL_FILES: Final = 8
 """So is a table with more files than this that are small: a look-up opens each of them."""
 _SMALL_SHARE: Final = 0.1
@@ -34,7 +33,7 @@ _SMALL_SHARE: Final = 0.1
 
 @dataclass(frozen=True)
 class CompactedTable:
-    """A table that was written anew: files and bytes before and after. `seconds` is wall time."""
+    """A table that was rewritten: files and bytes before and after. `seconds` is wall time."""
 
     table: str
     files_before: int
@@ -68,9 +67,9 @@ def maintain_lake(lake: Lake, engine: LoadEngine, settings: Settings, report: Pr
         summary = MaintenanceSummary(base.generation, Removed())
         if worn:
             work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
-            config = build_engine_config(engine, settings)
-            session = stack.enter_context(open_session(engine, config=config, work_dir=str(work_dir)))
-            writer = TableWriter(session, lake, base.schema_name)
+            session = stack.enter_context(open_load_session(engine, settings, work_dir))
+            check_shared(session, work_dir, ())
+            writer = open_writer(session, lake, base.schema_name)
             tables = dict(base.tables)
             for name, entry in base.tables.items():
                 check_held()
@@ -89,7 +88,7 @@ def maintain_lake(lake: Lake, engine: LoadEngine, settings: Settings, report: Pr
 
 
 def is_worn(adds: Sequence[dict[str, Any]]) -> bool:
-    """Whether a table has so many small files or deleted rows that it pays to write it anew."""
+    """Whether a table has so many small files or deleted rows that it pays to rewrite it."""
     stored = [count_records(add) for add in adds]
     small = sum(rows < _SMALL_SHARE * max(stored) for rows in stored)
     return small > _SMALL_FILES or sum(map(count_deleted, adds)) > _DELETED_SHARE * sum(stored)
@@ -109,7 +108,7 @@ def _read_adds(lake: Lake, entry: TableEntry) -> list[dict[str, Any]]:
 def _compact_table(
     writer: TableWriter, name: str, entry: TableEntry, summary: MaintenanceSummary, report: ProgressReporter
 ) -> TableEntry:
-    """Write a table anew, in its order. Returns its entry in the next manifest."""
+    """Rewrite a table in its order. Returns its entry in the next manifest."""
     started = time.monotonic()
     definition = TableDefinition(name, entry.comment, entry.columns, entry.clustered_by)
     with report.open_stage(f"compact {name}") as stage:

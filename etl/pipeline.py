@@ -13,10 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from etl.forms import find_misfits
 from etl.header import Source, describe_columns, find_sources
 from etl.progress import ProgressReporter
 from etl.quality import list_checks
+from etl.rejects import REJECT_COLUMNS
 from etl.retention import remove_old_generations
 from etl.safeguards import (
     check_loadable,
@@ -38,12 +38,12 @@ from etl.safeguards import (
 from etl.settings import LoadEngine, Settings, remote_config
 from etl.slices import SlicedTables
 from etl.source import Inspection, inspect_source
-from etl.tables import PathTableWriter, TableDefinition, TableVersion, TableWriter, define_view, to_definition
+from etl.stored_rows import TableVersion
+from etl.tables import TableDefinition, define_view, open_writer, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.manifest import (
     LOADING_NAME,
-    Column,
     Manifest,
     SourceFile,
     TableEntry,
@@ -65,14 +65,8 @@ _JOINED_ROW_BYTES = 250
 """Memory of the engine's pool for a row of a join. With 180, some slices of IMDb's size had to be cut again."""
 _DESCRIBED_REJECTS = 1_000
 
-_REJECT_COLUMNS = (
-    Column(name="file", type="string", comment="The source file."),
-    Column(name="line", type="bigint", comment="Line below the header, from 1. Null where it was found by content."),
-    Column(name="raw", type="string", comment="The line as it stands in the file; bytes that are not UTF-8 as \\xNN."),
-    Column(name="reason", type="string", comment="Why it was not loaded."),
-)
 _REJECTS = TableDefinition(
-    REJECTS_TABLE, "Lines of the source files that were not loaded, and why.", _REJECT_COLUMNS, ()
+    REJECTS_TABLE, "Lines of the source files that were not loaded, and why.", REJECT_COLUMNS, ()
 )
 
 
@@ -148,11 +142,7 @@ def load_lake(
             folder.mkdir(parents=True, exist_ok=True)
         check_held = stack.enter_context(hold_load_lock(lake))
         work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
-        session = stack.enter_context(
-            open_session(engine, config=build_engine_config(engine, settings), work_dir=str(work_dir))
-            if spark is None
-            else use_session(spark)
-        )
+        session = stack.enter_context(open_load_session(engine, settings, work_dir, spark))
         check_shared(session, work_dir, [each.path for each in files])
         run = LoadRun(session, lake, settings, report, work_dir)
         run.summary.notes += [f"{dataset.file} is not there: no {dataset.table}." for dataset in missing]
@@ -171,13 +161,11 @@ class LoadRun:
         self.settings = settings
         self.report = report
         self.work_dir = work_dir
-        write_tables = PathTableWriter if session.capabilities.shared else TableWriter
-        self.writer = write_tables(session, lake, settings.schema_name)
+        self.writer = open_writer(session, lake, settings.schema_name)
         self.summary = LoadSummary()
         self.made: dict[str, BuiltTable] = {}
         self.sources: dict[str, Source] = {}
         self.reject_parts: list[str] = []
-        self.begun: set[str] = set()
         self.tables = SlicedTables(_limit_slices(session, settings))
         self.fingerprints: dict[str, Fingerprint | None] = {}
 
@@ -213,8 +201,9 @@ class LoadRun:
             remove_old_generations(self.lake, self.settings)
         except Exception as error:
             log.debug("old generations were not removed", exc_info=error)
-            reason = str(error).strip().split("\n", 1)[0][:_REASON_CHARS] or type(error).__name__
-            self.summary.notes.append(f"Old generations were not removed: {reason}. Run imdb-etl maintain.")
+            self.summary.notes.append(
+                f"Old generations were not removed: {_describe_briefly(error)}. Run imdb-etl maintain."
+            )
 
     def _inspect_ahead(self, files: list[Source]) -> Iterator[tuple[Source, Inspection]]:
         """Yield the inspection of each file; the next one runs while the caller works on this one."""
@@ -292,7 +281,7 @@ class LoadRun:
 
     def _write_rejects(self) -> None:
         spark = self.session.spark
-        columns = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in _REJECT_COLUMNS)
+        columns = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in REJECT_COLUMNS)
         rows = spark.sql(f"SELECT {columns} WHERE false")
         for part in self.reject_parts:
             rows = rows.unionByName(spark.read.parquet(part))
@@ -323,18 +312,17 @@ class LoadRun:
         self._register_tables()
         definition = define_view(view)
         with self.report.open_stage(f"build {view.name}") as stage:
-            write = partial(self._write_slice, view, definition)
-            for written in self.tables.run_slices(view.slice_key, view.sliced, _JOINED_ROW_BYTES, write):
+            write = self.writer.overwrite_table
+
+            def write_slice() -> TableVersion:
+                nonlocal write
+                written = write(definition, self.session.spark.sql(view.sql), in_order=False)
+                write = self.writer.append_rows
+                return written
+
+            for written in self.tables.run_slices(view.slice_key, view.sliced, _JOINED_ROW_BYTES, write_slice):
                 stage.advance(0, written.rows)
         self._record_table(BuiltTable(definition, view.key, "view", written, None), started)
-
-    def _write_slice(self, view: GoldView, definition: TableDefinition) -> TableVersion:
-        """Replace a view of an earlier load by a slice of it, or add a slice to those of this load."""
-        rows = self.session.spark.sql(view.sql)
-        write = self.writer.append_rows if view.name in self.begun else self.writer.overwrite_table
-        written = write(definition, rows, in_order=False)
-        self.begun.add(view.name)
-        return written
 
     def _register_tables(self) -> None:
         """Make the tables of this run readable by their names. Reading a log costs Spark a second: it is done once."""
@@ -373,7 +361,7 @@ class LoadRun:
                         )
                         return
                     log.debug("%s were not counted", count.about, exc_info=error)
-                    reason = str(error).strip().split("\n", 1)[0][:_REASON_CHARS] or type(error).__name__
+                    reason = _describe_briefly(error)
                     notes.append(f"Not counted, {count.about}: {reason}. The lake is loaded all the same.")
                     continue
                 notes += [finding] if finding else []
@@ -399,7 +387,20 @@ class LoadRun:
         )
 
 
-def build_engine_config(engine: LoadEngine, settings: Settings) -> dict[str, str]:
+def open_load_session(
+    engine: LoadEngine, settings: Settings, work_dir: Path, spark: SparkSession | None = None
+) -> AbstractContextManager[EngineSession]:
+    """Open the engine that writes tables; `spark` is a session that is used instead, and stays open."""
+    if spark is not None:
+        return use_session(spark)
+    return open_session(engine, config=_build_engine_config(engine, settings), work_dir=str(work_dir))
+
+
+def _describe_briefly(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0][:_REASON_CHARS] or type(error).__name__
+
+
+def _build_engine_config(engine: LoadEngine, settings: Settings) -> dict[str, str]:
     """Build the engine's settings for a load, mainly so that it spills to disk in time."""
     if engine == "spark":
         return {"spark.hadoop.parquet.block.size": str(16 << 20), "spark.driver.memory": "4g"}

@@ -82,7 +82,7 @@ class _Tap:
         return data
 
 
-class translate_errors:  # noqa: N801  (used as a function: `with translate_errors(path)`)
+class translate_read_errors:  # noqa: N801  (used as a function: `with translate_read_errors(path)`)
     """Converts errors of a damaged or unreadable file to SourceError."""
 
     def __init__(self, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl.changed_lines import ChangedLines
 from etl.datasets import REJECTS_TABLE, Dataset
-from etl.stored_rows import StoredTable
+from etl.stored_rows import StoredTable, to_arrow_schema
 from etl.table_files import TableFiles
 from lakehouse.delta import TableLog, latest_version
 from lakehouse.errors import LakeError, QueryFailed
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 Line = tuple[str, int | None, str, str]
 """A row of the table: file, line below the header from 1, the line, the reason."""
 
-_COLUMNS = (
-    Column(name="file", type="string"),
-    Column(name="line", type="bigint"),
-    Column(name="raw", type="string"),
-    Column(name="reason", type="string"),
+REJECT_COLUMNS = (
+    Column(name="file", type="string", comment="The source file."),
+    Column(name="line", type="bigint", comment="Line below the header, from 1. Null where it was found by content."),
+    Column(name="raw", type="string", comment="The line as it stands in the file; bytes that are not UTF-8 as \\xNN."),
+    Column(name="reason", type="string", comment="Why it was not loaded."),
 )
 
 
@@ -47,8 +47,6 @@ class RejectedLines:
     def __init__(self, before: list[Line]) -> None:
         self._before = before
         self._lines: dict[str, list[Line]] = {}
-        self._read: dict[str, int] = {}
-        self._names: dict[str, str] = {}
 
     def keep_all(self, dataset: Dataset, name: str) -> None:
         """Keep the lines of a file that has not changed."""
@@ -92,10 +90,10 @@ class RejectedLines:
             now = None
         if now is not None and Counter(now) == Counter(lines + added):
             return False
-        columns: list[Any] = list(zip(*lines, strict=True)) or [(), (), (), ()]
-        kinds = (pa.string(), pa.int64(), pa.string(), pa.string())
-        arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
-        pq.write_table(pa.table(arrays, names=[column.name for column in _COLUMNS]), target)
+        schema = to_arrow_schema(REJECT_COLUMNS)
+        columns: list[Any] = list(zip(*lines, strict=True)) or [()] * len(schema)
+        arrays = [pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)]
+        pq.write_table(pa.table(arrays, schema=schema), target)
         return True
 
     def _of_file(self, dataset: Dataset) -> list[Line]:
@@ -116,9 +114,9 @@ def _find_version(log: TableLog, published: datetime) -> int:
 
 
 def _read_lines(files: TableFiles, version: int) -> list[Line]:
-    stored = StoredTable(files, version, _COLUMNS)
+    stored = StoredTable(files, version, REJECT_COLUMNS)
     return _to_lines(stored.read_rows(stored.schema.names))
 
 
 def _to_lines(rows: pa.Table) -> list[Line]:
-    return list(zip(*(rows.column(column.name).to_pylist() for column in _COLUMNS), strict=True))
+    return list(zip(*(rows.column(column.name).to_pylist() for column in REJECT_COLUMNS), strict=True))

@@ -55,12 +55,11 @@ def _encode_column(column: pa.Array) -> pa.Array:
 
 def _wrap(lists: pa.Array, values: pa.Array) -> pa.Array:
     """Make lists of the same lengths with other values."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    import numpy as np
-
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from etl.datasets import Dataset, FieldKind
 from etl.fingerprints import Fingerprint, Fingerprinter, OnGroup
 from etl.header import Source
-from etl.reading import SourceReader, translate_errors
+from etl.reading import SourceReader, translate_read_errors
 from lakehouse.errors import SourceError
 from lakehouse.manifest import SourceFile
 
@@ -68,12 +68,11 @@ def inspect_source(source: Source, work_dir: Path, on_progress: OnProgress) -> I
     fingerprinter = make_fingerprinter(source.dataset)
     rejects = _RejectWriter(work_dir / f"{file}.rejects.parquet", path.name)
     reader = SourceReader(path, source.line_end)
-    with translate_errors(path), rejects:
+    with translate_read_errors(path), rejects:
         for block in reader.read_blocks(digest.update, lambda done: on_progress(done, scanner.lines)):
             rejects.write_lines(scanner.separate_lines(block)[1])
             fingerprinter.add_block(block)
-    if scanner.lines == 0:
-        raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
+    _check_lines(path, scanner.lines)
     readable = path
     if rejects.count or not reader.is_plain or not source.is_plain:
         readable = work_dir / f"{file}.clean.tsv.gz"
@@ -97,7 +96,7 @@ def make_fingerprinter(dataset: Dataset, on_group: OnGroup = lambda *_: None) ->
 
 def hash_file(path: Path) -> SourceFile:
     """Read the identity of a file without unpacking it. Raises SourceError if it cannot be read."""
-    with translate_errors(path), path.open("rb") as file:
+    with translate_read_errors(path), path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())
 
@@ -105,12 +104,16 @@ def hash_file(path: Path) -> SourceFile:
 def fingerprint_source(source: Source, fingerprinter: Fingerprinter, on_progress: OnProgress) -> Fingerprint | None:
     """Read the whole file into a fingerprinter. Raises SourceError as `inspect_source` does."""
     path, reader = source.path, SourceReader(source.path, source.line_end)
-    with translate_errors(path):
+    with translate_read_errors(path):
         for block in reader.read_blocks(on_progress=lambda done: on_progress(done, fingerprinter.lines)):
             fingerprinter.add_block(block)
-    if fingerprinter.lines == 0:
-        raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
+    _check_lines(path, fingerprinter.lines)
     return fingerprinter.finish()
+
+
+def _check_lines(path: Path, lines: int) -> None:
+    if lines == 0:
+        raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
 
 
 class _Scanner:
@@ -227,7 +230,7 @@ class _RejectWriter:
 
 def _write_clean(source: Source, target: Path) -> None:
     scanner = _Scanner(source)
-    with translate_errors(source.path), gzip.open(target, "wb", compresslevel=1) as out:
+    with translate_read_errors(source.path), gzip.open(target, "wb", compresslevel=1) as out:
         out.write("\t".join(source.header).encode() + b"\n")
         for block in SourceReader(source.path, source.line_end).read_blocks():
             out.write(scanner.separate_lines(block)[0])

@@ -60,14 +60,20 @@ class TableChange:
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a commit left: the version, its live rows, data files and their bytes, and the bytes written for it."""
+class TableVersion:
+    """One version of a table, as recorded in its Delta log: live rows, data files and their bytes."""
 
     version: int
     rows: int
-    files: int
     bytes: int
-    written_bytes: int
+    files: int
+
+
+@dataclass(frozen=True)
+class Written(TableVersion):
+    """A version that was committed, and the bytes that were written for it."""
+
+    written_bytes: int = 0
 
 
 class StoredTable:
@@ -214,10 +220,10 @@ def commit_adds(
 def measure_adds(version: int, adds: Sequence[Mapping[str, Any]], written_bytes: int = 0) -> Written:
     """Count the live rows, files and bytes of a version."""
     rows = sum(count_records(add) - count_deleted(add) for add in adds)
-    return Written(version, rows, len(adds), sum(int(add["size"]) for add in adds), written_bytes)
+    return Written(version, rows, sum(int(add["size"]) for add in adds), len(adds), written_bytes)
 
 
-def measure_version(files: TableFiles) -> Written:
+def measure_version(files: TableFiles) -> TableVersion:
     """Count the live rows, files and bytes of the newest version of a table."""
     log = files.open_log()
     newest = latest_version(log)

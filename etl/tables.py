@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etl.datasets import DATASETS, Dataset, GoldView
-from etl.stored_rows import measure_version
+from etl.stored_rows import TableVersion, measure_version
 from etl.table_files import TableFiles
 from lakehouse.delta import LogFolder
 from lakehouse.delta.checkpoint import read_checkpoint
@@ -58,16 +58,6 @@ def define_view(view: GoldView) -> TableDefinition:
     columns = {(each.table, column.name): column for each in DATASETS for column in to_definition(each).columns}
     chosen = tuple(columns[table, column] for column, table in view.columns)
     return TableDefinition(view.name, view.comment, chosen, view.clustered_by)
-
-
-@dataclass(frozen=True)
-class TableVersion:
-    """One version of a table, as recorded in its Delta log."""
-
-    version: int
-    rows: int
-    bytes: int
-    files: int
 
 
 class TableWriter:
@@ -134,8 +124,7 @@ class TableWriter:
 
     def measure_table(self, table: str) -> TableVersion:
         """Read the newest version of a table from its Delta log."""
-        found = measure_version(TableFiles(self._lake, table))
-        return TableVersion(found.version, found.rows, found.bytes, found.files)
+        return measure_version(TableFiles(self._lake, table))
 
     def list_columns(self, table: str, comment: str) -> tuple[str, ...]:
         """Return the columns of a table that have this comment, in their order; none if there is no table."""
@@ -224,6 +213,11 @@ class PathTableWriter(TableWriter):
 
     def _qualify_name(self, definition: TableDefinition) -> str:
         return f"delta.{quote_identifier(self.locate_table(definition.name))}"
+
+
+def open_writer(session: EngineSession, lake: Lake, schema: str) -> TableWriter:
+    """Return the writer for a session: a Spark of others has a catalogue in which nothing is registered or dropped."""
+    return (PathTableWriter if session.capabilities.shared else TableWriter)(session, lake, schema)
 
 
 def remove_orphans(folder: Path) -> None:

@@ -10,7 +10,7 @@ nobody reads before the manifest names them, so a killed update leaves the lake 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,21 +20,21 @@ from etl.changed_lines import ChangedLines
 from etl.datasets import DATASETS, GOLD_VIEWS, TABLE_NAMES, Dataset, GoldView
 from etl.fingerprints import Fingerprint, read_fingerprint
 from etl.header import Source, find_sources
-from etl.pipeline import BuiltTable, LoadedTable, LoadRun, LoadSummary, build_engine_config
+from etl.pipeline import BuiltTable, LoadedTable, LoadRun, LoadSummary, open_load_session
 from etl.progress import ProgressReporter
 from etl.rejects import RejectedLines, read_rejects
 from etl.row_sets import encode_rows, select_ids, select_ranges, subtract_rows
-from etl.safeguards import check_loadable, hold_load_lock, open_work_folder, translate_errors
+from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
 from etl.source import hash_file, inspect_source
-from etl.stored_rows import StoredTable, TableChange, Written, restore_version, to_arrow_schema
+from etl.stored_rows import StoredTable, TableChange, TableVersion, Written, restore_version, to_arrow_schema
 from etl.table_files import TableFiles
-from etl.tables import TableDefinition, TableVersion, define_view, to_definition
+from etl.tables import TableDefinition, define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.delta import latest_version
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.manifest import Column, Manifest, SourceFile, TableEntry, last_generation, read_manifest
-from lakehouse.session import EngineSession, open_session
+from lakehouse.manifest import Manifest, SourceFile, TableEntry, last_generation, read_manifest
+from lakehouse.session import EngineSession
 from lakehouse.storage import Lake, LakeKind
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class _RowChange:
     deleted: pa.Table
     added: pa.Table
 
-    def touched(self, columns: list[str], key: str) -> set[str]:
+    def list_touched(self, columns: list[str], key: str) -> set[str]:
         """The values of `key` in rows that differ in one of `columns`."""
         before, after = encode_rows(self.deleted, columns), encode_rows(self.added, columns)
         found: set[str] = set()
@@ -112,8 +112,8 @@ def update_lake(
         if _is_unchanged(base, hashes):
             return UpdateSummary(generation=base.generation)
         work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
-        config = build_engine_config(engine, settings)
-        session = stack.enter_context(open_session(engine, config=config, work_dir=str(work_dir)))
+        session = stack.enter_context(open_load_session(engine, settings, work_dir))
+        check_shared(session, work_dir, [each.path for each in files])
         run = _UpdateRun(session, lake, settings, report, work_dir, base)
         run.summary.notes += [
             f"{dataset.file} is not there any more: no {dataset.table}."
@@ -149,10 +149,6 @@ def is_as_defined(name: str, entry: TableEntry) -> bool:
     return wanted == (described, entry.comment, entry.clustered_by, entry.key)
 
 
-def _described(dataset: Dataset) -> tuple[Column, ...]:
-    return _DEFINITIONS[dataset.table][0].columns
-
-
 def find_loaded(source: Path, lake: Lake, settings: Settings) -> int | None:
     """Return the generation that a lake serves if it was loaded from these very files, with the same definitions.
 
@@ -164,7 +160,7 @@ def find_loaded(source: Path, lake: Lake, settings: Settings) -> int | None:
         if lake.kind is LakeKind.CATALOG or read_manifest(lake) is None:
             return None
         base = _read_base(lake, settings)
-        served = all(_is_newest(lake, entry) for entry in base.tables.values())
+        served = _have_sizes(base, files) and all(_is_newest(lake, entry) for entry in base.tables.values())
         hashes = {each.dataset.table: hash_file(each.path) for each in files} if served else {}
         return base.generation if served and _is_unchanged(base, hashes) else None
     except LakehouseError:
@@ -173,6 +169,12 @@ def find_loaded(source: Path, lake: Lake, settings: Settings) -> int | None:
 
 def _is_newest(lake: Lake, entry: TableEntry) -> bool:
     return latest_version(TableFiles(lake, entry.path).open_log()) == entry.version
+
+
+def _have_sizes(base: Manifest, files: Iterable[Source]) -> bool:
+    """Whether files have the sizes of those that the lake was loaded from. If not, their bytes need not be read."""
+    loaded = {name: entry.source.bytes for name, entry in base.tables.items() if entry.source is not None}
+    return loaded == {each.dataset.table: each.path.stat().st_size for each in files}
 
 
 def _is_unchanged(base: Manifest, hashes: dict[str, SourceFile]) -> bool:
@@ -231,7 +233,7 @@ class _UpdateRun(LoadRun):
             self._keep(dataset.table, entry, identity)
         else:
             known = read_fingerprint(self.lake, entry.source.sha256)
-            comparable = known is not None and source.is_as_described and entry.columns == _described(dataset)
+            comparable = source.is_as_described and entry.columns == to_definition(dataset).columns
             changed = self._find_changed_lines(source, known) if known is not None and comparable else None
             if changed is None:
                 self._load_whole(source, "loaded whole")
@@ -245,7 +247,7 @@ class _UpdateRun(LoadRun):
             self._load_table(inspected, inspection)
         self.row_changes[table] = None
         written = self.made[table].written
-        self._summarize(table, done, started, Written(written.version, written.rows, 0, 0, written.bytes))
+        self._summarize(table, done, started, written.rows, written.bytes)
 
     def _keep(self, table: str, entry: TableEntry, source: SourceFile | None) -> None:
         """Keep a table of the base. It becomes the newest version, should a killed run have committed another."""
@@ -257,7 +259,7 @@ class _UpdateRun(LoadRun):
         kept = TableVersion(version, entry.rows, entry.bytes, entry.files)
         definition = replace(_DEFINITIONS[table][0], columns=entry.columns)
         self.made[table] = BuiltTable(definition, entry.key, entry.kind, kept, source)
-        self._summarize(table, "kept", started, Written(version, entry.rows, 0, 0, written))
+        self._summarize(table, "kept", started, entry.rows, written)
 
     def _find_changed_lines(self, source: Source, known: Fingerprint) -> ChangedLines | None:
         """Find the changed lines of a file, None where too many have changed to compare them in memory."""
@@ -283,17 +285,16 @@ class _UpdateRun(LoadRun):
             stage.advance(0, change.added_rows + change.deleted_rows)
         self.row_changes[dataset.table] = _RowChange(lost, change.added[0])
         self.fingerprints[identity.sha256] = changed.fingerprint
-        version = TableVersion(written.version, written.rows, written.bytes, written.files)
-        self.made[dataset.table] = BuiltTable(to_definition(dataset), dataset.key, "table", version, identity)
+        self.made[dataset.table] = BuiltTable(to_definition(dataset), dataset.key, "table", written, identity)
         self._count_rejects(dataset, identity, changed, written)
-        self._summarize(dataset.table, "updated", started, written, change)
+        self._summarize(dataset.table, "updated", started, written.rows, written.written_bytes, change)
 
     def _commit_change(self, entry: TableEntry, stored: StoredTable, change: TableChange) -> Written:
         if change.deleted_rows or change.added_rows:
             return stored.write_change(change, entry.clustered_by)
         if latest_version(stored.files.open_log()) != entry.version:
             return restore_version(stored.files, entry.version)
-        return Written(entry.version, entry.rows, entry.files, entry.bytes, 0)
+        return Written(entry.version, entry.rows, entry.bytes, entry.files)
 
     def _read_changed_rows(self, source: Source, identity: SourceFile, changed: ChangedLines) -> pa.Table:
         """Read the changed lines as typed rows, and keep the malformed ones apart."""
@@ -347,7 +348,9 @@ class _UpdateRun(LoadRun):
         for table, change in changes.items():
             key = self.made[table].key
             columns = [*key, *(column for column, owner in view.columns if owner == table and column not in key)]
-            touched.setdefault(key[0], set()).update(change.touched([*columns, *self._links(tables, table)], key[0]))
+            touched.setdefault(key[0], set()).update(
+                change.list_touched([*columns, *self._links(tables, table)], key[0])
+            )
         if not any(touched.values()):
             self._keep(view.name, entry, None)
         elif not self._refresh_view(view, entry, tables, touched):
@@ -363,7 +366,7 @@ class _UpdateRun(LoadRun):
         started = time.monotonic()
         self._build_view(view)
         written = self.made[view.name].written
-        self._summarize(view.name, "built whole", started, Written(written.version, written.rows, 0, 0, written.bytes))
+        self._summarize(view.name, "built whole", started, written.rows, written.bytes)
 
     def _refresh_view(self, view: GoldView, entry: TableEntry, tables: list[str], touched: dict[str, set[str]]) -> bool:
         """Replace the rows of touched titles and persons. Returns False where these are too many."""
@@ -390,9 +393,8 @@ class _UpdateRun(LoadRun):
                     change.deleted.setdefault(batch.path, []).append(batch.positions[places])
             written = self._commit_change(entry, stored, change)
             stage.advance(0, change.added_rows + change.deleted_rows)
-        version = TableVersion(written.version, written.rows, written.bytes, written.files)
-        self.made[view.name] = BuiltTable(define_view(view), view.key, "view", version, None)
-        self._summarize(view.name, "updated", started, written, change)
+        self.made[view.name] = BuiltTable(define_view(view), view.key, "view", written, None)
+        self._summarize(view.name, "updated", started, written.rows, written.written_bytes, change)
         return True
 
     def _join(self, view: GoldView, inputs: dict[str, pa.Table]) -> pa.Table:
@@ -420,13 +422,17 @@ class _UpdateRun(LoadRun):
         return {column.name for column in self.made[table].definition.columns}
 
     def _summarize(
-        self, table: str, done: str, started: float, written: Written, change: TableChange | None = None
+        self,
+        table: str,
+        done: str,
+        started: float,
+        rows: int,
+        written_bytes: int,
+        change: TableChange | None = None,
     ) -> None:
         added, deleted = (0, 0) if change is None else (change.added_rows, change.deleted_rows)
         seconds = time.monotonic() - started
-        self.summary.updated.append(
-            UpdatedTable(table, done, written.rows, added, deleted, written.written_bytes, seconds)
-        )
+        self.summary.updated.append(UpdatedTable(table, done, rows, added, deleted, written_bytes, seconds))
 
 
 def _compare_rows(stored: StoredTable, key: str, changed: ChangedLines, rows: pa.Table) -> tuple[TableChange, pa.Table]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
@@ -51,17 +52,23 @@ def test_beside_a_query_that_needs_more_memory_than_there_is_others_are_answered
     assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
 
 
+def lower_limit(worker: psutil.Process, name: str, limit: int) -> None:
+    """Set a limit of a running process, below what it has."""
+    import resource
+
+    kind = getattr(resource, name)
+    _, most = resource.prlimit(worker.pid, kind)
+    resource.prlimit(worker.pid, kind, (limit, most))
+
+
 @pytest.mark.skipif(not LINUX, reason="needs Linux, which has the ceiling")
 def test_a_process_that_has_no_memory_for_a_thread_is_replaced_and_the_query_is_run_again(
     embedded: Embedded, query: Query
 ) -> None:
-    import resource
-
     engine = embedded()
     worker = worker_of(engine)
     assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
-    _, most = resource.prlimit(worker.pid, resource.RLIMIT_DATA)
-    resource.prlimit(worker.pid, resource.RLIMIT_DATA, (worker.memory_info().data // 2, most))
+    lower_limit(worker, "RLIMIT_DATA", worker.memory_info().data // 2)
 
     found = [rows(engine, query("SELECT count(*) AS n FROM films", "films")) for _ in range(3)]
     assert found == [[{"n": 5}]] * 3
@@ -73,13 +80,10 @@ def test_a_process_that_has_no_memory_for_a_thread_is_replaced_and_the_query_is_
 def test_statements_at_once_in_a_process_that_is_nearly_out_of_memory_are_answered_by_the_next_one(
     embedded: Embedded, query: Query, spare_mb: int
 ) -> None:
-    import resource
-
     engine = embedded(max_concurrent_queries=4)
     worker = worker_of(engine)
     assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
-    _, most = resource.prlimit(worker.pid, resource.RLIMIT_DATA)
-    resource.prlimit(worker.pid, resource.RLIMIT_DATA, (worker.memory_info().data + (spare_mb << 20), most))
+    lower_limit(worker, "RLIMIT_DATA", worker.memory_info().data + (spare_mb << 20))
 
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda _: rows(engine, query(GROUPS, "many")), range(6)))
@@ -90,13 +94,10 @@ def test_statements_at_once_in_a_process_that_is_nearly_out_of_memory_are_answer
 def test_statements_in_a_process_that_can_open_no_file_are_answered_by_the_next_one(
     embedded: Embedded, query: Query
 ) -> None:
-    import resource
-
     engine = embedded()
     worker = worker_of(engine)
     assert rows(engine, query("SELECT 1 AS x")) == [{"x": 1}]
-    _, most = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (3, most))
+    lower_limit(worker, "RLIMIT_NOFILE", 3)
 
     with ThreadPoolExecutor(3) as threads:
         found = list(threads.map(lambda _: rows(engine, query("SELECT count(*) AS n FROM films", "films")), range(3)))

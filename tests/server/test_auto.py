@@ -14,7 +14,7 @@ from mcp_server.cli import main
 from mcp_server.engines import Engine
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.engines.spark import SparkEngine
-from mcp_server.settings import load_settings
+from mcp_server.settings import Settings, load_settings
 from tests.server.conftest import audit_lines
 from tests.server.test_tools import run, text_of
 
@@ -82,13 +82,18 @@ async def test_what_the_embedded_engine_refuses_in_its_own_words_is_answered_by_
     assert (found.structured_content["engine"], found.structured_content["rows"]) == ("spark", rows)
 
 
-async def test_what_the_embedded_engine_has_no_memory_for_is_answered_by_spark(
-    spark: Engine, lake: Path, tmp_path: Path
-) -> None:
+def make_small(lake: Path, tmp_path: Path) -> tuple[Settings, EmbeddedEngine]:
+    """An embedded engine with the least memory that it may have, and the settings of a server that has it."""
     settings = load_settings(
         lake=str(lake), engine="auto", state_dir=tmp_path / "state", wait_seconds=250, engine_memory_mb=512
     )
-    small = EmbeddedEngine(Lake.parse(str(lake)), settings)
+    return settings, EmbeddedEngine(Lake.parse(str(lake)), settings)
+
+
+async def test_what_the_embedded_engine_has_no_memory_for_is_answered_by_spark(
+    spark: Engine, lake: Path, tmp_path: Path
+) -> None:
+    settings, small = make_small(lake, tmp_path)
     sql = "SELECT count(DISTINCT array(id), CAST(id AS DOUBLE)) AS n FROM range(200000)"
     alone = LakehouseServer(settings, lambda: [small])
     async with Client(alone) as client:
@@ -103,10 +108,7 @@ async def test_what_the_embedded_engine_has_no_memory_for_is_answered_by_spark(
 async def test_what_ends_the_embedded_engine_at_its_ceiling_is_answered_by_spark(
     spark: Engine, lake: Path, tmp_path: Path
 ) -> None:
-    settings = load_settings(
-        lake=str(lake), engine="auto", state_dir=tmp_path / "state", wait_seconds=250, engine_memory_mb=512
-    )
-    small = EmbeddedEngine(Lake.parse(str(lake)), settings)
+    settings, small = make_small(lake, tmp_path)
     sql = "SELECT max(length(repeat(concat('word number ', id), 12000))) AS n FROM range(9000)"
     async with Client(LakehouseServer(settings, lambda: [small])) as client:
         failed = await run(client, sql)
