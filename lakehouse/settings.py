@@ -73,6 +73,11 @@ class SharedSettings(BaseSettings):
     state_dir: AbsolutePath | None = Field(
         None, description="Folder for what is not the lake: audit, locks, logs. Default: the user's state folder."
     )
+    context_dir: AbsolutePath | None = Field(
+        None,
+        description="Folder of the lake's context: `context.md`, `queries.jsonl`, `lake.toml`. Default: `_context` in "
+        "the lake.",
+    )
     engine_isolation: Literal["auto", "required", "off"] = Field(
         "auto",
         description="Fence the engine in (Linux): it writes nothing but temporary files; the embedded one reads "
