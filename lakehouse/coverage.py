@@ -10,7 +10,6 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lakehouse.errors import LakeError
 from lakehouse.storage import Lake
 
 COVERAGE_FOLDER: Final = "_coverage"
