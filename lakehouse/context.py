@@ -67,8 +67,8 @@ class Join(_Declaration):
 class Measure(_Declaration):
     """What is known of a whole, part by part.
 
-    It concerns statements that read one of `columns` of `table`. `sql` gives `part` (text or number, null for rows in no
-    part), `rows`, and `known`: how many of the rows have it. `about` completes "knows …": "directors"; `of` names a
+    It concerns statements that read one of `columns` of `table`. `sql` gives `part` (text or number, null for rows in
+    no part), `rows`, and `known`: how many of the rows have it. `about` completes "knows …": "directors"; `of` names a
     part: "films of the {part}s".
     """
 
