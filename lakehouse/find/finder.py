@@ -1,0 +1,191 @@
+"""Open indexes: the shelves propose, likeness judges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from lakehouse.errors import LakeError
+from lakehouse.find.likeness import PROMINENCE_SHARE, Wanted, rate_prominence
+from lakehouse.find.shelf import Shelf, ShelfWriter, open_shelf
+from lakehouse.find.things import VALUE, Hit, IndexDamaged, IndexSummary, Thing
+from lakehouse.find.words import MOST_QUERY_CHARS, MOST_QUERY_WORDS, split_words
+
+THINGS_FOLDER: Final = "things"
+VALUES_FOLDER: Final = "values"
+INDEX_NAME: Final = "index.json"
+"""What an index holds beside its two shelves: how many things of each kind, and what is not in it."""
+MOST_HITS: Final = 100
+_CERTAIN: Final = 0.9
+"""A name this alike is what was meant; below it, names with fewer of the words are proposed too."""
+_LEAST_LIKE: Final = 0.6
+"""Names that are less alike are no hits."""
+
+T = TypeVar("T")
+
+
+class Finder:
+    """An open index. Safe to use in several threads."""
+
+    def __init__(self, shelves: Sequence[Shelf], missing: Sequence[str] = ()) -> None:
+        self._shelves = tuple(shelves)
+        self.partial = tuple(missing)
+
+    @property
+    def entities(self) -> int:
+        """How many named things there are, without the values."""
+        return sum(shelf.count for shelf in self._shelves if all(group[0] != VALUE for group in shelf.groups))
+
+    def search(
+        self,
+        text: str,
+        kinds: frozenset[str] | None = None,
+        limit: int = 10,
+        *,
+        table: str | None = None,
+        column: str | None = None,
+    ) -> list[Hit]:
+        """Find what a text names, the likeliest first; of `kinds`, or of a table or column, where these are given.
+
+        At most 100 hits; nothing for a text without a letter or digit. Only the first 200 characters and 12 words count.
+        Raises IndexDamaged.
+        """
+        words = split_words(text[:MOST_QUERY_CHARS])[:MOST_QUERY_WORDS]
+        if not words or limit < 1:
+            return []
+        hits: list[Hit] = []
+        for shelf in self._shelves:
+            groups = _choose_groups(shelf, kinds, table, column)
+            if groups is None or groups:
+                hits += _guard_index(partial(_search_shelf, shelf, words, groups))
+        hits.sort(key=lambda hit: (-hit.score, hit.label, hit.id))
+        return hits[: min(limit, MOST_HITS)]
+
+    def has_label(self, table: str, column: str, value: str) -> bool | None:
+        """Whether something is called exactly that; None where the index cannot tell."""
+        words = split_words(value[:MOST_QUERY_CHARS])
+        known = False
+        for shelf in self._shelves:
+            groups = _choose_groups(shelf, None, table, column)
+            if groups == []:
+                continue
+            known = True
+            if not words:
+                return None
+            found, more = _guard_index(partial(shelf.find_named, words, groups))
+            if any(each.label == value for each in found):
+                return True
+            if more:
+                return None
+        return False if known and not self.partial else None
+
+
+def build_index(
+    folder: Path, things: Iterable[Thing], values: Iterable[Thing] = (), *, missing: Sequence[str] = ()
+) -> IndexSummary:
+    """Build an index in an empty or new folder. `missing` says, in sentences, what is not in it.
+
+    `values` are things of the kind "value"; they lie apart, so that an update can count them anew. Raises LakeError,
+    OSError.
+    """
+    return _guard_index(lambda: _write_shelves(folder, things, values, missing))
+
+
+def open_index(folder: Path) -> Finder:
+    """Open the index in a folder. Raises IndexDamaged for a folder that is none, or one of another version."""
+    return _guard_index(lambda: _open_shelves(folder))
+
+
+def open_in_memory(things: Iterable[Thing], *, missing: Sequence[str] = ()) -> Finder:
+    """Build an index of some things in memory, and open it."""
+    writers = {False: ShelfWriter(None, small=True), True: ShelfWriter(None, small=True)}
+    for each in things:
+        writers[each.kind == VALUE].add((each,))
+    return Finder([writer.commit() for writer in writers.values() if writer.counts], missing)
+
+
+def _write_shelves(
+    folder: Path, things: Iterable[Thing], values: Iterable[Thing], missing: Sequence[str]
+) -> IndexSummary:
+    counts: dict[str, int] = {}
+    for name, given, small in ((THINGS_FOLDER, things, False), (VALUES_FOLDER, values, True)):
+        (folder / name).mkdir(parents=True)
+        writer = ShelfWriter(folder / name, small=small)
+        writer.add(given)
+        writer.commit()
+        counts |= writer.counts
+    return describe_index(folder, counts, missing)
+
+
+def describe_index(folder: Path, counts: dict[str, int], missing: Sequence[str]) -> IndexSummary:
+    """Write down what an index has beside its shelves, and measure it."""
+    text = json.dumps({"counts": counts, "partial": list(missing)}, ensure_ascii=False)
+    (folder / INDEX_NAME).write_text(text, encoding="utf-8")
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return IndexSummary(counts, len(sizes), sum(sizes), tuple(missing))
+
+
+def _open_shelves(folder: Path) -> Finder:
+    try:
+        stored = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
+        missing = [str(each) for each in stored["partial"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise IndexDamaged(f"{folder.name} is no index of names. Load the lake again to build one.") from error
+    return Finder([open_shelf(folder / name) for name in (THINGS_FOLDER, VALUES_FOLDER)], missing)
+
+
+def _choose_groups(
+    shelf: Shelf, kinds: frozenset[str] | None, table: str | None, column: str | None
+) -> list[int] | None:
+    """The groups of a shelf that are asked for, None for all of them."""
+    if kinds is None and table is None and column is None:
+        return None
+    wanted = (
+        (lambda group: kinds is None or group[0] in kinds),
+        (lambda group: table is None or group[1].lower() == table.lower()),
+        (lambda group: column is None or group[2].lower() == column.lower()),
+    )
+    return [number for number, group in enumerate(shelf.groups) if all(test(group) for test in wanted)]
+
+
+def _search_shelf(shelf: Shelf, words: Sequence[str], groups: list[int] | None) -> list[Hit]:
+    wanted = Wanted(words)
+    hits = [_judge(thing, wanted) for thing in shelf.propose(words, groups, loosely=False)]
+    if not hits or max(like for like, _ in hits) < _CERTAIN:
+        known = {(hit.kind, hit.table, hit.column, hit.id) for _, hit in hits}
+        more = [_judge(thing, wanted) for thing in shelf.propose(words, groups, loosely=True)]
+        hits += [(like, hit) for like, hit in more if (hit.kind, hit.table, hit.column, hit.id) not in known]
+    return [hit for like, hit in hits if like >= _LEAST_LIKE]
+
+
+def _judge(thing: Thing, wanted: Wanted) -> tuple[float, Hit]:
+    """How alike the best name of a thing is, and the hit."""
+    best, matched = wanted.compare(thing.label), ""
+    for other in thing.others:
+        like = 0.99 * wanted.compare(other)
+        if like > best:
+            best, matched = like, other
+    score = (best + PROMINENCE_SHARE * rate_prominence(thing.weight)) / (1 + PROMINENCE_SHARE)
+    return best, to_hit(thing, round(score, 4), matched)
+
+
+def to_hit(thing: Thing, score: float, matched: str = "") -> Hit:
+    """Make a hit of a thing."""
+    given = {each.name: getattr(thing, each.name) for each in fields(Thing)}
+    return Hit(**given, score=score, matched=matched)
+
+
+def _guard_index(act: Callable[[], T]) -> T:
+    """Call a function that reads an index. Damaged files make tantivy panic, which is no Exception."""
+    try:
+        return act()
+    except LakeError:
+        raise
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)):
+            raise
+        raise IndexDamaged("The index of names cannot be read. Load the lake again to build it anew.") from error

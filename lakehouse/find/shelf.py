@@ -1,0 +1,238 @@
+"""An index of things, which proposes candidates for words: tantivy, on disk or in memory.
+
+The index is plain: the folded words of all names of a thing. What words may mean besides (slips, joined and split
+words, numerals) is asked of it by queries. No query is ever parsed from text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from lakehouse.find.things import IndexDamaged, Thing
+from lakehouse.find.words import MOST_NAME_CHARS, NUMERALS, fold_for_index, list_sound_alikes, list_splits
+
+FORMAT: Final = 1
+SHELF_NAME: Final = "shelf.json"
+"""What a folder holds beside tantivy's files: the format, the groups of things, and what is not in it."""
+MOST_OTHERS: Final = 40
+_MOST_ID_CHARS: Final = 1_000
+_WRITER_BYTES: Final = 200_000_000
+_SMALL_WRITER_BYTES: Final = 32_000_000
+_PROPOSED: Final = 80
+_SEPARATOR: Final = "\x1f"
+
+Group = tuple[str, str, str, str, bool]
+"""What things have in common: kind, table, column, id column, is_list."""
+
+
+class Shelf:
+    """An open index. Safe to use in several threads; nothing changes it once it is open."""
+
+    def __init__(self, index: Any, groups: Sequence[Group]) -> None:
+        # No thread that watches the folder: an index that is open never changes.
+        index.config_reader(reload_policy="manual")
+        self._schema = index.schema
+        self._searcher = index.searcher()
+        self.groups = tuple(groups)
+
+    @property
+    def count(self) -> int:
+        return int(self._searcher.num_docs)
+
+    def propose(self, words: Sequence[str], groups: Sequence[int] | None, *, loosely: bool) -> list[Thing]:
+        """Propose things that may be meant: by names with all words, or slips of them; `loosely` with most of them."""
+        found: dict[tuple[int, int], Any] = {}
+        queries = self._build_loose(words) if loosely else self._build_strict(words)
+        for query, by_weight in queries:
+            for address in self._look_up(query, groups, by_weight):
+                found.setdefault((address.segment_ord, address.doc), address)
+        return [self._read(address) for address in found.values()]
+
+    def find_named(self, words: Sequence[str], groups: Sequence[int] | None) -> tuple[list[Thing], bool]:
+        """Find things whose names have all these words as they are, and whether there may be more of them."""
+        query = self._all([self._term(word) for word in words])
+        addresses = list(self._look_up(query, groups, True))
+        return [self._read(address) for address in addresses], len(addresses) >= _PROPOSED
+
+    def _look_up(self, query: Any, groups: Sequence[int] | None, by_weight: bool) -> Iterator[Any]:
+        if groups is not None:
+            query = self._all([self._among(groups), query])
+        order = {"order_by_field": "weight"} if by_weight else {}
+        yield from (hit[1] for hit in self._searcher.search(query, _PROPOSED, count=False, **order).hits)
+
+    def _build_strict(self, words: Sequence[str]) -> Iterator[tuple[Any, bool]]:
+        forms = [list(words), *_join_neighbours(words)]
+        exact = [self._all([self._alike(word) for word in form]) for form in forms]
+        exact += [
+            self._all([*map(self._alike, words[:place]), self._term(left), self._term(right),
+                       *map(self._alike, words[place + 1 :])])
+            for place, word in enumerate(words[:4])
+            for left, right in list_splits(word)
+        ]  # fmt: skip
+        yield self._any(exact), True
+        yield self._any([self._all([self._slip(word, last=word is form[-1]) for word in form]) for form in forms]), True
+
+    def _build_loose(self, words: Sequence[str]) -> Iterator[tuple[Any, bool]]:
+        import tantivy
+
+        many = [self._any([self._slip(word), *self._sounds(word)]) for word in words if len(word) > 1]
+        if not many:
+            return
+        should = [(tantivy.Occur.Should, query) for query in many]
+        for least in dict.fromkeys((max(1, len(many) - 1), max(1, (len(many) + 1) // 2))):
+            query = tantivy.Query.boolean_query(should, least)
+            yield query, True
+            yield query, False
+
+    def _term(self, word: str) -> Any:
+        import tantivy
+
+        return tantivy.Query.term_query(self._schema, "words", word, "freq")
+
+    def _alike(self, word: str) -> Any:
+        return self._any([self._term(form) for form in NUMERALS.get(word, (word,))])
+
+    def _slip(self, word: str, *, last: bool = False) -> Any:
+        """The words that a misspelt word may be: one slip in a short word, two in a long one."""
+        import tantivy
+
+        queries = [self._alike(word)]
+        if len(word) > 2 and not word.isdigit():
+            queries.append(tantivy.Query.fuzzy_term_query(self._schema, "words", word, 1 if len(word) < 6 else 2))
+        if last and len(word) > 3:
+            queries.append(tantivy.Query.fuzzy_term_query(self._schema, "words", word, 0, prefix=True))
+        return self._any(queries)
+
+    def _sounds(self, word: str) -> list[Any]:
+        import tantivy
+
+        if len(word) < 5:
+            return []
+        return [tantivy.Query.fuzzy_term_query(self._schema, "words", each, 1) for each in list_sound_alikes(word)[:12]]
+
+    def _among(self, groups: Sequence[int]) -> Any:
+        import tantivy
+
+        return self._any([tantivy.Query.term_query(self._schema, "group", group) for group in groups])
+
+    def _any(self, queries: list[Any]) -> Any:
+        import tantivy
+
+        return queries[0] if len(queries) == 1 else tantivy.Query.boolean_query(
+            [(tantivy.Occur.Should, query) for query in queries]
+        )  # fmt: skip
+
+    def _all(self, queries: list[Any]) -> Any:
+        import tantivy
+
+        return queries[0] if len(queries) == 1 else tantivy.Query.boolean_query(
+            [(tantivy.Occur.Must, query) for query in queries]
+        )  # fmt: skip
+
+    def _read(self, address: Any) -> Thing:
+        stored = self._searcher.doc(address).get_first("thing").decode()
+        group, identity, weight, detail, label, *others = stored.split(_SEPARATOR)
+        kind, table, column, id_column, is_list = self.groups[int(group)]
+        return Thing(kind, table, column, identity, label, id_column, tuple(others), detail, float(weight), is_list)
+
+
+class ShelfWriter:
+    """Writes an index: into an empty folder, into one that has an index, or into memory (no folder)."""
+
+    def __init__(self, folder: Path | None, groups: Sequence[Group] = (), *, small: bool = False) -> None:
+        import tantivy
+
+        self._folder = folder
+        self._schema = _build_schema()
+        self._index = tantivy.Index(self._schema, None if folder is None else str(folder))
+        register_analyzer(self._index)
+        heap, threads = (_SMALL_WRITER_BYTES, 1) if small else (_WRITER_BYTES, 2)
+        self._writer = self._index.writer(heap, threads)
+        self._to_document = tantivy.Document.from_dict
+        self._groups: dict[Group, int] = {group: number for number, group in enumerate(groups)}
+        self.counts: dict[str, int] = {}
+
+    def add(self, things: Iterable[Thing]) -> None:
+        """Add things. Names and ids longer than any that is asked for are left out or cut."""
+        groups, schema, to_document, add = self._groups, self._schema, self._to_document, self._writer.add_document
+        for each in things:
+            if not each.label or len(each.id) > _MOST_ID_CHARS:
+                continue
+            group: Group = (each.kind, each.table, each.column, each.id_column, each.is_list)
+            number = groups.setdefault(group, len(groups))
+            names = [each.label[:MOST_NAME_CHARS]]
+            if each.others:
+                others = dict.fromkeys(other[:MOST_NAME_CHARS] for other in each.others if other)
+                names += [other for other in others if other != names[0]][:MOST_OTHERS]
+            words = fold_for_index(names[0]) if len(names) == 1 else " ".join(map(fold_for_index, names))
+            stored = _SEPARATOR.join((str(number), each.id, repr(each.weight), each.detail, *names))
+            if stored.count(_SEPARATOR) != len(names) + 3:
+                continue  # a name with a control character is not one that people type
+            fields = {
+                "words": words,
+                "id": each.id,
+                "group": number,
+                "weight": float(each.weight),
+                "thing": stored.encode(),
+            }
+            add(to_document(fields, schema))
+            self.counts[each.kind] = self.counts.get(each.kind, 0) + 1
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove the things with these ids, those of earlier commits and those that were added since."""
+        for each in ids:
+            self._writer.delete_documents_by_term("id", each)
+
+    def commit(self) -> Shelf:
+        """Make what was added and removed visible, and open it."""
+        self._writer.commit()
+        self._writer.wait_merging_threads()
+        self._index.reload()
+        if self._folder is not None:
+            text = json.dumps({"format": FORMAT, "groups": list(self._groups)}, ensure_ascii=False)
+            (self._folder / SHELF_NAME).write_text(text, encoding="utf-8")
+        return Shelf(self._index, list(self._groups))
+
+
+def open_shelf(folder: Path) -> Shelf:
+    """Open the index in a folder. Raises IndexDamaged."""
+    import tantivy
+
+    try:
+        stored = json.loads((folder / SHELF_NAME).read_text(encoding="utf-8"))
+        if stored["format"] != FORMAT:
+            raise IndexDamaged(f"The index in {folder.name} has format {stored['format']}, not {FORMAT}.")
+        groups = [(str(a), str(b), str(c), str(d), bool(e)) for a, b, c, d, e in stored["groups"]]
+        index = tantivy.Index(_build_schema(), str(folder))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise IndexDamaged(f"The index in {folder.name} cannot be read. Build it again by a load.") from error
+    register_analyzer(index)
+    return Shelf(index, groups)
+
+
+def register_analyzer(index: Any) -> None:
+    """Tell an index how the text of `words` becomes words."""
+    import tantivy
+
+    analyzer = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase()).build()
+    index.register_tokenizer("folded", analyzer)
+
+
+def _build_schema() -> Any:
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("words", tokenizer_name="folded", index_option="freq")
+    builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
+    builder.add_integer_field("group", indexed=True)
+    builder.add_float_field("weight", fast=True)
+    builder.add_bytes_field("thing", stored=True)
+    return builder.build()
+
+
+def _join_neighbours(words: Sequence[str]) -> list[list[str]]:
+    """Write two neighbours together: "god father" also means "godfather"."""
+    return [[*words[:place], words[place] + words[place + 1], *words[place + 2 :]] for place in range(len(words) - 1)]

@@ -1,0 +1,124 @@
+"""Texts as words that compare: without case, accents and punctuation. Index and query fold alike."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+MOST_QUERY_CHARS: Final = 200
+MOST_QUERY_WORDS: Final = 12
+MOST_NAME_CHARS: Final = 400
+
+_APOSTROPHES = "'’‘ʼʻ`´"
+_SUFFIX = re.compile(rf"(?<=\w)[{_APOSTROPHES}](?=(?:s|t|d|m|re|ve|ll)(?!\w))")
+"""The apostrophe of "ocean's" and "they're", unlike that of "d'or" and "O'Brien"."""
+_WORD = re.compile(r"[^\W_]+")
+_CHUNK = re.compile(r"\S*[^\s\w]\S*")
+"""Words that are written together with punctuation between them: "Spider-Man", "O'Brien", "E.T."."""
+_PUNCTUATION = re.compile(r"[^\w\s]|_")
+_MARKS = re.compile("[\u0300-\u036f\u1dc0-\u1dff\u064b-\u065f\u0591-\u05c7]+")
+_LETTERS: Final = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n"}
+)
+"""Letters that no normal form takes apart."""
+_UNSPACED = re.compile("([\u0e00-\u0e7f\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
+"""Scripts that are written without spaces: each sign becomes a word."""
+
+_NUMERALS: Final = (
+    ("1", "one"),
+    ("2", "ii", "two"),
+    ("3", "iii", "three"),
+    ("4", "iv", "four"),
+    ("5", "v", "five"),
+    ("6", "vi", "six"),
+    ("7", "vii", "seven"),
+    ("8", "viii", "eight"),
+    ("9", "ix", "nine"),
+    ("10", "x", "ten"),
+    ("11", "xi", "eleven"),
+    ("12", "xii", "twelve"),
+    ("13", "xiii", "thirteen"),
+)
+NUMERALS: Final = {form: forms for forms in _NUMERALS for form in forms}
+"""The ways to write a number, by each of them."""
+SMALL_WORDS: Final = frozenset(
+    (
+        "a an the of and in on to for at by de la le les l el los las un une il lo i gli der die das ein eine und et "
+        "y e du des d da do o os as del di della part chapter vol volume"
+    ).split(" ")
+)
+"""Words that people leave out, add or exchange without meaning another name."""
+
+
+def fold_text(text: str) -> str:
+    """Fold a text to lower case without accents; "&" becomes "and", and "ocean's" one word.
+
+    >>> fold_text("Léon & Ocean's")
+    "leon and oceans"
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text).casefold()
+        text = unicodedata.normalize("NFC", _MARKS.sub("", text)).translate(_LETTERS)
+        text = _UNSPACED.sub(r" \1 ", text)
+    return _SUFFIX.sub("", text.lower()).replace("&", " and ")
+
+
+def split_words(text: str) -> list[str]:
+    """Split a text into folded words.
+
+    >>> split_words("Le Fabuleux Destin d'Amélie")
+    ['le', 'fabuleux', 'destin', 'd', 'amelie']
+    """
+    return _WORD.findall(fold_text(text))
+
+
+def fold_for_index(text: str) -> str:
+    """Fold a name to what is indexed: its words, and what punctuation divides written together as well.
+
+    >>> fold_for_index("Spider-Man")
+    'spider man spiderman'
+    """
+    if text.isascii() and not _PUNCTUATION.search(text):
+        return text  # the index lowers letters itself
+    folded = fold_text(text)
+    joined = [_PUNCTUATION.sub("", chunk) for chunk in _CHUNK.findall(folded) if chunk != "and"]
+    return " ".join([*_WORD.findall(folded), *(word for word in joined if word)])
+
+
+@lru_cache(maxsize=4096)
+def split_words_cached(text: str) -> tuple[str, ...]:
+    """Split a name of a candidate; the same ones come again and again."""
+    return tuple(split_words(text))
+
+
+def canonicalize_numerals(words: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Write numbers as digits: "part ii" and "part two" become "part 2"."""
+    return tuple(NUMERALS[word][0] if word in NUMERALS else word for word in words)
+
+
+def list_splits(word: str) -> Iterator[tuple[str, str]]:
+    """Yield the ways to take a word for two that were written together."""
+    if len(word) >= 4:
+        yield from ((word[:place], word[place:]) for place in range(1, len(word)))
+
+
+_SOUNDS: Final = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        ("sch", "sh"), ("sh", "sch"), ("ph", "f"), ("f", "ph"), ("ck", "k"), ("k", "ck"), ("c(?=[aou])", "k"),
+        ("k", "c"), ("ch", "k"), ("k", "ch"), ("tch", "ch"), ("v", "w"), ("w", "v"), ("ts|tz", "z"), ("z", "tz"),
+        ("s(?=[aeiou])", "z"), ("x", "ks"), ("ks", "x"), ("j", "y"), ("y", "j"), ("ou|oo", "u"), ("u", "oo"),
+        ("i", "y"), ("ee|ea", "i"), ("q(u?)", "k"), ("dj|dzh", "j"), ("zh", "j"), ("kh", "h"), ("^n(?=[aeiou])", "kn"),
+        ("^r", "wr"), ("^s", "ps"), ("gh", "g"),
+        ("c(?=[ei])", "s"), ("s(?=[ei])", "c"), ("aw|au", "o"), ("ay|ey|ei|ai", "e"),
+    )
+)  # fmt: skip
+
+
+def list_sound_alikes(word: str) -> list[str]:
+    """List spellings that sound like a word, one rule applied in each."""
+    found = (pattern.sub(replacement, word) for pattern, replacement in _SOUNDS)
+    return [each for each in dict.fromkeys(found) if each != word]
