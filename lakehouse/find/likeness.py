@@ -13,7 +13,7 @@ from typing import Final
 
 from lakehouse.find.words import SMALL_WORDS, split_words, unify_words
 
-PROMINENCE_SHARE: Final = 0.3
+_PROMINENCE_SHARE: Final = 0.3
 """Of the score. A long name with a slip in it comes before an obscure one without; a name of five letters does not."""
 _MOST_DECADES: Final = 7.0
 _LEAST_LIKE: Final = 0.55
@@ -31,6 +31,11 @@ def rate_prominence(weight: float) -> float:
     return min(1.0, math.log10(1 + max(weight, 0)) / _MOST_DECADES)
 
 
+def rate_hit(like: float, prominence: float) -> float:
+    """Rate a hit from 0 to 1, by how alike its name is and how prominent it is."""
+    return (like + _PROMINENCE_SHARE * prominence) / (1 + _PROMINENCE_SHARE)
+
+
 class Wanted:
     """What was asked for, prepared for comparison with many names."""
 
@@ -41,6 +46,11 @@ class Wanted:
         self._core = "".join(_drop_small(self.words))
         self._numbers = _list_numbers(self.words)
         self._costs = [_rate_word(word) for word in self.words]
+
+    @property
+    def best_slip(self) -> float:
+        """How alike a name with one slip in it is."""
+        return 1 - 1 / max(len(self._joined), 2)
 
     def compare_names(self, label: str, others: Sequence[str]) -> tuple[float, str]:
         """How alike the best of a thing's names is, from 0 to 1, and which one; empty for the label."""

@@ -28,12 +28,12 @@ _UNSPACED = re.compile("([\u0e00-\u0e7f\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u
 """Scripts that are written without spaces: each sign becomes a word."""
 
 _EQUIVALENTS: Final = (
-    ("1", "one"), ("2", "ii", "two"), ("3", "iii", "three"), ("4", "iv", "four"), ("5", "v", "five"), ("6", "vi", "six"),
-    ("7", "vii", "seven"), ("8", "viii", "eight"), ("9", "ix", "nine"), ("10", "x", "ten"), ("11", "xi", "eleven"),
-    ("12", "xii", "twelve"), ("13", "xiii", "thirteen"), ("20", "xx", "twenty"), ("30", "thirty"), ("40", "forty"),
-    ("50", "fifty"), ("60", "sixty"), ("100", "hundred"), ("1000", "thousand"), ("1st", "first"), ("2nd", "second"),
-    ("3rd", "third"), ("4th", "fourth"), ("5th", "fifth"), ("6th", "sixth"), ("7th", "seventh"), ("8th", "eighth"),
-    ("9th", "ninth"), ("10th", "tenth"), ("13th", "thirteenth"),
+    ("1", "one"), ("2", "ii", "two"), ("3", "iii", "three"), ("4", "iv", "four"), ("5", "v", "five"),
+    ("6", "vi", "six"), ("7", "vii", "seven"), ("8", "viii", "eight"), ("9", "ix", "nine"), ("10", "x", "ten"),
+    ("11", "xi", "eleven"), ("12", "xii", "twelve"), ("13", "xiii", "thirteen"), ("20", "xx", "twenty"),
+    ("30", "thirty"), ("40", "forty"), ("50", "fifty"), ("60", "sixty"), ("100", "hundred"), ("1000", "thousand"),
+    ("1st", "first"), ("2nd", "second"), ("3rd", "third"), ("4th", "fourth"), ("5th", "fifth"), ("6th", "sixth"),
+    ("7th", "seventh"), ("8th", "eighth"), ("9th", "ninth"), ("10th", "tenth"), ("13th", "thirteenth"),
     ("doctor", "dr"), ("mister", "mr"), ("mrs", "missus"), ("saint", "st"), ("versus", "vs"), ("volume", "vol"),
     ("junior", "jr"), ("senior", "sr"), ("you", "u"), ("are", "r"), ("part", "pt"), ("brothers", "bros"),
 )  # fmt: skip
