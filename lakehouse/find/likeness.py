@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from lakehouse.find.words import SMALL_WORDS, split_words, unify_words
+from lakehouse.find.words import SMALL_WORDS, spell_sound, split_words, unify_words
 
 _PROMINENCE_SHARE: Final = 0.3
 """Of the score. A long name with a slip in it comes before an obscure one without; a name of five letters does not."""
@@ -19,6 +19,8 @@ _MOST_DECADES: Final = 7.0
 _LEAST_LIKE: Final = 0.55
 """Words that have less in common than this are other words."""
 _FURTHER_NAME, _TITLE_ALONE, _SUBTITLE, _OTHER_ORDER, _SMALL_WORDS_DIFFER = 0.985, 0.97, 0.95, 0.99, 0.985
+_SOUND, _SOUNDS = 0.94, 0.7
+"""What remains of likeness of words that sound alike, and how alike they have to sound."""
 _OTHER_NUMBER: Final = 0.88
 """What remains of likeness where one name has a number that the other has not: "Rocky" is not "Rocky II"."""
 _WORDS_FOUND, _NAME_COVERED = 0.82, 0.13
@@ -95,7 +97,11 @@ class Wanted:
                 if wanted == word:
                     pairs.append((1.0, place, other))
                 elif not (wanted.isdigit() or word.isdigit()):
-                    like = OSA.normalized_similarity(wanted, word, score_cutoff=_LEAST_LIKE)
+                    like = max(
+                        OSA.normalized_similarity(wanted, word, score_cutoff=_LEAST_LIKE),
+                        _SOUND
+                        * OSA.normalized_similarity(spell_sound(wanted), spell_sound(word), score_cutoff=_SOUNDS),
+                    )
                     if like:
                         pairs.append((like, place, other))
         pairs.sort(key=lambda pair: -pair[0])

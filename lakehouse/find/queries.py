@@ -12,6 +12,8 @@ _MOST_LOOKED_UP: Final = 6
 _MOST_SPLIT_WORDS, _MOST_SPLIT_CHARS, _MOST_PARTS = 4, 24, 3
 _SHORT_WORD: Final = 6
 """A word that is shorter may have one slip in it, others two."""
+_LONG_WORD: Final = 8
+"""A word that is as long may have two slips besides being spelt as it sounds."""
 
 
 class Stage(Enum):
@@ -128,9 +130,12 @@ class QueryBuilder:
     def _sounds(self, word: str) -> list[Any]:
         import tantivy
 
-        if len(word) < 5:
+        if len(word) < _SHORT_WORD - 1:
             return []
-        return [tantivy.Query.fuzzy_term_query(self._schema, "words", each, 1) for each in list_sound_alikes(word)[:12]]
+        slips = 1 if len(word) < _LONG_WORD else 2
+        return [
+            tantivy.Query.fuzzy_term_query(self._schema, "words", each, slips) for each in list_sound_alikes(word)[:12]
+        ]
 
 
 def match_any(queries: Sequence[Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 MOST_QUERY_CHARS: Final = 200
@@ -105,3 +106,25 @@ def list_sound_alikes(word: str) -> list[str]:
     """List spellings that sound like a word, one rule applied in each."""
     found = (pattern.sub(replacement, word) for pattern, replacement in _SOUNDS)
     return [each for each in dict.fromkeys(found) if each != word]
+
+
+_SOUND_LETTERS: Final = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        ("^(?:kn|gn)", "n"), ("^wr", "r"), ("^ps", "s"), ("ph", "f"), ("t?sch|tch|ch|sh|zh", "S"), ("ck|q|c(?![eiy])", "k"),
+        ("c", "s"), ("x", "ks"), ("t[sz]|z", "s"), ("w", "v"), ("gh", "g"), ("kh", "k"), ("th", "t"), ("j|y", "i"),
+        ("ee|ea|ie|ei|ii", "i"), ("ou|oo", "u"), ("au", "o"), ("ai|ae|oe", "e"), (r"(.)\1", r"\1"),
+    )
+)  # fmt: skip
+
+
+@lru_cache(maxsize=8192)
+def spell_sound(word: str) -> str:
+    """Spell a word as it sounds, roughly, and alike for what sounds alike.
+
+    >>> spell_sound("kieslowski") == spell_sound("kislovsky")
+    True
+    """
+    for pattern, replacement in _SOUND_LETTERS:
+        word = pattern.sub(replacement, word)
+    return word
