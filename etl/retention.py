@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from etl.find_index import remove_unnamed
 from etl.fingerprints import FINGERPRINTS_FOLDER, name_fingerprint
 from etl.gold_views import TABLE_NAMES
 from etl.settings import Settings
@@ -54,6 +55,9 @@ def remove_old_generations(lake: Lake, settings: Settings) -> Removed:
         _clean_table(lake, table, versions, datetime.now(UTC) - age, removed)
     _remove_fingerprints(lake, kept)
     _remove_coverage(lake, kept)
+    files, size = remove_unnamed(lake, kept)
+    removed.files += files
+    removed.bytes += size
     return removed
 
 
