@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etl.context_files import store_context_files
 from etl.datasets import GOLD_VIEWS, ORPHANS, REJECTS_TABLE, TABLE_NAMES, UNDESCRIBED, GoldView
 from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.forms import find_misfits
@@ -194,6 +195,7 @@ class LoadRun:
         for sha256, fingerprint in self.fingerprints.items():
             store_fingerprint(self.lake, sha256, fingerprint)
         publish_manifest(self.lake, self._build_manifest())
+        self.summary.notes += store_context_files(self.lake)
 
     def _remove_old_generations(self) -> None:
         """Remove what is no longer kept. The lake is already published, so a failure becomes a note."""

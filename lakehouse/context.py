@@ -11,7 +11,6 @@ that the guard reads like any other statement.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +27,7 @@ CONTEXT_FOLDER: Final = "_context"
 PAGE_NAME: Final = "context.md"
 QUERIES_NAME: Final = "queries.jsonl"
 DECLARATIONS_NAME: Final = "lake.toml"
+CONTEXT_NAMES: Final = (PAGE_NAME, QUERIES_NAME, DECLARATIONS_NAME)
 
 MOST_PAGE_BYTES: Final = 4_096
 """Every conversation carries the page: reviewed context of this size is what published measurements used."""
@@ -40,7 +40,7 @@ class ContextError(LakeError):
 
 
 class _Declaration(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 
 class Entity(_Declaration):
@@ -89,14 +89,18 @@ class Declarations(_Declaration):
 
 
 class VerifiedQuery(BaseModel):
-    """A question, the SQL that answers it, and what a reader should know. The format of `evals`, whose fields stay."""
+    """A question, the SQL that answers it, and what a reader should know. The format of `evals`, whose fields stay.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    `follows` is the id of the question that this one follows in a conversation, empty where it stands alone.
+    """
 
-    id: str
-    question: str
-    sql: str
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    id: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    sql: str = Field(min_length=1)
     note: str = ""
+    follows: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,39 +120,70 @@ class Context:
 
 def read_context(lake: Lake, folder: Path | None = None) -> Context:
     """Read the context of a lake: from `folder`, or from `_context` in the lake. Raises ContextError, LakeError."""
-    files = _read_files(lake, folder)
-    return parse_context(files)
+    return parse_context({name: read_context_file(lake, folder, name) or b"" for name in CONTEXT_NAMES})
+
+
+def read_page(lake: Lake, folder: Path | None = None) -> str:
+    """Read the page alone, which a server needs before anything else. Raises ContextError, LakeError."""
+    return parse_page(read_context_file(lake, folder, PAGE_NAME) or b"")
+
+
+def read_queries(lake: Lake, folder: Path | None = None) -> tuple[VerifiedQuery, ...]:
+    """Read the verified queries alone. Raises ContextError, LakeError."""
+    return parse_queries(read_context_file(lake, folder, QUERIES_NAME) or b"")
+
+
+def read_context_file(lake: Lake, folder: Path | None, name: str) -> bytes | None:
+    """Read a file of the context as it stands, None where there is none. Raises ContextError, LakeError."""
+    if folder is not None and not folder.is_dir():
+        raise ContextError(f"{folder}, the folder of the lake's context (IMDB_CONTEXT_DIR), does not exist.")
+    if folder is None and lake.kind is LakeKind.URL:
+        return lake.read_file(f"{CONTEXT_FOLDER}/{name}")
+    inside = lake.directory if folder is None else None
+    folder = inside / CONTEXT_FOLDER if inside is not None else folder
+    return None if folder is None else _read_local(folder / name, inside)
+
+
+def _read_local(path: Path, inside: Path | None) -> bytes | None:
+    """Read a file, but no more of it than is allowed, and no link that leads out of the folder `inside`."""
+    try:
+        if not path.is_file():  # a pipe would never end
+            return None
+        if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+            raise ContextError(f"{path.name} of the lake's context is a link that leads out of the lake. Copy the file.")
+        with path.open("rb") as file:
+            return file.read(MOST_FILE_BYTES + 1)
+    except OSError as error:
+        raise ContextError(f"{path.name} could not be read from {path.parent}: {error.strerror}.") from error
 
 
 def parse_context(files: Mapping[str, bytes]) -> Context:
     """Parse the files of a context, by name; those that are not there are empty. Raises ContextError."""
-    page = _decode(PAGE_NAME, files.get(PAGE_NAME, b""), MOST_PAGE_BYTES).strip()
-    queries = tuple(_parse_queries(_decode(QUERIES_NAME, files.get(QUERIES_NAME, b""), MOST_FILE_BYTES)))
-    return Context(page, queries, _parse_declarations(files.get(DECLARATIONS_NAME, b"")))
+    page, queries, declarations = (files.get(name, b"") for name in CONTEXT_NAMES)
+    return Context(parse_page(page), parse_queries(queries), parse_declarations(declarations))
 
 
-def _read_files(lake: Lake, folder: Path | None) -> dict[str, bytes]:
-    names = (PAGE_NAME, QUERIES_NAME, DECLARATIONS_NAME)
-    if folder is not None:
-        if not folder.is_dir():
-            raise ContextError(f"{folder}, the folder of the lake's context (IMDB_CONTEXT_DIR), does not exist.")
-        return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-    if lake.kind is LakeKind.CATALOG:
-        return {}
-    found = {name: lake.read_file(f"{CONTEXT_FOLDER}/{name}") for name in names}
-    return {name: data for name, data in found.items() if data is not None}
+def parse_page(data: bytes) -> str:
+    """Parse `context.md`. Raises ContextError."""
+    return _decode(PAGE_NAME, data, MOST_PAGE_BYTES).strip()
+
+
+def parse_queries(data: bytes) -> tuple[VerifiedQuery, ...]:
+    """Parse `queries.jsonl`. Raises ContextError."""
+    return tuple(_parse_lines(_decode(QUERIES_NAME, data, MOST_FILE_BYTES)))
 
 
 def _decode(name: str, data: bytes, most: int) -> str:
     if len(data) > most:
-        raise ContextError(f"{name} of the lake's context has {len(data):,} bytes; at most {most:,} are read. Cut it.")
+        size = f"{len(data):,} bytes" if len(data) <= MOST_FILE_BYTES else f"more than {MOST_FILE_BYTES:,} bytes"
+        raise ContextError(f"{name} of the lake's context has {size}; at most {most:,} are read. Cut it.")
     try:
         return replace_controls(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ContextError(f"{name} of the lake's context is not UTF-8 text (byte {error.start}).") from error
 
 
-def _parse_queries(text: str) -> Iterator[VerifiedQuery]:
+def _parse_lines(text: str) -> Iterator[VerifiedQuery]:
     seen: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -168,7 +203,10 @@ def _parse_queries(text: str) -> Iterator[VerifiedQuery]:
         yield query
 
 
-def _parse_declarations(data: bytes) -> Declarations:
+def parse_declarations(data: bytes) -> Declarations:
+    """Parse `lake.toml`. Raises ContextError."""
+    import tomllib  # 10 ms, for which the handshake does not wait
+
     text = _decode(DECLARATIONS_NAME, data, MOST_FILE_BYTES)
     try:
         found: dict[str, Any] = tomllib.loads(text)

@@ -22,11 +22,11 @@ from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult
 from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
-import prompts
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.escaping import quote_briefly
 from lakehouse.storage import Lake
 from mcp_server.engines.choice import create_engines
+from mcp_server.instructions import compose_instructions
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class LakehouseServer(MCPServer[Any]):
         super().__init__(
             NAME,
             version=version(PACKAGE),
-            instructions=prompts.read("instructions").text.replace("{schema}", settings.schema_name),
+            instructions=compose_instructions(settings, lake),
             log_level=settings.log_level,
             subscriptions=False,  # nothing that is listed ever changes
             middleware=[self._watch],
