@@ -59,9 +59,7 @@ def _read_stored(lake: Lake) -> dict[str, bytes]:
 
 def _list_replaceable(stored: Mapping[str, bytes], record: Mapping[str, str]) -> frozenset[str]:
     """List the files that are absent, or as a load put them there."""
-    return frozenset(
-        name for name in CONTEXT_NAMES if name not in stored or record.get(name) == _digest(stored[name])
-    )
+    return frozenset(name for name in CONTEXT_NAMES if name not in stored or record.get(name) == _digest(stored[name]))
 
 
 def _read_record(lake: Lake) -> dict[str, str]:

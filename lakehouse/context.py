@@ -150,7 +150,9 @@ def _read_local(path: Path, inside: Path | None) -> bytes | None:
         if not path.is_file():  # a pipe would never end
             return None
         if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
-            raise ContextError(f"{path.name} of the lake's context is a link that leads out of the lake. Copy the file.")
+            raise ContextError(
+                f"{path.name} of the lake's context is a link that leads out of the lake. Copy the file."
+            )
         with path.open("rb") as file:
             return file.read(MOST_FILE_BYTES + 1)
     except OSError as error:
