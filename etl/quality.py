@@ -1,24 +1,23 @@
-"""Quality checks of the loaded rows: repeated keys, and references to missing rows.
+"""Quality checks of the loaded rows: repeated keys.
 
-Both occur in IMDb's files and do not stop a load; they are counted and reported. Each is counted slice by slice, so
-that no join and no aggregate holds a whole table.
+They occur in IMDb's files and do not stop a load; they are counted and reported. Each table is counted slice by slice,
+so that no aggregate holds all of it. References to missing rows are counted with the coverage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from etl.datasets import Orphans
 from etl.slices import SlicedTables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _ROW_BYTES = 200
-"""Memory of the embedded engine's pool for a key that is grouped or joined by. With 80 it spilt, and took longer."""
+"""Memory of the embedded engine's pool for a key that is grouped by. With 80 it spilt, and took longer."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class QualityCheck:
         return self.finding.format(count=f"{count:,}")
 
 
-def list_checks(keys: Mapping[str, tuple[str, ...]], references: Iterable[Orphans]) -> Iterator[QualityCheck]:
-    """Yield the checks for tables with these keys and references."""
+def list_checks(keys: Mapping[str, tuple[str, ...]]) -> Iterator[QualityCheck]:
+    """Yield the checks for tables with these keys."""
     repeats = "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {table} GROUP BY {by})"
     for table, key in keys.items():
         columns = ", ".join(key)
@@ -58,13 +57,6 @@ def list_checks(keys: Mapping[str, tuple[str, ...]], references: Iterable[Orphan
             key[0],
             (table,),
         )
-    for each in references:
-        child, parent, column = each.child, each.parent, each.column
-        # A join that is read from its right side: the parents are held in memory, and each child is read once.
-        join = f"{parent} p RIGHT JOIN {child} c ON p.{column} = c.{column}"
-        query = f"SELECT count(*) FROM {join} WHERE p.{column} IS NULL"
-        finding = f"{child}: {{count}} rows have a {column} that {parent} lacks."
-        yield QualityCheck(f"rows of {child} without their {parent}", finding, (query,), column, (parent, child))
 
 
 def _count_rows(spark: SparkSession, query: str) -> int:

@@ -50,7 +50,7 @@ def test_counts_that_fail_are_said_and_the_lake_is_loaded(make_source: MakeSourc
     done = run_patched(change, "--source", make_source(), "--lake", lake)
     assert done.returncode == 0, done.stderr
     assert "Not counted, rows of ratings_delta without their nowhere: " in done.stdout
-    assert "principals_delta: 2 rows have a tconst that movies_delta lacks." in done.stdout
+    assert "principals_delta: 2 values of tconst are not in movies_delta." in done.stdout
     assert manifest_of(lake)["generation"] == 1
 
 
