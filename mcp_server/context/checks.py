@@ -104,7 +104,10 @@ class _Check:
             self._check_statement(where, entity.sql, *_ENTITY_COLUMNS)
         for join in declared.join:
             faults = [self._names.find_column_fault(*side.split(".", 1)) for side in (join.left, join.right)]
-            self._report_all(f"{DECLARATIONS_NAME}, join {join.left} = {join.right}", faults)
+            where = f"{DECLARATIONS_NAME}, join {join.left} = {join.right}"
+            self._report_all(where, faults)
+            if join.by and not any(faults):
+                self._check_statement(where, f"SELECT {join.by} AS part FROM {join.left.split('.')[0]}", ("part",), ())  # noqa: S608  (behind the guard)
         for measure in declared.coverage:
             where = f"{DECLARATIONS_NAME}, coverage of {measure.table} ({measure.about})"
             self._report_all(where, [self._names.find_column_fault(measure.table, name) for name in measure.columns])
@@ -141,11 +144,13 @@ class _Check:
         return f"{text}, and found nothing: {list_briefly(self.empty)}" if self.empty else text
 
     def _check_statement(self, where: str, sql: str, needed: Sequence[str], optional: Sequence[str]) -> None:
+        began = time.monotonic()
         try:
             names = self._statements.run_sql(sql, 1).names
         except LakehouseError as error:
             self._report(where, _shorten_reason(error))
             return
+        tell(f"{where}: {time.monotonic() - began:.1f} s")
         if missing := [name for name in needed if name not in names]:
             self._report(where, f"its sql gives no column {', '.join(missing)}.")
         if unknown := [name for name in names if name not in (*needed, *optional)]:
