@@ -13,7 +13,7 @@ from typing import Final
 
 import prompts
 from lakehouse.context import CONTEXT_FOLDER, CONTEXT_NAMES, Context, parse_context
-from lakehouse.errors import LakeError
+from lakehouse.errors import LakehouseError
 from lakehouse.storage import Lake, LakeKind
 
 RECORD_NAME: Final = "packaged.json"
@@ -45,8 +45,10 @@ def store_context_files(lake: Lake) -> list[str]:
         kept = {name: digest for name, digest in record.items() if name in stored and name not in replaceable}
         now = {name: _digest(data) for name, data in packaged.items() if name in replaceable}
         lake.replace_file(f"{CONTEXT_FOLDER}/{RECORD_NAME}", json.dumps(kept | now, indent=1, sort_keys=True).encode())
-    except LakeError as error:
-        return [f"The lake's context was not put beside it: {error} The lake is loaded all the same."]
+    except (LakehouseError, OSError) as error:
+        return [
+            f"The lake's context was not put beside it: {error}. The lake is loaded all the same.".replace("..", ".")
+        ]
     return []
 
 
