@@ -46,9 +46,8 @@ def store_context_files(lake: Lake) -> list[str]:
         now = {name: _digest(data) for name, data in packaged.items() if name in replaceable}
         lake.replace_file(f"{CONTEXT_FOLDER}/{RECORD_NAME}", json.dumps(kept | now, indent=1, sort_keys=True).encode())
     except (LakehouseError, OSError) as error:
-        return [
-            f"The lake's context was not put beside it: {error}. The lake is loaded all the same.".replace("..", ".")
-        ]
+        reason = str(error).rstrip(".")
+        return [f"The lake's context was not put beside it: {reason}. The lake is loaded all the same."]
     return []
 
 
