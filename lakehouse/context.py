@@ -19,24 +19,49 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lakehouse.errors import LakeError
-from lakehouse.escaping import replace_controls
-from lakehouse.storage import Lake, LakeKind
+from lakehouse.context_files import (
+    CONTEXT_FOLDER,
+    CONTEXT_NAMES,
+    DECLARATIONS_NAME,
+    MOST_FILE_BYTES,
+    MOST_PAGE_BYTES,
+    PAGE_NAME,
+    QUERIES_NAME,
+    ContextError,
+    decode_file,
+    parse_page,
+    read_context_file,
+    read_page,
+)
+from lakehouse.storage import Lake
 
-CONTEXT_FOLDER: Final = "_context"
-PAGE_NAME: Final = "context.md"
-QUERIES_NAME: Final = "queries.jsonl"
-DECLARATIONS_NAME: Final = "lake.toml"
-CONTEXT_NAMES: Final = (PAGE_NAME, QUERIES_NAME, DECLARATIONS_NAME)
+__all__ = [
+    "CONTEXT_FOLDER",
+    "CONTEXT_NAMES",
+    "DECLARATIONS_NAME",
+    "MOST_FILE_BYTES",
+    "MOST_PAGE_BYTES",
+    "MOST_QUERIES",
+    "PAGE_NAME",
+    "QUERIES_NAME",
+    "Context",
+    "ContextError",
+    "Declarations",
+    "Entity",
+    "Join",
+    "Measure",
+    "VerifiedQuery",
+    "parse_context",
+    "parse_declarations",
+    "parse_page",
+    "parse_queries",
+    "read_context",
+    "read_context_file",
+    "read_page",
+    "read_queries",
+]
 
-MOST_PAGE_BYTES: Final = 4_096
-"""Every conversation carries the page: reviewed context of this size is what published measurements used."""
-MOST_FILE_BYTES: Final = 1 << 20
 MOST_QUERIES: Final = 1_000
-
-
-class ContextError(LakeError):
-    """A file of the lake's context cannot be used; the text says which line, and why."""
 
 
 class _Declaration(BaseModel):
@@ -131,40 +156,9 @@ def read_context(lake: Lake, folder: Path | None = None) -> Context:
     return parse_context({name: read_context_file(lake, folder, name) or b"" for name in CONTEXT_NAMES})
 
 
-def read_page(lake: Lake, folder: Path | None = None) -> str:
-    """Read the page alone, which a server needs before anything else. Raises ContextError, LakeError."""
-    return parse_page(read_context_file(lake, folder, PAGE_NAME) or b"")
-
-
 def read_queries(lake: Lake, folder: Path | None = None) -> tuple[VerifiedQuery, ...]:
     """Read the verified queries alone. Raises ContextError, LakeError."""
     return parse_queries(read_context_file(lake, folder, QUERIES_NAME) or b"")
-
-
-def read_context_file(lake: Lake, folder: Path | None, name: str) -> bytes | None:
-    """Read a file of the context as it stands, None where there is none. Raises ContextError, LakeError."""
-    if folder is not None and not folder.is_dir():
-        raise ContextError(f"{folder}, the folder of the lake's context (IMDB_CONTEXT_DIR), does not exist.")
-    if folder is None and lake.kind is LakeKind.URL:
-        return lake.read_file(f"{CONTEXT_FOLDER}/{name}")
-    inside = lake.directory if folder is None else None
-    folder = inside / CONTEXT_FOLDER if inside is not None else folder
-    return None if folder is None else _read_local(folder / name, inside)
-
-
-def _read_local(path: Path, inside: Path | None) -> bytes | None:
-    """Read a file, but no more of it than is allowed, and no link that leads out of the folder `inside`."""
-    try:
-        if not path.is_file():  # a pipe would never end
-            return None
-        if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
-            raise ContextError(
-                f"{path.name} of the lake's context is a link that leads out of the lake. Copy the file."
-            )
-        with path.open("rb") as file:
-            return file.read(MOST_FILE_BYTES + 1)
-    except OSError as error:
-        raise ContextError(f"{path.name} could not be read from {path.parent}: {error.strerror}.") from error
 
 
 def parse_context(files: Mapping[str, bytes]) -> Context:
@@ -173,24 +167,9 @@ def parse_context(files: Mapping[str, bytes]) -> Context:
     return Context(parse_page(page), parse_queries(queries), parse_declarations(declarations))
 
 
-def parse_page(data: bytes) -> str:
-    """Parse `context.md`. Raises ContextError."""
-    return _decode(PAGE_NAME, data, MOST_PAGE_BYTES).strip()
-
-
 def parse_queries(data: bytes) -> tuple[VerifiedQuery, ...]:
     """Parse `queries.jsonl`. Raises ContextError."""
-    return tuple(_parse_lines(_decode(QUERIES_NAME, data, MOST_FILE_BYTES)))
-
-
-def _decode(name: str, data: bytes, most: int) -> str:
-    if len(data) > most:
-        size = f"{len(data):,} bytes" if len(data) <= MOST_FILE_BYTES else f"more than {MOST_FILE_BYTES:,} bytes"
-        raise ContextError(f"{name} of the lake's context has {size}; at most {most:,} are read. Cut it.")
-    try:
-        return replace_controls(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ContextError(f"{name} of the lake's context is not UTF-8 text (byte {error.start}).") from error
+    return tuple(_parse_lines(decode_file(QUERIES_NAME, data, MOST_FILE_BYTES)))
 
 
 def _parse_lines(text: str) -> Iterator[VerifiedQuery]:
@@ -217,7 +196,7 @@ def parse_declarations(data: bytes) -> Declarations:
     """Parse `lake.toml`. Raises ContextError."""
     import tomllib  # 10 ms, for which the handshake does not wait
 
-    text = _decode(DECLARATIONS_NAME, data, MOST_FILE_BYTES)
+    text = decode_file(DECLARATIONS_NAME, data, MOST_FILE_BYTES)
     try:
         found: dict[str, Any] = tomllib.loads(text)
         return Declarations.model_validate(found)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from lakehouse.context import read_page
+from lakehouse.context_files import read_page
 from lakehouse.errors import LakehouseError
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.settings import Settings
