@@ -37,7 +37,9 @@ _STATEMENT = re.compile(r"^```sql\n(.*?)\n```", re.MULTILINE | re.DOTALL)
 # What ends a fenced block, and what open models' chat formats take for the turn of somebody else ("<|im_end|>",
 # "</s>", "[INST]"): a server that renders prompts as text would read it in a title too. JSON has an escape for all.
 _MARKS = re.compile(r"[`<>\u2028\u2029]|\[(?=/?[A-Z])")
-_NEEDED = frozenset({"description", "key", "key_is", "key_pattern", "name", "name_is", "model", "max_output_tokens"})
+_NEEDED = frozenset(
+    {"description", "key", "key_is", "key_pattern", "name", "name_is", "model", "max_output_tokens", "tables"}
+)
 _NANOS_PER_TOKEN = Decimal(1_000)  # a price of one dollar per million tokens, in nano-dollars per token
 
 
@@ -46,7 +48,8 @@ class AiFunction:
     """One file. `statements` are SQL templates by the names of their sections; see `prompts/ai_movie_summary.md`.
 
     `key` is the column and argument that identifies a thing, `by_name` the argument that may name it. `price` is that
-    of `model`, None where the file has none. `version` changes with whatever of the file reaches the model.
+    of `model`, None where the file has none. `tables` are those that the statements read, in lower case. `version`
+    changes with whatever of the file reaches the model.
     """
 
     name: str
@@ -59,6 +62,7 @@ class AiFunction:
     price: Price | None
     max_output_tokens: int
     statements: Mapping[str, str] = field(repr=False)
+    tables: frozenset[str]
     system: str = field(repr=False)
     question: str = field(repr=False)
     version: str
@@ -167,6 +171,7 @@ def _parse_function(name: str, file: prompts.Prompt) -> AiFunction:
         price=price(meta["input_price"], meta["output_price"]) if priced else None,
         max_output_tokens=int(meta["max_output_tokens"]),
         statements=statements,
+        tables=frozenset(name.strip().lower() for name in meta["tables"].split(",")),
         system=system,
         question=question.strip(),
         version=hashlib.sha256(shown.encode()).hexdigest()[:16],

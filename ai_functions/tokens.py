@@ -36,6 +36,14 @@ def input_tokens(request: ModelRequest) -> int:
     return _FRAME_TOKENS + sum(len(encoding.encode_ordinary(text)) for text in (request.system, request.user))
 
 
+def count_tokens(text: str) -> int | None:
+    """Count the tokens of a text in the vocabulary of OpenAI's models; None without the requirements of `ai`."""
+    try:
+        return len(_load_encoding(_VOCABULARIES[0][1]).encode_ordinary(text))
+    except ImportError:
+        return None
+
+
 @cache
 def _load_encoding(name: str) -> Any:
     with warnings.catch_warnings():

@@ -21,6 +21,7 @@ from bridge.client import Lakehouse, resolve_server
 from bridge.model import ChatModel, open_model
 from bridge.operations import ConcurrencyLimits, OperationRunner
 from bridge.settings import Settings
+from bridge.starters import read_starters
 from bridge.store import open_store
 from bridge.turn import TurnLimits
 from lakehouse.callers import Callers, kept_key
@@ -75,7 +76,9 @@ async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterat
         share = ConcurrencyLimits(settings.chat_running_per_visitor, settings.chat_running)
         operations = OperationRunner(store, answerer, share)
         ends.push_async_callback(operations.close)
-        yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, model.name if model else None)
+        starters = await asyncio.to_thread(read_starters, settings)
+        name = model.name if model else None
+        yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, name, starters)
 
 
 def _open_model(settings: Settings) -> ChatModel | None:

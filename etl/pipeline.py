@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etl.context_files import store_context_files
 from etl.coverage import EarlierCoverage, publish_coverage
 from etl.coverage_counts import CoverageCounter
 from etl.datasets import DATASETS, UNDESCRIBED
@@ -229,6 +230,7 @@ class LoadRun:
         for sha256, fingerprint in self.fingerprints.items():
             store_fingerprint(self.lake, sha256, fingerprint)
         publish_manifest(self.lake, self._build_manifest())
+        self.summary.notes += store_context_files(self.lake)
 
     def _remove_old_generations(self) -> None:
         """Remove what is no longer kept. The lake is already published, so a failure becomes a note."""

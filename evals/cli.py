@@ -23,7 +23,7 @@ from bridge.model import PROMPT, ChatModel, open_model
 from bridge.settings import Settings, load_settings
 from bridge.turn import TurnLimits
 from evals import report
-from evals.questions import QuestionFile, read_questions, select_questions
+from evals.questions import QuestionFile, read_lake_questions, read_questions, select_questions
 from evals.results import ResultFile
 from evals.run import EvaluationEnd, EvaluationPlan, run_plan
 from lakehouse.errors import LakehouseError, UsageError
@@ -58,7 +58,13 @@ def _build_parser() -> argparse.ArgumentParser:
         description="Score the model that IMDB_CHAT_ variables name: its statements' results beside those of gold SQL.",
         epilog="An interrupted run is taken up again by the same command. docs/evals.md says what counts as a match.",
     )
-    parser.add_argument("file", type=Path, metavar="QUESTIONS.jsonl", help="a line a question: id, question, sql")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="QUESTIONS.jsonl",
+        help="a line a question: id, question, sql (default: the lake's verified queries, _context/queries.jsonl)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the results, a line an attempt")
     parser.add_argument("--lake", metavar="DIR", help="the lake, for a server that this program starts")
     parser.add_argument("--engine", choices=get_args(EngineKind), help="what runs the SQL there (default: embedded)")
@@ -75,7 +81,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _run_evaluation(options: argparse.Namespace, settings: Settings) -> int:
-    file = read_questions(options.file)
+    file = _read_file(options.file, settings)
     questions = select_questions(file.questions, options.questions)
     plan = EvaluationPlan(questions, options.repeat, TurnLimits.from_settings(settings), options.budget)
     server = _resolve_server(options, settings)
@@ -85,6 +91,14 @@ def _run_evaluation(options: argparse.Namespace, settings: Settings) -> int:
         if not all(results.is_done(key) for key in plan.keys):
             ended = asyncio.run(_evaluate_plan(plan, model, server, results))
         return _write_report(plan, results, ended, as_json=options.json)
+
+
+def _read_file(path: Path | None, settings: Settings) -> QuestionFile:
+    if path is not None:
+        return read_questions(path)
+    if settings.lake is None:
+        raise UsageError("Which questions? Give a file, or --lake DIR for the lake's verified queries.")
+    return read_lake_questions(Lake.parse(settings.lake), settings.context_dir)
 
 
 async def _evaluate_plan(plan: EvaluationPlan, model: ChatModel, server: Server, results: ResultFile) -> EvaluationEnd:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lakehouse.context import CONTEXT_FOLDER, QUERIES_NAME, read_context_file
 from lakehouse.errors import UsageError
 from lakehouse.nearest import nearest
+from lakehouse.storage import Lake
 
 GROUPS = ("difficulty", "features", "tags")
 _MAX_FAULTS_SHOWN = 10
@@ -43,9 +45,26 @@ def read_questions(path: Path) -> QuestionFile:
     """Read a file of questions. Raises UsageError that lists the invalid lines."""
     try:
         content = path.read_bytes()
-        lines = content.decode("utf-8-sig").splitlines()
     except OSError as error:
         raise UsageError(f"The questions {path} cannot be read: {error.strerror}.") from error
+    return parse_questions(content, str(path))
+
+
+def read_lake_questions(lake: Lake, context_dir: Path | None) -> QuestionFile:
+    """Read the verified queries of a lake's context as questions. Raises UsageError, also where there are none."""
+    path = str(context_dir / QUERIES_NAME) if context_dir is not None else f"{lake}/{CONTEXT_FOLDER}/{QUERIES_NAME}"
+    content = read_context_file(lake, context_dir, QUERIES_NAME)
+    if content is None:
+        raise UsageError(
+            f"{path} does not exist. Give a file of questions, or write the lake's verified queries there."
+        )
+    return parse_questions(content, path)
+
+
+def parse_questions(content: bytes, path: str) -> QuestionFile:
+    """Parse a file of questions. Raises UsageError that lists the invalid lines of `path`."""
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UsageError(f"The questions {path} are not UTF-8 text.") from error
     found, faults = _parse_lines(lines)

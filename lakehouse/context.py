@@ -11,7 +11,6 @@ that the guard reads like any other statement.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,27 +19,53 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lakehouse.errors import LakeError
-from lakehouse.escaping import replace_controls
-from lakehouse.storage import Lake, LakeKind
+from lakehouse.context_files import (
+    CONTEXT_FOLDER,
+    CONTEXT_NAMES,
+    DECLARATIONS_NAME,
+    MOST_FILE_BYTES,
+    MOST_PAGE_BYTES,
+    PAGE_NAME,
+    QUERIES_NAME,
+    ContextError,
+    decode_file,
+    parse_page,
+    read_context_file,
+    read_page,
+)
+from lakehouse.storage import Lake
 
-CONTEXT_FOLDER: Final = "_context"
-PAGE_NAME: Final = "context.md"
-QUERIES_NAME: Final = "queries.jsonl"
-DECLARATIONS_NAME: Final = "lake.toml"
+__all__ = [
+    "CONTEXT_FOLDER",
+    "CONTEXT_NAMES",
+    "DECLARATIONS_NAME",
+    "MOST_FILE_BYTES",
+    "MOST_PAGE_BYTES",
+    "MOST_QUERIES",
+    "PAGE_NAME",
+    "QUERIES_NAME",
+    "Context",
+    "ContextError",
+    "Declarations",
+    "Entity",
+    "Join",
+    "Measure",
+    "VerifiedQuery",
+    "parse_context",
+    "parse_declarations",
+    "parse_page",
+    "parse_queries",
+    "read_context",
+    "read_context_file",
+    "read_page",
+    "read_queries",
+]
 
-MOST_PAGE_BYTES: Final = 4_096
-"""Every conversation carries the page: reviewed context of this size is what published measurements used."""
-MOST_FILE_BYTES: Final = 1 << 20
 MOST_QUERIES: Final = 1_000
 
 
-class ContextError(LakeError):
-    """A file of the lake's context cannot be used; the text says which line, and why."""
-
-
 class _Declaration(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 
 class Entity(_Declaration):
@@ -97,14 +122,18 @@ class Declarations(_Declaration):
 
 
 class VerifiedQuery(BaseModel):
-    """A question, the SQL that answers it, and what a reader should know. The format of `evals`, whose fields stay."""
+    """A question, the SQL that answers it, and what a reader should know. The format of `evals`, whose fields stay.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    `follows` is the id of the question that this one follows in a conversation, empty where it stands alone.
+    """
 
-    id: str
-    question: str
-    sql: str
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    id: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    sql: str = Field(min_length=1)
     note: str = ""
+    follows: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,39 +153,26 @@ class Context:
 
 def read_context(lake: Lake, folder: Path | None = None) -> Context:
     """Read the context of a lake: from `folder`, or from `_context` in the lake. Raises ContextError, LakeError."""
-    files = _read_files(lake, folder)
-    return parse_context(files)
+    return parse_context({name: read_context_file(lake, folder, name) or b"" for name in CONTEXT_NAMES})
+
+
+def read_queries(lake: Lake, folder: Path | None = None) -> tuple[VerifiedQuery, ...]:
+    """Read the verified queries alone. Raises ContextError, LakeError."""
+    return parse_queries(read_context_file(lake, folder, QUERIES_NAME) or b"")
 
 
 def parse_context(files: Mapping[str, bytes]) -> Context:
     """Parse the files of a context, by name; those that are not there are empty. Raises ContextError."""
-    page = _decode(PAGE_NAME, files.get(PAGE_NAME, b""), MOST_PAGE_BYTES).strip()
-    queries = tuple(_parse_queries(_decode(QUERIES_NAME, files.get(QUERIES_NAME, b""), MOST_FILE_BYTES)))
-    return Context(page, queries, _parse_declarations(files.get(DECLARATIONS_NAME, b"")))
+    page, queries, declarations = (files.get(name, b"") for name in CONTEXT_NAMES)
+    return Context(parse_page(page), parse_queries(queries), parse_declarations(declarations))
 
 
-def _read_files(lake: Lake, folder: Path | None) -> dict[str, bytes]:
-    names = (PAGE_NAME, QUERIES_NAME, DECLARATIONS_NAME)
-    if folder is not None:
-        if not folder.is_dir():
-            raise ContextError(f"{folder}, the folder of the lake's context (IMDB_CONTEXT_DIR), does not exist.")
-        return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-    if lake.kind is LakeKind.CATALOG:
-        return {}
-    found = {name: lake.read_file(f"{CONTEXT_FOLDER}/{name}") for name in names}
-    return {name: data for name, data in found.items() if data is not None}
+def parse_queries(data: bytes) -> tuple[VerifiedQuery, ...]:
+    """Parse `queries.jsonl`. Raises ContextError."""
+    return tuple(_parse_lines(decode_file(QUERIES_NAME, data, MOST_FILE_BYTES)))
 
 
-def _decode(name: str, data: bytes, most: int) -> str:
-    if len(data) > most:
-        raise ContextError(f"{name} of the lake's context has {len(data):,} bytes; at most {most:,} are read. Cut it.")
-    try:
-        return replace_controls(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ContextError(f"{name} of the lake's context is not UTF-8 text (byte {error.start}).") from error
-
-
-def _parse_queries(text: str) -> Iterator[VerifiedQuery]:
+def _parse_lines(text: str) -> Iterator[VerifiedQuery]:
     seen: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -176,8 +192,11 @@ def _parse_queries(text: str) -> Iterator[VerifiedQuery]:
         yield query
 
 
-def _parse_declarations(data: bytes) -> Declarations:
-    text = _decode(DECLARATIONS_NAME, data, MOST_FILE_BYTES)
+def parse_declarations(data: bytes) -> Declarations:
+    """Parse `lake.toml`. Raises ContextError."""
+    import tomllib  # 10 ms, for which the handshake does not wait
+
+    text = decode_file(DECLARATIONS_NAME, data, MOST_FILE_BYTES)
     try:
         found: dict[str, Any] = tomllib.loads(text)
         return Declarations.model_validate(found)

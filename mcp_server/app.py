@@ -22,11 +22,12 @@ from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult
 from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
-import prompts
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.escaping import quote_briefly
 from lakehouse.storage import Lake
 from mcp_server.engines.choice import create_engines
+from mcp_server.instructions import compose_instructions
+from mcp_server.lake_files import list_table_names
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class LakehouseServer(MCPServer[Any]):
         super().__init__(
             NAME,
             version=version(PACKAGE),
-            instructions=prompts.read("instructions").text.replace("{schema}", settings.schema_name),
+            instructions=compose_instructions(settings),
             log_level=settings.log_level,
             subscriptions=False,  # nothing that is listed ever changes
             middleware=[self._watch],
@@ -196,7 +197,7 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     from mcp_server.background import Background
     from mcp_server.handles import Handles
     from mcp_server.service import StatementService
-    from mcp_server.tools import TOOLS, AppContext, build
+    from mcp_server.tools import AppContext, build, choose_tools
     from mcp_server.tools.profile import Profiles
 
     ai = open_service(settings, lake)
@@ -205,7 +206,8 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     audit = AuditLog(settings.audit_path, round(settings.audit_max_mb * 2**20), settings.audit_files)
     callers = Callers(settings.caller_key.get_secret_value()) if settings.caller_key else None
     app = AppContext(settings, service, ai, background, Profiles(service), audit, os_user(), callers)
-    return Toolbox(app, {spec.name: build(spec, settings.max_sql_bytes) for spec in TOOLS})
+    tables = list_table_names(Lake.parse(settings.lake)) if settings.lake else None
+    return Toolbox(app, {spec.name: build(spec, settings.max_sql_bytes) for spec in choose_tools(tables)})
 
 
 def _import_parsers() -> None:

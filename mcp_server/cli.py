@@ -58,7 +58,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--explain", action="store_true", help="show what each layer of the guard says")
     check.set_defaults(run=_check)
+    _add_context(commands, common)
     return parser
+
+
+def _add_context(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    context = commands.add_parser("context", help="draft or check what a team writes down about its lake")
+    what = context.add_subparsers(required=True, metavar="COMMAND")
+    init = what.add_parser(
+        "init", parents=[common], help="draft context.md, queries.jsonl and lake.toml from the schema and the rows"
+    )
+    init.add_argument("--out", type=Path, metavar="DIR", help="write them here (default: _context in the lake)")
+    init.add_argument("--force", action="store_true", help="replace the files that are there")
+    init.set_defaults(run=_init_context)
+    check = what.add_parser(
+        "check", parents=[common], help="run every verified query and compare all names with the schema"
+    )
+    check.set_defaults(run=_check_context)
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
@@ -81,3 +99,15 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     if options.file is None:
         return check_one(settings, lake, options.sql, explain=options.explain)
     return check_file(settings, lake, options.file, explain=options.explain)
+
+
+def _init_context(options: argparse.Namespace, settings: Settings) -> int:
+    from mcp_server.context.draft import init_context
+
+    return init_context(settings, _lake(settings), options.out, force=options.force)
+
+
+def _check_context(_options: argparse.Namespace, settings: Settings) -> int:
+    from mcp_server.context.checks import check_context
+
+    return check_context(settings, _lake(settings))

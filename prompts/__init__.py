@@ -1,10 +1,12 @@
-"""Every instruction that a model reads, as Markdown with front matter."""
+"""Every instruction that a model reads, as Markdown with front matter, and the context of IMDb's lakes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+
+LAKE_CONTEXT_NAMES = ("context.md", "queries.jsonl", "lake.toml")
 
 
 @dataclass(frozen=True)
@@ -27,3 +29,9 @@ def read(name: str) -> Prompt:
 def names() -> list[str]:
     """Return the names of all prompts, in alphabetical order."""
     return sorted(file.name.removesuffix(".md") for file in files(__name__).iterdir() if file.name.endswith(".md"))
+
+
+def read_lake_context() -> dict[str, bytes]:
+    """Read the files of IMDb's context, by name: what a load puts beside its lake."""
+    folder = files(__name__).joinpath("imdb")
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name in LAKE_CONTEXT_NAMES}

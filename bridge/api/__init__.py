@@ -18,19 +18,18 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-import prompts
 from bridge.answering import AskRequest, VisitorIdentity
 from bridge.api import page, problems, schema
 from bridge.api.limits import BodyLimit, RequestLimits
 from bridge.api.problems import UnknownVisitorError, document_errors
 from bridge.operations import OperationRunner
 from bridge.settings import Settings
+from bridge.starters import Starter
 from bridge.store import StoredConversation, StoredMessage
 from bridge.views import Json
 from lakehouse.callers import Callers
 from lakehouse.errors import UsageError
 
-EXAMPLES = "chat_examples"
 LOOPBACK = ("127.0.0.1", "localhost")
 
 _POLL_SECONDS = 1
@@ -46,6 +45,7 @@ class ApiContext:
     limits: RequestLimits
     operations: OperationRunner
     model: str | None
+    starters: tuple[Starter, ...] = ()
 
 
 def create_app(context: ApiContext) -> FastAPI:
@@ -143,7 +143,7 @@ async def about(context: Context) -> schema.About:
         model=context.model,
         keep_days=context.settings.chat_keep_days,
         question_chars=schema.MAX_QUESTION_CHARS,
-        examples=[_parse_example(line) for line in prompts.read(EXAMPLES).text.splitlines()],
+        examples=[schema.Example(kind=one.kind, text=one.text) for one in context.starters],
     )
 
 
@@ -231,11 +231,6 @@ def _to_operation(found: Json, response: Response) -> schema.Operation:
     if found["state"] in ("pending", "running"):
         response.headers["Retry-After"] = str(_POLL_SECONDS)
     return schema.Operation(**found)
-
-
-def _parse_example(line: str) -> schema.Example:
-    kind, _, text = line.partition(": ")
-    return schema.Example.model_validate({"kind": kind, "text": text})
 
 
 def _to_summary(stored: StoredConversation) -> dict[str, Any]:

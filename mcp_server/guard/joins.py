@@ -162,8 +162,9 @@ def _refuse_product(tree: Tree, relations: list[Relation], pairs: float | None, 
 
 def _suggest_tie(left: Relation, right: Relation, one: str, other: str) -> str:
     """Write an equality on a column that both relations have, on a key where there is one."""
-    shared = sorted((left.columns or frozenset()) & (right.columns or frozenset()))
-    name = next((column for column in shared if column.endswith("const")), shared[0] if shared else None)
+    keys = left.keys | right.keys
+    shared = (left.columns or frozenset()) & (right.columns or frozenset())
+    name = min(shared, key=lambda column: (column not in keys, column), default=None)
     return f"{one}.a = {other}.b" if name is None else f"{one}.{name} = {other}.{name}"
 
 
@@ -191,7 +192,7 @@ def _check_correlation(tree: Tree, select: exp.Select, relations: list[Relation]
         raise tree.refusal_at(
             "cross_join",
             f"This sub-query reads its tables again for every row of {looks_out[0].table}. Compare with it by an "
-            f"equality, such as WHERE x.tconst = {looks_out[0].table}.tconst.",
+            f"equality, such as WHERE x.{looks_out[0].name} = {looks_out[0].table}.{looks_out[0].name}.",
             looks_out[0],
         )
 

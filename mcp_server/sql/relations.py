@@ -24,7 +24,8 @@ class Relation:
     """One relation of a FROM. `rows`, `counted` and `columns` are None where they are unknown.
 
     `counted` is the lake's row count of a table. `per_row` says that the relation is evaluated for each row before it,
-    from the values of that row. `part` numbers the group of relations that equalities connect.
+    from the values of that row. `part` numbers the group of relations that equalities connect. `keys` are the key
+    columns of a table, in lower case.
     """
 
     node: exp.Expr
@@ -34,6 +35,7 @@ class Relation:
     columns: frozenset[str] | None
     per_row: bool
     part: int
+    keys: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Relations:
                 self.find_columns(n),
                 self._per_row(n),
                 part,
+                self._find_keys(n),
             )
             for part, n in enumerate(nodes)
         ]
@@ -64,6 +67,10 @@ class Relations:
     def _find_row_count(self, node: exp.Expr) -> float | None:
         info = self.names.tables.get(id(node))
         return None if info is None or info.rows is None else float(info.rows)
+
+    def _find_keys(self, node: exp.Expr) -> frozenset[str]:
+        info = self.names.tables.get(id(node))
+        return frozenset() if info is None else frozenset(column.lower() for column in info.key)
 
     def _per_row(self, node: exp.Expr) -> bool:
         if isinstance(node, exp.Lateral) and isinstance(node.this, exp.Subquery):

@@ -18,7 +18,7 @@ from mcp_server.tools.catalog import describe_schema, list_views
 from mcp_server.tools.schema import input_schema, output_schema
 from mcp_server.tools.sql import cancel_query, execute_spark_sql, query_status
 
-__all__ = ["TOOLS", "AppContext", "ToolSpec", "build", "call"]
+__all__ = ["TOOLS", "AppContext", "ToolSpec", "build", "call", "choose_tools"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,17 @@ TOOLS = (
     ToolSpec("list_views", list_views),
     *(ToolSpec(name, tool_of(function)) for name, function in functions().items()),
 )
+
+
+def choose_tools(tables: frozenset[str] | None) -> tuple[ToolSpec, ...]:
+    """Choose the tools for a lake with these tables: an AI function needs those that its facts come from.
+
+    All tools, where the tables are not known.
+    """
+    if tables is None:
+        return TOOLS
+    lacking = {name for name, function in functions().items() if not function.tables <= tables}
+    return tuple(spec for spec in TOOLS if spec.name not in lacking)
 
 
 class _AsSent(FuncMetadata):

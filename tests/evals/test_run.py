@@ -293,3 +293,23 @@ def test_a_file_that_holds_something_else_is_not_written_to(evals: Evals, questi
     evals.out.write_text('{"a": 1}\n')
     assert "results.jsonl, line 1: this is no result. Give another --out." in failing(evals.run(questions), 2)
     assert evals.out.read_text() == '{"a": 1}\n'
+
+
+def test_without_a_file_the_verified_queries_of_the_lake_are_asked(evals: Evals, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    written = write_questions(context / "queries.jsonl", [{**QUESTIONS["q014"], "note": "Counted by an anti join."}])
+    settings = {**evals.environment, "IMDB_CONTEXT_DIR": str(context), "IMDB_LAKE": str(tmp_path / "lake")}
+    evals.provider.choose = scripted(SCRIPTS)
+    command = [argument for argument in evals.command(written) if argument != str(written)]
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line["verdict"] for line in evals.lines()] == ["match"]
+
+
+def test_without_a_file_and_without_verified_queries_it_says_what_to_give(evals: Evals, tmp_path: Path) -> None:
+    command = [argument for argument in evals.command(tmp_path) if argument != str(tmp_path)]
+    for lake, said_so in (("", "Give a file, or --lake DIR"), (str(tmp_path), "queries.jsonl does not exist")):
+        settings = {**evals.environment, "IMDB_LAKE": lake}
+        done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=120, check=False)
+        assert said_so in failing(done, 2)

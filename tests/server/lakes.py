@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
+from etl.context_files import store_context_files
 from lakehouse.manifest import Column, Manifest, TableEntry, TableKind, publish_manifest
 from lakehouse.storage import Lake
 
@@ -146,10 +147,11 @@ def make_lake(folder: Path, count: int = 300, generation: int = 1) -> Path:
         _write(folder, "movie_cast", cast, cast_schema, f"Who did what in which title. {INSTEAD}", "view"),
     ]
     entries = {entry.path: entry for entry in written}
+    lake = Lake.parse(str(folder))
     publish_manifest(
-        Lake.parse(str(folder)),
-        Manifest(generation=generation, created_at=datetime.now(UTC), engine="embedded", tables=entries),
+        lake, Manifest(generation=generation, created_at=datetime.now(UTC), engine="embedded", tables=entries)
     )
+    store_context_files(lake)
     return folder
 
 

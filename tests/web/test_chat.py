@@ -233,7 +233,7 @@ def test_another_conversation_is_shown_while_one_is_answered_and_that_goes_on(ta
 
 def test_an_example_is_asked_with_one_click(tab: Tab, provider: OpenAiServer) -> None:
     provider.will(said("These five."))
-    tab.page.get_by_role("button", name="Top 5 highest rated movies from 2020").click()
+    tab.page.get_by_role("button", name="Which are the five best rated films of 2020?").click()
     expect(tab.answer()).to_contain_text("These five.")
     expect(tab.page.locator(".example")).to_have_count(0)
 

@@ -29,7 +29,7 @@ export class Thread {
 
   set title(title) {
     this.#title.textContent = title || "New conversation";
-    document.title = `${title || "Ask"} – IMDb Lakehouse`;
+    document.title = `${title || "Ask"} – Lakehouse`;
   }
 
   focus() {
@@ -84,7 +84,7 @@ export class Thread {
       make(
         "div",
         { className: "welcome" },
-        make("p", { className: "lead" }, "Ask about films, series and the people who made them."),
+        make("p", { className: "lead" }, "Ask about the data of this lake."),
         make("p", {}, about.model === null ? WITHOUT_MODEL : WITH_MODEL),
         make("ul", { className: "examples", "aria-label": "Examples" }, items),
       ),
