@@ -40,6 +40,11 @@ class Finder:
         """How many named things there are, without the values."""
         return sum(shelf.count for shelf in self._shelves if all(group[0] != VALUE for group in shelf.groups))
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of the things that are in it."""
+        return frozenset(group[0] for shelf in self._shelves for group in shelf.groups)
+
     def search(
         self,
         text: str,

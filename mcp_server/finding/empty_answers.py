@@ -1,0 +1,99 @@
+"""Says why a statement found nothing, where a text that it asks for is nowhere in its column."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+
+from lakehouse.errors import LakeError
+from lakehouse.escaping import escape_controls, quote_briefly
+from lakehouse.find.things import VALUE, Hit
+from mcp_server.finding.indexes import Indexes, OpenIndex
+from mcp_server.finding.searching import is_readable
+from mcp_server.models import CheckedQuery, Scan, TableInfo
+from mcp_server.results import Answer
+
+log = logging.getLogger(__name__)
+
+_MOST_SECONDS = 0.1
+_MOST_TEXTS = 3
+_MOST_NEAREST = 3
+_NOTHING = (None, 0, "0")
+
+
+def is_empty(answer: Answer) -> bool:
+    """Whether an answer has no rows, or a single one of zeros and nulls, which is a count or a sum of no rows."""
+    if len(answer.rows) == 1:
+        return all(cell in _NOTHING and cell is not False for cell in answer.rows[0])
+    return not answer.rows
+
+
+def explain_empty(indexes: Indexes, query: CheckedQuery, tables: tuple[TableInfo, ...]) -> tuple[str, ...]:
+    """Return a sentence for each text in a statement's filters that its column does not have, with the nearest.
+
+    Nothing where the index is not on this machine, or cannot tell. Never fails, and never builds an index.
+    """
+    deadline = time.monotonic() + _MOST_SECONDS
+    texts = list(dict.fromkeys(_list_texts(query.scans)))[:_MOST_TEXTS]
+    if not texts:
+        return ()
+    sentences = []
+    try:
+        index = indexes.open_at_once(tables)
+        if index is None:
+            return ()
+        for table, column, text in texts:
+            if time.monotonic() > deadline:
+                break
+            sentences += _explain_text(index, table, column, text)
+    except (LakeError, OSError) as error:
+        log.warning("An answer without rows could not be explained. %s", error)
+    return tuple(sentences)
+
+
+def _list_texts(scans: Sequence[Scan]) -> Iterator[tuple[str, str, str]]:
+    """Yield the texts that a filter compares a column with, as (table, column, text)."""
+    for scan in scans:
+        for condition in scan.filters:
+            if condition.op in {"=", "in"}:
+                for value in condition.values:
+                    if isinstance(value, str) and value:
+                        yield scan.table, condition.column, value
+
+
+def _explain_text(index: OpenIndex, table: str, column: str, text: str) -> list[str]:
+    known = {source: index.has_label(source, column, text) for source in _list_sources(index, table, column)}
+    source = next((source for source, found in known.items() if found is False), None)
+    if source is None or any(known.values()):
+        return []
+    where = "" if source.lower() == table.lower() else f" of {source}"
+    hits = index.finder.search(text, limit=_MOST_NEAREST, table=source, column=column)
+    near = "; ".join(_describe_hit(hit, text) for hit in hits if is_readable(index, hit))
+    said = f"nearest: {near}." if near else "nor is any like it."
+    name = _spell_column(index, source, column)
+    return [escape_controls(f"No {name}{where} is {quote_briefly(text)}; {said}")]
+
+
+def _list_sources(index: OpenIndex, table: str, column: str) -> list[str]:
+    """List the tables whose texts a column may have: its own, and for a view those with a column of its name."""
+    info = index.readable.get(table.lower())
+    if info is None or info.kind != "view":
+        return [table]
+    others = [
+        other.name
+        for other in index.readable.values()
+        if other.kind != "view" and any(each.name.lower() == column.lower() for each in other.columns)
+    ]
+    return [table, *others]
+
+
+def _spell_column(index: OpenIndex, table: str, column: str) -> str:
+    columns = index.readable[table.lower()].columns
+    return next((each.name for each in columns if each.name.lower() == column.lower()), column)
+
+
+def _describe_hit(hit: Hit, text: str) -> str:
+    case = " (case counts)" if hit.label.casefold() == text.casefold() else ""
+    identity = "" if hit.kind == VALUE else f" ({hit.id_column} {hit.id})"
+    return f"{hit.label}{case}{identity}"
