@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl.datasets import GOLD_VIEWS, ORPHANS, REJECTS_TABLE, TABLE_NAMES, UNDESCRIBED, GoldView
+from etl.find_index import IndexBuilder, IndexedTable, place_index, read_entities
 from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.forms import find_misfits
 from etl.header import Source, describe_columns, find_sources
@@ -42,8 +43,10 @@ from etl.stored_rows import TableVersion
 from etl.tables import TableDefinition, define_view, open_writer, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
+from lakehouse.find.things import IndexSummary
 from lakehouse.manifest import (
     LOADING_NAME,
+    FindIndex,
     Manifest,
     SourceFile,
     TableEntry,
@@ -168,6 +171,7 @@ class LoadRun:
         self.reject_parts: list[str] = []
         self.tables = SlicedTables(_limit_slices(session, settings))
         self.fingerprints: dict[str, Fingerprint | None] = {}
+        self.find: FindIndex | None = None
 
     def load_and_publish(self, files: list[Source], check_held: Callable[[], None]) -> LoadSummary:
         """Load all files and publish the lake. `check_held` raises if another load has taken the lake."""
@@ -182,12 +186,39 @@ class LoadRun:
         for view in GOLD_VIEWS:
             self._build_view(view)
         self._optimize_tables()
+        self._index_names(last + 1)
         check_held()
         self._publish(last + 1)
         self.lake.remove_file(LOADING_NAME)
         self._remove_old_generations()
         self._report_quality()
         return self.summary
+
+    def _index_names(self, generation: int) -> None:
+        """Build the index by which names and values are found. A lake is served without one: a failure becomes a note."""
+        try:
+            with self.report.open_stage("index names") as stage:
+                summary, folder = self._build_index()
+                self.find = place_index(self.lake, folder, summary, generation)
+                stage.advance(0, self.find.count)
+        except Exception as error:
+            if was_interrupted(error):
+                raise
+            log.debug("names were not indexed", exc_info=error)
+            self.summary.notes.append(f"No index of names was built: {_describe_briefly(error)}. The lake is loaded.")
+
+    def _build_index(self) -> tuple[IndexSummary, Path]:
+        builder = self._open_index_builder()
+        return builder.build(read_entities(self.lake, self.settings)), builder.folder
+
+    def _open_index_builder(self, unchanged: frozenset[str] = frozenset()) -> IndexBuilder:
+        """Open what builds the index; SQL then finds the tables of this run by their names."""
+        self._register_tables()
+        tables = {
+            name: IndexedTable(made.definition, made.written.rows, made.kind == "view", name not in unchanged)
+            for name, made in self.made.items()
+        }
+        return IndexBuilder(self.session.spark, self.tables, tables, self.work_dir)
 
     def _publish(self, generation: int) -> None:
         self.summary.generation = generation
@@ -384,6 +415,7 @@ class LoadRun:
             engine=self.session.kind,
             schema_name=self.settings.schema_name,
             tables={name: made.to_entry() for name, made in self.made.items()},
+            find=self.find,
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from etl.datasets import TABLE_NAMES
+from etl.find_index import remove_unnamed
 from etl.fingerprints import FINGERPRINTS_FOLDER, name_fingerprint
 from etl.settings import Settings
 from etl.stored_rows import list_data_files
@@ -52,6 +53,9 @@ def remove_old_generations(lake: Lake, settings: Settings) -> Removed:
         versions = {each.tables[table].version for each in kept if table in each.tables}
         _clean_table(lake, table, versions, datetime.now(UTC) - age, removed)
     _remove_fingerprints(lake, kept)
+    files, size = remove_unnamed(lake, kept)
+    removed.files += files
+    removed.bytes += size
     return removed
 
 

@@ -10,6 +10,7 @@ from etl.stored_rows import list_data_files, restore_version
 from etl.table_files import TableFiles
 from lakehouse.delta import read_snapshot
 from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.find.published import has_index
 from lakehouse.manifest import (
     DamagedManifestError,
     Manifest,
@@ -38,7 +39,12 @@ def roll_back(lake: Lake, settings: Settings, generation: int | None = None) -> 
                 _check_files(lake, chosen.generation, entry)
             tables = {name: _restore_table(lake, entry) for name, entry in chosen.tables.items()}
             published = chosen.model_copy(
-                update={"generation": last_generation(lake) + 1, "created_at": datetime.now(UTC), "tables": tables}
+                update={
+                    "generation": last_generation(lake) + 1,
+                    "created_at": datetime.now(UTC),
+                    "tables": tables,
+                    "find": chosen.find if chosen.find is not None and has_index(lake, chosen.find) else None,
+                }
             )
             check_held()
             publish_manifest(lake, published)

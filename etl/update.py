@@ -9,6 +9,7 @@ nobody reads before the manifest names them, so a killed update leaves the lake 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl.changed_lines import ChangedLines
 from etl.datasets import DATASETS, GOLD_VIEWS, TABLE_NAMES, Dataset, GoldView
+from etl.find_index import read_entities
 from etl.fingerprints import Fingerprint, read_fingerprint
 from etl.header import Source, find_sources
 from etl.pipeline import BuiltTable, LoadedTable, LoadRun, LoadSummary, open_load_session
@@ -31,8 +33,11 @@ from etl.stored_rows import StoredTable, TableChange, TableVersion, Written, res
 from etl.table_files import TableFiles
 from etl.tables import TableDefinition, define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
+from lakehouse.context import Entity
 from lakehouse.delta import latest_version
 from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.find.published import fetch_index
+from lakehouse.find.things import IndexDamaged, IndexSummary
 from lakehouse.manifest import Manifest, SourceFile, TableEntry, last_generation, read_manifest
 from lakehouse.session import EngineSession
 from lakehouse.storage import Lake, LakeKind
@@ -40,11 +45,16 @@ from lakehouse.storage import Lake, LakeKind
 if TYPE_CHECKING:
     import pyarrow as pa
 
+log = logging.getLogger(__name__)
+
 _MOST_ROWS: Final = 2_000_000
 """More changed rows than this are not compared in memory: the table is loaded whole."""
 _MOST_SHARE, _FEW_ROWS = 0.5, 100_000
 """The same for this share of a file's lines, unless they are few."""
 
+
+_MOST_RENAMED: Final = 500_000
+"""More names of a kind than this are not replaced in the index: it is built whole."""
 
 _DEFINITIONS: Final[dict[str, tuple[TableDefinition, tuple[str, ...]]]] = {
     **{dataset.table: (to_definition(dataset), dataset.key) for dataset in DATASETS},
@@ -218,6 +228,8 @@ class _UpdateRun(LoadRun):
             check_held()
             self._update_view(view)
         check_held()
+        self._index_names(last + 1)
+        check_held()
         self._publish(last + 1)
         self._remove_old_generations()
         return self.summary
@@ -361,6 +373,40 @@ class _UpdateRun(LoadRun):
         names = {column.name for column in self.made[table].definition.columns}
         keys = {self.made[other].key[0] for other in tables}
         return sorted((keys & names) - set(self.made[table].key))
+
+    def _build_index(self) -> tuple[IndexSummary, Path]:
+        """Update the index of the generation before by the rows that changed, or build it whole."""
+        entities = read_entities(self.lake, self.settings)
+        touched = {entity.kind: self._list_touched(entity) for entity in entities}
+        few = [ids for ids in touched.values() if ids is not None and len(ids) <= _MOST_RENAMED]
+        if self.base.find is None or len(few) < len(touched):
+            return super()._build_index()
+        unchanged = {name for name, made in self.made.items() if self._is_kept(name, made)}
+        builder = self._open_index_builder(frozenset(unchanged))
+        try:
+            base = fetch_index(self.lake, self.base.find, self.work_dir)
+            ids = {kind: each for kind, each in touched.items() if each is not None}
+            return builder.update(base, entities, ids, self._select_rows), builder.folder
+        except IndexDamaged as error:
+            log.debug("the index was not updated", exc_info=error)
+            return super()._build_index()
+
+    def _list_touched(self, entity: Entity) -> set[str] | None:
+        """The ids of an entity's things that a changed row has; None where a table that names them was loaded whole."""
+        touched: set[str] = set()
+        for table, change in self.row_changes.items():
+            if table not in entity.sql:
+                continue
+            if change is None:
+                return None
+            for rows in (change.deleted, change.added):
+                if entity.id in rows.column_names:
+                    touched.update(rows.column(entity.id).to_pylist())
+        return touched
+
+    def _is_kept(self, name: str, made: BuiltTable) -> bool:
+        entry = self.base.tables.get(name)
+        return entry is not None and entry.version == made.written.version
 
     def _rebuild_view(self, view: GoldView) -> None:
         started = time.monotonic()

@@ -74,8 +74,23 @@ class TableEntry(_Frozen):
     source: SourceFile | None = None
 
 
+class FindIndex(_Frozen):
+    """The index of names and values (`lakehouse.find`): a folder, relative to the lake, and its size.
+
+    `count` is the number of things in it.
+    """
+
+    path: str = Field(pattern=r"^_find/\d+$")
+    bytes: int = Field(ge=0)
+    files: int = Field(ge=0)
+    count: int = Field(ge=0)
+
+
 class Manifest(_Frozen):
-    """All tables of a lake that belong together. `generation` rises by one with every load."""
+    """All tables of a lake that belong together. `generation` rises by one with every load.
+
+    `find` is None in a lake without an index of names.
+    """
 
     format_version: Literal[1] = FORMAT_VERSION
     generation: int = Field(ge=1)
@@ -83,6 +98,7 @@ class Manifest(_Frozen):
     engine: str
     schema_name: str = "imdb"
     tables: dict[str, TableEntry]
+    find: FindIndex | None = None
 
 
 class DamagedManifestError(LakeError):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from lakehouse.errors import LakeError
 from lakehouse.find.likeness import PROMINENCE_SHARE, Wanted, rate_prominence
-from lakehouse.find.shelf import Shelf, ShelfWriter, open_shelf
+from lakehouse.find.shelf import Shelf, ShelfWriter, open_shelf, read_groups
 from lakehouse.find.things import VALUE, Hit, IndexDamaged, IndexSummary, Thing
 from lakehouse.find.words import MOST_QUERY_CHARS, MOST_QUERY_WORDS, split_words
 
@@ -90,14 +92,75 @@ class Finder:
 
 
 def build_index(
-    folder: Path, things: Iterable[Thing], values: Iterable[Thing] = (), *, missing: Sequence[str] = ()
+    folder: Path,
+    things: Iterable[Thing],
+    values: Iterable[Thing] = (),
+    *,
+    missing: Sequence[str] = (),
+    floors: Mapping[str, float] | None = None,
 ) -> IndexSummary:
     """Build an index in an empty or new folder. `missing` says, in sentences, what is not in it.
 
-    `values` are things of the kind "value"; they lie apart, so that an update can count them anew. Raises LakeError,
-    OSError.
+    `values` are things of the kind "value"; they lie apart, so that an update can count them anew. `floors` are the
+    weights, by kind, below which things were left out; an update leaves them out as well. Raises LakeError, OSError.
     """
-    return _guard_index(lambda: _write_shelves(folder, things, values, missing))
+
+    def build() -> IndexSummary:
+        counts = _write_shelf(folder / THINGS_FOLDER, things, small=False)
+        return _finish_index(folder, counts | _write_shelf(folder / VALUES_FOLDER, values, small=True), missing, floors)
+
+    return _guard_panic(build)
+
+
+class IndexUpdate:
+    """An update of an index: a new folder, which shares the unchanged files of the one that it is based on.
+
+    Both may be in use meanwhile: files of an index are never written again. As a context manager it removes the new
+    folder where the update is given up. Raises IndexDamaged where the base cannot be used, OSError.
+    """
+
+    def __init__(self, base: Path, folder: Path) -> None:
+        self._folder = folder
+        stored = _read_index(base)
+        self._missing = [str(each) for each in stored["partial"]]
+        self.floors = {str(kind): float(floor) for kind, floor in stored["floors"].items()}
+        _link_files(base / THINGS_FOLDER, folder / THINGS_FOLDER)
+        groups = read_groups(folder / THINGS_FOLDER)
+        self._writer = _guard_index(lambda: ShelfWriter(folder / THINGS_FOLDER, groups))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def replace(self, kind: str, ids: Iterable[str], things: Iterable[Thing]) -> None:
+        """Replace the things of a kind with these ids by others."""
+
+        def write() -> None:
+            self._writer.remove(kind, ids)
+            self._writer.add(things)
+
+        _guard_panic(write)
+
+    def finish(self, values: Iterable[Thing]) -> IndexSummary:
+        """Make the new index complete, with these values."""
+
+        def write() -> IndexSummary:
+            counts = self._writer.commit().count_kinds()
+            counts |= _write_shelf(self._folder / VALUES_FOLDER, values, small=True)
+            return _finish_index(self._folder, counts, self._missing, self.floors)
+
+        return _guard_panic(write)
+
+
+def read_values(folder: Path) -> dict[str, list[Thing]]:
+    """Read the values in an index, by table. Raises IndexDamaged."""
+    found: dict[str, list[Thing]] = {}
+    for each in _guard_index(lambda: open_shelf(folder / VALUES_FOLDER).list_all()):
+        found.setdefault(each.table, []).append(each)
+    return found
 
 
 def open_index(folder: Path) -> Finder:
@@ -113,34 +176,56 @@ def open_in_memory(things: Iterable[Thing], *, missing: Sequence[str] = ()) -> F
     return Finder([writer.commit() for writer in writers.values() if writer.counts], missing)
 
 
-def _write_shelves(
-    folder: Path, things: Iterable[Thing], values: Iterable[Thing], missing: Sequence[str]
+def _write_shelf(folder: Path, things: Iterable[Thing], *, small: bool) -> dict[str, int]:
+    folder.mkdir(parents=True)
+    writer = ShelfWriter(folder, small=small)
+    writer.add(things)
+    writer.commit()
+    return writer.counts
+
+
+def _finish_index(
+    folder: Path, counts: dict[str, int], missing: Sequence[str], floors: Mapping[str, float] | None
 ) -> IndexSummary:
-    counts: dict[str, int] = {}
-    for name, given, small in ((THINGS_FOLDER, things, False), (VALUES_FOLDER, values, True)):
-        (folder / name).mkdir(parents=True)
-        writer = ShelfWriter(folder / name, small=small)
-        writer.add(given)
-        writer.commit()
-        counts |= writer.counts
-    return describe_index(folder, counts, missing)
-
-
-def describe_index(folder: Path, counts: dict[str, int], missing: Sequence[str]) -> IndexSummary:
     """Write down what an index has beside its shelves, and measure it."""
-    text = json.dumps({"counts": counts, "partial": list(missing)}, ensure_ascii=False)
+    text = json.dumps({"partial": list(missing), "floors": dict(floors or {})}, ensure_ascii=False)
     (folder / INDEX_NAME).write_text(text, encoding="utf-8")
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in files:
+        if path.name.endswith(".lock"):
+            path.unlink()
+        elif path.name.endswith(".json"):
+            path.chmod(0o644)  # tantivy's own are for their writer alone; a server may be another user
+    sizes = [path.stat().st_size for path in files if path.exists()]
     return IndexSummary(counts, len(sizes), sum(sizes), tuple(missing))
 
 
+def _link_files(base: Path, folder: Path) -> None:
+    """Link the files of a shelf into a new folder, or copy them where that is on another disk."""
+    folder.mkdir(parents=True)
+    for path in base.iterdir():
+        if path.name.endswith(".lock"):
+            continue
+        try:
+            if path.name.endswith(".json"):  # written anew by each update
+                raise OSError  # noqa: TRY301
+            os.link(path, folder / path.name)
+        except OSError:
+            shutil.copyfile(path, folder / path.name)
+
+
 def _open_shelves(folder: Path) -> Finder:
+    missing = [str(each) for each in _read_index(folder)["partial"]]
+    return Finder([open_shelf(folder / name) for name in (THINGS_FOLDER, VALUES_FOLDER)], missing)
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    """Read what an index has beside its shelves. Raises IndexDamaged."""
     try:
         stored = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
-        missing = [str(each) for each in stored["partial"]]
+        return {"partial": list(stored["partial"]), "floors": dict(stored["floors"])}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise IndexDamaged(f"{folder.name} is no index of names. Load the lake again to build one.") from error
-    return Finder([open_shelf(folder / name) for name in (THINGS_FOLDER, VALUES_FOLDER)], missing)
 
 
 def _choose_groups(
@@ -185,12 +270,24 @@ def to_hit(thing: Thing, score: float, matched: str = "") -> Hit:
 
 
 def _guard_index(act: Callable[[], T]) -> T:
-    """Call a function that reads an index. Damaged files make tantivy panic, which is no Exception."""
+    """Call a function that reads an index. Raises IndexDamaged for whatever damaged files lead to."""
+    try:
+        return _guard_panic(act)
+    except (LakeError, MemoryError):
+        raise
+    except Exception as error:
+        raise _as_unreadable() from error
+
+
+def _guard_panic(act: Callable[[], T]) -> T:
+    """Call a function that uses tantivy, whose panics are no Exception."""
     try:
         return act()
-    except LakeError:
+    except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)):
-            raise
-        raise IndexDamaged("The index of names cannot be read. Load the lake again to build it anew.") from error
+        raise _as_unreadable() from error
+
+
+def _as_unreadable() -> IndexDamaged:
+    return IndexDamaged("The index of names cannot be read. Load the lake again to build it anew.")

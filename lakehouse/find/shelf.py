@@ -7,6 +7,8 @@ words, numerals) is asked of it by queries. No query is ever parsed from text.
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +24,7 @@ _MOST_ID_CHARS: Final = 1_000
 _WRITER_BYTES: Final = 200_000_000
 _SMALL_WRITER_BYTES: Final = 32_000_000
 _PROPOSED: Final = 80
+_MOST_FILES: Final = 2_000
 _SEPARATOR: Final = "\x1f"
 
 Group = tuple[str, str, str, str, bool]
@@ -56,6 +59,21 @@ class Shelf:
         query = self._all([self._term(word) for word in words])
         addresses = list(self._look_up(query, groups, True))
         return [self._read(address) for address in addresses], len(addresses) >= _PROPOSED
+
+    def list_all(self) -> list[Thing]:
+        """List all things; for an index of few."""
+        import tantivy
+
+        found = self._searcher.search(tantivy.Query.all_query(), max(self.count, 1), count=False)
+        return [self._read(address) for _, address in found.hits]
+
+    def count_kinds(self) -> dict[str, int]:
+        """Count the things of each kind."""
+        counts: dict[str, int] = {}
+        for number, group in enumerate(self.groups):
+            found = self._searcher.search(self._among([number]), 1)
+            counts[group[0]] = counts.get(group[0], 0) + int(found.count)
+        return counts
 
     def _look_up(self, query: Any, groups: Sequence[int] | None, by_weight: bool) -> Iterator[Any]:
         if groups is not None:
@@ -181,10 +199,12 @@ class ShelfWriter:
             add(to_document(fields, schema))
             self.counts[each.kind] = self.counts.get(each.kind, 0) + 1
 
-    def remove(self, ids: Iterable[str]) -> None:
-        """Remove the things with these ids, those of earlier commits and those that were added since."""
+    def remove(self, kind: str, ids: Iterable[str]) -> None:
+        """Remove the things of a kind with these ids, those of earlier commits and those that were added since."""
+        numbers = [number for group, number in self._groups.items() if group[0] == kind]
         for each in ids:
-            self._writer.delete_documents_by_term("id", each)
+            for number in numbers:
+                self._writer.delete_documents_by_term("id", _to_term(number, each))
 
     def commit(self) -> Shelf:
         """Make what was added and removed visible, and open it."""
@@ -198,19 +218,44 @@ class ShelfWriter:
 
 
 def open_shelf(folder: Path) -> Shelf:
-    """Open the index in a folder. Raises IndexDamaged."""
+    """Open the index in a folder, which need not be writable. Raises IndexDamaged."""
     import tantivy
 
+    groups = read_groups(folder)
+    # tantivy locks a file beside those that it opens, and the lake may be somebody else's: it gets links to them.
+    with tempfile.TemporaryDirectory(prefix="imdb-find-") as links:
+        for number, path in enumerate(folder.iterdir()):
+            if number == _MOST_FILES:
+                raise IndexDamaged(f"The index in {folder.name} has too many files. Load the lake again.")
+            if not path.name.endswith(".lock"):
+                os.symlink(path.absolute(), os.path.join(links, path.name))
+        try:
+            index = tantivy.Index(_build_schema(), links)
+            register_analyzer(index)
+            return Shelf(index, groups)
+        except (OSError, ValueError) as error:
+            raise _as_damaged(folder) from error
+
+
+def read_groups(folder: Path) -> list[Group]:
+    """Read the groups of the index in a folder. Raises IndexDamaged."""
     try:
         stored = json.loads((folder / SHELF_NAME).read_text(encoding="utf-8"))
         if stored["format"] != FORMAT:
-            raise IndexDamaged(f"The index in {folder.name} has format {stored['format']}, not {FORMAT}.")
-        groups = [(str(a), str(b), str(c), str(d), bool(e)) for a, b, c, d, e in stored["groups"]]
-        index = tantivy.Index(_build_schema(), str(folder))
+            raise IndexDamaged(
+                f"The index in {folder.name} has format {stored['format']}, not {FORMAT}. Load it again."
+            )
+        return [(str(a), str(b), str(c), str(d), bool(e)) for a, b, c, d, e in stored["groups"]]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise IndexDamaged(f"The index in {folder.name} cannot be read. Build it again by a load.") from error
-    register_analyzer(index)
-    return Shelf(index, groups)
+        raise _as_damaged(folder) from error
+
+
+def _as_damaged(folder: Path) -> IndexDamaged:
+    return IndexDamaged(f"The index of names in {folder.name} cannot be read. Load the lake again to build it anew.")
+
+
+def _to_term(group: int, identity: str) -> str:
+    return f"{group} {identity}"
 
 
 def register_analyzer(index: Any) -> None:

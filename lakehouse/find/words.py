@@ -18,6 +18,7 @@ _SUFFIX = re.compile(rf"(?<=\w)[{_APOSTROPHES}](?=(?:s|t|d|m|re|ve|ll)(?!\w))")
 _WORD = re.compile(r"[^\W_]+")
 _CHUNK = re.compile(r"\S*[^\s\w]\S*")
 """Words that are written together with punctuation between them: "Spider-Man", "O'Brien", "E.T."."""
+_INNER_PUNCTUATION = re.compile(r"\w[^\w\s]\w|[&_]")
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _MARKS = re.compile("[\u0300-\u036f\u1dc0-\u1dff\u064b-\u065f\u0591-\u05c7]+")
 _LETTERS: Final = str.maketrans(
@@ -44,12 +45,12 @@ _NUMERALS: Final = (
 )
 NUMERALS: Final = {form: forms for forms in _NUMERALS for form in forms}
 """The ways to write a number, by each of them."""
-SMALL_WORDS: Final = frozenset(
-    (
-        "a an the of and in on to for at by de la le les l el los las un une il lo i gli der die das ein eine und et "
-        "y e du des d da do o os as del di della part chapter vol volume"
-    ).split(" ")
-)
+_SMALL = """
+    a an the of and in on to for at by
+    de la le les l el los las un une il lo i gli der die das ein eine und et y e du des d da do o os as del di della
+    part chapter vol volume
+"""
+SMALL_WORDS: Final = frozenset(_SMALL.split())
 """Words that people leave out, add or exchange without meaning another name."""
 
 
@@ -81,8 +82,8 @@ def fold_for_index(text: str) -> str:
     >>> fold_for_index("Spider-Man")
     'spider man spiderman'
     """
-    if text.isascii() and not _PUNCTUATION.search(text):
-        return text  # the index lowers letters itself
+    if text.isascii() and not _INNER_PUNCTUATION.search(text):
+        return text  # the index lowers letters and splits words itself
     folded = fold_text(text)
     joined = [_PUNCTUATION.sub("", chunk) for chunk in _CHUNK.findall(folded) if chunk != "and"]
     return " ".join([*_WORD.findall(folded), *(word for word in joined if word)])

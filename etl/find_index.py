@@ -1,0 +1,304 @@
+"""The index of names and values of a load (`lakehouse.find`), beside the tables: `_find/<generation>/`.
+
+What things are called is declared in the lake's context; the engine writes the names to files, and they are read in
+batches. Values are those of text columns that have few. An index is complete before the manifest names it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from etl.datasets import DATASETS, REJECTS_TABLE
+from etl.settings import Settings
+from etl.slices import SlicedTables
+from etl.tables import TableDefinition, to_definition
+from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Entity, parse_context, read_context
+from lakehouse.errors import LakeError
+from lakehouse.find.codes import name_codes
+from lakehouse.find.finder import IndexUpdate, build_index, read_values
+from lakehouse.find.published import FIND_FOLDER, fetch_index, list_indexes, remove_index, store_index
+from lakehouse.find.things import VALUE, IndexSummary, Thing
+from lakehouse.manifest import FindIndex, Manifest
+from lakehouse.quoting import quote_identifier
+from lakehouse.storage import Lake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+Select = Callable[[str, dict[str, set[str]]], "pa.Table"]
+"""Reads the rows of a table in which a column has one of some values."""
+MOST_VALUES: Final = 300
+"""A column with more different values than this has none that are found."""
+_SAMPLED_ROWS: Final = 20_000
+_MOST_SHARE, _FEW_THINGS = 0.5, 1_000_000
+"""Of the rows of a table, this share is found by name, or that many: the most prominent."""
+_ROW_BYTES: Final = 600
+"""Memory of the engine's pool for a row with its names."""
+_BATCH_ROWS: Final = 20_000
+_TEXTS: Final = {"string": False, "array<string>": True}
+"""The types of columns whose values are found, and whether they are lists."""
+_FILE_FORMATS: Final = re.compile(r"\b(?:csv|json|text|parquet|delta|orc|avro|binaryfile)\s*\.\s*`", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class IndexedTable:
+    """A table as the index reads it: `changed` tells whether it differs from that of the generation before."""
+
+    definition: TableDefinition
+    rows: int
+    is_view: bool
+    changed: bool = True
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The types of the columns, by name."""
+        return {column.name: column.type for column in self.definition.columns}
+
+
+class IndexBuilder:
+    """Builds or updates the index of one generation, in the work folder. SQL finds `tables` by their names."""
+
+    def __init__(
+        self, spark: SparkSession, slices: SlicedTables, tables: Mapping[str, IndexedTable], work_dir: Path
+    ) -> None:
+        self._spark = spark
+        self._slices = slices
+        self._tables = tables
+        self._rows = work_dir / "find.rows"
+        self.folder = work_dir / "find"
+
+    def build(self, entities: Iterable[Entity]) -> IndexSummary:
+        """Build the index whole."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        written = {entity.kind: self._write_rows(entity) for entity in self._choose_entities(entities)}
+        floors = {each.entity.kind: each.floor for each in written.values() if each.floor > 0}
+        missing = tuple(sentence for each in written.values() if (sentence := each.describe_missing()))
+        things = (thing for each in written.values() for thing in each.read_things())
+        return build_index(self.folder, things, self._count_values({}), missing=missing, floors=floors)
+
+    def update(
+        self, base: Path, entities: Iterable[Entity], touched: Mapping[str, set[str]], select: Select
+    ) -> IndexSummary:
+        """Update a copy of the index in `base`: replace the things `touched`, by kind, and the values of changed tables.
+
+        `select` reads the rows of a table with one of some ids.
+        """
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with IndexUpdate(base, self.folder) as update:
+            for entity in self._choose_entities(entities):
+                ids = touched.get(entity.kind)
+                if ids:
+                    rows = self._write_rows(entity, (ids, select))
+                    floor = update.floors.get(entity.kind, 0.0)
+                    update.replace(entity.kind, ids, rows.read_things(floor))
+            return update.finish(self._count_values(read_values(base)))
+
+    def _choose_entities(self, entities: Iterable[Entity]) -> list[Entity]:
+        """The entities whose table is there. Tables of optional files that are not are empty."""
+        for dataset in DATASETS:
+            if dataset.table not in self._tables:
+                columns = (f"CAST(NULL AS {each.type}) AS {each.name}" for each in to_definition(dataset).columns)
+                self._spark.sql(f"SELECT {', '.join(columns)} WHERE false").createOrReplaceTempView(dataset.table)
+        return [entity for entity in entities if entity.table in self._tables]
+
+    def _write_rows(self, entity: Entity, only: tuple[set[str], Select] | None = None) -> _Rows:
+        """Have the engine write the names of an entity's things, of all or `only` some ids."""
+        if _FILE_FORMATS.search(entity.sql):
+            raise LakeError(f"The SQL of {entity.kind} in {DECLARATIONS_NAME} reads files; it may read tables alone.")
+        folder = self._rows / entity.kind
+        names = [name for name in self._tables if re.search(rf"\b{re.escape(name)}\b", entity.sql)]
+        keyed = [name for name in names if entity.id in self._tables[name].columns]
+        if only is not None:
+            self._restrict(keyed, entity, *only)
+            self._write_part(entity, folder / "0")
+        else:
+            ordered = [name for name in keyed if self._tables[name].definition.clustered_by[:1] == (entity.id,)]
+            ordered.sort(key=lambda name: -self._tables[name].rows)
+            parts = (folder / str(number) for number in range(1 << 20))
+            for _ in self._slices.run_slices(
+                entity.id, ordered, _ROW_BYTES, lambda: self._write_part(entity, next(parts))
+            ):
+                pass
+        return _Rows(entity, folder, self._tables[entity.table].rows)
+
+    def _write_part(self, entity: Entity, folder: Path) -> None:
+        rows = self._spark.sql(entity.sql)
+        given = {name.lower() for name in rows.columns}
+        chosen = [f"CAST({name} AS {kind}) AS {name}" if name in given else f"CAST(NULL AS {kind}) AS {name}"
+                  for name, kind in _ROW_TYPES.items()]  # fmt: skip
+        rows.selectExpr(*chosen).where("id IS NOT NULL AND label IS NOT NULL").write.mode("overwrite").parquet(
+            str(folder)
+        )
+
+    def _restrict(self, names: Iterable[str], entity: Entity, ids: set[str], select: Select) -> None:
+        """Let SQL find only rows with some ids in tables that have them."""
+        import pyarrow.parquet as pq
+
+        for name in names:
+            path = self._rows / f"{entity.kind}.{name}.parquet"
+            path.parent.mkdir(exist_ok=True)
+            pq.write_table(select(name, {entity.id: ids}), path)
+            self._spark.read.parquet(str(path)).createOrReplaceTempView(name)
+            self._slices.forget_table(name)
+
+    def _count_values(self, known: Mapping[str, list[Thing]]) -> list[Thing]:
+        """Count the values of columns that have few; those `known` of unchanged tables, by name, are taken over."""
+        things: list[Thing] = []
+        seen: set[str] = set()
+        for name, table in sorted(self._tables.items(), key=lambda item: item[1].is_view):
+            texts = [column for column in table.columns if table.columns[column] in _TEXTS]
+            fresh = [column for column in texts if not (table.is_view and column in seen)]
+            seen.update(texts)
+            if not fresh or name == REJECTS_TABLE:
+                continue
+            if name in known and not table.changed:
+                things += known[name]
+                continue
+            for column in self._find_few(name, fresh):
+                things += self._count_column(name, column, is_list=_TEXTS[table.columns[column]])
+        return things
+
+    def _find_few(self, table: str, columns: list[str]) -> list[str]:
+        """The columns that have few values in the first rows."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        rows = self._spark.table(table).select(*columns).limit(_SAMPLED_ROWS).toArrow()
+        few = []
+        for column in columns:
+            values = rows.column(column)
+            flat = pc.list_flatten(values) if pa.types.is_list(values.type) else values
+            if 0 < pc.count_distinct(flat).as_py() <= MOST_VALUES or not rows.num_rows:
+                few.append(column)
+        return few
+
+    def _count_column(self, table: str, column: str, *, is_list: bool) -> list[Thing]:
+        name = quote_identifier(column)
+        values = f"SELECT explode({name}) AS value FROM {table}" if is_list else f"SELECT {name} AS value FROM {table}"
+        counted = self._spark.sql(
+            f"SELECT value, count(*) AS n FROM ({values}) WHERE value IS NOT NULL GROUP BY value LIMIT {MOST_VALUES + 1}"
+        ).toArrow()
+        if counted.num_rows > MOST_VALUES:
+            return []
+        counts = dict(zip(counted.column(0).to_pylist(), counted.column(1).to_pylist(), strict=True))
+        return list_values(table, column, counts, is_list=is_list)
+
+
+_ROW_TYPES: Final = {
+    "id": "string", "label": "string", "others": "array<string>", "detail": "string", "weight": "double",
+}  # fmt: skip
+
+
+@dataclass
+class _Rows:
+    """The names of an entity's things, as files of rows. `table_rows` are the rows of its table."""
+
+    entity: Entity
+    folder: Path
+    table_rows: int
+
+    @property
+    def floor(self) -> float:
+        """The weight below which things are left out, because they are too many; 0 where none are."""
+        return self._measured[0]
+
+    def describe_missing(self) -> str:
+        """Say what is left out, nothing where that is nothing."""
+        _, kept = self._measured
+        if kept >= self.table_rows:
+            return ""
+        return (
+            f"{kept:,} of the {self.table_rows:,} rows of {self.entity.table} are found by name: those that are known "
+            "best."
+        )
+
+    def read_things(self, floor: float | None = None) -> Iterator[Thing]:
+        """Yield the things, except those below the floor."""
+        least = self.floor if floor is None else floor
+        kind, table, column, key = self.entity.kind, self.entity.table, self.entity.column, self.entity.id
+        for batch in self._read_batches(list(_ROW_TYPES)):
+            for identity, label, others, detail, weight in zip(
+                *(batch.column(name).to_pylist() for name in _ROW_TYPES), strict=True
+            ):
+                if (weight or 0) >= least:
+                    names = tuple(each for each in others if each) if others else ()
+                    yield Thing(kind, table, column, identity, label, key, names, detail or "", weight or 0)
+
+    @cached_property
+    def _measured(self) -> tuple[float, int]:
+        """The floor, and how many things are at or above it."""
+        import numpy as np
+
+        columns = [batch.column("weight").fill_null(0.0).to_numpy(zero_copy_only=False)
+                   for batch in self._read_batches(["weight"])]  # fmt: skip
+        weights = np.concatenate([np.zeros(0), *columns])
+        most = max(int(self.table_rows * _MOST_SHARE), _FEW_THINGS)
+        if len(weights) <= most:
+            return 0.0, len(weights)
+        floor = float(np.partition(weights, len(weights) - most)[len(weights) - most])
+        if int((weights >= floor).sum()) > most:  # ties: all of one weight, or none
+            floor = float(np.nextafter(floor, np.inf))
+        return floor, int((weights >= floor).sum())
+
+    def _read_batches(self, columns: list[str]) -> Iterator[Any]:
+        import pyarrow.parquet as pq
+
+        for path in sorted(self.folder.glob("*/*.parquet")):
+            with pq.ParquetFile(path) as file:
+                yield from file.iter_batches(_BATCH_ROWS, columns=columns)
+
+
+def list_values(table: str, column: str, counts: Mapping[str, int], *, is_list: bool) -> list[Thing]:
+    """List the values of a column as things; codes of countries and languages get their names."""
+    names = name_codes(counts)
+    return [
+        Thing(VALUE, table, column, value, value, column, names.get(value, ()), f"{rows:,} rows", rows, is_list)
+        for value, rows in counts.items()
+        if value.strip()
+    ]
+
+
+def read_entities(lake: Lake, settings: Settings) -> tuple[Entity, ...]:
+    """Read what things of the lake are called: as its context declares it, or else as it is shipped for IMDb."""
+    from importlib.resources import files
+
+    if settings.context_dir is not None or lake.read_file(f"{CONTEXT_FOLDER}/{DECLARATIONS_NAME}") is not None:
+        return read_context(lake, settings.context_dir).declarations.entity
+    shipped = files("prompts").joinpath("imdb", DECLARATIONS_NAME).read_bytes()
+    return parse_context({DECLARATIONS_NAME: shipped}).declarations.entity
+
+
+def place_index(lake: Lake, built: Path, summary: IndexSummary, generation: int) -> FindIndex:
+    """Put a built index into the lake, where a manifest may name it."""
+    path = f"{FIND_FOLDER}/{generation}"
+    if lake.directory is None:
+        store_index(lake, built, path)
+    else:
+        target = lake.directory / path
+        shutil.rmtree(target, ignore_errors=True)  # of a load that was killed before it published
+        target.parent.mkdir(exist_ok=True)
+        os.replace(built, target)
+    return FindIndex(path=path, bytes=summary.bytes, files=summary.files, count=sum(summary.counts.values()))
+
+
+def open_base(lake: Lake, base: Manifest, work_dir: Path) -> Path | None:
+    """The folder of the index of a generation, brought here if it is in object storage; None where it has none."""
+    return None if base.find is None else fetch_index(lake, base.find, work_dir)
+
+
+def remove_unnamed(lake: Lake, kept: Iterable[Manifest]) -> tuple[int, int]:
+    """Remove the indexes that none of these manifests name: of old generations, and of loads that were killed.
+
+    Returns the number of files, and their bytes.
+    """
+    named = {each.find.path for each in kept if each.find is not None}
+    removed = [remove_index(lake, path) for path in list_indexes(lake) if path not in named]
+    return sum(files for files, _ in removed), sum(size for _, size in removed)
