@@ -146,7 +146,14 @@ class StatementService:
             filled = Template(template, {m: Identifier(name) for m, name in names.items()}, rows, CAPS, seconds)
             return Statement(filled, call, run, self._means, f"{run.query_id}-{next(numbers)}").answer()
 
+        self._start_engine(run)
         return self._indexes.build(self.main_engine.tables(), look_up, run.enter_stage)
+
+    def _start_engine(self, run: Run[Any]) -> None:
+        """Have the engine ready: what is bounded in seconds is what it does, not that it starts."""
+        if not self.router.is_started(self.main_engine):
+            run.enter_stage("waiting for the engine to start")
+            self.router.start(self.main_engine)
 
     def _submit(self, call: Call, work: Callable[[Run[T]], T]) -> Run[T]:
         run: Run[T] = Run(uuid.uuid4().hex[:12], call.principal.name)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from lakehouse.errors import LakeError
-from lakehouse.escaping import escape_controls, quote_briefly
+from lakehouse.escaping import MOST_QUOTED_CHARS, cut_text, escape_controls, quote_briefly
 from lakehouse.find.things import VALUE, Hit
 from mcp_server.finding.indexes import Indexes, OpenIndex
 from mcp_server.finding.searching import is_readable
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 _MOST_SECONDS = 0.1
 _MOST_TEXTS = 3
 _MOST_NEAREST = 3
+_MOST_FREQUENT = 8
+_LIKE_THE_FIRST = 0.15
+"""How much less than the nearest others may score, to be named beside it."""
 _NOTHING = (None, 0, "0")
 
 
@@ -63,16 +66,30 @@ def _list_texts(scans: Sequence[Scan]) -> Iterator[tuple[str, str, str]]:
 
 
 def _explain_text(index: OpenIndex, table: str, column: str, text: str) -> list[str]:
-    known = {source: index.has_label(source, column, text) for source in _list_sources(index, table, column)}
-    source = next((source for source, found in known.items() if found is False), None)
-    if source is None or any(known.values()):
+    sources = _list_sources(index, table, column)
+    held = {source: index.finder.holds_label(source, column, text) for source in sources}
+    source = next((source for source, found in held.items() if found is False), None)
+    if source is None or any(held.values()):
         return []
-    where = "" if source.lower() == table.lower() else f" of {source}"
-    hits = index.finder.search(text, limit=_MOST_NEAREST, table=source, column=column)
-    near = "; ".join(_describe_hit(hit, text) for hit in hits if is_readable(index, hit))
-    said = f"nearest: {near}." if near else "nor is any like it."
-    name = _spell_column(index, source, column)
-    return [escape_controls(f"No {name}{where} is {quote_briefly(text)}; {said}")]
+    near = _describe_nearest(index, source, column, text)
+    name = _spell_column(index, source, column) + ("" if source.lower() == table.lower() else f" of {source}")
+    if index.has_label(source, column, text) is False:
+        return [f"No {name} is {quote_briefly(text)}; {near or _describe_frequent(index, source, column)}"]
+    # The index lacks some names, and this may be one of them.
+    return [f"The index of names has no {name} {quote_briefly(text)}; {near}"] if near else []
+
+
+def _describe_nearest(index: OpenIndex, table: str, column: str, text: str) -> str:
+    hits = index.finder.search(text, limit=_MOST_NEAREST, table=table, column=column)
+    hits = [hit for hit in hits if is_readable(index, hit) and hit.score >= hits[0].score - _LIKE_THE_FIRST]
+    return f"nearest: {'; '.join(_describe_hit(hit, text) for hit in hits)}." if hits else ""
+
+
+def _describe_frequent(index: OpenIndex, table: str, column: str) -> str:
+    """Name the most frequent values of a column that has few; of names, which are many, none."""
+    values = index.finder.list_values(table, column, _MOST_FREQUENT)
+    shown = ", ".join(escape_controls(cut_text(value, MOST_QUOTED_CHARS)) for value in values)
+    return f"it has {shown}." if shown else "nor is any like it."
 
 
 def _list_sources(index: OpenIndex, table: str, column: str) -> list[str]:
@@ -90,10 +107,11 @@ def _list_sources(index: OpenIndex, table: str, column: str) -> list[str]:
 
 def _spell_column(index: OpenIndex, table: str, column: str) -> str:
     columns = index.readable[table.lower()].columns
-    return next((each.name for each in columns if each.name.lower() == column.lower()), column)
+    return escape_controls(next((each.name for each in columns if each.name.lower() == column.lower()), column))
 
 
 def _describe_hit(hit: Hit, text: str) -> str:
+    label = escape_controls(cut_text(hit.label, MOST_QUOTED_CHARS))
     case = " (case counts)" if hit.label.casefold() == text.casefold() else ""
-    identity = "" if hit.kind == VALUE else f" ({hit.id_column} {hit.id})"
-    return f"{hit.label}{case}{identity}"
+    identity = "" if hit.kind == VALUE else f" ({hit.id_column} {cut_text(hit.id, MOST_QUOTED_CHARS)})"
+    return f"{label}{case}{escape_controls(identity)}"

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from lakehouse.context import Entity
 from lakehouse.errors import QueryCancelled, QueryError
 from lakehouse.escaping import escape_controls
-from lakehouse.find.things import Thing
+from lakehouse.find.codes import name_codes
+from lakehouse.find.things import VALUE, Thing
 from lakehouse.find.words import fold_text
 from lakehouse.manifest import Column
 from mcp_server.models import Caps, TableInfo
@@ -83,6 +84,8 @@ def gather(
     # Views hold what tables hold. Small tables come first, so that what is left out is the largest.
     base = [table for table in readable if table.kind != "view"] or readable
     for table in sorted(base, key=lambda table: (table.rows or 0, table.name)):
+        if not _list_texts(table):
+            continue
         work.attempt(table.name, lambda table=table: work.read_table(table, labels=table.name.lower() not in declared))  # type: ignore[misc]
     return work.found
 
@@ -141,7 +144,7 @@ class _Gathering:
         self._keep(things, entity.table, entity.column, entity.kind, whole=not found.truncated)
 
     def read_table(self, table: TableInfo, *, labels: bool) -> None:
-        columns = [column for column in table.columns if _is_text(column) or column.type == _LIST]
+        columns = _list_texts(table)
         if len(columns) > MOST_LOOKED_COLUMNS:
             self.found.partial.append(f"{table.name}: all but the first {MOST_LOOKED_COLUMNS} of its text columns.")
             columns = columns[:MOST_LOOKED_COLUMNS]
@@ -184,9 +187,10 @@ class _Gathering:
         texts = [(value, int(str(count))) for value, count in found.rows if isinstance(value, str) and value]
         short = [(value, count) for value, count in texts if len(value) <= MOST_VALUE_CHARS]
         unit = "entries" if is_list else "rows"
+        codes = name_codes([value for value, _ in short])
         things = [
-            Thing("value", table.name, column.name, value, value, column.name,
-                  detail=f"{count:,} {unit}", weight=count, is_list=is_list)
+            Thing(VALUE, table.name, column.name, value, value, column.name, codes.get(value, ()),
+                  f"{count:,} {unit}", count, is_list)
             for value, count in short
         ]  # fmt: skip
         read_all = (table.rows or COUNT_ROWS) <= COUNT_ROWS if is_list else rows < COUNT_ROWS
@@ -195,12 +199,16 @@ class _Gathering:
     def _read_labels(self, table: TableInfo, label: Column) -> None:
         key = _find_key(table) or label
         found = self._run(
-            "SELECT DISTINCT CAST(:k AS STRING) AS id, :c AS label FROM :t WHERE :c IS NOT NULL",
+            "SELECT CAST(:k AS STRING) AS id, :c AS label FROM :t WHERE :c IS NOT NULL",
             {"k": key.name, "c": label.name, "t": table.name},
             MOST_ENTITIES,
         )
-        rows = [row for row in found.records() if row["id"] and 0 < len(str(row["label"])) <= MOST_VALUE_CHARS]
-        things = [Thing(ROW_KIND, table.name, label.name, str(row["id"]), str(row["label"]), key.name) for row in rows]
+        rows = dict.fromkeys((str(identity), str(name)) for identity, name in found.rows if identity and name)
+        things = [
+            Thing(ROW_KIND, table.name, label.name, identity, name, key.name)
+            for identity, name in rows
+            if len(name) <= MOST_VALUE_CHARS
+        ]
         self._keep(things, table.name, label.name, f"{table.name}.{label.name}", whole=not found.truncated)
 
     def _keep(self, things: Sequence[Thing], table: str, column: str, name: str, *, whole: bool) -> None:
@@ -227,6 +235,10 @@ def _make_entity(entity: Entity, record: Mapping[str, Json]) -> Thing:
         detail=str(record.get("detail") or ""),
         weight=float(weight) if isinstance(weight, int | float) else 0.0,
     )
+
+
+def _list_texts(table: TableInfo) -> list[Column]:
+    return [column for column in table.columns if _is_text(column) or column.type == _LIST]
 
 
 def _is_text(column: Column) -> bool:

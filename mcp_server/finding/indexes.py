@@ -23,8 +23,10 @@ from pathlib import Path
 from lakehouse.context import Context, ContextError, read_context
 from lakehouse.errors import LakeError
 from lakehouse.find.finder import Finder, build_index, open_in_memory, open_index
+from lakehouse.find.published import fetch_index
 from lakehouse.find.things import VALUE
-from lakehouse.storage import Lake
+from lakehouse.manifest import read_manifest
+from lakehouse.storage import Lake, LakeKind
 from lakehouse.work_folders import work_folder
 from mcp_server.finding.gathering import Gathered, LookUp, gather
 from mcp_server.finding.names import Names
@@ -136,23 +138,30 @@ class Indexes:
         """
         context = self._read_context()
         edition = _name_edition(tables, context)
+        enter_stage("fetching the index of names")
+        finder = self._open_published()
+        if finder is not None:
+            return self._set_open(OpenIndex(edition, finder, Gaps(), tables, context))
         found = gather(tables, context.declarations.entity, look_up, enter_stage, metered=self._metered)
+        gaps = Gaps.from_gathered(found)
         enter_stage("building the index of names")
         if not _has_versions(tables):
-            finder = open_in_memory(found.things)
             until = time.monotonic() + _MEMORY_SECONDS
-            built = OpenIndex(edition, finder, Gaps.from_gathered(found), tables, context, until)
-            with self._lock:
-                self._open = built
-            return built
-        self._keep(edition, lambda folder: _write_gathered(folder, found))
-        opened = self.open_at_once(tables)
-        if opened is None:
-            raise LakeError("The lake changed while its names were read. Call find again.")
-        return opened
+            return self._set_open(OpenIndex(edition, open_in_memory(found.things), gaps, tables, context, until))
+        folder = self._keep(edition, lambda folder: _write_gathered(folder, found))
+        return self._set_open(OpenIndex(edition, open_index(folder), gaps, tables, context))
+
+    def _set_open(self, index: OpenIndex) -> OpenIndex:
+        with self._lock:
+            self._open = index
+        return index
 
     def _open_local(self, edition: str) -> tuple[Finder, Gaps] | None:
-        """Open what lies on this machine: beside the lake, or from an earlier build or fetch."""
+        """Open what lies on this machine: beside the lake, or from an earlier build."""
+        if self._lake is not None and self._lake.directory is not None:
+            finder = self._open_published()
+            if finder is not None:
+                return finder, Gaps()
         folder = self._kept_folder(edition)
         if folder.is_dir():
             try:
@@ -160,6 +169,19 @@ class Indexes:
             except LakeError as error:
                 log.warning("An index of names is not used, and the server builds another. %s", error)
         return None
+
+    def _open_published(self) -> Finder | None:
+        """Open the index that the lake's manifest names, a copy of one in object storage; None where none can be."""
+        if self._lake is None or self._lake.kind is LakeKind.CATALOG:
+            return None
+        try:
+            manifest = read_manifest(self._lake)
+            if manifest is None or manifest.find is None:
+                return None
+            return open_index(fetch_index(self._lake, manifest.find, self._state))
+        except (LakeError, OSError) as error:
+            log.warning("The lake's index of names is not used, and the server builds another. %s", error)
+            return None
 
     def _read_context(self) -> Context:
         """Read the lake's context; nothing where it cannot be used, which its own commands explain."""
@@ -176,12 +198,12 @@ class Indexes:
     @property
     def _lake_folder(self) -> Path:
         name = str(self._lake) if self._lake is not None else ""
-        return self._state / "find" / hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        return self._state / "find-built" / hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
     def _kept_folder(self, edition: str) -> Path:
         return self._lake_folder / edition
 
-    def _keep(self, edition: str, write: Callable[[Path], None]) -> None:
+    def _keep(self, edition: str, write: Callable[[Path], None]) -> Path:
         """Put an index into the state folder, whole or not at all, in the place of those of other editions.
 
         Raises LakeError where it cannot be written.
@@ -199,6 +221,7 @@ class Indexes:
         for other in self._lake_folder.iterdir():
             if other != target and not other.name.startswith(_WORK_PREFIX):
                 shutil.rmtree(other, ignore_errors=True)
+        return target
 
 
 def _write_gathered(folder: Path, found: Gathered) -> None:

@@ -81,7 +81,8 @@ def _search_names(index: OpenIndex, text: str, kind: str, limit: int) -> list[Fo
         else:
             name = f"{hit.table}.{hit.column}" if hit.column else hit.table
             written = ".".join(map(write_name, filter(None, (hit.table, hit.column))))
-            found.append(Found(kind, written, name, hit.detail, hit.table, score=hit.score))
+            detail = hit.detail if hit.column else hit.detail.split("\n")[0].partition(". ")[0]
+            found.append(Found(kind, written, name, detail, hit.table, score=hit.score))
     return found
 
 
