@@ -87,7 +87,7 @@ class IndexBuilder:
     def update(
         self, base: Path, entities: Iterable[Entity], touched: Mapping[str, set[str]], select: Select
     ) -> IndexSummary:
-        """Update a copy of the index in `base`: replace the things `touched`, by kind, and the values of changed tables.
+        """Update a copy of the index in `base`: the things `touched`, by kind, and the values of changed tables.
 
         `select` reads the rows of a table with one of some ids.
         """
@@ -184,7 +184,8 @@ class IndexBuilder:
         name = quote_identifier(column)
         values = f"SELECT explode({name}) AS value FROM {table}" if is_list else f"SELECT {name} AS value FROM {table}"
         counted = self._spark.sql(
-            f"SELECT value, count(*) AS n FROM ({values}) WHERE value IS NOT NULL GROUP BY value LIMIT {MOST_VALUES + 1}"
+            f"SELECT value, count(*) AS n FROM ({values}) WHERE value IS NOT NULL GROUP BY value "
+            f"LIMIT {MOST_VALUES + 1}"
         ).toArrow()
         if counted.num_rows > MOST_VALUES:
             return []

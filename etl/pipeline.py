@@ -195,7 +195,7 @@ class LoadRun:
         return self.summary
 
     def _index_names(self, generation: int) -> None:
-        """Build the index by which names and values are found. A lake is served without one: a failure becomes a note."""
+        """Build the index by which names and values are found. A lake works without it: a failure becomes a note."""
         try:
             with self.report.open_stage("index names") as stage:
                 summary, folder = self._build_index()

@@ -58,7 +58,7 @@ class Finder:
     ) -> list[Hit]:
         """Find what a text names, the likeliest first; of `kinds`, or of a table or column, where these are given.
 
-        At most 100 hits; nothing for a text without a letter or digit. Only the first 200 characters and 12 words count.
+        At most 100 hits; none for a text without a letter or digit. The first 200 characters and 12 words count.
         Raises IndexDamaged.
         """
         words = split_words(text[:MOST_QUERY_CHARS])[:MOST_QUERY_WORDS]
@@ -278,11 +278,7 @@ def _search_shelf(shelf: Shelf, words: Sequence[str], groups: list[int] | None) 
 
 def _judge(thing: Thing, wanted: Wanted) -> tuple[float, Hit]:
     """How alike the best name of a thing is, and the hit."""
-    best, matched = wanted.compare(thing.label), ""
-    for other in thing.others:
-        like = 0.99 * wanted.compare(other)
-        if like > best:
-            best, matched = like, other
+    best, matched = wanted.compare_names(thing.label, thing.others)
     score = (best + PROMINENCE_SHARE * rate_prominence(thing.weight)) / (1 + PROMINENCE_SHARE)
     return best, to_hit(thing, round(score, 4), matched)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lakehouse.find.things import IndexDamaged, Thing
-from lakehouse.find.words import MOST_NAME_CHARS, NUMERALS, fold_for_index, list_sound_alikes, list_splits
+from lakehouse.find.words import MOST_NAME_CHARS, EQUIVALENTS, fold_for_index, list_sound_alikes
 
 FORMAT: Final = 1
 SHELF_NAME: Final = "shelf.json"
@@ -24,6 +24,7 @@ _MOST_ID_CHARS: Final = 1_000
 _WRITER_BYTES: Final = 200_000_000
 _SMALL_WRITER_BYTES: Final = 32_000_000
 _PROPOSED: Final = 80
+_MOST_SPLIT_WORDS, _MOST_SPLIT_CHARS, _MOST_PARTS = 4, 24, 3
 _MOST_FILES: Final = 2_000
 _SEPARATOR: Final = "\x1f"
 
@@ -90,13 +91,24 @@ class Shelf:
         forms = [list(words), *_join_neighbours(words)]
         exact = [self._all([self._alike(word) for word in form]) for form in forms]
         exact += [
-            self._all([*map(self._alike, words[:place]), self._term(left), self._term(right),
-                       *map(self._alike, words[place + 1 :])])
-            for place, word in enumerate(words[:4])
-            for left, right in list_splits(word)
-        ]  # fmt: skip
+            self._all([*map(self._alike, words[:place]), *map(self._term, parts), *map(self._alike, words[place + 1 :])])
+            for place, word in enumerate(words[:_MOST_SPLIT_WORDS])
+            for parts in self._split(word, _MOST_PARTS)
+        ]
         yield self._any(exact), True
         yield self._any([self._all([self._slip(word, last=word is form[-1]) for word in form]) for form in forms]), True
+
+    def _split(self, word: str, most: int) -> Iterator[tuple[str, ...]]:
+        """Yield the ways to take a word for several that were written together, all of them words of the index."""
+        if most < 2 or not 4 <= len(word) <= _MOST_SPLIT_CHARS:
+            return
+        for place in range(1, len(word)):
+            left, right = word[:place], word[place:]
+            if self._searcher.doc_freq("words", left):
+                if self._searcher.doc_freq("words", right):
+                    yield left, right
+                if place > 1:
+                    yield from ((left, *parts) for parts in self._split(right, most - 1))
 
     def _build_loose(self, words: Sequence[str]) -> Iterator[tuple[Any, bool]]:
         import tantivy
@@ -116,7 +128,7 @@ class Shelf:
         return tantivy.Query.term_query(self._schema, "words", word, "freq")
 
     def _alike(self, word: str) -> Any:
-        return self._any([self._term(form) for form in NUMERALS.get(word, (word,))])
+        return self._any([self._term(form) for form in EQUIVALENTS.get(word, (word,))])
 
     def _slip(self, word: str, *, last: bool = False) -> Any:
         """The words that a misspelt word may be: one slip in a short word, two in a long one."""

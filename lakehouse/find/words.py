@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Final
 
 MOST_QUERY_CHARS: Final = 200
@@ -28,23 +27,18 @@ _LETTERS: Final = str.maketrans(
 _UNSPACED = re.compile("([\u0e00-\u0e7f\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 """Scripts that are written without spaces: each sign becomes a word."""
 
-_NUMERALS: Final = (
-    ("1", "one"),
-    ("2", "ii", "two"),
-    ("3", "iii", "three"),
-    ("4", "iv", "four"),
-    ("5", "v", "five"),
-    ("6", "vi", "six"),
-    ("7", "vii", "seven"),
-    ("8", "viii", "eight"),
-    ("9", "ix", "nine"),
-    ("10", "x", "ten"),
-    ("11", "xi", "eleven"),
-    ("12", "xii", "twelve"),
-    ("13", "xiii", "thirteen"),
-)
-NUMERALS: Final = {form: forms for forms in _NUMERALS for form in forms}
-"""The ways to write a number, by each of them."""
+_EQUIVALENTS: Final = (
+    ("1", "one"), ("2", "ii", "two"), ("3", "iii", "three"), ("4", "iv", "four"), ("5", "v", "five"), ("6", "vi", "six"),
+    ("7", "vii", "seven"), ("8", "viii", "eight"), ("9", "ix", "nine"), ("10", "x", "ten"), ("11", "xi", "eleven"),
+    ("12", "xii", "twelve"), ("13", "xiii", "thirteen"), ("20", "xx", "twenty"), ("30", "thirty"), ("40", "forty"),
+    ("50", "fifty"), ("60", "sixty"), ("100", "hundred"), ("1000", "thousand"), ("1st", "first"), ("2nd", "second"),
+    ("3rd", "third"), ("4th", "fourth"), ("5th", "fifth"), ("6th", "sixth"), ("7th", "seventh"), ("8th", "eighth"),
+    ("9th", "ninth"), ("10th", "tenth"), ("13th", "thirteenth"),
+    ("doctor", "dr"), ("mister", "mr"), ("mrs", "missus"), ("saint", "st"), ("versus", "vs"), ("volume", "vol"),
+    ("junior", "jr"), ("senior", "sr"), ("you", "u"), ("are", "r"), ("part", "pt"), ("brothers", "bros"),
+)  # fmt: skip
+EQUIVALENTS: Final = {form: forms for forms in _EQUIVALENTS for form in forms}
+"""The ways to write a word that people exchange, by each of them; the first stands for all."""
 _SMALL = """
     a an the of and in on to for at by
     de la le les l el los las un une il lo i gli der die das ein eine und et y e du des d da do o os as del di della
@@ -89,21 +83,9 @@ def fold_for_index(text: str) -> str:
     return " ".join([*_WORD.findall(folded), *(word for word in joined if word)])
 
 
-@lru_cache(maxsize=4096)
-def split_words_cached(text: str) -> tuple[str, ...]:
-    """Split a name of a candidate; the same ones come again and again."""
-    return tuple(split_words(text))
-
-
-def canonicalize_numerals(words: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Write numbers as digits: "part ii" and "part two" become "part 2"."""
-    return tuple(NUMERALS[word][0] if word in NUMERALS else word for word in words)
-
-
-def list_splits(word: str) -> Iterator[tuple[str, str]]:
-    """Yield the ways to take a word for two that were written together."""
-    if len(word) >= 4:
-        yield from ((word[:place], word[place:]) for place in range(1, len(word)))
+def unify_words(words: Sequence[str]) -> tuple[str, ...]:
+    """Write words that have several forms in one: "part ii" and "pt two" become "part 2"."""
+    return tuple(EQUIVALENTS[word][0] if word in EQUIVALENTS else word for word in words)
 
 
 _SOUNDS: Final = tuple(
