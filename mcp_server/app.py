@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -168,6 +169,9 @@ class LakehouseServer(MCPServer[Any]):
             service.warm_up()
         except LakehouseError as error:
             log.warning("The engine could not be warmed up; the first statement tries again. %s", error)
+            return
+        with suppress(LakehouseError):  # whoever needs the index is told
+            service.find_index()
 
 
 def build_server(settings: Settings, lake: Lake) -> LakehouseServer:

@@ -17,10 +17,11 @@ from mcp_server.results import Answer
 log = logging.getLogger(__name__)
 
 _MOST_SECONDS = 0.1
+"""The time after which no further text is looked for."""
 _MOST_TEXTS = 3
 _MOST_NEAREST = 3
 _MOST_FREQUENT = 8
-_LIKE_THE_FIRST = 0.15
+_LIKE_THE_FIRST = 0.08
 """How much less than the nearest others may score, to be named beside it."""
 _NOTHING = (None, 0, "0")
 
@@ -37,7 +38,6 @@ def explain_empty(indexes: Indexes, query: CheckedQuery, tables: tuple[TableInfo
 
     Nothing where the index is not on this machine, or cannot tell. Never fails, and never builds an index.
     """
-    deadline = time.monotonic() + _MOST_SECONDS
     texts = list(dict.fromkeys(_list_texts(query.scans)))[:_MOST_TEXTS]
     if not texts:
         return ()
@@ -46,10 +46,11 @@ def explain_empty(indexes: Indexes, query: CheckedQuery, tables: tuple[TableInfo
         index = indexes.open_at_once(tables)
         if index is None:
             return ()
+        deadline = time.monotonic() + _MOST_SECONDS
         for table, column, text in texts:
+            sentences += _explain_text(index, table, column, text)
             if time.monotonic() > deadline:
                 break
-            sentences += _explain_text(index, table, column, text)
     except (LakeError, OSError) as error:
         log.warning("An answer without rows could not be explained. %s", error)
     return tuple(sentences)
@@ -72,11 +73,12 @@ def _explain_text(index: OpenIndex, table: str, column: str, text: str) -> list[
     if source is None or any(held.values()):
         return []
     near = _describe_nearest(index, source, column, text)
-    name = _spell_column(index, source, column) + ("" if source.lower() == table.lower() else f" of {source}")
+    name = _spell_column(index, source, column)
+    name = name if source.lower() == table.lower() else f"{name} of {source}"
     if index.has_label(source, column, text) is False:
         return [f"No {name} is {quote_briefly(text)}; {near or _describe_frequent(index, source, column)}"]
     # The index lacks some names, and this may be one of them.
-    return [f"The index of names has no {name} {quote_briefly(text)}; {near}"] if near else []
+    return [f"No {name} that is known best is {quote_briefly(text)}; {near}"] if near else []
 
 
 def _describe_nearest(index: OpenIndex, table: str, column: str, text: str) -> str:

@@ -52,7 +52,7 @@ LookUp = Callable[[str, Mapping[str, str], int, float], Answer]
 
 @dataclass
 class Gathered:
-    """What was read: things, and in `partial` and `partial_columns` what was not, as sentences and by column."""
+    """What was read: `things`, and what of the lake is not among them, as sentences of the index and by column."""
 
     things: list[Thing] = field(default_factory=list)
     partial: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ def gather(
         work.attempt(entity.kind, lambda entity=entity: work.read_entity(entity))  # type: ignore[misc]
     if metered:
         work.found.partial.append(
-            "Values, and names in tables that no entity is declared for: whatever runs here is paid for."
+            "Values, and names that the lake's context does not declare, are not in it: whatever runs here is paid for."
         )
         return work.found
     declared = {entity.table.lower() for entity in entities}
@@ -118,10 +118,10 @@ class _Gathering:
     def attempt(self, name: str, read: Callable[[], None]) -> None:
         """Read a part; where that fails, or time or room is over, say so."""
         if time.monotonic() >= self.deadline:
-            self.found.partial.append(f"{name}: it would have taken over {MOST_SECONDS:g} s.")
+            self._lack(name, f"reading all takes over {MOST_SECONDS:g} s")
             return
         if len(self.found.things) >= MOST_THINGS:
-            self.found.partial.append(f"{name}: there are over {MOST_THINGS:,} names before it.")
+            self._lack(name, f"it has {MOST_THINGS:,} names without them")
             return
         self.enter_stage(f"reading names and values: {escape_controls(name)}")
         try:
@@ -129,13 +129,13 @@ class _Gathering:
         except QueryCancelled:
             raise
         except QueryError as error:
-            self.found.partial.append(f"{name}: {str(error).splitlines()[0]}")
+            self._lack(name, str(error).splitlines()[0].rstrip("."))
 
     def read_entity(self, entity: Entity) -> None:
         names = self._run(f"SELECT * FROM ({entity.sql}) AS things LIMIT 0", {}, 1).names
         missing = [name for name in ("id", "label") if name not in names]
         if missing:
-            self.found.partial.append(f"{entity.kind}: its sql gives no {' and no '.join(missing)}.")
+            self._lack(entity.kind, f"the sql of it gives no {' and no '.join(missing)}")
             return
         chosen = [name for name in ("id", "label", "others", "detail", "weight") if name in names]
         order = "ORDER BY weight DESC NULLS LAST" if "weight" in chosen else ""
@@ -146,7 +146,7 @@ class _Gathering:
     def read_table(self, table: TableInfo, *, labels: bool) -> None:
         columns = _list_texts(table)
         if len(columns) > MOST_LOOKED_COLUMNS:
-            self.found.partial.append(f"{table.name}: all but the first {MOST_LOOKED_COLUMNS} of its text columns.")
+            self._lack(table.name, f"only {MOST_LOOKED_COLUMNS} of its text columns are read")
             columns = columns[:MOST_LOOKED_COLUMNS]
         named = _find_label(table) if labels else None
         looks = self._look_at(table, [column for column in columns if _is_text(column)])
@@ -212,11 +212,16 @@ class _Gathering:
         self._keep(things, table.name, label.name, f"{table.name}.{label.name}", whole=not found.truncated)
 
     def _keep(self, things: Sequence[Thing], table: str, column: str, name: str, *, whole: bool) -> None:
-        self.found.things += things
+        room = MOST_THINGS - len(self.found.things)
+        whole = whole and len(things) <= room
+        self.found.things += things[:room]
         if not whole:
             self.found.partial_columns.add((table, column))
             if name:
-                self.found.partial.append(f"{name}: all but {len(things):,} of them.")
+                self._lack(name, f"only {len(things):,} are read")
+
+    def _lack(self, name: str, why: str) -> None:
+        self.found.partial.append(f"It lacks names of {name}: {why}.")
 
     def _run(self, template: str, names: Mapping[str, str], rows: int) -> Answer:
         return self.look_up(template, names, rows, max(self.deadline - time.monotonic(), 1.0))

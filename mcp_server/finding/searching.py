@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lakehouse.context import VerifiedQuery
 from lakehouse.find.things import VALUE, Hit
+from lakehouse.find.words import fold_text
 from mcp_server.finding.filters import write_filter, write_name
 from mcp_server.finding.indexes import OpenIndex
 from mcp_server.finding.words import split_telling_words
@@ -15,11 +16,16 @@ NAME_KINDS = ("table", "column", "query")
 _LEAST_ASKED_WORDS = 3
 """A text of so many telling words is more likely a question than a name."""
 _MOST_PROPOSED = 100
+_VALUE_BEHIND = 0.1
+"""How far a value comes behind a thing of that name, unless the text is the value and nothing more."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A hit of any kind, as texts. `filter` is the condition to write; `query` is set for verified queries alone."""
+    """A hit of any kind, as texts. `filter` is the condition to write; `query` is set for verified queries alone.
+
+    `called` has all that a value is called; it is empty for other kinds.
+    """
 
     kind: str
     id: str
@@ -29,6 +35,7 @@ class Found:
     filter: str = ""
     score: float = 0
     query: VerifiedQuery | None = None
+    called: tuple[str, ...] = ()
 
 
 def list_kinds(index: OpenIndex) -> list[str]:
@@ -69,7 +76,8 @@ def _to_found(index: OpenIndex, hit: Hit) -> Found:
     condition = write_filter(hit, index.readable)
     # A value is named by its column; two columns of one name are told apart by their tables.
     label = f"{hit.column} {hit.label}" if hit.kind == VALUE else hit.label
-    return Found(hit.kind, hit.id, label, detail, hit.table, condition, hit.score)
+    called = (hit.id, *hit.others) if hit.kind == VALUE else ()
+    return Found(hit.kind, hit.id, label, detail, hit.table, condition, hit.score, called=called)
 
 
 def _search_names(index: OpenIndex, text: str, kind: str, limit: int) -> list[Found]:
@@ -89,14 +97,16 @@ def _search_names(index: OpenIndex, text: str, kind: str, limit: int) -> list[Fo
 def _merge(text: str, lists: Sequence[list[Found]]) -> list[Found]:
     """Merge lists that are each in order. What scores alike comes in the order of what a text is likely to mean."""
     asked = len(split_telling_words(text)) >= _LEAST_ASKED_WORDS or "?" in text
-    one_word = len(text.split()) == 1
+    wanted = fold_text(text).strip()
 
     def rank(found: Found) -> float:
         if found.kind == "query":
             return found.score + (0.3 if asked else -0.3)
         if found.kind in NAME_KINDS:
             return found.score - 0.05
-        exact = found.kind == VALUE and one_word and found.id.casefold() == text.strip().casefold()
-        return found.score + (1 if exact else 0)
+        if found.kind != VALUE:
+            return found.score
+        exact = any(fold_text(name) == wanted for name in found.called)
+        return found.score + (1 if exact else -_VALUE_BEHIND)
 
     return sorted((found for each in lists for found in each), key=lambda found: -rank(found))

@@ -22,6 +22,8 @@ _MOST_LABEL_CHARS = 120
 _MOST_DETAIL_CHARS = 160
 _MOST_SQL_CHARS = 4_000
 _SHOWN_GAPS = 5
+_LIKELY = 0.8
+"""The score of a hit that makes it idle to say what might have been found besides."""
 
 
 class FoundThings(BaseModel):
@@ -130,12 +132,8 @@ def _describe_gaps(index: OpenIndex, kind: str | None, kinds: Sequence[str], sho
     if not shown:
         searched = kind or ", ".join(kinds)
         notes.append(f"Searched: {searched}. Try another spelling, fewer words, or the name in its own language.")
-    if index.missing and not any(hit.score >= _SURE for hit in shown):
+    if index.missing and not any(hit.score >= _LIKELY for hit in shown):
         gaps = [_clean(sentence, _MOST_DETAIL_CHARS) for sentence in index.missing]
         more = f" And {len(gaps) - _SHOWN_GAPS} more." if len(gaps) > _SHOWN_GAPS else ""
-        notes.append(f"Not in the index: {' '.join(gaps[:_SHOWN_GAPS])}{more}")
+        notes.append(f"The index of names is not whole. {' '.join(gaps[:_SHOWN_GAPS])}{more}")
     return notes
-
-
-_SURE = 0.95
-"""The score of a hit that makes it idle to say what might have been found besides."""
