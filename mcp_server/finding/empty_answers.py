@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from lakehouse.errors import LakeError
 from lakehouse.escaping import MOST_QUOTED_CHARS, cut_text, escape_controls, quote_briefly
@@ -47,8 +48,8 @@ def explain_empty(indexes: Indexes, query: CheckedQuery, tables: tuple[TableInfo
         if index is None:
             return ()
         deadline = time.monotonic() + _MOST_SECONDS
-        for table, column, text in texts:
-            sentences += _explain_text(index, table, column, text)
+        for asked in texts:
+            sentences += _explain_text(index, asked)
             if time.monotonic() > deadline:
                 break
     except (LakeError, OSError) as error:
@@ -56,35 +57,46 @@ def explain_empty(indexes: Indexes, query: CheckedQuery, tables: tuple[TableInfo
     return tuple(sentences)
 
 
-def _list_texts(scans: Sequence[Scan]) -> Iterator[tuple[str, str, str]]:
-    """Yield the texts that a filter compares a column with, as (table, column, text)."""
+@dataclass(frozen=True)
+class _Asked:
+    """A text that a filter asks of a column: all of it, or a part of it in any case of its letters."""
+
+    table: str
+    column: str
+    text: str
+    is_part: bool
+
+
+def _list_texts(scans: Sequence[Scan]) -> Iterator[_Asked]:
     for scan in scans:
         for condition in scan.filters:
-            if condition.op in {"=", "in"}:
+            if condition.op in {"=", "in", "contains"}:
                 for value in condition.values:
                     if isinstance(value, str) and value:
-                        yield scan.table, condition.column, value
+                        yield _Asked(scan.table, condition.column, value, condition.op == "contains")
 
 
-def _explain_text(index: OpenIndex, table: str, column: str, text: str) -> list[str]:
-    sources = _list_sources(index, table, column)
-    held = {source: index.finder.holds_label(source, column, text) for source in sources}
+def _explain_text(index: OpenIndex, asked: _Asked) -> list[str]:
+    text, column = asked.text, asked.column
+    held = {
+        source: index.finder.holds_label(source, column, text) for source in _list_sources(index, asked.table, column)
+    }
     source = next((source for source, found in held.items() if found is False), None)
     if source is None or any(held.values()):
         return []
-    near = _describe_nearest(index, source, column, text)
+    hits = index.finder.search(text, limit=_MOST_NEAREST, table=source, column=column)
+    hits = [hit for hit in hits if is_readable(index, hit) and hit.score >= hits[0].score - _LIKE_THE_FIRST]
+    if asked.is_part and any(text.casefold() in hit.label.casefold() for hit in hits):
+        return []
+    near = f"nearest: {'; '.join(_describe_hit(hit, text) for hit in hits)}." if hits else ""
     name = _spell_column(index, source, column)
-    name = name if source.lower() == table.lower() else f"{name} of {source}"
+    name = name if source.lower() == asked.table.lower() else f"{name} of {source}"
+    if asked.is_part:  # only an index of whole words: what it does not find may be there
+        return [f"No {name} with {quote_briefly(text)} in it was found; {near}"] if near else []
     if index.has_label(source, column, text) is False:
         return [f"No {name} is {quote_briefly(text)}; {near or _describe_frequent(index, source, column)}"]
     # The index lacks some names, and this may be one of them.
     return [f"No {name} that is known best is {quote_briefly(text)}; {near}"] if near else []
-
-
-def _describe_nearest(index: OpenIndex, table: str, column: str, text: str) -> str:
-    hits = index.finder.search(text, limit=_MOST_NEAREST, table=table, column=column)
-    hits = [hit for hit in hits if is_readable(index, hit) and hit.score >= hits[0].score - _LIKE_THE_FIRST]
-    return f"nearest: {'; '.join(_describe_hit(hit, text) for hit in hits)}." if hits else ""
 
 
 def _describe_frequent(index: OpenIndex, table: str, column: str) -> str:

@@ -27,7 +27,7 @@ MOST_SECONDS = 20.0
 """How long a lake is read for; what was not read by then is said."""
 MOST_ENTITIES = 100_000
 """Entities of one kind: the most prominent ones where the lake says what is prominent."""
-MOST_THINGS = 400_000
+MOST_THINGS = 200_000
 FEW_VALUES = 500
 """A column with more different texts than this has names rather than values."""
 LOOK_ROWS = 50_000
@@ -71,8 +71,9 @@ def gather(
 
     What fails is said and left out. Raises QueryCancelled, EngineUnavailable.
     """
-    work = _Gathering(look_up, enter_stage, time.monotonic() + MOST_SECONDS)
     readable = [table for table in tables if not table.problem]
+    rows = {table.name.lower(): table.rows for table in readable if table.rows is not None}
+    work = _Gathering(look_up, enter_stage, time.monotonic() + MOST_SECONDS, rows)
     for entity in entities:
         work.attempt(entity.kind, lambda entity=entity: work.read_entity(entity))  # type: ignore[misc]
     if metered:
@@ -113,6 +114,7 @@ class _Gathering:
     look_up: LookUp
     enter_stage: Callable[[str], None]
     deadline: float
+    rows: Mapping[str, int]
     found: Gathered = field(default_factory=Gathered)
 
     def attempt(self, name: str, read: Callable[[], None]) -> None:
@@ -142,6 +144,8 @@ class _Gathering:
         found = self._run(f"SELECT {', '.join(chosen)} FROM ({entity.sql}) AS things {order}", {}, MOST_ENTITIES)
         things = [_make_entity(entity, record) for record in found.records() if record["id"] and record["label"]]
         self._keep(things, entity.table, entity.column, entity.kind, whole=not found.truncated)
+        if len(things) < self.rows.get(entity.table.lower(), len(things) + 1):  # its sql may leave out some
+            self.found.partial_columns.add((entity.table, entity.column))
 
     def read_table(self, table: TableInfo, *, labels: bool) -> None:
         columns = _list_texts(table)

@@ -493,6 +493,10 @@ async def test_an_answer_without_rows_says_which_text_is_nowhere_and_what_is_lik
              "No shippingStatus is 'lost'; it has cancelled, shipped, being packed."),
             ("SELECT o.orderId FROM orders o JOIN customers c ON c.id = o.customerId WHERE c.name = 'Xyzzyqwv'",
              "No name is 'Xyzzyqwv'; nor is any like it."),
+            ("SELECT count(*) FROM customers WHERE lower(name) LIKE '%jhon smith%'",
+             "No name with 'jhon smith' in it was found; nearest: John Smith (id 1)."),
+            ("SELECT * FROM customers WHERE lower(name) = 'jon smith'",
+             "No name with 'jon smith' in it was found; nearest: John Smith (id 1)."),
             ("SELECT * FROM customers WHERE country IN ('Nigeria', 'nigeria', 'Germanny') AND id < 0",
              "No country is 'nigeria'; nearest: Nigeria (case counts)."),
         ):  # fmt: skip
@@ -505,6 +509,8 @@ async def test_an_answer_that_is_right_says_nothing_of_names(serve: Serve) -> No
         for sql in (
             "SELECT * FROM customers WHERE name = 'John Smith' AND country = 'Japan'",
             "SELECT * FROM customers WHERE id = 5000",
+            "SELECT * FROM customers WHERE name LIKE '%smith%'",
+            "SELECT * FROM customers WHERE name LIKE 'J_n Sm%th'",
             "SELECT * FROM orders WHERE orderId = 'o-99999'",
             "SELECT count(*) FROM customers WHERE name = 'Jon Smith' OR id = 1",
             "SELECT * FROM customers WHERE name <> 'Jon Smith' AND id < 0",
