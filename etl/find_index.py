@@ -21,10 +21,10 @@ from etl.slices import SlicedTables
 from etl.tables import TableDefinition, to_definition
 from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Entity, parse_context, read_context
 from lakehouse.errors import LakeError
-from lakehouse.find.codes import name_codes
-from lakehouse.find.finder import IndexUpdate, build_index, read_values
-from lakehouse.find.published import FIND_FOLDER, fetch_index, list_indexes, remove_index, store_index
-from lakehouse.find.things import VALUE, IndexSummary, Thing
+from lakehouse.find.building import IndexUpdate, build_index, read_values
+from lakehouse.find.published import FIND_FOLDER, list_indexes, remove_index, store_index
+from lakehouse.find.things import IndexSummary, Thing
+from lakehouse.find.values import list_values
 from lakehouse.manifest import FindIndex, Manifest
 from lakehouse.quoting import quote_identifier
 from lakehouse.storage import Lake
@@ -257,16 +257,6 @@ class _Rows:
                 yield from file.iter_batches(_BATCH_ROWS, columns=columns)
 
 
-def list_values(table: str, column: str, counts: Mapping[str, int], *, is_list: bool) -> list[Thing]:
-    """List the values of a column as things; codes of countries and languages get their names."""
-    names = name_codes(counts)
-    return [
-        Thing(VALUE, table, column, value, value, column, names.get(value, ()), f"{rows:,} rows", rows, is_list)
-        for value, rows in counts.items()
-        if value.strip()
-    ]
-
-
 def read_entities(lake: Lake, settings: Settings) -> tuple[Entity, ...]:
     """Read what things of the lake are called: as its context declares it, or else as it is shipped for IMDb."""
     from importlib.resources import files
@@ -288,11 +278,6 @@ def place_index(lake: Lake, built: Path, summary: IndexSummary, generation: int)
         target.parent.mkdir(exist_ok=True)
         os.replace(built, target)
     return FindIndex(path=path, bytes=summary.bytes, files=summary.files, count=sum(summary.counts.values()))
-
-
-def open_base(lake: Lake, base: Manifest, work_dir: Path) -> Path | None:
-    """The folder of the index of a generation, brought here if it is in object storage; None where it has none."""
-    return None if base.find is None else fetch_index(lake, base.find, work_dir)
 
 
 def remove_unnamed(lake: Lake, kept: Iterable[Manifest]) -> tuple[int, int]:

@@ -11,14 +11,16 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from lakehouse.find.words import SMALL_WORDS, split_words, unify_words
+from lakehouse.find.words import SMALL_WORDS, spell_sound, split_words, unify_words
 
-PROMINENCE_SHARE: Final = 0.3
+_PROMINENCE_SHARE: Final = 0.3
 """Of the score. A long name with a slip in it comes before an obscure one without; a name of five letters does not."""
 _MOST_DECADES: Final = 7.0
 _LEAST_LIKE: Final = 0.55
 """Words that have less in common than this are other words."""
 _FURTHER_NAME, _TITLE_ALONE, _SUBTITLE, _OTHER_ORDER, _SMALL_WORDS_DIFFER = 0.985, 0.97, 0.95, 0.99, 0.985
+_SOUND, _SOUNDS = 0.94, 0.7
+"""What remains of likeness of words that sound alike, and how alike they have to sound."""
 _OTHER_NUMBER: Final = 0.88
 """What remains of likeness where one name has a number that the other has not: "Rocky" is not "Rocky II"."""
 _WORDS_FOUND, _NAME_COVERED = 0.82, 0.13
@@ -31,6 +33,11 @@ def rate_prominence(weight: float) -> float:
     return min(1.0, math.log10(1 + max(weight, 0)) / _MOST_DECADES)
 
 
+def rate_hit(like: float, prominence: float) -> float:
+    """Rate a hit from 0 to 1, by how alike its name is and how prominent it is."""
+    return (like + _PROMINENCE_SHARE * prominence) / (1 + _PROMINENCE_SHARE)
+
+
 class Wanted:
     """What was asked for, prepared for comparison with many names."""
 
@@ -41,6 +48,11 @@ class Wanted:
         self._core = "".join(_drop_small(self.words))
         self._numbers = _list_numbers(self.words)
         self._costs = [_rate_word(word) for word in self.words]
+
+    @property
+    def best_slip(self) -> float:
+        """How alike a name with one slip in it is."""
+        return 1 - 1 / max(len(self._joined), 2)
 
     def compare_names(self, label: str, others: Sequence[str]) -> tuple[float, str]:
         """How alike the best of a thing's names is, from 0 to 1, and which one; empty for the label."""
@@ -85,7 +97,11 @@ class Wanted:
                 if wanted == word:
                     pairs.append((1.0, place, other))
                 elif not (wanted.isdigit() or word.isdigit()):
-                    like = OSA.normalized_similarity(wanted, word, score_cutoff=_LEAST_LIKE)
+                    like = max(
+                        OSA.normalized_similarity(wanted, word, score_cutoff=_LEAST_LIKE),
+                        _SOUND
+                        * OSA.normalized_similarity(spell_sound(wanted), spell_sound(word), score_cutoff=_SOUNDS),
+                    )
                     if like:
                         pairs.append((like, place, other))
         pairs.sort(key=lambda pair: -pair[0])

@@ -1,7 +1,7 @@
 """An index of things, which proposes candidates for words: tantivy, on disk or in memory.
 
 The index is plain: the folded words of all names of a thing. What words may mean besides (slips, joined and split
-words, numerals) is asked of it by queries. No query is ever parsed from text.
+words, numerals) is asked of it by queries (`lakehouse.find.queries`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from lakehouse.find.queries import QueryBuilder, Stage, match_all
 from lakehouse.find.things import IndexDamaged, Thing
-from lakehouse.find.words import MOST_NAME_CHARS, EQUIVALENTS, fold_for_index, list_sound_alikes
+from lakehouse.find.words import MOST_NAME_CHARS, fold_for_index
 
 FORMAT: Final = 1
 SHELF_NAME: Final = "shelf.json"
@@ -24,7 +25,6 @@ _MOST_ID_CHARS: Final = 1_000
 _WRITER_BYTES: Final = 200_000_000
 _SMALL_WRITER_BYTES: Final = 32_000_000
 _PROPOSED: Final = 80
-_MOST_SPLIT_WORDS, _MOST_SPLIT_CHARS, _MOST_PARTS = 4, 24, 3
 _MOST_FILES: Final = 2_000
 _SEPARATOR: Final = "\x1f"
 
@@ -40,24 +40,24 @@ class Shelf:
         index.config_reader(reload_policy="manual")
         self._schema = index.schema
         self._searcher = index.searcher()
+        self._queries = QueryBuilder(self._schema, self._searcher)
         self.groups = tuple(groups)
 
     @property
     def count(self) -> int:
         return int(self._searcher.num_docs)
 
-    def propose(self, words: Sequence[str], groups: Sequence[int] | None, *, loosely: bool) -> list[Thing]:
-        """Propose things that may be meant: by names with all words, or slips of them; `loosely` with most of them."""
+    def propose(self, stage: Stage, words: Sequence[str], groups: Sequence[int] | None) -> list[Thing]:
+        """Propose things that may be meant, the most prominent of those with such names."""
         found: dict[tuple[int, int], Any] = {}
-        queries = self._build_loose(words) if loosely else self._build_strict(words)
-        for query, by_weight in queries:
+        for query, by_weight in self._queries.build(stage, words):
             for address in self._look_up(query, groups, by_weight):
                 found.setdefault((address.segment_ord, address.doc), address)
         return [self._read(address) for address in found.values()]
 
     def find_named(self, words: Sequence[str], groups: Sequence[int] | None) -> tuple[list[Thing], bool]:
         """Find things whose names have all these words as they are, and whether there may be more of them."""
-        query = self._all([self._term(word) for word in words])
+        query = self._queries.match_words(words)
         addresses = list(self._look_up(query, groups, True))
         return [self._read(address) for address in addresses], len(addresses) >= _PROPOSED
 
@@ -77,95 +77,15 @@ class Shelf:
         """Count the things of each kind."""
         counts: dict[str, int] = {}
         for number, group in enumerate(self.groups):
-            found = self._searcher.search(self._among([number]), 1)
+            found = self._searcher.search(self._queries.match_groups([number]), 1)
             counts[group[0]] = counts.get(group[0], 0) + int(found.count)
         return counts
 
     def _look_up(self, query: Any, groups: Sequence[int] | None, by_weight: bool) -> Iterator[Any]:
         if groups is not None:
-            query = self._all([self._among(groups), query])
+            query = match_all([self._queries.match_groups(groups), query])
         order = {"order_by_field": "weight"} if by_weight else {}
         yield from (hit[1] for hit in self._searcher.search(query, _PROPOSED, count=False, **order).hits)
-
-    def _build_strict(self, words: Sequence[str]) -> Iterator[tuple[Any, bool]]:
-        forms = [list(words), *_join_neighbours(words)]
-        exact = [self._all([self._alike(word) for word in form]) for form in forms]
-        exact += [
-            self._all([*map(self._alike, words[:place]), *map(self._term, parts), *map(self._alike, words[place + 1 :])])
-            for place, word in enumerate(words[:_MOST_SPLIT_WORDS])
-            for parts in self._split(word, _MOST_PARTS)
-        ]
-        yield self._any(exact), True
-        yield self._any([self._all([self._slip(word, last=word is form[-1]) for word in form]) for form in forms]), True
-
-    def _split(self, word: str, most: int) -> Iterator[tuple[str, ...]]:
-        """Yield the ways to take a word for several that were written together, all of them words of the index."""
-        if most < 2 or not 4 <= len(word) <= _MOST_SPLIT_CHARS:
-            return
-        for place in range(1, len(word)):
-            left, right = word[:place], word[place:]
-            if self._searcher.doc_freq("words", left):
-                if self._searcher.doc_freq("words", right):
-                    yield left, right
-                if place > 1:
-                    yield from ((left, *parts) for parts in self._split(right, most - 1))
-
-    def _build_loose(self, words: Sequence[str]) -> Iterator[tuple[Any, bool]]:
-        import tantivy
-
-        many = [self._any([self._slip(word), *self._sounds(word)]) for word in words if len(word) > 1]
-        if not many:
-            return
-        should = [(tantivy.Occur.Should, query) for query in many]
-        for least in dict.fromkeys((max(1, len(many) - 1), max(1, (len(many) + 1) // 2))):
-            query = tantivy.Query.boolean_query(should, least)
-            yield query, True
-            yield query, False
-
-    def _term(self, word: str) -> Any:
-        import tantivy
-
-        return tantivy.Query.term_query(self._schema, "words", word, "freq")
-
-    def _alike(self, word: str) -> Any:
-        return self._any([self._term(form) for form in EQUIVALENTS.get(word, (word,))])
-
-    def _slip(self, word: str, *, last: bool = False) -> Any:
-        """The words that a misspelt word may be: one slip in a short word, two in a long one."""
-        import tantivy
-
-        queries = [self._alike(word)]
-        if len(word) > 2 and not word.isdigit():
-            queries.append(tantivy.Query.fuzzy_term_query(self._schema, "words", word, 1 if len(word) < 6 else 2))
-        if last and len(word) > 3:
-            queries.append(tantivy.Query.fuzzy_term_query(self._schema, "words", word, 0, prefix=True))
-        return self._any(queries)
-
-    def _sounds(self, word: str) -> list[Any]:
-        import tantivy
-
-        if len(word) < 5:
-            return []
-        return [tantivy.Query.fuzzy_term_query(self._schema, "words", each, 1) for each in list_sound_alikes(word)[:12]]
-
-    def _among(self, groups: Sequence[int]) -> Any:
-        import tantivy
-
-        return self._any([tantivy.Query.term_query(self._schema, "group", group) for group in groups])
-
-    def _any(self, queries: list[Any]) -> Any:
-        import tantivy
-
-        return queries[0] if len(queries) == 1 else tantivy.Query.boolean_query(
-            [(tantivy.Occur.Should, query) for query in queries]
-        )  # fmt: skip
-
-    def _all(self, queries: list[Any]) -> Any:
-        import tantivy
-
-        return queries[0] if len(queries) == 1 else tantivy.Query.boolean_query(
-            [(tantivy.Occur.Must, query) for query in queries]
-        )  # fmt: skip
 
     def _read(self, address: Any) -> Thing:
         stored = self._searcher.doc(address).get_first("thing").decode()
@@ -293,8 +213,3 @@ def _build_schema() -> Any:
     builder.add_float_field("weight", fast=True)
     builder.add_bytes_field("thing", stored=True)
     return builder.build()
-
-
-def _join_neighbours(words: Sequence[str]) -> list[list[str]]:
-    """Write two neighbours together: "god father" also means "godfather"."""
-    return [[*words[:place], words[place] + words[place + 1], *words[place + 2 :]] for place in range(len(words) - 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 MOST_QUERY_CHARS: Final = 200
@@ -28,12 +29,12 @@ _UNSPACED = re.compile("([\u0e00-\u0e7f\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u
 """Scripts that are written without spaces: each sign becomes a word."""
 
 _EQUIVALENTS: Final = (
-    ("1", "one"), ("2", "ii", "two"), ("3", "iii", "three"), ("4", "iv", "four"), ("5", "v", "five"), ("6", "vi", "six"),
-    ("7", "vii", "seven"), ("8", "viii", "eight"), ("9", "ix", "nine"), ("10", "x", "ten"), ("11", "xi", "eleven"),
-    ("12", "xii", "twelve"), ("13", "xiii", "thirteen"), ("20", "xx", "twenty"), ("30", "thirty"), ("40", "forty"),
-    ("50", "fifty"), ("60", "sixty"), ("100", "hundred"), ("1000", "thousand"), ("1st", "first"), ("2nd", "second"),
-    ("3rd", "third"), ("4th", "fourth"), ("5th", "fifth"), ("6th", "sixth"), ("7th", "seventh"), ("8th", "eighth"),
-    ("9th", "ninth"), ("10th", "tenth"), ("13th", "thirteenth"),
+    ("1", "one"), ("2", "ii", "two"), ("3", "iii", "three"), ("4", "iv", "four"), ("5", "v", "five"),
+    ("6", "vi", "six"), ("7", "vii", "seven"), ("8", "viii", "eight"), ("9", "ix", "nine"), ("10", "x", "ten"),
+    ("11", "xi", "eleven"), ("12", "xii", "twelve"), ("13", "xiii", "thirteen"), ("20", "xx", "twenty"),
+    ("30", "thirty"), ("40", "forty"), ("50", "fifty"), ("60", "sixty"), ("100", "hundred"), ("1000", "thousand"),
+    ("1st", "first"), ("2nd", "second"), ("3rd", "third"), ("4th", "fourth"), ("5th", "fifth"), ("6th", "sixth"),
+    ("7th", "seventh"), ("8th", "eighth"), ("9th", "ninth"), ("10th", "tenth"), ("13th", "thirteenth"),
     ("doctor", "dr"), ("mister", "mr"), ("mrs", "missus"), ("saint", "st"), ("versus", "vs"), ("volume", "vol"),
     ("junior", "jr"), ("senior", "sr"), ("you", "u"), ("are", "r"), ("part", "pt"), ("brothers", "bros"),
 )  # fmt: skip
@@ -105,3 +106,25 @@ def list_sound_alikes(word: str) -> list[str]:
     """List spellings that sound like a word, one rule applied in each."""
     found = (pattern.sub(replacement, word) for pattern, replacement in _SOUNDS)
     return [each for each in dict.fromkeys(found) if each != word]
+
+
+_SOUND_LETTERS: Final = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        ("^(?:kn|gn)", "n"), ("^wr", "r"), ("^ps", "s"), ("ph", "f"), ("t?sch|tch|ch|sh|zh", "S"), ("ck|q|c(?![eiy])", "k"),
+        ("c", "s"), ("x", "ks"), ("t[sz]|z", "s"), ("w", "v"), ("gh", "g"), ("kh", "k"), ("th", "t"), ("j|y", "i"),
+        ("ee|ea|ie|ei|ii", "i"), ("ou|oo", "u"), ("au", "o"), ("ai|ae|oe", "e"), (r"(.)\1", r"\1"),
+    )
+)  # fmt: skip
+
+
+@lru_cache(maxsize=8192)
+def spell_sound(word: str) -> str:
+    """Spell a word as it sounds, roughly, and alike for what sounds alike.
+
+    >>> spell_sound("kieslowski") == spell_sound("kislovsky")
+    True
+    """
+    for pattern, replacement in _SOUND_LETTERS:
+        word = pattern.sub(replacement, word)
+    return word

@@ -1,16 +1,28 @@
-"""Names of countries and languages, for columns that hold their codes: "german" finds `DE` and `de`."""
+"""Values of columns as things. Codes of countries and languages get their names: "german" finds `DE` and `de`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
+
+from lakehouse.find.things import VALUE, Thing
 
 _CODE: Final = re.compile(r"[A-Z]{2}|[a-z]{2,3}")
 _LEAST_SHARE: Final = 0.6
 """A column in which fewer of the values are codes holds something else."""
 _LEAST_CODES: Final = 2
+
+
+def list_values(table: str, column: str, counts: Mapping[str, int], *, is_list: bool) -> list[Thing]:
+    """List the values of a column as things; codes of countries and languages get their names."""
+    names = name_codes(counts)
+    return [
+        Thing(VALUE, table, column, value, value, column, names.get(value, ()), f"{rows:,} rows", rows, is_list)
+        for value, rows in counts.items()
+        if value.strip()
+    ]
 
 
 def name_codes(values: Collection[str]) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,131 @@
+"""Builds and updates indexes in folders. A folder is complete once it is returned, and is never changed then."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from lakehouse.find.finder import (
+    INDEX_NAME,
+    THINGS_FOLDER,
+    VALUES_FOLDER,
+    guard_index,
+    guard_panic,
+    read_index,
+)
+from lakehouse.find.shelf import ShelfWriter, open_shelf, read_groups
+from lakehouse.find.things import IndexSummary, Thing
+
+
+def build_index(
+    folder: Path,
+    things: Iterable[Thing],
+    values: Iterable[Thing] = (),
+    *,
+    missing: Sequence[str] = (),
+    floors: Mapping[str, float] | None = None,
+) -> IndexSummary:
+    """Build an index in an empty or new folder. `missing` says, in sentences, what is not in it.
+
+    `values` are things of the kind "value"; they lie apart, so that an update can count them anew. `floors` are the
+    weights, by kind, below which things were left out; an update leaves them out as well. Raises LakeError, OSError.
+    """
+
+    def build() -> IndexSummary:
+        counts = _write_shelf(folder / THINGS_FOLDER, things, small=False)
+        return _finish_index(folder, counts | _write_shelf(folder / VALUES_FOLDER, values, small=True), missing, floors)
+
+    return guard_panic(build)
+
+
+class IndexUpdate:
+    """An update of an index: a new folder, which shares the unchanged files of the one that it is based on.
+
+    Both may be in use meanwhile: files of an index are never written again. As a context manager it removes the new
+    folder where the update is given up. Raises IndexDamaged where the base cannot be used, OSError.
+    """
+
+    def __init__(self, base: Path, folder: Path) -> None:
+        self._folder = folder
+        stored = read_index(base)
+        self._missing = [str(each) for each in stored["partial"]]
+        self.floors = {str(kind): float(floor) for kind, floor in stored["floors"].items()}
+        _link_files(base / THINGS_FOLDER, folder / THINGS_FOLDER)
+        groups = read_groups(folder / THINGS_FOLDER)
+        self._writer = guard_index(lambda: ShelfWriter(folder / THINGS_FOLDER, groups))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def replace(self, kind: str, ids: Iterable[str], things: Iterable[Thing]) -> None:
+        """Replace the things of a kind with these ids by others."""
+
+        def write() -> None:
+            self._writer.remove(kind, ids)
+            self._writer.add(things)
+
+        guard_panic(write)
+
+    def finish(self, values: Iterable[Thing]) -> IndexSummary:
+        """Make the new index complete, with these values."""
+
+        def write() -> IndexSummary:
+            counts = self._writer.commit().count_kinds()
+            counts |= _write_shelf(self._folder / VALUES_FOLDER, values, small=True)
+            return _finish_index(self._folder, counts, self._missing, self.floors)
+
+        return guard_panic(write)
+
+
+def read_values(folder: Path) -> dict[str, list[Thing]]:
+    """Read the values in an index, by table. Raises IndexDamaged."""
+    found: dict[str, list[Thing]] = {}
+    for each in guard_index(lambda: open_shelf(folder / VALUES_FOLDER).list_all()):
+        found.setdefault(each.table, []).append(each)
+    return found
+
+
+def _write_shelf(folder: Path, things: Iterable[Thing], *, small: bool) -> dict[str, int]:
+    folder.mkdir(parents=True)
+    writer = ShelfWriter(folder, small=small)
+    writer.add(things)
+    writer.commit()
+    return writer.counts
+
+
+def _finish_index(
+    folder: Path, counts: dict[str, int], missing: Sequence[str], floors: Mapping[str, float] | None
+) -> IndexSummary:
+    """Write down what an index has beside its shelves, and measure it."""
+    text = json.dumps({"partial": list(missing), "floors": dict(floors or {})}, ensure_ascii=False)
+    (folder / INDEX_NAME).write_text(text, encoding="utf-8")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in files:
+        if path.name.endswith(".lock"):
+            path.unlink()
+        elif path.name.endswith(".json"):
+            path.chmod(0o644)  # tantivy's own are for their writer alone; a server may be another user
+    sizes = [path.stat().st_size for path in files if path.exists()]
+    return IndexSummary(counts, len(sizes), sum(sizes), tuple(missing))
+
+
+def _link_files(base: Path, folder: Path) -> None:
+    """Link the files of a shelf into a new folder, or copy them where that is on another disk."""
+    folder.mkdir(parents=True)
+    for path in base.iterdir():
+        if path.name.endswith(".lock"):
+            continue
+        try:
+            if path.name.endswith(".json"):  # written anew by each update
+                raise OSError  # noqa: TRY301
+            os.link(path, folder / path.name)
+        except OSError:
+            shutil.copyfile(path, folder / path.name)
