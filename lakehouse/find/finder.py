@@ -107,7 +107,7 @@ class Finder:
         for shelf in self._shelves:
             groups = [at for at in _list_groups(shelf, table, column) if shelf.groups[at][0] == VALUE]
             if groups:
-                return [each.id for each in _guard_index(partial(shelf.list_heaviest, groups, limit))]
+                return [each.id for each in guard_index(partial(shelf.list_heaviest, groups, limit))]
         return []
 
 

@@ -63,7 +63,7 @@ class Shelf:
 
     def list_heaviest(self, groups: Sequence[int], limit: int) -> list[Thing]:
         """List the things with the greatest weights."""
-        found = self._searcher.search(self._among(groups), limit, count=False, order_by_field="weight")
+        found = self._searcher.search(self._queries.match_groups(groups), limit, count=False, order_by_field="weight")
         return [self._read(address) for _, address in found.hits]
 
     def list_all(self) -> list[Thing]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from lakehouse.context import Entity
 from lakehouse.errors import QueryCancelled, QueryError
 from lakehouse.escaping import escape_controls
-from lakehouse.find.codes import name_codes
-from lakehouse.find.things import VALUE, Thing
+from lakehouse.find.things import Thing
+from lakehouse.find.values import list_values
 from lakehouse.find.words import fold_text
 from lakehouse.manifest import Column
 from mcp_server.models import Caps, TableInfo
@@ -188,15 +188,9 @@ class _Gathering:
         if found.truncated or len(found.rows) > FEW_VALUES:
             return
         rows = sum(int(str(count)) for _, count in found.rows)
-        texts = [(value, int(str(count))) for value, count in found.rows if isinstance(value, str) and value]
-        short = [(value, count) for value, count in texts if len(value) <= MOST_VALUE_CHARS]
-        unit = "entries" if is_list else "rows"
-        codes = name_codes([value for value, _ in short])
-        things = [
-            Thing(VALUE, table.name, column.name, value, value, column.name, codes.get(value, ()),
-                  f"{count:,} {unit}", count, is_list)
-            for value, count in short
-        ]  # fmt: skip
+        texts = {value: int(str(count)) for value, count in found.rows if isinstance(value, str) and value}
+        short = {value: count for value, count in texts.items() if len(value) <= MOST_VALUE_CHARS}
+        things = list_values(table.name, column.name, short, is_list=is_list)
         read_all = (table.rows or COUNT_ROWS) <= COUNT_ROWS if is_list else rows < COUNT_ROWS
         self._keep(things, table.name, column.name, "", whole=read_all and len(short) == len(texts))
 

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from lakehouse.context import Context, ContextError, read_context
 from lakehouse.errors import LakeError
-from lakehouse.find.finder import Finder, build_index, open_in_memory, open_index
+from lakehouse.find.building import build_index
+from lakehouse.find.finder import Finder, open_in_memory, open_index
 from lakehouse.find.published import fetch_index
 from lakehouse.find.things import VALUE
 from lakehouse.manifest import read_manifest

@@ -20,7 +20,7 @@ import pytest
 from deltalake import write_deltalake
 from mcp.client import Client
 
-from lakehouse.find.finder import build_index
+from lakehouse.find.building import build_index
 from lakehouse.find.things import VALUE, Thing
 from lakehouse.manifest import FindIndex, publish_manifest, read_manifest
 from lakehouse.storage import Lake
