@@ -117,8 +117,11 @@ class IndexBuilder:
         names = [name for name in self._tables if re.search(rf"\b{re.escape(name)}\b", entity.sql)]
         keyed = [name for name in names if entity.id in self._tables[name].columns]
         if only is not None:
-            self._restrict(keyed, entity, *only)
-            self._write_part(entity, folder / "0")
+            try:
+                self._restrict(keyed, entity, *only)
+                self._write_part(entity, folder / "0")
+            finally:
+                self._slices.restore_tables(keyed)
         else:
             ordered = [name for name in keyed if self._tables[name].definition.clustered_by[:1] == (entity.id,)]
             ordered.sort(key=lambda name: -self._tables[name].rows)
@@ -147,7 +150,6 @@ class IndexBuilder:
             path.parent.mkdir(exist_ok=True)
             pq.write_table(select(name, {entity.id: ids}), path)
             self._spark.read.parquet(str(path)).createOrReplaceTempView(name)
-            self._slices.forget_table(name)
 
     def _count_values(self, known: Mapping[str, list[Thing]]) -> list[Thing]:
         """Count the values of columns that have few; those `known` of unchanged tables, by name, are taken over."""

@@ -7,7 +7,7 @@ that are in the order of a key are cut by it at the cost of reading each row onc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -73,6 +73,11 @@ class SlicedTables:
         """Forget a table, whose name somebody else gives to other rows."""
         self._tables.pop(name, None)
 
+    def restore_tables(self, names: Iterable[str]) -> None:
+        """Let SQL find all rows of tables again, after it was given others by their names."""
+        for name in names:
+            self._tables[name][0].createOrReplaceTempView(name)
+
     def run_slices(
         self, key: str, names: Sequence[str], row_bytes: int, step: Callable[[], Result]
     ) -> Iterator[Result]:
@@ -97,8 +102,7 @@ class SlicedTables:
                     continue
                 yield result
         finally:
-            for name in names:
-                self._tables[name][0].createOrReplaceTempView(name)
+            self.restore_tables(names)
 
     def _plan_ranges(self, key: str, name: str, row_bytes: int) -> list[KeyRange]:
         rows, count = self._tables[name]

@@ -128,7 +128,7 @@ class ShelfWriter:
                 continue  # a name with a control character is not one that people type
             fields = {
                 "words": words,
-                "id": each.id,
+                "id": _to_term(number, each.id),
                 "group": number,
                 "weight": float(each.weight),
                 "thing": stored.encode(),
