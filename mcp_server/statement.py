@@ -154,7 +154,7 @@ class Statement:
         engine = allowed.engine
         match allowed.checked:
             case CheckedQuery() as query:
-                answer = self._explain_empty(allowed, query, self._answer_query(allowed, query))
+                answer = self._explain_empty(query, self._answer_query(allowed, query))
             case Explain(query=query, mode=mode):
                 self._enter_engine(engine, query)
                 found = engine.explain(query, mode, self._query_id, results.plan_caps(self._caps))
@@ -183,11 +183,11 @@ class Statement:
         origin, tick = self._begin_reading(allowed.engine), self._run.raise_if_cancelled
         return replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
 
-    def _explain_empty(self, allowed: Allowed, query: CheckedQuery, answer: results.Answer) -> results.Answer:
+    def _explain_empty(self, query: CheckedQuery, answer: results.Answer) -> results.Answer:
         """Add to an answer without rows which texts of the statement are nowhere, and what is like them."""
         if self._indexes is None or isinstance(self._sql, Template) or not is_empty(answer):
             return answer
-        said = explain_empty(self._indexes, query, allowed.tables)
+        said = explain_empty(self._indexes, query, self._router.main.tables)
         return replace(answer, warnings=(*answer.warnings, *said))
 
     def _execute(self, allowed: Allowed, query: CheckedQuery, query_id: str, caps: results.Caps) -> ResultSet:

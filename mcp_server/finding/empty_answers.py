@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lakehouse.errors import LakeError
+from lakehouse.errors import LakehouseError
 from lakehouse.escaping import MOST_QUOTED_CHARS, cut_text, escape_controls, quote_briefly
 from lakehouse.find.things import VALUE, Hit
 from mcp_server.finding.indexes import Indexes, OpenIndex
@@ -34,7 +34,9 @@ def is_empty(answer: Answer) -> bool:
     return not answer.rows
 
 
-def explain_empty(indexes: Indexes, query: CheckedQuery, tables: tuple[TableInfo, ...]) -> tuple[str, ...]:
+def explain_empty(
+    indexes: Indexes, query: CheckedQuery, read_tables: Callable[[], tuple[TableInfo, ...]]
+) -> tuple[str, ...]:
     """Return a sentence for each text in a statement's filters that its column does not have, with the nearest.
 
     Nothing where the index is not on this machine, or cannot tell. Never fails, and never builds an index.
@@ -44,7 +46,7 @@ def explain_empty(indexes: Indexes, query: CheckedQuery, tables: tuple[TableInfo
         return ()
     sentences = []
     try:
-        index = indexes.open_at_once(tables)
+        index = indexes.open_at_once(read_tables())
         if index is None:
             return ()
         deadline = time.monotonic() + _MOST_SECONDS
@@ -52,7 +54,7 @@ def explain_empty(indexes: Indexes, query: CheckedQuery, tables: tuple[TableInfo
             sentences += _explain_text(index, asked)
             if time.monotonic() > deadline:
                 break
-    except (LakeError, OSError) as error:
+    except (LakehouseError, OSError) as error:
         log.warning("An answer without rows could not be explained. %s", error)
     return tuple(sentences)
 

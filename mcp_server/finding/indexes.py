@@ -125,12 +125,11 @@ class Indexes:
             found = self._open
             if found is not None and found.edition == edition and time.monotonic() < found.until:
                 return found
-            self._open = None
             opened = self._open_local(edition)
-            if opened is not None:
-                finder, gaps = opened
-                self._open = OpenIndex(edition, finder, gaps, tables, context)
-            return self._open
+            if opened is None:
+                return None
+            finder, gaps = opened
+            return self._set_open(OpenIndex(edition, finder, gaps, tables, context))
 
     def build(self, tables: tuple[TableInfo, ...], look_up: LookUp, enter_stage: Callable[[str], None]) -> OpenIndex:
         """Fetch the published index, or read the lake and build one; for one caller at a time.
@@ -212,7 +211,7 @@ class Indexes:
         target = self._kept_folder(edition)
         try:
             self._lake_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with work_folder(self._lake_folder, _WORK_PREFIX) as (work, _):
+            with work_folder(self._lake_folder, _WORK_PREFIX, for_engine=False) as (work, _):
                 write(work / "index")
                 shutil.rmtree(target, ignore_errors=True)  # one that could not be opened
                 with suppress(FileExistsError):  # another process was first, with the same index

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
+import anyio
 import anyio.to_thread
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
@@ -18,6 +19,9 @@ from mcp_server.runs import Call, Run
 from mcp_server.tools.arguments import BadRequestError
 from mcp_server.tools.calls import AppContext, app_context, current_call
 
+_THREADS = anyio.CapacityLimiter(8)
+"""Threads of searches: those of the SDK's pool also read stdin."""
+_MOST_HITS = 50
 _MOST_LABEL_CHARS = 120
 _MOST_DETAIL_CHARS = 160
 _MOST_SQL_CHARS = 4_000
@@ -36,16 +40,18 @@ class FoundThings(BaseModel):
 async def find(
     text: Annotated[str, Field(max_length=500)],
     kind: Annotated[str, Field(max_length=100)] | None = None,
-    limit: Annotated[int, Field(ge=1, le=50)] = 10,
+    limit: int = 10,
 ) -> Annotated[CallToolResult, FoundThings]:
     """Find what a text means in this lake, best first."""
     if not any(letter.isalnum() for letter in text):
         raise BadRequestError("find needs a text with a letter or a digit in it, such as a name or a question.")
+    if not 1 <= limit <= _MOST_HITS:  # not in the schema, which every conversation carries
+        raise BadRequestError(f"limit is from 1 to {_MOST_HITS}; given: {quote_briefly(limit)}.")
     index = await open_index(app_context(), current_call())
     kinds = list_kinds(index)
     if kind is not None and (kind := kind.strip().casefold()) not in kinds:
         raise BadRequestError(f"There is no kind {quote_briefly(kind)}. Kinds: {', '.join(kinds)}.")
-    found = await anyio.to_thread.run_sync(search, index, text, kind, limit)
+    found = await anyio.to_thread.run_sync(search, index, text, kind, limit, limiter=_THREADS)
     most = app_context().settings.max_result_bytes
     shown = _take_fitting(found, most)
     notes = _describe_gaps(index, kind, kinds, shown)
@@ -64,7 +70,7 @@ async def open_index(app: AppContext, call: Call) -> OpenIndex:
 
     Raises LakeError, EngineUnavailable, QueryError.
     """
-    index = await anyio.to_thread.run_sync(app.service.find_index)
+    index = await anyio.to_thread.run_sync(app.service.find_index, limiter=_THREADS)
     if index is not None:
         return index
 
