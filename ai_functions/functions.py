@@ -26,8 +26,8 @@ MOST_FACTS_BYTES = 4_096
 """Size of the facts in a prompt. With it a prompt's cost is bounded before any fact is read."""
 MOST_VALUE_CHARS = 200
 
-FINDING = ("by_key", "by_name", "by_name_in_any_case", "nearest")
-"""The sections that find things. `by_key` takes `:keys`, `by_name` `:names`, the others `:name`."""
+FINDING = ("by_key", "by_name")
+"""The sections that find things. `by_key` takes `:keys`, `by_name` `:names`."""
 
 EVERY = "every"
 """The section that gives the keys of all there is, the most wanted first, for a batch. A function may go without."""

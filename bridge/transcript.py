@@ -34,6 +34,12 @@ class Intent:
         """The model's reason for the call, if the tool has an argument for it."""
         return self._text("reasoning")
 
+    @property
+    def purpose(self) -> str | None:
+        """What the call is for: the model's reason, else what it asks the tool, such as `text: spilberg`."""
+        asked = [f"{name}: {value}" for name, value in (self.arguments or {}).items() if value is not None]
+        return self.reasoning or ", ".join(asked)[:_MAX_SHOWN_CHARS] or None
+
     def _text(self, name: str) -> str | None:
         value = (self.arguments or {}).get(name)
         return value if isinstance(value, str) else None

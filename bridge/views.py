@@ -23,7 +23,7 @@ def to_running_step(intent: Intent) -> Json:
     """Convert a tool call that is running."""
     return {
         "tool": intent.call.name,
-        "reasoning": intent.reasoning,
+        "reasoning": intent.purpose,
         "sql": intent.sql,
         "state": "running",
         "text": None,

@@ -16,14 +16,16 @@ _PLAIN = re.compile(r"[\w/.-]+", re.ASCII)
 
 
 @contextlib.contextmanager
-def work_folder(state: Path, prefix: str) -> Iterator[tuple[Path, int]]:
+def work_folder(state: Path, prefix: str, *, for_engine: bool = True) -> Iterator[tuple[Path, int]]:
     """A folder for temporary files, and the descriptor of the lock that marks it as in use.
+
+    It is in `state`; one `for_engine` is elsewhere where the embedded engine could not read that path.
 
     A child that inherits the descriptor holds the lock too. The system releases it when the last of them has ended;
     folders of this prefix without a locked lock are removed.
     """
     # In the state folder of macOS ("Application Support") the embedded engine would not find its links.
-    parent = state if _PLAIN.fullmatch(str(state)) else Path(tempfile.gettempdir())
+    parent = state if not for_engine or _PLAIN.fullmatch(str(state)) else Path(tempfile.gettempdir())
     for left in parent.glob(f"{prefix}*"):
         with _lock_folder(left) as lock:
             if lock is not None:

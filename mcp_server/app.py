@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -169,6 +170,9 @@ class LakehouseServer(MCPServer[Any]):
             service.warm_up()
         except LakehouseError as error:
             log.warning("The engine could not be warmed up; the first statement tries again. %s", error)
+            return
+        with suppress(LakehouseError):  # whoever needs the index is told
+            service.find_index()
 
 
 def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
@@ -195,13 +199,16 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user
     from mcp_server.background import Background
+    from mcp_server.finding.indexes import Indexes
     from mcp_server.handles import Handles
     from mcp_server.service import StatementService
     from mcp_server.tools import AppContext, build, choose_tools
     from mcp_server.tools.profile import Profiles
 
     ai = open_service(settings, lake)
-    service = StatementService(engines, settings, ai)
+    metered = engines[0].capabilities.metered
+    indexes = Indexes(lake, settings.state, settings.context_dir, metered=metered)
+    service = StatementService(engines, settings, ai, indexes)
     background = Background(Handles(settings.state, settings.handle_minutes * 60))
     audit = AuditLog(settings.audit_path, round(settings.audit_max_mb * 2**20), settings.audit_files)
     callers = Callers(settings.caller_key.get_secret_value()) if settings.caller_key else None

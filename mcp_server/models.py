@@ -45,7 +45,7 @@ class RowLimit:
         return self.rows + 1
 
 
-FilterOp = Literal["=", "<", "<=", ">", ">=", "in", "is null", "is not null"]
+FilterOp = Literal["=", "<", "<=", ">", ">=", "in", "contains", "is null", "is not null"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Filter:
     """A condition on one column that every row of a scan must meet, as far as the guard can tell from the text.
 
     `values` has one value for a comparison, any number for `in`, none for the null tests: int, float, str, bool,
-    Decimal, date or datetime (UTC).
+    Decimal, date or datetime (UTC). `contains` has one text, which is part of the column's in some case of its letters.
     """
 
     column: str

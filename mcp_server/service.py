@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
@@ -11,6 +13,7 @@ import anyio.to_thread
 from ai_functions.functions import AiFunction
 from ai_functions.service import AiService, open_service
 from ai_functions.types import NANOS_PER_DOLLAR, Facts, Spender
+from lakehouse.errors import LakeError
 from mcp_server.ai import Ai, AiText
 from mcp_server.engines import Engine
 from mcp_server.models import TableInfo
@@ -21,7 +24,8 @@ from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
     from mcp_server import checking
-    from mcp_server.statement import Plan, Statement
+    from mcp_server.finding.indexes import Indexes, OpenIndex
+    from mcp_server.statement import Means, Plan, Statement
 
 _LAST_SECONDS = 2.0
 """How long the end of the server waits for what runs that it cancelled have to note."""
@@ -33,11 +37,19 @@ class StatementService:
     """Runs statements and AI functions, at most `max_concurrent_queries` at once; others wait their turn.
 
     `engines` are in order of preference. `ai` is what AI functions spend by; where it is None, one without a lake to
-    keep answers beside.
+    keep answers beside. `indexes` are what names of the lake are found by; where it is None, none are.
     """
 
-    def __init__(self, engines: Sequence[Engine], settings: Settings, ai: AiService | None = None) -> None:
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        settings: Settings,
+        ai: AiService | None = None,
+        indexes: Indexes | None = None,
+    ) -> None:
         self.router = Router(engines)
+        self._indexes = indexes
+        self._opening: Run[OpenIndex] | None = None
         self._settings = settings
         self._ai = Ai(ai or open_service(settings, None), settings)
         self._runner = Runner(
@@ -99,6 +111,50 @@ class StatementService:
         run = self._submit(call, lambda run: self._write_text(call, run, function, facts))
         return await _finish(run, call)
 
+    def find_index(self) -> OpenIndex | None:
+        """Return the index of names if it is open or can be opened at once. Blocks for as long as the tables take.
+
+        Raises LakeError where there is no lake.
+        """
+        return self._indexes.open_at_once(self.main_engine.tables()) if self._indexes is not None else None
+
+    def share_opening(self, call: Call, ended: Callable[[Run[OpenIndex]], None]) -> Run[OpenIndex]:
+        """Begin to build the index of names, or join those who wait for it: one is built at a time.
+
+        `call` is for the building alone, which goes on where its caller leaves; `ended` is called in its thread where
+        it began here. Raises ResourceLimit where too many statements wait. The run raises QueryCancelled,
+        EngineUnavailable and LakeError.
+        """
+        run = self._opening
+        if run is None or run.done or run.cancelled:
+            run = self._opening = self._submit(call, lambda run: self._open_index(call, run))
+            began = run
+            run.call_at_end(lambda: ended(began))
+        return run
+
+    def _open_index(self, call: Call, run: Run[OpenIndex]) -> OpenIndex:
+        if self._indexes is None:
+            raise LakeError("This server has no lake to find names in.")
+        numbers = itertools.count(1)
+
+        def look_up(template: str, names: Mapping[str, str], rows: int, seconds: float) -> Answer:
+            from mcp_server.checking import Identifier
+            from mcp_server.finding.gathering import CAPS
+            from mcp_server.statement import Statement
+            from mcp_server.terms import Template
+
+            filled = Template(template, {m: Identifier(name) for m, name in names.items()}, rows, CAPS, seconds)
+            return Statement(filled, call, run, self._means, f"{run.query_id}-{next(numbers)}").answer()
+
+        self._start_engine(run)
+        return self._indexes.build(self.main_engine.tables(), look_up, run.enter_stage)
+
+    def _start_engine(self, run: Run[Any]) -> None:
+        """Have the engine ready: what is bounded in seconds is what it does, not that it starts."""
+        if not self.router.is_started(self.main_engine):
+            run.enter_stage("waiting for the engine to start")
+            self.router.start(self.main_engine)
+
     def _submit(self, call: Call, work: Callable[[Run[T]], T]) -> Run[T]:
         run: Run[T] = Run(uuid.uuid4().hex[:12], call.principal.name)
         call.event.query_ids.append(run.query_id)
@@ -117,11 +173,17 @@ class StatementService:
 
     # `statement` is imported in the thread of a run: with it comes the parser, for which the handshake does not wait.
 
+    @cached_property
+    def _means(self) -> Means:
+        from mcp_server.statement import Means
+
+        return Means(self.router, self._ai, self._settings, self._indexes)
+
     def _callers_statement(self, call: Call, run: Run[Any], sql: str, row_limit: int | None) -> Statement:
         from mcp_server.statement import Statement
         from mcp_server.terms import CallerSql
 
-        return Statement(CallerSql(sql, row_limit), call, run, self.router, self._ai, self._settings)
+        return Statement(CallerSql(sql, row_limit), call, run, self._means)
 
     def _own_statement(
         self, call: Call, run: Run[Any], template: str, arguments: Mapping[str, checking.Argument], rows: int
@@ -129,7 +191,7 @@ class StatementService:
         from mcp_server.statement import Statement
         from mcp_server.terms import Template
 
-        return Statement(Template(template, arguments, rows), call, run, self.router, self._ai, self._settings)
+        return Statement(Template(template, arguments, rows), call, run, self._means)
 
 
 async def _finish(run: Run[T], call: Call) -> T:

@@ -19,6 +19,8 @@ from lakehouse.session import Stage
 from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
 from mcp_server.engines import Engine
+from mcp_server.finding.empty_answers import explain_empty, is_empty
+from mcp_server.finding.indexes import Indexes
 from mcp_server.models import (
     Checked,
     CheckedQuery,
@@ -61,6 +63,16 @@ class Plan:
     ai: AiPlan | None = None
 
 
+@dataclass(frozen=True)
+class Means:
+    """What all statements of a server work with. `indexes` explain answers without rows; None where nothing does."""
+
+    router: Router
+    ai: Ai
+    settings: Settings
+    indexes: Indexes | None = None
+
+
 class Statement:
     """A statement of one run: `answer` runs it, `plan` stops at the estimate. Both are called in the run's thread.
 
@@ -68,16 +80,19 @@ class Statement:
     """
 
     def __init__(
-        self, sql: CallerSql | Template, call: Call, run: Run[Any], router: Router, ai: Ai, settings: Settings
+        self, sql: CallerSql | Template, call: Call, run: Run[Any], means: Means, query_id: str | None = None
     ) -> None:
+        """`query_id` is for one of several statements of a run, which has stages of its own; None for the only one."""
         self._sql = sql
+        self._query_id = query_id or run.query_id
         self._principal = call.principal
         self._event = call.event
         self._run = run
-        self._router = router
-        self._ai = ai
-        self._settings = settings
-        self._caps = sql.caps(settings)
+        self._router = means.router
+        self._ai = means.ai
+        self._settings = means.settings
+        self._indexes = means.indexes
+        self._caps = sql.caps(means.settings)
         self._look_ups = itertools.count(1)
 
     def answer(self) -> results.Answer:
@@ -93,8 +108,8 @@ class Statement:
     def _check_on(self, engine: Engine) -> Allowed:
         """Ask the guard; where it knows no such table, look whether there is one by now, and ask again."""
         self._event.engine = engine.name
-        self._register_query(engine, self._run.query_id)
-        self._run.enter_stage(_CHECKING)
+        self._register_query(engine, self._query_id)
+        self._enter_stage(_CHECKING)
         tables = engine.tables()
         try:
             return Allowed(engine, tables, self._ask_guard(engine, tables))
@@ -104,7 +119,7 @@ class Statement:
             return Allowed(engine, now, self._ask_guard(engine, now))
 
     def _ask_guard(self, engine: Engine, tables: Tables) -> Checked:
-        read = partial(self._read_in_engine, engine, self._run.query_id)
+        read = partial(self._read_in_engine, engine, self._query_id)
         return self._sql.check(catalog_of(engine, tables), limits_of(self._settings), self._principal, read)
 
     def _read_in_engine(
@@ -123,7 +138,7 @@ class Statement:
         engine, query = allowed.engine, allowed.checked
         if not isinstance(query, CheckedQuery):
             return Plan(engine.name)
-        self._run.enter_stage("estimating")
+        self._enter_stage("estimating")
         estimate = engine.estimate(query)
         ai = self._ai.plan(query) if query.ai else None
         refused = None
@@ -139,13 +154,13 @@ class Statement:
         engine = allowed.engine
         match allowed.checked:
             case CheckedQuery() as query:
-                answer = self._answer_query(allowed, query)
+                answer = self._explain_empty(query, self._answer_query(allowed, query))
             case Explain(query=query, mode=mode):
                 self._enter_engine(engine, query)
-                found = engine.explain(query, mode, self._run.query_id, results.plan_caps(self._caps))
+                found = engine.explain(query, mode, self._query_id, results.plan_caps(self._caps))
                 answer = results.shape_plan(found, self._caps, self._begin_reading(engine))
             case DescribeQuery(query=query):
-                found = self._execute(allowed, query, self._run.query_id, self._caps)
+                found = self._execute(allowed, query, self._query_id, self._caps)
                 columns = ((name, kind, "") for name, kind in zip(found.table.column_names, found.types, strict=True))
                 answer = results.answer(describe_columns(columns), self._caps, self._begin_reading(engine))
             case ShowTables() | ShowColumns() as asked:
@@ -159,14 +174,21 @@ class Statement:
         self._ai.require_models(query)
         deadline = _Deadline(self._run, query.deadline_seconds)
         if not query.ai:
-            found = self._execute(allowed, query, self._run.query_id, self._caps)
+            found = self._execute(allowed, query, self._query_id, self._caps)
             origin = self._begin_reading(allowed.engine)
             return results.shape(found, query.limit, self._caps, origin, tick=deadline.check)
-        found = self._execute(allowed, query, self._run.query_id, argument_caps(self._caps))
+        found = self._execute(allowed, query, self._query_id, argument_caps(self._caps))
         found, use = self._apply_ai(allowed, query, found)
         # No deadline any more: what is paid for is shown, however long it took.
         origin, tick = self._begin_reading(allowed.engine), self._run.raise_if_cancelled
         return replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
+
+    def _explain_empty(self, query: CheckedQuery, answer: results.Answer) -> results.Answer:
+        """Add to an answer without rows which texts of the statement are nowhere, and what is like them."""
+        if self._indexes is None or isinstance(self._sql, Template) or not is_empty(answer):
+            return answer
+        said = explain_empty(self._indexes, query, self._router.main.tables)
+        return replace(answer, warnings=(*answer.warnings, *said))
 
     def _execute(self, allowed: Allowed, query: CheckedQuery, query_id: str, caps: results.Caps) -> ResultSet:
         """What the engine answers to a query, within the scan budget and the caps, with the query's caveats."""
@@ -184,14 +206,14 @@ class Statement:
 
     def _begin_reading(self, engine: Engine) -> results.Origin:
         """Enter the last stage; where the rows to be read come from."""
-        self._run.enter_stage("reading the rows")
-        return results.Origin(self._run.query_id, engine.name, self._run.elapsed_ms)
+        self._enter_stage("reading the rows")
+        return results.Origin(self._query_id, engine.name, self._run.elapsed_ms)
 
     # AI functions
 
     def _apply_ai(self, allowed: Allowed, query: CheckedQuery, found: ResultSet) -> tuple[ResultSet, AiUse]:
         """Put the texts of the query's AI functions into its rows. What they look up is part of its turn and time."""
-        spender = Spender(self._run.caller, self._run.query_id)
+        spender = Spender(self._run.caller, self._query_id)
         try:
             found, use = self._ai.apply_functions(
                 found,
@@ -213,7 +235,7 @@ class Statement:
     ) -> results.Answer:
         """Run a template for an AI function of a query, on the query's engine and tables."""
         engine, tables = allowed.engine, allowed.tables
-        query_id = f"{self._run.query_id}-{next(self._look_ups)}"
+        query_id = f"{self._query_id}-{next(self._look_ups)}"
         self._register_query(engine, query_id)
         limits = checking.Limits(rows, _OWN_SQL_BYTES, self._seconds_left(query))
         read = partial(self._read_in_engine, engine, query_id)
@@ -225,6 +247,15 @@ class Statement:
     def _seconds_left(self, query: CheckedQuery) -> float:
         return max(query.deadline_seconds - self._run.elapsed_seconds, _LEAST_SECONDS)
 
+    # The run
+
+    def _enter_stage(self, stage: str) -> None:
+        """Tell whoever waits for the run, whose only statement this is. Raises QueryCancelled."""
+        if self._query_id == self._run.query_id:
+            self._run.enter_stage(stage)
+        else:
+            self._run.raise_if_cancelled()
+
     # The engine
 
     def _register_query(self, engine: Engine, query_id: str) -> None:
@@ -233,14 +264,14 @@ class Statement:
     def _enter_engine(self, engine: Engine, query: CheckedQuery) -> None:
         """Have the engine ready, and say that it now runs a query."""
         self._await_engine(engine)
-        self._run.enter_stage("running in the engine")
+        self._enter_stage("running in the engine")
         self._event.sql_run.append(query.sql)
 
     def _await_engine(self, engine: Engine) -> None:
         if not self._router.is_started(engine):
-            self._run.enter_stage("waiting for the engine to start")
+            self._enter_stage("waiting for the engine to start")
             self._router.start(engine)
-            self._run.enter_stage(_CHECKING)
+            self._enter_stage(_CHECKING)
 
 
 class _Deadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -38,21 +39,27 @@ class CallerSql:
 
 @dataclass(frozen=True)
 class Template:
-    """A text of the server's own with `:name` markers, what they stand for, and how many rows it may have at most."""
+    """A text of the server's own with `:name` markers, what they stand for, and how many rows it may have at most.
+
+    `seconds` may lower the time that a statement may run.
+    """
 
     text: str
     arguments: Mapping[str, checking.Argument]
     rows: int
+    size: Caps = OWN_CAPS
+    seconds: float = math.inf
 
     def caps(self, _settings: Settings) -> Caps:
         """How large its answer may be, whatever a caller's may."""
-        return OWN_CAPS
+        return self.size
 
     def check(
         self, catalog: checking.Catalog, limits: checking.Limits, principal: Principal, read: checking.Read
     ) -> CheckedQuery:
         """The guard's verdict, as on a caller's text. Raises the same."""
-        limits = replace(limits, max_rows=self.rows)
+        seconds = min(limits.deadline_seconds, self.seconds)
+        limits = replace(limits, max_rows=self.rows, deadline_seconds=seconds)
         return checking.template(
             self.text, self.arguments, catalog=catalog, limits=limits, principal=principal, read=read
         )

@@ -43,6 +43,11 @@ class Finder:
         """How many named things there are, without the values."""
         return sum(shelf.count for shelf in self._shelves if all(group[0] != VALUE for group in shelf.groups))
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of the things that are in it."""
+        return frozenset(group[0] for shelf in self._shelves for group in shelf.groups)
+
     def search(
         self,
         text: str,
@@ -70,11 +75,22 @@ class Finder:
 
     def has_label(self, table: str, column: str, value: str) -> bool | None:
         """Whether something is called exactly that; None where the index cannot tell."""
+        known = self.holds_label(table, column, value)
+        if known is False and self.partial:  # of columns of values nothing is left out
+            kinds = {shelf.groups[at][0] for shelf in self._shelves for at in _list_groups(shelf, table, column)}
+            return False if kinds == {VALUE} else None
+        return known
+
+    def holds_label(self, table: str, column: str, value: str) -> bool | None:
+        """Whether something in the index is called exactly that, also in one that lacks some things.
+
+        None where the column is not in it, or too many names are like it.
+        """
         words = split_words(value[:MOST_QUERY_CHARS])
         known = False
         for shelf in self._shelves:
-            groups = _choose_groups(shelf, None, table, column)
-            if groups == []:
+            groups = _list_groups(shelf, table, column)
+            if not groups:
                 continue
             known = True
             if not words:
@@ -84,7 +100,15 @@ class Finder:
                 return True
             if more:
                 return None
-        return False if known and not self.partial else None
+        return False if known else None
+
+    def list_values(self, table: str, column: str, limit: int) -> list[str]:
+        """List the most frequent values of a column; nothing where it holds names, or is not in the index."""
+        for shelf in self._shelves:
+            groups = [at for at in _list_groups(shelf, table, column) if shelf.groups[at][0] == VALUE]
+            if groups:
+                return [each.id for each in guard_index(partial(shelf.list_heaviest, groups, limit))]
+        return []
 
 
 def open_index(folder: Path) -> Finder:
@@ -126,6 +150,11 @@ def _choose_groups(
         (lambda group: column is None or group[2].lower() == column.lower()),
     )
     return [number for number, group in enumerate(shelf.groups) if all(test(group) for test in wanted)]
+
+
+def _list_groups(shelf: Shelf, table: str, column: str) -> list[int]:
+    """The groups of a shelf with the labels of a column."""
+    return _choose_groups(shelf, None, table, column) or []
 
 
 def _search_shelf(shelf: Shelf, words: Sequence[str], groups: list[int] | None) -> list[Hit]:

@@ -61,6 +61,11 @@ class Shelf:
         addresses = list(self._look_up(query, groups, True))
         return [self._read(address) for address in addresses], len(addresses) >= _PROPOSED
 
+    def list_heaviest(self, groups: Sequence[int], limit: int) -> list[Thing]:
+        """List the things with the greatest weights."""
+        found = self._searcher.search(self._queries.match_groups(groups), limit, count=False, order_by_field="weight")
+        return [self._read(address) for _, address in found.hits]
+
     def list_all(self) -> list[Thing]:
         """List all things; for an index of few."""
         import tantivy

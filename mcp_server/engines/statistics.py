@@ -204,7 +204,7 @@ def _may_hold(files: pa.Table, each: Filter) -> pa.ChunkedArray | None:
     if each.op == "is null":
         return pc.invert(known.full)
     mask = pc.invert(known.empty)
-    if each.op == "is not null":
+    if each.op in {"is not null", "contains"}:
         return mask
     for op, values in _to_comparisons(each):
         met = [_compare_bounds(known, op, value) for value in values]

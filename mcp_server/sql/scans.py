@@ -202,11 +202,35 @@ def _read_tests(tree: Tree, node: exp.Expr) -> Iterator[tuple[exp.Column, _Test]
             yield column, [("is null", [])]
         case exp.Not(this=exp.Is(this=exp.Column() as column, expression=exp.Null())):
             yield column, [("is not null", [])]
+        case exp.Like() | exp.ILike():
+            yield from _as_part(_find_cased_column(tree, node.this), _read_pattern(tree, node))
         case exp.Binary() if type(node) in _COMPARISONS:
             for side, other, op in _iter_sides(node):
                 value = read_literal(tree, other)
                 if isinstance(side, exp.Column) and value is not None:
                     yield side, [(op, [value])]
+                elif op == "=":
+                    yield from _as_part(_find_cased_column(tree, side), value)
+
+
+def _as_part(column: exp.Column | None, text: object) -> Iterator[tuple[exp.Column, _Test]]:
+    """Yield the condition that a column has a text in it, in some case of its letters."""
+    if column is not None and isinstance(text, str) and text:
+        yield column, [("contains", [text])]
+
+
+def _find_cased_column(tree: Tree, node: exp.Expr) -> exp.Column | None:
+    """Return a column, also from within `lower(column)` and `upper(column)`."""
+    if isinstance(node, exp.Anonymous) and tree.called_name(node) in {"lower", "upper"} and len(node.expressions) == 1:
+        node = node.expressions[0]
+    return node if isinstance(node, exp.Column) else None
+
+
+def _read_pattern(tree: Tree, like: exp.Like | exp.ILike) -> str | None:
+    """Read the text of a LIKE that has wildcards only around it: `%spielberg%`."""
+    value = None if like.args.get("negate") else read_literal(tree, like.expression)
+    text = value.strip("%") if isinstance(value, str) else ""
+    return None if any(sign in text for sign in "%_\\") else text
 
 
 def _iter_sides(node: exp.Binary) -> Iterator[tuple[exp.Expr, exp.Expr, FilterOp]]:

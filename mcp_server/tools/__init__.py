@@ -15,6 +15,7 @@ from ai_functions.functions import functions
 from mcp_server.tools.ai import tool_of
 from mcp_server.tools.calls import AppContext, call
 from mcp_server.tools.catalog import describe_schema, list_views
+from mcp_server.tools.find import find
 from mcp_server.tools.schema import input_schema, output_schema
 from mcp_server.tools.sql import cancel_query, execute_spark_sql, query_status
 
@@ -30,6 +31,7 @@ class ToolSpec:
 
 
 TOOLS = (
+    ToolSpec("find", find),
     ToolSpec("execute_spark_sql", execute_spark_sql),
     ToolSpec("query_status", query_status),
     ToolSpec("cancel_query", cancel_query),

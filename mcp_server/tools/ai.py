@@ -5,28 +5,38 @@ What is not unique is listed and never guessed. The facts come with the text, an
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from inspect import Parameter, Signature
 from typing import Annotated, Any, Literal
 
+import anyio.to_thread
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
 from ai_functions.functions import MOST_DETAILS, AiFunction, fence_record
 from ai_functions.types import NANOS_PER_DOLLAR, AiUnavailable, BudgetExceeded, Facts, RateLimited
 from ai_functions.types import dollars as amount
-from lakehouse.errors import ResourceLimit
+from lakehouse.errors import LakeError, ResourceLimit
 from lakehouse.escaping import quote_briefly
+from lakehouse.find.things import VALUE
+from lakehouse.find.words import fold_text
 from mcp_server.ai import AiText
+from mcp_server.finding.searching import is_readable
 from mcp_server.results import Answer
 from mcp_server.tools.arguments import BadRequestError
 from mcp_server.tools.calls import app_context, current_call
+from mcp_server.tools.find import open_index
+
+log = logging.getLogger(__name__)
 
 _TICKS = re.compile(r"`++")
 
 MOST_CANDIDATES = 10
 MOST_NEAREST = 5
+_MOST_HITS = 50
 MOST_NAME_CHARS = 500
 MOST_KEY_CHARS = 64
 
@@ -72,7 +82,10 @@ async def _answer_call(function: AiFunction, name: str | None, key: str | None) 
     elif name:
         found = await _look_up(function, "by_name", MOST_CANDIDATES, names=[name])
         if not found.rows:
-            found = await _look_up(function, "by_name_in_any_case", MOST_CANDIDATES, name=name)
+            same, near = await _find_like(function, name)
+            if not same:
+                return await _answer_unknown_name(function, name, near)
+            found = await _look_up_keys(function, same)
     else:
         raise BadRequestError(
             f"{function.name} needs a {function.by_name} or a {function.key}: {function.by_name} is "
@@ -82,10 +95,11 @@ async def _answer_call(function: AiFunction, name: str | None, key: str | None) 
         case [only]:
             return await _write_about(function, str(only[0]))
         case []:
-            return await _answer_not_found(function, name, key)
+            note = f"Nothing has the {function.key} {quote_briefly(key)}. Ask by {function.by_name}, or call find."
+            return _make_result("not_found", note)
     more = " There are more than these; execute_spark_sql can list them all." if found.truncated else ""
-    same = f"Several have the {function.by_name} {quote_briefly(name)}."
-    note = f"{same} Ask again with the {function.key} of the one meant.{more}"
+    several = f"Several have the {function.by_name} {quote_briefly(name)}."
+    note = f"{several} Ask again with the {function.key} of the one meant.{more}"
     return _make_result("ambiguous", note, candidates=found)
 
 
@@ -120,17 +134,32 @@ async def _gather_facts(function: AiFunction, key: str) -> Facts | None:
     return function.gather_facts(found.records(), details).get(key)
 
 
-async def _answer_not_found(function: AiFunction, name: str | None, key: str | None) -> CallToolResult:
-    if key or not name:
-        note = (
-            f"Nothing has the {function.key} {quote_briefly(key)}. Ask by {function.by_name}, or look it up with SQL."
-        )
-        return _make_result("not_found", note)
-    near = await _look_up(function, "nearest", MOST_NEAREST, name=name)
-    hint = f"The nearest are listed; ask again with one's {function.key}." if near.rows else "Nor is any like it."
-    return _make_result(
-        "not_found", f"Nothing has the {function.by_name} {quote_briefly(name)}. {hint}", candidates=near
-    )
+async def _find_like(function: AiFunction, name: str) -> tuple[list[str], list[str]]:
+    """Find the keys of what is called so but for case and accents, and of what has a name like it."""
+    try:
+        index = await open_index(app_context(), current_call())
+    except LakeError as error:
+        log.warning("Names like a caller's were not looked for. %s", error)
+        return [], []
+    kinds = index.finder.kinds - {VALUE}
+    hits = await anyio.to_thread.run_sync(index.finder.search, name, kinds, _MOST_HITS)
+    hits = [hit for hit in hits if hit.id_column.lower() == function.key.lower() and is_readable(index, hit)]
+    wanted = fold_text(name).strip()
+    same = [hit.id for hit in hits if wanted in {fold_text(hit.label), fold_text(hit.matched)}]
+    return same[:MOST_CANDIDATES], [hit.id for hit in hits][:MOST_NEAREST]
+
+
+async def _answer_unknown_name(function: AiFunction, name: str, near: Sequence[str]) -> CallToolResult:
+    candidates = await _look_up_keys(function, near) if near else None
+    hint = f"The nearest are listed; ask again with one's {function.key}." if near else "Nor is any like it found."
+    note = f"Nothing has the {function.by_name} {quote_briefly(name)}. {hint}"
+    return _make_result("not_found", note, candidates=candidates)
+
+
+async def _look_up_keys(function: AiFunction, keys: Sequence[str]) -> Answer:
+    """Look up things by their keys, in the order of these."""
+    found = await _look_up(function, "by_key", len(keys), keys=[*keys])
+    return replace(found, rows=tuple(sorted(found.rows, key=lambda row: keys.index(str(row[0])))))
 
 
 def _make_result(

@@ -30,7 +30,6 @@ from lakehouse.escaping import cut_text, quote_briefly
 from mcp_server.audit import AuditEvent, AuditLog
 from mcp_server.background import Background
 from mcp_server.models import Principal
-from mcp_server.results import Answer
 from mcp_server.runs import Call, Run
 from mcp_server.service import StatementService
 from mcp_server.settings import Settings
@@ -84,8 +83,8 @@ class AppContext:
         event = AuditEvent(name, caller, self.service.main_engine.name, verdict="bad_request", code="malformed")
         self.audit.write(event)
 
-    def audit_end(self, event: AuditEvent, run: Run[Answer]) -> None:
-        """Leave the second line of a call that was answered with a handle: how its statement ended."""
+    def audit_end(self, event: AuditEvent, run: Run[Any]) -> None:
+        """Leave the line of what ended after its call, such as a statement that was answered with a handle."""
         last = replace(event, verdict="ok", code="")
         if run.failure is not None:
             _classify_failure(run.failure, last)

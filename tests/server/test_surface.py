@@ -34,8 +34,8 @@ async def test_the_tools_have_schemas_for_both_ways(serve: Serve, connect: Conne
     async with connect(serve()) as client:
         tools = {tool["name"]: tool for tool in (await surface(client))["tools"]}
     assert list(tools) == [
-        "execute_spark_sql", "query_status", "cancel_query", "describe_schema", "list_views", "ai_movie_summary",
-        "ai_person_summary",
+        "find", "execute_spark_sql", "query_status", "cancel_query", "describe_schema", "list_views",
+        "ai_movie_summary", "ai_person_summary",
     ]  # fmt: skip
     for tool in tools.values():
         assert tool["outputSchema"]["type"] == "object"

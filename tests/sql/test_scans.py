@@ -94,11 +94,29 @@ def test_a_value_has_the_type_of_its_column(scans: Scans, condition: str, wanted
 @pytest.mark.parametrize(
     "condition",
     [
+        "tconst LIKE '%a b%'",
+        "lower(tconst) LIKE 'a b%'",
+        "tconst ILIKE '%a b'",
+        "lower(tconst) = 'a b'",
+        "'a b' = upper(tconst)",
+    ],
+)
+def test_a_part_of_a_text_in_any_case_is_a_filter_that_no_file_is_left_out_for(scans: Scans, condition: str) -> None:
+    (scan,) = scans(f"SELECT tconst FROM movies_delta m WHERE {condition}")
+
+    assert filters(scan) == [("tconst", "contains", "a b")]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
         "startYear = '2020'", "tconst = 5", "tconst = startYear", "startYear + 1 = 2021", "startYear != 5",
         "startYear = 1 OR startYear = 2", "NOT startYear = 5", "NOT startYear BETWEEN 1 AND 2", "startYear NOT IN (1)",
         "startYear IN (1, NULL)", "startYear IN (1, '2')", "startYear = NULL", "startYear IN (SELECT 1)",
-        "lower(tconst) = 'a'", "tconst = lower('A')", "tconst = 'it\\'s'", "tconst = 'it''s'", "tconst = r'a'",
-        "tconst = X'41'", "tconst = X '41'", "tconst = 'a' 'b'", "tconst LIKE 'a%'", "isAdult", "isAdult = 1",
+        "tconst = lower('A')", "tconst = 'it\\'s'", "tconst = 'it''s'", "tconst = r'a'",
+        "tconst = X'41'", "tconst = X '41'", "tconst = 'a' 'b'", "tconst LIKE 'a_b%'", "tconst LIKE '%'",
+        "trim(tconst) LIKE 'a'", "tconst NOT LIKE 'a'", "genres LIKE '%a%'", "startYear LIKE '%19%'",
+        "tconst LIKE 'a!%' ESCAPE '!'", "isAdult", "isAdult = 1",
         "startYear = CAST(300 AS TINYINT)", "startYear = CAST(2020.7 AS INT)", "startYear = CAST('x' AS INT)",
         "startYear = CAST(1.25 AS DECIMAL(2,1))", "startYear = TRY_CAST('5' AS INT)", "CAST(startYear AS BIGINT) = 5",
         "tconst = DATE '2020-01-01'", "genres IS NULL AND (startYear = 1 OR true)", "m.tconst.x = 'a'",
