@@ -194,13 +194,14 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user
     from mcp_server.background import Background
+    from mcp_server.coverage import CoverageReader
     from mcp_server.handles import Handles
     from mcp_server.service import StatementService
     from mcp_server.tools import TOOLS, AppContext, build
     from mcp_server.tools.profile import Profiles
 
     ai = open_service(settings, lake)
-    service = StatementService(engines, settings, ai)
+    service = StatementService(engines, settings, ai, CoverageReader(lake, settings.context_dir))
     background = Background(Handles(settings.state, settings.handle_minutes * 60))
     audit = AuditLog(settings.audit_path, round(settings.audit_max_mb * 2**20), settings.audit_files)
     callers = Callers(settings.caller_key.get_secret_value()) if settings.caller_key else None

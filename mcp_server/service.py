@@ -12,6 +12,7 @@ from ai_functions.functions import AiFunction
 from ai_functions.service import AiService, open_service
 from ai_functions.types import NANOS_PER_DOLLAR, Facts, Spender
 from mcp_server.ai import Ai, AiText
+from mcp_server.coverage import CoverageReader
 from mcp_server.engines import Engine
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
@@ -33,11 +34,18 @@ class StatementService:
     """Runs statements and AI functions, at most `max_concurrent_queries` at once; others wait their turn.
 
     `engines` are in order of preference. `ai` is what AI functions spend by; where it is None, one without a lake to
-    keep answers beside.
+    keep answers beside. `coverage` is what is known of the lake's gaps, None where nothing is.
     """
 
-    def __init__(self, engines: Sequence[Engine], settings: Settings, ai: AiService | None = None) -> None:
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        settings: Settings,
+        ai: AiService | None = None,
+        coverage: CoverageReader | None = None,
+    ) -> None:
         self.router = Router(engines)
+        self.coverage = coverage or CoverageReader(None)
         self._settings = settings
         self._ai = Ai(ai or open_service(settings, None), settings)
         self._runner = Runner(
@@ -64,7 +72,7 @@ class StatementService:
         return await anyio.to_thread.run_sync(self.main_engine.refresh, abandon_on_cancel=True)
 
     def submit_sql(self, call: Call, sql: str, row_limit: int | None = None) -> Run[Answer]:
-        """Begin a caller's statement. `row_limit` may lower the limit of the settings, never raise it.
+        """Begin a caller's statement. `row_limit` is how many rows it wants, None for the default of the settings.
 
         Raises ResourceLimit where too many wait. The run raises as `Statement` does.
         """
@@ -121,7 +129,8 @@ class StatementService:
         from mcp_server.statement import Statement
         from mcp_server.terms import CallerSql
 
-        return Statement(CallerSql(sql, row_limit), call, run, self.router, self._ai, self._settings)
+        text = CallerSql(sql, row_limit)
+        return Statement(text, call, run, self.router, self._ai, self._settings, self.coverage)
 
     def _own_statement(
         self, call: Call, run: Run[Any], template: str, arguments: Mapping[str, checking.Argument], rows: int

@@ -7,6 +7,7 @@ SDK's pool of 40 threads also reads stdin, and a ping would wait.
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,10 +15,11 @@ from functools import partial
 from typing import Any
 
 from ai_functions.types import Spender
-from lakehouse.errors import QueryFailed, QueryTimedOut, Refused, ResourceLimit
+from lakehouse.errors import EngineUnavailable, QueryError, QueryFailed, QueryTimedOut, Refused, ResourceLimit
 from lakehouse.session import Stage
 from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
+from mcp_server.coverage import LOW_COVERAGE, CoverageReader, find_gaps
 from mcp_server.engines import Engine
 from mcp_server.models import (
     Checked,
@@ -42,6 +44,14 @@ _CHECKING = "checking the statement"
 
 _LEAST_SECONDS = 1.0
 """What a look-up of an AI function has at least: without any the engine would not even say that time is over."""
+
+_MOST_COUNT_SECONDS = 2.0
+_LEAST_COUNT_SECONDS = 0.2
+"""How long counting the rows of a cut answer may take: as long as its query did, within these bounds."""
+
+_COMPUTES_ALL = re.compile(r"\b(?:ORDER\s+BY|GROUP\s+BY|DISTINCT)\b", re.IGNORECASE)
+"""A query that had to compute all of its rows before the first. Others may stop early: a join that counts all of them
+may take any time and not listen to a cancel, and the engine's process would be ended for it (docs/facts.md)."""
 
 _OWN_SQL_BYTES = 262_144
 """How long a look-up of an AI function may be."""
@@ -68,8 +78,16 @@ class Statement:
     """
 
     def __init__(
-        self, sql: CallerSql | Template, call: Call, run: Run[Any], router: Router, ai: Ai, settings: Settings
+        self,
+        sql: CallerSql | Template,
+        call: Call,
+        run: Run[Any],
+        router: Router,
+        ai: Ai,
+        settings: Settings,
+        coverage: CoverageReader | None = None,
     ) -> None:
+        """`coverage` is what answers warn of, None for statements of the server's own."""
         self._sql = sql
         self._principal = call.principal
         self._event = call.event
@@ -77,6 +95,7 @@ class Statement:
         self._router = router
         self._ai = ai
         self._settings = settings
+        self._coverage = coverage
         self._caps = sql.caps(settings)
         self._look_ups = itertools.count(1)
 
@@ -139,7 +158,7 @@ class Statement:
         engine = allowed.engine
         match allowed.checked:
             case CheckedQuery() as query:
-                answer = self._answer_query(allowed, query)
+                answer = self._warn_of_gaps(allowed, query, self._answer_query(allowed, query))
             case Explain(query=query, mode=mode):
                 self._enter_engine(engine, query)
                 found = engine.explain(query, mode, self._run.query_id, results.plan_caps(self._caps))
@@ -153,6 +172,7 @@ class Statement:
                 answer = results.answer(rows, self._caps, self._begin_reading(engine))
         self._event.rows += len(answer.rows)
         self._event.result_bytes += answer.payload_bytes
+        self._event.warnings += answer.codes
         return answer
 
     def _answer_query(self, allowed: Allowed, query: CheckedQuery) -> results.Answer:
@@ -160,8 +180,9 @@ class Statement:
         deadline = _Deadline(self._run, query.deadline_seconds)
         if not query.ai:
             found = self._execute(allowed, query, self._run.query_id, self._caps)
+            total = self._count_rows(allowed, query) if found.found > query.limit.rows else None
             origin = self._begin_reading(allowed.engine)
-            return results.shape(found, query.limit, self._caps, origin, tick=deadline.check)
+            return results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total)
         found = self._execute(allowed, query, self._run.query_id, argument_caps(self._caps))
         found, use = self._apply_ai(allowed, query, found)
         # No deadline any more: what is paid for is shown, however long it took.
@@ -181,6 +202,36 @@ class Statement:
         except ResourceLimit as limit:
             raise checking.explain_limit(limit, query, catalog_of(engine, tables)) from limit
         return replace(found, warnings=(*query.caveats, *found.warnings))
+
+    def _count_rows(self, allowed: Allowed, query: CheckedQuery) -> int | None:
+        """Count the rows of a query that was cut; None where that is paid for, or takes longer than the query did."""
+        engine = allowed.engine
+        if engine.capabilities.metered or not (len(query.scans) <= 1 or _COMPUTES_ALL.search(query.sql)):
+            return None
+        query_id = f"{self._run.query_id}-rows"
+        seconds = max(min(self._run.elapsed_seconds, _MOST_COUNT_SECONDS), _LEAST_COUNT_SECONDS)
+        limits = checking.Limits(1, _OWN_SQL_BYTES, seconds)
+        self._register_query(engine, query_id)
+        try:
+            read = partial(self._read_in_engine, engine, query_id)
+            counted = CallerSql(checking.wrap_in_count(query)).check(
+                catalog_of(engine, allowed.tables), limits, query.principal, read
+            )
+            if not isinstance(counted, CheckedQuery) or counted.caveats:
+                return None
+            self._event.sql_run.append(counted.sql)
+            return int(engine.execute(counted, query_id).table.column(0)[0].as_py())
+        except (QueryError, EngineUnavailable):  # the answer does not depend on it; a cancel is noticed by who reads it
+            return None
+
+    def _warn_of_gaps(self, allowed: Allowed, query: CheckedQuery, answer: results.Answer) -> results.Answer:
+        """Add to an answer what the lake lacks of what it rests on."""
+        if self._coverage is None:
+            return answer
+        known = self._coverage.read(allowed.tables)
+        gaps = find_gaps(query, allowed.tables, known, found_nothing=answer.says_nothing)
+        codes = (*answer.codes, LOW_COVERAGE) if gaps else answer.codes
+        return replace(answer, warnings=(*answer.warnings, *gaps), codes=codes)
 
     def _begin_reading(self, engine: Engine) -> results.Origin:
         """Enter the last stage; where the rows to be read come from."""

@@ -18,7 +18,7 @@ OWN_CAPS = Caps(payload_bytes=1_000_000, cell_chars=500)
 
 @dataclass(frozen=True)
 class CallerSql:
-    """A caller's text. `row_limit` may lower the limit of the settings, never raise it."""
+    """A caller's text. `row_limit` may raise the number of rows as far as the settings allow."""
 
     text: str
     row_limit: int | None = None
@@ -52,7 +52,7 @@ class Template:
         self, catalog: checking.Catalog, limits: checking.Limits, principal: Principal, read: checking.Read
     ) -> CheckedQuery:
         """The guard's verdict, as on a caller's text. Raises the same."""
-        limits = replace(limits, max_rows=self.rows)
+        limits = replace(limits, max_rows=self.rows, default_rows=None)
         return checking.template(
             self.text, self.arguments, catalog=catalog, limits=limits, principal=principal, read=read
         )
@@ -61,7 +61,11 @@ class Template:
 def limits_of(settings: Settings) -> checking.Limits:
     """The limits of one statement."""
     return checking.Limits(
-        settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds, settings.ai_max_rows
+        settings.max_rows,
+        settings.max_sql_bytes,
+        settings.query_timeout_seconds,
+        settings.ai_max_rows,
+        settings.default_rows,
     )
 
 
