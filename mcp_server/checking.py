@@ -175,7 +175,7 @@ def explain_limit(error: ResourceLimit, query: CheckedQuery, catalog: Catalog) -
 
 def judge_failure(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryError:
     """Return the failure of a query that ran, judged by the statement that was sent, with what exists instead."""
-    taught = teach(error, query.tables, catalog.tables)
+    taught = teach(error, query.tables, catalog.tables, query.sent)
     return blame.judge_failure(taught, query, catalog) if catalog.dialect == "sail" else taught
 
 
@@ -212,9 +212,11 @@ def _compile(sent: Case, catalog: Catalog) -> Compiled:
     except RecursionError:  # several hundred operators in a row, each an operand of the next one
         raise lacking("depth", "so deep an expression", "Use WITH, or send it in parts.") from None
     except SparkRefuses as refusal:
-        raise teach(_fail(sent, refusal.condition, str(refusal), refusal.at), sent.tables, catalog.tables) from None
+        failure = _fail(sent, refusal.condition, str(refusal), refusal.at)
+        raise teach(failure, sent.tables, catalog.tables, sent.source.text) from None
     except NotRead as end:
-        raise _fail(sent, _NOT_READ, f"[{_NOT_READ}] Spark's grammar has no such query.", end.at) from None
+        failure = _fail(sent, _NOT_READ, f"[{_NOT_READ}] Spark's grammar has no such query.", end.at)
+        raise teach(failure, sent.tables, catalog.tables, sent.source.text) from None
 
 
 def _fail(sent: Case, condition: str, message: str, at: int | None) -> QueryFailed:
@@ -247,7 +249,7 @@ def _blame_statement(terms: Terms, sent: Case) -> Read | None:
         try:
             return ask(sql, tables, stage)
         except QueryFailed as error:
-            taught = teach(error, tables, catalog.tables)
+            taught = teach(error, tables, catalog.tables, sent.source.text)
             judged = blame.judge_case(taught, sent, catalog, planning=True) if catalog.dialect == "sail" else taught
             raise judged from error
 

@@ -129,7 +129,7 @@ WARNED = {
     "SELECT p.primaryName, count(*) AS n FROM principals_delta c JOIN persons_delta p USING (nconst) GROUP BY 1": [
         f"{NAMES}: {BOUNDS}."
     ],
-    "SELECT p.primaryName FROM principals_delta c JOIN persons_delta p ON p.nconst = c.nconst WHERE category = 'actor'": [
+    "SELECT primaryName FROM principals_delta c JOIN persons_delta p ON p.nconst = c.nconst WHERE category = 'actor'": [
         f"{NAMES}: {ROWS}."
     ],
     # a column by which the statement decides
@@ -174,7 +174,7 @@ NOT_WARNED = [
     "SELECT primaryName FROM movie_cast WHERE tconst = 'tt0007919'",
     "SELECT primaryName FROM movie_cast c JOIN movies_delta m USING (tconst) WHERE m.primaryTitle = 'The Twin Bridges'",
     "SELECT c.category FROM principals_delta c JOIN persons_delta p USING (nconst) WHERE p.nconst = 'nm0000007'",
-    "SELECT category FROM principals_delta c JOIN persons_delta p USING (nconst) WHERE p.primaryName = 'Person Song 11'",
+    "SELECT category FROM principals_delta c JOIN persons_delta p USING (nconst) WHERE primaryName = 'Person Song 11'",
     # an outer join keeps what has no partner
     "SELECT c.tconst, p.primaryName FROM principals_delta c LEFT JOIN persons_delta p USING (nconst)",
     # no rows of the lake
