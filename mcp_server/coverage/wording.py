@@ -61,10 +61,14 @@ def describe_columns(table: str, shares: Mapping[str, Share]) -> str:
     return f"{_clean(table)} has {each} of its rows"
 
 
-def describe_nulls(known: KnownCoverage, table: str) -> dict[str, str]:
-    """Return the notable shares of nulls of a table's columns, by name: `12 % null`."""
-    counted = known.counted.columns if known.counted is not None else ()
-    shares = {each.column: 1 - each.whole.ratio for each in counted if each.table.lower() == table.lower()}
+def describe_nulls(known: KnownCoverage, table: str, shares: Mapping[str, float]) -> dict[str, str]:
+    """Return the notable shares of nulls of a table's columns, by name: `12 % null`.
+
+    `shares` are those of its files' statistics, for a lake of which nothing was counted.
+    """
+    if known.counted is not None:
+        counted = [each for each in known.counted.columns if each.table.lower() == table.lower()]
+        shares = {each.column: 1 - each.whole.ratio for each in counted}
     return {name: f"{format_share(share)} null" for name, share in shares.items() if share >= NOTABLE_NULLS}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ import anyio.to_thread
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
+from lakehouse.errors import LakehouseError
 from lakehouse.escaping import cut_text, escape_controls, list_briefly, quote_briefly
 from lakehouse.nearest import nearest
 from mcp_server.coverage import KnownCoverage, describe_nulls, describe_table
@@ -136,7 +137,7 @@ async def _describe_table(table: TableInfo, known: KnownCoverage, page: int) -> 
     )
     room = _payload_bytes() // 4
     values = [escape_controls(cut_text(_format_values(profile.values.get(c.name)), room // PAGE)) for c in columns]
-    nulls = describe_nulls(known, table.name)
+    nulls = describe_nulls(known, table.name, await anyio.to_thread.run_sync(_read_null_shares, table, known))
     found = zip(every[at], columns, values, strict=True)
     shown = [
         facts.model_copy(update={"values": text, "nulls": nulls.get(column.name, "")}) for facts, column, text in found
@@ -159,6 +160,16 @@ async def _describe_table(table: TableInfo, known: KnownCoverage, page: int) -> 
         notes=notes,
     )
     return described, _format_table_text(described, sample)
+
+
+def _read_null_shares(table: TableInfo, known: KnownCoverage) -> Mapping[str, float]:
+    """Read what the files of a table tell of its nulls, where nobody counted them. Only a help: it never fails."""
+    if known.counted is not None or table.problem:
+        return {}
+    try:
+        return app_context().service.main_engine.null_shares(table.name)
+    except LakehouseError:
+        return {}
 
 
 def _fit_sample(sample: Answer, room: int) -> Answer:

@@ -288,3 +288,19 @@ async def test_coverage_that_cannot_be_read_warns_of_nothing(tmp_path: Path) -> 
         assert gaps(content) == [f"{BORN}: {ALONE}."]
     finally:
         engine.close()
+
+
+async def test_the_nulls_of_a_lake_that_nobody_counted_are_those_of_its_files_statistics(
+    engine: Engine, lake: Path, tmp_path: Path
+) -> None:
+    plain = LakehouseServer(load_settings(lake=str(lake), state_dir=tmp_path / "state"), lambda: [engine])
+    async with Client(plain) as client:
+        described = await client.call_tool("describe_schema", {"table": "movies_delta"})
+        averaged = await client.call_tool(
+            "execute_spark_sql", {"sql_query": "SELECT avg(endYear) FROM movies_delta", "reasoning": "a test"}
+        )
+    nulls = {each["name"]: each["nulls"] for each in described.structured_content["columns"]}
+    assert nulls["endYear"] == "100 % null"
+    assert nulls["primaryTitle"] == ""
+    assert "The source's files" not in described.content[0].text
+    assert averaged.structured_content["warnings"] == []
