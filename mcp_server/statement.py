@@ -49,6 +49,9 @@ _MOST_COUNT_SECONDS = 2.0
 _LEAST_COUNT_SECONDS = 0.2
 """How long counting the rows of a cut answer may take: as long as its query did, within these bounds."""
 
+_MOST_QUERY_SECONDS = 5.0
+"""A query that took longer is not counted: that takes about as long as the query, and would not end in time."""
+
 _COMPUTES_ALL = re.compile(r"\b(?:ORDER\s+BY|GROUP\s+BY|DISTINCT)\b", re.IGNORECASE)
 """A query that had to compute all of its rows before the first. Others may stop early: a join that counts all of them
 may take any time and not listen to a cancel, and the engine's process would be ended for it (docs/facts.md)."""
@@ -98,6 +101,7 @@ class Statement:
         self._coverage = coverage
         self._caps = sql.caps(settings)
         self._look_ups = itertools.count(1)
+        self._engine_seconds = 0.0
 
     def answer(self) -> results.Answer:
         """Do what the statement asks for, on the engine that the router names."""
@@ -195,8 +199,10 @@ class Statement:
         if self._settings.max_scan_mb is not None:
             check_budget(query, engine.estimate(query), tables, self._settings.max_scan_mb)
         self._enter_engine(engine, query)
+        began = time.monotonic()
         try:
             found = engine.execute(query, query_id, caps)
+            self._engine_seconds = time.monotonic() - began
         except QueryFailed as error:
             raise checking.judge_failure(error, query, catalog_of(engine, tables)) from error
         except ResourceLimit as limit:
@@ -206,10 +212,12 @@ class Statement:
     def _count_rows(self, allowed: Allowed, query: CheckedQuery) -> int | None:
         """Count the rows of a query that was cut; None where that is paid for, or takes longer than the query did."""
         engine = allowed.engine
-        if engine.capabilities.metered or not (len(query.scans) <= 1 or _COMPUTES_ALL.search(query.sql)):
+        if engine.capabilities.metered or self._engine_seconds > _MOST_QUERY_SECONDS:
+            return None
+        if len(query.scans) > 1 and not _COMPUTES_ALL.search(query.sql):
             return None
         query_id = f"{self._run.query_id}-rows"
-        seconds = max(min(self._run.elapsed_seconds, _MOST_COUNT_SECONDS), _LEAST_COUNT_SECONDS)
+        seconds = max(min(self._engine_seconds, _MOST_COUNT_SECONDS), _LEAST_COUNT_SECONDS)
         limits = checking.Limits(1, _OWN_SQL_BYTES, seconds)
         self._register_query(engine, query_id)
         try:
