@@ -27,6 +27,8 @@ from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.settings import variable_name
 
 SQL_TOOL, STATUS_TOOL, CANCEL_TOOL = "execute_spark_sql", "query_status", "cancel_query"
+MOST_ROWS = 100_000
+"""More rows than any server answers with: a person or a program reads all that it gives."""
 """Tools that this program calls by name; the others are listed by the server."""
 
 Server = StdioServerParameters | str
@@ -134,7 +136,7 @@ def resolve_server(settings: Settings, *arguments: str, caller_key: str | None =
 
 def to_sql_arguments(statement: str) -> Mapping[str, Any]:
     """Build the arguments of SQL_TOOL for a statement that a person wrote."""
-    return {"sql_query": statement, "reasoning": "asked in SQL"}
+    return {"sql_query": statement, "reasoning": "asked in SQL", "row_limit": MOST_ROWS}
 
 
 class Lakehouse:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.client import SQL_TOOL, Lakehouse, ToolResult
+from bridge.client import MOST_ROWS, SQL_TOOL, Lakehouse, ToolResult
 from evals.compare import Gold, ResultTable, Row
 from evals.ordering import Ordering, parse_ordering
 from evals.questions import Question
@@ -57,7 +57,7 @@ def to_table(result: ToolResult) -> ResultTable | None:
 
 
 async def _run_statement(sql: str, question: Question, lakehouse: Lakehouse) -> ToolResult:
-    arguments = {"sql_query": sql, "reasoning": f"the gold statement of {question.id}"}
+    arguments = {"sql_query": sql, "reasoning": f"the gold statement of {question.id}", "row_limit": MOST_ROWS}
     return await lakehouse.call_tool(SQL_TOOL, arguments, since=lakehouse.generation)
 
 

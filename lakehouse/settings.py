@@ -88,6 +88,12 @@ class SharedSettings(BaseSettings):
 
     # the size of an answer: the server keeps it, an evaluation writes it down beside its scores
     max_rows: int = Field(500, ge=1, le=100_000, description="Rows that one query may answer with.")
+    default_rows: int = Field(
+        100,
+        ge=1,
+        le=100_000,
+        description="Rows that a query answers with where neither its LIMIT nor `row_limit` says how many.",
+    )
     max_result_bytes: int = Field(60_000, ge=1_000, description="Size of one answer's rows, as text.")
     max_cell_chars: int = Field(2_000, ge=50, description="Length of one cell, in characters.")
 

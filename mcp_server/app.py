@@ -199,6 +199,7 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user
     from mcp_server.background import Background
+    from mcp_server.coverage import CoverageReader
     from mcp_server.finding.indexes import Indexes
     from mcp_server.handles import Handles
     from mcp_server.service import StatementService
@@ -208,7 +209,7 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     ai = open_service(settings, lake)
     metered = engines[0].capabilities.metered
     indexes = Indexes(lake, settings.state, settings.context_dir, metered=metered)
-    service = StatementService(engines, settings, ai, indexes)
+    service = StatementService(engines, settings, ai, indexes, CoverageReader(lake, settings.context_dir))
     background = Background(Handles(settings.state, settings.handle_minutes * 60))
     audit = AuditLog(settings.audit_path, round(settings.audit_max_mb * 2**20), settings.audit_files)
     callers = Callers(settings.caller_key.get_secret_value()) if settings.caller_key else None

@@ -60,8 +60,8 @@ class AuditEvent:
     `sql_sent` is the caller's statement, `arguments` what else was given, `ignored` the names of those arguments that
     the tool does not have, `sql_run` what ran in the engine, statement by statement. `verdict` is `ok`, `running`
     (answered with a handle; the end leaves a line of its own), `refused` (by the guard), `failed`, `cancelled`,
-    `bad_request` or `error` (a defect); `code` says more. `result_bytes` is the size of the answer's rows, `ai_calls`
-    and `ai_usd` what its AI functions asked and cost.
+    `bad_request` or `error` (a defect); `code` says more. `result_bytes` is the size of the answer's rows,
+    `warnings` the codes of what it warned of, `ai_calls` and `ai_usd` what its AI functions asked and cost.
     """
 
     tool: str
@@ -78,6 +78,7 @@ class AuditEvent:
     code: str = ""
     rows: int = 0
     result_bytes: int = 0
+    warnings: list[str] = field(default_factory=list)
     ai_calls: int = 0
     ai_usd: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -101,6 +102,7 @@ class AuditEvent:
             "query_ids": self.query_ids,
             "rows": self.rows,
             "bytes": self.result_bytes,
+            "warnings": self.warnings,
             "ai_calls": self.ai_calls,
             "ai_usd": self.ai_usd,
             "ms": round((time.monotonic() - self.started) * 1000),

@@ -32,12 +32,14 @@ from mcp_server.hints import teach
 from mcp_server.models import AiColumn, Checked, CheckedQuery, DescribeQuery, EngineReading, Explain, Principal
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
+from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.refusal import make_refusal
 from mcp_server.sql.scans import find_scans
-from mcp_server.sql.source import Source, read_source
+from mcp_server.sql.source import MAX_TOKENS, Source, read_source
 from mcp_server.sql.sqlstates import sqlstate_of
 from mcp_server.sql.typed.read import NotRead
 from mcp_server.sql.typed.refusal import SparkRefuses
+from mcp_server.sql.usage import find_usage
 
 _NOT_READ = "PARSE_SYNTAX_ERROR"
 
@@ -53,6 +55,7 @@ __all__ = [
     "judge_failure",
     "template",
     "verdict",
+    "wrap_in_count",
 ]
 
 
@@ -83,7 +86,7 @@ def check(
 ) -> Checked:
     """Reads a statement and allows it, or says why not.
 
-    `row_limit` is the caller's own wish for the number of rows; it lowers `limits.max_rows` and never raises it.
+    `row_limit` is the caller's own wish for the number of rows; it never raises `limits.max_rows`.
     `read` is the engine's own reader, asked last, None where there is no engine. `journal` notes each layer.
     Errors: Refused, with a stable `code`, and EngineLacks; all codes are in docs/guard.md. What `read` raises.
     """
@@ -147,7 +150,7 @@ def verdict(
     The limit of a statement that is answered without a query is `max_rows`.
     """
     journal = Journal()
-    rows = min(limits.max_rows, row_limit or limits.max_rows)
+    rows = limits.max_rows if row_limit is None else min(limits.max_rows, row_limit)
     try:
         checked = check(sql, catalog=catalog, limits=limits, principal=principal, row_limit=row_limit, journal=journal)
     except Refused as refusal:
@@ -159,6 +162,12 @@ def verdict(
     return Verdict(True, None, "allowed", rows, tuple(journal.steps))
 
 
+def wrap_in_count(query: CheckedQuery) -> str:
+    """Write the statement that counts the rows of a checked query; it is checked like any other."""
+    last = read_source(query.sent, tokenize(query.sent, MAX_TOKENS)).tokens[-1]
+    return f"SELECT count(*) FROM (\n{query.sent[: last.start + len(last.text)]}\n) AS counted"  # noqa: S608  (see above)
+
+
 def explain_limit(error: ResourceLimit, query: CheckedQuery, catalog: Catalog) -> ResourceLimit:
     """Return an engine's error with what of a query kept too much in memory, where that is what it failed for."""
     return hungry.explain_memory(error, query, catalog) if error.lacking else error
@@ -166,7 +175,7 @@ def explain_limit(error: ResourceLimit, query: CheckedQuery, catalog: Catalog) -
 
 def judge_failure(error: QueryFailed, query: CheckedQuery, catalog: Catalog) -> QueryError:
     """Return the failure of a query that ran, judged by the statement that was sent, with what exists instead."""
-    taught = teach(error, query.tables, catalog.tables)
+    taught = teach(error, query.tables, catalog.tables, query.sent)
     return blame.judge_failure(taught, query, catalog) if catalog.dialect == "sail" else taught
 
 
@@ -188,6 +197,7 @@ def _check_query(source: Source, terms: Terms) -> CheckedQuery:
         caveats=compiled.caveats,
         advice=() if ai else advise(sent, catalog, find_scans(sent)),
         ai=ai,
+        usage=find_usage(sent),
         counted=None if compiled.counted is None else _read_compiled(compiled.counted, sent, catalog),
     )
     return approve_query(query, replace(terms, read=_blame_statement(terms, sent)))
@@ -202,9 +212,11 @@ def _compile(sent: Case, catalog: Catalog) -> Compiled:
     except RecursionError:  # several hundred operators in a row, each an operand of the next one
         raise lacking("depth", "so deep an expression", "Use WITH, or send it in parts.") from None
     except SparkRefuses as refusal:
-        raise teach(_fail(sent, refusal.condition, str(refusal), refusal.at), sent.tables, catalog.tables) from None
+        failure = _fail(sent, refusal.condition, str(refusal), refusal.at)
+        raise teach(failure, sent.tables, catalog.tables, sent.source.text) from None
     except NotRead as end:
-        raise _fail(sent, _NOT_READ, f"[{_NOT_READ}] Spark's grammar has no such query.", end.at) from None
+        failure = _fail(sent, _NOT_READ, f"[{_NOT_READ}] Spark's grammar has no such query.", end.at)
+        raise teach(failure, sent.tables, catalog.tables, sent.source.text) from None
 
 
 def _fail(sent: Case, condition: str, message: str, at: int | None) -> QueryFailed:
@@ -237,7 +249,7 @@ def _blame_statement(terms: Terms, sent: Case) -> Read | None:
         try:
             return ask(sql, tables, stage)
         except QueryFailed as error:
-            taught = teach(error, tables, catalog.tables)
+            taught = teach(error, tables, catalog.tables, sent.source.text)
             judged = blame.judge_case(taught, sent, catalog, planning=True) if catalog.dialect == "sail" else taught
             raise judged from error
 
@@ -253,5 +265,5 @@ def _take_below_ai(sent: Case, terms: Terms) -> tuple[Case, Terms, tuple[AiColum
         say(f"applied to at most {found.rows} rows of: {found.sql}")
         catalog = replace(terms.catalog, ai={})
         case = reread_query(found.sql, catalog)
-    limits = replace(terms.limits, max_rows=found.rows)
+    limits = replace(terms.limits, max_rows=found.rows, default_rows=None)
     return case, replace(terms, catalog=catalog, limits=limits), found.columns

@@ -123,6 +123,21 @@ class AiColumn:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """How a statement uses what it reads; names are in lower case.
+
+    `columns` are those whose values decide what the answer says: they are compared, computed with or ordered by, not
+    only shown. `optional` are the tables of which an outer join keeps rows without a partner only for the other side.
+    """
+
+    columns: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+
+
+NO_USAGE: Final = Usage()
+
+
+@dataclass(frozen=True)
 class CheckedQuery:
     """A statement that the guard has read and allowed. Only `guard.approval` makes one; engines take nothing else.
 
@@ -131,9 +146,10 @@ class CheckedQuery:
     those that it reads and calls, lower case, last part of the name. `pins` maps a table to the Delta
     version that is read. `deadline_seconds` is the time that it may run. `rewrites` names what the guard
     wrote in other words because the engine lacks the sender's (mcp_server/dialects/sail); mostly nothing.
-    `scans` are its readings of tables. `caveats` say where this engine's answer may differ from Spark's, and
-    `advice` how the query could be better; both are sentences for the caller. `ai` are the AI functions that the
-    server applies to the rows: then `sql` is the query below them, and its columns are not yet those of the answer.
+    `scans` are its readings of tables, and `usage` says how the sender's text uses them. `caveats` say where this
+    engine's answer may differ from Spark's, and `advice` how the query could be better; both are sentences for the
+    caller. `ai` are the AI functions that the server applies to the rows: then `sql` is the query below them, and its
+    columns are not yet those of the answer.
     """
 
     sent: str
@@ -150,6 +166,7 @@ class CheckedQuery:
     caveats: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     ai: tuple[AiColumn, ...] = ()
+    usage: Usage = NO_USAGE
 
     def __post_init__(self, seal: object) -> None:
         if seal is not GUARD_SEAL:

@@ -15,6 +15,7 @@ from ai_functions.service import AiService, open_service
 from ai_functions.types import NANOS_PER_DOLLAR, Facts, Spender
 from lakehouse.errors import LakeError
 from mcp_server.ai import Ai, AiText
+from mcp_server.coverage import CoverageReader
 from mcp_server.engines import Engine
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
@@ -37,7 +38,8 @@ class StatementService:
     """Runs statements and AI functions, at most `max_concurrent_queries` at once; others wait their turn.
 
     `engines` are in order of preference. `ai` is what AI functions spend by; where it is None, one without a lake to
-    keep answers beside. `indexes` are what names of the lake are found by; where it is None, none are.
+    keep answers beside. `indexes` are what names of the lake are found by; where it is None, none are. `coverage` is
+    what is known of the lake's gaps, None where nothing is.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class StatementService:
         settings: Settings,
         ai: AiService | None = None,
         indexes: Indexes | None = None,
+        coverage: CoverageReader | None = None,
     ) -> None:
         self.router = Router(engines)
+        self.coverage = coverage or CoverageReader(None)
         self._indexes = indexes
         self._opening: Run[OpenIndex] | None = None
         self._settings = settings
@@ -76,7 +80,7 @@ class StatementService:
         return await anyio.to_thread.run_sync(self.main_engine.refresh, abandon_on_cancel=True)
 
     def submit_sql(self, call: Call, sql: str, row_limit: int | None = None) -> Run[Answer]:
-        """Begin a caller's statement. `row_limit` may lower the limit of the settings, never raise it.
+        """Begin a caller's statement. `row_limit` is how many rows it wants, None for the default of the settings.
 
         Raises ResourceLimit where too many wait. The run raises as `Statement` does.
         """
@@ -177,7 +181,7 @@ class StatementService:
     def _means(self) -> Means:
         from mcp_server.statement import Means
 
-        return Means(self.router, self._ai, self._settings, self._indexes)
+        return Means(self.router, self._ai, self._settings, self.coverage, self._indexes)
 
     def _callers_statement(self, call: Call, run: Run[Any], sql: str, row_limit: int | None) -> Statement:
         from mcp_server.statement import Statement

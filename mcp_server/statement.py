@@ -7,6 +7,7 @@ SDK's pool of 40 threads also reads stdin, and a ping would wait.
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,10 +15,11 @@ from functools import partial
 from typing import Any
 
 from ai_functions.types import Spender
-from lakehouse.errors import QueryFailed, QueryTimedOut, Refused, ResourceLimit
+from lakehouse.errors import EngineUnavailable, QueryError, QueryFailed, QueryTimedOut, Refused, ResourceLimit
 from lakehouse.session import Stage
 from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
+from mcp_server.coverage import LOW_COVERAGE, CoverageReader, find_gaps
 from mcp_server.engines import Engine
 from mcp_server.finding.empty_answers import explain_empty, is_empty
 from mcp_server.finding.indexes import Indexes
@@ -45,6 +47,17 @@ _CHECKING = "checking the statement"
 _LEAST_SECONDS = 1.0
 """What a look-up of an AI function has at least: without any the engine would not even say that time is over."""
 
+_MOST_COUNT_SECONDS = 2.0
+_LEAST_COUNT_SECONDS = 0.2
+"""How long counting the rows of a cut answer may take: as long as its query did, within these bounds."""
+
+_MOST_QUERY_SECONDS = 5.0
+"""A query that took longer is not counted: that takes about as long as the query, and would not end in time."""
+
+_COMPUTES_ALL = re.compile(r"\b(?:ORDER\s+BY|GROUP\s+BY|DISTINCT)\b", re.IGNORECASE)
+"""A query that had to compute all of its rows before the first. Others may stop early: a join that counts all of them
+may take any time and not listen to a cancel, and the engine's process would be ended for it (docs/facts.md)."""
+
 _OWN_SQL_BYTES = 262_144
 """How long a look-up of an AI function may be."""
 
@@ -65,11 +78,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Means:
-    """What all statements of a server work with. `indexes` explain answers without rows; None where nothing does."""
+    """What all statements of a server work with.
+
+    `coverage` is what callers' answers warn of. `indexes` explain answers without rows; None where nothing does.
+    """
 
     router: Router
     ai: Ai
     settings: Settings
+    coverage: CoverageReader
     indexes: Indexes | None = None
 
 
@@ -91,9 +108,11 @@ class Statement:
         self._router = means.router
         self._ai = means.ai
         self._settings = means.settings
+        self._coverage = means.coverage if isinstance(sql, CallerSql) else None
         self._indexes = means.indexes
         self._caps = sql.caps(means.settings)
         self._look_ups = itertools.count(1)
+        self._engine_seconds = 0.0
 
     def answer(self) -> results.Answer:
         """Do what the statement asks for, on the engine that the router names."""
@@ -155,6 +174,7 @@ class Statement:
         match allowed.checked:
             case CheckedQuery() as query:
                 answer = self._explain_empty(query, self._answer_query(allowed, query))
+                answer = self._warn_of_gaps(allowed, query, answer)
             case Explain(query=query, mode=mode):
                 self._enter_engine(engine, query)
                 found = engine.explain(query, mode, self._query_id, results.plan_caps(self._caps))
@@ -168,6 +188,7 @@ class Statement:
                 answer = results.answer(rows, self._caps, self._begin_reading(engine))
         self._event.rows += len(answer.rows)
         self._event.result_bytes += answer.payload_bytes
+        self._event.warnings += answer.codes
         return answer
 
     def _answer_query(self, allowed: Allowed, query: CheckedQuery) -> results.Answer:
@@ -175,8 +196,9 @@ class Statement:
         deadline = _Deadline(self._run, query.deadline_seconds)
         if not query.ai:
             found = self._execute(allowed, query, self._query_id, self._caps)
+            total = self._count_rows(allowed, query) if found.found > query.limit.rows else None
             origin = self._begin_reading(allowed.engine)
-            return results.shape(found, query.limit, self._caps, origin, tick=deadline.check)
+            return results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total)
         found = self._execute(allowed, query, self._query_id, argument_caps(self._caps))
         found, use = self._apply_ai(allowed, query, found)
         # No deadline any more: what is paid for is shown, however long it took.
@@ -196,13 +218,49 @@ class Statement:
         if self._settings.max_scan_mb is not None:
             check_budget(query, engine.estimate(query), tables, self._settings.max_scan_mb)
         self._enter_engine(engine, query)
+        began = time.monotonic()
         try:
             found = engine.execute(query, query_id, caps)
+            self._engine_seconds = time.monotonic() - began
         except QueryFailed as error:
             raise checking.judge_failure(error, query, catalog_of(engine, tables)) from error
         except ResourceLimit as limit:
             raise checking.explain_limit(limit, query, catalog_of(engine, tables)) from limit
         return replace(found, warnings=(*query.caveats, *found.warnings))
+
+    def _count_rows(self, allowed: Allowed, query: CheckedQuery) -> int | None:
+        """Count the rows of a query that was cut; None where that is paid for, or takes longer than the query did."""
+        engine = allowed.engine
+        if isinstance(self._sql, Template) or engine.capabilities.metered:
+            return None
+        if self._engine_seconds > _MOST_QUERY_SECONDS:
+            return None
+        if len(query.scans) > 1 and not _COMPUTES_ALL.search(query.sql):
+            return None
+        query_id = f"{self._query_id}-rows"
+        seconds = max(min(self._engine_seconds, _MOST_COUNT_SECONDS), _LEAST_COUNT_SECONDS)
+        limits = checking.Limits(1, _OWN_SQL_BYTES, seconds)
+        self._register_query(engine, query_id)
+        try:
+            read = partial(self._read_in_engine, engine, query_id)
+            counted = CallerSql(checking.wrap_in_count(query)).check(
+                catalog_of(engine, allowed.tables), limits, query.principal, read
+            )
+            if not isinstance(counted, CheckedQuery) or counted.caveats:
+                return None
+            self._event.sql_run.append(counted.sql)
+            return int(engine.execute(counted, query_id).table.column(0)[0].as_py())
+        except (QueryError, EngineUnavailable):  # the answer does not depend on it; a cancel is noticed by who reads it
+            return None
+
+    def _warn_of_gaps(self, allowed: Allowed, query: CheckedQuery, answer: results.Answer) -> results.Answer:
+        """Add to an answer what the lake lacks of what it rests on."""
+        if self._coverage is None:
+            return answer
+        known = self._coverage.read(allowed.tables)
+        gaps = find_gaps(query, allowed.tables, known, found_nothing=answer.says_nothing)
+        codes = (*answer.codes, LOW_COVERAGE) if gaps else answer.codes
+        return replace(answer, warnings=(*answer.warnings, *gaps), codes=codes)
 
     def _begin_reading(self, engine: Engine) -> results.Origin:
         """Enter the last stage; where the rows to be read come from."""

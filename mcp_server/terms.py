@@ -19,7 +19,7 @@ OWN_CAPS = Caps(payload_bytes=1_000_000, cell_chars=500)
 
 @dataclass(frozen=True)
 class CallerSql:
-    """A caller's text. `row_limit` may lower the limit of the settings, never raise it."""
+    """A caller's text. `row_limit` may raise the number of rows as far as the settings allow."""
 
     text: str
     row_limit: int | None = None
@@ -59,7 +59,7 @@ class Template:
     ) -> CheckedQuery:
         """The guard's verdict, as on a caller's text. Raises the same."""
         seconds = min(limits.deadline_seconds, self.seconds)
-        limits = replace(limits, max_rows=self.rows, deadline_seconds=seconds)
+        limits = replace(limits, max_rows=self.rows, default_rows=None, deadline_seconds=seconds)
         return checking.template(
             self.text, self.arguments, catalog=catalog, limits=limits, principal=principal, read=read
         )
@@ -68,7 +68,11 @@ class Template:
 def limits_of(settings: Settings) -> checking.Limits:
     """The limits of one statement."""
     return checking.Limits(
-        settings.max_rows, settings.max_sql_bytes, settings.query_timeout_seconds, settings.ai_max_rows
+        settings.max_rows,
+        settings.max_sql_bytes,
+        settings.query_timeout_seconds,
+        settings.ai_max_rows,
+        settings.default_rows,
     )
 
 

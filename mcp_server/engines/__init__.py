@@ -59,6 +59,9 @@ class Engine(Protocol):
     def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
         """Return the minimum and maximum of each integer column that has statistics in all files of a table."""
 
+    def null_shares(self, table: str) -> Mapping[str, float]:
+        """Return the share of nulls, from 0 to 1, of each column of a table for which its files' statistics tell it."""
+
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
         """Return the columns of a version of a table, None where the engine's catalogue does not report them."""
 

@@ -37,6 +37,17 @@ _REWORDED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r'No field named \S*"#\d+".*'), "A selected column is neither in GROUP BY nor in an aggregate."),
     (re.compile(r"(found .{1,40} at \d+:\d+) expected .{80,}"), r"\1, which this engine does not expect there"),
 )
+_TYPE_NAMES = {
+    "Int8": "TINYINT",
+    "Int16": "SMALLINT",
+    "Int32": "INT",
+    "Int64": "BIGINT",
+    "Float32": "FLOAT",
+    "Float64": "DOUBLE",
+    "Date32": "DATE",
+}
+"""Arrow's names of types, which Sail writes, and Spark's."""
+_ARROW_TYPE = re.compile(rf"(' is no | fit into )({'|'.join(_TYPE_NAMES)})\b")
 _MAX_TEXT = 600
 _MISSING = (
     "The data file {} cannot be read: {}. It was deleted, as VACUUM does with files of old versions, or is damaged. "
@@ -107,6 +118,7 @@ def one_line(raw: str) -> str:
     text = _NOT_FOR_CALLERS.sub("", _DUMP.sub("", " ".join(text.split())))
     for pattern, wording in _REWORDED:
         text = pattern.sub(wording, text)
+    text = _ARROW_TYPE.sub(lambda found: found[1] + _TYPE_NAMES[found[2]], text)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
 
 

@@ -94,6 +94,22 @@ class FileStatistics:
                 found[column.lower()] = (least, most)
         return found
 
+    @cached_property
+    def null_shares(self) -> Mapping[str, float]:
+        """The share of nulls of each column that has statistics in all files, rows that were deleted since included."""
+        import pyarrow.compute as pc
+
+        rows = pc.sum(self.files["num_records"]).as_py() or 0
+        if not self.named or not rows or self.files["num_records"].null_count:
+            return {}
+        prefix = "null_count."
+        counted = [name for name in self.files.column_names if name.startswith(prefix)]
+        return {
+            name.removeprefix(prefix): (pc.sum(self.files[name]).as_py() or 0) / rows
+            for name in counted
+            if not self.files[name].null_count
+        }
+
 
 class Statistics:
     """File statistics by table and version, each read once. Thread-safe."""

@@ -34,6 +34,11 @@ class TableStatistics:
         found = self._find(table, version)
         return {} if found is None else found.bounds
 
+    def null_shares(self, table: str) -> Mapping[str, float]:
+        """Return the share of nulls of each column that has statistics in all files. Raises LakeError."""
+        found = self._find(table, None)
+        return {} if found is None else found.null_shares
+
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
         """Return the columns of a version of a table. Raises as `bounds` does."""
         found = self._find(table, version)

@@ -12,7 +12,7 @@ from lakehouse.session import Stage
 from mcp_server.guard.confirm import confirm_reading
 from mcp_server.guard.journal import Journal
 from mcp_server.guard.limits import Limits
-from mcp_server.models import GUARD_SEAL, AiColumn, CheckedQuery, EngineReading, Principal, RowLimit
+from mcp_server.models import GUARD_SEAL, NO_USAGE, AiColumn, CheckedQuery, EngineReading, Principal, RowLimit, Usage
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.scans import find_scans
@@ -43,9 +43,9 @@ class Terms:
 class AllowedQuery:
     """A query that all rules allow, as its dialect has written it.
 
-    `text` is the caller's statement and `limit` the LIMIT in it. `case` says which tables the query reads and which
-    functions it calls: it is what runs. `counted` is what an estimate reads instead, if that is another one. `rewrites`
-    names the dialect's rewrites.
+    `text` is the caller's statement, `limit` the LIMIT in it and `usage` how it uses what it reads. `case` says which
+    tables the query reads and which functions it calls: it is what runs. `counted` is what an estimate reads instead,
+    if that is another one. `rewrites` names the dialect's rewrites.
     """
 
     text: str
@@ -56,6 +56,7 @@ class AllowedQuery:
     advice: tuple[str, ...] = ()
     ai: tuple[AiColumn, ...] = ()
     counted: Case | None = None
+    usage: Usage = NO_USAGE
 
 
 def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:
@@ -83,7 +84,7 @@ def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:
         sql=sql,
         tables=case.tables,
         functions=case.functions,
-        limit=RowLimit(limits.max_rows if query.limit is None else min(query.limit, limits.max_rows)),
+        limit=RowLimit(limits.bound_rows(query.limit)),
         deadline_seconds=limits.deadline_seconds,
         principal=terms.principal,
         pins={info.name: catalog.pins[info.name] for _, info in refs},
@@ -93,4 +94,5 @@ def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:
         scans=find_scans(query.counted or case),
         advice=query.advice,
         ai=query.ai,
+        usage=query.usage,
     )

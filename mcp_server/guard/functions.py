@@ -20,12 +20,14 @@ class FunctionPolicy:
 
     `allowed` maps a function to its class, `refused` to the reason for the message. `bare` are refused functions that
     Spark also calls without brackets. `operators` are listed by SHOW FUNCTIONS and are no calls.
+    `elsewhere` maps functions of other databases to what does the same here.
     """
 
     allowed: Mapping[str, str]
     refused: Mapping[str, str]
     bare: frozenset[str]
     operators: frozenset[str]
+    elsewhere: Mapping[str, str]
 
     def is_ai(self, name: str) -> bool:
         return name.startswith(AI_PREFIX)
@@ -43,4 +45,4 @@ def function_policy() -> FunctionPolicy:
     allowed = {name: kind for name, kind in known_functions().classes.items() if kind in classes}
     refused = {name: group["why"] for group in data["refused"].values() for name in group["names"].split()}
     bare, operators = (frozenset(data[key]["names"].split()) for key in ("bare", "operators"))
-    return FunctionPolicy(allowed, refused, bare, operators)
+    return FunctionPolicy(allowed, refused, bare, operators, data["elsewhere"])

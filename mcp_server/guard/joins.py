@@ -152,6 +152,13 @@ def _refuse_product(tree: Tree, relations: list[Relation], pairs: float | None, 
             relations[0].node if relations else tree.root,
         )
     one, other = relations[0].alias or "a", apart[-1].alias or "b"
+    if "array_contains" in tree.reading.calls.values():
+        return tree.refusal_at(
+            "cross_join",
+            f"{other} is joined by array_contains, so every row would meet every row{about}. Give each element a row "
+            f"first, explode(list) AS element in a sub-query {one}, and join by it: ON {other}.id = {one}.element.",
+            apart[-1].node,
+        )
     return tree.refusal_at(
         "cross_join",
         f"{other} is joined without an equality, so every row would meet every row{about}. Add a condition such as "

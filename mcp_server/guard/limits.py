@@ -25,25 +25,36 @@ class Limits:
     """What one statement may take.
 
     `max_rows` bounds the answer, `max_sql_bytes` the text, `deadline_seconds` the engine's time, and `ai_calls` the
-    calls of AI functions; a call is one function applied to one row.
+    calls of AI functions; a call is one function applied to one row. `default_rows` bounds the answer where nobody says
+    how many rows it should have; None for as many as `max_rows`.
     """
 
     max_rows: int
     max_sql_bytes: int
     deadline_seconds: float
     ai_calls: int = 50
+    default_rows: int | None = None
+
+    def bound_rows(self, limit: int | None) -> int:
+        """Return the rows that an answer may have; `limit` is the LIMIT of the statement, None without one."""
+        if limit is None:
+            limit = self.default_rows
+        return self.max_rows if limit is None else min(limit, self.max_rows)
 
 
 def lower_limits(limits: Limits, row_limit: int | None) -> Limits:
-    """Return the limits with the caller's row limit, which may lower `max_rows` and never raises it.
+    """Return the limits with the caller's row limit, which replaces `default_rows` and never raises `max_rows`.
 
     Errors: Refused, with the code `row_limit`.
     """
     if row_limit is not None and row_limit < 1:
         raise make_refusal(
-            "row_limit", f"The row limit must be at least 1, not {row_limit}. Leave it out for {limits.max_rows:,}."
+            "row_limit",
+            f"The row limit must be at least 1, not {row_limit}. Leave it out for {limits.bound_rows(None):,}.",
         )
-    return replace(limits, max_rows=min(limits.max_rows, row_limit or limits.max_rows))
+    if row_limit is None:
+        return limits
+    return replace(limits, max_rows=min(limits.max_rows, row_limit), default_rows=None)
 
 
 def check_row_limits(source: Source) -> None:

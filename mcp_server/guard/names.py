@@ -66,7 +66,7 @@ def _check_call(source: Source, index: int, name: str, ai: Collection[str]) -> N
     if name in known.refused:
         raise source.refusal_at("function_not_allowed", f"{written} is not allowed: {known.refused[name]}.", index)
     if not ours and (name not in known.allowed or not source.tokens[index].text.isascii()):
-        near = known.find_nearest(name)
+        near = known.elsewhere.get(name) or known.find_nearest(name)
         hint = f"Did you mean {near}?" if near else "Spark's built-in functions for text, dates, arrays and maps are."
         raise source.refusal_at("unknown_function", f"{written} is no function that is allowed here. {hint}", index)
     if source.key(index - 1) == ".":

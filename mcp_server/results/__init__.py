@@ -40,7 +40,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Answer:
-    """A finished statement: JSON-safe rows in column order, what was cut from them, and what AI functions did."""
+    """A finished statement: JSON-safe rows in column order, what was cut from them, and what AI functions did.
+
+    `total_rows` is how many rows the statement has, None where nobody counted them; `codes` are those of the warnings
+    that have one.
+    """
 
     names: tuple[str, ...]
     types: tuple[str, ...]
@@ -50,16 +54,24 @@ class Answer:
     origin: Origin
     warnings: tuple[str, ...]
     ai: AiUse | None = None
+    total_rows: int | None = None
+    codes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """All of it for a reader who sees only text."""
-        state = "truncated: there are more rows" if self.truncated else "complete"
-        rows = "1 row" if len(self.rows) == 1 else f"{len(self.rows)} rows"
+        state = "truncated" if self.truncated else "all rows"
+        of = f" of {self.total_rows:,}" if self.truncated and self.total_rows is not None else ""
+        rows = "1 row" if len(self.rows) == 1 and not of else f"{len(self.rows)}{of} rows"
         origin = self.origin
         head = f"done, {rows}, {state}, {origin.elapsed_ms} ms on {origin.engine}, query {origin.query_id}"
         notes = [*([self.ai.text] if self.ai else []), *(f"Warning: {warning}" for warning in self.warnings)]
         return "\n".join([head, *notes, self.table_text])
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing was found: no rows, or a single one of nulls and zeros, as of an aggregate over none."""
+        return not self.rows or (len(self.rows) == 1 and all(value in (None, 0) for value in self.rows[0]))
 
     @property
     def table_text(self) -> str:
@@ -71,17 +83,31 @@ class Answer:
         return [dict(zip(self.names, row, strict=True)) for row in self.rows]
 
 
-def shape(result: ResultSet, limit: RowLimit, caps: Caps, origin: Origin, tick: Tick = lambda: None) -> Answer:
-    """Turn an engine's result into an answer. Raises ResourceLimit where the column names alone are too large."""
+def shape(
+    result: ResultSet,
+    limit: RowLimit,
+    caps: Caps,
+    origin: Origin,
+    tick: Tick = lambda: None,
+    total: int | None = None,
+) -> Answer:
+    """Turn an engine's result into an answer. `total` is the number of its rows, where somebody counted them.
+
+    Raises ResourceLimit where the column names alone are too large.
+    """
     names = tuple(str(name) for name in result.table.column_names)
     warnings = list(result.warnings)
     if truncated := result.found > limit.rows:
+        there = "rows; there are more" if total is None else f"of {total:,} rows"
         warnings.append(
-            f"Cut at the row limit of {limit.rows}; there are more rows. "
-            "Aggregate, filter, or page with ORDER BY and OFFSET."
+            f"Cut after {limit.rows} {there}. Aggregate or filter, or page: a unique ORDER BY and "
+            f"LIMIT {limit.rows} OFFSET {limit.rows}."
         )
+    else:
+        total = result.found
     found = Found(names, result.types, read_rows(result, limit.rows, caps, tick), min(result.found, limit.rows))
-    return _build_answer(found, caps, origin, truncated=truncated, warnings=warnings)
+    shaped = _build_answer(found, caps, origin, truncated=truncated, warnings=warnings)
+    return replace(shaped, total_rows=total, codes=("rows_cut",) if shaped.truncated else ())
 
 
 def plan_caps(caps: Caps) -> Caps:

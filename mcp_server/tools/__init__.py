@@ -24,20 +24,27 @@ __all__ = ["TOOLS", "AppContext", "ToolSpec", "build", "call", "choose_tools"]
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """A tool: its function, and the name of both the tool and the prompt file with what a model reads of it."""
+    """A tool: its function, and the name of both the tool and the prompt file with what a model reads of it.
+
+    `answers_like` names a tool listed before it that answers in the same form.
+    """
 
     name: str
     run: Callable[..., Awaitable[CallToolResult]]
+    answers_like: str = ""
 
 
 TOOLS = (
     ToolSpec("find", find),
     ToolSpec("execute_spark_sql", execute_spark_sql),
-    ToolSpec("query_status", query_status),
+    ToolSpec("query_status", query_status, "execute_spark_sql"),
     ToolSpec("cancel_query", cancel_query),
     ToolSpec("describe_schema", describe_schema),
     ToolSpec("list_views", list_views),
-    *(ToolSpec(name, tool_of(function)) for name, function in functions().items()),
+    *(
+        ToolSpec(name, tool_of(function), next(iter(functions())) if number else "")
+        for number, (name, function) in enumerate(functions().items())
+    ),
 )
 
 
@@ -76,5 +83,5 @@ def build(spec: ToolSpec, most_sql_bytes: int) -> Tool:
     if (statement := tool.parameters["properties"].get("sql_query")) is not None:
         statement["maxLength"] = most_sql_bytes
     tool.fn_metadata = _AsSent(**dict(tool.fn_metadata))
-    tool.fn_metadata.output_schema = output_schema(tool.fn_metadata.output_schema or {})
+    tool.fn_metadata.output_schema = output_schema(tool.fn_metadata.output_schema or {}, spec.answers_like)
     return tool

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Annotated, Any
 
+import anyio.to_thread
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
+from lakehouse.errors import LakehouseError
 from lakehouse.escaping import cut_text, escape_controls, list_briefly, quote_briefly
 from lakehouse.nearest import nearest
+from mcp_server.coverage import KnownCoverage, describe_nulls, describe_table
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
 from mcp_server.results.cells import shorten, to_json
@@ -35,12 +38,16 @@ class TableFacts(BaseModel):
 
 
 class ColumnFacts(BaseModel):
-    """A column; `values` is its range or its frequent values with their counts, empty where neither says much."""
+    """A column; `values` is its range or its frequent values with their counts, empty where neither says much.
+
+    `nulls` says how many of its values are null, where these are notably many.
+    """
 
     name: str
     type: str
     comment: str
     values: str
+    nulls: str
 
 
 class Described(BaseModel):
@@ -55,12 +62,10 @@ class Described(BaseModel):
 
 
 class View(BaseModel):
-    """A view and what it is for."""
+    """A view and when to use it; its columns and rows are for `describe_schema`."""
 
     name: str
     purpose: str
-    rows: int | None
-    columns: list[str]
 
 
 class Views(BaseModel):
@@ -74,26 +79,27 @@ async def describe_schema(
     table: Annotated[str, Field(max_length=512)] | None = None, page: Annotated[int, Field(ge=1)] = 1
 ) -> Annotated[CallToolResult, Described]:
     """Describe all tables in a line each, or one table in full."""
-    tables = await app_context().service.refresh_tables()
+    service = app_context().service
+    tables = await service.refresh_tables()
+    known = await anyio.to_thread.run_sync(service.coverage.read, tables)
     described, text = (
-        _describe_all(tables, page) if table is None else await _describe_table(_find_table(tables, table), page)
+        _describe_all(tables, known, page)
+        if table is None
+        else await _describe_table(_find_table(tables, table), known, page)
     )
     return _build_result(text, described)
 
 
 async def list_views() -> Annotated[CallToolResult, Views]:
-    """List the views and what each is for."""
+    """List the views and when to use each instead of joining."""
     tables = await app_context().service.refresh_tables()
     every = [table for table in tables if table.kind == "view"]
     views = [_describe_view(table) for table in every]
     shown = _split_pages(views, _payload_bytes())[0]
     found = Views(views=views[shown], more=len(views[shown.stop :]))
-    lines = [
-        f"{_format_headline(_build_table_facts(table, ''))}: {view.purpose}\n"
-        f"  columns: {escape_controls(', '.join(view.columns))}"
-        for table, view in zip(every, found.views, strict=False)
+    lines = [f"{escape_controls(view.name)}: {view.purpose}" for view in found.views] or [
+        "This lake has no views; describe_schema lists its tables."
     ]
-    lines = lines or ["This lake has no views; describe_schema lists its tables."]
     if found.more:
         lines.append(f"{found.more:,} more views are not listed here; describe_schema lists all.")
     if unreadable := sum(bool(table.problem) for table in tables):
@@ -102,15 +108,10 @@ async def list_views() -> Annotated[CallToolResult, Views]:
 
 
 def _describe_view(table: TableInfo) -> View:
-    columns = _take_fitting_names([column.name for column in table.columns])
-    left = len(table.columns) - len(columns)
-    rest = f" ({left:,} of its {len(table.columns):,} columns are not listed here.)" if left else ""
-    return View(
-        name=_cut_name(table.name), purpose=f"{_clean_text(table.comment)}{rest}", rows=table.rows, columns=columns
-    )
+    return View(name=_cut_name(table.name), purpose=_clean_text(table.comment))
 
 
-def _describe_all(tables: Sequence[TableInfo], page: int) -> tuple[Described, str]:
+def _describe_all(tables: Sequence[TableInfo], known: KnownCoverage, page: int) -> tuple[Described, str]:
     facts = [
         _build_table_facts(table, _describe_purpose(table, _take_first_sentence(table.comment))) for table in tables
     ]
@@ -119,15 +120,14 @@ def _describe_all(tables: Sequence[TableInfo], page: int) -> tuple[Described, st
     schema = app_context().service.main_engine.schema
     lines = [f"Schema {schema}, {len(tables)} tables and views. describe_schema(table=…) tells more of one."]
     lines += [f"{_format_headline(fact)}: {fact.purpose}" for fact in facts]
-    described = Described(
-        tables=facts, columns=[], sample_rows=[], page=page, pages=pages, notes=_describe_next_page(page, pages)
-    )
+    notes = [*_describe_snapshot(known), *_describe_next_page(page, pages)]
+    described = Described(tables=facts, columns=[], sample_rows=[], page=page, pages=pages, notes=notes)
     return described, "\n".join([*lines, *described.notes])
 
 
-async def _describe_table(table: TableInfo, page: int) -> tuple[Described, str]:
+async def _describe_table(table: TableInfo, known: KnownCoverage, page: int) -> tuple[Described, str]:
     every = [
-        ColumnFacts(name=_cut_name(c.name), type=_cut_name(c.type), comment=_clean_text(c.comment), values="")
+        ColumnFacts(name=_cut_name(c.name), type=_cut_name(c.type), comment=_clean_text(c.comment), values="", nulls="")
         for c in table.columns
     ]
     at, pages = _select_page(every, page, _payload_bytes() // 2)  # the rest is for their values
@@ -137,9 +137,20 @@ async def _describe_table(table: TableInfo, page: int) -> tuple[Described, str]:
     )
     room = _payload_bytes() // 4
     values = [escape_controls(cut_text(_format_values(profile.values.get(c.name)), room // PAGE)) for c in columns]
-    shown = [facts.model_copy(update={"values": text}) for facts, text in zip(every[at], values, strict=True)]
+    nulls = describe_nulls(known, table.name, await anyio.to_thread.run_sync(_read_null_shares, table, known))
+    found = zip(every[at], columns, values, strict=True)
+    shown = [
+        facts.model_copy(update={"values": text, "nulls": nulls.get(column.name, "")}) for facts, column, text in found
+    ]
     sample = None if profile.sample is None else _fit_sample(profile.sample, room)
-    notes = [*_describe_basis(table, profile), *profile.notes, *_describe_next_page(page, pages)]
+    gaps = describe_table(known, table.name)[:PAGE]
+    notes = [
+        *gaps,
+        *_describe_snapshot(known),
+        *_describe_basis(table, profile),
+        *profile.notes,
+        *_describe_next_page(page, pages),
+    ]
     described = Described(
         tables=[_build_table_facts(table, _describe_purpose(table, table.comment))],
         columns=shown,
@@ -149,6 +160,16 @@ async def _describe_table(table: TableInfo, page: int) -> tuple[Described, str]:
         notes=notes,
     )
     return described, _format_table_text(described, sample)
+
+
+def _read_null_shares(table: TableInfo, known: KnownCoverage) -> Mapping[str, float]:
+    """Read what the files of a table tell of its nulls, where nobody counted them. Only a help: it never fails."""
+    if known.counted is not None or table.problem:
+        return {}
+    try:
+        return app_context().service.main_engine.null_shares(table.name)
+    except LakehouseError:
+        return {}
 
 
 def _fit_sample(sample: Answer, room: int) -> Answer:
@@ -171,7 +192,7 @@ def _format_table_text(described: Described, sample: Answer | None) -> str:
         lines.append(escape_controls(f"Stored in order of {order}: a filter on {first} reads little."))
     lines.append("Columns:")
     for column in described.columns:
-        parts = [part for part in (column.comment, column.values) if part]
+        parts = [part for part in (column.comment, column.values, column.nulls) if part]
         head = escape_controls(f"{column.name} {column.type}")
         lines.append(f"{head}: {' | '.join(parts)}" if parts else head)
     if sample is not None:
@@ -243,6 +264,11 @@ def _select_page(items: Sequence[BaseModel], page: int, most_bytes: int) -> tupl
     if page > len(pages):
         raise BadRequestError(f"There is no page {quote_briefly(page)}; the last page is {len(pages)}.")
     return pages[page - 1], len(pages)
+
+
+def _describe_snapshot(known: KnownCoverage) -> list[str]:
+    snapshot = known.counted.snapshot if known.counted is not None else None
+    return [] if snapshot is None else [f"The source's files are of {snapshot}."]
 
 
 def _describe_next_page(page: int, pages: int) -> list[str]:

@@ -1,4 +1,8 @@
-"""JSON schemas without what a model does not need: a listing of tools is read in every conversation."""
+"""JSON schemas without what a model does not need: a listing of tools is read in every conversation.
+
+Of an answer the schema says which fields are there, which words they hold, and what lists consist of. It does not say
+that a text is a text: that is no help to a model, and the answer's own model in this program has checked it.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,26 @@ def input_schema(schema: dict[str, Any], descriptions: Mapping[str, str]) -> dic
     return small
 
 
-def output_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a tool's structured content; the names of its fields are its description."""
-    return _compact(schema, schema.get("$defs", {}))
+def output_schema(schema: dict[str, Any], like: str = "") -> dict[str, Any]:
+    """The schema of a tool's structured content; the names of its fields are its description.
+
+    `like` names a tool that was listed before and answers in the same form: then its schema is not repeated.
+    """
+    if like:
+        return {"type": "object", "description": f"as {like}", "required": schema["required"][:1]}
+    whole = _compact(schema, schema.get("$defs", {}))
+    fields = {name: small for name, field in whole["properties"].items() if (small := _keep_telling(field))}
+    return {"type": "object", **({"properties": fields} if fields else {}), "required": whole["required"]}
+
+
+def _keep_telling(field: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a field's schema tells beyond a type: its words, or the parts of a list's items."""
+    if "enum" in field:
+        return {"enum": field["enum"]}
+    items = field.get("items", {})
+    if "required" in items:
+        return {"items": {"required": items["required"]}}
+    return {"items": {"type": "array"}} if items.get("type") == "array" else {}
 
 
 def _compact(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,9 @@ class ResultColumn(BaseModel):
 class SqlResult(BaseModel):
     """All fields are always there; rows are lists in column order. `handle` and `stage` are for `running`.
 
+    `total_rows` is how many rows the statement has, null where nobody counted them. `warning_codes` are `rows_cut` and
+    `low_coverage`, where a warning says so.
+
     `dry_run` is what `results.estimate.DryRun` describes, null for a statement that has run; `ai` what
     `results.ai.AiUse` does, null where no AI function was called.
     """
@@ -46,11 +49,13 @@ class SqlResult(BaseModel):
     columns: list[ResultColumn]
     rows: list[list[Any]]
     row_count: int
+    total_rows: int | None
     truncated: bool
     elapsed_ms: int
     query_id: str
     engine: str
     warnings: list[str]
+    warning_codes: list[str]
     handle: str | None
     stage: str | None
     dry_run: dict[str, Any] | None
@@ -152,11 +157,13 @@ def _answer_rows(answer: Answer) -> CallToolResult:
         columns=[ResultColumn(name=name, type=kind) for name, kind in zip(answer.names, answer.types, strict=True)],
         rows=[list(row) for row in answer.rows],
         row_count=len(answer.rows),
+        total_rows=answer.total_rows,
         truncated=answer.truncated,
         elapsed_ms=answer.origin.elapsed_ms,
         query_id=answer.origin.query_id,
         engine=answer.origin.engine,
         warnings=list(answer.warnings),
+        warning_codes=list(answer.codes),
         handle=None,
         stage=None,
         dry_run=None,
@@ -194,11 +201,13 @@ def _without_rows(status: Literal["running", "dry_run"], query_id: str, engine: 
         columns=[],
         rows=[],
         row_count=0,
+        total_rows=None,
         truncated=False,
         elapsed_ms=0,
         query_id=query_id,
         engine=engine,
         warnings=[],
+        warning_codes=[],
         handle=None,
         stage=None,
         dry_run=None,

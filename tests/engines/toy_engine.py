@@ -76,6 +76,9 @@ class ToyEngine:
     def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
         return self._statistics.bounds(table, version)
 
+    def null_shares(self, table: str) -> Mapping[str, float]:
+        return self._statistics.null_shares(table)
+
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
         return self._statistics.columns(table, version)
 

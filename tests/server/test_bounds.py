@@ -68,8 +68,6 @@ async def test_views_are_listed_as_far_as_they_fit_and_the_rest_is_counted(serve
     assert f"{more} more views are not listed here; describe_schema lists all." in result.content[0].text
     named = next(view for view in views if view["name"] == VIEWS[0])
     assert "chars]" in named["purpose"]
-    assert 2 < len(named["columns"]) < 303
-    assert f"({303 - len(named['columns'])} of its 303 columns are not listed here.)" in named["purpose"]
 
 
 async def test_tables_stand_on_as_many_pages_as_they_need(server: LakehouseServer) -> None:

@@ -27,7 +27,7 @@ async def test_tools_and_instructions_cost_few_tokens(serve: Serve, connect: Con
     async with connect(serve()) as client:
         seen = await surface(client)
     tools = json.dumps({"tools": seen["tools"]}, ensure_ascii=False, separators=(",", ":"))
-    assert count_tokens(tools) + count_tokens(seen["instructions"]) <= 1_850
+    assert count_tokens(tools) + count_tokens(seen["instructions"]) <= 1_800
 
 
 async def test_the_tools_have_schemas_for_both_ways(serve: Serve, connect: Connect) -> None:
@@ -39,7 +39,7 @@ async def test_the_tools_have_schemas_for_both_ways(serve: Serve, connect: Conne
     ]  # fmt: skip
     for tool in tools.values():
         assert tool["outputSchema"]["type"] == "object"
-        assert sorted(tool["outputSchema"]["required"]) == sorted(tool["outputSchema"]["properties"])
+        assert tool["outputSchema"]["required"]
         assert all("description" in argument for argument in tool["inputSchema"]["properties"].values())
         assert tool["annotations"] == {"readOnlyHint": True}
     assert tools["execute_spark_sql"]["inputSchema"]["required"] == ["sql_query", "reasoning"]

@@ -88,7 +88,7 @@ def check_rows(case: Case, select: exp.Select, calls: Sequence[AiCall], catalog:
     """
     most = limits.ai_calls // len(calls)
     known = case.relations.bound_rows(select)
-    rows = limits.max_rows if known is None else min(limits.max_rows, int(known))
+    rows = limits.bound_rows(None if known is None else int(known))
     if rows <= most or (known is None and all(_is_named(case, select, call, catalog, most) for call in calls)):
         return min(rows, most)
     if most < 1:

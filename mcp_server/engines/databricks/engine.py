@@ -127,6 +127,10 @@ class DatabricksEngine:
         """Return no bounds: only the warehouse reads the files' statistics."""
         return self._catalog.bounds(table, version)
 
+    def null_shares(self, table: str) -> Mapping[str, float]:
+        """Return no shares: only the warehouse reads the files' statistics."""
+        return self._catalog.null_shares(table)
+
     def columns(self, table: str, version: Version) -> None:
         """Return None: the warehouse resolves the names and types of old versions itself."""
 

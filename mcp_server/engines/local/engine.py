@@ -114,6 +114,10 @@ class LocalEngine:
         """
         return self._facts.bounds(table, version)
 
+    def null_shares(self, table: str) -> Mapping[str, float]:
+        """Return the share of nulls of each column that has statistics in all files. Raises LakeError."""
+        return self._facts.null_shares(table)
+
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
         """Return the columns of a version of a table. Raises as `bounds` does."""
         return self._facts.columns(table, version)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NoReturn
 
 from lakehouse.errors import EngineUnavailable, LakeError, QueryFailed, ResourceLimit
 from mcp_server.engines.call import EngineCall
 from mcp_server.engines.local.process import Death
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame
+
+log = logging.getLogger(__name__)
 
 _NARROW = (
     "Read less: name the columns, filter before joining or collecting, use an aggregate or a LIMIT in a "
@@ -37,12 +40,8 @@ def raise_failure(frame: Frame, call: EngineCall, memory_mb: int | None) -> None
         raise ResourceLimit(f"The answer is larger than {MAX_RESULT_BYTES >> 20} MiB. {_NARROW}")
     if kind == "limit":
         raise ResourceLimit(text)
-    if kind == "memory":
-        raise ResourceLimit(
-            f"The query needs more memory than there is{_describe_ceiling(memory_mb)}: {text} {_NARROW}", lacking=True
-        )
-    if kind == "disk":
-        raise ResourceLimit(f"The query needs more room for temporary files than there is: {text} {_NARROW}")
+    if kind in {"memory", "disk"}:
+        raise _explain_room(kind, text, memory_mb)
     if kind == "lake":
         raise LakeError(text)
     if kind in {"lost", "forgotten"}:
@@ -53,6 +52,16 @@ def raise_failure(frame: Frame, call: EngineCall, memory_mb: int | None) -> None
         raise call.to_error("")
     about = {name: frame.fields[name] for name in ("condition", "sqlstate", "lacking")}
     raise QueryFailed(text, **about)
+
+
+def _explain_room(kind: str, text: str, memory_mb: int | None) -> ResourceLimit:
+    """Say what there is too little of. The log has the operator that the engine names: no statement can name one."""
+    log.info("A query ended for want of %s: %s", kind, text)
+    if kind == "memory":
+        short = f"The query needs more memory than there is{_describe_ceiling(memory_mb)}."
+    else:
+        short = "The query needs more room for temporary files than there is (IMDB_ENGINE_TEMP_MB)."
+    return ResourceLimit(f"{short} {_NARROW}", lacking=kind == "memory")
 
 
 def _describe_ceiling(memory_mb: int | None) -> str:

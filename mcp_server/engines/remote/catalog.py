@@ -94,6 +94,10 @@ class RemoteCatalog:
         """Return no bounds: only the server reads the files' statistics."""
         return {}
 
+    def null_shares(self, table: str) -> dict[str, float]:  # noqa: ARG002
+        """Return no shares: only the server reads the files' statistics."""
+        return {}
+
     def columns(self, table: str, version: Version) -> None:
         """Return None: the server resolves the names and types of old versions itself."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +28,9 @@ from mcp_server.sql.typed.types import VOID, Array, Atomic, Map, Struct, Type, a
 UNEXPECTED = "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"
 DIFFERENT = "DATATYPE_MISMATCH.DATA_DIFF_TYPES"
 UNORDERED = "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE"
+
+_ANY_TYPE: Final = re.compile(r"<[a-z](?:, ?[a-z])?>")
+"""The letters for any type, in a list's or a map's: `array<w>` is an array."""
 
 
 _WIDENED: Final[Mapping[str, Widen]] = {"S": widen, "W": widen_without_strings, "M": widen_keys}
@@ -189,7 +193,7 @@ def _condition(argument: Argument, differ: str) -> str:
 
 
 def _refuse(name: str, index: int, argument: Argument, kind: Type, condition: str) -> SparkRefuses:
-    expected = " or ".join(as_schema(each) for each in argument.kinds)
+    expected = " or ".join(_ANY_TYPE.sub("", as_schema(each)) for each in argument.kinds)
     return SparkRefuses(
-        condition, f"Argument {index + 1} of {name} is of the type {as_schema(kind)}; it takes {expected}. Cast it."
+        condition, f"Argument {index + 1} of {name} is of the type {as_schema(kind)}; it takes {expected}."
     )
