@@ -72,7 +72,7 @@ async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterat
         if (model := _open_model(settings)) is not None:
             ends.callback(model.close)
         answerer = Answerer(lakehouse, model, TurnLimits.from_settings(settings), ledger, vouches=vouches)
-        share = ConcurrencyLimits(settings.chat_running_per_visitor, settings.chat_running)
+        share = ConcurrencyLimits(settings.chat_running_per_visitor, settings.chat_running, settings.chat_waiting)
         operations = OperationRunner(store, answerer, share)
         ends.push_async_callback(operations.close)
         yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, model.name if model else None)

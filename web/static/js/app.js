@@ -164,7 +164,8 @@ export class App {
       this.#operation = operation.id;
       live.show(operation);
     };
-    this.#ended(await follow(first, { ask: this.#api.operation, seen, away, wait }));
+    const stream = (id) => this.#api.events(id, waiter.signal);
+    this.#ended(await follow(first, { stream, ask: this.#api.operation, seen, away, wait }));
   }
 
   #ended(operation) {
