@@ -15,6 +15,7 @@ from bridge.settings import Settings, load_settings
 from bridge.show import format_turn_cost, print_event, print_text
 from bridge.turn import Event, Turn, TurnContext, TurnLimits, run_turn
 from lakehouse.errors import UsageError
+from lakehouse.escaping import repair_text
 from lakehouse.program import leave, set_up_logging
 from lakehouse.settings import EngineKind
 
@@ -99,14 +100,14 @@ async def _ask_once(options: argparse.Namespace, settings: Settings) -> int:
     lakehouse = Lakehouse(resolve_server(settings, *_build_server_flags(options, settings)))
     if options.sql is not None:
         async with lakehouse:
-            return await _run_sql(lakehouse, options.sql)
+            return await _run_sql(lakehouse, repair_text(options.sql))
     from bridge.model import open_model  # imported late: a statement does not need it
 
     with closing(open_model(settings)) as model:
         async with lakehouse:
             return _print_turn(
                 await run_turn(
-                    options.question,
+                    repair_text(options.question),
                     model,
                     lakehouse,
                     TurnLimits.from_settings(settings),

@@ -30,7 +30,8 @@ from bridge.store import (
     StoredOperation,
     StoreUnavailableError,
 )
-from bridge.transcript import Exchange
+from bridge.transcript import Exchange, trim_history
+from bridge.turn import keep_words
 from bridge.views import Json
 from lakehouse.backoff import pause
 from lakehouse.errors import LakehouseError
@@ -46,8 +47,6 @@ MAX_MESSAGES = 400
 _WATCH_SECONDS = 1.0
 _SAVE_SECONDS = LEASE_SECONDS / 6
 _ATTEMPTS = 6
-_MAX_HISTORY = 20
-_MAX_SHOWN_CHARS = 2_000
 
 
 class ServiceBusyError(LakehouseError):
@@ -266,7 +265,8 @@ class OperationRunner:
             await asyncio.wait([answering, stopping])
         if answering.cancelled():
             live = work.live
-            return views.build_result("cancelled", "Cancelled.", _mark_cancelled(live.steps), live.seconds, live.spent)
+            answer = keep_words(live.text, "Cancelled.")
+            return views.build_result("cancelled", answer, _mark_cancelled(live.steps), live.seconds, live.spent)
         return _read_outcome(answering)
 
     async def _answer_in_turn(self, work: _RunningOperation, history: Sequence[Exchange]) -> Json:
@@ -342,20 +342,14 @@ def _mark_cancelled(steps: Sequence[Json]) -> list[Json]:
 
 
 def _to_history(messages: Sequence[StoredMessage]) -> tuple[Exchange, ...]:
-    """Return the last answered questions. A statement run without a model is answered by its first rows."""
+    """Return the last answered questions; the newest of them with the rows that they rested on."""
     found: list[Exchange] = []
     for asked, answered in itertools.pairwise(messages):
         result: dict[str, Any] = answered.details.get("result") or {}
         if (asked.role, answered.role, result.get("outcome")) != ("user", "assistant", "answered"):
             continue
-        text = answered.text or f"(The statement was run. Its rows begin: {_describe_rows(result)})"
-        found.append(Exchange(asked.text, text))
-    return tuple(found[-_MAX_HISTORY:])
-
-
-def _describe_rows(result: Json) -> str:
-    tables = [step["table"] for step in result["steps"] if step["table"]]
-    return str(tables[-1]["rows"])[:_MAX_SHOWN_CHARS] if tables else "none"
+        found.append(Exchange(asked.text, answered.text or "(The statement was run.)", views.to_basis(result["steps"])))
+    return trim_history(found)
 
 
 async def _call_in_thread(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -11,10 +11,14 @@ from ai_functions.types import NANOS_PER_DOLLAR, Usage
 from bridge.client import ToolResult
 from bridge.transcript import Intent, ToolStep
 from bridge.turn import Turn
+from lakehouse.escaping import cut_text
 
 MAX_STEPS_BYTES = 600_000
 """Size of the steps of one answer as JSON; a record of bridge.store may be larger (MAX_RECORD_BYTES)."""
 _MAX_TEXT_CHARS = 500
+_MAX_BASIS_ROWS = 20
+_MAX_BASIS_CHARS = 3_000
+"""What a follow-up question is told of earlier results: enough for "the first three" and "these films"."""
 
 Json = dict[str, Any]
 
@@ -90,6 +94,20 @@ def build_result(
         "tokens_read": spent.usage.input_tokens,
         "tokens_written": spent.usage.output_tokens,
     }
+
+
+def to_basis(steps: Sequence[Json]) -> str:
+    """Write the statements of an answer and the first of their rows as a model is told them, within a cap."""
+    parts = []
+    for step in steps:
+        if (table := step["table"]) is None or step["sql"] is None:
+            continue
+        heads = "\t".join(column["name"] for column in table["columns"])
+        rows = [json.dumps(row, ensure_ascii=False) for row in table["rows"][:_MAX_BASIS_ROWS]]
+        left = step["rows"] - len(rows)
+        more = [f"… and {left:,} more rows"] if left > 0 else []
+        parts.append("\n".join([step["sql"], heads, *rows, *more]))
+    return cut_text("\n\n".join(reversed(parts)), _MAX_BASIS_CHARS)
 
 
 def fit_steps(steps: Sequence[Json]) -> list[Json]:

@@ -487,3 +487,34 @@ def test_no_token_and_no_key_reaches_the_model(here: Site, provider: OpenAiServe
         assert key not in received(call)
     assert key not in " ".join(part for process in engine_of(here) for part in process.cmdline())
     assert os.stat(state / "callers.key").st_mode & 0o077 == 0
+
+
+def test_half_a_character_in_a_question_title_or_answer_destroys_no_conversation(
+    here: Site, provider: OpenAiServer
+) -> None:
+    visitor = here.visitor()
+    provider.will(said("Half: \ud83d."), said("Whole."))
+    body = b'{"title": "cut within \\ud83d"}'
+    started = visitor.client.post("/api/conversations", content=body, headers={"Content-Type": "application/json"})
+    assert started.status_code == 201, started.text
+    conversation = started.json()["id"]
+    asked = visitor.client.post(
+        f"/api/conversations/{conversation}/messages",
+        content=b'{"kind": "question", "text": "what of \\ud83d"}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert visitor.ended(asked.json()["id"])["result"]["answer"] == "Half: \ufffd."
+    assert visitor.ask("Again?", conversation=conversation)["result"]["answer"] == "Whole."
+    assert [one["text"] for one in visitor.conversation(conversation)["messages"]][0] == "what of \ufffd"
+
+
+def test_a_question_that_is_cancelled_keeps_what_was_written_of_its_answer(here: Site, provider: OpenAiServer) -> None:
+    visitor = here.visitor()
+    pace = threading.Event()
+    provider.will(Reply(text="one two three", pace=pace))
+    operation = visitor.post(visitor.start(), "How many?").json()["id"]
+    until(lambda: "one" in visitor.operation(operation)["stage"]["text"], what="the first word", pause=0.1)
+    visitor.client.delete(f"/api/operations/{operation}")
+    result = visitor.ended(operation)["result"]
+    pace.set()
+    assert (result["outcome"], result["answer"]) == ("cancelled", "one … (unfinished)\n\nCancelled.")

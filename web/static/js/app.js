@@ -128,7 +128,7 @@ export class App {
 
   /** Create a conversation for a first question. */
   async #begun(request, hooks) {
-    const title = request.text.replace(/\s+/g, " ").slice(0, MOST_TITLE_CHARS);
+    const title = [...request.text.replace(/\s+/g, " ")].slice(0, MOST_TITLE_CHARS).join(""); // not within an emoji
     const { id } = await persist(() => this.#api.start(title), hooks);
     if (hooks.waiter.stopped) throw new BrokenOff();
     this.#id = id;
