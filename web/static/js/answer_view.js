@@ -1,7 +1,6 @@
 // Views of messages: questions, and answers with their chart, table, statement, cost and steps.
 
-import { chartFor } from "./chart_for.js";
-import { chartView } from "./chart_view.js";
+import { chartBox } from "./chart_box.js";
 import { button, hiddenText, make } from "./dom.js";
 import { dollars, formatCount, seconds } from "./format.js";
 import { proseView } from "./prose_view.js";
@@ -56,8 +55,7 @@ function spokenView(result, kind) {
 }
 
 function dataViews(step) {
-  const chart = chartFor(step.table);
-  return [chart ? chartView(chart) : null, tableView(step.table, "Result")];
+  return [chartBox(step.table), tableView(step.table, "Result")];
 }
 
 /** View of cost and duration. */

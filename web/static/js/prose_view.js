@@ -1,19 +1,13 @@
-// Renders the model's text as a few kinds of elements. Links stay text.
+// Renders the tree of an answer's Markdown.
 
 import { make } from "./dom.js";
 import { blocks } from "./prose.js";
 
 export function proseView(text) {
-  return make("div", { className: "prose" }, blocks(text).map(blockView));
+  return make("div", { className: "prose" }, blocks(text).map(view));
 }
 
-function blockView(block) {
-  if (block.kind === "code") return make("pre", { tabIndex: 0 }, make("code", {}, block.text));
-  if (block.kind === "paragraph") return make("p", {}, block.parts.map(partView));
-  return make(block.ordered ? "ol" : "ul", {}, block.items.map((parts) => make("li", {}, parts.map(partView))));
-}
-
-function partView({ kind, text }) {
-  if (kind === "text") return text;
-  return make(kind === "bold" ? "strong" : "code", {}, text);
+function view(node) {
+  if (typeof node === "string") return node;
+  return make(node.tag, node.attributes, node.children.map(view));
 }
