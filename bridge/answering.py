@@ -177,7 +177,7 @@ class Answerer:
         live.begin()
         context = TurnContext(token, purse, live.record_event, live.record_cost)
         turn = await run_turn(request.text, self.model, self._lakehouse, self._limits, history=history, context=context)
-        return views.from_turn(turn)
+        return views.from_turn(turn, history)
 
     async def _run_sql(self, sql: str, token: str | None, live: AnswerProgress) -> Json:
         intent = to_sql_intent(sql)

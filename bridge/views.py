@@ -9,7 +9,8 @@ from typing import Any
 
 from ai_functions.types import NANOS_PER_DOLLAR, Usage
 from bridge.client import ToolResult
-from bridge.transcript import Intent, ToolStep
+from bridge.grounding import choose_result, find_unfounded_numbers
+from bridge.transcript import Exchange, Intent, ToolStep
 from bridge.turn import Turn
 from lakehouse.escaping import cut_text
 
@@ -54,14 +55,28 @@ def to_ended_step(step: ToolStep) -> Json:
     return to_running_step(step.intent) | came
 
 
-def from_turn(turn: Turn) -> Json:
-    """Convert a finished question."""
+def from_turn(turn: Turn, history: Sequence[Exchange] = ()) -> Json:
+    """Convert a finished question, asked after `history`, with what its answer rests on."""
     steps = [
         to_ended_step(step) | {"model_usd": (asked.nanos if step is asked.steps[0] else 0) / NANOS_PER_DOLLAR}
         for asked in turn.rounds
         for step in asked.steps
     ]
-    return build_result(turn.outcome, turn.answer, steps, turn.seconds, ModelCost(turn.usage, turn.nanos))
+    result = build_result(turn.outcome, turn.answer, steps, turn.seconds, ModelCost(turn.usage, turn.nanos))
+    return result | _describe_basis(turn, history, steps) if turn.outcome == "answered" else result
+
+
+def _describe_basis(turn: Turn, history: Sequence[Exchange], steps: Sequence[Json]) -> Json:
+    """Tell what an answer rests on: `basis`, numbers that no result has, and the step whose rows it is about."""
+    with_rows = [number for number, step in enumerate(steps) if step["table"] is not None]
+    sources = [turn.question, *(text for exchange in history for text in (exchange.question, exchange.told))]
+    sources += [text for step in turn.steps for text in (step.result.text, step.intent.sql or "")]
+    chosen = choose_result(turn.answer, [steps[number]["table"]["rows"] for number in with_rows])
+    return {
+        "basis": "rows" if with_rows else "failed" if any(step["sql"] for step in steps) else "none",
+        "unfounded": find_unfounded_numbers(turn.answer, sources),
+        "shown": None if chosen is None else with_rows[chosen],
+    }
 
 
 def from_sql(step: ToolStep) -> Json:

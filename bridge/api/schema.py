@@ -133,7 +133,11 @@ class StageView(BaseModel):
 
 
 class Result(BaseModel):
-    """How a request ended. Costs are in US dollars: the model that planned, and AI functions in statements."""
+    """How a request ended. Costs are in US dollars: the model that planned, and AI functions in statements.
+
+    Of an answered question, `basis` says whether it rests on rows; `unfounded` are its numbers that no result has, as
+    written; `shown` is the number of the step whose rows it is about.
+    """
 
     outcome: Literal["answered", "declined", "failed", "stopped", "cancelled", "refused"]
     answer: str
@@ -143,6 +147,9 @@ class Result(BaseModel):
     ai_usd: float
     tokens_read: int
     tokens_written: int
+    basis: Literal["rows", "failed", "none"] | None = None
+    unfounded: list[str] = []
+    shown: int | None = None
 
 
 class RequestView(BaseModel):

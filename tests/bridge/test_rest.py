@@ -505,7 +505,7 @@ def test_half_a_character_in_a_question_title_or_answer_destroys_no_conversation
     )
     assert visitor.ended(asked.json()["id"])["result"]["answer"] == "Half: \ufffd."
     assert visitor.ask("Again?", conversation=conversation)["result"]["answer"] == "Whole."
-    assert [one["text"] for one in visitor.conversation(conversation)["messages"]][0] == "what of \ufffd"
+    assert visitor.conversation(conversation)["messages"][0]["text"] == "what of \ufffd"
 
 
 def test_a_question_that_is_cancelled_keeps_what_was_written_of_its_answer(here: Site, provider: OpenAiServer) -> None:
@@ -518,3 +518,16 @@ def test_a_question_that_is_cancelled_keeps_what_was_written_of_its_answer(here:
     result = visitor.ended(operation)["result"]
     pace.set()
     assert (result["outcome"], result["answer"]) == ("cancelled", "one … (unfinished)\n\nCancelled.")
+
+
+def test_an_answer_says_what_it_rests_on_and_which_of_its_numbers_no_result_has(
+    here: Site, provider: OpenAiServer
+) -> None:
+    visitor = here.visitor()
+    provider.will(running(COUNT), running(TITLES), said("There are 987,654 films among 300 titles."))
+    result = visitor.ask("How many?")["result"]
+    assert (result["basis"], result["unfounded"], result["shown"]) == ("rows", ["987,654"], 0)
+    provider.will(said("There are 300."))
+    assert visitor.ask("How many?")["result"]["basis"] == "none"
+    provider.will(running("SELECT nothing FROM movies_delta"), said("None."))
+    assert visitor.ask("How many?")["result"]["basis"] == "failed"
