@@ -38,6 +38,7 @@ def serve_chat(settings: Settings, flags: Sequence[str], port: int) -> None:
     """
     listener = listen(_HOST, port)
     outlive_signals()
+    tell("Starting the lakehouse server; the page is there in some seconds.")
     asyncio.run(_serve_app(settings, flags, listener))
 
 
