@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from ai_functions.streaming import Hear, assemble_completion
+from ai_functions.streaming import Hear, assemble_completion, hear_completion
 from ai_functions.types import AiUnavailable, CallFailedError, Completion, ModelRequest, Usage
+from lakehouse.escaping import repair_text
 from lakehouse.outlet import sign_in_urls
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _NOT_BILLED = frozenset({401, 402, 403, 404, 405, 409, 413, 422, 429})
 _NOT_REPEATED = frozenset({501, 504, 505})
 """504 is a gateway's time-out: the server behind it may have answered, and billed."""
 _CODE = re.compile(r"[a-zA-Z0-9_.-]{1,60}")
+_OVERFLOW = re.compile(r"context (?:length|size|window)", re.IGNORECASE)
 
 
 class FilteredError(CallFailedError):
@@ -151,12 +153,16 @@ class OpenAiProvider:
         given = self._build_fields(fields, max_output_tokens, timeout_seconds)
         with (
             self._translate_errors(),
-            self._client.chat.completions.create(
+            self._client.chat.completions.with_streaming_response.create(
                 stream=True, stream_options={"include_usage": True}, **given
-            ) as chunks,
+            ) as response,
         ):
-            found = assemble_completion(self._in_time(chunks, deadline), hear)
-        if found is None:
+            if response.headers.get("content-type", "").startswith("application/json"):  # it does not stream
+                found = json.loads(self._read_answer(response.iter_bytes(), deadline))
+                hear_completion(found, hear)
+            else:
+                found = assemble_completion(self._in_time(response.parse(), deadline), hear)
+        if not isinstance(found, dict):
             raise CallFailedError(f"{self.name} ended its answer before it was whole.", billed=True)
         return found
 
@@ -215,7 +221,7 @@ class OpenAiProvider:
         code = str(error.code) if _CODE.fullmatch(str(error.code or "")) else ""
         if code == "content_filter":
             raise FilteredError(f"{self.name} refused the prompt (content_filter).", billed=True) from error
-        if code == "context_length_exceeded":
+        if _is_overflow(error):
             raise ContextExceededError(f"The prompt is longer than {self.name}'s model can read.") from error
         status = error.status_code
         if 300 <= status < 400:
@@ -316,7 +322,7 @@ def _read_completion(shown: str, answer: bytes) -> Completion:
         return Completion("refused", None, usage)
     if not isinstance(text, str) or not text.strip():
         return Completion("empty", None, usage)
-    return Completion("length" if finish == "length" else "stop", text, usage)
+    return Completion("length" if finish == "length" else "stop", repair_text(text), usage)
 
 
 def usage_of(found: Any) -> Usage | None:
@@ -345,6 +351,13 @@ def _retry_after(headers: Any) -> float | None:
         return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
     except (KeyError, ValueError, OverflowError):  # a zone that is further away than a number can say
         return None
+
+
+def _is_overflow(error: APIStatusError) -> bool:
+    """Whether the prompt was too long. vLLM and llama.cpp give an integer for the code, and say it in words."""
+    if error.code == "context_length_exceeded" or error.type == "exceed_context_size_error":
+        return True
+    return error.status_code in (400, 413) and _OVERFLOW.search(str(error.message)[:1_000]) is not None
 
 
 def _read_host(url: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,8 @@ from bridge.turn import Event, TextPiece, ToolProgress, TurnContext, TurnLimits,
 from bridge.views import Json, ModelCost
 
 RequestKind = Literal["question", "sql"]
+
+_GATHER_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class AnswerProgress:
         self._began = time.monotonic()
         self._text: list[str] = []
         self._steps: list[tuple[Intent, Json]] = []
+        self._change = asyncio.Event()
 
     @property
     def steps(self) -> list[Json]:
@@ -55,12 +59,35 @@ class AnswerProgress:
         """Seconds since the request was accepted."""
         return time.monotonic() - self._began
 
+    @property
+    def text(self) -> str:
+        """What the model has written of its answer."""
+        return "".join(self._text)
+
     def to_stage(self) -> Json:
         """Return the progress as JSON."""
-        return {"doing": self.doing, "text": "".join(self._text), "steps": views.fit_steps(self.steps)}
+        return {"doing": self.doing, "text": self.text, "steps": views.fit_steps(self.steps)}
+
+    @property
+    def change(self) -> asyncio.Event:
+        """Is set once something more is recorded."""
+        return self._change
+
+    def begin(self) -> None:
+        """Record that the answer is being planned."""
+        self.doing = "planning"
+        self._tell()
 
     def record_event(self, event: Event) -> None:
         """Record an event of the turn."""
+        self._record(event)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
+
+    def _record(self, event: Event) -> None:
         match event:
             case TextPiece():
                 self.doing = "writing"
@@ -83,6 +110,40 @@ class AnswerProgress:
 
     def _replace_step(self, intent: Intent, step: Json) -> None:
         self._steps = [(known, step if known is intent else before) for known, before in self._steps]
+
+
+class SeenProgress:
+    """What a reader has seen of an answer in progress, from the moment that this is made."""
+
+    def __init__(self, live: AnswerProgress) -> None:
+        self._live = live
+        self._doing, self._text, self._steps = live.doing, live.text, live.steps
+
+    async def follow(self, task: asyncio.Task[None]) -> AsyncIterator[Json]:
+        """Yield what is new until `task` ends."""
+        while not task.done():
+            change = self._live.change
+            if (new := self._take_new()) is not None:
+                yield new
+            waiting = asyncio.ensure_future(change.wait())
+            await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            await asyncio.sleep(_GATHER_SECONDS)  # words come one by one; a few at once are as good for a reader
+
+    def _take_new(self) -> Json | None:
+        """Return what was not seen yet: `text` is `more` of the text before or replaces it; `steps` have numbers."""
+        before, known = (self._doing, self._text), self._steps
+        self._doing, self._text, self._steps = self._live.doing, self._live.text, self._live.steps
+        steps = {
+            str(number): step
+            for number, step in enumerate(self._steps)
+            if number >= len(known) or step is not known[number]
+        }
+        if before == (self._doing, self._text) and not steps:
+            return None
+        more = self._text.startswith(before[1])
+        text = self._text[len(before[1]) :] if more else self._text
+        return {"doing": self._doing, "more": more, "text": text, "steps": steps}
 
 
 class Answerer:
@@ -113,10 +174,10 @@ class Answerer:
         if request.kind == "sql" or self.model is None:
             return await self._run_sql(request.text, token, live)
         purse = _LedgerPurse(self._ledger, Spender(visitor.name, QUESTION + name))
-        live.doing = "planning"
+        live.begin()
         context = TurnContext(token, purse, live.record_event, live.record_cost)
         turn = await run_turn(request.text, self.model, self._lakehouse, self._limits, history=history, context=context)
-        return views.from_turn(turn)
+        return views.from_turn(turn, history)
 
     async def _run_sql(self, sql: str, token: str | None, live: AnswerProgress) -> Json:
         intent = to_sql_intent(sql)

@@ -11,14 +11,19 @@ from importlib.metadata import version
 from typing import NoReturn, get_args
 
 from bridge.client import Lakehouse, resolve_server
+from bridge.export import to_csv, to_json
 from bridge.settings import Settings, load_settings
-from bridge.show import format_turn_cost, print_event, print_text
+from bridge.show import format_turn_cost, print_event, print_table, print_text
 from bridge.turn import Event, Turn, TurnContext, TurnLimits, run_turn
-from lakehouse.errors import UsageError
+from lakehouse.errors import LakeError, UsageError
+from lakehouse.escaping import repair_text
+from lakehouse.foreign import describe_foreign
 from lakehouse.program import leave, set_up_logging
 from lakehouse.settings import EngineKind
+from lakehouse.storage import Lake
 
 DEFAULT_PORT = 8766
+FORMATS = ("table", "csv", "json")
 FAILED, REFUSED = 1, 3
 
 
@@ -51,6 +56,11 @@ def _build_parser() -> argparse.ArgumentParser:
     what = one.add_mutually_exclusive_group(required=True)
     what.add_argument("question", nargs="?", metavar="QUESTION", help="in plain language; needs a model")
     what.add_argument("--sql", metavar="SQL", help="a statement instead; needs no model and no key")
+    one.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="how rows of --sql are printed (default: a table on a terminal, CSV elsewhere)",
+    )
     _add_server(one, argparse.SUPPRESS)
     one.set_defaults(run=lambda options, settings: asyncio.run(_ask_once(options, settings)))
     page = commands.add_parser("serve", help="serve the page and its REST API, on this machine alone")
@@ -99,14 +109,14 @@ async def _ask_once(options: argparse.Namespace, settings: Settings) -> int:
     lakehouse = Lakehouse(resolve_server(settings, *_build_server_flags(options, settings)))
     if options.sql is not None:
         async with lakehouse:
-            return await _run_sql(lakehouse, options.sql)
+            return await _run_sql(lakehouse, repair_text(options.sql), options.format)
     from bridge.model import open_model  # imported late: a statement does not need it
 
     with closing(open_model(settings)) as model:
         async with lakehouse:
             return _print_turn(
                 await run_turn(
-                    options.question,
+                    repair_text(options.question),
                     model,
                     lakehouse,
                     TurnLimits.from_settings(settings),
@@ -119,16 +129,38 @@ def _build_server_flags(options: argparse.Namespace, settings: Settings) -> list
     """Build the flags of the server that this program starts. Raises UsageError if no lake is named."""
     if settings.chat_server is None and settings.lake is None:
         raise UsageError("Which lake? Give --lake DIR or --server URL, or set IMDB_LAKE or IMDB_CHAT_SERVER.")
+    if settings.chat_server is None and settings.lake is not None:
+        _require_lake(Lake.parse(settings.lake))
     flags = [("--lake", options.lake), ("--engine", options.engine)]
     return [part for name, value in flags if value for part in (name, value)]
 
 
-async def _run_sql(lakehouse: Lakehouse, sql: str) -> int:
+def _require_lake(lake: Lake) -> None:
+    """Raise LakeError where a folder is named that is not there: no answer could rest on it."""
+    if lake.directory is not None and not lake.directory.is_dir():
+        raise LakeError(describe_foreign(lake))
+
+
+async def _run_sql(lakehouse: Lakehouse, sql: str, wanted: str | None) -> int:
+    """Run a statement: its rows are all that stdout gets, whatever else there is to say goes to stderr."""
     result = await lakehouse.run_sql(sql)
-    print_text(result.text, sys.stderr if result.failed else sys.stdout)
-    if not result.failed:
+    if result.failed:
+        print_text(result.text, sys.stderr)
+        return REFUSED if result.is_refused else FAILED
+    if result.content is None or "columns" not in result.content:
+        print_text(result.text, sys.stdout)
         return 0
-    return REFUSED if result.is_refused else FAILED
+    match wanted or ("table" if sys.stdout.isatty() else "csv"):
+        case "table":
+            print_table(result.content, sys.stdout)
+            return 0
+        case "csv":
+            sys.stdout.write(to_csv(result.content))
+        case _:
+            print(to_json(result.content))
+    for warning in result.content["warnings"]:
+        print_text(warning, sys.stderr)
+    return 0
 
 
 def _print_event(event: Event) -> None:

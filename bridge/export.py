@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from lakehouse.errors import UsageError
 from lakehouse.escaping import replace_controls
 
 _TICKS = re.compile(r"`++")
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
+_SIGNED = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+"""A number that was sent as text, to keep all its digits."""
 
 
 def export_session(session: ChatSession, name: str) -> Path:
@@ -37,16 +41,35 @@ def export_session(session: ChatSession, name: str) -> Path:
 
 
 def _to_csv(session: ChatSession) -> str:
-    """Convert the last result; null is the empty string."""
     step = session.result
     if step is None or step.result.content is None:
         raise UsageError("There is no result yet. Ask something first, or run /sql.")
-    content = step.result.content
+    return to_csv(step.result.content)
+
+
+def to_csv(content: Mapping[str, Any]) -> str:
+    """Convert a result; null is the empty string, and a text that a spreadsheet would read as a formula is quoted."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(column["name"] for column in content["columns"])
-    writer.writerows([format_cell(cell) for cell in row] for row in content["rows"])
+    writer.writerow(_escape_formula(column["name"]) for column in content["columns"])
+    writer.writerows([_format_field(cell) for cell in row] for row in content["rows"])
     return out.getvalue()
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """Convert a result to one JSON object: columns, rows in column order, whether there are more, and warnings."""
+    return json.dumps(
+        {name: content[name] for name in ("columns", "rows", "truncated", "warnings")}, ensure_ascii=False
+    )
+
+
+def _format_field(cell: Any) -> str:
+    """Format a cell. Numbers stay as they are: a minus begins no formula in them."""
+    return format_cell(cell) if isinstance(cell, int | float) else _escape_formula(format_cell(cell))
+
+
+def _escape_formula(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) and not _SIGNED.fullmatch(text) else text
 
 
 def _to_markdown(session: ChatSession) -> str:

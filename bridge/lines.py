@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from lakehouse.escaping import repair_text
+
 MAX_HISTORY_LINES = 1_000
 """Lines kept in the history file."""
 
@@ -15,7 +17,7 @@ MAX_HISTORY_LINES = 1_000
 def read_piped_lines(stream: TextIO) -> Iterator[str]:
     """Yield the lines of a pipe or file without their line ends."""
     for line in stream:
-        yield line.rstrip("\n")
+        yield repair_text(line.rstrip("\n"))
 
 
 def read_typed_lines(prompt: str, history: Path, words: Sequence[str]) -> Iterator[str]:
@@ -33,6 +35,7 @@ def read_typed_lines(prompt: str, history: Path, words: Sequence[str]) -> Iterat
         except KeyboardInterrupt:
             print()
             continue
+        line = repair_text(line)
         _append_to_history(line, history)
         yield line
 

@@ -15,12 +15,13 @@ import prompts
 from ai_functions.charges import Bounds, charge
 from ai_functions.functions import price
 from ai_functions.providers import FilteredError, OpenAiProvider, ProviderConfig, configured, open_provider, usage_of
-from ai_functions.streaming import Hear
+from ai_functions.streaming import Hear, to_arguments
 from ai_functions.tokens import input_tokens
 from ai_functions.types import AiUnavailable, CallFailedError, ModelRequest, Price, Usage
 from bridge.client import ToolInfo
 from bridge.settings import Settings
 from lakehouse.backoff import pause
+from lakehouse.escaping import repair_text
 
 PROMPT = "bridge_system"
 MAX_ATTEMPTS = 5
@@ -138,19 +139,16 @@ class ChatModel:
             choice = found["choices"][0]
             message, finish = choice["message"], choice.get("finish_reason")
             asked = message.get("tool_calls") or ()
-            calls = tuple(
-                ToolCall(str(call["id"]), str(call["function"]["name"]), str(call["function"]["arguments"]))
-                for call in asked
-            )
-            text, refusal = message.get("content") or "", message.get("refusal")
+            calls = tuple(_parse_call(call, number) for number, call in enumerate(asked))
+            text, refusal = repair_text(str(message.get("content") or "")), message.get("refusal")
         except (LookupError, TypeError, AttributeError) as error:
             text = f"{self._provider.name} answered with something that is no chat completion."
             raise CallFailedError(text, billed=True) from error
-        written = str(text) + "".join(call.arguments for call in calls)
+        written = text + "".join(call.arguments for call in calls)
         charged = charge(usage_of(found.get("usage")), written, bounds, self._price)
         if finish == "content_filter" and not refusal:
             refusal = "the provider's content filter ended the answer"
-        return ModelReply(str(text), calls, refusal, finish == "length", charged.usage or bounds.most, charged.nanos)
+        return ModelReply(text, calls, refusal, finish == "length", charged.usage or bounds.most, charged.nanos)
 
     def close(self) -> None:
         """Close all connections."""
@@ -177,6 +175,15 @@ def _resolve_model(settings: Settings, provider: ProviderConfig) -> tuple[str, P
     raise AiUnavailable(
         f"The model {name} cannot be called: its price is not set. Set IMDB_CHAT_INPUT_PRICE and "
         "IMDB_CHAT_OUTPUT_PRICE, in US dollars per million tokens (0 for a model of one's own)."
+    )
+
+
+def _parse_call(call: Mapping[str, Any], number: int) -> ToolCall:
+    function = call["function"]
+    return ToolCall(
+        repair_text(str(call.get("id") or f"call_{number}")),
+        repair_text(str(function.get("name") or "")),
+        to_arguments(function.get("arguments")),
     )
 
 

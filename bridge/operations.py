@@ -11,13 +11,15 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from bridge import views
-from bridge.answering import Answerer, AnswerProgress, AskRequest, VisitorIdentity
+from bridge.answering import Answerer, AnswerProgress, AskRequest, SeenProgress, VisitorIdentity
 from bridge.store import (
     LEASE_SECONDS,
     ChangedError,
@@ -28,7 +30,8 @@ from bridge.store import (
     StoredOperation,
     StoreUnavailableError,
 )
-from bridge.transcript import Exchange
+from bridge.transcript import Exchange, trim_history
+from bridge.turn import keep_words
 from bridge.views import Json
 from lakehouse.backoff import pause
 from lakehouse.errors import LakehouseError
@@ -41,10 +44,9 @@ T = TypeVar("T")
 MAX_MESSAGES = 400
 """Messages of one conversation; each question reads all of them."""
 
+_WATCH_SECONDS = 1.0
 _SAVE_SECONDS = LEASE_SECONDS / 6
 _ATTEMPTS = 6
-_MAX_HISTORY = 20
-_MAX_SHOWN_CHARS = 2_000
 
 
 class ServiceBusyError(LakehouseError):
@@ -61,10 +63,11 @@ class NoModelError(LakehouseError):
 
 @dataclass(frozen=True)
 class ConcurrencyLimits:
-    """Limits on concurrent requests, for one visitor and in total."""
+    """Limits on requests: those of one visitor, those that are answered at once, and those that wait for their turn."""
 
     per_visitor: int
     total: int
+    waiting: int
 
 
 @dataclass(eq=False)
@@ -88,6 +91,9 @@ class OperationRunner:
         self.store = store
         self._answerer = answerer
         self._share = share
+        self._places: Counter[str] = Counter()  # by visitor; taken before the first await, so that none is given twice
+        self._turns = asyncio.Semaphore(share.total)
+        self._starts: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by conversation
         self._running: dict[str, _RunningOperation] = {}
 
     async def start_operation(
@@ -104,38 +110,59 @@ class OperationRunner:
                 "AZURE_OPENAI_ENDPOINT or OPENAI_BASE_URL."
             )
         conversation = await _call_in_thread(self.store.get_conversation, visitor.name, conversation_id)
+        async with self._starts.setdefault(conversation.id, asyncio.Lock()):
+            return await self._start_in_turn(visitor, conversation, request, key)
+
+    async def _start_in_turn(
+        self, visitor: VisitorIdentity, conversation: StoredConversation, request: AskRequest, key: str | None
+    ) -> Json:
         if key is not None and (
             known := await _call_in_thread(self.store.find_operation, conversation, asdict(request), key=key)
         ):
             return self._to_view(known)
-        messages = await _call_in_thread(self.store.list_messages, conversation)
-        await self._require_free(visitor, messages)
-        operation, new = await _call_in_thread(self.store.create_operation, conversation, asdict(request), key=key)
-        if not new:
-            return self._to_view(operation)
-        asked = StoredMessage("user", request.text, {"kind": request.kind, "operation": operation.id})
+        self._take_place(visitor)
+        work: _RunningOperation | None = None
         try:
-            self._require_room(visitor)
-            await _call_in_thread(self.store.append_messages, conversation, [asked], after=len(messages))
-        except LakehouseError:
-            await _call_in_thread(
-                self.store.save_operation,
-                operation.as_failed(views.build_result("failed", "It was not asked.", [], 0.0)),
-            )
-            raise
-        work = _RunningOperation(visitor, conversation, request, operation)
-        self._running[operation.id] = work
+            messages = await _call_in_thread(self.store.list_messages, conversation)
+            await self._require_free(visitor, messages)
+            operation, new = await _call_in_thread(self.store.create_operation, conversation, asdict(request), key=key)
+            if not new:
+                return self._to_view(operation)
+            await self._append_question(conversation, request, operation, len(messages))
+            work = self._running[operation.id] = _RunningOperation(visitor, conversation, request, operation)
+        finally:
+            if work is None:
+                self._leave_place(visitor)
         work.task = asyncio.create_task(
             self._run_operation(work, _to_history(messages), len(messages) + 1), name="operation"
         )
         return self._to_view(operation)
 
+    def is_running(self, visitor: VisitorIdentity, operation_id: str) -> bool:
+        """Whether this process runs an operation of the visitor."""
+        work = self._running.get(operation_id)
+        return work is not None and work.visitor.name == visitor.name
+
     async def find_operation(self, visitor: VisitorIdentity, operation_id: str) -> Json:
         """Return the current state of an operation. Raises NotFoundError."""
-        work = self._running.get(operation_id)
-        if work is not None and work.visitor.name == visitor.name:
-            return self._to_view(work.operation)
+        if self.is_running(visitor, operation_id):
+            return self._to_view(self._running[operation_id].operation)
         return self._to_view(await _call_in_thread(self.store.get_operation, visitor.name, operation_id))
+
+    async def watch_operation(self, visitor: VisitorIdentity, operation_id: str) -> AsyncIterator[Json]:
+        """Yield the `state` of an operation, each `change` of its stage, and its state once it has ended.
+
+        Raises NotFoundError.
+        """
+        work = self._running.get(operation_id)
+        seen = SeenProgress(work.live) if work is not None else None
+        yield {"state": await self.find_operation(visitor, operation_id)}
+        if work is not None and seen is not None and work.task is not None:
+            async for change in seen.follow(work.task):
+                yield {"change": change}
+        while (found := await self.find_operation(visitor, operation_id))["state"] in ("pending", "running"):  # noqa: ASYNC110
+            await asyncio.sleep(_WATCH_SECONDS)  # another process runs it, and only the store tells
+        yield {"state": found}
 
     async def cancel_operation(self, visitor: VisitorIdentity, operation_id: str) -> Json:
         """Cancel an operation, including its query on the engine. An ended one is unchanged. Raises NotFoundError."""
@@ -168,8 +195,21 @@ class OperationRunner:
             return await self.find_operation(visitor, messages[-1].details["operation"])
         return None
 
+    async def _append_question(
+        self, conversation: StoredConversation, request: AskRequest, operation: StoredOperation, after: int
+    ) -> None:
+        asked = StoredMessage("user", request.text, {"kind": request.kind, "operation": operation.id})
+        try:
+            await _call_in_thread(self.store.append_messages, conversation, [asked], after=after)
+        except LakehouseError:
+            await _call_in_thread(
+                self.store.save_operation,
+                operation.as_failed(views.build_result("failed", "It was not asked.", [], 0.0)),
+            )
+            raise
+
     async def _require_free(self, visitor: VisitorIdentity, messages: Sequence[StoredMessage]) -> None:
-        """Raise if the conversation or this process accepts no further request now."""
+        """Raise if the conversation accepts no further request now."""
         if len(messages) + 2 > MAX_MESSAGES:
             raise ConversationBusyError("This conversation is full. Start a new one.")
         last = await self.find_running(visitor, messages)
@@ -177,14 +217,20 @@ class OperationRunner:
             raise ConversationBusyError(
                 "The question before is still being answered. Wait for its answer, or cancel it."
             )
-        self._require_room(visitor)
 
-    def _require_room(self, visitor: VisitorIdentity) -> None:
-        mine = sum(work.visitor.name == visitor.name for work in self._running.values())
+    def _take_place(self, visitor: VisitorIdentity) -> None:
+        """Count a request towards the limits until `_leave_place`. Raises ServiceBusyError."""
+        mine = self._places[visitor.name]
         if mine >= self._share.per_visitor:
             raise ServiceBusyError(f"{mine} of your questions are being answered. Wait for one, or cancel it.")
-        if len(self._running) >= self._share.total:
+        if self._places.total() >= self._share.total + self._share.waiting:
             raise ServiceBusyError("Many questions are being answered right now. Ask again in a few seconds.")
+        self._places[visitor.name] += 1
+
+    def _leave_place(self, visitor: VisitorIdentity) -> None:
+        self._places[visitor.name] -= 1
+        if not self._places[visitor.name]:
+            del self._places[visitor.name]
 
     async def _run_operation(self, work: _RunningOperation, history: Sequence[Exchange], after: int) -> None:
         """Answer a request, renew its lease meanwhile, and store the answer."""
@@ -200,15 +246,14 @@ class OperationRunner:
             log.error("An answer could not be kept: %s", error)  # noqa: TRY400  (an expected error needs no traceback)
         finally:
             del self._running[work.operation.id]
+            self._leave_place(work.visitor)
 
     async def _supervise_answer(self, work: _RunningOperation, history: Sequence[Exchange]) -> Json:
         """Answer a request and save its progress periodically, until it is done or cancelled.
 
         Raises ChangedError if another process ended the operation.
         """
-        answering = asyncio.create_task(
-            self._answerer.answer_request(work.request, history, work.visitor, work.operation.id, work.live)
-        )
+        answering = asyncio.create_task(self._answer_in_turn(work, history))
         stopping = asyncio.create_task(work.stop.wait())
         try:
             while not (answering.done() or stopping.done()):
@@ -220,8 +265,15 @@ class OperationRunner:
             await asyncio.wait([answering, stopping])
         if answering.cancelled():
             live = work.live
-            return views.build_result("cancelled", "Cancelled.", _mark_cancelled(live.steps), live.seconds, live.spent)
+            answer = keep_words(live.text, "Cancelled.")
+            return views.build_result("cancelled", answer, _mark_cancelled(live.steps), live.seconds, live.spent)
         return _read_outcome(answering)
+
+    async def _answer_in_turn(self, work: _RunningOperation, history: Sequence[Exchange]) -> Json:
+        async with self._turns:
+            return await self._answerer.answer_request(
+                work.request, history, work.visitor, work.operation.id, work.live
+            )
 
     async def _save_progress(self, work: _RunningOperation) -> None:
         """Save the progress of an answer. An outage of the store does not end it."""
@@ -290,20 +342,14 @@ def _mark_cancelled(steps: Sequence[Json]) -> list[Json]:
 
 
 def _to_history(messages: Sequence[StoredMessage]) -> tuple[Exchange, ...]:
-    """Return the last answered questions. A statement run without a model is answered by its first rows."""
+    """Return the last answered questions; the newest of them with the rows that they rested on."""
     found: list[Exchange] = []
     for asked, answered in itertools.pairwise(messages):
         result: dict[str, Any] = answered.details.get("result") or {}
         if (asked.role, answered.role, result.get("outcome")) != ("user", "assistant", "answered"):
             continue
-        text = answered.text or f"(The statement was run. Its rows begin: {_describe_rows(result)})"
-        found.append(Exchange(asked.text, text))
-    return tuple(found[-_MAX_HISTORY:])
-
-
-def _describe_rows(result: Json) -> str:
-    tables = [step["table"] for step in result["steps"] if step["table"]]
-    return str(tables[-1]["rows"])[:_MAX_SHOWN_CHARS] if tables else "none"
+        found.append(Exchange(asked.text, answered.text or "(The statement was run.)", views.to_basis(result["steps"])))
+    return trim_history(found)
 
 
 async def _call_in_thread(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -17,8 +17,9 @@ from bridge.model import ChatModel, open_model
 from bridge.session import ChatSession
 from bridge.settings import Settings
 from bridge.show import format_tokens, format_turn_cost, print_event, print_table, print_text
-from bridge.turn import Turn, TurnLimits
+from bridge.turn import Event, TextPiece, Turn, TurnLimits
 from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.escaping import replace_controls
 from lakehouse.nearest import nearest
 
 PROMPT = "imdb> "
@@ -44,11 +45,10 @@ def run_repl(server: Server, settings: Settings) -> int:
         lakehouse = Lakehouse(server)
         runner.run(lakehouse.__aenter__())
         stack.callback(lambda: runner.run(lakehouse.__aexit__(None, None, None)))
-        session = ChatSession(
-            lakehouse, TurnLimits.from_settings(settings), lambda event: print_event(event, sys.stderr)
-        )
         in_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        return _Repl(session, model, runner, in_terminal=in_terminal).run(settings)
+        voice = _Voice(streams=in_terminal)
+        session = ChatSession(lakehouse, TurnLimits.from_settings(settings), voice.hear)
+        return _Repl(session, model, runner, voice, in_terminal=in_terminal).run(settings)
 
 
 def _open_model(settings: Settings) -> ChatModel | LakehouseError:
@@ -68,11 +68,56 @@ class _Command:
     run: Callable[[str], int]
 
 
+class _Voice:
+    """Prints tool calls, and in a terminal the model's words as they come."""
+
+    def __init__(self, *, streams: bool) -> None:
+        self._streams = streams
+        self._said = ""
+
+    def hear(self, event: Event) -> None:
+        """Print an event of the turn."""
+        if isinstance(event, TextPiece):
+            self._say(event.text)
+            return
+        self._end_line()
+        print_event(event, sys.stderr)
+
+    def finish(self, answer: str) -> None:
+        """Print what of an answer was not printed yet."""
+        said, self._said = self._said.strip(), ""
+        if said and answer.startswith(said):
+            print_text(answer[len(said) :], sys.stdout)
+            return
+        if said:
+            print(flush=True)
+        print_text(answer, sys.stdout)
+
+    def _say(self, piece: str) -> None:
+        if not self._streams:
+            return
+        piece = piece if self._said else piece.lstrip()
+        self._said += piece
+        print(replace_controls(piece), end="", flush=True)
+
+    def _end_line(self) -> None:
+        if self._said:
+            print(flush=True)
+        self._said = ""
+
+
 class _Repl:
     def __init__(
-        self, session: ChatSession, model: ChatModel | LakehouseError, runner: asyncio.Runner, *, in_terminal: bool
+        self,
+        session: ChatSession,
+        model: ChatModel | LakehouseError,
+        runner: asyncio.Runner,
+        voice: _Voice,
+        *,
+        in_terminal: bool,
     ) -> None:
         self._session, self._model, self._runner, self._in_terminal = session, model, runner, in_terminal
+        self._voice = voice
         self._is_leaving = False
         commands = (
             _Command("/sql STATEMENT", "run a statement without a model; alone: the last statements", self._run_sql),
@@ -134,7 +179,7 @@ class _Repl:
         if not isinstance(self._model, ChatModel):
             raise UsageError(f"{self._model}\nHere, that is: /sql SELECT …")
         turn = self._run_coroutine(self._session.ask_question(question, self._model))
-        print_text(turn.answer, sys.stdout)
+        self._voice.finish(turn.answer)
         self._print_result(turn)
         print_text(format_turn_cost(turn), sys.stderr)
         return DONE if turn.outcome == "answered" else FAILED

@@ -39,6 +39,7 @@ def serve_chat(settings: Settings, flags: Sequence[str], port: int) -> None:
     """
     listener = listen(_HOST, port)
     outlive_signals()
+    tell("Starting the lakehouse server; the page is there in some seconds.")
     asyncio.run(_serve_app(settings, flags, listener))
 
 
@@ -73,7 +74,7 @@ async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterat
         if (model := _open_model(settings)) is not None:
             ends.callback(model.close)
         answerer = Answerer(lakehouse, model, TurnLimits.from_settings(settings), ledger, vouches=vouches)
-        share = ConcurrencyLimits(settings.chat_running_per_visitor, settings.chat_running)
+        share = ConcurrencyLimits(settings.chat_running_per_visitor, settings.chat_running, settings.chat_waiting)
         operations = OperationRunner(store, answerer, share)
         ends.push_async_callback(operations.close)
         starters = await asyncio.to_thread(read_starters, settings)

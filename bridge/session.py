@@ -11,11 +11,9 @@ from typing import Any, Literal
 from ai_functions.types import Usage
 from bridge.client import Lakehouse, ToolResult
 from bridge.model import ChatModel
-from bridge.transcript import Exchange, ToolStep, to_sql_intent
+from bridge.transcript import Exchange, ToolStep, to_sql_intent, trim_history
 from bridge.turn import Event, EventHandler, Outcome, Turn, TurnContext, TurnLimits, run_turn
-
-_MAX_HISTORY = 20
-"""Exchanges sent with a follow-up question; the turn drops more if they exceed the context."""
+from bridge.views import to_basis, to_ended_step
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class ChatSession:
 
     def __init__(self, lakehouse: Lakehouse, limits: TurnLimits, watch: EventHandler) -> None:
         self._lakehouse, self._limits, self._on_event = lakehouse, limits, watch
-        self._history: list[Exchange] = []
+        self._history: tuple[Exchange, ...] = ()
         self.entries: list[SessionEntry] = []
 
     async def ask_question(self, question: str, model: ChatModel) -> Turn:
@@ -88,7 +86,8 @@ class ChatSession:
             self._add_entry("question", question, "", "cancelled", steps, so_far.usage, so_far.nanos, seconds)
             raise
         if turn.outcome == "answered":
-            self._history = [*self._history, Exchange(question, turn.answer)][-_MAX_HISTORY:]
+            basis = to_basis([to_ended_step(step) for step in turn.steps])
+            self._history = trim_history([*self._history, Exchange(question, turn.answer, basis)])
         self._add_entry(
             "question", question, turn.answer, turn.outcome, turn.steps, turn.usage, turn.nanos, turn.seconds
         )
@@ -111,7 +110,7 @@ class ChatSession:
 
     def clear_history(self) -> None:
         """Drop the earlier exchanges from the next questions. Their cost still counts."""
-        self._history = []
+        self._history = ()
 
     @property
     def result(self) -> ToolStep | None:

@@ -45,6 +45,9 @@ class Settings(AiSettings):
     chat_visitors_per_hour: int = Field(30, ge=1, description="New visitors from one address within an hour.")
     chat_running_per_visitor: int = Field(2, ge=1, description="Questions of one visitor that are answered at once.")
     chat_running: int = Field(16, ge=1, description="Questions of all visitors that are answered at once.")
+    chat_waiting: int = Field(
+        64, ge=0, description="Questions that wait while so many are answered; beyond them none is taken."
+    )
     chat_origins: str | None = Field(
         None,
         description="Origins of pages that lie elsewhere and may ask, separated by commas: `https://….azurestaticapps.net`.",

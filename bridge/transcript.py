@@ -6,14 +6,19 @@ A transcript grows by rounds, and is shortened by dropping tool results and hist
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.client import SQL_TOOL, ToolResult, to_sql_arguments
 from bridge.model import ToolCall, WireMessage
+from lakehouse.escaping import repair_text
 
+_MAX_HISTORY = 20
+_MAX_BASES = 2
 _MAX_SHOWN_CHARS = 200
+_NO_NAME = "unnamed"
+"""What a call without a name is called towards the model: no server takes an empty one."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ def parse_intent(call: ToolCall) -> Intent:
     """Parse the arguments of a call."""
     try:
         found = json.loads(call.arguments or "{}")
+        # An escape may stand for half a character, which the text of the arguments does not show.
+        found = json.loads(repair_text(json.dumps(found, ensure_ascii=False)))
     except ValueError as error:
         return Intent(call, None, str(error))
     return Intent(call, found) if isinstance(found, dict) else Intent(call, None, "they are no object")
@@ -80,10 +87,26 @@ class Round:
 
 @dataclass(frozen=True)
 class Exchange:
-    """An earlier question of the conversation and its answer."""
+    """An earlier question of the conversation, its answer, and the statements and first rows that it rested on."""
 
     question: str
     answer: str
+    basis: str = ""
+
+    def without_basis(self) -> Exchange:
+        """Return only what was said."""
+        return replace(self, basis="")
+
+    @property
+    def told(self) -> str:
+        """The answer as the model is told it, so that "the first row above" means something."""
+        return f"{self.answer}\n\n(It rested on this data:\n{self.basis})" if self.basis else self.answer
+
+
+def trim_history(history: Sequence[Exchange]) -> tuple[Exchange, ...]:
+    """Return the last exchanges; only the newest keep what they rested on, for a follow-up is about them."""
+    kept = history[-_MAX_HISTORY:]
+    return (*(exchange.without_basis() for exchange in kept[:-_MAX_BASES]), *kept[-_MAX_BASES:])
 
 
 @dataclass(frozen=True)
@@ -101,7 +124,8 @@ class Transcript:
         return replace(self, rounds=(*self.rounds, done))
 
     def drop_oldest(self) -> Transcript | None:
-        """Return a transcript without its oldest part: older results first, then history, then the latest results.
+        """Return a transcript without its oldest part: older results first, then those of earlier questions, then these
+        questions, then the latest results.
 
         None if only instructions, question and statements are left.
         """
@@ -109,6 +133,8 @@ class Transcript:
         every = sum(len(done.steps) for done in self.rounds)
         if self.dropped < older:
             return replace(self, dropped=self.dropped + 1)
+        if any(exchange.basis for exchange in self.history):
+            return replace(self, history=tuple(exchange.without_basis() for exchange in self.history))
         if self.history:
             return replace(self, history=self.history[1:])
         return replace(self, dropped=self.dropped + 1) if self.dropped < every else None
@@ -118,7 +144,7 @@ class Transcript:
         messages: list[WireMessage] = [{"role": "system", "content": self.system}]
         for exchange in self.history:
             messages.append({"role": "user", "content": exchange.question})
-            messages.append({"role": "assistant", "content": exchange.answer})
+            messages.append({"role": "assistant", "content": exchange.told})
         messages.append({"role": "user", "content": self.question})
         omitted = self.dropped
         for done in self.rounds:
@@ -137,7 +163,7 @@ def _to_wire_call(intent: Intent) -> dict[str, Any]:
     return {
         "id": intent.call.id,
         "type": "function",
-        "function": {"name": intent.call.name, "arguments": arguments or "{}"},
+        "function": {"name": intent.call.name or _NO_NAME, "arguments": arguments or "{}"},
     }
 
 

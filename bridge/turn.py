@@ -192,6 +192,7 @@ class _TurnRunner:
         self._started = time.monotonic()
         self._usage, self._nanos, self._failures = Usage(0, 0), 0, 0
         self._server_gone: ServerGoneError | None = None
+        self._heard = ""  # of the call under way
 
     async def run(self) -> Turn:
         outcome: Outcome = "answered"
@@ -200,12 +201,10 @@ class _TurnRunner:
             async with asyncio.timeout(self._limits.seconds):
                 answer = await self._run_rounds()
         except TimeoutError:
-            outcome, answer = (
-                "stopped",
-                self._describe_stop(f"the time for one question, {self._limits.seconds:g} s, is over"),
-            )
+            why = self._describe_stop(f"the time for one question, {self._limits.seconds:g} s, is over")
+            outcome, answer = "stopped", keep_words(self._heard, why)
         except _TurnEndedError as ended:
-            outcome, answer, fault = ended.outcome, str(ended), ended.fault
+            outcome, answer, fault = ended.outcome, keep_words(self._heard, str(ended)), ended.fault
         transcript = self._transcript
         seconds = time.monotonic() - self._started
         return Turn(transcript.question, answer, outcome, transcript.rounds, self._usage, self._nanos, seconds, fault)
@@ -236,6 +235,7 @@ class _TurnRunner:
             number = await self._reserve_call(nanos)
             self._add_charge(most, nanos)
             billable = BillableCall()
+            self._heard = ""
             try:
                 reply = await self._model.request_reply(request, self._remaining_seconds(), self._report_text, billable)
             except asyncio.CancelledError:
@@ -252,6 +252,7 @@ class _TurnRunner:
                     raise TimeoutError from failed
                 raise _TurnEndedError("failed", f"The model could not be asked: {failed}", "provider") from failed
             else:
+                self._heard = ""
                 self._add_charge(most, nanos, -1)
                 self._add_charge(reply.usage, reply.nanos)
                 await self._settle_call(number, reply.nanos)
@@ -278,6 +279,7 @@ class _TurnRunner:
             await asyncio.to_thread(self._context.purse.settle, number, nanos)
 
     def _report_text(self, piece: str) -> None:
+        self._heard += piece
         self._context.on_event(TextPiece(piece))
 
     def _build_request(self, may_call: bool) -> tuple[ChatRequest, Usage, int]:
@@ -330,6 +332,9 @@ class _TurnRunner:
 
     async def _call_tool(self, intent: Intent, number: int) -> ToolResult:
         name = intent.call.name
+        if not name.strip():
+            tools = ", ".join(tool.name for tool in self._lakehouse.tools)
+            return ToolResult(failed=True, text=f"The call names no tool. Send it again with a name: {tools}.")
         if intent.arguments is None:
             return ToolResult(
                 failed=True, text=f"The arguments of {name} are not JSON: {intent.fault}. Send them again."
@@ -349,6 +354,11 @@ class _TurnRunner:
     def _describe_stop(self, why: str) -> str:
         done = sum(len(one.steps) for one in self._transcript.rounds)
         return f"Stopped before there was an answer: {why}. Tool calls made: {done}. Ask for less, or raise the limit."
+
+
+def keep_words(heard: str, why: str) -> str:
+    """The answer of a question that ended early: what was written of it until then, marked as unfinished, and why."""
+    return f"{heard.strip()} … (unfinished)\n\n{why}" if heard.strip() else why
 
 
 def _describe_failures(step: ToolStep, failures: int) -> str:

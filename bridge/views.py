@@ -9,12 +9,17 @@ from typing import Any
 
 from ai_functions.types import NANOS_PER_DOLLAR, Usage
 from bridge.client import ToolResult
-from bridge.transcript import Intent, ToolStep
+from bridge.grounding import choose_result, find_unfounded_numbers
+from bridge.transcript import Exchange, Intent, ToolStep
 from bridge.turn import Turn
+from lakehouse.escaping import cut_text
 
 MAX_STEPS_BYTES = 600_000
 """Size of the steps of one answer as JSON; a record of bridge.store may be larger (MAX_RECORD_BYTES)."""
 _MAX_TEXT_CHARS = 500
+_MAX_BASIS_ROWS = 20
+_MAX_BASIS_CHARS = 3_000
+"""What a follow-up question is told of earlier results: enough for "the first three" and "these films"."""
 
 Json = dict[str, Any]
 
@@ -50,14 +55,28 @@ def to_ended_step(step: ToolStep) -> Json:
     return to_running_step(step.intent) | came
 
 
-def from_turn(turn: Turn) -> Json:
-    """Convert a finished question."""
+def from_turn(turn: Turn, history: Sequence[Exchange] = ()) -> Json:
+    """Convert a finished question, asked after `history`, with what its answer rests on."""
     steps = [
         to_ended_step(step) | {"model_usd": (asked.nanos if step is asked.steps[0] else 0) / NANOS_PER_DOLLAR}
         for asked in turn.rounds
         for step in asked.steps
     ]
-    return build_result(turn.outcome, turn.answer, steps, turn.seconds, ModelCost(turn.usage, turn.nanos))
+    result = build_result(turn.outcome, turn.answer, steps, turn.seconds, ModelCost(turn.usage, turn.nanos))
+    return result | _describe_basis(turn, history, steps) if turn.outcome == "answered" else result
+
+
+def _describe_basis(turn: Turn, history: Sequence[Exchange], steps: Sequence[Json]) -> Json:
+    """Tell what an answer rests on: `basis`, numbers that no result has, and the step whose rows it is about."""
+    with_rows = [number for number, step in enumerate(steps) if step["table"] is not None]
+    sources = [turn.question, *(text for exchange in history for text in (exchange.question, exchange.told))]
+    sources += [text for step in turn.steps for text in (step.result.text, step.intent.sql or "")]
+    chosen = choose_result(turn.answer, [steps[number]["table"]["rows"] for number in with_rows])
+    return {
+        "basis": "rows" if with_rows else "failed" if any(step["sql"] for step in steps) else "none",
+        "unfounded": find_unfounded_numbers(turn.answer, sources),
+        "shown": None if chosen is None else with_rows[chosen],
+    }
 
 
 def from_sql(step: ToolStep) -> Json:
@@ -90,6 +109,20 @@ def build_result(
         "tokens_read": spent.usage.input_tokens,
         "tokens_written": spent.usage.output_tokens,
     }
+
+
+def to_basis(steps: Sequence[Json]) -> str:
+    """Write the statements of an answer and the first of their rows as a model is told them, within a cap."""
+    parts = []
+    for step in steps:
+        if (table := step["table"]) is None or step["sql"] is None:
+            continue
+        heads = "\t".join(column["name"] for column in table["columns"])
+        rows = [json.dumps(row, ensure_ascii=False) for row in table["rows"][:_MAX_BASIS_ROWS]]
+        left = step["rows"] - len(rows)
+        more = [f"… and {left:,} more rows"] if left > 0 else []
+        parts.append("\n".join([step["sql"], heads, *rows, *more]))
+    return cut_text("\n\n".join(reversed(parts)), _MAX_BASIS_CHARS)
 
 
 def fit_steps(steps: Sequence[Json]) -> list[Json]:

@@ -64,6 +64,21 @@ def replace_controls(text: str) -> str:
     return text if text.isprintable() else text.translate(_REPLACED)
 
 
+def repair_text(text: str) -> str:
+    r"""Make text valid Unicode: halves of a surrogate pair are joined, a half without its other one becomes U+FFFD.
+
+    Models, clients and terminals send lone halves, in JSON as `"\ud83d"`, and no file, database or response takes one.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def ends_within_pair(text: str) -> bool:
+    """Whether the last character is the first half of a surrogate pair, whose other one may come with the next text."""
+    return "\ud800" <= text[-1:] <= "\udbff"
+
+
 def cut_text(text: str, most: int) -> str:
     """The beginning of a text, and how much was left out."""
     return text if len(text) <= most else f"{text[:most]}…[+{len(text) - most} chars]"

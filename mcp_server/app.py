@@ -78,6 +78,7 @@ class LakehouseServer(MCPServer[Any]):
         self._toolbox: Toolbox | None = None
         self._assembly = threading.Lock()
         self._warming = False
+        self._closing = False
         self._in_flight = 0
         self._idle: anyio.Event | None = None
 
@@ -142,6 +143,7 @@ class LakehouseServer(MCPServer[Any]):
 
     def close(self) -> None:
         """End the engines, where there are any yet. Statements that still run fail."""
+        self._closing = True
         if self._toolbox is not None:
             self._toolbox.app.ai.close()  # first: it gives back what was reserved for calls that will not be made
             self._toolbox.app.service.close()
@@ -169,7 +171,8 @@ class LakehouseServer(MCPServer[Any]):
         try:
             service.warm_up()
         except LakehouseError as error:
-            log.warning("The engine could not be warmed up; the first statement tries again. %s", error)
+            if not self._closing:  # a program that ended early has nothing to report of it
+                log.warning("The engine could not be warmed up; the first statement tries again. %s", error)
             return
         with suppress(LakehouseError):  # whoever needs the index is told
             service.find_index()

@@ -7,6 +7,7 @@ somebody else's is answered as if it were not there.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -93,9 +95,14 @@ def _split_list(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
+def _find_context(request: Request) -> ApiContext:
+    context: ApiContext = request.app.state.context
+    return context
+
+
 def _get_context(request: Request) -> ApiContext:
     """Return the context, and count the request towards the limit of its address."""
-    context: ApiContext = request.app.state.context
+    context = _find_context(request)
     context.limits.admit_request(f"address {_read_address(request)}")
     return context
 
@@ -108,20 +115,56 @@ Context = Annotated[ApiContext, Depends(_get_context)]
 _BEARER = HTTPBearer(auto_error=False, description="the token of POST /api/visitors")
 
 
-def _authenticate_visitor(
-    context: Context, proof: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
-) -> VisitorIdentity:
-    """Return the visitor of a request, and count it towards the visitor's limit. Raises UnknownVisitorError."""
+Proof = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+
+
+def _identify_visitor(context: ApiContext, proof: HTTPAuthorizationCredentials | None) -> VisitorIdentity:
     name = context.callers.name(proof.credentials) if proof is not None else None
     if proof is None or name is None:
         raise UnknownVisitorError(
             "Nobody is known by that token. POST /api/visitors gives one; send it as Authorization: Bearer <token>."
         )
-    context.limits.admit_request(name)
     return VisitorIdentity(name, proof.credentials)
 
 
+def _authenticate_visitor(context: Context, proof: Proof) -> VisitorIdentity:
+    """Return the visitor of a request, and count it towards the visitor's limit. Raises UnknownVisitorError."""
+    visitor = _identify_visitor(context, proof)
+    context.limits.admit_request(visitor.name)
+    return visitor
+
+
+@dataclass(frozen=True)
+class _Follower:
+    """Who asks for the state of an operation of their own, which no limit counts: it was counted when it was asked."""
+
+    context: ApiContext
+    visitor: VisitorIdentity
+
+
+def _follow_operation(request: Request, operation: str, proof: Proof) -> _Follower:
+    """Return who asks for an operation. Counts the request where it is not their own. Raises UnknownVisitorError."""
+    context = _find_context(request)
+    try:
+        visitor = _identify_visitor(context, proof)
+    except UnknownVisitorError:
+        _get_context(request)
+        raise
+    if not context.operations.is_running(visitor, operation):
+        _get_context(request)
+        context.limits.admit_request(visitor.name)
+    return _Follower(context, visitor)
+
+
+async def _require_operation(follower: Annotated[_Follower, Depends(_follow_operation)], operation: str) -> str:
+    """Return the id of an operation that is there: once its events have begun, no error response can be sent."""
+    await follower.context.operations.find_operation(follower.visitor, operation)
+    return operation
+
+
 CurrentVisitor = Annotated[VisitorIdentity, Depends(_authenticate_visitor)]
+FollowedOperation = Annotated[str, Depends(_require_operation)]
+Follower = Annotated[_Follower, Depends(_follow_operation)]
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, description="the same key asks once, however often it is sent"),
@@ -207,7 +250,7 @@ async def ask(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> schema.Operation:
-    """Ask. The answer is an operation: ask again for it, at `Location`, after `Retry-After` seconds."""
+    """Ask. The answer is an operation: follow its events, or ask for it at `Location` after `Retry-After` seconds."""
     operation = await context.operations.start_operation(
         visitor, conversation, AskRequest(asked.kind, asked.text), idempotency_key
     )
@@ -215,9 +258,17 @@ async def ask(
 
 
 @_ROUTES.get("/operations/{operation}", responses=_FOUND)
-async def operation(context: Context, visitor: CurrentVisitor, operation: str, response: Response) -> schema.Operation:
-    """How far an operation is, or how it ended."""
-    return _to_operation(await context.operations.find_operation(visitor, operation), response)
+async def operation(follower: Follower, operation: str, response: Response) -> schema.Operation:
+    """How far an operation is, or how it ended. While it runs, asking for it counts towards no limit."""
+    return _to_operation(await follower.context.operations.find_operation(follower.visitor, operation), response)
+
+
+@_ROUTES.get("/operations/{operation}/events", response_class=EventSourceResponse, responses=_FOUND)
+async def operation_events(follower: Follower, operation: FollowedOperation) -> AsyncIterator[ServerSentEvent]:
+    """The same as it happens: `state` (an Operation) first and at the end, `change` (what is new) in between."""
+    async for event in follower.context.operations.watch_operation(follower.visitor, operation):
+        for name, data in event.items():
+            yield ServerSentEvent(event=name, data=data)
 
 
 @_ROUTES.delete("/operations/{operation}", status_code=202, responses=_FOUND)

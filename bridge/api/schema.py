@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from lakehouse.escaping import repair_text
 
 MAX_QUESTION_CHARS = 4_000
 MAX_SQL_CHARS = 32_768
@@ -12,6 +14,8 @@ MAX_TITLE_CHARS = 120
 
 RequestKind = Literal["question", "sql"]
 OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
+SentText = Annotated[str, BeforeValidator(lambda text: repair_text(text) if isinstance(text, str) else text)]
+"""Text of a client. One that cuts a text within an emoji sends half of a surrogate pair, which nothing can store."""
 Seconds = Annotated[float, Field(description="seconds since 1970")]
 
 
@@ -53,7 +57,7 @@ class NewConversation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_TITLE_CHARS)] = ""
+    title: Annotated[SentText, StringConstraints(strip_whitespace=True, max_length=MAX_TITLE_CHARS)] = ""
 
 
 class Conversation(BaseModel):
@@ -77,7 +81,7 @@ class Ask(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: RequestKind
-    text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_SQL_CHARS)]
+    text: Annotated[SentText, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_SQL_CHARS)]
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:
@@ -129,7 +133,11 @@ class StageView(BaseModel):
 
 
 class Result(BaseModel):
-    """How a request ended. Costs are in US dollars: the model that planned, and AI functions in statements."""
+    """How a request ended. Costs are in US dollars: the model that planned, and AI functions in statements.
+
+    Of an answered question, `basis` says whether it rests on rows; `unfounded` are its numbers that no result has, as
+    written; `shown` is the number of the step whose rows it is about.
+    """
 
     outcome: Literal["answered", "declined", "failed", "stopped", "cancelled", "refused"]
     answer: str
@@ -139,6 +147,9 @@ class Result(BaseModel):
     ai_usd: float
     tokens_read: int
     tokens_written: int
+    basis: Literal["rows", "failed", "none"] | None = None
+    unfounded: list[str] = []
+    shown: int | None = None
 
 
 class RequestView(BaseModel):

@@ -26,7 +26,7 @@ from ai_functions.service import AiService
 from ai_functions.types import NANOS_PER_DOLLAR, AiUnavailable, Spender
 from lakehouse.callers import META, Callers
 from lakehouse.errors import EngineLacks, LakehouseError, QueryCancelled, QueryError, Refused
-from lakehouse.escaping import cut_text, quote_briefly
+from lakehouse.escaping import cut_text, quote_briefly, repair_text
 from mcp_server.audit import AuditEvent, AuditLog
 from mcp_server.background import Background
 from mcp_server.models import Principal
@@ -184,9 +184,9 @@ def _translate_error(error: Exception, event: AuditEvent) -> str:
     cause = error.__cause__ if isinstance(error, ToolError) and error.__cause__ is not None else error
     _classify_failure(cause, event)
     if isinstance(cause, ValidationError):
-        return _replace_surrogates("\n".join(_describe_argument_problem(detail) for detail in cause.errors()))
+        return repair_text("\n".join(_describe_argument_problem(detail) for detail in cause.errors()))
     if isinstance(cause, LakehouseError) and cause.mendable:
-        return _replace_surrogates(_PREFIXES.get(type(cause), "").format(code=event.code) + str(cause))
+        return repair_text(_PREFIXES.get(type(cause), "").format(code=event.code) + str(cause))
     log.error("Tool %r failed, correlation id %s", event.tool, event.correlation_id, exc_info=cause)
     return (
         "The server failed at this and you cannot mend it. Tell whoever runs the server the correlation id "
@@ -233,8 +233,3 @@ def _make_reporter(context: Context[Any, Any]) -> Callable[[str], Coroutine[Any,
 
 def _to_text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _replace_surrogates(text: str) -> str:
-    """Without lone surrogates: one of them, quoted from a caller's text, would fail the whole response."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -78,6 +79,18 @@ class Visitor:
         found = self.client.get(f"/api/operations/{operation}")
         assert found.status_code == 200, found.text
         return dict(found.json())
+
+    def events(self, operation: str) -> Iterator[tuple[str, Answer]]:
+        """The events of an operation, to its end."""
+        with self.client.stream("GET", f"/api/operations/{operation}/events") as found:
+            assert found.status_code == 200
+            name = ""
+            for line in found.iter_lines():
+                field_name, _, value = line.partition(": ")
+                if field_name == "event":
+                    name = value
+                if field_name == "data":
+                    yield name, json.loads(value)
 
     def ended(self, operation: str) -> Answer:
         """An operation, once it has ended."""

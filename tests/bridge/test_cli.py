@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,38 @@ def test_sql_needs_no_model_and_goes_the_same_way(lake: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert "300" in done.stdout
     assert COUNT in (tmp_path / "audit.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ("csv", 'name,n\n"\'=1+1, ""x""",-2\n'),
+        ("json", None),
+        ("table", None),
+    ],
+)
+def test_rows_are_all_that_is_printed_in_the_form_that_was_asked_for(
+    lake: Path, tmp_path: Path, form: str, shown: str | None
+) -> None:
+    sql = "SELECT '=1+1, \"x\"' AS name, -2 AS n"
+    done = chat("--sql", sql, "--format", form, "--lake", str(lake), state=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    if form == "json":
+        assert json.loads(done.stdout)["rows"] == [['=1+1, "x"', -2]]
+    if form == "table":
+        assert done.stdout.splitlines()[3].split("│")[1].strip() == '=1+1, "x"'
+    assert shown is None or done.stdout.replace("\r\n", "\n") == shown
+
+
+@pytest.mark.parametrize("verb", [["ask", "--sql", COUNT], ["serve", "--port", "0"]], ids=["ask", "serve"])
+def test_a_lake_that_is_not_there_is_said_before_anything_starts(tmp_path: Path, verb: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge.cli", *verb, "--lake", str(tmp_path / "none")],
+        env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "none" in done.stderr
+    assert "Serving" not in done.stderr
 
 
 def test_the_user_of_a_server_of_ones_own_needs_nobody_to_vouch(lake: Path, tmp_path: Path) -> None:
@@ -65,7 +98,7 @@ def test_a_server_that_runs_already_is_asked_at_its_url_and_a_refusal_ends_with_
         (["--sql", COUNT], 2, "Which lake? Give --lake DIR or --server URL"),
         (["--sql", COUNT, "--server", "ftp://x"], 2, "is no URL of an MCP server"),
         (["--sql", COUNT, "--server", "http://user:hidden@127.0.0.1:9/mcp"], 1, "The server at 127.0.0.1 cannot be"),
-        (["Why?", "--lake", "x"], 1, "No model is set up: set OPENAI_API_KEY"),
+        (["Why?", "--lake", "."], 1, "No model is set up: set OPENAI_API_KEY"),
     ],
 )
 def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path, arguments: list[str], code: int, said_so: str) -> None:

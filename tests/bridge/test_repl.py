@@ -73,7 +73,8 @@ def test_a_question_a_follow_up_and_what_they_cost(chat: Open, provider: OpenAiS
         screen.expect("The first one.")
         screen.expect(PROMPT)
         asked = [message["content"] for message in told(provider.calls[2])[1:]]
-        assert asked == ["Which two have the most votes?", "These \x1b[31mtwo.", "And of these?"]
+        assert (asked[0], asked[2]) == ("Which two have the most votes?", "And of these?")
+        assert asked[1].startswith("These \x1b[31mtwo.\n\n(It rested on this data:\n" + TOP)
 
         screen.enter("/new")
         screen.expect(PROMPT)

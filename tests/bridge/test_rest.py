@@ -242,6 +242,64 @@ def test_no_more_questions_of_one_visitor_are_answered_at_once_than_its_share(
     assert visitor.ask("SELECT 1", "sql")["state"] == "done"
 
 
+def test_of_many_requests_at_once_no_more_are_taken_than_a_visitors_share(here: Site, provider: OpenAiServer) -> None:
+    visitor = here.visitor()
+    conversations = [visitor.start() for _ in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda one: visitor.post(one, SLOW_SQL, "sql"), conversations))
+    taken = [one.json()["id"] for one in found if one.status_code == 202]
+    assert (len(taken), [one.status_code for one in found].count(429)) == (2, 10)
+    for one in taken:
+        visitor.client.delete(f"/api/operations/{one}")
+        visitor.ended(one)
+
+
+def test_thirty_visitors_behind_one_address_are_all_answered_and_none_above_the_limit(
+    lake: Path, tmp_path: Path
+) -> None:
+    with serving() as model, site(lake, tmp_path, model, IMDB_CHAT_RUNNING="4") as found:
+        model.choose = lambda _: Reply(text="Done.", seconds=0.2)
+        visitors = [found.visitor() for _ in range(30)]
+        with ThreadPoolExecutor(30) as pool:
+            ended = list(pool.map(lambda one: one.ask("How many titles?"), visitors))
+    assert [one["result"]["answer"] for one in ended] == ["Done."] * 30
+    assert model.most_at_once == 4
+
+
+def test_asking_how_far_ones_own_operation_is_counts_towards_no_limit(lake: Path, tmp_path: Path) -> None:
+    with site(lake, tmp_path, IMDB_CHAT_REQUESTS_PER_MINUTE="8") as found:
+        visitor, other = found.visitor(), found.visitor()
+        operation = visitor.post(visitor.start(), SLOW_SQL, "sql").json()["id"]
+        asked = [visitor.client.get(f"/api/operations/{operation}").status_code for _ in range(30)]
+        assert asked == [200] * 30
+        guessed = [other.client.get(f"/api/operations/{operation}").status_code for _ in range(10)]
+        assert guessed[0] == 404
+        assert guessed[-1] == 429
+        visitor.client.delete(f"/api/operations/{operation}")
+
+
+def test_the_events_of_an_operation_tell_each_piece_and_step_once_and_its_end(
+    here: Site, provider: OpenAiServer
+) -> None:
+    visitor = here.visitor()
+    pace = threading.Event()
+    provider.will(running(COUNT), Reply(text="There are 300 titles in it.", pace=pace))
+    operation = visitor.post(visitor.start(), "How many titles?").json()["id"]
+    names, words, steps = [], "", []
+    for name, data in visitor.events(operation):
+        names.append(name)
+        if name == "change":
+            words = words + data["text"] if data["more"] else data["text"]
+            steps += [(number, step["state"]) for number, step in data["steps"].items()]
+        if words:
+            pace.set()
+    assert (names[0], names[-1]) == ("state", "state")
+    assert data["state"] == "done"
+    assert data["result"]["answer"].startswith(words.strip()[:10])
+    assert steps.count(("0", "done")) == 1
+    assert visitor.client.get("/api/operations/none/events").status_code == 404
+
+
 def test_each_visitor_is_a_caller_of_its_own_to_the_server(here: Site, provider: OpenAiServer, state: Path) -> None:
     visitors = [here.visitor(), here.visitor()]
     for number, visitor in enumerate(visitors):
@@ -429,3 +487,47 @@ def test_no_token_and_no_key_reaches_the_model(here: Site, provider: OpenAiServe
         assert key not in received(call)
     assert key not in " ".join(part for process in engine_of(here) for part in process.cmdline())
     assert os.stat(state / "callers.key").st_mode & 0o077 == 0
+
+
+def test_half_a_character_in_a_question_title_or_answer_destroys_no_conversation(
+    here: Site, provider: OpenAiServer
+) -> None:
+    visitor = here.visitor()
+    provider.will(said("Half: \ud83d."), said("Whole."))
+    body = b'{"title": "cut within \\ud83d"}'
+    started = visitor.client.post("/api/conversations", content=body, headers={"Content-Type": "application/json"})
+    assert started.status_code == 201, started.text
+    conversation = started.json()["id"]
+    asked = visitor.client.post(
+        f"/api/conversations/{conversation}/messages",
+        content=b'{"kind": "question", "text": "what of \\ud83d"}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert visitor.ended(asked.json()["id"])["result"]["answer"] == "Half: \ufffd."
+    assert visitor.ask("Again?", conversation=conversation)["result"]["answer"] == "Whole."
+    assert visitor.conversation(conversation)["messages"][0]["text"] == "what of \ufffd"
+
+
+def test_a_question_that_is_cancelled_keeps_what_was_written_of_its_answer(here: Site, provider: OpenAiServer) -> None:
+    visitor = here.visitor()
+    pace = threading.Event()
+    provider.will(Reply(text="one two three", pace=pace))
+    operation = visitor.post(visitor.start(), "How many?").json()["id"]
+    until(lambda: "one" in visitor.operation(operation)["stage"]["text"], what="the first word", pause=0.1)
+    visitor.client.delete(f"/api/operations/{operation}")
+    result = visitor.ended(operation)["result"]
+    pace.set()
+    assert (result["outcome"], result["answer"]) == ("cancelled", "one … (unfinished)\n\nCancelled.")
+
+
+def test_an_answer_says_what_it_rests_on_and_which_of_its_numbers_no_result_has(
+    here: Site, provider: OpenAiServer
+) -> None:
+    visitor = here.visitor()
+    provider.will(running(COUNT), running(TITLES), said("There are 987,654 films among 300 titles."))
+    result = visitor.ask("How many?")["result"]
+    assert (result["basis"], result["unfounded"], result["shown"]) == ("rows", ["987,654"], 0)
+    provider.will(said("There are 300."))
+    assert visitor.ask("How many?")["result"]["basis"] == "none"
+    provider.will(running("SELECT nothing FROM movies_delta"), said("None."))
+    assert visitor.ask("How many?")["result"]["basis"] == "failed"

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from bridge.client import Lakehouse
-from bridge.transcript import Intent, ToolStep
+from bridge.transcript import Intent, ToolStep, trim_history
 from bridge.turn import Exchange, TextPiece, ToolProgress
 from tests.bridge.conftest import Ask, kill_servers
+from tests.bridge.odd_servers import ARGUMENTS, TWO_CALLS, streamed, whole
 from tests.bridge.scripts import COUNT, calling, results, running, said, told
 from tests.openai_server import (
     BAD_KEY,
@@ -365,3 +366,86 @@ async def test_cancelling_a_question_cancels_its_statement(question: Ask, provid
     with pytest.raises(asyncio.CancelledError):
         await asked
     await asyncio.to_thread(until, lambda: '"cancelled"' in (state / "audit.jsonl").read_text(), what="the end of it")
+
+
+@pytest.mark.parametrize("form", TWO_CALLS)
+async def test_calls_are_read_in_every_form_that_servers_send_and_charged_as_reported(
+    question: Ask, provider: OpenAiServer, form: str
+) -> None:
+    provider.will(TWO_CALLS[form], said("Twice 300."))
+    turn = await question("How many titles?")
+    assert (turn.outcome, turn.answer) == ("answered", "Twice 300.")
+    assert [(step.intent.sql, step.result.rows) for step in turn.steps] == [(COUNT, 1)] * 2
+    assert turn.rounds[0].nanos == 100 * 1_000 + 20 * 2_000
+    sent = provider.calls[1].body["messages"][2]["tool_calls"]
+    assert len({call["id"] for call in sent}) == 2
+
+
+async def test_an_answer_that_comes_whole_though_asked_for_in_pieces_is_heard_and_kept(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    provider.will(whole({"role": "assistant", "content": "There are 300."}))
+    heard: list[object] = []
+    turn = await question(watch=heard.append)
+    assert (turn.answer, turn.usage.output_tokens) == ("There are 300.", 20)
+    assert [event.text for event in heard if isinstance(event, TextPiece)] == ["There are 300."]
+
+
+async def test_a_call_without_a_name_goes_back_to_the_model_with_the_names_there_are(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    provider.will(calling(("", ARGUMENTS)), said("Sorry."))
+    turn = await question()
+    assert turn.answer == "Sorry."
+    assert "names no tool" in results(provider.calls[1])[0]
+    assert "execute_spark_sql" in results(provider.calls[1])[0]
+    assert provider.calls[1].body["messages"][2]["tool_calls"][0]["function"]["name"] == "unnamed"
+
+
+@pytest.mark.parametrize(
+    "overflow",
+    [
+        {"message": "This model's maximum context length is 4096 tokens.", "type": "BadRequestError", "code": 400},
+        {"message": "the request exceeds it", "type": "exceed_context_size_error", "code": 400},
+    ],
+    ids=["vLLM", "llama.cpp"],
+)
+async def test_a_prompt_that_is_too_long_is_known_by_what_servers_of_ones_own_say_too(
+    question: Ask, provider: OpenAiServer, overflow: dict[str, object]
+) -> None:
+    provider.will(running(WIDE), Reply(400, error=overflow), said("Sixty rows."))
+    turn = await question()
+    assert (turn.outcome, turn.answer) == ("answered", "Sixty rows.")
+
+
+async def test_half_a_character_of_a_model_is_made_whole_or_replaced(question: Ask, provider: OpenAiServer) -> None:
+    provider.will(
+        calling(("execute_spark_sql", {"sql_query": "SELECT '\ud800'", "reasoning": "\udfff"}), text="\ud83d"),
+        streamed({"content": "An \ud83d"}, {"content": "\ude00 and \ud83d"}, {"content": " half."}),
+    )
+    heard: list[object] = []
+    turn = await question(watch=heard.append)
+    assert turn.answer == "An \N{GRINNING FACE} and \ufffd half."
+    assert "".join(event.text for event in heard if isinstance(event, TextPiece)).endswith(turn.answer)
+    for text in (turn.answer, turn.steps[0].intent.call.arguments, turn.rounds[0].thought):
+        text.encode()
+
+
+async def test_what_was_written_before_an_answer_broke_off_is_kept_and_marked(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    provider.will(Reply(text="one two three", cut_within=True))
+    turn = await question()
+    assert turn.outcome == "failed"
+    assert turn.answer.startswith("one … (unfinished)\n\nThe model could not be asked")
+
+
+async def test_a_follow_up_is_told_the_rows_of_the_last_answers_within_a_cap(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    history = [Exchange(f"Question {n}?", f"Answer {n}.", f"SELECT {n}\nrows {n}") for n in range(4)]
+    provider.will(said("The first one."))
+    await question("And the first row?", history=trim_history(history))
+    before = "\n".join(str(message["content"]) for message in told(provider.calls[0]))
+    assert [f"rows {n}" in before for n in range(4)] == [False, False, True, True]
+    assert all(f"Answer {n}." in before for n in range(4))

@@ -82,5 +82,12 @@ def test_every_module_that_is_imported_is_there() -> None:
             assert (file.parent / target).is_file(), f"{file.name} imports {target}"
 
 
-def test_the_chart_library_has_its_licence_beside_it() -> None:
-    assert "MIT License" in (web.FOLDER / "vendor" / "chart.LICENSE.md").read_text()
+def test_every_vendored_file_is_on_the_list_with_its_version_and_licence() -> None:
+    folder = web.FOLDER / "vendor"
+    listed = json.loads((folder / "list.json").read_text())
+    texts = {one["text"] for one in listed}
+    assert {one["file"] for one in listed} | texts | {"list.json"} == {path.name for path in folder.iterdir()}
+    for one in listed:
+        head = (folder / one["file"]).read_text()[:400]
+        assert f"v{one['version']}" in head
+        assert "Permission is hereby granted" in (folder / one["text"]).read_text()

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { chartFor } from "../../../web/static/js/chart_for.js";
+import { chartFor, choicesFor } from "../../../web/static/js/chart_for.js";
 
 const table = (columns, rows, more = {}) => ({
   columns: Object.entries(columns).map(([name, type]) => ({ name, type })),
@@ -96,4 +96,47 @@ test("nothing to see is no chart", () => {
   assert.equal(chartFor(table({ title: "string", votes: "int" }, [["A", 5], ["B", 5]])), null);
   assert.equal(chartFor(table({ title: "string", votes: "int" }, [["A", null], ["B", null]])), null);
   assert.equal(chartFor(table({}, [])), null);
+});
+
+test("a rank is no measure, whatever it is called", () => {
+  const rows = [[1, "Night", 90], [2, "Glass", 80], [3, "Ash", 70]];
+  for (const name of ["rank", "place", "row_number", "n"]) {
+    const chart = chartFor(table({ [name]: "int", primaryTitle: "string", numVotes: "int" }, rows));
+    assert.deepEqual(chart.series, [{ name: "numVotes", values: [90, 80, 70] }]);
+  }
+  assert.equal(chartFor(table({ rank: "int", primaryTitle: "string" }, rows.map((row) => row.slice(0, 2)))), null);
+});
+
+test("bars have a label each that no other has, made of as many texts as it takes", () => {
+  const pairs = [["Griffith", "Gish", 9], ["Griffith", "Marsh", 7], ["Griffith", "Sweet", 5]];
+  const chart = chartFor(table({ director: "string", actor: "string", films: "bigint" }, [...pairs, ["Ford", "Gish", 4]]));
+  assert.equal(chart.labels[0], "Griffith · Gish");
+  const films = [["movie", "Night", 9.1], ["movie", "Glass", 8.8], ["movie", "Ash", 8.1]];
+  const ranked = chartFor(table({ titleType: "string", primaryTitle: "string", averageRating: "double" }, films));
+  assert.deepEqual(ranked.labels, ["Night", "Glass", "Ash"]);
+  assert.equal(chartFor(table({ name: "string", votes: "int" }, [["A", 3], ["A", 2], ["B", 1]])), null);
+});
+
+test("films that have nothing to do with each other are not joined by a line", () => {
+  const rows = [["tt1", 1994, 9.3], ["tt2", 1972, 9.2], ["tt3", 2008, 9.0], ["tt4", 1957, 9.0], ["tt5", 2003, 9.0]];
+  assert.equal(chartFor(table({ tconst: "string", startYear: "int", averageRating: "double" }, rows)), null);
+});
+
+test("years are no measure, though their column has another name", () => {
+  const rows = [["Ann", 1957, 12], ["Bo", 1990, 9], ["Cy", 2003, 7]];
+  const chart = chartFor(table({ primaryName: "string", first: "int", films: "bigint" }, rows));
+  assert.equal(chart.series[0].name, "films");
+  assert.equal(chartFor(table({ primaryName: "string", first: "int" }, rows.map((row) => row.slice(0, 2)))), null);
+});
+
+test("people choose among the kinds and measures that have a chart", () => {
+  const rows = [..."abcdefghij"].map((name, at) => [name, 10 - at, at * at]);
+  const choices = choicesFor(table({ name: "string", votes: "int", films: "int" }, rows));
+  assert.deepEqual(choices.kinds, ["bar", "scatter", "histogram"]);
+  assert.deepEqual(choices.measures, ["votes", "films"]);
+  assert.deepEqual(choices.draw("bar", "films").series[0].values, rows.map((row) => row[2]));
+  const scatter = choices.draw("scatter", "films");
+  assert.deepEqual([scatter.x, scatter.labels[0], scatter.series[0].values[0]], ["votes", 10, 0]);
+  const histogram = choices.draw("histogram", "votes");
+  assert.equal(histogram.series[0].values.reduce((one, other) => one + other), 10);
 });

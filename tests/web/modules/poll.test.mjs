@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Away, Problem } from "../../../web/static/js/api.js";
+import { eventsOf } from "../../../web/static/js/events.js";
 import { backoff, follow, pace } from "../../../web/static/js/poll.js";
 import { BrokenOff, Waiter } from "../../../web/static/js/waiting.js";
 
@@ -14,6 +15,9 @@ async function followed(...answers) {
     return { body: { id: "o", state: next }, retryAfter: 2 };
   };
   const hooks = {
+    stream: async function* () {
+      throw new Away();
+    },
     ask,
     seen: (operation) => states.push(operation.state),
     away: (error) => told.push(error?.message ?? "back"),
@@ -59,4 +63,50 @@ test("a pause can be cut short, and waiting broken off for good", async () => {
   waiter.stop();
   await assert.rejects(another, BrokenOff);
   await assert.rejects(waiter.wait(0), BrokenOff);
+});
+
+test("events are shown as they come, without a pause, and polled for where they end too early", async () => {
+  const texts = [];
+  const running = { id: "o", state: "running", stage: { doing: "planning", text: "", steps: [] } };
+  const last = await follow(
+    { body: running, retryAfter: 1 },
+    {
+      stream: async function* () {
+        yield { event: "state", data: running };
+        yield { event: "change", data: { doing: "writing", more: true, text: "The ", steps: { 0: "a step" } } };
+        yield { event: "change", data: { doing: "writing", more: true, text: "answer", steps: {} } };
+        yield { event: "change", data: { doing: "calling a tool", more: false, text: "", steps: { 1: "another" } } };
+      },
+      ask: async () => ({ body: { ...running, state: "done" }, retryAfter: null }),
+      seen: ({ state, stage }) => texts.push([state, stage.doing, stage.text, stage.steps.length]),
+      away: assert.fail,
+      wait: async (pause) => void texts.push(pause),
+    },
+  );
+  assert.equal(last.state, "done");
+  assert.deepEqual(texts, [
+    ["running", "planning", "", 0],
+    ["running", "planning", "", 0],
+    ["running", "writing", "The ", 1],
+    ["running", "writing", "The answer", 1],
+    ["running", "calling a tool", "", 2],
+    1,
+    ["done", "planning", "", 0],
+  ]);
+});
+
+test("events are read across the borders of chunks, and comments are none", async () => {
+  const bytes = new TextEncoder().encode(': ping\n\nevent: change\ndata: {"text": "Kurosawa ✓"}\n\nevent: state\ndata: 1\n\n');
+  const body = new ReadableStream({
+    start(controller) {
+      for (const byte of bytes) controller.enqueue(Uint8Array.of(byte));
+      controller.close();
+    },
+  });
+  const found = [];
+  for await (const event of eventsOf(body)) found.push(event);
+  assert.deepEqual(found, [
+    { event: "change", data: { text: "Kurosawa ✓" } },
+    { event: "state", data: 1 },
+  ]);
 });

@@ -1,7 +1,6 @@
 // Views of messages: questions, and answers with their chart, table, statement, cost and steps.
 
-import { chartFor } from "./chart_for.js";
-import { chartView } from "./chart_view.js";
+import { chartBox } from "./chart_box.js";
 import { button, hiddenText, make } from "./dom.js";
 import { dollars, formatCount, seconds } from "./format.js";
 import { proseView } from "./prose_view.js";
@@ -23,15 +22,21 @@ export function askedView({ kind, text }) {
   return make("article", { className: `asked asked-${kind}` }, hiddenText("You asked: "), said);
 }
 
+const BASES = {
+  none: "No data was asked for this answer.",
+  failed: "No statement succeeded, so this answer rests on no rows.",
+};
+
 /** View of an answer. `again` repeats the request. */
 export function answerView(result, kind, again) {
-  const step = result.steps.findLast((one) => one.table !== null) ?? null;
+  const step = result.steps[result.shown] ?? result.steps.findLast((one) => one.table !== null) ?? null;
   return make(
     "article",
     { className: `answer outcome-${result.outcome}` },
     hiddenText("The answer: "),
     outcomeView(result.outcome),
     spokenView(result, kind),
+    kind === "question" ? basisView(result) : null,
     ...(step && step.table.columns.length > 0 ? dataViews(step) : []),
     kind === "question" && step?.sql ? sqlView(step.sql) : null,
     costView(result, step),
@@ -52,12 +57,23 @@ function outcomeView(outcome) {
 
 function spokenView(result, kind) {
   if (!result.answer) return null;
-  return kind === "sql" ? make("p", { className: "reason" }, result.answer) : proseView(result.answer);
+  if (kind === "sql") return make("p", { className: "reason" }, result.answer);
+  return proseView(result.answer, result.unfounded ?? []);
+}
+
+/** What an answer rests on, where that is not the rows below it alone. */
+function basisView({ basis, unfounded = [], steps }) {
+  const tables = steps.filter((one) => one.table !== null).length;
+  const parts = [
+    BASES[basis],
+    basis === "rows" && tables > 1 ? `It rests on the rows of ${tables} statements; all are below.` : null,
+    unfounded.length > 0 ? "A marked number is in no result of this question." : null,
+  ].filter(Boolean);
+  return parts.length === 0 ? null : make("p", { className: "basis" }, parts.join(" "));
 }
 
 function dataViews(step) {
-  const chart = chartFor(step.table);
-  return [chart ? chartView(chart) : null, tableView(step.table, "Result")];
+  return [chartBox(step.table), tableView(step.table, "Result")];
 }
 
 /** View of cost and duration. */

@@ -1,7 +1,10 @@
 // Client of imdb-chat's REST API, for one visitor whose token is stored in the browser.
 
+import { eventsOf } from "./events.js";
+
 const TOKEN = "imdb-chat-token";
 const PATIENCE_MS = 20_000;
+const SILENCE_MS = 40_000; // the server says something every 15 seconds
 const NOT_THE_API =
   "What answers here is not imdb-chat. Whoever put this page here can set the address of the API in its config.js.";
 
@@ -51,6 +54,29 @@ export class Api {
     this.#asVisitor("POST", `/conversations/${encodeURIComponent(id)}/messages`, request, { "Idempotency-Key": key });
 
   operation = async (id) => this.#asVisitor("GET", `/operations/${encodeURIComponent(id)}`);
+
+  /** Yields the events of an operation until they end, `signal` is aborted, or nothing came for long. */
+  async *events(id, signal) {
+    const headers = { Authorization: `Bearer ${this.storage.get(TOKEN)}`, Accept: "text/event-stream" };
+    const silence = new AbortController();
+    const hush = () => silence.abort();
+    let timer = setTimeout(hush, SILENCE_MS);
+    const heard = () => {
+      clearTimeout(timer);
+      timer = setTimeout(hush, SILENCE_MS);
+    };
+    try {
+      const url = `${this.base}/api/operations/${encodeURIComponent(id)}/events`;
+      const response = await this.fetching(url, { headers, signal: AbortSignal.any([signal, silence.signal]) });
+      const kind = response.headers.get("Content-Type") ?? "";
+      if (!response.ok || !kind.startsWith("text/event-stream")) throw new Away();
+      yield* eventsOf(response.body, heard);
+    } catch (error) {
+      throw error instanceof SyntaxError ? new Problem(502, NOT_THE_API) : new Away();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
 
   cancel = async (id) => (await this.#asVisitor("DELETE", `/operations/${encodeURIComponent(id)}`)).body;
 

@@ -128,7 +128,7 @@ export class App {
 
   /** Create a conversation for a first question. */
   async #begun(request, hooks) {
-    const title = request.text.replace(/\s+/g, " ").slice(0, MOST_TITLE_CHARS);
+    const title = [...request.text.replace(/\s+/g, " ")].slice(0, MOST_TITLE_CHARS).join(""); // not within an emoji
     const { id } = await persist(() => this.#api.start(title), hooks);
     if (hooks.waiter.stopped) throw new BrokenOff();
     this.#id = id;
@@ -164,7 +164,8 @@ export class App {
       this.#operation = operation.id;
       live.show(operation);
     };
-    this.#ended(await follow(first, { ask: this.#api.operation, seen, away, wait }));
+    const stream = (id) => this.#api.events(id, waiter.signal);
+    this.#ended(await follow(first, { stream, ask: this.#api.operation, seen, away, wait }));
   }
 
   #ended(operation) {

@@ -1,9 +1,11 @@
-// Decides whether a table has a chart, and which. Independent of the drawing.
+// Decides which charts a table can have, and which of them says at first sight what the table says.
 //
-// A chart is {kind: "line" | "ranking" | "bars", x, labels, series: [{name, values}], time, about}; `labels` of a line
-// are numbers; `time` means that they are milliseconds since 1970. `about` describes the chart in a sentence.
+// A chart is {kind: "line" | "ranking" | "bars" | "scatter" | "histogram", x, labels, series: [{name, values}], time,
+// about}; `labels` of a line and a scatter are numbers; `time` means that they are milliseconds since 1970. `about`
+// describes the chart in a sentence.
 
-import { formatCount, isLabel, isNumeric } from "./format.js";
+import { describeColumns, labelsOf } from "./chart_columns.js";
+import { formatCount } from "./format.js";
 
 const LEAST_POINTS = 3;
 const MOST_POINTS = 1_000;
@@ -11,51 +13,48 @@ const MOST_LINES = 6;
 const LEAST_BARS = 2;
 const MOST_RANKED = 30;
 const MOST_BARS = 60;
-const TIME = /^(date|timestamp|timestamp_ntz)$/i;
-const HAS_TIME = /T\d/;
-const HAS_ZONE = /(Z|[+-]\d\d(:?\d\d)?)$/;
-const CALENDAR = /year|decade/i;
-const IDENTIFIER = /^(id|[tn]const)$|(_id|Id)$/;
+const LEAST_SPREAD = 8;
+const MOST_BINS = 20;
 
-/** Returns the chart of a table, or null if none is useful. */
+/** Returns the chart that a table is shown with, or null if none is useful. */
 export function chartFor(table) {
-  if (table.rows.length < LEAST_BARS) return null;
-  const columns = table.columns.map((column, index) => describeColumn(column, index, table.rows));
+  return choicesFor(table).first;
+}
+
+/**
+ * Returns {first, kinds, measures, draw}: the chart to begin with (null: none), the kinds and the measures that people
+ * can choose, and draw(kind, measure), which returns null where that measure has no chart of that kind.
+ */
+export function choicesFor(table) {
+  const columns = table.rows.length < LEAST_BARS ? [] : describeColumns(table);
   const measures = columns.filter((column) => column.isMeasure);
+  const draw = (kind, name) => {
+    const chosen = measures.find((measure) => measure.name === name) ?? measures[0];
+    const others = measures.filter((measure) => measure !== chosen);
+    const found = chosen ? WAYS[kind](table, columns, [chosen, ...others]) : null;
+    return found !== null && hasDifferentValues(found) ? found : null;
+  };
+  const kinds = Object.keys(WAYS).filter((kind) => measures.some((measure) => draw(kind, measure.name) !== null));
+  return { first: firstOf(table, columns, measures), kinds, measures: measures.map((measure) => measure.name), draw };
+}
+
+function firstOf(table, columns, measures) {
   if (measures.length === 0) return null;
-  for (const way of [series, ranking, distribution]) {
+  for (const way of [series, orderedRanking, distribution]) {
     const found = way(table, columns, measures);
     if (found) return hasDifferentValues(found) ? found : null;
   }
   return null;
 }
 
-function describeColumn(column, index, rows) {
-  const cells = rows.map((row) => row[index]);
-  const numbers = isNumeric(column) ? cells.map(numberOf) : null;
-  const isTime = TIME.test(column.type);
-  const isYear = numbers !== null && CALENDAR.test(column.name) && numbers.every(isYearNumber);
-  const isIdentifier = IDENTIFIER.test(column.name);
-  return {
-    name: column.name,
-    cells,
-    numbers: isTime ? cells.map(millisecondsOf) : numbers,
-    isTime,
-    isPeriod: isTime || isYear,
-    isIdentifier,
-    isText: /^(string|varchar.*|char.*)$/i.test(column.type) && !isIdentifier,
-    isMeasure: numbers !== null && !isYear && !isIdentifier && !isLabel(column) && numbers.some((one) => one !== null),
-    isBucket: numbers !== null && !isIdentifier,
-  };
-}
-
 /** Measures over time: one line per measure, or one measure with a line per group. */
 function series(table, columns, measures) {
   const period = columns.find((column) => column.isPeriod);
   if (!period || table.truncated || table.rows.length > MOST_POINTS) return null;
+  if (columns.some((column) => column.isIdentifier)) return null; // rows are things, and no line leads from one to another
   const points = [...new Set(period.numbers.filter((one) => one !== null))].sort((a, b) => a - b);
   if (points.length < LEAST_POINTS) return null;
-  const texts = columns.filter((column) => column.isText);
+  const texts = columns.filter((column) => column.isText && new Set(column.cells).size > 1);
   const lines = texts.length === 0 ? linesOf(period, measures) : linesByGroup(period, texts, measures);
   if (lines === null) return null;
   const names = lines.map((line) => line.name).join(", ");
@@ -104,14 +103,16 @@ function comparableMeasures(measures) {
   return measures.filter((measure) => size(measure) <= first * 20 && size(measure) * 20 >= first);
 }
 
-/** A ranking: the first text column, and the measure that orders the rows. */
-function ranking(table, columns, measures) {
-  const label = columns.find((column) => column.isText);
-  if (!label || table.rows.length > MOST_RANKED) return null;
+/** Bars in the order of the rows, each with a label of its own. */
+function ranking(table, columns, [measure]) {
+  const found = table.rows.length > MOST_RANKED ? null : labelsOf(columns);
+  return found === null ? null : bars("ranking", found.name, found.labels, measure);
+}
+
+/** A ranking by the measure that orders the rows. */
+function orderedRanking(table, columns, measures) {
   const measure = measures.find((one) => isOrdered(one.numbers) && new Set(one.numbers).size > 1);
-  if (!measure) return null;
-  const about = `Bar chart of ${measure.name} by ${label.name}, ${formatCount(table.rows.length, "bar")}.`;
-  return bars("ranking", label, measure, about);
+  return measure ? ranking(table, columns, [measure]) : null;
 }
 
 function isOrdered(numbers) {
@@ -126,34 +127,55 @@ function distribution(table, columns, measures) {
   const [bucket] = columns;
   if (!bucket.isText && bucket.isMeasure && bucket.numbers.some((one) => !Number.isInteger(one))) return null;
   const measure = measures.find((one) => one !== bucket);
-  if (!measure || !(bucket.isText || bucket.isBucket) || new Set(bucket.cells).size < bucket.cells.length) return null;
-  if (!bucket.isText && !isOrdered(bucket.numbers.filter((one) => one !== null))) return null;
-  const about = `Bar chart of ${measure.name} by ${bucket.name}, ${formatCount(table.rows.length, "bar")}.`;
-  return bars(bucket.isText ? "ranking" : "bars", bucket, measure, about);
+  if (!measure || !(bucket.isText || bucket.isBucket)) return null;
+  if (bucket.isText) return ranking(table, columns, [measure]);
+  if (new Set(bucket.cells).size < bucket.cells.length) return null;
+  if (!isOrdered(bucket.numbers.filter((one) => one !== null))) return null;
+  return bars("bars", bucket.name, bucket.cells.map((cell) => (cell === null ? "null" : String(cell))), measure);
 }
 
-function bars(kind, label, measure, about) {
-  const labels = label.cells.map((cell) => (cell === null ? "null" : String(cell)));
-  return { kind, x: label.name, labels, series: [{ name: measure.name, values: measure.numbers }], time: false, about };
+function bars(kind, x, labels, measure) {
+  const about = `Bar chart of ${measure.name} by ${x}, ${formatCount(labels.length, "bar")}.`;
+  return { kind, x, labels, series: [{ name: measure.name, values: measure.numbers }], time: false, about };
 }
 
-/** True if some of the values differ. */
+/** One measure against another, a dot for each row. */
+function scatter(table, _columns, [measure, across]) {
+  if (!across || table.rows.length < LEAST_SPREAD || table.rows.length > MOST_POINTS) return null;
+  const about = `Scatter chart of ${measure.name} against ${across.name}, ${formatCount(table.rows.length, "dot")}.`;
+  const one = { name: measure.name, values: measure.numbers };
+  return { kind: "scatter", x: across.name, labels: across.numbers, series: [one], time: false, about };
+}
+
+/** How many rows have a value of about that size. */
+function histogram(table, _columns, [measure]) {
+  const values = measure.numbers.filter((one) => one !== null);
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  if (table.truncated || values.length < LEAST_SPREAD || least === most) return null;
+  const isWhole = values.every(Number.isInteger);
+  const wanted = Math.min(MOST_BINS, Math.ceil(Math.log2(values.length)) + 1);
+  const width = isWhole ? Math.max(1, Math.ceil((most - least + 1) / wanted)) : (most - least) / wanted;
+  const counts = Array(isWhole ? Math.ceil((most - least + 1) / width) : wanted).fill(0);
+  for (const value of values) counts[Math.min(counts.length - 1, Math.floor((value - least) / width))] += 1;
+  const labels = counts.map((_, at) => binName(least + at * width, width, isWhole));
+  const about = `Histogram of ${measure.name}, ${formatCount(values.length, "value")} in ${counts.length} bars.`;
+  return { kind: "histogram", x: measure.name, labels, series: [{ name: "rows", values: counts }], time: false, about };
+}
+
+function binName(from, width, isWhole) {
+  if (isWhole) return width === 1 ? String(from) : `${from} to ${from + width - 1}`;
+  return `${Number(from.toPrecision(3))} to ${Number((from + width).toPrecision(3))}`;
+}
+
+/** True if some of the values differ; a flat histogram says something too. */
 function hasDifferentValues(chart) {
+  if (chart.kind === "histogram") return true;
   return new Set(chart.series.flatMap((one) => one.values).filter((one) => one !== null)).size > 1;
 }
 
-function numberOf(cell) {
-  const number = cell === null || typeof cell === "boolean" || cell === "" ? Number.NaN : Number(cell);
-  return Number.isFinite(number) ? number : null;
-}
+const WAYS = { line: series, bar: barsOf, scatter, histogram };
 
-function isYearNumber(number) {
-  return number === null || (Number.isInteger(number) && number >= 1_000 && number < 3_000);
-}
-
-function millisecondsOf(cell) {
-  if (typeof cell !== "string") return null;
-  const moment = cell.trim().replace(" ", "T");
-  const at = Date.parse(HAS_TIME.test(moment) && !HAS_ZONE.test(moment) ? `${moment}Z` : moment);
-  return Number.isNaN(at) ? null : at;
+/** Bars for people who choose them: of labels, or of the buckets of a number. */
+function barsOf(table, columns, measures) {
+  return ranking(table, columns, measures) ?? distribution(table, columns, measures);
 }

@@ -1,6 +1,7 @@
 // Draws charts by Chart.js, which is loaded for the first one.
 
 import { make } from "./dom.js";
+import { visible } from "./prose.js";
 
 const ROW_PX = 26;
 const VALUE_PX = 56;
@@ -79,11 +80,12 @@ function readColours(frame) {
 
 function settings(chart, ink) {
   const isLine = chart.kind === "line";
+  const isScatter = chart.kind === "scatter";
   const [category, value] = chart.kind === "ranking" ? ["y", "x"] : ["x", "y"];
   return {
-    type: isLine ? "line" : "bar",
+    type: isScatter ? "scatter" : isLine ? "line" : "bar",
     data: {
-      labels: chart.labels,
+      labels: isScatter ? undefined : chart.labels,
       datasets: chart.series.map((one, index) => dataset(one, chart, ink.lines[index])),
     },
     options: {
@@ -91,9 +93,9 @@ function settings(chart, ink) {
       animation: false,
       responsive: true,
       maintainAspectRatio: false,
-      interaction: { mode: "index", intersect: false, axis: category },
+      interaction: isScatter ? { mode: "nearest" } : { mode: "index", intersect: false, axis: category },
       scales: {
-        [category]: isLine ? timeAxis(chart, ink) : labelAxis(chart, ink),
+        [category]: isScatter ? numberAxis(chart, ink) : isLine ? timeAxis(chart, ink) : labelAxis(chart, ink),
         [value]: valueAxis(chart, ink),
       },
       plugins: {
@@ -125,10 +127,21 @@ function labelBars(ink) {
 
 function dataset(one, chart, colour) {
   const shared = { label: one.name, borderColor: colour, backgroundColor: colour };
+  if (chart.kind === "scatter") return { ...shared, data: dots(chart.labels, one.values), pointRadius: 3 };
+  if (chart.kind === "histogram") return { ...shared, data: one.values, barPercentage: 1, categoryPercentage: 0.95 };
   if (chart.kind !== "line") return { ...shared, data: one.values, maxBarThickness: 28, borderRadius: 3 };
   const data = one.values.map((y, index) => ({ x: chart.labels[index], y }));
   const pointRadius = data.length > MOST_DOTS ? 0 : 2.5;
   return { ...shared, data, pointRadius, borderWidth: 2, clip: 8, spanGaps: true };
+}
+
+function dots(across, values) {
+  return values.map((y, row) => ({ x: across[row], y })).filter(({ x, y }) => x !== null && y !== null);
+}
+
+function numberAxis(chart, ink) {
+  const ticks = { color: ink.text, maxTicksLimit: 8 };
+  return { type: "linear", ...title(chart.x, ink), grid: { color: ink.grid }, border: { display: false }, ticks };
 }
 
 function timeAxis(chart, ink) {
@@ -161,13 +174,14 @@ function labelAxis(chart, ink) {
 }
 
 function shorten(text, most) {
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  const letters = [...visible(text)];
+  return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : letters.join("");
 }
 
 function valueAxis(chart, ink) {
   const isCount = chart.series.every((one) => one.values.every((value) => value === null || Number.isInteger(value)));
   return {
-    beginAtZero: chart.kind !== "line" || isCount,
+    beginAtZero: !["line", "scatter"].includes(chart.kind) || (chart.kind === "line" && isCount),
     ...title(chart.series.length === 1 ? chart.series[0].name : null, ink),
     grid: { color: ink.grid },
     border: { display: false },

@@ -1,4 +1,7 @@
-// Polls an operation, and retries while the server is unreachable.
+// Follows an operation by its events, or by polling where they do not arrive; retries while the server is unreachable.
+
+import { Away, Problem } from "./api.js";
+import { changed } from "./events.js";
 
 const LONGEST_PAUSE = 30;
 const SLOWEST_POLL = 5;
@@ -38,11 +41,13 @@ export async function persist(act, { away, wait, passes = (error) => error.passi
 }
 
 /** Follow an operation to its end. `seen` receives each state. */
-export async function follow(first, { ask, seen, away, wait }) {
+export async function follow(first, { stream, ask, seen, away, wait }) {
   let { body: operation, retryAfter } = first;
-  let waited = 0;
+  let [waited, streams] = [0, true];
   seen(operation);
   while (!hasEnded(operation)) {
+    if (streams) [operation, streams] = await streamed(operation, { stream, seen });
+    if (hasEnded(operation)) break;
     const pause = pace(retryAfter, waited);
     await wait(pause);
     waited += pause;
@@ -50,4 +55,20 @@ export async function follow(first, { ask, seen, away, wait }) {
     seen(operation);
   }
   return operation;
+}
+
+/** The last state that events told, and whether there were any: a proxy may keep them back. */
+async function streamed(operation, { stream, seen }) {
+  let any = false;
+  try {
+    for await (const { event, data } of stream(operation.id)) {
+      any = true;
+      operation = event === "change" ? changed(operation, data) : data;
+      seen(operation);
+      if (hasEnded(operation)) break;
+    }
+  } catch (error) {
+    if (!(error instanceof Away || error instanceof Problem)) throw error;
+  }
+  return [operation, any];
 }

@@ -1,74 +1,88 @@
-// Parses the subset of Markdown that answers use. Everything else stays plain text.
+// Parses Markdown to a tree of elements from a list of allowed ones. Whatever is not on it stays text, HTML too.
 //
-// A block is {kind: "paragraph", parts}, {kind: "list", ordered, items: [parts]} or {kind: "code", text};
-// a part is {kind: "text" | "bold" | "code", text}.
+// A node is a text, or {tag, attributes, children}. Nothing here knows of a document, so that it runs anywhere.
 
-const BULLET = /^\s*[-*•]\s+(.*)$/s;
-const NUMBER = /^\s*\d{1,3}[.)]\s+(.*)$/s;
-const FENCE = /^\s*```/;
-const HEADING = /^#{1,6}\s+(.*)$/s;
-const PART = /`([^`\n]+)`|\*\*(?=\S)([^*\n]+?)\*\*/g;
+import { Lexer } from "../vendor/marked.esm.js";
 
-/** Parses a text to blocks. */
+const MOST_CHARS = 50_000; // far beyond an answer; some forms take quadratic time
+const THOUGHTS = /<(think|thinking)>[\s\S]*?(<\/\1>|$)/gi; // reasoning models stream it before the answer
+const REORDERING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // turn text around that they do not belong to
+const ADDRESS = /^(https?:\/\/|mailto:)/i;
+
+/** Parses an answer to nodes. */
 export function blocks(text) {
-  const lines = text.replace(/\r\n?/g, "\n").split("\n");
-  const found = [];
-  for (let at = 0; at < lines.length; ) {
-    const [block, taken] = blockAt(lines, at);
-    if (block) found.push(block);
-    at += taken;
+  const said = visible(text.replace(THOUGHTS, "").trim());
+  if (said.length > MOST_CHARS) return [node("p", said)];
+  try {
+    return nodesOf(Lexer.lex(said, { gfm: true, breaks: true }));
+  } catch (error) {
+    if (error instanceof RangeError) return [node("p", said)]; // nested deeper than the stack
+    throw error;
   }
-  return found;
 }
 
-function blockAt(lines, at) {
-  const line = lines[at];
-  if (!line.trim()) return [null, 1];
-  if (FENCE.test(line)) return code(lines, at);
-  const heading = HEADING.exec(line);
-  if (heading) return [{ kind: "paragraph", parts: [{ kind: "bold", text: heading[1] }] }, 1];
-  if (BULLET.test(line)) return list(lines, at, BULLET, false);
-  if (NUMBER.test(line)) return list(lines, at, NUMBER, true);
-  const said = run(lines, at, (one) => one.trim() && !opens(one));
-  return [{ kind: "paragraph", parts: parts(said.join("\n")) }, said.length];
+/** Text with a mark in place of each character that would reorder what stands around it. */
+export function visible(text) {
+  return text.replace(REORDERING, "\ufffd");
 }
 
-function code(lines, at) {
-  const inside = run(lines, at + 1, (line) => !FENCE.test(line));
-  return [{ kind: "code", text: inside.join("\n") }, inside.length + 2];
+function node(tag, children, attributes = {}) {
+  return { tag, attributes, children: Array.isArray(children) ? children : [children] };
 }
 
-/** Parses the items of a list, which may be separated by blank lines. */
-function list(lines, at, pattern, ordered) {
-  const items = [];
-  let end = at;
-  for (let next = at; next < lines.length && (pattern.test(lines[next]) || !lines[next].trim()); next += 1) {
-    if (!lines[next].trim()) continue;
-    items.push(parts(pattern.exec(lines[next])[1]));
-    end = next + 1;
+function nodesOf(tokens = []) {
+  return tokens.flatMap((token) => (VIEWS[token.type] ?? asWritten)(token));
+}
+
+function asWritten(token) {
+  return token.raw;
+}
+
+const inside = (tag) => (token) => node(tag, nodesOf(token.tokens), { dir: "auto" });
+
+/** How each kind of token is shown; of others the text is. */
+const VIEWS = {
+  space: () => [],
+  paragraph: inside("p"),
+  heading: inside("h3"), // the page has its own headings above
+  blockquote: inside("blockquote"),
+  strong: (token) => node("strong", nodesOf(token.tokens)),
+  em: (token) => node("em", nodesOf(token.tokens)),
+  del: (token) => node("del", nodesOf(token.tokens)),
+  codespan: (token) => node("code", token.text),
+  code: (token) => node("pre", node("code", token.text), { tabIndex: 0 }),
+  br: () => node("br", []),
+  hr: () => node("hr", []),
+  escape: (token) => token.text,
+  text: (token) => (token.tokens ? nodesOf(token.tokens) : token.text),
+  list: (token) => node(token.ordered ? "ol" : "ul", token.items.map(item), token.ordered ? { start: token.start } : {}),
+  table: (token) => node("div", table(token), { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Table" }),
+  link,
+  image: (token) => token.text || token.href,
+};
+
+function item(token) {
+  const mark = token.task ? [token.checked ? "☑ " : "☐ "] : [];
+  return node("li", [...mark, ...nodesOf(token.tokens.filter((one) => one.type !== "checkbox"))], { dir: "auto" });
+}
+
+function table({ header, rows }) {
+  const cells = (tag, row) => node("tr", row.map((cell) => node(tag, nodesOf(cell.tokens), { dir: "auto" })));
+  return node("table", [node("thead", cells("th", header)), node("tbody", rows.map((row) => cells("td", row)))]);
+}
+
+/** A link says where it leads, unless its text does. Other schemes than the web's stay text. */
+function link(token) {
+  const children = nodesOf(token.tokens);
+  if (!ADDRESS.test(token.href)) return [...children, ` (${token.href})`];
+  const leads = node("a", children, { href: token.href, rel: "noopener noreferrer nofollow", target: "_blank" });
+  return token.text === token.href ? leads : [leads, ` (${hostOf(token.href)})`];
+}
+
+function hostOf(address) {
+  try {
+    return new URL(address).host || address;
+  } catch {
+    return address;
   }
-  return [{ kind: "list", ordered, items }, end - at];
-}
-
-function run(lines, from, fits) {
-  let end = from;
-  while (end < lines.length && fits(lines[end])) end += 1;
-  return lines.slice(from, end);
-}
-
-function opens(line) {
-  return [FENCE, HEADING, BULLET, NUMBER].some((pattern) => pattern.test(line));
-}
-
-/** Parses a line to parts: text, bold, code. */
-export function parts(text) {
-  const found = [];
-  let at = 0;
-  for (const match of text.matchAll(PART)) {
-    if (match.index > at) found.push({ kind: "text", text: text.slice(at, match.index) });
-    found.push(match[1] !== undefined ? { kind: "code", text: match[1] } : { kind: "bold", text: match[2] });
-    at = match.index + match[0].length;
-  }
-  if (at < text.length) found.push({ kind: "text", text: text.slice(at) });
-  return found;
 }

@@ -1,19 +1,26 @@
-// Renders the model's text as a few kinds of elements. Links stay text.
+// Renders the tree of an answer's Markdown.
 
 import { make } from "./dom.js";
 import { blocks } from "./prose.js";
 
-export function proseView(text) {
-  return make("div", { className: "prose" }, blocks(text).map(blockView));
+/** View of a text; `marked` are parts of it that are marked, because no result has them. */
+export function proseView(text, marked = []) {
+  const pattern = marked.length > 0 ? patternOf(marked) : null;
+  return make("div", { className: "prose" }, blocks(text).flatMap((node) => view(node, pattern)));
 }
 
-function blockView(block) {
-  if (block.kind === "code") return make("pre", { tabIndex: 0 }, make("code", {}, block.text));
-  if (block.kind === "paragraph") return make("p", {}, block.parts.map(partView));
-  return make(block.ordered ? "ol" : "ul", {}, block.items.map((parts) => make("li", {}, parts.map(partView))));
+function view(node, pattern) {
+  if (typeof node !== "string") {
+    return [make(node.tag, node.attributes, node.children.flatMap((child) => view(child, pattern)))];
+  }
+  if (pattern === null) return [node];
+  const title = "in no result of this question";
+  return node.split(pattern).map((part, at) => (at % 2 ? make("mark", { title }, part) : part));
 }
 
-function partView({ kind, text }) {
-  if (kind === "text") return text;
-  return make(kind === "bold" ? "strong" : "code", {}, text);
+/** Matches the parts, the longest first, where no digit goes on with them. */
+function patternOf(marked) {
+  const literal = (part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const parts = [...marked].sort((one, other) => other.length - one.length).map(literal);
+  return new RegExp(`(?<![\\d.,])(${parts.join("|")})(?!\\d)`);
 }

@@ -3,6 +3,7 @@
 import { csv } from "./csv.js";
 import { button, make } from "./dom.js";
 import { formatCount, formatterOf, isNumeric } from "./format.js";
+import { visible } from "./prose.js";
 import { sortRows } from "./sort.js";
 
 const AT_FIRST = 100;
@@ -66,7 +67,7 @@ function rowView(row, columns, writers) {
 
 function cellView(cell, column, write) {
   const kinds = [isNumeric(column) ? "number" : "", cell === null ? "null" : ""];
-  return make("td", { className: kinds.join(" ").trim() }, write(cell));
+  return make("td", { className: kinds.join(" ").trim(), dir: "auto" }, visible(write(cell)));
 }
 
 function size(table) {

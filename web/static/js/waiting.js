@@ -5,11 +5,11 @@ export class BrokenOff extends Error {}
 /** One pause at a time. `hurry` ends it early, `stop` aborts it and all later ones. */
 export class Waiter {
   #end = null;
-  #stopped = false;
+  #aborter = new AbortController();
 
   wait = (seconds) =>
     new Promise((resolve, reject) => {
-      if (this.#stopped) {
+      if (this.stopped) {
         reject(new BrokenOff());
         return;
       }
@@ -24,11 +24,16 @@ export class Waiter {
   hurry = () => this.#end?.(false);
 
   stop = () => {
-    this.#stopped = true;
+    this.#aborter.abort();
     this.#end?.(true);
   };
 
   get stopped() {
-    return this.#stopped;
+    return this.signal.aborted;
+  }
+
+  /** Is aborted by `stop`. */
+  get signal() {
+    return this.#aborter.signal;
   }
 }
