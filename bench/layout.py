@@ -31,6 +31,7 @@ LOOKUPS = (
     ("movie_cast", "primaryName"),
     ("movie_cast", "nconst"),
     ("movie_cast", "tconst"),
+    ("film_people", "primaryName"),
 )
 
 

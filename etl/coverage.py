@@ -20,7 +20,7 @@ from typing import Final
 from etl.coverage_counts import CoverageCounter
 from etl.quality import describe_failure
 from etl.safeguards import was_interrupted
-from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Context, Join, Measure, parse_context, read_context
+from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Context, Join, Measure, parse_context
 from lakehouse.coverage import (
     ColumnCoverage,
     Coverage,
@@ -105,12 +105,13 @@ def _read_packing_time(path: Path) -> int:
 
 def _read_declared(lake: Lake, context_dir: Path | None) -> Context:
     """Read what is declared of a lake; of one that declares nothing, what is declared of IMDb's files."""
-    name = f"{CONTEXT_FOLDER}/{DECLARATIONS_NAME}"
-    has_own = (context_dir / DECLARATIONS_NAME).is_file() if context_dir else lake.read_file(name) is not None
-    if has_own:
-        return read_context(lake, context_dir)
-    packaged = files("prompts").joinpath("imdb", DECLARATIONS_NAME).read_bytes()
-    return parse_context({DECLARATIONS_NAME: packaged})
+    if context_dir is None:
+        own = lake.read_file(f"{CONTEXT_FOLDER}/{DECLARATIONS_NAME}")
+    else:
+        path = context_dir / DECLARATIONS_NAME
+        own = path.read_bytes() if path.is_file() else None
+    packaged = files("prompts").joinpath("imdb", DECLARATIONS_NAME)
+    return parse_context({DECLARATIONS_NAME: packaged.read_bytes() if own is None else own})
 
 
 def _count_all(

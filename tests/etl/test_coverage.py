@@ -153,7 +153,8 @@ CoverageCounter.count_join = stop
     coverage = counted(tmp_path / "lake")
     assert coverage.columns
     assert (coverage.joins, coverage.measures) == ((), ())
-    run_etl("update", "--source", make_source("next", **HOLES | {"title_akas": []}), "--lake", tmp_path / "lake")
+    following = make_source("next", **HOLES | {"title_ratings": ["tt0000001\t6.0\t11"]})
+    assert run_etl("update", "--source", following, "--lake", tmp_path / "lake").returncode == 0
     assert counted(tmp_path / "lake", 2).measures
 
 
