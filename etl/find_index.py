@@ -24,7 +24,7 @@ from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Entity, parse_c
 from lakehouse.errors import LakeError
 from lakehouse.find.building import IndexUpdate, build_index, read_values
 from lakehouse.find.published import FIND_FOLDER, list_indexes, remove_index, store_index
-from lakehouse.find.things import IndexSummary, Thing
+from lakehouse.find.things import IndexSummary, Thing, ThingBatch
 from lakehouse.find.values import list_values
 from lakehouse.manifest import FindIndex, Manifest
 from lakehouse.quoting import quote_identifier
@@ -38,6 +38,8 @@ Select = Callable[[str, dict[str, set[str]]], "pa.Table"]
 """Reads the rows of a table in which a column has one of some values."""
 MOST_VALUES: Final = 300
 """A column with more different values than this has none that are found."""
+_MOST_DIFFERENT, _FEW_VALUES = 0.5, 20
+"""A column in which more of the values differ holds names or numbers, unless they are few."""
 _SAMPLED_ROWS: Final = 20_000
 _MOST_SHARE, _FEW_THINGS = 0.5, 1_000_000
 """Of the rows of a table, this share is found by name, or that many: the most prominent."""
@@ -79,11 +81,13 @@ class IndexBuilder:
     def build(self, entities: Iterable[Entity]) -> IndexSummary:
         """Build the index whole."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        written = {entity.kind: self._write_rows(entity) for entity in self._choose_entities(entities)}
+        chosen = self._choose_entities(entities)
+        written = {entity.kind: self._write_rows(entity) for entity in chosen}
         floors = {each.entity.kind: each.floor for each in written.values() if each.floor > 0}
         missing = tuple(sentence for each in written.values() if (sentence := each.describe_missing()))
         things = (thing for each in written.values() for thing in each.read_things())
-        return build_index(self.folder, things, self._count_values({}), missing=missing, floors=floors)
+        values = self._count_values(chosen, {})
+        return build_index(self.folder, things, values, missing=missing, floors=floors)
 
     def update(
         self, base: Path, entities: Iterable[Entity], touched: Mapping[str, set[str]], select: Select
@@ -94,13 +98,14 @@ class IndexBuilder:
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         with IndexUpdate(base, self.folder) as update:
-            for entity in self._choose_entities(entities):
+            chosen = self._choose_entities(entities)
+            for entity in chosen:
                 ids = touched.get(entity.kind)
                 if ids:
                     rows = self._write_rows(entity, (ids, select))
                     floor = update.floors.get(entity.kind, 0.0)
                     update.replace(entity.kind, ids, rows.read_things(floor))
-            return update.finish(self._count_values(read_values(base)))
+            return update.finish(self._count_values(chosen, read_values(base)))
 
     def _choose_entities(self, entities: Iterable[Entity]) -> list[Entity]:
         """The entities whose table is there. Tables of optional files that are not are empty."""
@@ -152,12 +157,16 @@ class IndexBuilder:
             pq.write_table(select(name, {entity.id: ids}), path)
             self._spark.read.parquet(str(path)).createOrReplaceTempView(name)
 
-    def _count_values(self, known: Mapping[str, list[Thing]]) -> list[Thing]:
-        """Count the values of columns that have few; those `known` of unchanged tables, by name, are taken over."""
+    def _count_values(self, entities: Iterable[Entity], known: Mapping[str, list[Thing]]) -> list[Thing]:
+        """Count the values of columns that have few; those `known` of unchanged tables, by name, are taken over.
+
+        Names and ids of things are no values, and a view has those of its tables.
+        """
         things: list[Thing] = []
+        names = {name for entity in entities for name in (entity.id, entity.column)}
         seen: set[str] = set()
         for name, table in sorted(self._tables.items(), key=lambda item: item[1].is_view):
-            texts = [column for column in table.columns if table.columns[column] in _TEXTS]
+            texts = [column for column, kind in table.columns.items() if kind in _TEXTS and column not in names]
             fresh = [column for column in texts if not (table.is_view and column in seen)]
             seen.update(texts)
             if not fresh or name == REJECTS_TABLE:
@@ -179,7 +188,8 @@ class IndexBuilder:
         for column in columns:
             values = rows.column(column)
             flat = pc.list_flatten(values) if pa.types.is_list(values.type) else values
-            if 0 < pc.count_distinct(flat).as_py() <= MOST_VALUES or not rows.num_rows:
+            count = pc.count_distinct(flat).as_py()
+            if count <= min(MOST_VALUES, max(len(flat) * _MOST_DIFFERENT, _FEW_VALUES)):
                 few.append(column)
         return few
 
@@ -224,17 +234,16 @@ class _Rows:
             "best."
         )
 
-    def read_things(self, floor: float | None = None) -> Iterator[Thing]:
+    def read_things(self, floor: float | None = None) -> Iterator[ThingBatch]:
         """Yield the things, except those below the floor."""
+        import pyarrow.compute as pc
+
         least = self.floor if floor is None else floor
         kind, table, column, key = self.entity.kind, self.entity.table, self.entity.column, self.entity.id
         for batch in self._read_batches(list(_ROW_TYPES)):
-            for identity, label, others, detail, weight in zip(
-                *(batch.column(name).to_pylist() for name in _ROW_TYPES), strict=True
-            ):
-                if (weight or 0) >= least:
-                    names = tuple(each for each in others if each) if others else ()
-                    yield Thing(kind, table, column, identity, label, key, names, detail or "", weight or 0)
+            weights = pc.fill_null(batch.column("weight"), 0.0)
+            chosen = batch.filter(pc.greater_equal(weights, least)) if least > 0 else batch
+            yield ThingBatch(kind, table, column, key, chosen)
 
     @cached_property
     def _measured(self) -> tuple[float, int]:
