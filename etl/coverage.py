@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from etl.coverage_counts import CoverageCounter
+from etl.quality import describe_failure
 from etl.safeguards import was_interrupted
-from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Context, Join, Measure, parse_context, read_context
+from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Context, Join, Measure, parse_context
 from lakehouse.coverage import (
     ColumnCoverage,
     Coverage,
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 _STALE_SHARE: Final = 0.01
 """What reads a table is counted again once more than this share of its rows has changed since it was counted."""
-_REASON_CHARS: Final = 200
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 Counted = ColumnCoverage | JoinCoverage | MeasureCoverage
@@ -73,7 +73,7 @@ def publish_coverage(
         store_coverage(lake, coverage.model_copy(update={"snapshot": find_snapshot_day(sources)}))
     except (Exception, KeyboardInterrupt) as error:
         log.debug("the coverage was not stored", exc_info=error)
-        return [f"How much of the data is known was not counted: {_describe(error)}. The lake is loaded all the same."]
+        return [describe_failure("how much of the data is known", error)]
     return notes
 
 
@@ -105,12 +105,13 @@ def _read_packing_time(path: Path) -> int:
 
 def _read_declared(lake: Lake, context_dir: Path | None) -> Context:
     """Read what is declared of a lake; of one that declares nothing, what is declared of IMDb's files."""
-    name = f"{CONTEXT_FOLDER}/{DECLARATIONS_NAME}"
-    has_own = (context_dir / DECLARATIONS_NAME).is_file() if context_dir else lake.read_file(name) is not None
-    if has_own:
-        return read_context(lake, context_dir)
-    packaged = files("prompts").joinpath("imdb", DECLARATIONS_NAME).read_bytes()
-    return parse_context({DECLARATIONS_NAME: packaged})
+    if context_dir is None:
+        own = lake.read_file(f"{CONTEXT_FOLDER}/{DECLARATIONS_NAME}")
+    else:
+        path = context_dir / DECLARATIONS_NAME
+        own = path.read_bytes() if path.is_file() else None
+    packaged = files("prompts").joinpath("imdb", DECLARATIONS_NAME)
+    return parse_context({DECLARATIONS_NAME: packaged.read_bytes() if own is None else own})
 
 
 def _count_all(
@@ -133,7 +134,7 @@ def _count_all(
             except (Exception, KeyboardInterrupt) as error:
                 log.debug("%s were not counted", task.about, exc_info=error)
                 interrupted = was_interrupted(error)
-                notes.append(_describe_failure(task, error))
+                notes.append(describe_failure(task.about, error))
         uncounted.append(task)
     joins = tuple(each for each in counted if isinstance(each, JoinCoverage))
     failed = {name for task in uncounted for name in task.tables}
@@ -225,13 +226,3 @@ def _hash_declarations(context: Context) -> str:
     """Hash what is declared, so that an update notices that something else is to be counted."""
     declared = context.declarations.model_dump_json(include={"join", "coverage", "not_missing"})
     return hashlib.sha256(declared.encode()).hexdigest()
-
-
-def _describe_failure(task: CountTask, error: BaseException) -> str:
-    if was_interrupted(error):
-        return f"Interrupted: {task.about} and what follows were not counted. The lake is loaded."
-    return f"Not counted, {task.about}: {_describe(error)}. The lake is loaded all the same."
-
-
-def _describe(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0][:_REASON_CHARS].rstrip(".") or type(error).__name__

@@ -75,10 +75,12 @@ class CoverageCounter:
             chosen = f"{self._select_values(table, column)} AS k{others}"
             rows = self._spark.sql(f"SELECT {chosen} FROM {quote_identifier(table)}").where("k IS NOT NULL")
             self._tables.add_table(name, rows, self.entries[table].rows)
-        # A join that is read from its right side: the partners are held in memory, and each row is read once.
+        # The second join is read from its right side: the partners are held in memory, and each row is read once.
+        # Partners that are there several times take nothing more away.
         sql = (
-            f"SELECT c.part, count(*) AS rows, count(p.k) AS known FROM (SELECT k FROM {_RIGHT} GROUP BY k) p "
-            f"RIGHT JOIN {_LEFT} c ON p.k = c.k GROUP BY c.part"
+            f"SELECT part, count(*) AS rows, count(*) AS known FROM {_LEFT} GROUP BY part "
+            f"UNION ALL SELECT c.part, 0 AS rows, -count(*) AS known FROM {_RIGHT} p RIGHT JOIN {_LEFT} c ON p.k = c.k "
+            "WHERE p.k IS NULL GROUP BY c.part"
         )
         try:
             shares = self._sum_parts(sql, "k", (_RIGHT, _LEFT))

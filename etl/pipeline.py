@@ -28,7 +28,7 @@ from etl.forms import find_misfits
 from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE, TABLE_NAMES, GoldView
 from etl.header import Source, describe_columns, find_sources
 from etl.progress import ProgressReporter
-from etl.quality import list_checks
+from etl.quality import describe_briefly, run_checks
 from etl.rejects import REJECT_COLUMNS
 from etl.retention import remove_old_generations
 from etl.safeguards import (
@@ -37,7 +37,6 @@ from etl.safeguards import (
     hold_load_lock,
     open_work_folder,
     translate_errors,
-    was_interrupted,
 )
 from etl.settings import LoadEngine, Settings, remote_config
 from etl.slices import SlicedTables
@@ -65,7 +64,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_REASON_CHARS = 200
 _JOINED_ROW_BYTES = 250
 """Memory of the engine's pool for a row of a join. With 180, some slices of IMDb's size had to be cut again."""
 _DESCRIBED_REJECTS = 1_000
@@ -209,7 +207,7 @@ class LoadRun:
         except Exception as error:
             log.debug("old generations were not removed", exc_info=error)
             self.summary.notes.append(
-                f"Old generations were not removed: {_describe_briefly(error)}. Run imdb-etl maintain."
+                f"Old generations were not removed: {describe_briefly(error)}. Run imdb-etl maintain."
             )
 
     def _inspect_ahead(self, files: list[Source]) -> Iterator[tuple[Source, Inspection]]:
@@ -359,22 +357,8 @@ class LoadRun:
     def _report_quality(self) -> None:
         """Run the quality checks. The lake is already published, so a failed check becomes a note."""
         keys = {name: made.key for name, made in self.made.items() if made.kind == "table"}
-        notes = self.summary.notes
         with self.report.open_stage("count duplicate keys"):
-            for count in list_checks(keys):
-                try:
-                    finding = count.run_check(self.session.spark, self.tables)
-                except (Exception, KeyboardInterrupt) as error:
-                    if was_interrupted(error):
-                        notes.append(
-                            f"Interrupted: {count.about} and what follows were not counted. The lake is loaded."
-                        )
-                        return
-                    log.debug("%s were not counted", count.about, exc_info=error)
-                    reason = _describe_briefly(error)
-                    notes.append(f"Not counted, {count.about}: {reason}. The lake is loaded all the same.")
-                    continue
-                notes += [finding] if finding else []
+            self.summary.notes += run_checks(self.session.spark, self.tables, keys)
 
     def _count_coverage(self, files: Sequence[Source], earlier: EarlierCoverage | None = None) -> None:
         """Count how much of the data is known. The lake is already published, so a failure becomes a note."""
@@ -420,10 +404,6 @@ def _select_none(spark: SparkSession, columns: Sequence[Column]) -> DataFrame:
     """Return no rows with these columns."""
     nulls = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in columns)
     return spark.sql(f"SELECT {nulls} WHERE false")
-
-
-def _describe_briefly(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0][:_REASON_CHARS] or type(error).__name__
 
 
 def _build_engine_config(engine: LoadEngine, settings: Settings) -> dict[str, str]:

@@ -6,16 +6,21 @@ so that no aggregate holds all of it. References to missing rows are counted wit
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from etl.safeguards import was_interrupted
 from etl.slices import SlicedTables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+log = logging.getLogger(__name__)
+
+_REASON_CHARS = 200
 _ROW_BYTES = 200
 """Memory of the embedded engine's pool for a key that is grouped by. With 80 it spilt, and took longer."""
 
@@ -41,6 +46,33 @@ class QualityCheck:
             if not count:
                 return None
         return self.finding.format(count=f"{count:,}")
+
+
+def run_checks(spark: SparkSession, slices: SlicedTables, keys: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Run the checks for tables with these keys. Yields findings, and sentences about what could not be counted."""
+    for check in list_checks(keys):
+        try:
+            finding = check.run_check(spark, slices)
+        except (Exception, KeyboardInterrupt) as error:
+            log.debug("%s were not counted", check.about, exc_info=error)
+            yield describe_failure(check.about, error)
+            if was_interrupted(error):
+                return
+            continue
+        if finding:
+            yield finding
+
+
+def describe_failure(about: str, error: BaseException) -> str:
+    """Describe why something was not counted of a lake that is published."""
+    if was_interrupted(error):
+        return f"Interrupted: {about} and what follows were not counted. The lake is loaded."
+    return f"Not counted, {about}: {describe_briefly(error)}. The lake is loaded all the same."
+
+
+def describe_briefly(error: BaseException) -> str:
+    """Return the beginning of the first line of an error, or its class."""
+    return str(error).strip().split("\n", 1)[0][:_REASON_CHARS].rstrip(".") or type(error).__name__
 
 
 def list_checks(keys: Mapping[str, tuple[str, ...]]) -> Iterator[QualityCheck]:

@@ -216,7 +216,7 @@ class _UpdateRun(LoadRun):
         if coverage is None:
             return None
         written = {each.table: each.rows for each in self.summary.updated if each.done not in ("kept", "updated")}
-        changed = {each.table: each.added + each.deleted for each in self.summary.updated}
+        changed = {each.table: max(each.added, each.deleted) for each in self.summary.updated}
         return EarlierCoverage(coverage, changed | written)
 
     def _update_table(self, source: Source, identity: SourceFile) -> None:
