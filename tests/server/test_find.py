@@ -159,6 +159,10 @@ async def test_names_values_and_columns_of_a_lake_of_others_are_found_with_their
             hits, said = await find(client, text)
             assert hits[0]["filter"] == filter_, said
             assert f": {filter_}" in said
+        hits, said = await find(client, "a gift that was shipped to Germany")
+        assert {"country = 'Germany'", "shippingStatus = 'shipped'", "array_contains(tags, 'gift')"} == {
+            hit["filter"] for hit in hits
+        }, said
         hits, _ = await find(client, "shipping")
         assert ("column", "orders.shippingStatus") in [(hit["kind"], hit["id"]) for hit in hits]
         hits, _ = await find(client, "people", kind="table")
