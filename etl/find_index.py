@@ -23,7 +23,7 @@ from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Entity, parse_c
 from lakehouse.errors import LakeError
 from lakehouse.find.building import IndexUpdate, build_index, read_values
 from lakehouse.find.published import FIND_FOLDER, list_indexes, remove_index, store_index
-from lakehouse.find.things import IndexSummary, Thing
+from lakehouse.find.things import IndexSummary, Thing, ThingBatch
 from lakehouse.find.values import list_values
 from lakehouse.manifest import FindIndex, Manifest
 from lakehouse.quoting import quote_identifier
@@ -223,17 +223,16 @@ class _Rows:
             "best."
         )
 
-    def read_things(self, floor: float | None = None) -> Iterator[Thing]:
+    def read_things(self, floor: float | None = None) -> Iterator[ThingBatch]:
         """Yield the things, except those below the floor."""
+        import pyarrow.compute as pc
+
         least = self.floor if floor is None else floor
         kind, table, column, key = self.entity.kind, self.entity.table, self.entity.column, self.entity.id
         for batch in self._read_batches(list(_ROW_TYPES)):
-            for identity, label, others, detail, weight in zip(
-                *(batch.column(name).to_pylist() for name in _ROW_TYPES), strict=True
-            ):
-                if (weight or 0) >= least:
-                    names = tuple(each for each in others if each) if others else ()
-                    yield Thing(kind, table, column, identity, label, key, names, detail or "", weight or 0)
+            weights = pc.fill_null(batch.column("weight"), 0.0)
+            chosen = batch.filter(pc.greater_equal(weights, least)) if least > 0 else batch
+            yield ThingBatch(kind, table, column, key, chosen)
 
     @cached_property
     def _measured(self) -> tuple[float, int]:

@@ -18,12 +18,12 @@ from lakehouse.find.finder import (
     read_index,
 )
 from lakehouse.find.shelf import ShelfWriter, open_shelf, read_groups
-from lakehouse.find.things import IndexSummary, Thing
+from lakehouse.find.things import IndexSummary, Thing, ThingBatch
 
 
 def build_index(
     folder: Path,
-    things: Iterable[Thing],
+    things: Iterable[Thing | ThingBatch],
     values: Iterable[Thing] = (),
     *,
     missing: Sequence[str] = (),
@@ -65,7 +65,7 @@ class IndexUpdate:
         if kind is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def replace(self, kind: str, ids: Iterable[str], things: Iterable[Thing]) -> None:
+    def replace(self, kind: str, ids: Iterable[str], things: Iterable[Thing | ThingBatch]) -> None:
         """Replace the things of a kind with these ids by others."""
 
         def write() -> None:
@@ -93,7 +93,7 @@ def read_values(folder: Path) -> dict[str, list[Thing]]:
     return found
 
 
-def _write_shelf(folder: Path, things: Iterable[Thing], *, small: bool) -> dict[str, int]:
+def _write_shelf(folder: Path, things: Iterable[Thing | ThingBatch], *, small: bool) -> dict[str, int]:
     folder.mkdir(parents=True)
     writer = ShelfWriter(folder, small=small)
     writer.add(things)

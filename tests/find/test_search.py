@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a line holds what belongs together)
 """Search for names and values in an index in memory: what is found, what is not, and what never happens."""
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def finder() -> Finder:
         Thing("person", "persons", "primaryName", f"nm{number}", label, "nconst", weight=votes)
         for number, (label, votes) in enumerate(PEOPLE.items())
     ]
-    regions = list_values("akas", "region", {"DE": 4000, "FR": 3000, "BR": 20, "AT": 9, "JP": 4, "XWW": 8}, is_list=False)
+    regions = list_values(
+        "akas", "region", {"DE": 4000, "FR": 3000, "BR": 20, "AT": 9, "JP": 4, "XWW": 8}, is_list=False
+    )
     languages = list_values("akas", "language", {"de": 40, "fr": 30, "pt": 2, "ja": 7}, is_list=False)
     genres = list_values("movies", "genres", {"Drama": 900, "Sci-Fi": 80, "Film-Noir": 3}, is_list=True)
     return open_in_memory([*titles, *people, *regions, *languages, *genres])
