@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lakehouse.context import VerifiedQuery
 from lakehouse.find.things import VALUE, Hit
@@ -16,6 +16,12 @@ NAME_KINDS = ("table", "column", "query")
 _LEAST_ASKED_WORDS = 3
 """A text of so many telling words is more likely a question than a name."""
 _MOST_PROPOSED = 100
+LIKELY = 0.8
+"""The score of what is most likely meant."""
+_LIKE_A_WORD = 0.72
+"""The least score of a value that a single word names: "comedies" finds Comedy with 0.74."""
+_WORD_SHARE = 0.6
+_MOST_WORDS = 6
 _VALUE_BEHIND = 0.1
 """How far a value comes behind a thing of that name, unless the text is the value and nothing more."""
 
@@ -51,6 +57,8 @@ def search(index: OpenIndex, text: str, kind: str | None, limit: int) -> list[Fo
     kinds = list_kinds(index) if kind is None else [kind]
     things = frozenset(kinds) - set(NAME_KINDS)
     lists = [_search_things(index, text, things, limit)] if things else []
+    if VALUE in things and not any(found.score >= LIKELY for found in lists[0]):
+        lists.append(_search_words(index, text, {(each.kind, each.filter) for each in lists[0]}))
     lists += [_search_names(index, text, each, limit) for each in kinds if each in NAME_KINDS]
     return _merge(text, lists)[:limit]
 
@@ -59,6 +67,20 @@ def _search_things(index: OpenIndex, text: str, kinds: frozenset[str], limit: in
     # More than are shown: of what is dropped because it may not be read, nothing else would take the place.
     hits = index.finder.search(text, kinds, min(2 * limit, _MOST_PROPOSED))
     return [_to_found(index, hit) for hit in hits if is_readable(index, hit)][:limit]
+
+
+def _search_words(index: OpenIndex, text: str, known: set[tuple[str, str]]) -> list[Found]:
+    """Find the values that single words of a text name, behind all that the text itself may be."""
+    words = split_telling_words(text)
+    if len(words) == 1:
+        return []
+    hits = (hit for word in words[:_MOST_WORDS] for hit in index.finder.search(word, frozenset({VALUE}), 2))
+    found = {hit: _to_found(index, hit) for hit in hits if hit.score >= _LIKE_A_WORD and is_readable(index, hit)}
+    return [
+        replace(each, score=_WORD_SHARE * hit.score)
+        for hit, each in found.items()
+        if (each.kind, each.filter) not in known
+    ]
 
 
 def is_readable(index: OpenIndex, hit: Hit) -> bool:

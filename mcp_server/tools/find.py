@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from lakehouse.escaping import cut_text, escape_controls, escape_lines, quote_briefly
 from mcp_server.audit import AuditEvent
 from mcp_server.finding.indexes import OpenIndex
-from mcp_server.finding.searching import Found, list_kinds, search
+from mcp_server.finding.searching import LIKELY, Found, list_kinds, search
 from mcp_server.runs import Call, Run
 from mcp_server.tools.arguments import BadRequestError
 from mcp_server.tools.calls import AppContext, app_context, current_call
@@ -26,8 +26,6 @@ _MOST_LABEL_CHARS = 120
 _MOST_DETAIL_CHARS = 160
 _MOST_SQL_CHARS = 4_000
 _SHOWN_GAPS = 5
-_LIKELY = 0.8
-"""The score of a hit that makes it idle to say what might have been found besides."""
 
 
 class FoundThings(BaseModel):
@@ -138,7 +136,7 @@ def _describe_gaps(index: OpenIndex, kind: str | None, kinds: Sequence[str], sho
     if not shown:
         searched = kind or ", ".join(kinds)
         notes.append(f"Searched: {searched}. Try another spelling, fewer words, or the name in its own language.")
-    if index.missing and not any(hit.score >= _LIKELY for hit in shown):
+    if index.missing and not any(hit.score >= LIKELY for hit in shown):  # else nobody asks what there might be besides
         gaps = [_clean(sentence, _MOST_DETAIL_CHARS) for sentence in index.missing]
         more = f" And {len(gaps) - _SHOWN_GAPS} more." if len(gaps) > _SHOWN_GAPS else ""
         notes.append(f"The index of names is not whole. {' '.join(gaps[:_SHOWN_GAPS])}{more}")

@@ -13,6 +13,7 @@ import pytest
 from bridge.client import Lakehouse
 from bridge.transcript import Intent, ToolStep, trim_history
 from bridge.turn import Exchange, TextPiece, ToolProgress
+from bridge.views import to_ended_step
 from tests.bridge.conftest import Ask, kill_servers
 from tests.bridge.odd_servers import ARGUMENTS, TWO_CALLS, streamed, whole
 from tests.bridge.scripts import COUNT, calling, results, running, said, told
@@ -52,6 +53,18 @@ async def test_a_question_is_planned_run_and_answered_with_every_step_kept(
     assert turn.rounds[0].nanos == 100 * 1_000 + 20 * 2_000
     assert turn.nanos == 2 * turn.rounds[0].nanos
     assert "300" in results(provider.calls[1])[0]
+
+
+async def test_a_name_is_found_first_and_the_step_says_what_was_looked_for(
+    question: Ask, provider: OpenAiServer
+) -> None:
+    provider.will(calling(("find", {"text": "The Twin Bridge"})), running(COUNT), said("The Twin Bridges."))
+    turn = await question("Is there a film called The Twin Bridge?")
+    assert turn.outcome == "answered"
+    assert "The Twin Bridges" in results(provider.calls[1])[0]
+    found, counted = (to_ended_step(step) for step in turn.steps)
+    assert (found["tool"], found["reasoning"], found["state"]) == ("find", "text: The Twin Bridge", "done")
+    assert counted["reasoning"] == f"to run {COUNT}"
 
 
 async def test_the_answer_is_heard_as_it_is_written_and_the_servers_stages_meanwhile(

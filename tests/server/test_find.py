@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from deltalake import write_deltalake
 from mcp.client import Client
 
 from lakehouse.find.building import build_index
+from lakehouse.find.published import remove_index, store_index
 from lakehouse.find.things import VALUE, Thing
-from lakehouse.manifest import FindIndex, publish_manifest, read_manifest
+from lakehouse.manifest import FindIndex, Manifest, publish_manifest, read_manifest
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
@@ -159,6 +161,10 @@ async def test_names_values_and_columns_of_a_lake_of_others_are_found_with_their
             hits, said = await find(client, text)
             assert hits[0]["filter"] == filter_, said
             assert f": {filter_}" in said
+        hits, said = await find(client, "a gift that was shipped to Germany")
+        assert {"country = 'Germany'", "shippingStatus = 'shipped'", "array_contains(tags, 'gift')"} == {
+            hit["filter"] for hit in hits
+        }, said
         hits, _ = await find(client, "shipping")
         assert ("column", "orders.shippingStatus") in [(hit["kind"], hit["id"]) for hit in hits]
         hits, _ = await find(client, "people", kind="table")
@@ -473,6 +479,22 @@ async def test_a_damaged_index_is_replaced_by_one_that_the_server_builds(
     assert len(builds(server)) == 1
     assert "the server builds another" in caplog.text
     engine.close()
+
+
+async def test_an_index_in_object_storage_is_fetched_once(bucket: str, shop_engine: Engine, tmp_path: Path) -> None:
+    lake = Lake.parse(bucket)
+    built = build_index(tmp_path / "index", [Thing("client", "customers", "name", "1", "Jonathan Smith", "id")])
+    store_index(lake, tmp_path / "index", "_find/1")
+    entry = FindIndex(path="_find/1", bytes=built.bytes, files=built.files, count=1)
+    made = datetime.now(UTC)
+    publish_manifest(lake, Manifest(generation=1, created_at=made, engine="embedded", tables={}, find=entry))
+    settings = load_settings(lake=bucket, state_dir=tmp_path / "state")
+    for _ in range(2):
+        server = LakehouseServer(settings, lambda: [shop_engine], lake)
+        async with Client(server) as client:
+            assert (await find(client, "jonatan smiht"))[0][0]["filter"] == "id = 1"
+        assert builds(server) == []
+        remove_index(lake, "_find/1")
 
 
 # --- answers without rows
