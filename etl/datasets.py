@@ -1,4 +1,4 @@
-"""Definitions of IMDb's files, the tables and the gold views: columns, types, keys, comments and layout.
+"""Definitions of IMDb's files and their tables: columns, types, keys, comments and layout.
 
 Source of formats and meanings: IMDb, "Non-Commercial Datasets" (the page that describes the published files). An
 assistant reads the comments before it writes SQL.
@@ -80,26 +80,6 @@ class Dataset:
         return tuple(field.name for field in self.fields)
 
 
-@dataclass(frozen=True)
-class GoldView:
-    """A join that is computed once per load. `sql` reads the tables by name. The embedded engine holds the first side
-    of each join in memory: one that is cut into slices, and the smaller one of two.
-
-    `columns` lists the output columns, each with the table that defines its type and comment. The tables in `sliced`
-    are joined by `slice_key`, so the view of a range of keys needs only their rows in it. The largest stands first.
-    `sql` has no `*`: a view keeps its columns when a source file gains one.
-    """
-
-    name: str
-    comment: str
-    sql: str
-    columns: tuple[tuple[str, str], ...]
-    key: tuple[str, ...]
-    clustered_by: tuple[str, ...]
-    sliced: tuple[str, ...]
-    slice_key: str = "tconst"
-
-
 TITLE_TYPES = "movie, short, tvEpisode, tvSeries, tvMiniSeries, tvMovie, tvSpecial, tvShort, video, videoGame, tvPilot"
 CATEGORIES = (
     "actor, actress, self, director, writer, producer, composer, cinematographer, editor, production_designer, "
@@ -120,10 +100,17 @@ _TITLES = Dataset(
         _TCONST,
         Field("titleType", FieldKind.TEXT, f"One of: {TITLE_TYPES}.", required=True),
         Field("primaryTitle", FieldKind.TEXT, "The best-known title. Not unique.", required=True),
-        Field("originalTitle", FieldKind.TEXT, "The title in the original language."),
+        Field(
+            "originalTitle", FieldKind.TEXT, "The title in the original language; which language that is is not known."
+        ),
         Field("isAdult", FieldKind.FLAG, "True for adult titles."),
         Field("startYear", FieldKind.INTEGER, "Year of release (first year of a series). Null: unknown."),
-        Field("endYear", FieldKind.INTEGER, "Last year of a series. Null: still running, unknown, or no series."),
+        Field(
+            "endYear",
+            FieldKind.INTEGER,
+            "Last year of a series that has ended. Null: a series that still runs or whose end is unknown (which of "
+            "the two is not told), or no series.",
+        ),
         Field("runtimeMinutes", FieldKind.INTEGER, "Running time in minutes. Null: unknown."),
         Field("genres", FieldKind.COMMA_LIST, "Up to three genres, such as ['Crime','Drama']. Null: unknown."),
     ),
@@ -163,8 +150,8 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         file="title.principals",
         table="principals_delta",
-        comment="One row per principal credit. A person can have several in one title. Names and titles are in "
-        "movie_cast, already joined.",
+        comment="One row per principal credit: the best-known people of a title, not all of them. A person can have "
+        "several in one title. Joined with names and titles in movie_cast; with crew_delta too in film_people.",
         fields=(
             _TCONST,
             Field("ordering", FieldKind.INTEGER, "Billing order within the title, from 1.", required=True),
@@ -179,11 +166,12 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         file="title.crew",
         table="crew_delta",
-        comment="Directors and writers of each title as lists of person ids.",
+        comment="Directors and writers of titles as lists of person ids, principal credits or not. A title without a "
+        "row here is one whose crew is not in the data. One row per person, with names, is in film_people.",
         fields=(
             _TCONST,
-            Field("directors", FieldKind.COMMA_LIST, "Person ids of the directors. Null: unknown."),
-            Field("writers", FieldKind.COMMA_LIST, "Person ids of the writers. Null: unknown."),
+            Field("directors", FieldKind.COMMA_LIST, "Person ids of the directors. Null: none listed."),
+            Field("writers", FieldKind.COMMA_LIST, "Person ids of the writers. Null: none listed."),
         ),
         key=("tconst",),
         clustered_by=("tconst",),
@@ -192,18 +180,40 @@ DATASETS: tuple[Dataset, ...] = (
     Dataset(
         file="title.akas",
         table="akas_delta",
-        comment="Other names of titles, by region and language.",
+        comment="Names of titles by region and language, the original title among them. Many per title, or none.",
         fields=(
             Field(
                 "titleId", FieldKind.TITLE_ID, "Title id: the tconst of movies_delta.", required=True, column="tconst"
             ),
             Field("ordering", FieldKind.INTEGER, "Number of the name within the title, from 1.", required=True),
             Field("title", FieldKind.TEXT, "The name in that region.", required=True),
-            Field("region", FieldKind.TEXT, "ISO 3166 country code or an IMDb region such as XWW. Null: unknown."),
-            Field("language", FieldKind.TEXT, "ISO 639 language code. Null: unknown."),
-            Field("types", FieldKind.CONTROL_B_LIST, "Kinds of name, such as imdbDisplay, original, working."),
-            Field("attributes", FieldKind.CONTROL_B_LIST, "Further remarks, such as 'reissue title'."),
-            Field("isOriginalTitle", FieldKind.FLAG, "True for the original title."),
+            Field(
+                "region",
+                FieldKind.TEXT,
+                "Where the name is used: ISO 3166 code such as US, GB, DE, FR, JP, or IMDb's own, such as XWW "
+                "(worldwide), XEU (Europe), SUHH (Soviet Union), XYU (Yugoslavia), XWG (West Germany). Null: original "
+                "title, or unknown.",
+            ),
+            Field(
+                "language",
+                FieldKind.TEXT,
+                "ISO 639 code such as en, ja, fr, or IMDb's own, such as qbn. Given where the region does not tell it; "
+                "original titles carry none. For German titles filter region = 'DE', not language alone.",
+            ),
+            Field(
+                "types",
+                FieldKind.CONTROL_B_LIST,
+                "Kinds of name: imdbDisplay, original, alternative, working, tv, dvd, video, festival. Null: not told.",
+            ),
+            Field(
+                "attributes",
+                FieldKind.CONTROL_B_LIST,
+                "Remarks, such as 'reissue title', 'literal title', 'transliterated title', 'short title', 'new "
+                "title', 'complete title'. Null: none.",
+            ),
+            Field(
+                "isOriginalTitle", FieldKind.FLAG, "True for the original title; it has neither region nor language."
+            ),
         ),
         key=("tconst", "ordering"),
         clustered_by=("tconst",),
@@ -223,70 +233,4 @@ DATASETS: tuple[Dataset, ...] = (
         clustered_by=("tconst",),
         required=False,
     ),
-)
-
-_MOVIES, _RATINGS, _PERSONS, _PRINCIPALS = "movies_delta", "ratings_delta", "persons_delta", "principals_delta"
-
-GOLD_VIEWS: tuple[GoldView, ...] = (
-    GoldView(
-        name="movies_with_ratings",
-        comment="Every rated title with its rating: movies_delta joined with ratings_delta, pre-computed. Use it "
-        "instead of that join for anything about ratings, votes or 'best' titles. Unrated titles are not here.",
-        sql=f"SELECT {', '.join(f'm.{field.column_name}' for field in _TITLES.fields)}, r.averageRating, r.numVotes "
-        f"FROM {_RATINGS} r JOIN {_MOVIES} m ON m.tconst = r.tconst",
-        columns=(
-            *((field.column_name, _MOVIES) for field in _TITLES.fields),
-            ("averageRating", _RATINGS),
-            ("numVotes", _RATINGS),
-        ),
-        key=("tconst",),
-        clustered_by=("startYear", "tconst"),
-        sliced=(_RATINGS, _MOVIES),
-    ),
-    GoldView(
-        name="movie_cast",
-        comment="Every credit with title and name: principals_delta joined with movies_delta and persons_delta, "
-        "pre-computed. Use it instead of that join for who worked on what. For the cast of one title filter "
-        "tconst, for a person filter primaryName. Credits of an unknown title or person are not here.",
-        sql=f"SELECT c.tconst, c.primaryTitle, c.titleType, c.startYear, c.nconst, p.primaryName, c.category, c.job, "
-        f"c.characters, c.ordering FROM (SELECT x.tconst, x.ordering, x.nconst, x.category, x.job, x.characters, "
-        f"m.primaryTitle, m.titleType, m.startYear FROM {_MOVIES} m JOIN {_PRINCIPALS} x ON x.tconst = m.tconst) c "
-        f"JOIN {_PERSONS} p ON c.nconst = p.nconst",
-        columns=(
-            ("tconst", _PRINCIPALS),
-            ("primaryTitle", _MOVIES),
-            ("titleType", _MOVIES),
-            ("startYear", _MOVIES),
-            ("nconst", _PRINCIPALS),
-            ("primaryName", _PERSONS),
-            ("category", _PRINCIPALS),
-            ("job", _PRINCIPALS),
-            ("characters", _PRINCIPALS),
-            ("ordering", _PRINCIPALS),
-        ),
-        key=("tconst", "ordering"),
-        clustered_by=("primaryName", "nconst", "tconst", "ordering"),
-        sliced=(_PRINCIPALS, _MOVIES),
-    ),
-)
-
-REJECTS_TABLE = "rejects"
-
-TABLE_NAMES = (*(dataset.table for dataset in DATASETS), *(view.name for view in GOLD_VIEWS), REJECTS_TABLE)
-"""The folders of all tables and views of a lake."""
-
-
-@dataclass(frozen=True)
-class Orphans:
-    """Rows of `child` whose `column` is not found in `parent`: they occur in IMDb's files, and are counted."""
-
-    child: str
-    column: str
-    parent: str
-
-
-ORPHANS: tuple[Orphans, ...] = (
-    Orphans(_RATINGS, "tconst", _MOVIES),
-    Orphans(_PRINCIPALS, "tconst", _MOVIES),
-    Orphans(_PRINCIPALS, "nconst", _PERSONS),
 )

@@ -240,10 +240,17 @@ class _Transfer:
     def _finish_file(self, version: _Version) -> Path:
         """Rename the complete file. The note is written first: a note without its file only causes a new fetch."""
         if self._part.exists():
+            self._date_file(version.last_modified)
             self._write_note(replace(version, written=self._part.stat().st_mtime_ns))
             self._part.replace(self._target)
         self._progress(self._target.name, version.size, version.size)
         return self._target
+
+    def _date_file(self, last_modified: str | None) -> None:
+        """Give the file the time at which the server says it was made: that of the data."""
+        with contextlib.suppress(ValueError, OverflowError, OSError):
+            moment = email.utils.parsedate_to_datetime(last_modified or "").timestamp()
+            os.utime(self._part, (moment, moment))
 
     def _read_note(self) -> _Version | None:
         """Read the note about the received bytes: those of the part if there is one, else of the file."""

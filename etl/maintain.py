@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from etl.datasets import TABLE_NAMES
+from etl.coverage import copy_coverage
+from etl.gold_views import TABLE_NAMES
 from etl.pipeline import open_load_session
 from etl.progress import ProgressReporter
 from etl.retention import Removed, remove_old_generations
@@ -82,6 +83,7 @@ def maintain_lake(lake: Lake, engine: LoadEngine, settings: Settings, report: Pr
             update = {"generation": summary.generation, "created_at": datetime.now(UTC), "tables": tables}
             check_held()
             publish_manifest(lake, base.model_copy(update=update))
+            copy_coverage(lake, base.generation, summary.generation)
         check_held()
         summary.removed = remove_old_generations(lake, settings)
         return summary

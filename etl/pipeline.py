@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -19,12 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from etl.datasets import GOLD_VIEWS, ORPHANS, REJECTS_TABLE, TABLE_NAMES, UNDESCRIBED, GoldView
+from etl.coverage import EarlierCoverage, publish_coverage
+from etl.coverage_counts import CoverageCounter
+from etl.datasets import DATASETS, UNDESCRIBED
 from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.forms import find_misfits
+from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE, TABLE_NAMES, GoldView
 from etl.header import Source, describe_columns, find_sources
 from etl.progress import ProgressReporter
-from etl.quality import list_checks
+from etl.quality import describe_briefly, run_checks
 from etl.rejects import REJECT_COLUMNS
 from etl.retention import remove_old_generations
 from etl.safeguards import (
@@ -33,7 +36,6 @@ from etl.safeguards import (
     hold_load_lock,
     open_work_folder,
     translate_errors,
-    was_interrupted,
 )
 from etl.settings import LoadEngine, Settings, remote_config
 from etl.slices import SlicedTables
@@ -44,6 +46,7 @@ from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.manifest import (
     LOADING_NAME,
+    Column,
     Manifest,
     SourceFile,
     TableEntry,
@@ -56,11 +59,10 @@ from lakehouse.session import EngineSession, open_session, use_session
 from lakehouse.storage import Lake, is_plain
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger(__name__)
 
-_REASON_CHARS = 200
 _JOINED_ROW_BYTES = 250
 """Memory of the engine's pool for a row of a join. With 180, some slices of IMDb's size had to be cut again."""
 _DESCRIBED_REJECTS = 1_000
@@ -187,6 +189,7 @@ class LoadRun:
         self.lake.remove_file(LOADING_NAME)
         self._remove_old_generations()
         self._report_quality()
+        self._count_coverage(files)
         return self.summary
 
     def _publish(self, generation: int) -> None:
@@ -202,7 +205,7 @@ class LoadRun:
         except Exception as error:
             log.debug("old generations were not removed", exc_info=error)
             self.summary.notes.append(
-                f"Old generations were not removed: {_describe_briefly(error)}. Run imdb-etl maintain."
+                f"Old generations were not removed: {describe_briefly(error)}. Run imdb-etl maintain."
             )
 
     def _inspect_ahead(self, files: list[Source]) -> Iterator[tuple[Source, Inspection]]:
@@ -281,8 +284,7 @@ class LoadRun:
 
     def _write_rejects(self) -> None:
         spark = self.session.spark
-        columns = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in REJECT_COLUMNS)
-        rows = spark.sql(f"SELECT {columns} WHERE false")
+        rows = _select_none(spark, REJECT_COLUMNS)
         for part in self.reject_parts:
             rows = rows.unionByName(spark.read.parquet(part))
         self.writer.overwrite_table(_REJECTS, rows, in_order=True)
@@ -330,6 +332,10 @@ class LoadRun:
             if name not in self.tables:
                 written = made.written
                 self.tables.add_table(name, self.writer.read_version(name, written.version), written.rows)
+        for dataset in DATASETS:  # a view of what an optional file adds to is made without it
+            if dataset.table not in self.tables:
+                none = _select_none(self.session.spark, to_definition(dataset).columns)
+                self.tables.add_table(dataset.table, none, 0)
 
     def _record_table(self, made: BuiltTable, started: float, *, read: int = 0, rejected: int = 0) -> None:
         self.made[made.definition.name] = made
@@ -349,22 +355,18 @@ class LoadRun:
     def _report_quality(self) -> None:
         """Run the quality checks. The lake is already published, so a failed check becomes a note."""
         keys = {name: made.key for name, made in self.made.items() if made.kind == "table"}
-        notes = self.summary.notes
-        with self.report.open_stage("count duplicate keys and orphans"):
-            for count in list_checks(keys, ORPHANS):
-                try:
-                    finding = count.run_check(self.session.spark, self.tables)
-                except (Exception, KeyboardInterrupt) as error:
-                    if was_interrupted(error):
-                        notes.append(
-                            f"Interrupted: {count.about} and what follows were not counted. The lake is loaded."
-                        )
-                        return
-                    log.debug("%s were not counted", count.about, exc_info=error)
-                    reason = _describe_briefly(error)
-                    notes.append(f"Not counted, {count.about}: {reason}. The lake is loaded all the same.")
-                    continue
-                notes += [finding] if finding else []
+        with self.report.open_stage("count duplicate keys"):
+            self.summary.notes += run_checks(self.session.spark, self.tables, keys)
+
+    def _count_coverage(self, files: Sequence[Source], earlier: EarlierCoverage | None = None) -> None:
+        """Count how much of the data is known. The lake is already published, so a failure becomes a note."""
+        entries = {name: made.to_entry() for name, made in self.made.items()}
+        counter = CoverageCounter(self.session.spark, self.lake, self.tables, entries, self._register_tables)
+        paths = [each.path for each in files]
+        with self.report.open_stage("count what is known"):
+            self.summary.notes += publish_coverage(
+                self.lake, self.settings.context_dir, counter, self.summary.generation, paths, earlier
+            )
 
     def _optimize_tables(self) -> None:
         """Compact the tables of several files. The rows of a single one are in order already."""
@@ -396,8 +398,10 @@ def open_load_session(
     return open_session(engine, config=_build_engine_config(engine, settings), work_dir=str(work_dir))
 
 
-def _describe_briefly(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0][:_REASON_CHARS] or type(error).__name__
+def _select_none(spark: SparkSession, columns: Sequence[Column]) -> DataFrame:
+    """Return no rows with these columns."""
+    nulls = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in columns)
+    return spark.sql(f"SELECT {nulls} WHERE false")
 
 
 def _build_engine_config(engine: LoadEngine, settings: Settings) -> dict[str, str]:

@@ -1,24 +1,28 @@
-"""Quality checks of the loaded rows: repeated keys, and references to missing rows.
+"""Quality checks of the loaded rows: repeated keys.
 
-Both occur in IMDb's files and do not stop a load; they are counted and reported. Each is counted slice by slice, so
-that no join and no aggregate holds a whole table.
+They occur in IMDb's files and do not stop a load; they are counted and reported. Each table is counted slice by slice,
+so that no aggregate holds all of it. References to missing rows are counted with the coverage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from etl.datasets import Orphans
+from etl.safeguards import was_interrupted
 from etl.slices import SlicedTables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+log = logging.getLogger(__name__)
+
+_REASON_CHARS = 200
 _ROW_BYTES = 200
-"""Memory of the embedded engine's pool for a key that is grouped or joined by. With 80 it spilt, and took longer."""
+"""Memory of the embedded engine's pool for a key that is grouped by. With 80 it spilt, and took longer."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,35 @@ class QualityCheck:
         return self.finding.format(count=f"{count:,}")
 
 
-def list_checks(keys: Mapping[str, tuple[str, ...]], references: Iterable[Orphans]) -> Iterator[QualityCheck]:
-    """Yield the checks for tables with these keys and references."""
+def run_checks(spark: SparkSession, slices: SlicedTables, keys: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Run the checks for tables with these keys. Yields findings, and sentences about what could not be counted."""
+    for check in list_checks(keys):
+        try:
+            finding = check.run_check(spark, slices)
+        except (Exception, KeyboardInterrupt) as error:
+            log.debug("%s were not counted", check.about, exc_info=error)
+            yield describe_failure(check.about, error)
+            if was_interrupted(error):
+                return
+            continue
+        if finding:
+            yield finding
+
+
+def describe_failure(about: str, error: BaseException) -> str:
+    """Describe why something was not counted of a lake that is published."""
+    if was_interrupted(error):
+        return f"Interrupted: {about} and what follows were not counted. The lake is loaded."
+    return f"Not counted, {about}: {describe_briefly(error)}. The lake is loaded all the same."
+
+
+def describe_briefly(error: BaseException) -> str:
+    """Return the beginning of the first line of an error, or its class."""
+    return str(error).strip().split("\n", 1)[0][:_REASON_CHARS].rstrip(".") or type(error).__name__
+
+
+def list_checks(keys: Mapping[str, tuple[str, ...]]) -> Iterator[QualityCheck]:
+    """Yield the checks for tables with these keys."""
     repeats = "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {table} GROUP BY {by})"
     for table, key in keys.items():
         columns = ", ".join(key)
@@ -58,13 +89,6 @@ def list_checks(keys: Mapping[str, tuple[str, ...]], references: Iterable[Orphan
             key[0],
             (table,),
         )
-    for each in references:
-        child, parent, column = each.child, each.parent, each.column
-        # A join that is read from its right side: the parents are held in memory, and each child is read once.
-        join = f"{parent} p RIGHT JOIN {child} c ON p.{column} = c.{column}"
-        query = f"SELECT count(*) FROM {join} WHERE p.{column} IS NULL"
-        finding = f"{child}: {{count}} rows have a {column} that {parent} lacks."
-        yield QualityCheck(f"rows of {child} without their {parent}", finding, (query,), column, (parent, child))
 
 
 def _count_rows(spark: SparkSession, query: str) -> int:

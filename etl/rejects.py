@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etl.changed_lines import ChangedLines
-from etl.datasets import REJECTS_TABLE, Dataset
+from etl.datasets import Dataset
+from etl.gold_views import REJECTS_TABLE
 from etl.stored_rows import StoredTable, to_arrow_schema
 from etl.table_files import TableFiles
 from lakehouse.delta import TableLog, latest_version

@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from etl.datasets import TABLE_NAMES
 from etl.fingerprints import FINGERPRINTS_FOLDER, name_fingerprint
+from etl.gold_views import TABLE_NAMES
 from etl.settings import Settings
 from etl.stored_rows import list_data_files
 from etl.table_files import TableFiles
+from lakehouse.coverage import COVERAGE_FOLDER, name_coverage
 from lakehouse.delta import TableLog, latest_version, read_snapshot
 from lakehouse.delta.folder import LOG_NAME
 from lakehouse.errors import LakeError
@@ -52,6 +53,7 @@ def remove_old_generations(lake: Lake, settings: Settings) -> Removed:
         versions = {each.tables[table].version for each in kept if table in each.tables}
         _clean_table(lake, table, versions, datetime.now(UTC) - age, removed)
     _remove_fingerprints(lake, kept)
+    _remove_coverage(lake, kept)
     return removed
 
 
@@ -124,3 +126,11 @@ def _remove_fingerprints(lake: Lake, kept: list[Manifest]) -> None:
     for name in lake.list_files(FINGERPRINTS_FOLDER):
         if f"{FINGERPRINTS_FOLDER}/{name}" not in needed:
             lake.remove_file(f"{FINGERPRINTS_FOLDER}/{name}")
+
+
+def _remove_coverage(lake: Lake, kept: list[Manifest]) -> None:
+    """Remove what was counted of generations that are not kept."""
+    needed = {name_coverage(each.generation) for each in kept}
+    for name in lake.list_files(COVERAGE_FOLDER):
+        if f"{COVERAGE_FOLDER}/{name}" not in needed:
+            lake.remove_file(f"{COVERAGE_FOLDER}/{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from etl.coverage import copy_coverage
 from etl.safeguards import check_loadable, hold_load_lock, translate_errors
 from etl.settings import Settings
 from etl.stored_rows import list_data_files, restore_version
@@ -42,6 +43,7 @@ def roll_back(lake: Lake, settings: Settings, generation: int | None = None) -> 
             )
             check_held()
             publish_manifest(lake, published)
+            copy_coverage(lake, chosen.generation, published.generation)
     return chosen, published
 
 

@@ -86,16 +86,34 @@ def select_ranges(ids: pa.ChunkedArray, bounds: npt.NDArray[np.bytes_]) -> npt.N
 
 
 def select_ids(rows: pa.Table, wanted: dict[str, set[str]]) -> npt.NDArray[np.intp]:
-    """Return the places of the rows in which a column has one of the values that are wanted of it."""
+    """Return the places of the rows in which a column has, or lists, one of the values that are wanted of it."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     found = np.zeros(rows.num_rows, bool)
     for column, values in wanted.items():
-        if values:
-            found |= pc.is_in(rows.column(column), pa.array(sorted(values), pa.string())).to_numpy()
+        if not values:
+            continue
+        ids, chosen = rows.column(column), pa.array(sorted(values), pa.string())
+        if pa.types.is_list(ids.type):
+            first = 0
+            for chunk in ids.chunks:
+                hits = pc.is_in(pc.list_flatten(chunk), chosen).to_numpy(zero_copy_only=False)
+                found[first + pc.list_parent_indices(chunk).to_numpy()[hits]] = True
+                first += len(chunk)
+        else:
+            found |= pc.is_in(ids, chosen).to_numpy()
     return np.flatnonzero(found)
+
+
+def list_values(column: pa.ChunkedArray) -> set[str]:
+    """Return the distinct texts of a column, or of the lists in it, without null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+    return set(pc.unique(texts.drop_null()).to_pylist())
 
 
 def _to_fixed(ids: pa.ChunkedArray) -> npt.NDArray[Any]:

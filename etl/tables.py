@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from etl.datasets import DATASETS, Dataset, GoldView
+from etl.datasets import DATASETS, Dataset
+from etl.datasets import Field as SourceField
+from etl.gold_views import GoldView
 from etl.stored_rows import TableVersion, measure_version
 from etl.table_files import TableFiles
 from lakehouse.delta import LogFolder
@@ -46,18 +48,22 @@ class TableDefinition:
 
 def to_definition(dataset: Dataset) -> TableDefinition:
     """Define the table of a data set."""
-    columns = tuple(
-        Column(name=f.column_name, type=f.kind.spark_type, comment=f.comment, nullable=not f.required)
-        for f in dataset.fields
-    )
+    columns = tuple(map(_define_column, dataset.fields))
     return TableDefinition(dataset.table, dataset.comment, columns, dataset.clustered_by)
 
 
 def define_view(view: GoldView) -> TableDefinition:
-    """Define the table of a gold view, whose columns are those of the tables that it joins."""
+    """Define the table of a gold view, whose columns are those of the tables that it joins, and its own."""
     columns = {(each.table, column.name): column for each in DATASETS for column in to_definition(each).columns}
     chosen = tuple(columns[table, column] for column, table in view.columns)
-    return TableDefinition(view.name, view.comment, chosen, view.clustered_by)
+    own = tuple(map(_define_column, view.own_columns))
+    return TableDefinition(view.name, view.comment, chosen + own, view.clustered_by)
+
+
+def _define_column(field: SourceField) -> Column:
+    return Column(
+        name=field.column_name, type=field.kind.spark_type, comment=field.comment, nullable=not field.required
+    )
 
 
 class TableWriter:

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from etl.changed_lines import ChangedLines
-from etl.datasets import DATASETS, GOLD_VIEWS, TABLE_NAMES, Dataset, GoldView
+from etl.coverage import EarlierCoverage
+from etl.datasets import DATASETS, Dataset
 from etl.fingerprints import Fingerprint, read_fingerprint
+from etl.gold_views import GOLD_VIEWS, TABLE_NAMES, GoldView
 from etl.header import Source, find_sources
 from etl.pipeline import BuiltTable, LoadedTable, LoadRun, LoadSummary, open_load_session
 from etl.progress import ProgressReporter
 from etl.rejects import RejectedLines, read_rejects
-from etl.row_sets import encode_rows, select_ids, select_ranges, subtract_rows
+from etl.row_sets import encode_rows, select_ranges, subtract_rows
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
 from etl.source import hash_file, inspect_source
@@ -31,8 +33,10 @@ from etl.stored_rows import StoredTable, TableChange, TableVersion, Written, res
 from etl.table_files import TableFiles
 from etl.tables import TableDefinition, define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
+from etl.view_refresh import RowChange, Touched, ViewRefresh, find_touched
+from lakehouse.coverage import read_coverage
 from lakehouse.delta import latest_version
-from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.errors import LakeError, LakehouseError, UsageError
 from lakehouse.manifest import Manifest, SourceFile, TableEntry, last_generation, read_manifest
 from lakehouse.session import EngineSession
 from lakehouse.storage import Lake, LakeKind
@@ -72,25 +76,6 @@ class UpdateSummary(LoadSummary):
 
     updated: list[UpdatedTable] = field(default_factory=list)
     changed: bool = False
-
-
-@dataclass
-class _RowChange:
-    """Rows that a table lost and gained."""
-
-    deleted: pa.Table
-    added: pa.Table
-
-    def list_touched(self, columns: list[str], key: str) -> set[str]:
-        """The values of `key` in rows that differ in one of `columns`."""
-        before, after = encode_rows(self.deleted, columns), encode_rows(self.added, columns)
-        found: set[str] = set()
-        for rows, places in (
-            (self.deleted, subtract_rows(before, after)),
-            (self.added, subtract_rows(after, before)),
-        ):
-            found.update(rows.column(key).take(places).to_pylist() if places else [])
-        return found
 
 
 def update_lake(
@@ -200,7 +185,7 @@ class _UpdateRun(LoadRun):
         super().__init__(session, lake, settings, report, work_dir)
         self.summary = UpdateSummary(changed=True)
         self.base = base
-        self.row_changes: dict[str, _RowChange | None] = {}
+        self.row_changes: dict[str, RowChange | None] = {}
         """Of each table that was updated; None for one that was loaded whole."""
         self.rejected = RejectedLines(read_rejects(lake, base.created_at))
 
@@ -220,7 +205,19 @@ class _UpdateRun(LoadRun):
         check_held()
         self._publish(last + 1)
         self._remove_old_generations()
+        self._count_coverage(files, self._read_earlier_coverage())
         return self.summary
+
+    def _read_earlier_coverage(self) -> EarlierCoverage | None:
+        try:
+            coverage = read_coverage(self.lake, self.base.generation)
+        except LakeError:
+            return None
+        if coverage is None:
+            return None
+        written = {each.table: each.rows for each in self.summary.updated if each.done not in ("kept", "updated")}
+        changed = {each.table: max(each.added, each.deleted) for each in self.summary.updated}
+        return EarlierCoverage(coverage, changed | written)
 
     def _update_table(self, source: Source, identity: SourceFile) -> None:
         dataset = source.dataset
@@ -281,20 +278,13 @@ class _UpdateRun(LoadRun):
             rows = self._read_changed_rows(source, identity, changed)
             stored = StoredTable(TableFiles(self.lake, entry.path), entry.version, entry.columns)
             change, lost = _compare_rows(stored, dataset.fields[0].column_name, changed, rows)
-            written = self._commit_change(entry, stored, change)
+            written = stored.write_change(change, entry.clustered_by)
             stage.advance(0, change.added_rows + change.deleted_rows)
-        self.row_changes[dataset.table] = _RowChange(lost, change.added[0])
+        self.row_changes[dataset.table] = RowChange(lost, change.added[0])
         self.fingerprints[identity.sha256] = changed.fingerprint
         self.made[dataset.table] = BuiltTable(to_definition(dataset), dataset.key, "table", written, identity)
         self._count_rejects(dataset, identity, changed, written)
         self._summarize(dataset.table, "updated", started, written.rows, written.written_bytes, change)
-
-    def _commit_change(self, entry: TableEntry, stored: StoredTable, change: TableChange) -> Written:
-        if change.deleted_rows or change.added_rows:
-            return stored.write_change(change, entry.clustered_by)
-        if latest_version(stored.files.open_log()) != entry.version:
-            return restore_version(stored.files, entry.version)
-        return Written(entry.version, entry.rows, entry.bytes, entry.files)
 
     def _read_changed_rows(self, source: Source, identity: SourceFile, changed: ChangedLines) -> pa.Table:
         """Read the changed lines as typed rows, and keep the malformed ones apart."""
@@ -339,28 +329,19 @@ class _UpdateRun(LoadRun):
             self._write_rejects()
 
     def _update_view(self, view: GoldView) -> None:
-        entry, tables = self.base.tables.get(view.name), list(dict.fromkeys(table for _, table in view.columns))
-        changes = {table: change for table in tables if (change := self.row_changes.get(table)) is not None}
-        if entry is None or any(table in self.row_changes and table not in changes for table in tables):
+        entry, names = self.base.tables.get(view.name), [source.table for source in view.sources]
+        reloaded = any((name in self.made) != (name in self.base.tables) for name in names) or any(
+            self.row_changes[name] is None for name in names if name in self.row_changes
+        )
+        if entry is None or reloaded:
             self._rebuild_view(view)
             return
-        touched: dict[str, set[str]] = {}
-        for table, change in changes.items():
-            key = self.made[table].key
-            columns = [*key, *(column for column, owner in view.columns if owner == table and column not in key)]
-            touched.setdefault(key[0], set()).update(
-                change.list_touched([*columns, *self._links(tables, table)], key[0])
-            )
-        if not any(touched.values()):
+        changes = {name: change for name, change in self.row_changes.items() if change is not None}
+        touched = find_touched(view, changes)
+        if not touched:
             self._keep(view.name, entry, None)
-        elif not self._refresh_view(view, entry, tables, touched):
+        elif not self._refresh_view(view, entry, touched):
             self._rebuild_view(view)
-
-    def _links(self, tables: list[str], table: str) -> list[str]:
-        """The columns of a table by which a view joins it, besides its key."""
-        names = {column.name for column in self.made[table].definition.columns}
-        keys = {self.made[other].key[0] for other in tables}
-        return sorted((keys & names) - set(self.made[table].key))
 
     def _rebuild_view(self, view: GoldView) -> None:
         started = time.monotonic()
@@ -368,58 +349,20 @@ class _UpdateRun(LoadRun):
         written = self.made[view.name].written
         self._summarize(view.name, "built whole", started, written.rows, written.bytes)
 
-    def _refresh_view(self, view: GoldView, entry: TableEntry, tables: list[str], touched: dict[str, set[str]]) -> bool:
+    def _refresh_view(self, view: GoldView, entry: TableEntry, touched: Touched) -> bool:
         """Replace the rows of touched titles and persons. Returns False where these are too many."""
-        import pyarrow.compute as pc
-
         started = time.monotonic()
-        links = {table: self.made[table].key[0] for table in tables}
-        driver = next(table for table in tables if set(links.values()) <= self._columns(table))
+        entries = {name: made.to_entry() for name, made in self.made.items()}
+        refresh = ViewRefresh(self.session.spark, self.lake, self.work_dir, self.tables, entries)
         with self.report.open_stage(f"refresh {view.name}") as stage:
-            inputs = {driver: self._select_rows(driver, touched)}
-            if inputs[driver].num_rows > _MOST_ROWS:
+            replaced = refresh.replace_rows(view, entry, touched, _MOST_ROWS)
+            if replaced is None:
                 return False
-            for table in tables:
-                if table != driver:
-                    key = links[table]
-                    inputs[table] = self._select_rows(
-                        table, {key: set(pc.unique(inputs[driver].column(key)).to_pylist())}
-                    )
-            stored = StoredTable(TableFiles(self.lake, entry.path), entry.version, entry.columns)
-            change = TableChange(added=[self._join(view, inputs).select(stored.schema.names).cast(stored.schema)])
-            for batch in stored.read_batches([name for name in touched if touched[name]]):
-                places = select_ids(batch.rows, touched)
-                if len(places):
-                    change.deleted.setdefault(batch.path, []).append(batch.positions[places])
-            written = self._commit_change(entry, stored, change)
+            written, change = replaced
             stage.advance(0, change.added_rows + change.deleted_rows)
         self.made[view.name] = BuiltTable(define_view(view), view.key, "view", written, None)
         self._summarize(view.name, "updated", started, written.rows, written.written_bytes, change)
         return True
-
-    def _join(self, view: GoldView, inputs: dict[str, pa.Table]) -> pa.Table:
-        """Run the view's SQL over some rows of its tables."""
-        import pyarrow.parquet as pq
-
-        spark = self.session.spark
-        for table, rows in inputs.items():
-            path = self.work_dir / f"{view.name}.{table}.parquet"
-            pq.write_table(rows, path)
-            spark.read.parquet(str(path)).createOrReplaceTempView(table)
-            self.tables.forget_table(table)
-        return spark.sql(view.sql).toArrow()
-
-    def _select_rows(self, table: str, wanted: dict[str, set[str]]) -> pa.Table:
-        """Read the rows of a table, as this update leaves it, in which a column has one of the values wanted of it."""
-        import pyarrow as pa
-
-        made = self.made[table]
-        stored = StoredTable(TableFiles(self.lake, table), made.written.version, made.definition.columns)
-        parts = [batch.rows.take(select_ids(batch.rows, wanted)) for batch in stored.read_batches(stored.schema.names)]
-        return pa.concat_tables([stored.schema.empty_table(), *parts])
-
-    def _columns(self, table: str) -> set[str]:
-        return {column.name for column in self.made[table].definition.columns}
 
     def _summarize(
         self,

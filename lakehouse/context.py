@@ -58,10 +58,16 @@ class Entity(_Declaration):
 
 
 class Join(_Declaration):
-    """Two columns that join tables, each as `table.column`; rows of `from` should find a partner in `to`."""
+    """Two columns that join tables, each as `table.column`; values of `from`, or those in its lists, should be in `to`.
+
+    Where that differs within `from`, `by` is an SQL expression over its columns, and `of` names a part: "credits as
+    {part}".
+    """
 
     left: str = Field(alias="from", pattern=r"^\w+\.\w+$")
     right: str = Field(alias="to", pattern=r"^\w+\.\w+$")
+    by: str = ""
+    of: str = ""
 
 
 class Measure(_Declaration):
@@ -69,7 +75,8 @@ class Measure(_Declaration):
 
     It concerns statements that read one of `columns` of `table`. `sql` gives `part` (text or number, null for rows in
     no part), `rows`, and `known`: how many of the rows have it. `about` completes "knows …": "directors"; `of` names a
-    part: "films of the {part}s".
+    part: "films of the {part}s". `key` is a column by which all tables of `sql` are joined: parts of a large lake are
+    then counted for a range of its values at a time, and added up.
     """
 
     table: str
@@ -77,6 +84,7 @@ class Measure(_Declaration):
     about: str
     of: str
     sql: str
+    key: str = ""
 
 
 class Declarations(_Declaration):

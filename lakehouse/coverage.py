@@ -35,7 +35,7 @@ class Share(_Frozen):
 
 
 class ColumnCoverage(_Frozen):
-    """The rows of a table whose value in a column is not null."""
+    """The rows of a table whose value in a column is not null. Columns without a null are left out."""
 
     table: str
     column: str
@@ -43,16 +43,23 @@ class ColumnCoverage(_Frozen):
 
 
 class JoinCoverage(_Frozen):
-    """The rows of `left` (`table.column`) that find a partner in `right`, as declared in the lake's context."""
+    """The values of `left` (`table.column`), those in its lists one by one, that `right` has; null is no value.
+
+    `parts` and `of`, which names one, are there where the lake's context (`lakehouse.context.Join`) declares them.
+    """
 
     left: str
     right: str
     whole: Share
     parts: tuple[Share, ...] = ()
+    of: str = ""
 
 
 class MeasureCoverage(_Frozen):
-    """A measure of the lake's context (`lakehouse.context.Measure`), counted."""
+    """A measure of the lake's context (`lakehouse.context.Measure`), counted; the largest parts of it.
+
+    Rows that belong to no part are a part with an empty name.
+    """
 
     table: str
     columns: tuple[str, ...]
@@ -62,9 +69,10 @@ class MeasureCoverage(_Frozen):
 
 
 class Coverage(_Frozen):
-    """What is known at one generation. `snapshot` is the day of the source's files, where they tell it.
+    """What is known at one generation. `snapshot` is the day of the newest of the source's files.
 
-    `not_counted` says what could not be counted, and why, in sentences.
+    `not_counted` says in sentences what could not be counted. `declared` is a hash of what was to be counted, and
+    `changed` the rows of tables that updates have changed since they were counted.
     """
 
     generation: int
@@ -73,6 +81,8 @@ class Coverage(_Frozen):
     joins: tuple[JoinCoverage, ...] = ()
     measures: tuple[MeasureCoverage, ...] = ()
     not_counted: tuple[str, ...] = ()
+    declared: str = ""
+    changed: dict[str, int] = {}
 
 
 def name_coverage(generation: int) -> str:

@@ -123,7 +123,6 @@ def run_patched(change: str, *arguments: object) -> subprocess.CompletedProcess[
 import sys
 import etl.pipeline as pipeline
 from etl.cli import main
-from etl.datasets import Orphans
 {change}
 sys.exit(main(["load", *sys.argv[1:]]))
 """

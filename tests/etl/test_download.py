@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
 import filelock
@@ -193,6 +193,7 @@ def test_all_seven_files_arrive_whole(tmp_path: Path, site: Site, waits: Waits) 
     size = len(site.files[BIG])
     assert (BIG, size, size) in told
     assert waits.seconds == []
+    assert {path.stat().st_mtime for path in files} == {parsedate_to_datetime(MODIFIED).timestamp()}
 
 
 def test_a_complete_and_unchanged_file_is_not_fetched_again(tmp_path: Path, site: Site) -> None:

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from lakehouse.coverage import Coverage, read_coverage
+from lakehouse.storage import Lake
 from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, notes_of, rows_of, run_etl, run_patched
 
 
@@ -59,6 +61,14 @@ def test_a_source_in_another_order_is_sorted(make_source: MakeSource, tmp_path: 
     assert_in_order(tmp_path / "lake", "ratings_delta")
 
 
+def read_counts(lake: Path) -> Coverage:
+    counted = read_coverage(Lake.parse(str(lake)), 1)
+    assert counted is not None
+    assert counted.joins
+    assert counted.measures
+    return counted
+
+
 def test_views_and_counts_made_slice_by_slice_are_those_made_at_once(
     sample: Path, embedded_sample_lake: Path, tmp_path: Path
 ) -> None:
@@ -66,10 +76,12 @@ def test_views_and_counts_made_slice_by_slice_are_those_made_at_once(
     done = run_patched("pipeline._limit_slices = lambda *_: 250_000", "--source", sample, "--lake", lake)
     assert done.returncode == 0, done.stderr
     assert notes_of(done) == notes_of(at_once) != []
-    for view in ("movies_with_ratings", "movie_cast"):
+    for view in ("movies_with_ratings", "movie_cast", "film_people"):
         assert rows_of(lake, view) == rows_of(embedded_sample_lake, view)
         assert_in_order(lake, view)
     assert len(data_files(lake, "movie_cast")) > 20
+    assert len(data_files(lake, "film_people")) > 20
+    assert read_counts(lake) == read_counts(tmp_path / "whole")
 
 
 def test_a_load_that_needs_more_memory_says_which_setting(sample: Path, tmp_path: Path) -> None:

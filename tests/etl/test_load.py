@@ -214,8 +214,8 @@ def test_the_summary_counts_what_was_read_written_and_rejected(make_source: Make
     line = next(line for line in done.stdout.splitlines() if "ratings_delta" in line and "title.ratings" in line)
     cells = [cell.strip() for cell in line.strip("│ ").split("│")]
     assert cells[2:5] == ["6", "4", "2"]
-    assert "principals_delta: 2 rows have a tconst that movies_delta lacks." in done.stdout
-    assert "principals_delta: 1 rows have a nconst that persons_delta lacks." in done.stdout
+    assert "principals_delta: 2 values of tconst are not in movies_delta." in done.stdout
+    assert "principals_delta: 1 values of nconst are not in persons_delta." in done.stdout
 
 
 def test_a_reload_adds_one_version_to_each_table(make_source: MakeSource, tmp_path: Path) -> None:

@@ -45,12 +45,12 @@ def test_bytes_behind_the_end_of_a_file_are_one_sentence(make_source: MakeSource
 
 
 def test_counts_that_fail_are_said_and_the_lake_is_loaded(make_source: MakeSource, tmp_path: Path) -> None:
-    lake, missing = tmp_path / "lake", 'Orphans("ratings_delta", "tconst", "nowhere")'
-    change = f"pipeline.ORPHANS = ({missing}, *pipeline.ORPHANS)"
-    done = run_patched(change, "--source", make_source(), "--lake", lake)
+    change = """quality.list_checks = lambda keys: [
+    quality.QualityCheck("repeated keys", "", ("SELECT nothing FROM nowhere",), "tconst", ("ratings_delta",))]"""
+    lake = tmp_path / "lake"
+    done = run_patched(f"from etl import quality\n{change}", "--source", make_source(), "--lake", lake)
     assert done.returncode == 0, done.stderr
-    assert "Not counted, rows of ratings_delta without their nowhere: " in done.stdout
-    assert "principals_delta: 2 rows have a tconst that movies_delta lacks." in done.stdout
+    assert "Not counted, repeated keys: " in done.stdout
     assert manifest_of(lake)["generation"] == 1
 
 

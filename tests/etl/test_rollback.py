@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from etl.datasets import TABLE_NAMES
+from etl.gold_views import TABLE_NAMES
 from tests.etl.conftest import run_etl
 from tests.etl.live_rows import assert_same_lakes, published
 from tests.etl.loads import Asker, load

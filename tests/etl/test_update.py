@@ -162,7 +162,7 @@ def test_comments_types_and_the_order_of_rows_survive(lake: Path, tomorrow: Path
     _update(lake, tomorrow)
     table = DeltaTable(str(lake / "movie_cast"))
     assert table.schema().to_json() == before
-    assert table.metadata().description.startswith("Every credit with title and name")
+    assert table.metadata().description.startswith("Every principal credit of a known title")
 
 
 def test_a_load_after_updates_starts_afresh(
