@@ -23,6 +23,8 @@ LEAST_SHARE: Final = 0.8
 _MOST: Final = 2
 _MOST_COLUMNS: Final = 3
 _WEIGHTY: Final = 0.05
+_PART: Final = re.compile(r"(?is)(?:SELECT|,)\s((?:(?!SELECT|,).){1,200}?)\sAS\s+part\b")
+"""The expression that is named `part`, from the nearest SELECT or comma before it."""
 _EQUALS: Final = frozenset({"=", "in"})
 _SUMMARIES: Final = frozenset(
     {"avg", "corr", "max", "mean", "median", "min", "mode", "percentile", "percentile_approx", "stddev", "variance"}
@@ -78,22 +80,20 @@ class _Reading:
             scans = [scan for scan in self._scans(measure.table) if self._reads_any(scan, measure.columns)]
             if not scans or self._is_pinned(measure.table):
                 continue
-            parts = _reach_parts(measure.parts, self._find_periods(self._find_sql(measure)))
-            if (gap := _find_gap(parts)) is not None:
+            columns = self._find_part_columns(measure)
+            parts = _reach_parts(measure.parts, self._find_periods(columns))
+            if (gap := _find_gap(parts, by_part=bool(columns & self._query.usage.columns))) is not None:
                 found.append((sum_shares(gap).ratio, describe_measure(measure, gap)))
                 self._measured |= {(measure.table.lower(), column.lower()) for column in measure.columns}
         return [text for _, text in sorted(found)]
 
     def find_joins(self) -> list[str]:
         """Find the declared joins below the least share of which the statement reads both columns."""
-        periods = self._find_periods(" ".join(each.sql for each in self._context.declarations.coverage))
         found: list[tuple[float, str]] = []
         for join in self._counted.joins if self._counted else ():
-            if self._loses_rows(join):
-                parts = _reach_parts(join.parts, periods)
-                share = sum_shares(parts) if 0 < len(parts) < len(join.parts) else join.whole
-                if share.ratio < LEAST_SHARE:
-                    found.append((share.ratio, describe_join(join, share)))
+            share = self._find_part(join)
+            if share.ratio < LEAST_SHARE and self._loses_rows(join):
+                found.append((share.ratio, describe_join(join, share)))
         return [text for _, text in sorted(found)]
 
     def find_columns(self) -> list[str]:
@@ -108,6 +108,13 @@ class _Reading:
             if any(self._reads_any(scan, (each.column,)) for scan in self._scans(each.table)):
                 found.setdefault(each.table, {})[each.column] = each.whole
         return [describe_columns(table, dict([*shares.items()][:_MOST_COLUMNS])) for table, shares in found.items()]
+
+    def _find_part(self, join: JoinCoverage) -> Share:
+        """Return the part of a join that the statement's conditions name, or the whole."""
+        scans = self._scans(join.left.partition(".")[0])
+        named = {str(value) for scan in scans for each in scan.filters if each.op == "=" for value in each.values}
+        parts = [part for part in join.parts if join.of and part.part in named]
+        return parts[0] if len(parts) == 1 else join.whole
 
     def _scans(self, table: str) -> list[Scan]:
         return [scan for scan in self._query.scans if scan.table.lower() == table.lower()]
@@ -140,15 +147,19 @@ class _Reading:
         wanted = {column.lower() for column in (key if whole else key[:1])}
         return bool(wanted) and wanted <= self._named and not self._found_nothing
 
-    def _find_sql(self, measure: MeasureCoverage) -> str:
+    def _find_part_columns(self, measure: MeasureCoverage) -> frozenset[str]:
+        """Find the columns that a measure's parts are made of: `startYear` of `startYear DIV 10 * 10 AS part`."""
         declared = self._context.declarations.coverage
-        return next((each.sql for each in declared if (each.table, each.about) == (measure.table, measure.about)), "")
+        texts = [each.sql for each in declared if (each.table, each.about) == (measure.table, measure.about)]
+        found = [
+            word for text in texts for parts in _PART.findall(text) for word in re.findall(r"[a-z_]\w*", parts.lower())
+        ]
+        return frozenset(found)
 
-    def _find_periods(self, sql: str) -> list[tuple[int, int]]:
-        """Find the ranges of years that the scans are narrowed to, by columns that `sql` names."""
-        words = {word.lower() for word in re.findall(r"\w+", sql)}
+    def _find_periods(self, columns: frozenset[str]) -> list[tuple[int, int]]:
+        """Find the ranges of years that the scans are narrowed to, by columns that parts are made of."""
         periods = (
-            _intersect(_read_period(each) for each in scan.filters if each.column.lower() in words)
+            _intersect(_read_period(each) for each in scan.filters if each.column.lower() in columns)
             for scan in self._query.scans
         )
         return [period for period in periods if period != _ALWAYS]
@@ -193,13 +204,18 @@ def _reach_parts(parts: Sequence[Share], periods: Sequence[tuple[int, int]]) -> 
     return tuple(sorted(reached, key=lambda part: part.part))
 
 
-def _find_gap(parts: Sequence[Share]) -> Sequence[Share] | None:
-    """Return the parts to warn of: all where together they are below the least share, else the worst that is."""
+def _find_gap(parts: Sequence[Share], *, by_part: bool) -> Sequence[Share] | None:
+    """Return the parts to warn of: all where together they are below the least share.
+
+    Else the worst that is, of a statement that decides `by_part`: one that groups by decade shows each.
+    """
     whole = sum_shares(parts)
     if not whole.rows:
         return None
     if whole.ratio < LEAST_SHARE:
         return parts
+    if not by_part:
+        return None
     weighty = [part for part in parts if part.part and part.rows >= whole.rows * _WEIGHTY]
     worst = min(weighty, key=lambda part: part.ratio, default=whole)
     return [worst] if worst.ratio < LEAST_SHARE else None

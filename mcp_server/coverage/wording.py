@@ -50,9 +50,10 @@ def describe_measure(measure: MeasureCoverage, parts: Sequence[Share]) -> str:
 
 
 def describe_join(join: JoinCoverage, share: Share) -> str:
-    """Describe a join: `50 % of principals_delta find their nconst in persons_delta`."""
+    """Describe a join, or a part of it: `persons_delta has 50 % of the nconst of principals_delta`."""
     (left, column), right = join.left.split(".", 1), join.right.partition(".")[0]
-    return f"{format_share(share.ratio)} of {_clean(left)} find their {_clean(column)} in {_clean(right)}"
+    of = join.of.replace("{part}", share.part) if share.part else left
+    return f"{_clean(right)} has {format_share(share.ratio)} of the {_clean(column)} of {_clean(of)}"
 
 
 def describe_columns(table: str, shares: Mapping[str, Share]) -> str:

@@ -33,7 +33,7 @@ from tests.server.tokens import count_tokens
 
 pytestmark = pytest.mark.anyio
 
-CONTEXT = """
+CONTEXT = '''
 not_missing = ["movies_delta.endYear"]
 
 [[entity]]
@@ -56,7 +56,19 @@ columns = ["nconst", "primaryName"]
 about = "who took part"
 of = "films of the {part}s"
 sql = "SELECT startYear DIV 10 * 10 AS part, count(*) AS rows, 1 AS known FROM movies_delta GROUP BY 1"
+
+[[coverage]]
+table = "ratings_delta"
+columns = ["averageRating"]
+about = "ratings"
+of = "films of the {part}s"
+sql = """
+SELECT part, sum(n) AS rows, 1 AS known FROM (
+    SELECT startYear DIV 10 * 10 AS part, count(*) AS n FROM movies_delta WHERE titleType = 'movie' GROUP BY 1
+    UNION ALL SELECT m.startYear DIV 10 * 10 AS part, 0 AS n FROM movies_delta m WHERE m.titleType = 'movie'
+) GROUP BY part
 """
+'''
 
 
 def column(table: str, name: str, known: int) -> ColumnCoverage:
@@ -77,7 +89,13 @@ COUNTED = Coverage(
         column("principals_delta", "job", 30),
     ),
     joins=(
-        JoinCoverage(left="principals_delta.nconst", right="persons_delta.nconst", whole=Share(rows=900, known=450)),
+        JoinCoverage(
+            left="principals_delta.nconst",
+            right="persons_delta.nconst",
+            whole=Share(rows=900, known=450),
+            parts=(Share(rows=300, known=90, part="actor"), Share(rows=300, known=300, part="director")),
+            of="credits as {part}",
+        ),
         JoinCoverage(left="ratings_delta.tconst", right="movies_delta.tconst", whole=Share(rows=270, known=270)),
     ),
     measures=(
@@ -88,13 +106,21 @@ COUNTED = Coverage(
             of="films of the {part}s",
             parts=tuple(Share(rows=rows, known=known, part=part) for part, (rows, known) in DECADES.items()),
         ),
+        MeasureCoverage(
+            table="ratings_delta",
+            columns=("averageRating",),
+            about="ratings",
+            of="films of the {part}s",
+            parts=(Share(rows=100, known=30, part="1910"), Share(rows=900, known=880, part="1960")),
+        ),
     ),
 )
 
 CAST = "movie_cast knows who took part for"
 BORN = "persons_delta has birthYear in 12 % of its rows"
 LENGTH = "movies_delta has runtimeMinutes in 30 % of its rows"
-NAMES = "50 % of principals_delta find their nconst in persons_delta"
+NAMES = "persons_delta has 50 % of the nconst of principals_delta"
+ACTORS = "persons_delta has 30 % of the nconst of credits as actor"
 BOUNDS, ALONE, ROWS = "counts are lower bounds", "the answer is of those alone", "rows may be missing"
 NONE = "finding none does not mean that there is none"
 
@@ -118,6 +144,9 @@ WARNED = {
     "SELECT startYear DIV 10 AS decade, count(DISTINCT nconst) FROM movie_cast GROUP BY 1": [
         f"{CAST} 46 % of films (2020s 6 %, 2010s 33 %): {BOUNDS}."
     ],
+    "SELECT startYear DIV 10 AS d, avg(averageRating) FROM movies_delta JOIN ratings_delta USING (tconst) GROUP BY 1": [
+        f"ratings_delta knows ratings for 30 % of films of the 1910s: {ALONE}."
+    ],
     # an answer that is empty says nothing of what is not there, whatever it is asked by
     "SELECT primaryName FROM movie_cast WHERE tconst = 'tt9999999'": [
         f"{CAST} 46 % of films (2020s 6 %, 2010s 33 %): {NONE}."
@@ -130,7 +159,7 @@ WARNED = {
         f"{NAMES}: {BOUNDS}."
     ],
     "SELECT primaryName FROM principals_delta c JOIN persons_delta p ON p.nconst = c.nconst WHERE category = 'actor'": [
-        f"{NAMES}: {ROWS}."
+        f"{ACTORS}: {ROWS}."
     ],
     # a column by which the statement decides
     "SELECT avg(2026 - birthYear) FROM persons_delta": [f"{BORN}: {ALONE}."],
@@ -162,6 +191,8 @@ NOT_WARNED = [
     "SELECT avg(runtimeMinutes) FROM movies_with_ratings",
     "SELECT primaryName FROM movie_cast WHERE startYear BETWEEN 1990 AND 1999",
     "SELECT category, count(*) FROM movie_cast GROUP BY category",
+    "SELECT avg(averageRating) FROM movies_delta JOIN ratings_delta USING (tconst) WHERE startYear > 1960",
+    "SELECT avg(averageRating) FROM movies_delta JOIN ratings_delta USING (tconst) WHERE titleType = 'movie'",
     # a null that is an answer, that is asked for, or that is seen
     "SELECT count(*) FROM movies_delta WHERE endYear IS NULL",
     "SELECT max(coalesce(endYear, 1)) FROM movies_delta",
@@ -169,6 +200,7 @@ NOT_WARNED = [
     "SELECT primaryName, birthYear FROM persons_delta ORDER BY primaryName LIMIT 5",
     "SELECT birthYear, count(*) FROM persons_delta GROUP BY birthYear",
     "SELECT x.birthYear FROM (SELECT nconst, birthYear FROM persons_delta) x",
+    "SELECT primaryName FROM principals_delta c JOIN persons_delta p USING (nconst) WHERE category = 'director'",
     # one thing, named by its key or by what it is called
     "SELECT 2026 - birthYear FROM persons_delta WHERE nconst = 'nm0000007'",
     "SELECT primaryName FROM movie_cast WHERE tconst = 'tt0007919'",
