@@ -9,6 +9,7 @@ import { LiveView } from "./live_view.js";
 import { follow, hasEnded, persist } from "./poll.js";
 import { addressOf, conversationAt } from "./route.js";
 import { Sidebar } from "./sidebar.js";
+import { EDIT_SQL } from "./sql_view.js";
 import { Thread } from "./thread.js";
 import { BrokenOff, Waiter } from "./waiting.js";
 
@@ -35,6 +36,8 @@ export class App {
   /** Show the conversation of the URL, and follow its changes. */
   async begin() {
     addEventListener("online", () => this.#waiter.hurry());
+    addEventListener(EDIT_SQL, (event) => this.#composer.edit(event.detail));
+    byId("save").addEventListener("click", () => this.#thread.save());
     const again = button("Try again", () => location.reload());
     this.#about = await this.#patiently(() => this.#api.about(), again);
     if (this.#about === null) return;
