@@ -167,7 +167,7 @@ export class App {
       this.#operation = operation.id;
       live.show(operation);
     };
-    const stream = (id) => this.#api.events(id, waiter.signal);
+    const stream = (id) => this.#api.events(id, AbortSignal.any([waiter.signal, offlineSignal()]));
     this.#ended(await follow(first, { stream, ask: this.#api.operation, seen, away, wait }));
   }
 
@@ -242,6 +242,13 @@ export class App {
 function aboutText({ name, version, model, keep_days: days }) {
   const kept = `Conversations are kept ${days === 1 ? "a day" : `${days} days`}.`;
   return `${name} ${version} · ${model === null ? "no model" : model}. ${kept}`;
+}
+
+/** A signal for the moment when the browser loses its network: an open stream would only fall silent. */
+function offlineSignal() {
+  const lost = new AbortController();
+  addEventListener("offline", () => lost.abort(), { once: true });
+  return lost.signal;
 }
 
 /** Create an idempotency key. */
