@@ -1,6 +1,7 @@
 // Views of messages: questions, and answers with their chart, table, statement, cost and steps.
 
 import { chartBox } from "./chart_box.js";
+import { copyButton } from "./copying.js";
 import { button, hiddenText, make } from "./dom.js";
 import { dollars, formatCount, seconds } from "./format.js";
 import { proseView } from "./prose_view.js";
@@ -41,8 +42,18 @@ export function answerView(result, kind, again) {
     kind === "question" && step?.sql ? sqlView(step.sql) : null,
     costView(result, step),
     kind === "question" ? stepsView(result.steps, step) : null,
-    result.outcome === "answered" || !again ? null : button("Ask again", again),
+    kind === "question" || result.outcome !== "answered" ? actionsView(result, again) : null,
   );
+}
+
+function actionsView(result, again) {
+  const words = () => document.activeElement.closest(".answer").querySelector(".prose");
+  const small = { className: "button small" };
+  const ways = [
+    result.answer ? copyButton(result.answer, "The answer", words, { title: "Copy the answer" }) : null,
+    again ? button("Ask again", again, small) : null,
+  ].filter(Boolean);
+  return ways.length === 0 ? null : make("div", { className: "bar" }, ways);
 }
 
 /** View of an error, with the actions that may help. */

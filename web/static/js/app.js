@@ -9,6 +9,7 @@ import { LiveView } from "./live_view.js";
 import { follow, hasEnded, persist } from "./poll.js";
 import { addressOf, conversationAt } from "./route.js";
 import { Sidebar } from "./sidebar.js";
+import { EDIT_SQL } from "./sql_view.js";
 import { Thread } from "./thread.js";
 import { BrokenOff, Waiter } from "./waiting.js";
 
@@ -35,6 +36,8 @@ export class App {
   /** Show the conversation of the URL, and follow its changes. */
   async begin() {
     addEventListener("online", () => this.#waiter.hurry());
+    addEventListener(EDIT_SQL, (event) => this.#composer.edit(event.detail));
+    byId("save").addEventListener("click", () => this.#thread.save());
     const again = button("Try again", () => location.reload());
     this.#about = await this.#patiently(() => this.#api.about(), again);
     if (this.#about === null) return;
@@ -164,7 +167,7 @@ export class App {
       this.#operation = operation.id;
       live.show(operation);
     };
-    const stream = (id) => this.#api.events(id, waiter.signal);
+    const stream = (id) => this.#api.events(id, AbortSignal.any([waiter.signal, offlineSignal()]));
     this.#ended(await follow(first, { stream, ask: this.#api.operation, seen, away, wait }));
   }
 
@@ -239,6 +242,13 @@ export class App {
 function aboutText({ name, version, model, keep_days: days }) {
   const kept = `Conversations are kept ${days === 1 ? "a day" : `${days} days`}.`;
   return `${name} ${version} · ${model === null ? "no model" : model}. ${kept}`;
+}
+
+/** A signal for the moment when the browser loses its network: an open stream would only fall silent. */
+function offlineSignal() {
+  const lost = new AbortController();
+  addEventListener("offline", () => lost.abort(), { once: true });
+  return lost.signal;
 }
 
 /** Create an idempotency key. */

@@ -3,6 +3,7 @@
 import { choicesFor } from "./chart_for.js";
 import { chartView } from "./chart_view.js";
 import { button, make } from "./dom.js";
+import { saveBlob } from "./saving.js";
 
 const NAMES = { line: "Line", bar: "Bars", scatter: "Scatter", histogram: "Histogram" };
 const KINDS = { ranking: "bar", bars: "bar" };
@@ -24,7 +25,8 @@ export function chartBox(table) {
       ? [picker("Chart", kinds, state.kind, chooseKind), picker("Measure", measures, state.measure, chooseMeasure)]
       : [];
     const toggle = button(state.shown ? "Hide chart" : "Show a chart", turn, { className: "button small" });
-    bar.replaceChildren(...pickers.filter(Boolean), toggle);
+    const save = state.shown ? button("Save picture", savePicture, { className: "button small" }) : null;
+    bar.replaceChildren(...[...pickers, save, toggle].filter(Boolean));
   }
 
   function chooseKind(kind) {
@@ -40,10 +42,14 @@ export function chartBox(table) {
     [...bar.querySelectorAll("select")].at(-1)?.focus();
   }
 
+  function savePicture() {
+    place.querySelector("canvas")?.toBlob((blob) => blob && saveBlob("chart.png", blob));
+  }
+
   function turn() {
     state.shown = !state.shown;
     show();
-    bar.querySelector("button").focus();
+    [...bar.querySelectorAll("button")].at(-1).focus();
   }
 
   show();

@@ -5,6 +5,7 @@ import { whole } from "./format.js";
 import { installTabs } from "./tabs.js";
 
 const NEAR_THE_END = 0.8;
+const MOST_RECALLED = 50;
 
 export class Composer {
   #kind = "question";
@@ -14,6 +15,7 @@ export class Composer {
   #left = byId("left");
   #busy = false;
   #hasModel = true;
+  #sent = { question: [], sql: [] }; // recalled by the arrow up in an empty field
   #served = false; // sending is disabled until the server answers; the input is kept
 
   /** `send` receives {kind, text}; `cancel` takes no arguments. */
@@ -27,6 +29,7 @@ export class Composer {
     for (const field of Object.values(this.#fields)) {
       field.addEventListener("input", () => this.#changed());
       field.addEventListener("keydown", (event) => this.#key(event, send));
+      field.addEventListener("paste", (event) => this.#pasted(event, field));
     }
   }
 
@@ -38,6 +41,7 @@ export class Composer {
     this.#fields.question.disabled = !this.#hasModel;
     byId("no-model").hidden = this.#hasModel;
     this.choose(this.#hasModel ? this.#kind : "sql"); // the tab may have been chosen before the server answered
+    if (document.activeElement === document.body) this.focus();
   }
 
   set busy(busy) {
@@ -68,6 +72,14 @@ export class Composer {
     this.#changed();
   }
 
+  /** Put a statement into its field, to be changed and run. */
+  edit(sql) {
+    this.choose("sql");
+    this.#field.value = sql;
+    this.#changed();
+    this.focus();
+  }
+
   get #field() {
     return this.#fields[this.#kind];
   }
@@ -78,9 +90,27 @@ export class Composer {
   }
 
   #key(event, send) {
+    if (event.key === "ArrowUp" && this.#field.value === "") this.#recall(event);
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     this.#submit(send);
+  }
+
+  #recall(event) {
+    const last = this.#sent[this.#kind].at(-1);
+    if (last === undefined) return;
+    event.preventDefault();
+    this.#field.value = last;
+    this.#changed();
+  }
+
+  /** Say that a text is too long instead of cutting its end off in silence. */
+  #pasted(event, field) {
+    const text = event.clipboardData?.getData("text") ?? "";
+    const room = field.maxLength - field.value.length + (field.selectionEnd - field.selectionStart);
+    if (text.length <= room) return;
+    event.preventDefault();
+    this.#left.textContent = `Not pasted: it has ${whole(text.length)} characters, and there is room for ${whole(room)}.`;
   }
 
   #submit(send) {
@@ -88,6 +118,7 @@ export class Composer {
     if (!text || this.#busy || !this.#served || this.#field.disabled) return;
     this.#field.value = "";
     this.#changed();
+    this.#sent[this.#kind] = [...this.#sent[this.#kind], text].slice(-MOST_RECALLED);
     send({ kind: this.#kind, text });
   }
 

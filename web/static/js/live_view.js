@@ -6,6 +6,7 @@ import { seconds } from "./format.js";
 import { proseView } from "./prose_view.js";
 import { stepView } from "./steps_view.js";
 
+const TICK_MS = 1_000;
 const DOINGS = {
   waiting: "Waiting its turn",
   writing: "Writing the answer",
@@ -33,16 +34,24 @@ export class LiveView {
     const head = make("div", { className: "live-head" }, dot, this.#stage, this.#clock);
     this.element = make("article", { className: "answer live", "aria-label": "The answer, on its way" });
     this.element.append(head, this.#trouble, this.#words, this.#steps);
+    const ticking = setInterval(() => {
+      if (this.element.isConnected) this.#tick();
+      else clearInterval(ticking);
+    }, TICK_MS);
   }
 
   show(operation) {
     const { stage } = operation;
     const doing = DOINGS[stage.doing] ?? capitalized(stage.doing);
     this.#stage.textContent = doing;
-    this.#clock.textContent = seconds(Math.round((performance.now() - this.#begun) / 1000));
+    this.#tick();
     announce(doing);
     this.#write(stage.text);
     if (operation.request.kind === "question") this.#list(stage.steps); // the single step of a statement is shown above
+  }
+
+  #tick() {
+    this.#clock.textContent = seconds(Math.round((performance.now() - this.#begun) / 1000));
   }
 
   away(error, pause) {

@@ -15,6 +15,6 @@ byId("skip").addEventListener("click", (event) => {
   byId("messages").focus();
 });
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.defaultPrevented) void (app.closeSidebar() || app.cancel());
+  if (event.key === "Escape" && !event.defaultPrevented && !event.isComposing) void (app.closeSidebar() || app.cancel());
 });
 app.begin();

@@ -5,16 +5,20 @@ import { button, byId, make } from "./dom.js";
 import { day } from "./format.js";
 import { addressOf } from "./route.js";
 
+const LEAST_FILTERED = 8;
+
 export class Sidebar {
   #list = byId("conversations");
   #toggle = byId("menu");
   #panel = byId("sidebar");
+  #filter = byId("filter");
   #current = null;
   #all = [];
 
   /** `remove` deletes a conversation by its id, and throws its error. */
   constructor({ remove }) {
     this.remove = remove;
+    this.#filter.addEventListener("input", () => this.#render());
     this.#toggle.addEventListener("click", () => this.open(this.#toggle.ariaExpanded !== "true"));
   }
 
@@ -46,9 +50,11 @@ export class Sidebar {
   }
 
   #render() {
-    const items = this.#all.map((one) => this.#item(one));
-    this.#list.replaceChildren(...items);
-    byId("no-conversations").hidden = items.length > 0;
+    const wanted = this.#filter.value.trim().toLowerCase();
+    const found = this.#all.filter((one) => one.title.toLowerCase().includes(wanted));
+    this.#list.replaceChildren(...found.map((one) => this.#item(one)));
+    this.#filter.hidden = this.#all.length < LEAST_FILTERED;
+    byId("no-conversations").hidden = this.#all.length > 0;
   }
 
   #item(one) {

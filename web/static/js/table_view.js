@@ -4,9 +4,11 @@ import { csv } from "./csv.js";
 import { button, make } from "./dom.js";
 import { formatCount, formatterOf, isNumeric } from "./format.js";
 import { visible } from "./prose.js";
+import { saveText } from "./saving.js";
 import { sortRows } from "./sort.js";
 
 const AT_FIRST = 100;
+const LONG_CELL = 400; // a longer text scrolls in its cell, so that no row is taller than the table
 
 /** View of the table with its remarks. */
 export function tableView(table, name) {
@@ -49,9 +51,11 @@ export function tableView(table, name) {
     make("table", { className: table.columns.every(isNumeric) ? "numbers" : "" }, head, body),
   );
   show();
-  const download = () => save(csv(table.columns, state.rows));
+  const download = () => saveText("result.csv", "text/csv", "\ufeff", csv(table.columns, state.rows));
   const take = button("Download CSV", download, { className: "button small" });
-  const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), take);
+  const asJson = () => saveText("result.json", "application/json", json(table, state.rows));
+  const takeJson = button("JSON", asJson, { className: "button small", title: "Download JSON" });
+  const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), take, takeJson);
   return make("div", { className: "result" }, scroll, more, remarks(table), bar, note);
 }
 
@@ -67,7 +71,9 @@ function rowView(row, columns, writers) {
 
 function cellView(cell, column, write) {
   const kinds = [isNumeric(column) ? "number" : "", cell === null ? "null" : ""];
-  return make("td", { className: kinds.join(" ").trim(), dir: "auto" }, visible(write(cell)));
+  const said = visible(write(cell));
+  const inner = said.length > LONG_CELL ? make("div", { className: "long", tabIndex: 0 }, said) : said;
+  return make("td", { className: kinds.join(" ").trim(), dir: "auto" }, inner);
 }
 
 function size(table) {
@@ -81,8 +87,11 @@ function remarks(table) {
   return make("ul", { className: "warnings", "aria-label": "Warnings" }, items);
 }
 
-function save(text) {
-  const address = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv;charset=utf-8" }));
-  make("a", { href: address, download: "result.csv" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 0);
+/** One object for each row; columns of one name get numbers. */
+function json(table, rows) {
+  const names = table.columns.map(({ name }, at) => {
+    const before = table.columns.slice(0, at).filter((column) => column.name === name).length;
+    return before === 0 ? name : `${name} (${before + 1})`;
+  });
+  return JSON.stringify(rows.map((row) => Object.fromEntries(row.map((cell, at) => [names[at], cell]))), null, 1);
 }

@@ -2,6 +2,8 @@
 
 import { answerView, askedView, troubleView } from "./answer_view.js";
 import { button, byId, make } from "./dom.js";
+import { conversationAsMarkdown } from "./markdown.js";
+import { saveText } from "./saving.js";
 
 const WITH_MODEL =
   "Each answer shows the SQL that found it, its rows, and what it cost. Begin with one of these, or ask below.";
@@ -13,6 +15,8 @@ export class Thread {
   #title = byId("title");
   #last = null; // replaced by the next view
   #asked = null; // the latest question
+  #entries = []; // {request, result} of all that is shown
+  #save = byId("save");
 
   /** `ask` repeats a request; `lost` is called when the focused element is removed. */
   constructor({ ask, lost }) {
@@ -24,6 +28,8 @@ export class Thread {
     this.#messages.replaceChildren();
     this.#last = null;
     this.#asked = null;
+    this.#entries = [];
+    this.#save.hidden = true;
     this.title = title;
   }
 
@@ -55,7 +61,14 @@ export class Thread {
   }
 
   answered(result, request) {
+    this.#entries.push({ request, result });
+    this.#save.hidden = false;
     this.#put(answerView(result, request.kind, request.text ? () => this.ask(request) : null));
+  }
+
+  /** Save the conversation as Markdown. */
+  save() {
+    saveText("conversation.md", "text/markdown", conversationAsMarkdown(this.#title.textContent, this.#entries));
   }
 
   /** Append a view; it replaces a temporary one at the end. */
