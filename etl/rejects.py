@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from etl.changed_lines import ChangedLines
 from etl.datasets import REJECTS_TABLE, Dataset
+from etl.forms import find_misfits
+from etl.header import Source
 from etl.stored_rows import StoredTable, to_arrow_schema
 from etl.table_files import TableFiles
 from lakehouse.delta import TableLog, latest_version
 from lakehouse.errors import LakeError, QueryFailed
 from lakehouse.manifest import Column
+from lakehouse.quoting import quote_literal
 from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+_DESCRIBED_LINES = 1_000
 
 Line = tuple[str, int | None, str, str]
 """A row of the table: file, line below the header from 1, the line, the reason."""
@@ -39,6 +45,25 @@ def read_rejects(lake: Lake, published: datetime) -> list[Line]:
         return _read_lines(files, version)
     except (LakeError, QueryFailed, FileNotFoundError):
         return []
+
+
+def read_parts(spark: SparkSession, parts: Iterable[str]) -> DataFrame:
+    """Read the Parquet files of rejected lines as one table, which may be empty."""
+    columns = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in REJECT_COLUMNS)
+    rows = spark.sql(f"SELECT {columns} WHERE false")
+    for part in parts:
+        rows = rows.unionByName(spark.read.parquet(part))
+    return rows
+
+
+def describe_misfits(spark: SparkSession, parts: Iterable[str], source: Source) -> str:
+    """Describe the column that most of a file's rejected lines misfit in, as far as the first ones tell."""
+    lines = list[str]()
+    for part in parts:
+        rows = spark.read.parquet(part).where(f"file = {quote_literal(source.path.name)}").select("raw")
+        lines += [row["raw"] for row in rows.limit(_DESCRIBED_LINES).collect()]
+    misfits = find_misfits(lines, source.header, source.dataset)
+    return f", most of them in {misfits[0].field.name}: {misfits[0].describe()}" if misfits else ""
 
 
 class RejectedLines:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from etl.built_tables import BuiltTable, LoadedTable, LoadSummary
 from etl.changed_lines import ChangedLines
 from etl.datasets import DATASETS, GOLD_VIEWS, TABLE_NAMES, Dataset, GoldView
 from etl.fingerprints import Fingerprint, read_fingerprint
 from etl.header import Source, find_sources
-from etl.pipeline import BuiltTable, LoadedTable, LoadRun, LoadSummary, open_load_session
+from etl.pipeline import LoadRun, open_load_session
 from etl.progress import ProgressReporter
 from etl.rejects import RejectedLines, read_rejects
 from etl.row_sets import encode_rows, select_ids, select_ranges, subtract_rows
