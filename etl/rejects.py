@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from etl.changed_lines import ChangedLines
 from etl.datasets import REJECTS_TABLE, Dataset
@@ -15,7 +16,7 @@ from etl.header import Source
 from etl.stored_rows import StoredTable, to_arrow_schema
 from etl.table_files import TableFiles
 from lakehouse.delta import TableLog, latest_version
-from lakehouse.errors import LakeError, QueryFailed
+from lakehouse.errors import LakehouseError
 from lakehouse.manifest import Column
 from lakehouse.quoting import quote_literal
 from lakehouse.storage import Lake
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+log = logging.getLogger(__name__)
+
 _DESCRIBED_LINES = 1_000
+_UNREADABLE = (LakehouseError, OSError, ValueError)
+"""What reading a table raises; Arrow's errors are of the last two kinds."""
 
 Line = tuple[str, int | None, str, str]
 """A row of the table: file, line below the header from 1, the line, the reason."""
@@ -38,13 +43,12 @@ REJECT_COLUMNS = (
 
 
 def read_rejects(lake: Lake, published: datetime) -> list[Line]:
-    """Read the rejected lines of a generation, given when it was published. The manifest does not name the table."""
+    """Read the rejected lines of a generation, given when it was published: the manifest does not name the table.
+
+    Raises LakehouseError, OSError or ValueError where they cannot be read.
+    """
     files = TableFiles(lake, REJECTS_TABLE)
-    try:
-        version = _find_version(files.open_log(), published)
-        return _read_lines(files, version)
-    except (LakeError, QueryFailed, FileNotFoundError):
-        return []
+    return _read_lines(files, _find_version(files.open_log(), published))
 
 
 def read_parts(spark: SparkSession, parts: Iterable[str]) -> DataFrame:
@@ -72,6 +76,19 @@ class RejectedLines:
     def __init__(self, before: list[Line]) -> None:
         self._before = before
         self._lines: dict[str, list[Line]] = {}
+
+    @classmethod
+    def open(cls, lake: Lake, published: datetime, notes: list[str]) -> Self:
+        """Read those of a generation, given when it was published. Adds a note where they cannot be read."""
+        try:
+            return cls(read_rejects(lake, published))
+        except _UNREADABLE as error:
+            log.debug("the rejected lines were not read", exc_info=error)
+            notes.append(
+                f"The rejected lines of the generation before cannot be read, so {lake}/{REJECTS_TABLE} has only those "
+                "of files or groups of lines that changed. To find all of them again: imdb-etl load --again."
+            )
+            return cls([])
 
     def keep_all(self, dataset: Dataset, name: str) -> None:
         """Keep the lines of a file that has not changed."""
@@ -111,7 +128,7 @@ class RejectedLines:
         added = [line for part in others for line in _to_lines(pq.read_table(part))]
         try:
             now = _read_lines(files, latest_version(files.open_log()))
-        except (LakeError, FileNotFoundError):
+        except _UNREADABLE:
             now = None
         if now is not None and Counter(now) == Counter(lines + added):
             return False

@@ -23,7 +23,7 @@ from etl.fingerprints import Fingerprint, read_fingerprint
 from etl.header import Source, find_sources
 from etl.pipeline import LoadRun, open_load_session
 from etl.progress import ProgressReporter
-from etl.rejects import RejectedLines, read_rejects
+from etl.rejects import RejectedLines
 from etl.row_sets import encode_rows, select_ids, select_ranges, subtract_rows
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
@@ -203,7 +203,7 @@ class _UpdateRun(LoadRun):
         self.base = base
         self.row_changes: dict[str, _RowChange | None] = {}
         """Of each table that was updated; None for one that was loaded whole."""
-        self.rejected = RejectedLines(read_rejects(lake, base.created_at))
+        self.rejected = RejectedLines.open(lake, base.created_at, self.summary.notes)
 
     def update_and_publish(
         self, files: list[Source], hashes: dict[str, SourceFile], check_held: Callable[[], None]
