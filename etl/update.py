@@ -109,8 +109,8 @@ def update_lake(
         _read_base(lake, settings)
         check_held = stack.enter_context(hold_load_lock(lake))
         base = _read_base(lake, settings)  # another load may have ended in between
-        hashes = {each.dataset.table: hash_file(each.path) for each in files}
-        if _is_unchanged(base, hashes):
+        hashes = {each.dataset.table: hash_file(each.path) for each in files if _has_size(base, each)}
+        if len(hashes) == len(files) and _is_unchanged(base, hashes):
             return UpdateSummary(generation=base.generation)
         work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
         session = stack.enter_context(open_load_session(engine, settings, work_dir))
@@ -172,6 +172,12 @@ def _is_newest(lake: Lake, entry: TableEntry) -> bool:
     return latest_version(TableFiles(lake, entry.path).open_log()) == entry.version
 
 
+def _has_size(base: Manifest, file: Source) -> bool:
+    """Whether a file has the size of the one that its table was loaded from. If not, it is hashed while it is read."""
+    entry = base.tables.get(file.dataset.table)
+    return entry is not None and entry.source is not None and entry.source.bytes == file.path.stat().st_size
+
+
 def _have_sizes(base: Manifest, files: Iterable[Source]) -> bool:
     """Whether files have the sizes of those that the lake was loaded from. If not, their bytes need not be read."""
     loaded = {name: entry.source.bytes for name, entry in base.tables.items() if entry.source is not None}
@@ -212,7 +218,7 @@ class _UpdateRun(LoadRun):
         last = last_generation(self.lake)
         for each in files:
             check_held()
-            self._update_table(each, hashes[each.dataset.table])
+            self._update_table(each, hashes.get(each.dataset.table))
         self._update_rejects()
         self._check_reject_share()
         for view in GOLD_VIEWS:
@@ -223,13 +229,14 @@ class _UpdateRun(LoadRun):
         self._remove_old_generations()
         return self.summary
 
-    def _update_table(self, source: Source, identity: SourceFile) -> None:
+    def _update_table(self, source: Source, identity: SourceFile | None) -> None:
+        """Update the table of a file. `identity` is None where the file has another size than the one of the base."""
         dataset = source.dataset
         self.sources[source.path.name] = source
         entry = self.base.tables.get(dataset.table)
         if entry is None or entry.source is None:
             self._load_whole(source, "loaded")
-        elif entry.source.sha256 == identity.sha256:
+        elif identity is not None and entry.source.sha256 == identity.sha256:
             self.rejected.keep_all(dataset, identity.name)
             self._keep(dataset.table, entry, identity)
         else:
@@ -239,7 +246,7 @@ class _UpdateRun(LoadRun):
             if changed is None:
                 self._load_whole(source, "loaded whole")
             else:
-                self._apply_changes(source, entry, identity, changed)
+                self._apply_changes(source, entry, changed.identity, changed)
 
     def _load_whole(self, source: Source, done: str) -> None:
         """Load a table as a load does: it is new, has other columns, or too much of it has changed."""
