@@ -36,7 +36,7 @@ BROKEN = "tt1\tnot a title\t\\N\t\\N"
 
 
 def write_source(folder: Path, number: int, *, broken: bool = False) -> Path:
-    """A source whose `ratings_delta` tells which load it is of: all votes are its number."""
+    """A source whose `ratings_delta` tells which load it is of: all votes are its number. All its files are its own."""
     folder.mkdir()
     for dataset in DATASETS:
         rows = list(AWKWARD[dataset.file])
@@ -45,7 +45,7 @@ def write_source(folder: Path, number: int, *, broken: bool = False) -> Path:
         if dataset.file == "title.episode" and broken:
             rows += [BROKEN] * len(rows)
         text = "\n".join([HEADERS[dataset.file], *rows]) + "\n"
-        (folder / f"{dataset.file}.tsv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+        (folder / f"{dataset.file}.tsv.gz").write_bytes(gzip.compress(text.encode(), mtime=number))
     return folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -12,9 +11,10 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.datasets import DATASETS, GOLD_VIEWS
+from etl.resume import UnfinishedLoad
 from lakehouse.storage import Lake
-from tests.etl.conftest import SMALL_FILES, MakeSource, manifest_of, rows_of, run_etl, run_patched
-from tests.etl.live_rows import assert_same_lakes
+from tests.etl.conftest import MakeSource, manifest_of, rows_of, run_etl, run_patched
+from tests.etl.live_rows import assert_same_lakes, published
 from tests.etl.loads import write_source
 
 TABLES = ", ".join(dataset.table for dataset in DATASETS)
@@ -108,8 +108,17 @@ def test_rejected_lines_and_notes_are_those_of_a_load_in_one_go(make_source: Mak
     assert_same_lakes(lake, fresh)
 
 
-def test_a_file_that_changed_is_loaded_with_the_views_of_it_and_the_others_are_not(lake: Path, tmp_path: Path) -> None:
-    changed = write_source(tmp_path / "changed", 6)
+def _change_ratings(source: Path, folder: Path) -> Path:
+    """The source with other ratings: all have six votes."""
+    changed = Path(shutil.copytree(source, folder / "changed"))
+    shutil.copy(write_source(folder / "six", 6) / "title.ratings.tsv.gz", changed)
+    return changed
+
+
+def test_a_file_that_changed_is_loaded_with_the_views_of_it_and_the_others_are_not(
+    source: Path, lake: Path, tmp_path: Path
+) -> None:
+    changed = _change_ratings(source, tmp_path)
 
     said = _load(changed, lake)
 
@@ -119,7 +128,9 @@ def test_a_file_that_changed_is_loaded_with_the_views_of_it_and_the_others_are_n
     assert len(rows_of(lake, "movie_cast")) == 6
 
 
-@pytest.mark.parametrize("case", ["again", "damaged", "other definition", "a later version", "a file is gone"])
+@pytest.mark.parametrize(
+    "case", ["again", "damaged", "other engine", "other definition", "a later version", "a file is gone"]
+)
 def test_what_cannot_be_gone_on_from_is_loaded_anew(case: str, source: Path, lake: Path, loaded: Path) -> None:
     options, written = [], lake / "_loading.json"
     match case:
@@ -127,6 +138,8 @@ def test_what_cannot_be_gone_on_from_is_loaded_anew(case: str, source: Path, lak
             options = ["--again"]
         case "damaged":
             written.write_text('{"broken')
+        case "other engine":
+            written.write_text(written.read_text().replace('"embedded"', '"spark"'))
         case "other definition":
             written.write_text(re.sub(r'"made_from": "\w+"', '"made_from": "another"', written.read_text()))
         case "a later version":
@@ -154,7 +167,7 @@ def test_retention_leaves_what_can_be_gone_on_from_and_removes_it_once_it_is_giv
     copy = Path(shutil.copytree(lake, tmp_path / "copy"))
     assert "Went on" in _load(failed, copy, **LENIENT)
 
-    changed = write_source(tmp_path / "changed", 6)
+    changed = _change_ratings(source, tmp_path)
     assert run_etl("update", "--source", changed, "--lake", lake, **AT_ONCE).returncode == 0
 
     assert _data_files(lake) & before == served
@@ -162,19 +175,21 @@ def test_retention_leaves_what_can_be_gone_on_from_and_removes_it_once_it_is_giv
     assert len(list((lake / "_fingerprints").iterdir())) == len(DATASETS) + 1  # both generations are kept
 
 
-def test_spark_goes_on_from_spark_alone_and_compacts_what_is_left(
-    java: None, make_source: MakeSource, tmp_path: Path
+def test_spark_goes_on_and_compacts_tables_that_an_earlier_session_has_written(
+    sample: Path, spark_sample_lake: Path, tmp_path: Path
 ) -> None:
-    source, lake = make_source(title_ratings=MALFORMED), tmp_path / "lake"
-    small_files = {"SPARK_SUBMIT_OPTS": f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {SMALL_FILES.replace('1500', '5')}"}
-    _fail_on_malformed(source, lake, "--engine", "spark", **small_files)
-    other = Path(shutil.copytree(lake, tmp_path / "other"))
+    lake = Path(shutil.copytree(spark_sample_lake, tmp_path / "lake"))
+    written = published(lake).tables
+    (lake / "_manifest.json").unlink()
+    unfinished = UnfinishedLoad.open(Lake.parse(str(lake)), 1, "spark", again=False)
+    for dataset in DATASETS:
+        entry = written[dataset.table]
+        unfinished.keep_table(entry, dataset, read=entry.rows, rejected=0, notes=(), reject_parts=())
 
-    assert "Went on" in _load(source, lake, "--engine", "spark", **LENIENT, **small_files)
-    assert "Went on" not in _load(source, other, **LENIENT)
+    assert f"{TABLES} were written already" in _load(sample, lake, "--engine", "spark")
 
-    assert DeltaTable(lake / "movies_delta").history(1)[0]["operation"] == "OPTIMIZE"
-    assert_same_lakes(lake, other)
+    assert DeltaTable(lake / "principals_delta").history(1)[0]["operation"] == "OPTIMIZE"
+    assert_same_lakes(lake, spark_sample_lake)
 
 
 def test_a_load_into_object_storage_is_gone_on_from(bucket: str, make_source: MakeSource, tmp_path: Path) -> None:
