@@ -10,4 +10,4 @@ from tests.etl.kills import kill_at_random
 def test_whatever_is_killed_whenever_one_edition_is_served_and_the_next_run_finishes(
     sample: Path, tmp_path: Path
 ) -> None:
-    kill_at_random(sample, tmp_path, kills=4, seed=7)
+    kill_at_random(sample, tmp_path, kills=3, seed=7)
