@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -11,10 +12,9 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.datasets import DATASETS, GOLD_VIEWS
-from etl.resume import UnfinishedLoad
 from lakehouse.storage import Lake
-from tests.etl.conftest import MakeSource, manifest_of, rows_of, run_etl, run_patched
-from tests.etl.live_rows import assert_same_lakes, published
+from tests.etl.conftest import SMALL_FILES, MakeSource, manifest_of, rows_of, run_etl, run_patched
+from tests.etl.live_rows import assert_same_lakes
 from tests.etl.loads import write_source
 
 TABLES = ", ".join(dataset.table for dataset in DATASETS)
@@ -175,21 +175,19 @@ def test_retention_leaves_what_can_be_gone_on_from_and_removes_it_once_it_is_giv
     assert len(list((lake / "_fingerprints").iterdir())) == len(DATASETS) + 1  # both generations are kept
 
 
-def test_spark_goes_on_and_compacts_tables_that_an_earlier_session_has_written(
-    sample: Path, spark_sample_lake: Path, tmp_path: Path
+def test_spark_goes_on_from_spark_alone_and_compacts_what_is_left(
+    java: None, make_source: MakeSource, tmp_path: Path
 ) -> None:
-    lake = Path(shutil.copytree(spark_sample_lake, tmp_path / "lake"))
-    written = published(lake).tables
-    (lake / "_manifest.json").unlink()
-    unfinished = UnfinishedLoad.open(Lake.parse(str(lake)), 1, "spark", again=False)
-    for dataset in DATASETS:
-        entry = written[dataset.table]
-        unfinished.keep_table(entry, dataset, read=entry.rows, rejected=0, notes=(), reject_parts=())
+    source, lake = make_source(title_ratings=MALFORMED), tmp_path / "lake"
+    small_files = {"SPARK_SUBMIT_OPTS": f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {SMALL_FILES.replace('1500', '5')}"}
+    _fail_on_malformed(source, lake, "--engine", "spark", **small_files)
+    other = Path(shutil.copytree(lake, tmp_path / "other"))
 
-    assert f"{TABLES} were written already" in _load(sample, lake, "--engine", "spark")
+    assert "Went on" in _load(source, lake, "--engine", "spark", **LENIENT, **small_files)
+    assert "Went on" not in _load(source, other, **LENIENT)
 
-    assert DeltaTable(lake / "principals_delta").history(1)[0]["operation"] == "OPTIMIZE"
-    assert_same_lakes(lake, spark_sample_lake)
+    assert DeltaTable(lake / "movies_delta").history(1)[0]["operation"] == "OPTIMIZE"
+    assert_same_lakes(lake, other)
 
 
 def test_a_load_into_object_storage_is_gone_on_from(bucket: str, make_source: MakeSource, tmp_path: Path) -> None:
