@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Self
 from etl.fingerprints import KEY_BYTES, Fingerprint
 from etl.header import Source
 from etl.source import OnProgress, fingerprint_source, make_fingerprinter
+from lakehouse.manifest import SourceFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 class ChangedLines:
     """The changed lines of a file, written to `path` below the file's header, and what they replace.
 
-    `fingerprint` is that of the whole file, None where its lines are not in order: then nothing else is valid.
+    `identity` and `fingerprint` are those of the whole file. The latter is None where its lines are not in order: then
+    nothing else is valid.
     """
 
     known: Fingerprint
     path: Path
+    identity: SourceFile = field(init=False)
     fingerprint: Fingerprint | None = None
     lines: int = 0
     all_lines: int = 0
@@ -47,7 +50,8 @@ class ChangedLines:
                     found._keep_lines(lines, first_line, out)
 
             fingerprinter = make_fingerprinter(source.dataset, compare_group)
-            found.fingerprint = fingerprint_source(source, fingerprinter, on_progress)
+            found.identity = fingerprint_source(source, fingerprinter, on_progress)
+            found.fingerprint = fingerprinter.finish()
             found.all_lines = fingerprinter.lines
         return found
 

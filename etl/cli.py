@@ -20,7 +20,7 @@ from lakehouse.program import set_up_logging, tell
 from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
-    from etl.pipeline import LoadSummary
+    from etl.built_tables import LoadSummary
     from etl.update import UpdateSummary
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def _run_load(options: argparse.Namespace) -> None:
     with report.draw_bars():
         generation = None if options.again else find_loaded(options.source, lake, settings)
         if generation is None:
-            summary = load_lake(options.source, lake, settings.load_engine, settings, report)
+            summary = load_lake(options.source, lake, settings.load_engine, settings, report, again=options.again)
     if generation is None:
         print_summary(summary, lake)
     else:
@@ -267,7 +267,7 @@ def _build_parser() -> argparse.ArgumentParser:
     load.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder with the .tsv.gz or .tsv files")
     load.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
     load.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
-    load.add_argument("--again", action="store_true", help="load files that are loaded already, too")
+    load.add_argument("--again", action="store_true", help="load all files anew, whatever is there")
     load.set_defaults(run=_run_load)
 
     update = commands.add_parser("update", help="bring a loaded lake to newer files, changing only what differs")

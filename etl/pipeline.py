@@ -11,26 +11,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from etl.built_tables import BuiltTable, LoadedTable, LoadSummary
 from etl.context_files import store_context_files
 from etl.coverage import EarlierCoverage, publish_coverage
 from etl.coverage_counts import CoverageCounter
 from etl.datasets import DATASETS, UNDESCRIBED
 from etl.find_index import IndexBuilder, IndexedTable, place_index, read_entities
 from etl.fingerprints import Fingerprint, store_fingerprint
-from etl.forms import find_misfits
 from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE, TABLE_NAMES, GoldView
 from etl.header import Source, describe_columns, find_sources
 from etl.progress import ProgressReporter
 from etl.quality import describe_briefly, run_checks
-from etl.rejects import REJECT_COLUMNS
+from etl.rejects import REJECT_COLUMNS, describe_misfits, read_parts
+from etl.resume import KeptTable, UnfinishedLoad
 from etl.retention import remove_old_generations
 from etl.safeguards import (
     check_loadable,
@@ -48,18 +48,7 @@ from etl.tables import TableDefinition, define_view, open_writer, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.find.things import IndexSummary
-from lakehouse.manifest import (
-    LOADING_NAME,
-    Column,
-    FindIndex,
-    Manifest,
-    SourceFile,
-    TableEntry,
-    TableKind,
-    last_generation,
-    publish_manifest,
-)
-from lakehouse.quoting import quote_literal
+from lakehouse.manifest import Column, FindIndex, Manifest, last_generation, publish_manifest
 from lakehouse.session import EngineSession, open_session, use_session
 from lakehouse.storage import Lake, is_plain
 
@@ -70,60 +59,10 @@ log = logging.getLogger(__name__)
 
 _JOINED_ROW_BYTES = 250
 """Memory of the engine's pool for a row of a join. With 180, some slices of IMDb's size had to be cut again."""
-_DESCRIBED_REJECTS = 1_000
 
 _REJECTS = TableDefinition(
     REJECTS_TABLE, "Lines of the source files that were not loaded, and why.", REJECT_COLUMNS, ()
 )
-
-
-@dataclass(frozen=True)
-class LoadedTable:
-    """A row of the summary: row counts and size of one table or view. `seconds` is wall time."""
-
-    table: str
-    source: str
-    read: int
-    written: int
-    rejected: int
-    files: int
-    bytes: int
-    seconds: float
-
-
-@dataclass
-class BuiltTable:
-    """A table or view written by this run. `written` is replaced when the table is optimised."""
-
-    definition: TableDefinition
-    key: tuple[str, ...]
-    kind: TableKind
-    written: TableVersion
-    source: SourceFile | None
-
-    def to_entry(self) -> TableEntry:
-        return TableEntry(
-            path=self.definition.name,
-            version=self.written.version,
-            rows=self.written.rows,
-            bytes=self.written.bytes,
-            files=self.written.files,
-            kind=self.kind,
-            key=self.key,
-            clustered_by=self.definition.clustered_by,
-            comment=self.definition.comment,
-            columns=self.definition.columns,
-            source=self.source,
-        )
-
-
-@dataclass
-class LoadSummary:
-    """Result of a load. `notes` are findings for the user: duplicate keys, orphans, missing files."""
-
-    generation: int = 0
-    tables: list[LoadedTable] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def load_lake(
@@ -133,10 +72,13 @@ def load_lake(
     settings: Settings,
     report: ProgressReporter,
     spark: SparkSession | None = None,
+    *,
+    again: bool = False,
 ) -> LoadSummary:
     """Load IMDb's files from a folder into a lake and publish it.
 
     `spark` is a session that is open, such as a notebook's: it is used instead of one of `engine`, and stays open.
+    What a load that ended early has written is not written again, unless `again`.
 
     Raises SourceError for input that cannot be loaded, and LakeError if the lake cannot be written, another load holds
     it, or the disk is full. The published lake is then unchanged.
@@ -154,7 +96,7 @@ def load_lake(
         run = LoadRun(session, lake, settings, report, work_dir)
         run.summary.notes += [f"{dataset.file} is not there: no {dataset.table}." for dataset in missing]
         run.summary.notes += [note for each in files for note in each.list_notes()]
-        return run.load_and_publish(files, check_held)
+        return run.load_and_publish(files, check_held, again=again)
 
 
 class LoadRun:
@@ -177,23 +119,33 @@ class LoadRun:
         self.fingerprints: dict[str, Fingerprint | None] = {}
         self.find: FindIndex | None = None
 
-    def load_and_publish(self, files: list[Source], check_held: Callable[[], None]) -> LoadSummary:
+    def load_and_publish(
+        self, files: list[Source], check_held: Callable[[], None], *, again: bool = False
+    ) -> LoadSummary:
         """Load all files and publish the lake. `check_held` raises if another load has taken the lake."""
         last = last_generation(self.lake)
-        if not last:
-            self.lake.replace_file(LOADING_NAME, b"{}")
-        for source, inspection in self._inspect_ahead(files):
-            check_held()
-            self._load_table(source, inspection)
+        unfinished = UnfinishedLoad.open(self.lake, last + 1, self.session.kind, again=again)
+        self._load_tables(files, unfinished, check_held)
         self._write_rejects()
         self._check_reject_share()
         for view in GOLD_VIEWS:
-            self._build_view(view)
-        self._optimize_tables()
+            check_held()
+            kept = unfinished.take_view(view)
+            if kept is None:
+                self._build_view(view)
+                unfinished.keep_view(self.made[view.name].to_entry(), view)
+            else:
+                self._take_over(kept, unfinished)
+        if unfinished.taken:
+            self.summary.notes.append(
+                f"Went on from a load that ended early: {', '.join(unfinished.taken)} were written already."
+            )
+        for name in self._optimize_tables():
+            unfinished.replace_entry(self.made[name].to_entry())
         self._index_names(last + 1)
         check_held()
         self._publish(last + 1)
-        self.lake.remove_file(LOADING_NAME)
+        unfinished.finish()
         self._remove_old_generations()
         self._report_quality()
         self._count_coverage(files)
@@ -225,10 +177,47 @@ class LoadRun:
         }
         return IndexBuilder(self.session.spark, self.tables, tables, self.work_dir)
 
+    def _load_tables(self, files: list[Source], unfinished: UnfinishedLoad, check_held: Callable[[], None]) -> None:
+        """Load each file, unless an earlier run has done it."""
+        kept = {each.path: unfinished.take_table(each) for each in files}
+        with closing(self._inspect_ahead([each for each in files if kept[each.path] is None])) as inspected:
+            for source in files:
+                check_held()
+                table = kept[source.path]
+                if table is not None:
+                    self.sources[source.path.name] = source
+                    self._take_over(table, unfinished)
+                    continue
+                notes, parts = len(self.summary.notes), len(self.reject_parts)
+                self._load_table(*next(inspected))
+                self._store_fingerprints()
+                loaded = self.summary.tables[-1]
+                unfinished.keep_table(
+                    self.made[loaded.table].to_entry(),
+                    source.dataset,
+                    read=loaded.read,
+                    rejected=loaded.rejected,
+                    notes=self.summary.notes[notes:],
+                    reject_parts=self.reject_parts[parts:],
+                )
+
+    def _take_over(self, kept: KeptTable, unfinished: UnfinishedLoad) -> None:
+        """Take over a table or view that an earlier run has written."""
+        started, made = time.monotonic(), BuiltTable.from_entry(kept.entry)
+        with self.report.open_stage(f"keep {made.definition.name}") as stage:
+            self.writer.register_table(made.definition.name)
+            self.reject_parts += unfinished.fetch_rejects(kept, self.work_dir)
+            stage.advance(0, made.written.rows)
+        self.summary.notes += kept.notes
+        self._record_table(made, started, read=kept.read, rejected=kept.rejected)
+
+    def _store_fingerprints(self) -> None:
+        while self.fingerprints:
+            store_fingerprint(self.lake, *self.fingerprints.popitem())
+
     def _publish(self, generation: int) -> None:
         self.summary.generation = generation
-        for sha256, fingerprint in self.fingerprints.items():
-            store_fingerprint(self.lake, sha256, fingerprint)
+        self._store_fingerprints()
         publish_manifest(self.lake, self._build_manifest())
         self.summary.notes += store_context_files(self.lake)
 
@@ -242,7 +231,7 @@ class LoadRun:
                 f"Old generations were not removed: {describe_briefly(error)}. Run imdb-etl maintain."
             )
 
-    def _inspect_ahead(self, files: list[Source]) -> Iterator[tuple[Source, Inspection]]:
+    def _inspect_ahead(self, files: list[Source]) -> Generator[tuple[Source, Inspection], None, None]:
         """Yield the inspection of each file; the next one runs while the caller works on this one."""
 
         given_up = threading.Event()
@@ -317,11 +306,7 @@ class LoadRun:
         return inspection.malformed + int(self.session.spark.read.parquet(part).count())
 
     def _write_rejects(self) -> None:
-        spark = self.session.spark
-        rows = _select_none(spark, REJECT_COLUMNS)
-        for part in self.reject_parts:
-            rows = rows.unionByName(spark.read.parquet(part))
-        self.writer.overwrite_table(_REJECTS, rows, in_order=True)
+        self.writer.overwrite_table(_REJECTS, read_parts(self.session.spark, self.reject_parts), in_order=True)
 
     def _check_reject_share(self) -> None:
         for loaded in self.summary.tables:
@@ -330,18 +315,9 @@ class LoadRun:
                 raise SourceError(
                     f"{loaded.source}: {loaded.rejected:,} of {loaded.read:,} lines ({share:.2f} %) are malformed, "
                     f"more than the {self.settings.max_reject_percent:g} % allowed (IMDB_MAX_REJECT_PERCENT)"
-                    f"{self._describe_rejects(loaded.source)}. They are "
+                    f"{describe_misfits(self.session.spark, self.reject_parts, self.sources[loaded.source])}. They are "
                     f"kept, with the reasons, in {self.lake}/{REJECTS_TABLE}. The lake before this load is unchanged."
                 )
-
-    def _describe_rejects(self, file: str) -> str:
-        """Describe the column that most of a file's rejected lines misfit in, as far as the first ones tell."""
-        source, lines = self.sources[file], list[str]()
-        for part in self.reject_parts:
-            rows = self.session.spark.read.parquet(part).where(f"file = {quote_literal(file)}").select("raw")
-            lines += [row["raw"] for row in rows.limit(_DESCRIBED_REJECTS).collect()]
-        misfits = find_misfits(lines, source.header, source.dataset)
-        return f", most of them in {misfits[0].field.name}: {misfits[0].describe()}" if misfits else ""
 
     def _build_view(self, view: GoldView) -> None:
         started = time.monotonic()
@@ -402,8 +378,8 @@ class LoadRun:
                 self.lake, self.settings.context_dir, counter, self.summary.generation, paths, earlier
             )
 
-    def _optimize_tables(self) -> None:
-        """Compact the tables of several files. The rows of a single one are in order already."""
+    def _optimize_tables(self) -> Iterator[str]:
+        """Compact the tables of several files, and yield their names. The rows of a single one are in order already."""
         if not self.session.capabilities.optimize:
             return
         for name, made in self.made.items():
@@ -412,6 +388,7 @@ class LoadRun:
             with self.report.open_stage(f"optimise {name}") as stage:
                 made.written = self.writer.optimize_table(made.definition)
                 stage.advance(0, made.written.rows)
+            yield name
 
     def _build_manifest(self) -> Manifest:
         return Manifest(

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from etl.changed_lines import ChangedLines
 from etl.datasets import Dataset
+from etl.forms import find_misfits
 from etl.gold_views import REJECTS_TABLE
+from etl.header import Source
 from etl.stored_rows import StoredTable, to_arrow_schema
 from etl.table_files import TableFiles
 from lakehouse.delta import TableLog, latest_version
-from lakehouse.errors import LakeError, QueryFailed
+from lakehouse.errors import LakehouseError
 from lakehouse.manifest import Column
+from lakehouse.quoting import quote_literal
 from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
+
+_DESCRIBED_LINES = 1_000
+_UNREADABLE = (LakehouseError, OSError, ValueError)
+"""What reading a table raises; Arrow's errors are of the last two kinds."""
 
 Line = tuple[str, int | None, str, str]
 """A row of the table: file, line below the header from 1, the line, the reason."""
@@ -33,13 +44,31 @@ REJECT_COLUMNS = (
 
 
 def read_rejects(lake: Lake, published: datetime) -> list[Line]:
-    """Read the rejected lines of a generation, given when it was published. The manifest does not name the table."""
+    """Read the rejected lines of a generation, given when it was published: the manifest does not name the table.
+
+    Raises LakehouseError, OSError or ValueError where they cannot be read.
+    """
     files = TableFiles(lake, REJECTS_TABLE)
-    try:
-        version = _find_version(files.open_log(), published)
-        return _read_lines(files, version)
-    except (LakeError, QueryFailed, FileNotFoundError):
-        return []
+    return _read_lines(files, _find_version(files.open_log(), published))
+
+
+def read_parts(spark: SparkSession, parts: Iterable[str]) -> DataFrame:
+    """Read the Parquet files of rejected lines as one table, which may be empty."""
+    columns = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in REJECT_COLUMNS)
+    rows = spark.sql(f"SELECT {columns} WHERE false")
+    for part in parts:
+        rows = rows.unionByName(spark.read.parquet(part))
+    return rows
+
+
+def describe_misfits(spark: SparkSession, parts: Iterable[str], source: Source) -> str:
+    """Describe the column that most of a file's rejected lines misfit in, as far as the first ones tell."""
+    lines = list[str]()
+    for part in parts:
+        rows = spark.read.parquet(part).where(f"file = {quote_literal(source.path.name)}").select("raw")
+        lines += [row["raw"] for row in rows.limit(_DESCRIBED_LINES).collect()]
+    misfits = find_misfits(lines, source.header, source.dataset)
+    return f", most of them in {misfits[0].field.name}: {misfits[0].describe()}" if misfits else ""
 
 
 class RejectedLines:
@@ -48,6 +77,19 @@ class RejectedLines:
     def __init__(self, before: list[Line]) -> None:
         self._before = before
         self._lines: dict[str, list[Line]] = {}
+
+    @classmethod
+    def open(cls, lake: Lake, published: datetime, notes: list[str]) -> Self:
+        """Read those of a generation, given when it was published. Adds a note where they cannot be read."""
+        try:
+            return cls(read_rejects(lake, published))
+        except _UNREADABLE as error:
+            log.debug("the rejected lines were not read", exc_info=error)
+            notes.append(
+                f"The rejected lines of the generation before cannot be read, so {lake}/{REJECTS_TABLE} has only those "
+                "of files or groups of lines that changed. To find all of them again: imdb-etl load --again."
+            )
+            return cls([])
 
     def keep_all(self, dataset: Dataset, name: str) -> None:
         """Keep the lines of a file that has not changed."""
@@ -87,7 +129,7 @@ class RejectedLines:
         added = [line for part in others for line in _to_lines(pq.read_table(part))]
         try:
             now = _read_lines(files, latest_version(files.open_log()))
-        except (LakeError, FileNotFoundError):
+        except _UNREADABLE:
             now = None
         if now is not None and Counter(now) == Counter(lines + added):
             return False

@@ -8,12 +8,14 @@ oldest of these versions, at a checkpoint, as Delta permits.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from etl.find_index import remove_unnamed
 from etl.fingerprints import FINGERPRINTS_FOLDER, name_fingerprint
 from etl.gold_views import TABLE_NAMES
+from etl.resume import list_resumable
 from etl.settings import Settings
 from etl.stored_rows import list_data_files
 from etl.table_files import TableFiles
@@ -21,7 +23,7 @@ from lakehouse.coverage import COVERAGE_FOLDER, name_coverage
 from lakehouse.delta import TableLog, latest_version, read_snapshot
 from lakehouse.delta.folder import LOG_NAME
 from lakehouse.errors import LakeError
-from lakehouse.manifest import Manifest, forget_generation, list_generations, read_manifest
+from lakehouse.manifest import Manifest, TableEntry, forget_generation, list_generations, read_manifest
 from lakehouse.storage import Lake
 
 _OF_VERSION = re.compile(r"\d{20}(?=\.)")
@@ -47,13 +49,14 @@ def remove_old_generations(lake: Lake, settings: Settings) -> Removed:
         return Removed()
     generations, age = list_generations(lake), timedelta(minutes=settings.keep_minutes)
     kept = choose_kept(generations, settings.keep_generations, age)
+    resumable = list(list_resumable(lake, generations[0].generation))
     removed = Removed([each.generation for each in generations if each not in kept])
     for each in removed.generations:  # first: what is removed in part must not be offered
         forget_generation(lake, each)
     for table in TABLE_NAMES:
         versions = {each.tables[table].version for each in kept if table in each.tables}
         _clean_table(lake, table, versions, datetime.now(UTC) - age, removed)
-    _remove_fingerprints(lake, kept)
+    _remove_fingerprints(lake, [entry for each in kept for entry in each.tables.values()] + resumable)
     _remove_coverage(lake, kept)
     files, size = remove_unnamed(lake, kept)
     removed.files += files
@@ -119,14 +122,9 @@ def _shorten_log(lake: Lake, files: TableFiles, table_log: TableLog, oldest: int
         files.remove(f"{LOG_NAME}/{name}")
 
 
-def _remove_fingerprints(lake: Lake, kept: list[Manifest]) -> None:
-    """Remove the fingerprints of source files that no kept generation was loaded from."""
-    needed = {
-        name_fingerprint(entry.source.sha256)
-        for each in kept
-        for entry in each.tables.values()
-        if entry.source is not None
-    }
+def _remove_fingerprints(lake: Lake, needing: Iterable[TableEntry]) -> None:
+    """Remove the fingerprints of source files that none of these tables was loaded from."""
+    needed = {name_fingerprint(entry.source.sha256) for entry in needing if entry.source is not None}
     for name in lake.list_files(FINGERPRINTS_FOLDER):
         if f"{FINGERPRINTS_FOLDER}/{name}" not in needed:
             lake.remove_file(f"{FINGERPRINTS_FOLDER}/{name}")

@@ -101,14 +101,14 @@ def hash_file(path: Path) -> SourceFile:
     return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())
 
 
-def fingerprint_source(source: Source, fingerprinter: Fingerprinter, on_progress: OnProgress) -> Fingerprint | None:
-    """Read the whole file into a fingerprinter. Raises SourceError as `inspect_source` does."""
-    path, reader = source.path, SourceReader(source.path, source.line_end)
+def fingerprint_source(source: Source, fingerprinter: Fingerprinter, on_progress: OnProgress) -> SourceFile:
+    """Read the whole file into a fingerprinter. Returns its identity. Raises SourceError as `inspect_source` does."""
+    path, reader, digest = source.path, SourceReader(source.path, source.line_end), hashlib.sha256()
     with translate_read_errors(path):
-        for block in reader.read_blocks(on_progress=lambda done: on_progress(done, fingerprinter.lines)):
+        for block in reader.read_blocks(digest.update, lambda done: on_progress(done, fingerprinter.lines)):
             fingerprinter.add_block(block)
     _check_lines(path, fingerprinter.lines)
-    return fingerprinter.finish()
+    return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())
 
 
 def _check_lines(path: Path, lines: int) -> None:

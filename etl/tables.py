@@ -123,6 +123,11 @@ class TableWriter:
         self._remove_checkpoint_hint(definition.name)
         return self.measure_table(definition.name)
 
+    def register_table(self, table: str) -> None:
+        """Make a table that an earlier session has written known to this one."""
+        location = quote_literal(self.locate_table(table))
+        self._session.spark.sql(f"CREATE TABLE IF NOT EXISTS {self._schema}.{table} USING delta LOCATION {location}")
+
     def read_version(self, table: str, version: int) -> DataFrame:
         """Read one version of a table."""
         reader = self._session.spark.read.format("delta").option("versionAsOf", version)
@@ -213,6 +218,9 @@ class PathTableWriter(TableWriter):
                 mode="error" if found is None else "overwrite",
                 description=definition.comment,
             )
+
+    def register_table(self, table: str) -> None:
+        """Nothing is registered."""
 
     def _save_rows(self, mode: str, definition: TableDefinition, rows: DataFrame) -> None:
         rows.write.format("delta").mode(mode).save(self.locate_table(definition.name))

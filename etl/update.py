@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from etl.built_tables import BuiltTable, LoadedTable, LoadSummary
 from etl.changed_lines import ChangedLines
 from etl.coverage import EarlierCoverage
 from etl.datasets import DATASETS, Dataset
@@ -24,9 +25,9 @@ from etl.find_index import read_entities
 from etl.fingerprints import Fingerprint, read_fingerprint
 from etl.gold_views import GOLD_VIEWS, TABLE_NAMES, GoldView
 from etl.header import Source, find_sources
-from etl.pipeline import BuiltTable, LoadedTable, LoadRun, LoadSummary, open_load_session
+from etl.pipeline import LoadRun, open_load_session
 from etl.progress import ProgressReporter
-from etl.rejects import RejectedLines, read_rejects
+from etl.rejects import RejectedLines
 from etl.row_sets import encode_rows, select_ids, select_ranges, subtract_rows
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
@@ -103,8 +104,8 @@ def update_lake(
         _read_base(lake, settings)
         check_held = stack.enter_context(hold_load_lock(lake))
         base = _read_base(lake, settings)  # another load may have ended in between
-        hashes = {each.dataset.table: hash_file(each.path) for each in files}
-        if _is_unchanged(base, hashes):
+        hashes = {each.dataset.table: hash_file(each.path) for each in files if _has_size(base, each)}
+        if len(hashes) == len(files) and _is_unchanged(base, hashes):
             return UpdateSummary(generation=base.generation)
         work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
         session = stack.enter_context(open_load_session(engine, settings, work_dir))
@@ -166,6 +167,12 @@ def _is_newest(lake: Lake, entry: TableEntry) -> bool:
     return latest_version(TableFiles(lake, entry.path).open_log()) == entry.version
 
 
+def _has_size(base: Manifest, file: Source) -> bool:
+    """Whether a file has the size of the one that its table was loaded from. If not, it is hashed while it is read."""
+    entry = base.tables.get(file.dataset.table)
+    return entry is not None and entry.source is not None and entry.source.bytes == file.path.stat().st_size
+
+
 def _have_sizes(base: Manifest, files: Iterable[Source]) -> bool:
     """Whether files have the sizes of those that the lake was loaded from. If not, their bytes need not be read."""
     loaded = {name: entry.source.bytes for name, entry in base.tables.items() if entry.source is not None}
@@ -197,7 +204,7 @@ class _UpdateRun(LoadRun):
         self.base = base
         self.row_changes: dict[str, RowChange | None] = {}
         """Of each table that was updated; None for one that was loaded whole."""
-        self.rejected = RejectedLines(read_rejects(lake, base.created_at))
+        self.rejected = RejectedLines.open(lake, base.created_at, self.summary.notes)
 
     def update_and_publish(
         self, files: list[Source], hashes: dict[str, SourceFile], check_held: Callable[[], None]
@@ -206,7 +213,7 @@ class _UpdateRun(LoadRun):
         last = last_generation(self.lake)
         for each in files:
             check_held()
-            self._update_table(each, hashes[each.dataset.table])
+            self._update_table(each, hashes.get(each.dataset.table))
         self._update_rejects()
         self._check_reject_share()
         for view in GOLD_VIEWS:
@@ -231,13 +238,14 @@ class _UpdateRun(LoadRun):
         changed = {each.table: max(each.added, each.deleted) for each in self.summary.updated}
         return EarlierCoverage(coverage, changed | written)
 
-    def _update_table(self, source: Source, identity: SourceFile) -> None:
+    def _update_table(self, source: Source, identity: SourceFile | None) -> None:
+        """Update the table of a file. `identity` is None where the file has another size than the one of the base."""
         dataset = source.dataset
         self.sources[source.path.name] = source
         entry = self.base.tables.get(dataset.table)
         if entry is None or entry.source is None:
             self._load_whole(source, "loaded")
-        elif entry.source.sha256 == identity.sha256:
+        elif identity is not None and entry.source.sha256 == identity.sha256:
             self.rejected.keep_all(dataset, identity.name)
             self._keep(dataset.table, entry, identity)
         else:
@@ -247,7 +255,7 @@ class _UpdateRun(LoadRun):
             if changed is None:
                 self._load_whole(source, "loaded whole")
             else:
-                self._apply_changes(source, entry, identity, changed)
+                self._apply_changes(source, entry, changed.identity, changed)
 
     def _load_whole(self, source: Source, done: str) -> None:
         """Load a table as a load does: it is new, has other columns, or too much of it has changed."""

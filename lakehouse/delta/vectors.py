@@ -1,7 +1,7 @@
 """Deletion vectors: which rows of a data file a table no longer has (Delta protocol, "Deletion Vector Format").
 
-A vector is a file `deletion_vector_UUID.bin` beside the data files, with one bitmap of row numbers in Roaring's
-portable format. Only vectors of this form are read and written here; engines read all.
+A vector is a file `deletion_vector_UUID.bin` beside the data files, with one bitmap of row numbers: a magic number and
+Roaring's portable format of 64 bits. Only vectors of this form are read and written here; engines read all.
 """
 
 from __future__ import annotations
@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 _B85 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
 _Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _ENCODED_ID: Final = 20
-_MAGIC: Final = 1681511377
-_WITHOUT_RUNS, _WITH_RUNS = 12346, 12347
-_FEW_CHUNKS: Final = 4
-_ARRAY_MOST: Final = 4096
-"""Chunks of 65,536 rows with more deleted rows than this are bit sets."""
-_BIT_SET_BYTES: Final = 8192
+_MAGIC: Final = struct.pack("<I", 1681511377)
 
 
 class UnknownVectorError(ValueError):
@@ -36,7 +31,9 @@ class UnknownVectorError(ValueError):
 
 def make_vector(rows: Rows) -> tuple[str, bytes, dict[str, Any]]:
     """Encode sorted row numbers. Returns the name and the bytes of the file, and the descriptor for the log."""
-    bitmap = _encode_bitmap(rows)
+    from pyroaring import BitMap64
+
+    bitmap = _MAGIC + BitMap64(rows.tolist()).serialize()
     identity = uuid4()
     content = b"\x01" + struct.pack(">I", len(bitmap)) + bitmap + struct.pack(">I", zlib.crc32(bitmap))
     encoded = base64.b85encode(identity.bytes).translate(bytes.maketrans(_B85, _Z85)).decode()
@@ -68,9 +65,17 @@ def vector_file(vector: Mapping[str, Any] | None) -> str | None:
 
 def read_vector(content: bytes, vector: Mapping[str, Any]) -> Rows:
     """Decode the sorted row numbers of a vector from the bytes of its file. Raises UnknownVectorError."""
+    import numpy as np
+    from pyroaring import BitMap64
+
     start = int(vector.get("offset") or 0) + 4
     bitmap = content[start : start + int(vector["sizeInBytes"])]
-    rows = _decode_bitmap(bitmap)
+    if not bitmap.startswith(_MAGIC):
+        raise UnknownVectorError("a deletion vector of an unknown format")
+    try:
+        rows: Rows = np.array(BitMap64.deserialize(bitmap[len(_MAGIC) :]).to_array(), np.int64)
+    except ValueError as error:
+        raise UnknownVectorError("a deletion vector with an unknown bitmap") from error
     if len(rows) != vector["cardinality"]:
         raise UnknownVectorError("a deletion vector with another number of rows than its log says")
     return rows
@@ -78,87 +83,3 @@ def read_vector(content: bytes, vector: Mapping[str, Any]) -> Rows:
 
 def _name_file(identity: UUID) -> str:
     return f"deletion_vector_{identity}.bin"
-
-
-def _encode_bitmap(rows: Rows) -> bytes:
-    """Encode rows below 2³² as an array of one Roaring bitmap."""
-    import numpy as np
-
-    keys, starts = np.unique(rows >> 16, return_index=True)
-    ends = [*starts[1:].tolist(), len(rows)]
-    chunks = [
-        _encode_chunk((rows[start:end] & 0xFFFF).astype("<u2"))
-        for start, end in zip(starts.tolist(), ends, strict=True)
-    ]
-    heads = b"".join(
-        struct.pack("<HH", key, end - start - 1)
-        for key, start, end in zip(keys.tolist(), starts.tolist(), ends, strict=True)
-    )
-    first = 8 + len(heads) + 4 * len(chunks)
-    offsets = np.cumsum([first, *(len(chunk) for chunk in chunks)])[:-1].astype("<u4").tobytes()
-    header = struct.pack("<IQI", _MAGIC, 1, 0) + struct.pack("<II", _WITHOUT_RUNS, len(chunks))
-    return header + heads + offsets + b"".join(chunks)
-
-
-def _encode_chunk(low: npt.NDArray[Any]) -> bytes:
-    import numpy as np
-
-    if len(low) <= _ARRAY_MOST:
-        return low.tobytes()
-    bits = np.zeros(1 << 16, np.uint8)
-    bits[low] = 1
-    return np.packbits(bits, bitorder="little").tobytes()
-
-
-def _decode_bitmap(data: bytes) -> Rows:
-    import numpy as np
-
-    magic, count = struct.unpack_from("<IQ", data)
-    if magic != _MAGIC:
-        raise UnknownVectorError("a deletion vector of an unknown format")
-    parts: list[Any] = [np.empty(0, np.int64)]
-    place = 12
-    for _ in range(count):
-        (high,) = struct.unpack_from("<I", data, place)
-        place = _decode_chunks(data, place + 4, high << 32, parts)
-    rows: Rows = np.concatenate(parts)
-    return rows
-
-
-def _decode_chunks(data: bytes, start: int, base: int, parts: list[Any]) -> int:
-    """Append the rows of one 32-bit bitmap to `parts`. Returns the place behind it."""
-    import numpy as np
-
-    cookie: int
-    count: int
-    (cookie,) = struct.unpack_from("<I", data, start)
-    place: int = start + 4
-    runs = b""
-    if cookie & 0xFFFF == _WITH_RUNS:
-        count = (cookie >> 16) + 1
-        runs = data[place : place + (count + 7) // 8]
-        place += len(runs)
-    elif cookie == _WITHOUT_RUNS:
-        (count,) = struct.unpack_from("<I", data, place)
-        place += 4
-    else:
-        raise UnknownVectorError("a deletion vector with an unknown bitmap")
-    heads = [struct.unpack_from("<HH", data, place + 4 * number) for number in range(count)]
-    place += 4 * count
-    if not runs or count >= _FEW_CHUNKS:
-        place += 4 * count  # offsets: the chunks follow each other
-    for number, (key, last) in enumerate(heads):
-        if runs and runs[number // 8] >> number % 8 & 1:
-            (pairs,) = struct.unpack_from("<H", data, place)
-            found = np.frombuffer(data, "<u2", 2 * pairs, place + 2).reshape(-1, 2).astype(np.int64)
-            low = np.concatenate([np.arange(first, first + more + 1) for first, more in found])
-            place += 2 + 4 * pairs
-        elif last + 1 > _ARRAY_MOST:
-            bits = np.frombuffer(data, np.uint8, _BIT_SET_BYTES, place)
-            low = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
-            place += _BIT_SET_BYTES
-        else:
-            low = np.frombuffer(data, "<u2", last + 1, place)
-            place += 2 * (last + 1)
-        parts.append(low.astype(np.int64) + base + (key << 16))
-    return place

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Self
 
 from etl.datasets import DATASETS
-from lakehouse.manifest import MANIFEST_NAME, read_manifest
+from lakehouse.manifest import MANIFEST_NAME, Manifest, read_manifest
 from lakehouse.storage import Lake
 from mcp_server.engines.embedded import EmbeddedEngine
 from mcp_server.models import GUARD_SEAL, CheckedQuery, Principal, RowLimit
@@ -36,7 +36,7 @@ BROKEN = "tt1\tnot a title\t\\N\t\\N"
 
 
 def write_source(folder: Path, number: int, *, broken: bool = False) -> Path:
-    """A source whose `ratings_delta` tells which load it is of: all votes are its number."""
+    """A source whose `ratings_delta` tells which load it is of: all votes are its number. All its files are its own."""
     folder.mkdir()
     for dataset in DATASETS:
         rows = list(AWKWARD[dataset.file])
@@ -45,7 +45,7 @@ def write_source(folder: Path, number: int, *, broken: bool = False) -> Path:
         if dataset.file == "title.episode" and broken:
             rows += [BROKEN] * len(rows)
         text = "\n".join([HEADERS[dataset.file], *rows]) + "\n"
-        (folder / f"{dataset.file}.tsv.gz").write_bytes(gzip.compress(text.encode()))
+        (folder / f"{dataset.file}.tsv.gz").write_bytes(gzip.compress(text.encode(), mtime=number))
     return folder
 
 
@@ -60,12 +60,14 @@ def load(lake: Path | str, number: int, *, broken: bool = False) -> int:
 class Asker:
     """Asks an embedded engine all the while, with a pause of so many seconds after each round of all tables.
 
-    `wrong` says what came that should not have; `answers` counts the rest.
+    `wrong` says what came that should not have; `answers` counts the rest. Where there are `editions`, no other one
+    may be served: the rows of each table, and the hash of the file that it was loaded from.
     """
 
     lake: Path | str
     state: Path
     pause: float = 0.0
+    editions: list[dict[str, tuple[int, str]]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
 
@@ -122,6 +124,8 @@ class Asker:
             try:
                 manifest = read_manifest(Lake.parse(str(self.lake)))
                 assert manifest is not None
+                if self.editions and describe_edition(manifest) not in self.editions:
+                    self.wrong.append(f"generation {manifest.generation} is a mixture")
                 for table, entry in manifest.tables.items():
                     found = self._rows(f"SELECT count(*) AS n FROM {table} VERSION AS OF {entry.version}", table)
                     if found != [{"n": entry.rows}]:
@@ -129,6 +133,14 @@ class Asker:
                     self.answers[table] += 1
             except Exception as error:  # noqa: BLE001  (whatever is not an answer is what this looks for)
                 self.wrong.append(f"{type(error).__name__}: {error}")
+
+
+def describe_edition(manifest: Manifest) -> dict[str, tuple[int, str]]:
+    """The rows of each table and view, and the hash of the file that it was loaded from."""
+    return {
+        name: (entry.rows, "" if entry.source is None else entry.source.sha256)
+        for name, entry in manifest.tables.items()
+    }
 
 
 def main() -> int:

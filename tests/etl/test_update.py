@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, run_etl
+from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, rejects_of, run_etl
 from tests.etl.live_rows import assert_same_lakes, live_rows
 from tests.etl.loads import Asker
 from tests.etl.tomorrow import write_tomorrow
@@ -139,6 +139,17 @@ def test_rejected_lines_keep_their_numbers_where_lines_before_them_go(make_sourc
     source = make_source("after", title_ratings=rows[3:1200] + rows[1210:])
     _update(lake, source)
     assert_same_lakes(lake, _load(source, tmp_path / "fresh"))
+
+
+def test_rejected_lines_that_cannot_be_read_are_said(make_source: MakeSource, tmp_path: Path) -> None:
+    rows = [*AWKWARD["title.ratings"], "tt7777778\tbad\t1"]
+    lake = _load(make_source("before", title_ratings=rows), tmp_path / "lake", IMDB_MAX_REJECT_PERCENT="90")
+    for path in (lake / "rejects").glob("*.parquet"):
+        path.write_bytes(b"not Parquet")
+    source = make_source("after", title_ratings=[*rows, "tt8888888\tworse\t1"])
+    said = _update(lake, source, IMDB_MAX_REJECT_PERCENT="90")
+    assert "The rejected lines of the generation before cannot be read, so" in said
+    assert [row["raw"] for row in rejects_of(lake)] == [rows[-1], "tt8888888\tworse\t1"]  # one group of lines
 
 
 def test_a_file_that_was_not_there_is_loaded(make_source: MakeSource, tmp_path: Path) -> None:
