@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from etl.datasets import DATASETS, GOLD_VIEWS
+from etl.datasets import DATASETS
+from etl.gold_views import GOLD_VIEWS
 from lakehouse.storage import Lake
 from tests.etl.conftest import SMALL_FILES, MakeSource, manifest_of, rows_of, run_etl, run_patched
 from tests.etl.live_rows import assert_same_lakes
