@@ -205,12 +205,16 @@ def _read_tests(tree: Tree, node: exp.Expr) -> Iterator[tuple[exp.Column, _Test]
         case exp.Like() | exp.ILike():
             yield from _as_part(_find_cased_column(tree, node.this), _read_pattern(tree, node))
         case exp.Binary() if type(node) in _COMPARISONS:
-            for side, other, op in _iter_sides(node):
-                value = read_literal(tree, other)
-                if isinstance(side, exp.Column) and value is not None:
-                    yield side, [(op, [value])]
-                elif op == "=":
-                    yield from _as_part(_find_cased_column(tree, side), value)
+            yield from _read_comparison(tree, node)
+
+
+def _read_comparison(tree: Tree, node: exp.Binary) -> Iterator[tuple[exp.Column, _Test]]:
+    for side, other, op in _iter_sides(node):
+        value = read_literal(tree, other)
+        if isinstance(side, exp.Column) and value is not None:
+            yield side, [(op, [value])]
+        elif op == "=":
+            yield from _as_part(_find_cased_column(tree, side), value)
 
 
 def _as_part(column: exp.Column | None, text: object) -> Iterator[tuple[exp.Column, _Test]]:
