@@ -37,6 +37,8 @@ Select = Callable[[str, dict[str, set[str]]], "pa.Table"]
 """Reads the rows of a table in which a column has one of some values."""
 MOST_VALUES: Final = 300
 """A column with more different values than this has none that are found."""
+_MOST_DIFFERENT, _FEW_VALUES = 0.5, 20
+"""A column in which more of the values differ holds names or numbers, unless they are few."""
 _SAMPLED_ROWS: Final = 20_000
 _MOST_SHARE, _FEW_THINGS = 0.5, 1_000_000
 """Of the rows of a table, this share is found by name, or that many: the most prominent."""
@@ -78,11 +80,13 @@ class IndexBuilder:
     def build(self, entities: Iterable[Entity]) -> IndexSummary:
         """Build the index whole."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        written = {entity.kind: self._write_rows(entity) for entity in self._choose_entities(entities)}
+        chosen = self._choose_entities(entities)
+        written = {entity.kind: self._write_rows(entity) for entity in chosen}
         floors = {each.entity.kind: each.floor for each in written.values() if each.floor > 0}
         missing = tuple(sentence for each in written.values() if (sentence := each.describe_missing()))
         things = (thing for each in written.values() for thing in each.read_things())
-        return build_index(self.folder, things, self._count_values({}), missing=missing, floors=floors)
+        values = self._count_values(chosen, {})
+        return build_index(self.folder, things, values, missing=missing, floors=floors)
 
     def update(
         self, base: Path, entities: Iterable[Entity], touched: Mapping[str, set[str]], select: Select
@@ -93,13 +97,14 @@ class IndexBuilder:
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         with IndexUpdate(base, self.folder) as update:
-            for entity in self._choose_entities(entities):
+            chosen = self._choose_entities(entities)
+            for entity in chosen:
                 ids = touched.get(entity.kind)
                 if ids:
                     rows = self._write_rows(entity, (ids, select))
                     floor = update.floors.get(entity.kind, 0.0)
                     update.replace(entity.kind, ids, rows.read_things(floor))
-            return update.finish(self._count_values(read_values(base)))
+            return update.finish(self._count_values(chosen, read_values(base)))
 
     def _choose_entities(self, entities: Iterable[Entity]) -> list[Entity]:
         """The entities whose table is there. Tables of optional files that are not are empty."""
@@ -151,12 +156,16 @@ class IndexBuilder:
             pq.write_table(select(name, {entity.id: ids}), path)
             self._spark.read.parquet(str(path)).createOrReplaceTempView(name)
 
-    def _count_values(self, known: Mapping[str, list[Thing]]) -> list[Thing]:
-        """Count the values of columns that have few; those `known` of unchanged tables, by name, are taken over."""
+    def _count_values(self, entities: Iterable[Entity], known: Mapping[str, list[Thing]]) -> list[Thing]:
+        """Count the values of columns that have few; those `known` of unchanged tables, by name, are taken over.
+
+        Names and ids of things are no values, and a view has those of its tables.
+        """
         things: list[Thing] = []
+        names = {name for entity in entities for name in (entity.id, entity.column)}
         seen: set[str] = set()
         for name, table in sorted(self._tables.items(), key=lambda item: item[1].is_view):
-            texts = [column for column in table.columns if table.columns[column] in _TEXTS]
+            texts = [column for column, kind in table.columns.items() if kind in _TEXTS and column not in names]
             fresh = [column for column in texts if not (table.is_view and column in seen)]
             seen.update(texts)
             if not fresh or name == REJECTS_TABLE:
@@ -178,7 +187,8 @@ class IndexBuilder:
         for column in columns:
             values = rows.column(column)
             flat = pc.list_flatten(values) if pa.types.is_list(values.type) else values
-            if 0 < pc.count_distinct(flat).as_py() <= MOST_VALUES or not rows.num_rows:
+            count = pc.count_distinct(flat).as_py()
+            if count <= min(MOST_VALUES, max(len(flat) * _MOST_DIFFERENT, _FEW_VALUES)):
                 few.append(column)
         return few
 

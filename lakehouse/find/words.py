@@ -114,8 +114,9 @@ _SOUND_LETTERS: Final = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         ("^(?:kn|gn)", "n"), ("^wr", "r"), ("^ps", "s"), ("ph", "f"), ("t?sch|tch|ch|sh|zh", "S"),
-        ("ck|q|c(?![eiy])", "k"), ("c", "s"), ("x", "ks"), ("t[sz]|z", "s"), ("w", "v"), ("gh", "g"), ("kh", "k"), ("th", "t"), ("j|y", "i"),
-        ("ee|ea|ie|ei|ii", "i"), ("ou|oo", "u"), ("au", "o"), ("ai|ae|oe", "e"), (r"(.)\1", r"\1"),
+        ("ck|q|c(?![eiy])", "k"), ("c", "s"),
+        ("x", "ks"), ("t[sz]|z", "s"), ("w", "v"), ("gh", "g"), ("kh", "k"), ("th", "t"),
+        ("j|y", "i"), ("ee|ea|ie|ei|ii", "i"), ("ou|oo", "u"), ("au", "o"), ("ai|ae|oe", "e"), (r"(.)\1", r"\1"),
     )
 )  # fmt: skip
 
