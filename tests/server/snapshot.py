@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ from mcp.client import Client
 from lakehouse.storage import Lake
 from mcp_server.app import build_server
 from mcp_server.settings import load_settings
+from tests.server.lakes import make_lake
 
 FILE = Path(__file__).with_name("tools_snapshot.json")
 
@@ -24,8 +26,10 @@ async def surface(client: Client) -> dict[str, Any]:
 
 
 async def _write() -> None:
-    async with Client(build_server(load_settings(), Lake.parse("no-lake-is-read"))) as client:
-        text = json.dumps(await surface(client), indent=1, ensure_ascii=False)
+    with TemporaryDirectory() as folder:
+        lake = make_lake(Path(folder))
+        async with Client(build_server(load_settings(), Lake.parse(str(lake)))) as client:
+            text = json.dumps(await surface(client), indent=1, ensure_ascii=False)
     FILE.write_text(f"{text}\n", encoding="utf-8")
 
 
