@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +50,7 @@ _ROW_BYTES: Final = 600
 _BATCH_ROWS: Final = 20_000
 _TEXTS: Final = {"string": False, "array<string>": True}
 """The types of columns whose values are found, and whether they are lists."""
+_NAME: Final = re.compile(r"\w+")
 _FILE_FORMATS: Final = re.compile(r"\b(?:csv|json|text|parquet|delta|orc|avro|binaryfile)\s*\.\s*`", re.IGNORECASE)
 
 
@@ -120,7 +123,8 @@ class IndexBuilder:
         if _FILE_FORMATS.search(entity.sql):
             raise LakeError(f"The SQL of {entity.kind} in {DECLARATIONS_NAME} reads files; it may read tables alone.")
         folder = self._rows / entity.kind
-        names = [name for name in self._tables if re.search(rf"\b{re.escape(name)}\b", entity.sql)]
+        words = set(_NAME.findall(entity.sql))
+        names = [name for name in self._tables if name in words]
         keyed = [name for name in names if entity.id in self._tables[name].columns]
         if only is not None:
             try:
@@ -131,11 +135,14 @@ class IndexBuilder:
         else:
             ordered = [name for name in keyed if self._tables[name].definition.clustered_by[:1] == (entity.id,)]
             ordered.sort(key=lambda name: -self._tables[name].rows)
-            parts = (folder / str(number) for number in range(1 << 20))
-            for _ in self._slices.run_slices(
+            parts = (folder / str(number) for number in count())
+            if not ordered:
+                self._write_part(entity, next(parts))
+                return _Rows(entity, folder, self._tables[entity.table].rows)
+            slices = self._slices.run_slices(
                 entity.id, ordered, _ROW_BYTES, lambda: self._write_part(entity, next(parts))
-            ):
-                pass
+            )
+            deque(slices, maxlen=0)
         return _Rows(entity, folder, self._tables[entity.table].rows)
 
     def _write_part(self, entity: Entity, folder: Path) -> None:
@@ -188,8 +195,8 @@ class IndexBuilder:
         for column in columns:
             values = rows.column(column)
             flat = pc.list_flatten(values) if pa.types.is_list(values.type) else values
-            count = pc.count_distinct(flat).as_py()
-            if count <= min(MOST_VALUES, max(len(flat) * _MOST_DIFFERENT, _FEW_VALUES)):
+            different = pc.count_distinct(flat).as_py()
+            if different <= min(MOST_VALUES, max(len(flat) * _MOST_DIFFERENT, _FEW_VALUES)):
                 few.append(column)
         return few
 

@@ -16,8 +16,6 @@ _APOSTROPHES = "'’‘ʼʻ`´"
 _SUFFIX = re.compile(rf"(?<=\w)[{_APOSTROPHES}](?=(?:s|t|d|m|re|ve|ll)(?!\w))")
 """The apostrophe of "ocean's" and "they're", unlike that of "d'or" and "O'Brien"."""
 _WORD = re.compile(r"[^\W_]+")
-_CHUNK = re.compile(r"\S*[^\s\w]\S*")
-"""Words that are written together with punctuation between them: "Spider-Man", "O'Brien", "E.T."."""
 _INNER_PUNCTUATION = re.compile(r"\w[^\w\s]\w|[&_]")
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _MARKS = re.compile("[\u0300-\u036f\u1dc0-\u1dff\u064b-\u065f\u0591-\u05c7]+")
@@ -82,7 +80,7 @@ def fold_for_index(text: str) -> str:
     folded = fold_text(text)
     if not _INNER_PUNCTUATION.search(folded):
         return folded
-    joined = (_PUNCTUATION.sub("", chunk) for chunk in _CHUNK.findall(folded))
+    joined = (_PUNCTUATION.sub("", chunk) for chunk in folded.split() if _PUNCTUATION.search(chunk))
     return " ".join([*_WORD.findall(folded), *(word for word in joined if word)])
 
 
@@ -91,17 +89,44 @@ def unify_words(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(EQUIVALENTS[word][0] if word in EQUIVALENTS else word for word in words)
 
 
-_SOUNDS: Final = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        ("sch", "sh"), ("sh", "sch"), ("ph", "f"), ("f", "ph"), ("ck", "k"), ("k", "ck"), ("c(?=[aou])", "k"),
-        ("k", "c"), ("ch", "k"), ("k", "ch"), ("tch", "ch"), ("v", "w"), ("w", "v"), ("ts|tz", "z"), ("z", "tz"),
-        ("s(?=[aeiou])", "z"), ("x", "ks"), ("ks", "x"), ("j", "y"), ("y", "j"), ("ou|oo", "u"), ("u", "oo"),
-        ("i", "y"), ("ee|ea", "i"), ("q(u?)", "k"), ("dj|dzh", "j"), ("zh", "j"), ("kh", "h"), ("^n(?=[aeiou])", "kn"),
-        ("^r", "wr"), ("^s", "ps"), ("gh", "g"),
-        ("c(?=[ei])", "s"), ("s(?=[ei])", "c"), ("aw|au", "o"), ("ay|ey|ei|ai", "e"),
-    )
-)  # fmt: skip
+_SOUNDS: Final = (
+    (re.compile("sch"), "sh"),
+    (re.compile("sh"), "sch"),
+    (re.compile("ph"), "f"),
+    (re.compile("f"), "ph"),
+    (re.compile("ck"), "k"),
+    (re.compile("k"), "ck"),
+    (re.compile("c(?=[aou])"), "k"),
+    (re.compile("k"), "c"),
+    (re.compile("ch"), "k"),
+    (re.compile("k"), "ch"),
+    (re.compile("tch"), "ch"),
+    (re.compile("v"), "w"),
+    (re.compile("w"), "v"),
+    (re.compile("ts|tz"), "z"),
+    (re.compile("z"), "tz"),
+    (re.compile("s(?=[aeiou])"), "z"),
+    (re.compile("x"), "ks"),
+    (re.compile("ks"), "x"),
+    (re.compile("j"), "y"),
+    (re.compile("y"), "j"),
+    (re.compile("ou|oo"), "u"),
+    (re.compile("u"), "oo"),
+    (re.compile("i"), "y"),
+    (re.compile("ee|ea"), "i"),
+    (re.compile("q(u?)"), "k"),
+    (re.compile("dj|dzh"), "j"),
+    (re.compile("zh"), "j"),
+    (re.compile("kh"), "h"),
+    (re.compile("^n(?=[aeiou])"), "kn"),
+    (re.compile("^r"), "wr"),
+    (re.compile("^s"), "ps"),
+    (re.compile("gh"), "g"),
+    (re.compile("c(?=[ei])"), "s"),
+    (re.compile("s(?=[ei])"), "c"),
+    (re.compile("aw|au"), "o"),
+    (re.compile("ay|ey|ei|ai"), "e"),
+)
 
 
 def list_sound_alikes(word: str) -> list[str]:
@@ -110,15 +135,27 @@ def list_sound_alikes(word: str) -> list[str]:
     return [each for each in dict.fromkeys(found) if each != word]
 
 
-_SOUND_LETTERS: Final = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        ("^(?:kn|gn)", "n"), ("^wr", "r"), ("^ps", "s"), ("ph", "f"), ("t?sch|tch|ch|sh|zh", "S"),
-        ("ck|q|c(?![eiy])", "k"), ("c", "s"),
-        ("x", "ks"), ("t[sz]|z", "s"), ("w", "v"), ("gh", "g"), ("kh", "k"), ("th", "t"),
-        ("j|y", "i"), ("ee|ea|ie|ei|ii", "i"), ("ou|oo", "u"), ("au", "o"), ("ai|ae|oe", "e"), (r"(.)\1", r"\1"),
-    )
-)  # fmt: skip
+_SOUND_LETTERS: Final = (
+    (re.compile("^(?:kn|gn)"), "n"),
+    (re.compile("^wr"), "r"),
+    (re.compile("^ps"), "s"),
+    (re.compile("ph"), "f"),
+    (re.compile("t?sch|tch|ch|sh|zh"), "S"),
+    (re.compile("ck|q|c(?![eiy])"), "k"),
+    (re.compile("c"), "s"),
+    (re.compile("x"), "ks"),
+    (re.compile("t[sz]|z"), "s"),
+    (re.compile("w"), "v"),
+    (re.compile("gh"), "g"),
+    (re.compile("kh"), "k"),
+    (re.compile("th"), "t"),
+    (re.compile("j|y"), "i"),
+    (re.compile("ee|ea|ie|ei|ii"), "i"),
+    (re.compile("ou|oo"), "u"),
+    (re.compile("au"), "o"),
+    (re.compile("ai|ae|oe"), "e"),
+    (re.compile(r"(.)\1"), r"\1"),
+)
 
 
 @lru_cache(maxsize=8192)
