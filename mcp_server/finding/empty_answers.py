@@ -98,7 +98,7 @@ def _explain_text(index: OpenIndex, asked: _Asked) -> list[str]:
     if index.has_label(source, column, text) is False:
         return [f"No {name} is {quote_briefly(text)}; {near or _describe_frequent(index, source, column)}"]
     # The index lacks some names, and this may be one of them.
-    return [f"No {name} that is known best is {quote_briefly(text)}; {near}"] if near else []
+    return [f"No {name} in the index of names is {quote_briefly(text)}; {near}"] if near else []
 
 
 def _describe_frequent(index: OpenIndex, table: str, column: str) -> str:

@@ -89,3 +89,14 @@ def compare_words(word: str, other: str) -> float:
     if len(shorter) >= _LEAST_TYPED - 1 and longer.startswith(shorter):
         return 0.8 + 0.15 * len(shorter) / len(longer)
     return OSA.normalized_similarity(word, other, score_cutoff=_CLOSE) if len(shorter) >= _LEAST_TYPED else 0.0
+
+
+def find_lines(page: str, text: str, most: int = 2) -> list[str]:
+    """Find the lines of a page that have all telling words of a text, such as the one that says what the lake lacks.
+
+    >>> find_lines("# IMDb\\n- Not here: box office, budget.", "the box office")
+    ['Not here: box office, budget.']
+    """
+    words = set(split_telling_words(text))
+    lines = (line.lstrip("-*# ").strip() for line in page.splitlines())
+    return [line for line in lines if words <= set(split_words(line))][:most]

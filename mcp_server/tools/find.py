@@ -15,6 +15,7 @@ from lakehouse.escaping import cut_text, escape_controls, escape_lines, quote_br
 from mcp_server.audit import AuditEvent
 from mcp_server.finding.indexes import OpenIndex
 from mcp_server.finding.searching import LIKELY, Found, list_kinds, search
+from mcp_server.finding.words import find_lines
 from mcp_server.runs import Call, Run
 from mcp_server.tools.arguments import BadRequestError
 from mcp_server.tools.calls import AppContext, app_context, current_call
@@ -25,6 +26,7 @@ _MOST_HITS = 50
 _MOST_LABEL_CHARS = 120
 _MOST_DETAIL_CHARS = 160
 _MOST_SQL_CHARS = 4_000
+_MOST_LINE_CHARS = 300
 _SHOWN_GAPS = 5
 
 
@@ -52,7 +54,7 @@ async def find(
     found = await anyio.to_thread.run_sync(search, index, text, kind, limit, limiter=_THREADS)
     most = app_context().settings.max_result_bytes
     shown = _take_fitting(found, most)
-    notes = _describe_gaps(index, kind, kinds, shown)
+    notes = _describe_gaps(index, text, kind, kinds, shown)
     if len(shown) < len(found):
         notes.append(f"Only the first {len(shown)} of {len(found)} hits fit into {most:,} bytes.")
     head = f"{quote_briefly(text)}: {len(shown)} hit{'' if len(shown) == 1 else 's'}"
@@ -130,13 +132,22 @@ def _indent(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.split("\n"))
 
 
-def _describe_gaps(index: OpenIndex, kind: str | None, kinds: Sequence[str], shown: Sequence[Found]) -> list[str]:
+def _describe_gaps(
+    index: OpenIndex, text: str, kind: str | None, kinds: Sequence[str], shown: Sequence[Found]
+) -> list[str]:
     """Say what was searched where that found nothing, and what the index does not have."""
     notes = []
     if not shown:
         searched = kind or ", ".join(kinds)
         notes.append(f"Searched: {searched}. Try another spelling, fewer words, or the name in its own language.")
-    if index.missing and not any(hit.score >= LIKELY for hit in shown):  # else nobody asks what there might be besides
+    if any(hit.score >= LIKELY for hit in shown):  # else nobody asks what there might be besides
+        return notes
+    if shown:
+        notes.append("Nothing is called just so; these are the nearest.")
+    notes += [
+        f"The lake's page says: {_clean(line, _MOST_LINE_CHARS)}" for line in find_lines(index.context.page, text)
+    ]
+    if index.missing:
         gaps = [_clean(sentence, _MOST_DETAIL_CHARS) for sentence in index.missing]
         more = f" And {len(gaps) - _SHOWN_GAPS} more." if len(gaps) > _SHOWN_GAPS else ""
         notes.append(f"The index of names is not whole. {' '.join(gaps[:_SHOWN_GAPS])}{more}")

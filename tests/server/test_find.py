@@ -337,7 +337,7 @@ async def test_a_part_of_the_names_is_said_to_be_one(serve: Serve, monkeypatch: 
         _, said = await find(client, "Olga Tanaka", kind="row")
         assert "It lacks names of customers.name: only 12 are read." in said
         (warning,) = (await ask(client, "SELECT * FROM customers WHERE name = 'Jon Smith'"))["warnings"]
-        assert warning == "No name that is known best is 'Jon Smith'; nearest: John Smith (id 1)."
+        assert warning == "No name in the index of names is 'Jon Smith'; nearest: John Smith (id 1)."
 
 
 KILLED = """
@@ -539,3 +539,13 @@ async def test_an_answer_that_is_right_says_nothing_of_names(serve: Serve) -> No
             "SELECT * FROM (SELECT 'Jon' AS name) WHERE name = 'Jo'",
         ):
             assert (await ask(client, sql))["warnings"] == [], sql
+
+
+async def test_what_the_lake_does_not_hold_is_told_in_the_words_of_its_page(serve: Serve, tmp_path: Path) -> None:
+    context = with_context(tmp_path / "context")
+    (context / "context.md").write_text("# The shop\n\n- Not here: prices, delivery dates.\n")
+    async with Client(serve(context_dir=context)) as client:
+        _, said = await find(client, "the delivery dates")
+        assert "The lake's page says: Not here: prices, delivery dates." in said
+        _, said = await find(client, "John Smith")
+        assert "page says" not in said
