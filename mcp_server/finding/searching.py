@@ -63,6 +63,12 @@ def search(index: OpenIndex, text: str, kind: str | None, limit: int) -> list[Fo
     return _merge(text, lists)[:limit]
 
 
+def is_called(found: Found, text: str) -> bool:
+    """Whether a hit is called just what was asked for, but for accents, case and signs."""
+    wanted = fold_text(text).strip()
+    return any(fold_text(name).strip() == wanted for name in (found.label, found.id, *found.called))
+
+
 def _search_things(index: OpenIndex, text: str, kinds: frozenset[str], limit: int) -> list[Found]:
     # More than are shown: of what is dropped because it may not be read, nothing else would take the place.
     hits = index.finder.search(text, kinds, min(2 * limit, _MOST_PROPOSED))

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from lakehouse.escaping import cut_text, escape_controls, escape_lines, quote_briefly
 from mcp_server.audit import AuditEvent
 from mcp_server.finding.indexes import OpenIndex
-from mcp_server.finding.searching import LIKELY, Found, list_kinds, search
+from mcp_server.finding.searching import LIKELY, Found, is_called, list_kinds, search
 from mcp_server.finding.words import find_lines
 from mcp_server.runs import Call, Run
 from mcp_server.tools.arguments import BadRequestError
@@ -142,7 +142,7 @@ def _describe_gaps(
         notes.append(f"Searched: {searched}. Try another spelling, fewer words, or the name in its own language.")
     if any(hit.score >= LIKELY for hit in shown):  # else nobody asks what there might be besides
         return notes
-    if shown:
+    if shown and not any(is_called(hit, text) for hit in shown):
         notes.append("Nothing is called just so; these are the nearest.")
     notes += [
         f"The lake's page says: {_clean(line, _MOST_LINE_CHARS)}" for line in find_lines(index.context.page, text)

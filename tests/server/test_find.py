@@ -424,6 +424,7 @@ VALUES = [Thing(VALUE, "movies_delta", "titleType", "movie", "movie", "titleType
 def published(tmp_path: Path) -> Path:
     """A lake that was published with an index of its names."""
     lake = make_lake(tmp_path / "published", count=40)
+    shutil.rmtree(lake / "_context")
     built = build_index(lake / "_find" / "1", THINGS, VALUES)
     publish(lake, FindIndex(path="_find/1", bytes=built.bytes, files=built.files, count=3))
     return lake
