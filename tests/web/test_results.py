@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.rest import Site
-from tests.bridge.scripts import calling, running, said
+from tests.bridge.scripts import COUNT, calling, running, said
 from tests.openai_server import OpenAiServer
 from tests.web.conftest import ATTACK, ATTACKED, OPEN_TAB
 from tests.web.tab import Tab
@@ -158,3 +158,63 @@ def test_the_result_of_a_question_has_its_statement_and_that_of_another_step_is_
     answer.get_by_text("How it was found: 2 steps").click()
     answer.get_by_text("Its 1 row").click()
     expect(answer.locator(".step td")).to_have_text(["1950", "2019"])
+
+
+def test_a_statement_is_edited_and_run_again_and_the_last_one_recalled(tab: Tab) -> None:
+    tab.ask_sql("SELECT 1 AS one")
+    tab.page.locator(".asked").get_by_role("button", name="Edit").click()
+    expect(tab.page.locator("#sql")).to_have_value("SELECT 1 AS one")
+    tab.field.fill("SELECT 2 AS two")
+    tab.field.press("Enter")
+    expect(tab.answer(1).locator("td")).to_have_text("2")
+    tab.field.press("ArrowUp")
+    expect(tab.page.locator("#sql")).to_have_value("SELECT 2 AS two")
+
+
+def test_people_choose_the_kind_of_chart_and_its_measure_and_hide_it(tab: Tab) -> None:
+    sql = "SELECT primaryTitle, averageRating, numVotes FROM movies_with_ratings ORDER BY numVotes DESC LIMIT 12"
+    answer = tab.ask_sql(sql)
+    expect(answer.get_by_role("img")).to_have_attribute("aria-label", re.compile("Bar chart of numVotes"))
+    answer.get_by_role("combobox", name="Measure").select_option("averageRating")
+    expect(answer.get_by_role("img")).to_have_attribute("aria-label", re.compile("Bar chart of averageRating"))
+    answer.get_by_role("combobox", name="Chart").select_option("scatter")
+    expect(answer.locator("[data-drawn=scatter]")).to_be_visible()
+    with tab.page.expect_download() as download:
+        answer.get_by_role("button", name="Save picture").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+    answer.get_by_role("button", name="Hide chart").click()
+    expect(answer.locator("canvas")).to_have_count(0)
+    answer.get_by_role("button", name="Show a chart").click()
+    expect(answer.locator("canvas")).to_be_visible()
+
+
+def test_a_number_that_no_result_has_is_marked_and_an_answer_without_data_says_so(
+    tab: Tab, provider: OpenAiServer
+) -> None:
+    provider.will(running(COUNT), said("There are 987,654 films, **300** of them titles."), said("About 12,345."))
+    tab.ask("How many?")
+    expect(tab.answer().locator("mark")).to_have_text(["987,654"])
+    expect(tab.answer().locator(".basis")).to_contain_text("in no result of this question")
+    tab.ask("And in all?")
+    expect(tab.answer(1).locator(".basis")).to_contain_text("No data was asked for this answer.")
+
+
+def test_a_conversation_is_saved_as_markdown(tab: Tab, provider: OpenAiServer) -> None:
+    provider.will(running(COUNT), said("There are **300**."))
+    tab.ask("How many titles?")
+    tab.answer()
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("button", name="Save", exact=True).click()
+    text = Path(download.value.path()).read_text()
+    assert text.startswith("# How many titles?\n\n## How many titles?\n\nThere are **300**.\n\n```sql\n" + COUNT)
+    assert "| 300 |" in text
+
+
+def test_markdown_of_an_answer_is_shown_as_what_it_says(tab: Tab, provider: OpenAiServer) -> None:
+    provider.will(said("<think>hm</think>1. One\n\n   more of it\n2. *Two*\n\n| a | b |\n|---|---|\n| x | y |"))
+    tab.ask("Which?")
+    prose = tab.answer().locator(".prose")
+    expect(prose.locator("ol > li")).to_have_count(2)
+    expect(prose.locator("em")).to_have_text("Two")
+    expect(prose.locator("td")).to_have_text(["x", "y"])
+    expect(prose).not_to_contain_text("hm")
