@@ -88,9 +88,9 @@ def _run_download(options: argparse.Namespace) -> None:
 
 
 def _run_load(options: argparse.Namespace) -> None:
+    from etl.loaded import find_loaded
     from etl.pipeline import load_lake
     from etl.safeguards import isolate_engine
-    from etl.update import find_loaded
 
     settings, lake = _open_lake(options)
     isolate_engine(lake, settings)

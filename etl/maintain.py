@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from etl.coverage import copy_coverage
 from etl.gold_views import TABLE_NAMES
-from etl.pipeline import open_load_session
+from etl.load_session import open_load_session
 from etl.progress import ProgressReporter
 from etl.retention import Removed, remove_old_generations
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors

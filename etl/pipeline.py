@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from etl.find_index import IndexBuilder, IndexedTable, place_index, read_entitie
 from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE, TABLE_NAMES, GoldView
 from etl.header import Source, describe_columns, find_sources
+from etl.load_session import limit_slices, open_load_session
 from etl.progress import ProgressReporter
 from etl.quality import describe_briefly, run_checks
 from etl.rejects import REJECT_COLUMNS, describe_misfits, read_parts
@@ -40,7 +41,7 @@ from etl.safeguards import (
     translate_errors,
     was_interrupted,
 )
-from etl.settings import LoadEngine, Settings, remote_config
+from etl.settings import LoadEngine, Settings
 from etl.slices import SlicedTables
 from etl.source import Inspection, inspect_source
 from etl.stored_rows import TableVersion
@@ -49,7 +50,7 @@ from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.find.things import IndexSummary
 from lakehouse.manifest import Column, FindIndex, Manifest, last_generation, publish_manifest
-from lakehouse.session import EngineSession, open_session, use_session
+from lakehouse.session import EngineSession
 from lakehouse.storage import Lake, is_plain
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class LoadRun:
         self.made: dict[str, BuiltTable] = {}
         self.sources: dict[str, Source] = {}
         self.reject_parts: list[str] = []
-        self.tables = SlicedTables(_limit_slices(session, settings))
+        self.tables = SlicedTables(limit_slices(session, settings))
         self.fingerprints: dict[str, Fingerprint | None] = {}
         self.find: FindIndex | None = None
 
@@ -401,35 +402,7 @@ class LoadRun:
         )
 
 
-def open_load_session(
-    engine: LoadEngine, settings: Settings, work_dir: Path, spark: SparkSession | None = None
-) -> AbstractContextManager[EngineSession]:
-    """Open the engine that writes tables; `spark` is a session that is used instead, and stays open."""
-    if spark is not None:
-        return use_session(spark)
-    return open_session(engine, config=_build_engine_config(engine, settings), work_dir=str(work_dir))
-
-
 def _select_none(spark: SparkSession, columns: Sequence[Column]) -> DataFrame:
     """Return no rows with these columns."""
     nulls = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in columns)
     return spark.sql(f"SELECT {nulls} WHERE false")
-
-
-def _build_engine_config(engine: LoadEngine, settings: Settings) -> dict[str, str]:
-    """Build the engine's settings for a load, mainly so that it spills to disk in time."""
-    if engine == "spark":
-        return {"spark.hadoop.parquet.block.size": str(16 << 20), "spark.driver.memory": "4g"}
-    if engine == "connect":
-        return remote_config(settings)
-    return {
-        "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
-        "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(settings.load_memory_mb << 20),
-        # The engine misjudges the smaller side of nested joins; the SQL of the views has the right order.
-        "SAIL_OPTIMIZER__ENABLE_JOIN_SWAP": "false",
-    }
-
-
-def _limit_slices(session: EngineSession, settings: Settings) -> int | None:
-    """Return the memory, in bytes, of an engine that cannot spill a hash join; None for others."""
-    return None if session.capabilities.ordered_write else settings.load_memory_mb << 20

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Final
 from etl.built_tables import BuiltTable, LoadedTable, LoadSummary
 from etl.changed_lines import ChangedLines
 from etl.coverage import EarlierCoverage
-from etl.datasets import DATASETS, Dataset
+from etl.datasets import Dataset
 from etl.find_index import read_entities
 from etl.fingerprints import Fingerprint, read_fingerprint
 from etl.gold_views import GOLD_VIEWS, TABLE_NAMES, GoldView
 from etl.header import Source, find_sources
-from etl.pipeline import LoadRun, open_load_session
+from etl.load_session import open_load_session
+from etl.loaded import DEFINITIONS, has_size, is_unchanged, read_base
+from etl.pipeline import LoadRun
 from etl.progress import ProgressReporter
 from etl.rejects import RejectedLines
 from etl.row_sets import encode_rows, select_ids, select_ranges, subtract_rows
@@ -34,18 +36,18 @@ from etl.settings import LoadEngine, Settings
 from etl.source import hash_file, inspect_source
 from etl.stored_rows import StoredTable, TableChange, TableVersion, Written, restore_version, to_arrow_schema
 from etl.table_files import TableFiles
-from etl.tables import TableDefinition, define_view, to_definition
+from etl.tables import define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
 from etl.view_refresh import RowChange, Touched, ViewRefresh, find_touched
 from lakehouse.context import Entity
 from lakehouse.coverage import read_coverage
 from lakehouse.delta import latest_version
-from lakehouse.errors import LakeError, LakehouseError, UsageError
+from lakehouse.errors import LakeError, LakehouseError
 from lakehouse.find.published import fetch_index
 from lakehouse.find.things import IndexDamaged, IndexSummary
-from lakehouse.manifest import Manifest, SourceFile, TableEntry, last_generation, read_manifest
+from lakehouse.manifest import Manifest, SourceFile, TableEntry, last_generation
 from lakehouse.session import EngineSession
-from lakehouse.storage import Lake, LakeKind
+from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,12 +62,6 @@ _MOST_SHARE, _FEW_ROWS = 0.5, 100_000
 
 _MOST_RENAMED: Final = 500_000
 """More names of a kind than this are not replaced in the index: it is built whole."""
-
-_DEFINITIONS: Final[dict[str, tuple[TableDefinition, tuple[str, ...]]]] = {
-    **{dataset.table: (to_definition(dataset), dataset.key) for dataset in DATASETS},
-    **{view.name: (define_view(view), view.key) for view in GOLD_VIEWS},
-}
-"""The definition and the key of each table and view."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +97,11 @@ def update_lake(
     check_loadable(lake, engine)
     with translate_errors(lake, settings), ExitStack() as stack:
         lake = lake.reachable(settings.links)
-        _read_base(lake, settings)
+        read_base(lake, settings)
         check_held = stack.enter_context(hold_load_lock(lake))
-        base = _read_base(lake, settings)  # another load may have ended in between
-        hashes = {each.dataset.table: hash_file(each.path) for each in files if _has_size(base, each)}
-        if len(hashes) == len(files) and _is_unchanged(base, hashes):
+        base = read_base(lake, settings)  # another load may have ended in between
+        hashes = {each.dataset.table: hash_file(each.path) for each in files if has_size(base, each)}
+        if len(hashes) == len(files) and is_unchanged(base, hashes):
             return UpdateSummary(generation=base.generation)
         work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
         session = stack.enter_context(open_load_session(engine, settings, work_dir))
@@ -117,72 +113,6 @@ def update_lake(
             if dataset.table in base.tables
         ]
         return run.update_and_publish(files, hashes, check_held)
-
-
-def _read_base(lake: Lake, settings: Settings) -> Manifest:
-    base = read_manifest(lake)
-    if base is None:
-        raise UsageError(
-            f"{lake} has no loaded tables to update. Load it first: imdb-etl load --source DIR --lake DIR."
-        )
-    differing = next((name for name, entry in base.tables.items() if not is_as_defined(name, entry)), None)
-    if differing is not None or base.schema_name != settings.schema_name:
-        raise UsageError(
-            f"The tables of {lake} were loaded with other definitions ({differing or 'another schema name'}), so rows "
-            "cannot be compared. Load it again: imdb-etl load."
-        )
-    return base
-
-
-def is_as_defined(name: str, entry: TableEntry) -> bool:
-    """Whether a published table has the columns, comments, key and order that a load would give it."""
-    found = _DEFINITIONS.get(name)
-    if found is None:
-        return False
-    definition, key = found
-    wanted = (definition.columns, definition.comment, definition.clustered_by, key)
-    described = entry.columns[: len(definition.columns)]  # columns that only the source has come behind them
-    return wanted == (described, entry.comment, entry.clustered_by, entry.key)
-
-
-def find_loaded(source: Path, lake: Lake, settings: Settings) -> int | None:
-    """Return the generation that a lake serves if it was loaded from these very files, with the same definitions.
-
-    None too where a table has another version than the one that is served, or where anything cannot be read: a load
-    then puts it right, or says what is wrong.
-    """
-    try:
-        files, _ = find_sources(source)
-        if lake.kind is LakeKind.CATALOG or read_manifest(lake) is None:
-            return None
-        base = _read_base(lake, settings)
-        served = _have_sizes(base, files) and all(_is_newest(lake, entry) for entry in base.tables.values())
-        hashes = {each.dataset.table: hash_file(each.path) for each in files} if served else {}
-        return base.generation if served and _is_unchanged(base, hashes) else None
-    except LakehouseError:
-        return None
-
-
-def _is_newest(lake: Lake, entry: TableEntry) -> bool:
-    return latest_version(TableFiles(lake, entry.path).open_log()) == entry.version
-
-
-def _has_size(base: Manifest, file: Source) -> bool:
-    """Whether a file has the size of the one that its table was loaded from. If not, it is hashed while it is read."""
-    entry = base.tables.get(file.dataset.table)
-    return entry is not None and entry.source is not None and entry.source.bytes == file.path.stat().st_size
-
-
-def _have_sizes(base: Manifest, files: Iterable[Source]) -> bool:
-    """Whether files have the sizes of those that the lake was loaded from. If not, their bytes need not be read."""
-    loaded = {name: entry.source.bytes for name, entry in base.tables.items() if entry.source is not None}
-    return loaded == {each.dataset.table: each.path.stat().st_size for each in files}
-
-
-def _is_unchanged(base: Manifest, hashes: dict[str, SourceFile]) -> bool:
-    """Whether the files are those that the lake was loaded from."""
-    loaded = {name: entry.source.sha256 for name, entry in base.tables.items() if entry.source is not None}
-    return loaded == {name: found.sha256 for name, found in hashes.items()}
 
 
 class _UpdateRun(LoadRun):
@@ -274,7 +204,7 @@ class _UpdateRun(LoadRun):
             restored = restore_version(files, version)
             version, written = restored.version, restored.written_bytes
         kept = TableVersion(version, entry.rows, entry.bytes, entry.files)
-        definition = replace(_DEFINITIONS[table][0], columns=entry.columns)
+        definition = replace(DEFINITIONS[table][0], columns=entry.columns)
         self.made[table] = BuiltTable(definition, entry.key, entry.kind, kept, source)
         self._summarize(table, "kept", started, entry.rows, written)
 
