@@ -130,7 +130,8 @@ class Usage:
     only shown. `optional` are the tables of which an outer join keeps rows without a partner only for the other side,
     `absent` those that are asked for what is not in them: NOT EXISTS, NOT IN, EXCEPT, a join that keeps the others.
     Of columns, `chosen` decide which rows there are, `ranked` are compared as more or less or ordered by, `grouped` are
-    what groups are made of. `named` are columns with the texts that they are compared with.
+    what groups are made of. `named` are columns with the texts that they are compared with, `joined` pairs of columns
+    of two tables, each `table.column`, that are compared with each other.
     """
 
     columns: frozenset[str] = frozenset()
@@ -140,6 +141,7 @@ class Usage:
     ranked: frozenset[str] = frozenset()
     grouped: frozenset[str] = frozenset()
     named: frozenset[tuple[str, str]] = frozenset()
+    joined: frozenset[frozenset[str]] = frozenset()
 
 
 NO_USAGE: Final = Usage()

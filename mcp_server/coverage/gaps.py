@@ -31,6 +31,7 @@ OPEN_YEAR: Final = "open_year"
 """The codes of these warnings."""
 _MOST: Final = 2
 _MOST_COLUMNS: Final = 3
+_YEARS_AHEAD: Final = 10
 _AVERAGES: Final = frozenset(
     {"avg", "corr", "mean", "median", "mode", "percentile", "percentile_approx", "stddev", "variance"}
 )
@@ -59,7 +60,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class _Gap:
-    """What is missing of a table, in a sentence without its end. Those that are `specific` say more than others.
+    """What is missing of a table, in a sentence without its end. One of a lower `rank` says more than others.
 
     `is_all` says that nothing follows for the answer but what is said; `of_nulls` that it is of nulls in a column.
     """
@@ -67,7 +68,7 @@ class _Gap:
     table: str
     text: str
     ratio: float
-    specific: bool = False
+    rank: int = 0
     is_all: bool = False
     of_nulls: bool = False
 
@@ -126,9 +127,10 @@ def _find_open_year(reading: Reading, found: Found) -> tuple[Warned, ...]:
 
 
 def _shows_year(numbers: frozenset[int], year: int) -> bool:
-    """Whether an answer has a row for a year, or for its decade and not for the years around that."""
+    """Whether an answer has a row for a year or a later one, or for its decade and not for the years around that."""
     decade = year // 10 * 10
-    return year in numbers or (decade in numbers and numbers.isdisjoint({decade - 1, *range(decade + 1, decade + 10)}))
+    years = numbers & {*range(decade - 1, year + _YEARS_AHEAD)}
+    return max(years, default=0) >= year or years == {decade}
 
 
 class _Gaps:
@@ -160,22 +162,24 @@ class _Gaps:
                 found.append(gap)
                 self._measured |= {(measure.table.lower(), column.lower()) for column in measure.columns}
         absent = self._query.usage.absent
-        found.sort(key=lambda gap: (gap.table.lower() not in absent, not gap.specific, gap.ratio))
+        found.sort(key=lambda gap: (gap.table.lower() not in absent, gap.rank, gap.ratio))
         return [*{gap.table: gap for gap in reversed(found)}.values()][::-1]
 
     def _measure(self, measure: MeasureCoverage, declared: Measure) -> _Gap | None:
         if declared.one and (one := self._measure_one(measure.table, declared.one)) is not None and one.rows:
             if one.known < one.rows:
                 text = describe_one(measure.table, one, declared.of_one)
-                return _Gap(measure.table, text, one.ratio, specific=True, is_all=True)
+                return _Gap(measure.table, text, one.ratio, is_all=True)
             return None
         columns = find_part_columns(declared)
         parts = reach_parts(measure.parts, find_periods(self._query.scans, columns))
         low = find_low_parts(parts, by_part=bool(columns & self._query.usage.grouped))
         if low is None:
             return None
-        specific = bool(declared.needs or declared.beside)
-        return _Gap(measure.table, describe_measure(measure, low), sum_shares(low).ratio, specific)
+        rank = 1 if declared.needs or declared.beside else 2
+        if not self._reading.reads(measure.table, measure.columns):
+            rank = 3  # the statement asks only whether there is a row
+        return _Gap(measure.table, describe_measure(measure, low), sum_shares(low).ratio, rank)
 
     def _measure_one(self, table: str, sql: str) -> Share | None:
         """Count what is known of the thing that a statement names by its key; None where it does not, or nobody can."""
@@ -224,7 +228,7 @@ class _Gaps:
             return False
         lefts, rights = self._reading.list_scans(left), self._reading.list_scans(right)
         both = self._reading.reads(left, (column,)) and self._reading.reads(right, (key,))
-        if not both or (lefts == rights and len(lefts) < 2):
+        if not both or (lefts == rights and len(lefts) < 2) or self._reading.joins_otherwise(join.left, join.right):
             return False
         # All rows of one thing that is in the right table have it for their partner.
         return not self._reading.is_pinned(right) and not self._reading.is_pinned(left, whole=True)

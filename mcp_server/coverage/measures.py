@@ -68,6 +68,15 @@ class Reading:
         wanted = {column.lower() for column in (key if whole else key[:1])}
         return bool(wanted) and wanted <= self.named and not self.found_nothing
 
+    def joins_otherwise(self, left: str, right: str) -> bool:
+        """Whether a statement joins by two columns, each `table.column`, and not by one to the other."""
+        left, right = left.lower(), right.lower()
+        pairs = self.query.usage.joined
+        equal = {left}
+        while more := {side for pair in pairs if pair & equal for side in pair} - equal:
+            equal |= more
+        return len(equal) > 1 and right not in equal and any(right in pair for pair in pairs)
+
     def find_key(self, table: str) -> tuple[str, ...]:
         """Find the columns of a table's key."""
         info = self.tables.get(table.lower())
@@ -117,9 +126,12 @@ def _names_whole(measure: Measure, reading: Reading) -> bool:
         if asked and asked.isdisjoint(values):
             return False
     table, _, column = measure.beside.partition(".")
-    return (not table or reading.reads(table, (column,))) and all(
-        any((column.lower(), value) in named for value in values) for column, values in measure.needs.items()
-    )
+    if table and (
+        not reading.reads(table, (column,))
+        or reading.joins_otherwise(measure.beside, f"{measure.table}.{measure.key or column}")
+    ):
+        return False
+    return all(any((column.lower(), value) in named for value in values) for column, values in measure.needs.items())
 
 
 def _chooses_by(measure: Measure, reading: Reading) -> bool:

@@ -45,7 +45,7 @@ def _is_denied_by_null(case: Case, join: exp.Join) -> bool:
     select = join.parent
     if str(join.args.get("side") or "").upper() != "LEFT" or not isinstance(select, exp.Select):
         return False
-    alias, tested = join.this.alias_or_name.lower(), _find_tested(case, join)
+    alias, tested = join.this.alias_or_name.lower(), case.relations.find_columns(join.this) or ()
     tests = (test for test in select.find_all(exp.Is) if isinstance(test.expression, exp.Null))
     return any(
         isinstance(test.this, exp.Column)
@@ -54,16 +54,6 @@ def _is_denied_by_null(case: Case, join: exp.Join) -> bool:
         and (not isinstance(test.parent, exp.Not) or _is_denied(test.parent))
         for test in tests
     )
-
-
-def _find_tested(case: Case, join: exp.Join) -> frozenset[str]:
-    """Return the columns whose null says that there is no partner: of a table its key, and those it is joined by."""
-    info = case.names.tables.get(id(join.this))
-    if info is None:
-        return case.relations.find_columns(join.this) or frozenset()
-    on = join.args.get("on")
-    joined = on.find_all(exp.Column) if on is not None else ()
-    return frozenset(name.lower() for name in (*info.key, *(column.name for column in joined)))
 
 
 def _iter_tables(case: Case, node: exp.Expr, opened: frozenset[int]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from sqlglot import exp
 from mcp_server.models import Usage
 from mcp_server.sql.absence import find_absent
 from mcp_server.sql.case import Case, memoize
+from mcp_server.sql.joined import find_joined
 
 _CONDITIONS: Final = (exp.Where, exp.Having, exp.Qualify, exp.Join)
 _ORDERINGS: Final = (exp.Between, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Ordered)
@@ -44,6 +45,7 @@ def find_usage(case: Case) -> Usage:
         frozenset(_add_sources(ranked, shown)),
         frozenset(_add_sources(set(_iter_grouped(case)), [*_iter_sources(case)])),
         frozenset(_iter_named(case)),
+        find_joined(case),
     )
 
 
@@ -93,7 +95,7 @@ def _iter_grouped(case: Case) -> Iterator[str]:
     for group in case.tree.find_all(exp.Group):
         items = group.parent.expressions if isinstance(group.parent, exp.Select) else []
         for key in group.expressions:
-            place = int(key.name) if isinstance(key, exp.Literal) and key.name.isdigit() else 0
+            place = int(key.name) if isinstance(key, exp.Literal) and key.is_int else 0
             by = items[place - 1] if 0 < place <= len(items) else key
             yield from (column.name.lower() for column in by.find_all(exp.Column))
 

@@ -97,7 +97,8 @@ def test_each_fault_is_a_line(context: Run, shop: Path, tmp_path: Path) -> None:
         '[[entity]]\nkind = "customer"\ntable = "customers"\ncolumn = "name"\nid = "customer_id"\n'
         'sql = "SELECT customer_id AS id FROM customers"\n'
         '[[join]]\nfrom = "orders.customer_id"\nto = "customers.id"\n'
-        '[[coverage]]\ntable = "orders"\ncolumns = ["coupon"]\nabout = "coupons"\nof = "orders"\nbeside = "items.year"\n'
+        '[[coverage]]\ntable = "orders"\ncolumns = ["coupon"]\nabout = "coupons"\nof = "orders"\n'
+        'beside = "items.year"\n'
         'sql = "SELECT NULL AS part, count(*) AS rows, count(coupon) AS known FROM orders"\n'
         'one = "SELECT count(*) AS rows FROM orders WHERE id = :key"\n'
     )

@@ -50,6 +50,7 @@ NO_MATCH = "no match may only mean unknown here"
 UPPER = f"{NO_MATCH}; counts of those are upper bounds"
 PERSON = "what is listed for this person may have gaps"
 LOWER, ALONE, ROWS = "counts are lower bounds", "the answer is of those alone", "rows may be missing"
+NONE = "finding none does not mean that there is none"
 OPEN = "The source is of 2019-11-30: 2019 is not over."
 ONE = "movie_cast has 1 of 3 credits of this title; film_people lists the others, whose names are unknown."
 
@@ -116,6 +117,8 @@ CASES = {
     ],
     "WITH d AS (SELECT tconst FROM film_people WHERE role = 'director') SELECT count(*) FROM movies_delta m "
     "LEFT JOIN d ON d.tconst = m.tconst WHERE d.tconst IS NULL": [f"{DIRECTORS}: {UPPER}."],
+    "SELECT m.titleType, count(*) FROM movies_delta m LEFT JOIN film_people d ON d.tconst = m.tconst "
+    "AND d.role = 'director' WHERE d.primaryName IS NULL GROUP BY 1": [f"{DIRECTORS}: {UPPER}."],
     "SELECT m.primaryTitle, d.nconst FROM movies_delta m LEFT JOIN film_people d "
     "ON d.tconst = m.tconst AND d.role = 'director' WHERE m.tconst = 'tt0007919'": [],
     # the last year of the source
@@ -137,6 +140,10 @@ CASES = {
         "movies_delta knows titles for 1 % of episodes: the others have null."
     ],
     "SELECT primaryTitle, count(*) FROM episodes_delta JOIN movies_delta m ON m.tconst = parentTconst GROUP BY 1": [],
+    "SELECT m.primaryTitle, avg(r.averageRating) FROM episodes_delta e JOIN ratings_delta r USING (tconst) "
+    "JOIN movies_delta m ON m.tconst = e.parentTconst WHERE r.numVotes < 0 OR e.tconst > '' GROUP BY 1": [
+        f"ratings_delta knows ratings for 3 % of episodes: {NONE}."
+    ],
     "SELECT seasonNumber, count(*) FROM episodes_delta GROUP BY seasonNumber": [],
 }
 
