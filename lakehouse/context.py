@@ -102,6 +102,16 @@ class Measure(_Declaration):
     no part), `rows`, and `known`: how many of the rows have it. `about` completes "knows …": "directors"; `of` names a
     part: "films of the {part}s". `key` is a column by which all tables of `sql` are joined: parts of a large lake are
     then counted for a range of its values at a time, and added up.
+
+    Which statements it does not concern:
+    `within`    those that name other values of these columns: what is known of films says nothing of series
+    `needs`     those that name none of these values
+    `beside`    those that do not read this `table.column` as well
+    `asked_by`  those that compare or order by one of these columns, or are about one thing: they ask for what has it
+    `nulls`     those that choose no rows by `columns`: what is missing is a null, which is seen
+
+    `one` counts `rows` and `known` of one thing, whose id stands in it as `:key`; `of_one` says what they are: "credits
+    of this title". Without it, nothing is missing of a thing that is there.
     """
 
     table: str
@@ -110,15 +120,26 @@ class Measure(_Declaration):
     of: str
     sql: str
     key: str = ""
+    within: dict[str, tuple[str, ...]] = {}
+    needs: dict[str, tuple[str, ...]] = {}
+    beside: str = Field(default="", pattern=r"^(\w+\.\w+)?$")
+    asked_by: tuple[str, ...] = ()
+    nulls: bool = False
+    one: str = ""
+    of_one: str = ""
 
 
 class Declarations(_Declaration):
-    """`lake.toml`. `not_missing` lists columns, as `table.column`, of which a null is an answer and not a gap."""
+    """`lake.toml`. `not_missing` lists columns, as `table.column`, of which a null is an answer and not a gap.
+
+    `years` lists those that hold the year of a row: the last one of a source is seldom over.
+    """
 
     entity: tuple[Entity, ...] = ()
     join: tuple[Join, ...] = ()
     coverage: tuple[Measure, ...] = ()
     not_missing: tuple[str, ...] = ()
+    years: tuple[str, ...] = ()
 
 
 class VerifiedQuery(BaseModel):

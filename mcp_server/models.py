@@ -127,11 +127,21 @@ class Usage:
     """How a statement uses what it reads; names are in lower case.
 
     `columns` are those whose values decide what the answer says: they are compared, computed with or ordered by, not
-    only shown. `optional` are the tables of which an outer join keeps rows without a partner only for the other side.
+    only shown. `optional` are the tables of which an outer join keeps rows without a partner only for the other side,
+    `absent` those that are asked for what is not in them: NOT EXISTS, NOT IN, EXCEPT, a join that keeps the others.
+    Of columns, `chosen` decide which rows there are, `ranked` are compared as more or less or ordered by, `grouped` are
+    what groups are made of. `named` are columns with the texts that they are compared with, `joined` pairs of columns
+    of two tables, each `table.column`, that are compared with each other.
     """
 
     columns: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+    chosen: frozenset[str] = frozenset()
+    ranked: frozenset[str] = frozenset()
+    grouped: frozenset[str] = frozenset()
+    named: frozenset[tuple[str, str]] = frozenset()
+    joined: frozenset[frozenset[str]] = frozenset()
 
 
 NO_USAGE: Final = Usage()

@@ -19,7 +19,7 @@ from lakehouse.errors import EngineUnavailable, QueryError, QueryFailed, QueryTi
 from lakehouse.session import Stage
 from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
-from mcp_server.coverage import LOW_COVERAGE, CoverageReader, find_gaps
+from mcp_server.coverage import CoverageReader, Found, find_gaps
 from mcp_server.engines import Engine
 from mcp_server.finding.empty_answers import explain_empty, is_empty
 from mcp_server.finding.indexes import Indexes
@@ -198,7 +198,8 @@ class Statement:
             found = self._execute(allowed, query, self._query_id, self._caps)
             total = self._count_rows(allowed, query) if found.found > query.limit.rows else None
             origin = self._begin_reading(allowed.engine)
-            return results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total)
+            most = self._settings.max_rows
+            return results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
         found = self._execute(allowed, query, self._query_id, argument_caps(self._caps))
         found, use = self._apply_ai(allowed, query, found)
         # No deadline any more: what is paid for is shown, however long it took.
@@ -237,30 +238,48 @@ class Statement:
             return None
         if len(query.scans) > 1 and not _COMPUTES_ALL.search(query.sql):
             return None
-        query_id = f"{self._query_id}-rows"
-        seconds = max(min(self._engine_seconds, _MOST_COUNT_SECONDS), _LEAST_COUNT_SECONDS)
-        limits = checking.Limits(1, _OWN_SQL_BYTES, seconds)
-        self._register_query(engine, query_id)
-        try:
-            read = partial(self._read_in_engine, engine, query_id)
-            counted = CallerSql(checking.wrap_in_count(query)).check(
-                catalog_of(engine, allowed.tables), limits, query.principal, read
-            )
-            if not isinstance(counted, CheckedQuery) or counted.caveats:
-                return None
-            self._event.sql_run.append(counted.sql)
-            return int(engine.execute(counted, query_id).table.column(0)[0].as_py())
-        except (QueryError, EngineUnavailable):  # the answer does not depend on it; a cancel is noticed by who reads it
-            return None
+        limits = checking.Limits(1, _OWN_SQL_BYTES, self._find_count_seconds())
+        row = self._run_count(allowed, query, CallerSql(checking.wrap_in_count(query)), limits, "rows")
+        return None if row is None else int(row[0])
 
     def _warn_of_gaps(self, allowed: Allowed, query: CheckedQuery, answer: results.Answer) -> results.Answer:
         """Add to an answer what the lake lacks of what it rests on."""
         if self._coverage is None:
             return answer
         known = self._coverage.read(allowed.tables)
-        gaps = find_gaps(query, allowed.tables, known, found_nothing=answer.says_nothing)
-        codes = (*answer.codes, LOW_COVERAGE) if gaps else answer.codes
-        return replace(answer, warnings=(*answer.warnings, *gaps), codes=codes)
+        found = Found(answer.says_nothing, None if answer.truncated else answer.whole_numbers)
+        said = find_gaps(query, allowed.tables, known, found, partial(self._count_one, allowed, query))
+        codes = dict.fromkeys((*answer.codes, *(each.code for each in said)))
+        return replace(answer, warnings=(*answer.warnings, *(each.text for each in said)), codes=tuple(codes))
+
+    def _count_one(
+        self, allowed: Allowed, query: CheckedQuery, text: str, arguments: Mapping[str, Any]
+    ) -> tuple[int, int] | None:
+        """Count what is known of one thing; None where that is paid for, or takes longer than the query did."""
+        if allowed.engine.capabilities.metered or self._engine_seconds > _MOST_QUERY_SECONDS:
+            return None
+        limits = checking.Limits(1, _OWN_SQL_BYTES, self._find_count_seconds())
+        row = self._run_count(allowed, query, Template(text, arguments, 1), limits, "one")
+        return None if row is None or None in row else (int(row[0]), int(row[1]))
+
+    def _find_count_seconds(self) -> float:
+        return max(min(self._engine_seconds, _MOST_COUNT_SECONDS), _LEAST_COUNT_SECONDS)
+
+    def _run_count(
+        self, allowed: Allowed, query: CheckedQuery, sql: CallerSql | Template, limits: checking.Limits, label: str
+    ) -> list[Any] | None:
+        """Return the row of a statement that only helps an answer; None where it is refused or fails."""
+        engine, query_id = allowed.engine, f"{self._query_id}-{label}"
+        self._register_query(engine, query_id)
+        try:
+            read = partial(self._read_in_engine, engine, query_id)
+            counted = sql.check(catalog_of(engine, allowed.tables), limits, query.principal, read)
+            if not isinstance(counted, CheckedQuery) or counted.caveats:
+                return None
+            self._event.sql_run.append(counted.sql)
+            return [column[0].as_py() for column in engine.execute(counted, query_id).table.columns]
+        except (QueryError, EngineUnavailable):  # the answer does not depend on it; a cancel is noticed by who reads it
+            return None
 
     def _begin_reading(self, engine: Engine) -> results.Origin:
         """Enter the last stage; where the rows to be read come from."""

@@ -5,6 +5,7 @@ Names are compared with the schema, and every verified query runs as a caller's 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
@@ -37,6 +38,7 @@ DRAFT_MARK: Final = "DRAFT"
 _MOST_REASON_CHARS: Final = 300
 _ENTITY_COLUMNS: Final = (("id", "label"), ("others", "detail", "weight"))
 _MEASURE_COLUMNS: Final = (("part", "rows", "known"), ())
+_KEY: Final = re.compile(r":key\b")
 
 T = TypeVar("T")
 
@@ -110,11 +112,17 @@ class _Check:
                 self._check_statement(where, f"SELECT {join.by} AS part FROM {join.left.split('.')[0]}", ("part",), ())  # noqa: S608  (behind the guard)
         for measure in declared.coverage:
             where = f"{DECLARATIONS_NAME}, coverage of {measure.table} ({measure.about})"
-            self._report_all(where, [self._names.find_column_fault(measure.table, name) for name in measure.columns])
+            columns = (*measure.columns, *measure.needs, *measure.asked_by)
+            self._report_all(where, [self._names.find_column_fault(measure.table, name) for name in columns])
+            if measure.beside:
+                self._report_all(where, [self._names.find_column_fault(*measure.beside.split(".", 1))])
             self._check_statement(where, measure.sql, *_MEASURE_COLUMNS)
-        for name in declared.not_missing:
-            table, _, column = name.partition(".")
-            self._report_all(f"{DECLARATIONS_NAME}, not_missing", [self._names.find_column_fault(table, column)])
+            if measure.one:
+                self._check_statement(where, _KEY.sub("NULL", measure.one), ("rows", "known"), ())
+        for listed in ("not_missing", "years"):
+            for name in getattr(declared, listed):
+                table, _, column = name.partition(".")
+                self._report_all(f"{DECLARATIONS_NAME}, {listed}", [self._names.find_column_fault(table, column)])
 
     def check_queries(self, queries: Sequence[VerifiedQuery]) -> None:
         """Run every verified query."""

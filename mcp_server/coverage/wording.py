@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 
 from lakehouse.coverage import JoinCoverage, MeasureCoverage, Share
 from lakehouse.escaping import cut_text, escape_controls
@@ -12,6 +13,7 @@ from mcp_server.coverage.reading import KnownCoverage
 NOTABLE_NULLS = 0.05
 """Share of nulls from which a column's description says so."""
 _MOST_CHARS = 60
+_MOST_ONE_CHARS = 100
 _MOST_PARTS = 2
 _WEIGHTY = 0.05
 """Share of the rows that a part must have to be named."""
@@ -47,6 +49,16 @@ def describe_measure(measure: MeasureCoverage, parts: Sequence[Share]) -> str:
     first, last = (_label_part(measure.of, part.part) for part in (named[0], named[-1]))
     label = first if first == last else f"{first} to {last}"
     return what + _clean(_PART.sub(lambda _: label, measure.of))
+
+
+def describe_one(table: str, share: Share, of_one: str) -> str:
+    """Describe a measure of one thing: `movie_cast has 1 of 4 credits of this title`."""
+    return f"{_clean(table)} has {share.known:,} of {share.rows:,} {escape_controls(cut_text(of_one, _MOST_ONE_CHARS))}"
+
+
+def describe_open_year(day: date) -> str:
+    """Describe the last year of a source: `The source is of 2026-12-01: 2026 is not over.`"""
+    return f"The source is of {day}: {day.year} is not over."
 
 
 def describe_join(join: JoinCoverage, share: Share) -> str:

@@ -74,6 +74,11 @@ class Answer:
         return not self.rows or (len(self.rows) == 1 and all(value in (None, 0) for value in self.rows[0]))
 
     @property
+    def whole_numbers(self) -> frozenset[int]:
+        """The whole numbers among its cells."""
+        return frozenset(value for row in self.rows for value in row if isinstance(value, int))
+
+    @property
     def table_text(self) -> str:
         """Only the columns and rows."""
         return table_text(self.names, self.types, self.rows)
@@ -90,8 +95,11 @@ def shape(
     origin: Origin,
     tick: Tick = lambda: None,
     total: int | None = None,
+    most: int | None = None,
 ) -> Answer:
     """Turn an engine's result into an answer. `total` is the number of its rows, where somebody counted them.
+
+    `most` is how many rows an answer may have at all.
 
     Raises ResourceLimit where the column names alone are too large.
     """
@@ -99,8 +107,9 @@ def shape(
     warnings = list(result.warnings)
     if truncated := result.found > limit.rows:
         there = "rows; there are more" if total is None else f"of {total:,} rows"
+        capped = ", the most that an answer has" if limit.rows == most else ""
         warnings.append(
-            f"Cut after {limit.rows} {there}. Aggregate or filter, or page: a unique ORDER BY and "
+            f"Cut after {limit.rows} {there}{capped}. Aggregate or filter, or page: a unique ORDER BY and "
             f"LIMIT {limit.rows} OFFSET {limit.rows}."
         )
     else:

@@ -38,8 +38,8 @@ class ResultColumn(BaseModel):
 class SqlResult(BaseModel):
     """All fields are always there; rows are lists in column order. `handle` and `stage` are for `running`.
 
-    `total_rows` is how many rows the statement has, null where nobody counted them. `warning_codes` are `rows_cut` and
-    `low_coverage`, where a warning says so.
+    `total_rows` is how many rows the statement has, null where nobody counted them. `warning_codes` are `rows_cut`,
+    `low_coverage` and `open_year`, where a warning says so.
 
     `dry_run` is what `results.estimate.DryRun` describes, null for a statement that has run; `ai` what
     `results.ai.AiUse` does, null where no AI function was called.

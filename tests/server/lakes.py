@@ -11,7 +11,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from etl.context_files import store_context_files
-from lakehouse.manifest import Column, Manifest, TableEntry, TableKind, publish_manifest
+from lakehouse.manifest import Column, Manifest, TableEntry, TableKind, publish_manifest, read_manifest
 from lakehouse.storage import Lake
 
 SQL_TYPES = {
@@ -155,8 +155,58 @@ def make_lake(folder: Path, count: int = 300, generation: int = 1) -> Path:
     return folder
 
 
+FILM_PEOPLE = pa.schema(
+    [(name, pa.string()) for name in ("tconst", "primaryTitle", "titleType")]
+    + [("startYear", pa.int32())]
+    + [(name, pa.string()) for name in ("nconst", "primaryName", "role", "source")]
+)
+AKAS = pa.schema(
+    [("tconst", pa.string()), ("ordering", pa.int32()), *((name, pa.string()) for name in ("title", "region"))]
+)
+EPISODES = pa.schema([("tconst", pa.string()), ("parentTconst", pa.string()), ("seasonNumber", pa.int32())])
+
+
+def make_film_lake(folder: Path) -> Path:
+    """Write a lake that has people without a name too, titles of other countries, and episodes.
+
+    Each of 60 titles has a director, and two actors of whom nothing is known.
+    """
+    make_lake(folder)
+    basics = titles(60)
+    people = [
+        {
+            **{name: row[name] for name in ("tconst", "primaryTitle", "titleType", "startYear")},
+            "nconst": f"nm{(9_000_000 if j else 1) + (i + j) % 40:07d}",
+            "primaryName": None if j else f"Person {WORDS[(1 + i % 40) % 12]} {1 + i % 40}",
+            "role": "actor" if j else "director",
+            "source": "principals" if j else "both",
+        }
+        for i, row in enumerate(basics)
+        for j in range(3)
+    ]
+    akas = [{"tconst": row["tconst"], "ordering": 1, "title": "Titel", "region": "DE"} for row in basics[:20]]
+    episodes = [{"tconst": f"tt9{i:06d}", "parentTconst": basics[0]["tconst"], "seasonNumber": 1} for i in range(20)]
+    written = [
+        _write(folder, "film_people", people, FILM_PEOPLE, INSTEAD, "view", ("tconst", "nconst", "role")),
+        _write(folder, "akas_delta", akas, AKAS, "Titles elsewhere.", key=("tconst", "ordering")),
+        _write(folder, "episodes_delta", episodes, EPISODES, "Episodes."),
+    ]
+    lake = Lake.parse(str(folder))
+    manifest = read_manifest(lake)
+    assert manifest is not None
+    tables = manifest.tables | {entry.path: entry for entry in written}
+    publish_manifest(lake, manifest.model_copy(update={"generation": manifest.generation + 1, "tables": tables}))
+    return folder
+
+
 def _write(
-    folder: Path, name: str, rows: list[dict[str, Any]], schema: pa.Schema, comment: str, kind: TableKind = "table"
+    folder: Path,
+    name: str,
+    rows: list[dict[str, Any]],
+    schema: pa.Schema,
+    comment: str,
+    kind: TableKind = "table",
+    key: tuple[str, ...] = (),
 ) -> TableEntry:
     target = folder / name
     write_deltalake(str(target), pa.Table.from_pylist(rows, schema), mode="overwrite")
@@ -167,7 +217,7 @@ def _write(
         bytes=1,
         files=1,
         kind=kind,
-        key=(schema.names[0],),
+        key=key or (schema.names[0],),
         clustered_by=(schema.names[0],),
         comment=comment,
         columns=tuple(Column(name=f.name, type=SQL_TYPES[f.type], comment=f"The {f.name} of it.") for f in schema),

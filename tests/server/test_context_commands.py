@@ -93,10 +93,14 @@ def test_each_fault_is_a_line(context: Run, shop: Path, tmp_path: Path) -> None:
     ]
     (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries))
     (tmp_path / "lake.toml").write_text(
-        'not_missing = ["orders.coupon", "order.coupon"]\n'
+        'not_missing = ["orders.coupon", "order.coupon"]\nyears = ["orders.year"]\n'
         '[[entity]]\nkind = "customer"\ntable = "customers"\ncolumn = "name"\nid = "customer_id"\n'
         'sql = "SELECT customer_id AS id FROM customers"\n'
         '[[join]]\nfrom = "orders.customer_id"\nto = "customers.id"\n'
+        '[[coverage]]\ntable = "orders"\ncolumns = ["coupon"]\nabout = "coupons"\nof = "orders"\n'
+        'beside = "items.year"\n'
+        'sql = "SELECT NULL AS part, count(*) AS rows, count(coupon) AS known FROM orders"\n'
+        'one = "SELECT count(*) AS rows FROM orders WHERE id = :key"\n'
     )
     done = context("check", "--lake", shop, IMDB_CONTEXT_DIR=tmp_path)
     assert done.returncode == 1, done.stderr
@@ -107,7 +111,10 @@ def test_each_fault_is_a_line(context: Run, shop: Path, tmp_path: Path) -> None:
         "lake.toml, entity customer: customers has no column 'name'",
         "lake.toml, entity customer: its sql gives no column label.",
         "lake.toml, join orders.customer_id = customers.id: customers has no column 'id'",
+        "lake.toml, coverage of orders (coupons): items has no column 'year'",
+        "lake.toml, coverage of orders (coupons): its sql gives no column known.",
         "lake.toml, not_missing: the lake has no table or view 'order'; did you mean orders?",
+        "lake.toml, years: orders has no column 'year'",
         "queries.jsonl, bad: ",
         "queries.jsonl, evil: ",
         "queries.jsonl, later: it follows 'earlier', which is no id of the file.",
@@ -115,7 +122,7 @@ def test_each_fault_is_a_line(context: Run, shop: Path, tmp_path: Path) -> None:
     assert len(faults) == len(begins)
     assert [fault[: len(begin)] for fault, begin in zip(faults, begins, strict=True)] == begins
     assert all(WHY in fault for fault in faults[:2])
-    assert "3 of 5 verified queries ran, and found nothing: none. 9 faults." in last
+    assert "3 of 5 verified queries ran, and found nothing: none. 12 faults." in last
     audited = [json.loads(line) for line in (tmp_path / "state" / "audit.jsonl").read_text().splitlines()]
     assert {line["tool"] for line in audited} == {"context check"}
     assert "DROP TABLE orders" in [line["sql_sent"] for line in audited if line["verdict"] != "ok"]

@@ -46,10 +46,14 @@ async def test_truncated_is_told_exactly_at_the_limit(serve: Serve, connect: Con
     async with connect(serve(max_rows=6)) as client:
         exact = (await run(client, "SELECT tconst FROM movies_delta LIMIT 6")).structured_content
         more = (await run(client, "SELECT tconst FROM movies_delta LIMIT 7")).structured_content
+        wished = (await run(client, "SELECT tconst FROM movies_delta", row_limit=100)).structured_content
+        fewer = (await run(client, "SELECT tconst FROM movies_delta", row_limit=3)).structured_content
     assert (exact["row_count"], exact["truncated"], exact["warnings"]) == (6, False, [])
     assert (more["row_count"], more["truncated"]) == (6, True)
     assert (more["total_rows"], more["warning_codes"]) == (7, ["rows_cut"])
-    assert "Cut after 6 of 7 rows" in more["warnings"][0]
+    assert "Cut after 6 of 7 rows, the most that an answer has." in more["warnings"][0]
+    assert "Cut after 6 of 300 rows, the most that an answer has." in wished["warnings"][0]
+    assert "Cut after 3 of 300 rows." in fewer["warnings"][0]
 
 
 async def test_an_answer_has_as_many_rows_as_its_caller_or_its_limit_says_and_else_few(
