@@ -30,6 +30,8 @@ _MOST_COUNTED: Final = 10_000
 """Parts of one slice that are looked at. Only the largest are kept."""
 _LEFT, _RIGHT = "coverage_left", "coverage_right"
 
+_WORDS = re.compile(r"\w+")
+
 
 class CoverageCounter:
     """Counts over the tables of `entries`. `prepare` makes them readable by their names in `tables`."""
@@ -112,7 +114,7 @@ class CoverageCounter:
 
     def list_read(self, sql: str) -> list[str]:
         """List the tables that a statement names."""
-        words = {word.lower() for word in re.findall(r"\w+", sql)}
+        words = {word.lower() for word in _WORDS.findall(sql)}
         return [name for name in self.entries if name.lower() in words]
 
     def _sum_parts(self, sql: str, key: str, sliced: Sequence[str]) -> list[Share]:

@@ -10,6 +10,8 @@ from typing import Final
 
 from mcp_server.context.rows import ColumnRows, TableRows
 
+_NO_LETTERS = re.compile(r"[^a-z]+")
+
 _NAMING: Final = ("name", "title", "label")
 _KEY_ENDINGS: Final = ("id", "key", "code", "no", "const")
 _LEAST_DIFFERENT: Final = 0.5
@@ -100,7 +102,7 @@ def guess_kind(table: str) -> str:
     >>> guess_kind("dim_Customers_delta")
     'customer'
     """
-    words = [word for word in re.split(r"[^a-z]+", table.lower()) if word]
+    words = [word for word in _NO_LETTERS.split(table.lower()) if word]
     plain = [word for word in words if word not in {"dim", "fact", "delta", "table", "tbl", "silver", "gold", "raw"}]
     word = (plain or words or ["thing"])[-1]
     if word.endswith("ies") and word not in _ENDING_IN_IE:

@@ -13,6 +13,7 @@ from lakehouse.coverage import MeasureCoverage
 from mcp_server.coverage.reading import KnownCoverage
 from mcp_server.models import CheckedQuery, Scan, TableInfo
 
+_COLUMN = re.compile(r"[a-z_]\w*")
 _PART: Final = re.compile(r"(?is)(?:SELECT|,)\s((?:(?!SELECT|,).){1,200}?)\sAS\s+part\b")
 """The expression that is named `part`, from the nearest SELECT or comma before it."""
 _EQUALS: Final = frozenset({"=", "in"})
@@ -99,7 +100,7 @@ def find_declared(known: KnownCoverage, measure: MeasureCoverage) -> Measure:
 
 def find_part_columns(measure: Measure) -> frozenset[str]:
     """Find the columns that a measure's parts are made of: `startYear` of `startYear DIV 10 * 10 AS part`."""
-    found = [word for parts in _PART.findall(measure.sql) for word in re.findall(r"[a-z_]\w*", parts.lower())]
+    found = [word for parts in _PART.findall(measure.sql) for word in _COLUMN.findall(parts.lower())]
     return frozenset(found)
 
 

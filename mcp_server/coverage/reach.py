@@ -15,6 +15,8 @@ LEAST_SHARE: Final = 0.8
 _WEIGHTY: Final = 0.05
 _FIRST, _LAST = -(10**9), 10**9
 
+_YEAR = re.compile(r"\d{4}")
+
 Period = tuple[int, int]
 """Years, first and last."""
 
@@ -34,7 +36,7 @@ def has_start(period: Period) -> bool:
 
 def reach_parts(parts: Sequence[Share], periods: Sequence[Period]) -> tuple[Share, ...]:
     """Return the parts that lie in one of the periods; all of them where parts are no years or there is no period."""
-    years = {part.part: int(part.part) for part in parts if re.fullmatch(r"\d{4}", part.part)}
+    years = {part.part: int(part.part) for part in parts if _YEAR.fullmatch(part.part)}
     if not periods or not years or len(years) < sum(bool(part.part) for part in parts):
         return tuple(parts)
     width = 10 if all(year % 10 == 0 for year in years.values()) else 1
