@@ -20,7 +20,7 @@ _NUMBER = re.compile(
     r"(?:\s?(?P<unit>%|percent|per cent|prozent|k|m|bn|thousand|million|billion|mio\.?|mrd\.?|millions?)(?!\w))?",
     re.IGNORECASE,
 )
-_LIST_NUMBER = re.compile(r"^\s*\d{1,3}[.)]\s", re.MULTILINE)
+_LIST_NUMBER = re.compile(r"^[ \t]{0,20}\d{1,3}[.)]\s", re.MULTILINE)
 _LITERAL = re.compile(r"[-\u2212]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _GROUPS = str.maketrans("", "", ",.\u00a0\u202f'\u2019 ")
 _UNITS = {"%": 0.01, "p": 0.01, "k": 1e3, "t": 1e3, "m": 1e6, "b": 1e9, "mrd": 1e9}

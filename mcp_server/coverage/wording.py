@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from itertools import takewhile
 
 from lakehouse.coverage import JoinCoverage, MeasureCoverage, Share
 from lakehouse.escaping import cut_text, escape_controls
@@ -18,8 +18,8 @@ _MOST_PARTS = 2
 _WEIGHTY = 0.05
 """Share of the rows that a part must have to be named."""
 _CLEARLY_WORSE = 0.1
-_PART = re.compile(r"\S*\{part\}\S*")
-_PREPOSITIONS = re.compile(r"(?:\s+(?:of|in|from|since|by|for|the))+\s*$")
+_PART = "{part}"
+_PREPOSITIONS = frozenset({"of", "in", "from", "since", "by", "for", "the"})
 
 
 def format_share(share: float) -> str:
@@ -48,7 +48,7 @@ def describe_measure(measure: MeasureCoverage, parts: Sequence[Share]) -> str:
         return f"{what}{_drop_part(measure.of)}{_describe_worst(measure.of, parts, whole)}"
     first, last = (_label_part(measure.of, part.part) for part in (named[0], named[-1]))
     label = first if first == last else f"{first} to {last}"
-    return what + _clean(_PART.sub(lambda _: label, measure.of))
+    return what + _clean(" ".join(label if _PART in word else word for word in measure.of.split()))
 
 
 def describe_one(table: str, share: Share, of_one: str) -> str:
@@ -111,13 +111,16 @@ def _describe_worst(of: str, parts: Sequence[Share], whole: Share) -> str:
 
 def _drop_part(of: str) -> str:
     """Return the name of the whole in that of a part: `films` of `films of the {part}s`."""
-    return _clean(_PREPOSITIONS.sub("", _PART.split(of, maxsplit=1)[0].rstrip()) or of.replace("{part}", "all"))
+    words = list(takewhile(lambda word: _PART not in word, of.split()))
+    while words and words[-1] in _PREPOSITIONS:
+        words.pop()
+    return _clean(" ".join(words) or of.replace(_PART, "all"))
 
 
 def _label_part(of: str, part: str) -> str:
     """Return the short name of a part: `2020s` of `films of the {part}s`."""
-    found = _PART.search(of)
-    return _clean(part if found is None else found[0].replace("{part}", part))
+    word = next((word for word in of.split() if _PART in word), _PART)
+    return _clean(word.replace(_PART, part))
 
 
 def _clean(text: str) -> str:
