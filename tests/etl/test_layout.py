@@ -73,7 +73,7 @@ def test_views_and_counts_made_slice_by_slice_are_those_made_at_once(
     sample: Path, embedded_sample_lake: Path, tmp_path: Path
 ) -> None:
     lake, at_once = tmp_path / "lake", run_etl("load", "--source", sample, "--lake", tmp_path / "whole")
-    done = run_patched("pipeline._limit_slices = lambda *_: 250_000", "--source", sample, "--lake", lake)
+    done = run_patched("pipeline.limit_slices = lambda *_: 250_000", "--source", sample, "--lake", lake)
     assert done.returncode == 0, done.stderr
     assert notes_of(done) == notes_of(at_once) != []
     for view in ("movies_with_ratings", "movie_cast", "film_people"):
