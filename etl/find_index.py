@@ -181,36 +181,52 @@ class IndexBuilder:
             if name in known and not table.changed:
                 things += known[name]
                 continue
-            for column in self._find_few(name, fresh):
-                things += self._count_column(name, column, is_list=_TEXTS[table.columns[column]])
+            sample = self._spark.table(name).select(*fresh).limit(_SAMPLED_ROWS).toArrow()
+            for column in _find_few(sample):
+                is_whole = table.rows <= _SAMPLED_ROWS  # an engine's own count would be a job for each column
+                counts = _count_sample(sample.column(column)) if is_whole else self._count_column(name, column)
+                if len(counts) <= MOST_VALUES:
+                    things += list_values(name, column, counts, is_list=_TEXTS[table.columns[column]])
         return things
 
-    def _find_few(self, table: str, columns: list[str]) -> list[str]:
-        """The columns that have few values in the first rows."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        rows = self._spark.table(table).select(*columns).limit(_SAMPLED_ROWS).toArrow()
-        few = []
-        for column in columns:
-            values = rows.column(column)
-            flat = pc.list_flatten(values) if pa.types.is_list(values.type) else values
-            different = pc.count_distinct(flat).as_py()
-            if different <= min(MOST_VALUES, max(len(flat) * _MOST_DIFFERENT, _FEW_VALUES)):
-                few.append(column)
-        return few
-
-    def _count_column(self, table: str, column: str, *, is_list: bool) -> list[Thing]:
+    def _count_column(self, table: str, column: str) -> dict[str, int]:
+        """Count the values of a column, or one more of them than an index has."""
         name = quote_identifier(column)
+        is_list = _TEXTS[self._tables[table].columns[column]]
         values = f"SELECT explode({name}) AS value FROM {table}" if is_list else f"SELECT {name} AS value FROM {table}"
         counted = self._spark.sql(
             f"SELECT value, count(*) AS n FROM ({values}) WHERE value IS NOT NULL GROUP BY value "
             f"LIMIT {MOST_VALUES + 1}"
         ).toArrow()
-        if counted.num_rows > MOST_VALUES:
-            return []
-        counts = dict(zip(counted.column(0).to_pylist(), counted.column(1).to_pylist(), strict=True))
-        return list_values(table, column, counts, is_list=is_list)
+        return dict(zip(counted.column(0).to_pylist(), counted.column(1).to_pylist(), strict=True))
+
+
+def _find_few(sample: pa.Table) -> list[str]:
+    """The columns of the first rows of a table that have few values there."""
+    import pyarrow.compute as pc
+
+    few = []
+    for column in sample.column_names:
+        flat = _flatten(sample.column(column))
+        different = pc.count_distinct(flat).as_py()
+        if different <= min(MOST_VALUES, max(len(flat) * _MOST_DIFFERENT, _FEW_VALUES)):
+            few.append(column)
+    return few
+
+
+def _count_sample(values: pa.ChunkedArray) -> dict[str, int]:
+    """Count the values of a column all of whose rows are there."""
+    import pyarrow.compute as pc
+
+    counted = pc.value_counts(_flatten(values).drop_null())
+    return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+
+
+def _flatten(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.list_flatten(values) if pa.types.is_list(values.type) else values
 
 
 _ROW_TYPES: Final = {
