@@ -1,7 +1,7 @@
 """Suggests a view of the lake that already holds a join.
 
-The catalogue shows it: the view's comment names exactly the tables that are joined, it has all the
-columns that are used, with their types, its key is that of one of them, and the others are joined by their keys.
+The catalogue shows it: the view's comment says in its first sentence what is "joined", and names there exactly the
+tables that the statement joins; the view has all the columns that are used, with their types, its key is that of one of them, and the others are joined by their keys.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def _holds_join(
 ) -> bool:
     """Whether a view is the join of these tables by these columns, and has all columns in use."""
     joined = {table.name.lower() for table in tables}
-    told = {word.lower() for word in _WORD.findall(view.comment)} & set(catalog.by_name)
+    said = view.comment.partition(". ")[0]
+    told = {word.lower() for word in _WORD.findall(said)} & set(catalog.by_name) if " joined " in said else set()
     if told - {view.name.lower()} != joined or len(joined) < len(tables):
         return False
     types = {column.name: column.type for column in view.columns}
