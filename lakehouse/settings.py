@@ -31,6 +31,8 @@ CONFIG_VARIABLE = "IMDB_CONFIG"
 PROGRAMS = ("bridge", "etl", "mcp_server")
 """Packages whose module `settings` has a class `Settings`. They stand above this one, so they are imported by name."""
 
+_USUAL_ROWS = 100
+
 EngineKind = Literal["embedded", "spark", "databricks", "auto"]
 """The values of the setting `engine`."""
 
@@ -88,11 +90,12 @@ class SharedSettings(BaseSettings):
 
     # the size of an answer: the server keeps it, an evaluation writes it down beside its scores
     max_rows: int = Field(500, ge=1, le=100_000, description="Rows that one query may answer with.")
-    default_rows: int = Field(
-        100,
+    default_rows: int | None = Field(
+        None,
         ge=1,
         le=100_000,
-        description="Rows that a query answers with where neither its LIMIT nor `row_limit` says how many.",
+        description="Rows that a query answers with where neither its LIMIT nor `row_limit` says how many. Default: "
+        "100, or `IMDB_MAX_ROWS` where that is set.",
     )
     max_result_bytes: int = Field(60_000, ge=1_000, description="Size of one answer's rows, as text.")
     max_cell_chars: int = Field(2_000, ge=50, description="Length of one cell, in characters.")
@@ -118,6 +121,13 @@ class SharedSettings(BaseSettings):
         if not config:
             return init_settings, env_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(config))
+
+    @property
+    def usual_rows(self) -> int:
+        """Rows of an answer where nobody says how many: who has set the cap has said how many are wanted."""
+        if self.default_rows is not None:
+            return self.default_rows
+        return self.max_rows if "max_rows" in self.model_fields_set else min(_USUAL_ROWS, self.max_rows)
 
     @cached_property
     def state(self) -> Path:

@@ -72,7 +72,7 @@ def limits_of(settings: Settings) -> checking.Limits:
         settings.max_sql_bytes,
         settings.query_timeout_seconds,
         settings.ai_max_rows,
-        settings.default_rows,
+        settings.usual_rows,
     )
 
 

@@ -1,7 +1,8 @@
 """Suggests a view of the lake that already holds a join.
 
 The catalogue shows it: the view's comment says in its first sentence what is "joined", and names there exactly the
-tables that the statement joins; the view has all the columns that are used, with their types, its key is that of one of them, and the others are joined by their keys.
+tables that the statement joins; the view has all the columns that are used, with their types, its key is that of one of
+them, and the others are joined by their keys.
 """
 
 from __future__ import annotations
