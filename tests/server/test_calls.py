@@ -239,7 +239,7 @@ async def test_while_all_slots_are_taken_the_server_still_answers(serve: Serve, 
             listed = await client.list_tools(cache_mode="bypass")
             described = await client.call_tool("describe_schema", {})
         tasks.cancel_scope.cancel()
-    assert len(listed.tools) == 7
+    assert len(listed.tools) == 8
     assert not described.is_error
 
 

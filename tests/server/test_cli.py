@@ -20,7 +20,7 @@ def run(*arguments: str) -> int | str | None:
 
 def test_an_allowed_statement_ends_with_0(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check", "--lake", str(lake), "SELECT count(*) FROM movies_delta") == 0
-    assert capsys.readouterr().out == "Allowed on the embedded engine; answers with at most 500 rows.\n"
+    assert capsys.readouterr().out == "Allowed on the embedded engine; answers with at most 100 rows.\n"
 
 
 def test_a_refused_statement_ends_with_3_and_a_sentence(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +65,7 @@ def test_a_file_of_statements_gives_a_verdict_for_each(
     assert run("check", "--lake", str(lake), "--file", str(file)) == 0
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert list(first) == ["id", "verdict", "code", "message", "limit"]
-    assert (first["id"], first["verdict"], first["limit"]) == ("a", "allow", 500)
+    assert (first["id"], first["verdict"], first["limit"]) == ("a", "allow", 100)
     assert (second["id"], second["verdict"], second["limit"]) == (2, "refuse", None)
     assert second["code"]
     assert second["message"]
