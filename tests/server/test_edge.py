@@ -94,7 +94,7 @@ def test_what_is_no_message_is_answered_on_stdio_and_the_server_goes_on(
     said, listed = sorted((answer(piped), answer(piped)), key=lambda message: message["id"] == LISTING["id"])
     assert (said["error"]["code"], said["id"]) == (code, request_id)
     assert len(said["error"]["message"]) < 300
-    assert len(listed["result"]["tools"]) == 7
+    assert len(listed["result"]["tools"]) == 8
 
 
 @pytest.mark.parametrize("kind", FRAMES)
