@@ -14,8 +14,8 @@ MAX_TITLE_CHARS = 120
 
 RequestKind = Literal["question", "sql"]
 OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
-SentText = Annotated[str, BeforeValidator(lambda text: repair_text(text) if isinstance(text, str) else text)]
-"""Text of a client. One that cuts a text within an emoji sends half of a surrogate pair, which nothing can store."""
+REPAIRED = BeforeValidator(lambda text: repair_text(text) if isinstance(text, str) else text)
+"""For text of a client. One that cuts a text within an emoji sends half of a surrogate pair, which nothing can store."""
 Seconds = Annotated[float, Field(description="seconds since 1970")]
 
 
@@ -57,7 +57,7 @@ class NewConversation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: Annotated[SentText, StringConstraints(strip_whitespace=True, max_length=MAX_TITLE_CHARS)] = ""
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_TITLE_CHARS), REPAIRED] = ""
 
 
 class Conversation(BaseModel):
@@ -81,7 +81,7 @@ class Ask(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: RequestKind
-    text: Annotated[SentText, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_SQL_CHARS)]
+    text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_SQL_CHARS), REPAIRED]
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:
