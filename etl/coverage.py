@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+import prompts
 from etl.coverage_counts import CoverageCounter
 from etl.quality import describe_failure
 from etl.safeguards import was_interrupted
@@ -110,8 +110,7 @@ def _read_declared(lake: Lake, context_dir: Path | None) -> Context:
     else:
         path = context_dir / DECLARATIONS_NAME
         own = path.read_bytes() if path.is_file() else None
-    packaged = files("prompts").joinpath("imdb", DECLARATIONS_NAME)
-    return parse_context({DECLARATIONS_NAME: packaged.read_bytes() if own is None else own})
+    return parse_context({DECLARATIONS_NAME: prompts.read_lake_context()[DECLARATIONS_NAME] if own is None else own})
 
 
 def _count_all(

@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import prompts
 from etl.datasets import DATASETS
 from etl.gold_views import REJECTS_TABLE
 from etl.settings import Settings
@@ -294,12 +295,9 @@ class _Rows:
 
 def read_entities(lake: Lake, settings: Settings) -> tuple[Entity, ...]:
     """Read what things of the lake are called: as its context declares it, or else as it is shipped for IMDb."""
-    from importlib.resources import files
-
     if settings.context_dir is not None or lake.read_file(f"{CONTEXT_FOLDER}/{DECLARATIONS_NAME}") is not None:
         return read_context(lake, settings.context_dir).declarations.entity
-    shipped = files("prompts").joinpath("imdb", DECLARATIONS_NAME).read_bytes()
-    return parse_context({DECLARATIONS_NAME: shipped}).declarations.entity
+    return parse_context({DECLARATIONS_NAME: prompts.read_lake_context()[DECLARATIONS_NAME]}).declarations.entity
 
 
 def place_index(lake: Lake, built: Path, summary: IndexSummary, generation: int) -> FindIndex:
