@@ -15,7 +15,7 @@ MAX_TITLE_CHARS = 120
 RequestKind = Literal["question", "sql"]
 OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
 REPAIRED = BeforeValidator(lambda text: repair_text(text) if isinstance(text, str) else text)
-"""For text of a client: one that cuts a text within an emoji sends half of a surrogate pair, and nothing stores that."""
+"""For text of a client: one that cuts it within an emoji sends half of a surrogate pair, and nothing stores that."""
 Seconds = Annotated[float, Field(description="seconds since 1970")]
 
 
