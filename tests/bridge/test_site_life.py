@@ -138,8 +138,10 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(lake: Path, capsys: pytest.C
     assert f"Port {port} on 127.0.0.1 cannot be used" in capsys.readouterr().err
 
 
-def test_without_a_lake_every_answer_says_what_to_do(tmp_path: Path) -> None:
-    with site(tmp_path / "nothing", tmp_path) as found:
-        result = found.visitor().ask(COUNT, "sql")["result"]
-    assert result["outcome"] == "failed"
-    assert "imdb-etl load" in result["answer"]
+def test_without_a_lake_the_site_does_not_start_and_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--lake", str(tmp_path / "nothing"), "--port", "0"])
+    assert ended.value.code == 1
+    assert "imdb-etl load" in capsys.readouterr().err

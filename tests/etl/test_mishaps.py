@@ -179,7 +179,7 @@ def test_a_full_disk_is_one_sentence_and_the_lake_is_as_before(make_source: Make
     lake = tmp_path / "small"
     lake.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", lake], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", lake], capture_output=True, check=False
     )
     if mounted.returncode != 0:
         pytest.skip("needs the right to mount a small disk")
