@@ -23,6 +23,21 @@ export function hiddenText(text) {
   return make("span", { className: "unseen" }, text);
 }
 
+/** True for a key that an input method takes; some browsers tell it by the code 229 alone. */
+export function isComposing(event) {
+  return event.isComposing || event.keyCode === 229;
+}
+
+/** Replace a part of a field as if it were typed, so that it can be undone, and put the caret behind it. */
+export function typeInto(field, start, end, text) {
+  field.focus();
+  field.setSelectionRange(start, end);
+  // The only way that keeps the field's own undo; browsers that no longer have it say false.
+  if (document.execCommand("insertText", false, text)) return;
+  field.setRangeText(text, start, end, "end");
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
 export function byId(id) {
   return document.getElementById(id);
 }
