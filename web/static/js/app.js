@@ -2,7 +2,7 @@
 
 import { announce } from "./announce.js";
 import { Away } from "./api.js";
-import { Completion } from "./completion.js";
+import { SuggestionList } from "./suggestion_list.js";
 import { Composer } from "./composer.js";
 import { button, byId } from "./dom.js";
 import { seconds } from "./format.js";
@@ -43,7 +43,7 @@ export class App {
     this.#api = api;
     const lake = new Lake(api);
     this.#lakePanel = new LakePanel(lake);
-    new Completion(lake);
+    new SuggestionList(lake);
   }
 
   /** Show the conversation of the URL, and follow its changes. */

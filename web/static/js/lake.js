@@ -1,4 +1,4 @@
-// What the lake holds, as far as this page has asked: shared by the tables beside the statement and its completion.
+// What the lake holds, as far as this page has asked: for the tables beside the statement, and the suggestions in it.
 
 const FRESH_MS = 300_000; // a load publishes seldom, and a reload of the page asks again
 
@@ -24,13 +24,15 @@ export class Lake {
     return this.#kept.get("tables")?.value?.tables ?? [];
   }
 
-  /** Names of functions that are known already. */
+  /** Names of functions that are known already, in order. */
   get functions() {
-    return Object.values(this.#kept.get("functions")?.value?.functions ?? {}).flat();
+    return Object.values(this.#kept.get("functions")?.value?.functions ?? {}).flat().sort();
   }
 
-  /** Columns of a table, null where they are not known yet. */
-  columnsOf = (name) => this.#kept.get(`columns of ${name}`)?.value?.columns ?? null;
+  /** {columns, truncated} of a table, null where they are not known yet. */
+  knownColumns = (name) => this.#kept.get(`columns of ${name}`)?.value ?? null;
+
+  columnsOf = (name) => this.knownColumns(name)?.columns ?? null;
 
   #keep(key, load) {
     const kept = this.#kept.get(key);

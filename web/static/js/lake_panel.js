@@ -90,12 +90,12 @@ export class LakePanel {
     const wanted = this.#filter.value.trim().toLowerCase();
     const has = (text) => text.toLowerCase().includes(wanted);
     const items = this.#all.tables.flatMap((table) => {
-      const columns = this.#lake.columnsOf(table.name) ?? [];
+      const { columns, truncated } = this.#lake.knownColumns(table.name) ?? { columns: [], truncated: false };
       const isFound = has(table.name) || has(table.purpose);
       const found = isFound ? columns : columns.filter(({ name, comment }) => has(name) || has(comment));
       if (!isFound && found.length === 0) return [];
       const item = tableItem(table);
-      if (this.#opened.has(table.name)) this.#fill(item, table.name, found);
+      if (this.#opened.has(table.name)) this.#fill(item, table.name, found, truncated);
       return [item];
     });
     this.#tree.replaceChildren(...items);
@@ -130,15 +130,16 @@ export class LakePanel {
     group.hidden = false;
     if (this.#lake.columnsOf(name) === null) group.replaceChildren(noteItem("Reading its columns…"));
     try {
-      const { truncated } = await this.#lake.loadColumns(name);
-      this.#fill(item, name, this.#lake.columnsOf(name), truncated);
+      const { columns, truncated } = await this.#lake.loadColumns(name);
+      this.#fill(item, name, columns, truncated);
     } catch (error) {
+      this.#opened.delete(name);
       group.replaceChildren(noteItem(`${error.message} Open it again to try again.`));
       announce(error.message);
     }
   }
 
-  #fill(item, name, columns, truncated = false) {
+  #fill(item, name, columns, truncated) {
     const group = item.querySelector('[role="group"]');
     const more = truncated ? [noteItem("It has more columns, which are not listed here.")] : [];
     group.replaceChildren(sampleItem(name), ...columns.map(columnItem), ...more);
@@ -162,14 +163,9 @@ export class LakePanel {
 
   /** Put a name at the caret. */
   #insert(item, name, staying) {
-    const { value, selectionStart: start, selectionEnd: end, maxLength } = this.#field;
-    const text = spaceName(value, start, end, quoteName(name));
-    if (value.length - (end - start) + text.length > maxLength) {
-      announce("There is no room for it in the statement.");
-      return;
-    }
-    typeInto(this.#field, start, end, text);
-    announce(`${name} is in the statement.`);
+    const { value, selectionStart: start, selectionEnd: end } = this.#field;
+    const isIn = typeInto(this.#field, start, end, spaceName(value, start, end, quoteName(name)));
+    announce(isIn ? `${name} is in the statement.` : "There is no room for it in the statement.");
     if (staying) item.focus();
   }
 

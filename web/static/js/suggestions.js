@@ -15,7 +15,7 @@ const ORDER = ["column", "alias", "keyword", "function", "table"]; // of options
  * {kind, label, detail, insert}. `lake` has `tables` (with a name each), `columnsOf(name)` (null where they are not known
  * yet) and `functions`, a list of names.
  */
-export function completionsAt(sql, caret, lake) {
+export function findSuggestions(sql, caret, lake) {
   const at = placeAt(sql, caret);
   if (at === null) return null;
   const rest = at.quoted ? sql.slice(caret).replace(/^[^`]*`/, "") : sql.slice(caret);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { completionsAt, MOST_OPTIONS, tablesNamed } from "../../../web/static/js/complete.js";
+import { findSuggestions, MOST_OPTIONS, tablesNamed } from "../../../web/static/js/suggestions.js";
 
 const COLUMNS = {
   movies: ["tconst", "primaryTitle", "numVotes", "order"],
@@ -17,7 +17,7 @@ const lake = {
 /** What is offered at the bar of a statement. */
 function offered(marked) {
   const caret = marked.indexOf("|");
-  return completionsAt(marked.replace("|", ""), caret, lake);
+  return findSuggestions(marked.replace("|", ""), caret, lake);
 }
 const inserts = (marked) => offered(marked)?.options.map((one) => one.insert) ?? [];
 
@@ -94,6 +94,6 @@ test("a long statement and a large lake take little time, and give a bounded lis
   };
   const sql = `SELECT ${"a, ".repeat(9_000)} ma FROM many_1, many_2, many_3`;
   const began = process.cpuUsage();
-  assert.equal(completionsAt(sql, sql.indexOf(" FROM"), many).options.length, MOST_OPTIONS);
+  assert.equal(findSuggestions(sql, sql.indexOf(" FROM"), many).options.length, MOST_OPTIONS);
   assert.ok(process.cpuUsage(began).user < 1_000_000);
 });

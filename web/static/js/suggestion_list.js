@@ -1,17 +1,19 @@
 // Suggestions for the SQL field: a listbox above it, which the field controls while it keeps the focus (ARIA pattern).
 
 import { announce } from "./announce.js";
-import { completionsAt, tablesNamed } from "./complete.js";
 import { byId, isComposing, make, typeInto } from "./dom.js";
 import { formatCount } from "./format.js";
+import { findSuggestions, tablesNamed } from "./suggestions.js";
 
 const LEAST_LETTERS = 2;
+const MOST_TABLES = 20; // of one statement, whose columns are asked for
 
-export class Completion {
+export class SuggestionList {
   #field = byId("sql");
-  #list = byId("completions");
+  #list = byId("suggestions");
   #lake;
   #found = null; // what is offered, null while the list is closed
+  #failed = new Set(); // tables whose columns did not come; asked again once the field is entered again
   #chosen = -1; // the option that the arrows are at: Enter takes it, and sends where there is none
 
   constructor(lake) {
@@ -33,6 +35,7 @@ export class Completion {
 
   /** Load what there is to offer. Where that fails, keywords are offered alone; the tables beside the field say why. */
   #load() {
+    this.#failed.clear();
     void this.#lake.loadTables().catch(() => {});
     void this.#lake.loadFunctions().catch(() => {});
   }
@@ -45,14 +48,10 @@ export class Completion {
   /** Offer what fits at the caret. An open list follows it; a closed one opens where `opens` and enough is written. */
   #update({ opens = false, isAsked = false } = {}) {
     const { value, selectionStart: start, selectionEnd: end } = this.#field;
-    const found = start === end ? completionsAt(value, start, this.#lake) : null;
+    const found = start === end ? findSuggestions(value, start, this.#lake) : null;
     this.#loadColumns(value, opens || isAsked);
     const isEnough = found !== null && (found.dotted || found.prefix.length >= LEAST_LETTERS);
-    if (!isAsked && !(isEnough && (opens || this.#found))) {
-      this.#close();
-      return;
-    }
-    if (found === null) {
+    if (found === null || !(isAsked || (isEnough && (opens || this.#found)))) {
       this.#close();
       if (isAsked) announce("There is nothing to suggest here.");
       return;
@@ -64,15 +63,15 @@ export class Completion {
 
   /** Load the columns of the tables that the statement names, and offer them once they have come. */
   #loadColumns(sql, opens) {
-    for (const name of tablesNamed(sql, this.#lake)) {
-      if (this.#lake.columnsOf(name) !== null) continue;
+    for (const name of tablesNamed(sql, this.#lake).slice(0, MOST_TABLES)) {
+      if (this.#lake.columnsOf(name) !== null || this.#failed.has(name)) continue;
       const caret = this.#field.selectionStart;
       const isHere = () => this.#field.value === sql && this.#field.selectionStart === caret;
       this.#lake.loadColumns(name).then(
         () => {
           if (isHere() && document.activeElement === this.#field && this.#chosen < 0) this.#update({ opens });
         },
-        () => {}, // as above
+        () => this.#failed.add(name),
       );
     }
   }
@@ -157,9 +156,9 @@ export class Completion {
 function optionView({ kind, label, detail }, at) {
   return make(
     "li",
-    { id: `completion-${at}`, role: "option", className: `completion completion-${kind}` },
-    make("span", { className: "completion-name" }, label),
-    make("span", { className: "completion-detail" }, detail),
+    { id: `suggestion-${at}`, role: "option", className: `suggestion suggestion-${kind}` },
+    make("span", { className: "suggestion-name" }, label),
+    make("span", { className: "suggestion-detail" }, detail),
   );
 }
 
