@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bridge.answering import VisitorIdentity
-from bridge.client import CallContext, Lakehouse, ToolResult
+from bridge.client import SQL_TOOL, CallContext, Lakehouse, ToolResult, to_sql_arguments
 from bridge.views import Json, to_table
 from lakehouse.errors import LakehouseError
 from lakehouse.quoting import quote_identifier
@@ -24,6 +24,8 @@ MAX_SAMPLES: Final = 4
 """Samples read at once for all visitors; further ones wait, within SAMPLE_SECONDS."""
 SAMPLE_SECONDS: Final = 15
 
+_REASON: Final = "shown beside the SQL field"
+"""For the audit: nobody wrote these statements."""
 _DESCRIBE_TOOL: Final = "describe_schema"
 _FUNCTIONS_URI: Final = "lakehouse://functions"
 _PLACE: Final = re.compile(r" \(At line \d+, column \d+\.\)$")
@@ -83,7 +85,8 @@ class LakeCatalog:
         return functions
 
     async def _run_sql(self, statement: str, visitor: VisitorIdentity) -> Json:
-        found = await self._lakehouse.run_sql(statement, self._to_caller(visitor))
+        arguments = {**to_sql_arguments(statement), "reasoning": _REASON}
+        found = await self._call_tool(SQL_TOOL, arguments, visitor)
         if found.is_refused:
             raise TableNotFoundError(_PLACE.sub("", found.text.partition("): ")[2]))
         _require_content(found)

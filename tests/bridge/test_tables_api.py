@@ -121,4 +121,5 @@ def test_each_call_is_the_visitors_own_in_the_audit(odd: Site, odd_state: Path) 
     assert ask(somebody, "tables", "wide").status_code == 200
     (line,) = (odd_state / "audit.jsonl").read_text().splitlines()[before:]
     assert json.loads(line)["sql_sent"] == "DESCRIBE `wide`"
+    assert json.loads(line)["reasoning"] == "shown beside the SQL field"
     assert json.loads(line)["caller"].removeprefix("visitor-") == somebody.token.partition(".")[0]

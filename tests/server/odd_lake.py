@@ -1,4 +1,4 @@
-"""A lake of names that IMDb's has not: blanks, full stops, words of SQL, letters beyond ASCII, many tables and columns."""
+"""A lake with names that IMDb has not: blanks, full stops, words of SQL, other letters; many tables and columns."""
 
 from __future__ import annotations
 

@@ -40,7 +40,6 @@ export class LakePanel {
   /** Show the panel with the SQL field alone. */
   set kind(kind) {
     this.#isSql = kind === "sql";
-    this.#toggle.hidden = !this.#isSql;
     this.#show();
   }
 
