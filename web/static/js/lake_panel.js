@@ -89,12 +89,14 @@ export class LakePanel {
     const wanted = this.#filter.value.trim().toLowerCase();
     const has = (text) => text.toLowerCase().includes(wanted);
     const items = this.#all.tables.flatMap((table) => {
-      const { columns, truncated } = this.#lake.knownColumns(table.name) ?? { columns: [], truncated: false };
+      const known = this.#lake.knownColumns(table.name);
+      const columns = known?.columns ?? [];
       const isFound = has(table.name) || has(table.purpose);
       const found = isFound ? columns : columns.filter(({ name, comment }) => has(name) || has(comment));
       if (!isFound && found.length === 0) return [];
       const item = tableItem(table);
-      if (this.#opened.has(table.name)) this.#fill(item, table.name, found, truncated);
+      if (this.#opened.has(table.name) && known) this.#fill(item, table.name, found, known.truncated);
+      else if (this.#opened.has(table.name)) void this.#loadColumns(item, table.name);
       return [item];
     });
     this.#tree.replaceChildren(...items);
@@ -140,10 +142,12 @@ export class LakePanel {
 
   #fill(item, name, columns, truncated) {
     const group = item.querySelector('[role="group"]');
+    const isHeld = group.contains(document.activeElement);
     const more = truncated ? [noteItem("It has more columns, which are not listed here.")] : [];
     group.replaceChildren(sampleItem(name), ...columns.map(columnItem), ...more);
     group.hidden = !this.#opened.has(name);
     item.ariaExpanded = String(!group.hidden);
+    if (isHeld) item.focus();
   }
 
   #clicked(event) {
