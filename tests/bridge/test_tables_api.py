@@ -10,6 +10,10 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
+from bridge import catalog
+from bridge.answering import VisitorIdentity
+from bridge.catalog import LakeCatalog, LakeUnavailableError
+from bridge.client import Lakehouse
 from tests.bridge.rest import Site, Visitor, site
 from tests.server.odd_lake import MANY, ODD_COLUMNS, ODD_NAMES, WIDE_COLUMNS, make_odd_lake
 
@@ -123,3 +127,16 @@ def test_each_call_is_the_visitors_own_in_the_audit(odd: Site, odd_state: Path) 
     assert json.loads(line)["sql_sent"] == "DESCRIBE `wide`"
     assert json.loads(line)["reasoning"] == "shown beside the SQL field"
     assert json.loads(line)["caller"].removeprefix("visitor-") == somebody.token.partition(".")[0]
+
+
+@pytest.mark.anyio
+async def test_rows_that_do_not_come_in_time_are_given_up_and_hold_nobody_up(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, somebody = LakeCatalog(lakehouse, vouches=False), VisitorIdentity("somebody", "")
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog, "SAMPLE_SECONDS", 0)
+        for _ in range(catalog.MAX_SAMPLES + 1):
+            with pytest.raises(LakeUnavailableError, match="Try again in a minute"):
+                await lake.read_sample(somebody, "movies_delta")
+    assert len((await lake.read_sample(somebody, "movies_delta"))["rows"]) == catalog.SAMPLE_ROWS
