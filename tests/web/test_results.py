@@ -64,6 +64,25 @@ def test_numbers_are_aligned_and_the_heading_stays_in_sight(tab: Tab) -> None:
     assert abs(tops[0] - tops[1]) <= 2
 
 
+def test_a_table_that_is_wider_than_its_box_shows_at_which_side_it_goes_on(tab: Tab) -> None:
+    columns = ", ".join(f"'a text that takes some room' AS column_{number}" for number in range(12))
+    wide = tab.ask_sql(f"SELECT {columns}").locator(".edges")
+    expect(wide).to_have_class("edges more-right")
+    wide.locator(".scroll").evaluate("(box) => { box.scrollLeft = 50; }")
+    expect(wide).to_have_class("edges more-right more-left")
+    wide.locator(".scroll").evaluate("(box) => { box.scrollLeft = box.scrollWidth; }")
+    expect(wide).to_have_class("edges more-left")
+    assert wide.evaluate("(frame) => getComputedStyle(frame, '::before').opacity") == "1"
+    expect(tab.ask_sql("SELECT 1 AS n").locator(".edges")).to_have_class("edges")
+
+
+def test_a_cell_of_a_long_text_scrolls_in_itself(tab: Tab) -> None:
+    table = tab.ask_sql("SELECT repeat('a long text ', 150) AS told, 1 AS n").locator("table")
+    expect(table.locator("td .long")).to_have_count(1)
+    height = table.locator("tbody tr").evaluate("(row) => row.getBoundingClientRect().height")
+    assert height < 200
+
+
 def test_long_results_are_shown_in_part_and_what_is_cut_off_is_said(tab: Tab) -> None:
     answer = tab.ask_sql("SELECT tconst FROM movies_delta ORDER BY tconst")
     expect(answer).to_contain_text("The first 150 rows; there are more")

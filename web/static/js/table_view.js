@@ -2,6 +2,7 @@
 
 import { csv } from "./csv.js";
 import { button, make } from "./dom.js";
+import { withEdges } from "./edges.js";
 import { formatCount, formatterOf, isNumeric } from "./format.js";
 import { visible } from "./prose.js";
 import { saveText } from "./saving.js";
@@ -56,7 +57,7 @@ export function tableView(table, name) {
   const asJson = () => saveText("result.json", "application/json", json(table, state.rows));
   const takeJson = button("JSON", asJson, { className: "button small", title: "Download JSON" });
   const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), take, takeJson);
-  return make("div", { className: "result" }, scroll, more, remarks(table), bar, note);
+  return make("div", { className: "result" }, withEdges(scroll), more, remarks(table), bar, note);
 }
 
 function heading(column, order) {
