@@ -134,7 +134,7 @@ class OperationRunner:
             if work is None:
                 self._leave_place(visitor)
         work.task = asyncio.create_task(
-            self._run_operation(work, _to_history(messages), len(messages) + 1), name="operation"
+            self._run_operation(work, to_history(messages, request.text), len(messages) + 1), name="operation"
         )
         return self._to_view(operation)
 
@@ -286,7 +286,7 @@ class OperationRunner:
         """Store the answer, then the end of the operation; retries bridge an outage of a few seconds."""
         last = work.operation.as_running({})
         ended = last.as_done(result) if result["outcome"] == "answered" else last.as_failed(result)
-        details = {"kind": work.request.kind, "result": result}
+        details = {"kind": work.request.kind, "operation": work.operation.id, "result": result}
         await _retry_store_call(
             self._append_message, work.conversation, StoredMessage("assistant", result["answer"], details), after
         )
@@ -341,12 +341,17 @@ def _mark_cancelled(steps: Sequence[Json]) -> list[Json]:
     return [step | stopped if step["state"] == "running" else step for step in steps]
 
 
-def _to_history(messages: Sequence[StoredMessage]) -> tuple[Exchange, ...]:
-    """Return the last answered questions; the newest of them with the rows that they rested on."""
+def to_history(messages: Sequence[StoredMessage], question: str) -> tuple[Exchange, ...]:
+    """Return the last answered questions; the newest of them with the rows that they rested on.
+
+    A question that is asked again is answered as if it were new, so its earlier answers are not among them.
+    """
     found: list[Exchange] = []
     for asked, answered in itertools.pairwise(messages):
         result: dict[str, Any] = answered.details.get("result") or {}
         if (asked.role, answered.role, result.get("outcome")) != ("user", "assistant", "answered"):
+            continue
+        if asked.text == question:
             continue
         found.append(Exchange(asked.text, answered.text or "(The statement was run.)", views.to_basis(result["steps"])))
     return trim_history(found)

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Match
 
 from bridge.api.limits import TooManyError
 from bridge.api.schema import Problem
+from bridge.feedback import FeedbackFullError, NotRatedError
 from bridge.operations import ConversationBusyError, NoModelError, ServiceBusyError
 from bridge.store import ChangedError, KeyReusedError, NotFoundError, RecordTooLargeError, StoreUnavailableError
 from lakehouse.errors import LakehouseError
@@ -35,6 +36,7 @@ _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
     UnknownVisitorError: HTTPStatus.UNAUTHORIZED,
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConversationBusyError: HTTPStatus.CONFLICT,
+    NotRatedError: HTTPStatus.CONFLICT,
     ChangedError: HTTPStatus.CONFLICT,
     KeyReusedError: HTTPStatus.CONFLICT,
     RecordTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -42,6 +44,7 @@ _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
     ServiceBusyError: HTTPStatus.TOO_MANY_REQUESTS,
     NoModelError: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    FeedbackFullError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
 

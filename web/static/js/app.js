@@ -4,6 +4,7 @@ import { announce } from "./announce.js";
 import { Away } from "./api.js";
 import { Composer } from "./composer.js";
 import { button, byId } from "./dom.js";
+import { ASK_NEXT } from "./follow_ups_view.js";
 import { seconds } from "./format.js";
 import { LiveView } from "./live_view.js";
 import { follow, hasEnded, persist } from "./poll.js";
@@ -27,7 +28,11 @@ export class App {
   #request = null; // its request
   #sidebar = new Sidebar({ remove: (id) => this.#remove(id) });
   #composer = new Composer({ send: (request) => this.#send(request), cancel: () => this.cancel() });
-  #thread = new Thread({ ask: (request) => this.#send(request), lost: () => this.#composer.focus() });
+  #thread = new Thread({
+    ask: (request) => this.#send(request),
+    rate: (operation, feedback) => this.#api.rate(operation, feedback),
+    lost: () => this.#composer.focus(),
+  });
 
   constructor(api) {
     this.#api = api;
@@ -37,6 +42,7 @@ export class App {
   async begin() {
     addEventListener("online", () => this.#waiter.hurry());
     addEventListener(EDIT_SQL, (event) => this.#composer.edit(event.detail));
+    addEventListener(ASK_NEXT, (event) => this.#composer.offer(event.detail));
     byId("save").addEventListener("click", () => this.#thread.save());
     const again = button("Try again", () => location.reload());
     this.#about = await this.#patiently(() => this.#api.about(), again);
@@ -178,7 +184,7 @@ export class App {
       this.#thread.trouble(INTERRUPTED, button("Ask again", again));
       return;
     }
-    this.#thread.answered(operation.result, operation.request);
+    this.#thread.answered(operation.result, operation.request, operation.id);
     const { outcome, answer, seconds: taken } = operation.result;
     announce(`${outcome} in ${seconds(taken)}. ${answer}`.slice(0, MOST_SAID_CHARS));
   }
