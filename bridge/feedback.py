@@ -31,8 +31,9 @@ log = logging.getLogger(__name__)
 
 FILE_NAME: Final = "feedback.jsonl"
 MAX_FILE_BYTES: Final = 8_000_000
-"""Some thousands of cases. The file is rewritten for each, which takes 10 ms at this size."""
-_MOST_STATEMENTS: Final = 8
+"""Some thousands of cases. The file is rewritten for each, which takes 20 ms of CPU at this size."""
+_MOST_STATEMENT_CHARS: Final = 32_768
+"""Characters of all statements of a case; the oldest are left out."""
 _MOST_ANSWER_CHARS: Final = 4_000
 _MOST_EARLIER: Final = 2
 """Earlier questions that a case has: without them, "and in 1980?" is no question."""
@@ -59,10 +60,10 @@ class CaseFile:
 
     def put_case(self, case: Json) -> None:
         """Add a case in place of the one with its `id`. Raises FeedbackFullError and StoreUnavailableError."""
-        line = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in _encode(case))
+        line = _encode_line(case)
         with self._open_locked() as lines:
             _drop_case(lines, case["id"])
-            lines.append(line.encode() + b"\n")
+            lines.append(line)
             if sum(map(len, lines)) > MAX_FILE_BYTES:
                 raise FeedbackFullError(
                     f"No more feedback is kept: {FILE_NAME} has reached {MAX_FILE_BYTES // 1_000_000} MB. Whoever runs "
@@ -186,9 +187,11 @@ def _name_case(operation: StoredOperation) -> str:
 def _read_statements(result: Json) -> tuple[list[str], str | None]:
     """Return the statements whose rows an answer rests on, the newest last, and the one that it is about."""
     steps: list[Json] = result["steps"]
-    statements = dict.fromkeys(step["sql"] for step in steps if step["sql"] and step["table"] is not None)
+    statements = [*dict.fromkeys(step["sql"] for step in steps if step["sql"] and step["table"] is not None)]
+    while sum(map(len, statements)) > _MOST_STATEMENT_CHARS:
+        del statements[0]
     shown: int | None = result.get("shown")
-    return [*statements][-_MOST_STATEMENTS:], None if shown is None else steps[shown]["sql"]
+    return statements, None if shown is None else steps[shown]["sql"]
 
 
 def _list_before(messages: Sequence[StoredMessage], operation_id: str) -> Sequence[StoredMessage]:
@@ -210,8 +213,10 @@ def _is_case(line: bytes, case_id: str) -> bool:
     return False
 
 
-def _encode(case: Json) -> str:
-    return json.dumps(case, ensure_ascii=False)
+def _encode_line(case: Json) -> bytes:
+    """Encode a case, readable in its own script, with whatever a terminal would obey or end a line at as an escape."""
+    text = json.dumps(case, ensure_ascii=False)
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text).encode() + b"\n"
 
 
 def _to_time(seconds: float) -> str:
