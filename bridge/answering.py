@@ -33,10 +33,14 @@ class VisitorIdentity:
 
 @dataclass(frozen=True)
 class AskRequest:
-    """A question in plain language, or a statement that is run without a model."""
+    """A question in plain language, or a statement that is run without a model.
+
+    `again` is the operation whose question this repeats: it is answered as if that had not been asked.
+    """
 
     kind: RequestKind
     text: str
+    again: str | None = None
 
 
 class AnswerProgress:

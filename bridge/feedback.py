@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.answering import VisitorIdentity
-from bridge.operations import to_history
-from bridge.store import Feedback, Store, StoredMessage, StoredOperation, StoreUnavailableError
+from bridge.operations import list_earlier, to_history
+from bridge.store import Feedback, Store, StoredOperation, StoreUnavailableError
 from bridge.views import Json
 from lakehouse.errors import LakehouseError
 from lakehouse.escaping import cut_text
@@ -157,8 +157,7 @@ class FeedbackService:
     def _describe_earlier(self, operation: StoredOperation) -> list[Json]:
         """The last questions of the conversation before this one, with their answers."""
         conversation = self._store.get_conversation(operation.owner, operation.conversation_id)
-        messages = self._store.list_messages(conversation)
-        history = to_history(_list_before(messages, operation.id), operation.request["text"])
+        history = to_history(list_earlier(self._store.list_messages(conversation), operation.id))
         return [
             {"question": one.question, "answer": cut_text(one.answer, _MOST_ANSWER_CHARS)}
             for one in history[-_MOST_EARLIER:]
@@ -192,11 +191,6 @@ def _read_statements(result: Json) -> tuple[list[str], str | None]:
         del statements[0]
     shown: int | None = result.get("shown")
     return statements, None if shown is None else steps[shown]["sql"]
-
-
-def _list_before(messages: Sequence[StoredMessage], operation_id: str) -> Sequence[StoredMessage]:
-    numbers = (number for number, one in enumerate(messages) if one.details.get("operation") == operation_id)
-    return messages[: next(numbers, 0)]
 
 
 def _drop_case(lines: list[bytes], case_id: str) -> None:

@@ -256,7 +256,7 @@ async def ask(
 ) -> schema.Operation:
     """Ask. The answer is an operation: follow its events, or ask for it at `Location` after `Retry-After` seconds."""
     operation = await context.operations.start_operation(
-        visitor, conversation, AskRequest(asked.kind, asked.text), idempotency_key
+        visitor, conversation, AskRequest(asked.kind, asked.text, asked.again), idempotency_key
     )
     return _to_operation(operation, response)
 

@@ -77,12 +77,17 @@ class Conversations(BaseModel):
 
 
 class Ask(BaseModel):
-    """A question in plain language, or a statement for which no model is asked."""
+    """A question in plain language, or a statement for which no model is asked.
+
+    `again` is an operation of this conversation: its question is asked once more, without the answer that it had.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     kind: RequestKind
     text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_SQL_CHARS), REPAIRED]
+
+    again: Annotated[str, StringConstraints(max_length=100), REPAIRED] | None = None
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:

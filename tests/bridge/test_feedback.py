@@ -219,16 +219,24 @@ def test_a_model_that_proposes_nothing_is_helped_out_by_verified_questions(here:
     assert visitor.ask(COUNT, "sql")["result"]["follow_ups"] == []
 
 
-def test_a_question_that_is_asked_again_is_answered_as_if_it_were_new(here: Site, provider: OpenAiServer) -> None:
+def test_a_question_that_is_asked_again_is_answered_as_if_it_were_new_and_the_old_answer_stays(
+    here: Site, provider: OpenAiServer
+) -> None:
     visitor = here.visitor()
     conversation = visitor.start()
-    provider.will(said("One."), said("Two."), said("Three."))
-    for text in ("Which?", "How many?", "How many?"):
-        visitor.ask(text, conversation=conversation)
-    assert [message["content"] for message in told(provider.calls[-1])[1:]] == ["Which?", "One.", "How many?"]
-    assert [one["text"] for one in visitor.conversation(conversation)["messages"]] == [
-        "Which?", "One.", "How many?", "Two.", "How many?", "Three.",
-    ]  # fmt: skip
+    answers = ["One.", "Two.", "Three.", "Four."]
+    provider.will(*map(said, answers))
+    visitor.ask("Which?", conversation=conversation)
+    again = visitor.ask("More", conversation=conversation)["id"]
+    address = f"/api/conversations/{conversation}/messages"
+    for _ in range(2):
+        found = visitor.client.post(address, json={"kind": "question", "text": "More", "again": again})
+        again = visitor.ended(found.json()["id"])["id"]
+        assert [message["content"] for message in told(provider.calls[-1])[1:]] == ["Which?", "One.", "More"]
+    messages = visitor.conversation(conversation)["messages"]
+    assert [one["text"] for one in messages if one["role"] == "assistant"] == answers
+    wrong = visitor.client.post(address, json={"kind": "question", "text": "More", "again": "nothing"})
+    assert wrong.status_code == 404
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 10_000])

@@ -65,7 +65,8 @@ export class Thread {
     this.#entries.push({ request, result });
     this.#save.hidden = false;
     const rating = operation ? { feedback, save: (wanted) => this.rate(operation, wanted) } : null;
-    this.#put(answerView(result, request.kind, request.text ? () => this.ask(request) : null, rating));
+    const again = () => this.ask({ kind: request.kind, text: request.text, again: operation });
+    this.#put(answerView(result, request.kind, request.text ? again : null, rating));
   }
 
   /** Save the conversation as Markdown. */
