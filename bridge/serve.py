@@ -17,6 +17,7 @@ from ai_functions.types import AiUnavailable
 from bridge.answering import Answerer
 from bridge.api import ApiContext, create_app
 from bridge.api.limits import RequestLimits
+from bridge.catalog import LakeCatalog
 from bridge.client import Lakehouse, resolve_server
 from bridge.feedback import CaseFile, FeedbackService
 from bridge.follow_ups import VerifiedQuestions
@@ -82,10 +83,10 @@ async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterat
         operations = OperationRunner(store, answerer, share)
         ends.push_async_callback(operations.close)
         name = model.name if model else None
+        catalog = LakeCatalog(lakehouse, vouches=vouches)
         feedback = FeedbackService(store, CaseFile(settings.state), name, find_own_lake(settings))
-        yield ApiContext(
-            settings, Callers(key), RequestLimits(settings), operations, feedback, name, choose_starters(queries)
-        )
+        starters = choose_starters(queries)
+        yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, catalog, feedback, name, starters)
 
 
 def _open_model(settings: Settings) -> ChatModel | None:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.middleware.cors import CORSMiddleware
@@ -24,6 +24,7 @@ from bridge.answering import AskRequest, VisitorIdentity
 from bridge.api import page, problems, schema
 from bridge.api.limits import BodyLimit, RequestLimits
 from bridge.api.problems import UnknownVisitorError, document_errors
+from bridge.catalog import LakeCatalog
 from bridge.feedback import FeedbackService
 from bridge.operations import OperationRunner
 from bridge.settings import Settings
@@ -37,6 +38,8 @@ from lakehouse.escaping import replace_controls
 LOOPBACK = ("127.0.0.1", "localhost")
 
 _POLL_SECONDS = 1
+_CATALOG_SECONDS = 60
+"""How long a browser may keep what the lake holds; a load publishes seldom."""
 _PACKAGE = "imdb-lakehouse-mcp"
 
 
@@ -48,6 +51,7 @@ class ApiContext:
     callers: Callers
     limits: RequestLimits
     operations: OperationRunner
+    catalog: LakeCatalog
     feedback: FeedbackService
     model: str | None
     starters: tuple[Starter, ...] = ()
@@ -171,6 +175,10 @@ Follower = Annotated[_Follower, Depends(_follow_operation)]
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, description="the same key asks once, however often it is sent"),
+]
+
+TableName = Annotated[
+    str, Path(min_length=1, max_length=512, description="as GET /api/tables lists it, percent-encoded")
 ]
 
 _ROUTES = APIRouter(
@@ -298,6 +306,37 @@ async def rate(context: Context, visitor: CurrentVisitor, operation: str, feedba
 async def unrate(context: Context, visitor: CurrentVisitor, operation: str) -> None:
     """Withdraw what was said of an answer."""
     await asyncio.to_thread(context.feedback.remove_feedback, visitor, operation)
+
+
+@_ROUTES.get("/tables", responses=_OWN)
+async def tables(context: Context, visitor: CurrentVisitor, response: Response) -> schema.LakeTables:
+    """The tables and views of the lake. A browser may keep the answer for a minute."""
+    return schema.LakeTables(**_keep_briefly(await context.catalog.list_tables(visitor), response))
+
+
+@_ROUTES.get("/tables/{name:path}", responses=_FOUND)
+async def table(context: Context, visitor: CurrentVisitor, name: TableName, response: Response) -> schema.LakeColumns:
+    """The columns of a table or view. A browser may keep the answer for a minute."""
+    return schema.LakeColumns(**_keep_briefly(await context.catalog.describe_table(visitor, name), response))
+
+
+@_ROUTES.get("/samples/{name:path}", responses=_FOUND)
+async def sample(context: Context, visitor: CurrentVisitor, name: TableName, response: Response) -> schema.TableView:
+    """A few rows of a table or view, read by a statement. A browser may keep the answer for a minute."""
+    return schema.TableView(**_keep_briefly(await context.catalog.read_sample(visitor, name), response))
+
+
+@_ROUTES.get("/functions", responses=_OWN)
+async def functions(context: Context, _visitor: CurrentVisitor, response: Response) -> schema.LakeFunctions:
+    """The functions that a statement may call. A browser may keep the answer for a minute."""
+    return schema.LakeFunctions(functions=_keep_briefly(await context.catalog.list_functions(), response))
+
+
+def _keep_briefly(found: Json, response: Response) -> Json:
+    """Let the visitor's browser keep an answer, which is nobody else's."""
+    response.headers["Cache-Control"] = f"private, max-age={_CATALOG_SECONDS}"
+    response.headers["Vary"] = "Authorization"
+    return found
 
 
 def _to_operation(found: Json, response: Response) -> schema.Operation:

@@ -2,10 +2,13 @@
 
 import { announce } from "./announce.js";
 import { Away } from "./api.js";
+import { SuggestionList } from "./suggestion_list.js";
 import { Composer } from "./composer.js";
 import { button, byId } from "./dom.js";
 import { ASK_NEXT } from "./follow_ups_view.js";
 import { seconds } from "./format.js";
+import { Lake } from "./lake.js";
+import { LakePanel } from "./lake_panel.js";
 import { LiveView } from "./live_view.js";
 import { follow, hasEnded, persist } from "./poll.js";
 import { addressOf, conversationAt } from "./route.js";
@@ -27,7 +30,14 @@ export class App {
   #live = null; // its view
   #request = null; // its request
   #sidebar = new Sidebar({ remove: (id) => this.#remove(id) });
-  #composer = new Composer({ send: (request) => this.#send(request), cancel: () => this.cancel() });
+  #lakePanel = null;
+  #composer = new Composer({
+    send: (request) => this.#send(request),
+    cancel: () => this.cancel(),
+    chosen: (kind) => {
+      this.#lakePanel.kind = kind;
+    },
+  });
   #thread = new Thread({
     ask: (request) => this.#send(request),
     rate: (operation, feedback) => this.#api.rate(operation, feedback),
@@ -36,6 +46,9 @@ export class App {
 
   constructor(api) {
     this.#api = api;
+    const lake = new Lake(api);
+    this.#lakePanel = new LakePanel(lake);
+    new SuggestionList(lake);
   }
 
   /** Show the conversation of the URL, and follow its changes. */
@@ -83,6 +96,7 @@ export class App {
 
   async #open(id, { atFirst = false } = {}) {
     this.#leave();
+    this.#lakePanel.giveWay();
     this.#id = id;
     this.#sidebar.current = id;
     this.#thread.clear("");
@@ -117,6 +131,7 @@ export class App {
       this.#notice("Another question is being answered. Wait for its answer, or cancel it.");
       return;
     }
+    this.#lakePanel.giveWay();
     this.#thread.settle();
     this.#thread.asked(request);
     await this.#asking(request, key);
