@@ -12,6 +12,7 @@ from ai_functions.ledger import QUESTION, Ledger
 from ai_functions.types import Spender, Usage
 from bridge import views
 from bridge.client import CallContext, Lakehouse, ServerGoneError, ToolResult
+from bridge.follow_ups import VerifiedQuestions
 from bridge.model import ChatModel
 from bridge.transcript import Exchange, Intent, ToolStep, to_sql_intent
 from bridge.turn import Event, TextPiece, ToolProgress, TurnContext, TurnLimits, run_turn
@@ -32,10 +33,14 @@ class VisitorIdentity:
 
 @dataclass(frozen=True)
 class AskRequest:
-    """A question in plain language, or a statement that is run without a model."""
+    """A question in plain language, or a statement that is run without a model.
+
+    `again` is the operation whose question this repeats: it is answered as if that had not been asked.
+    """
 
     kind: RequestKind
     text: str
+    again: str | None = None
 
 
 class AnswerProgress:
@@ -147,15 +152,26 @@ class SeenProgress:
 
 
 class Answerer:
-    """Answers requests with a server and an optional model. `vouches` sends the visitor's token to the server."""
+    """Answers requests with a server and an optional model. `vouches` sends the visitor's token to the server.
+
+    `verified` proposes what to ask next where the model does not.
+    """
 
     def __init__(
-        self, lakehouse: Lakehouse, model: ChatModel | None, limits: TurnLimits, ledger: Ledger, *, vouches: bool
+        self,
+        lakehouse: Lakehouse,
+        model: ChatModel | None,
+        limits: TurnLimits,
+        ledger: Ledger,
+        verified: VerifiedQuestions,
+        *,
+        vouches: bool,
     ) -> None:
         self.model = model
         self._lakehouse = lakehouse
         self._limits = limits
         self._ledger = ledger
+        self._verified = verified
         self._vouches = vouches
 
     async def answer_request(
@@ -177,7 +193,10 @@ class Answerer:
         live.begin()
         context = TurnContext(token, purse, live.record_event, live.record_cost)
         turn = await run_turn(request.text, self.model, self._lakehouse, self._limits, history=history, context=context)
-        return views.from_turn(turn, history)
+        result = views.from_turn(turn, history)
+        if turn.outcome == "answered" and not result["follow_ups"]:
+            result["follow_ups"] = self._verified.find_near(request.text, [exchange.question for exchange in history])
+        return result
 
     async def _run_sql(self, sql: str, token: str | None, live: AnswerProgress) -> Json:
         intent = to_sql_intent(sql)

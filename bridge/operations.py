@@ -125,6 +125,7 @@ class OperationRunner:
         try:
             messages = await _call_in_thread(self.store.list_messages, conversation)
             await self._require_free(visitor, messages)
+            earlier = messages if request.again is None else list_earlier(messages, request.again)
             operation, new = await _call_in_thread(self.store.create_operation, conversation, asdict(request), key=key)
             if not new:
                 return self._to_view(operation)
@@ -134,7 +135,7 @@ class OperationRunner:
             if work is None:
                 self._leave_place(visitor)
         work.task = asyncio.create_task(
-            self._run_operation(work, _to_history(messages), len(messages) + 1), name="operation"
+            self._run_operation(work, to_history(earlier), len(messages) + 1), name="operation"
         )
         return self._to_view(operation)
 
@@ -198,7 +199,8 @@ class OperationRunner:
     async def _append_question(
         self, conversation: StoredConversation, request: AskRequest, operation: StoredOperation, after: int
     ) -> None:
-        asked = StoredMessage("user", request.text, {"kind": request.kind, "operation": operation.id})
+        details = {"kind": request.kind, "operation": operation.id, "again": request.again}
+        asked = StoredMessage("user", request.text, details)
         try:
             await _call_in_thread(self.store.append_messages, conversation, [asked], after=after)
         except LakehouseError:
@@ -286,7 +288,7 @@ class OperationRunner:
         """Store the answer, then the end of the operation; retries bridge an outage of a few seconds."""
         last = work.operation.as_running({})
         ended = last.as_done(result) if result["outcome"] == "answered" else last.as_failed(result)
-        details = {"kind": work.request.kind, "result": result}
+        details = {"kind": work.request.kind, "operation": work.operation.id, "result": result}
         await _retry_store_call(
             self._append_message, work.conversation, StoredMessage("assistant", result["answer"], details), after
         )
@@ -341,7 +343,19 @@ def _mark_cancelled(steps: Sequence[Json]) -> list[Json]:
     return [step | stopped if step["state"] == "running" else step for step in steps]
 
 
-def _to_history(messages: Sequence[StoredMessage]) -> tuple[Exchange, ...]:
+def list_earlier(messages: Sequence[StoredMessage], operation_id: str) -> Sequence[StoredMessage]:
+    """Return the messages before the question of an operation, or before the one that it repeats.
+
+    Raises NotFoundError where the operation is none of this conversation.
+    """
+    for number, message in enumerate(messages):
+        if message.details.get("operation") == operation_id:
+            repeated = message.details.get("again")
+            return messages[:number] if repeated is None else list_earlier(messages[:number], repeated)
+    raise NotFoundError("There is no such question in this conversation. Ask without `again`.")
+
+
+def to_history(messages: Sequence[StoredMessage]) -> tuple[Exchange, ...]:
     """Return the last answered questions; the newest of them with the rows that they rested on."""
     found: list[Exchange] = []
     for asked, answered in itertools.pairwise(messages):

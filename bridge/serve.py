@@ -19,10 +19,12 @@ from bridge.api import ApiContext, create_app
 from bridge.api.limits import RequestLimits
 from bridge.catalog import LakeCatalog
 from bridge.client import Lakehouse, resolve_server
+from bridge.feedback import CaseFile, FeedbackService
+from bridge.follow_ups import VerifiedQuestions
 from bridge.model import ChatModel, open_model
 from bridge.operations import ConcurrencyLimits, OperationRunner
 from bridge.settings import Settings
-from bridge.starters import read_starters
+from bridge.starters import choose_starters, find_own_lake, read_verified_queries
 from bridge.store import open_store
 from bridge.turn import TurnLimits
 from lakehouse.callers import Callers, kept_key
@@ -74,14 +76,17 @@ async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterat
         ends.callback(ledger.close)
         if (model := _open_model(settings)) is not None:
             ends.callback(model.close)
-        answerer = Answerer(lakehouse, model, TurnLimits.from_settings(settings), ledger, vouches=vouches)
+        queries = await asyncio.to_thread(read_verified_queries, settings)
+        limits, verified = TurnLimits.from_settings(settings), VerifiedQuestions(queries)
+        answerer = Answerer(lakehouse, model, limits, ledger, verified, vouches=vouches)
         share = ConcurrencyLimits(settings.chat_running_per_visitor, settings.chat_running, settings.chat_waiting)
         operations = OperationRunner(store, answerer, share)
         ends.push_async_callback(operations.close)
-        starters = await asyncio.to_thread(read_starters, settings)
         name = model.name if model else None
         catalog = LakeCatalog(lakehouse, vouches=vouches)
-        yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, catalog, name, starters)
+        feedback = FeedbackService(store, CaseFile(settings.state), name, find_own_lake(settings))
+        starters = choose_starters(queries)
+        yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, catalog, feedback, name, starters)
 
 
 def _open_model(settings: Settings) -> ChatModel | None:

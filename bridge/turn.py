@@ -17,6 +17,7 @@ import prompts
 from ai_functions.providers import ContextExceededError
 from ai_functions.types import NANOS_PER_DOLLAR, CallFailedError, Usage, dollars
 from bridge.client import CallContext, Lakehouse, ServerGoneError, ToolResult
+from bridge.follow_ups import AnswerStream, split_follow_ups
 from bridge.model import PROMPT, BillableCall, ChatModel, ChatRequest, ModelReply
 from bridge.settings import Settings
 from bridge.transcript import Exchange, Intent, Round, ToolStep, Transcript, parse_intent
@@ -131,6 +132,7 @@ class Turn:
 
     `nanos` is the cost of all model calls in nano-dollars, including the last one, which belongs to no round. `fault`
     names the party that could not be reached, if that ended the turn; the result then says nothing about the model.
+    `follow_ups` are questions that the model proposes to ask next.
     """
 
     question: str
@@ -141,6 +143,7 @@ class Turn:
     nanos: int
     seconds: float
     fault: Fault | None = None
+    follow_ups: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[ToolStep, ...]:
@@ -192,14 +195,16 @@ class _TurnRunner:
         self._started = time.monotonic()
         self._usage, self._nanos, self._failures = Usage(0, 0), 0, 0
         self._server_gone: ServerGoneError | None = None
+        self._stream = AnswerStream()
         self._heard = ""  # of the call under way
 
     async def run(self) -> Turn:
         outcome: Outcome = "answered"
         fault: Fault | None = None
+        follow_ups: tuple[str, ...] = ()
         try:
             async with asyncio.timeout(self._limits.seconds):
-                answer = await self._run_rounds()
+                answer, follow_ups = await self._run_rounds()
         except TimeoutError:
             why = self._describe_stop(f"the time for one question, {self._limits.seconds:g} s, is over")
             outcome, answer = "stopped", keep_words(self._heard, why)
@@ -207,9 +212,20 @@ class _TurnRunner:
             outcome, answer, fault = ended.outcome, keep_words(self._heard, str(ended)), ended.fault
         transcript = self._transcript
         seconds = time.monotonic() - self._started
-        return Turn(transcript.question, answer, outcome, transcript.rounds, self._usage, self._nanos, seconds, fault)
+        return Turn(
+            transcript.question,
+            answer,
+            outcome,
+            transcript.rounds,
+            self._usage,
+            self._nanos,
+            seconds,
+            fault,
+            follow_ups,
+        )
 
-    async def _run_rounds(self) -> str:
+    async def _run_rounds(self) -> tuple[str, tuple[str, ...]]:
+        """Run rounds until the model answers, and return its answer and what it proposes to ask next."""
         for number in range(1, self._limits.rounds + 1):
             last = number == self._limits.rounds
             before = self._nanos
@@ -221,12 +237,17 @@ class _TurnRunner:
             await self._run_calls(reply, self._nanos - before)
         raise AssertionError("the last round returns or raises")
 
-    def _finish_answer(self, reply: ModelReply) -> str:
-        if not reply.text.strip():
+    def _finish_answer(self, reply: ModelReply) -> tuple[str, tuple[str, ...]]:
+        text, follow_ups = split_follow_ups(reply.text)
+        answer = text.strip()
+        if not answer:
             if reply.calls:
                 raise _TurnEndedError("stopped", self._describe_stop(f"{self._limits.rounds} rounds did not suffice"))
             raise _TurnEndedError("failed", "The model gave no answer. Ask again, or in other words.")
-        return f"{reply.text.strip()} … (cut: the answer was too long)" if reply.is_truncated else reply.text.strip()
+        if not reply.is_truncated:
+            return answer, follow_ups
+        # What was cut within the follow-ups is a whole answer, and their last question may be half of one.
+        return (answer, ()) if text != reply.text else (f"{answer} … (cut: the answer was too long)", ())
 
     async def _call_model(self, *, may_call: bool) -> ModelReply:
         """Call the model, with a shorter transcript if it reports that the context is exceeded."""
@@ -235,7 +256,7 @@ class _TurnRunner:
             number = await self._reserve_call(nanos)
             self._add_charge(most, nanos)
             billable = BillableCall()
-            self._heard = ""
+            self._stream, self._heard = AnswerStream(), ""
             try:
                 reply = await self._model.request_reply(request, self._remaining_seconds(), self._report_text, billable)
             except asyncio.CancelledError:
@@ -252,6 +273,7 @@ class _TurnRunner:
                     raise TimeoutError from failed
                 raise _TurnEndedError("failed", f"The model could not be asked: {failed}", "provider") from failed
             else:
+                self._tell_text(self._stream.end())
                 self._heard = ""
                 self._add_charge(most, nanos, -1)
                 self._add_charge(reply.usage, reply.nanos)
@@ -279,8 +301,12 @@ class _TurnRunner:
             await asyncio.to_thread(self._context.purse.settle, number, nanos)
 
     def _report_text(self, piece: str) -> None:
-        self._heard += piece
-        self._context.on_event(TextPiece(piece))
+        self._tell_text(self._stream.add_piece(piece))
+
+    def _tell_text(self, text: str) -> None:
+        if text:
+            self._heard += text
+            self._context.on_event(TextPiece(text))
 
     def _build_request(self, may_call: bool) -> tuple[ChatRequest, Usage, int]:
         """Build the next request, with its maximum tokens and nano-dollars. Drops old results until it fits."""

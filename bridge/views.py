@@ -9,6 +9,7 @@ from typing import Any
 
 from ai_functions.types import NANOS_PER_DOLLAR, Usage
 from bridge.client import ToolResult
+from bridge.follow_ups import drop_unknown_names
 from bridge.grounding import choose_result, find_unfounded_numbers
 from bridge.transcript import Exchange, Intent, ToolStep
 from bridge.turn import Turn
@@ -67,7 +68,10 @@ def from_turn(turn: Turn, history: Sequence[Exchange] = ()) -> Json:
 
 
 def _describe_basis(turn: Turn, history: Sequence[Exchange], steps: Sequence[Json]) -> Json:
-    """Tell what an answer rests on: `basis`, numbers that no result has, and the step whose rows it is about."""
+    """Tell what an answer rests on: `basis`, numbers that no result has, and the step whose rows it is about.
+
+    Of the questions that the model proposes, those stay that name no column which it has not read of.
+    """
     with_rows = [number for number, step in enumerate(steps) if step["table"] is not None]
     sources = [turn.question, *(text for exchange in history for text in (exchange.question, exchange.told))]
     sources += [text for step in turn.steps for text in (step.result.text, step.intent.sql or "")]
@@ -76,6 +80,7 @@ def _describe_basis(turn: Turn, history: Sequence[Exchange], steps: Sequence[Jso
         "basis": "rows" if with_rows else "failed" if any(step["sql"] for step in steps) else "none",
         "unfounded": find_unfounded_numbers(turn.answer, sources),
         "shown": None if chosen is None else with_rows[chosen],
+        "follow_ups": drop_unknown_names(turn.follow_ups, sources),
     }
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import version
@@ -23,7 +24,7 @@ from bridge.model import PROMPT, ChatModel, open_model
 from bridge.settings import Settings, load_settings
 from bridge.turn import TurnLimits
 from evals import report
-from evals.questions import QuestionFile, read_lake_questions, read_questions, select_questions
+from evals.questions import QuestionFile, UnwrittenQuestion, read_lake_questions, read_questions, select_questions
 from evals.results import ResultFile
 from evals.run import EvaluationEnd, EvaluationPlan, run_plan
 from lakehouse.errors import LakehouseError, UsageError
@@ -81,16 +82,15 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _run_evaluation(options: argparse.Namespace, settings: Settings) -> int:
-    file = _read_file(options.file, settings)
-    questions = select_questions(file.questions, options.questions)
-    plan = EvaluationPlan(questions, options.repeat, TurnLimits.from_settings(settings), options.budget)
+    file = select_questions(_read_file(options.file, settings), options.questions)
+    plan = EvaluationPlan(file.questions, options.repeat, TurnLimits.from_settings(settings), options.budget)
     server = _resolve_server(options, settings)
     with closing(open_model(settings)) as model, closing(_open_results(options, file, model, settings)) as results:
         _print_plan(plan, results)
         ended = EvaluationEnd({}, None)
         if not all(results.is_done(key) for key in plan.keys):
             ended = asyncio.run(_evaluate_plan(plan, model, server, results))
-        return _write_report(plan, results, ended, as_json=options.json)
+        return _write_report(plan, results, ended, file.unwritten, as_json=options.json)
 
 
 def _read_file(path: Path | None, settings: Settings) -> QuestionFile:
@@ -107,10 +107,18 @@ async def _evaluate_plan(plan: EvaluationPlan, model: ChatModel, server: Server,
         return await run_plan(plan, model, lakehouse, results, _print_message)
 
 
-def _write_report(plan: EvaluationPlan, results: ResultFile, ended: EvaluationEnd, *, as_json: bool) -> int:
+def _write_report(
+    plan: EvaluationPlan,
+    results: ResultFile,
+    ended: EvaluationEnd,
+    unwritten: Sequence[UnwrittenQuestion],
+    *,
+    as_json: bool,
+) -> int:
     latest = results.latest
     records = [latest[key] for key in plan.keys if key in latest]
-    summary = report.summarize_records(records, ended.unknown, results.spent, results.run)
+    to_write = {question.id: question.reason for question in unwritten}
+    summary = report.summarize_records(records, ended.unknown, to_write, results.spent, results.run)
     text = json.dumps(summary, ensure_ascii=False, indent=2)
     results.path.with_name(f"{results.path.name}.summary.json").write_text(f"{text}\n", encoding="utf-8")
     if as_json:

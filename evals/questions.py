@@ -1,7 +1,11 @@
 """The file of questions: JSON lines with `id`, `question` and `sql`, the gold statement.
 
 Optional: `ordered` (true or false) overrides whether the order of the rows counts, which otherwise follows from the
-gold statement's ORDER BY; `difficulty` (a text), `features` and `tags` (lists of texts) are the groups of the summary.
+gold statement's ORDER BY; `difficulty` (a text), `features` and `tags` (lists of texts) are the groups of the summary;
+`before` has the earlier questions of the conversation, with their answers.
+
+`feedback.jsonl`, the rated answers of `imdb-chat serve`, is such a file. A line with a `verdict` may have no `sql` yet:
+it is not asked, but listed as one whose gold statement is to be written.
 """
 
 from __future__ import annotations
@@ -9,36 +13,52 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lakehouse.context import CONTEXT_FOLDER, QUERIES_NAME, read_context_file
 from lakehouse.errors import UsageError
+from lakehouse.escaping import cut_text
 from lakehouse.nearest import nearest
 from lakehouse.storage import Lake
 
 GROUPS = ("difficulty", "features", "tags")
+VERDICTS = ("up", "down")
 _MAX_FAULTS_SHOWN = 10
+_MAX_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question and its gold statement. `groups` has the values of GROUPS that its line sets."""
+    """A question and its gold statement. `groups` has the values of GROUPS that its line sets.
+
+    `before` are the earlier questions of the conversation, with their answers.
+    """
 
     id: str
     text: str
     sql: str
     ordered: bool | None
     groups: Mapping[str, tuple[str, ...]]
+    before: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class UnwrittenQuestion:
+    """A rated question that has no gold statement yet. `reason` says why, and repeats the comment."""
+
+    id: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class QuestionFile:
-    """The questions of a file; `digest` is the SHA-256 of its bytes."""
+    """The questions of a file, and those that are to be written; `digest` is the SHA-256 of its bytes."""
 
     questions: tuple[Question, ...]
     digest: str
+    unwritten: tuple[UnwrittenQuestion, ...] = ()
 
 
 def read_questions(path: Path) -> QuestionFile:
@@ -64,7 +84,7 @@ def read_lake_questions(lake: Lake, context_dir: Path | None) -> QuestionFile:
 def parse_questions(content: bytes, path: str) -> QuestionFile:
     """Parse a file of questions. Raises UsageError that lists the invalid lines of `path`."""
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        lines = content.decode("utf-8-sig").split("\n")  # splitlines also splits at characters that JSON may have
     except UnicodeDecodeError as error:
         raise UsageError(f"The questions {path} are not UTF-8 text.") from error
     found, faults = _parse_lines(lines)
@@ -74,22 +94,32 @@ def parse_questions(content: bytes, path: str) -> QuestionFile:
         raise UsageError(f"{shown}{more}\nNothing was asked. Mend the file first.")
     if not found:
         raise UsageError(f"{path} holds no question. A line is a JSON object with id, question and sql.")
-    return QuestionFile(tuple(found), hashlib.sha256(content).hexdigest())
+    return QuestionFile(
+        tuple(each for each in found if isinstance(each, Question)),
+        hashlib.sha256(content).hexdigest(),
+        tuple(each for each in found if isinstance(each, UnwrittenQuestion)),
+    )
 
 
-def select_questions(questions: Sequence[Question], ids: Sequence[str]) -> tuple[Question, ...]:
+def select_questions(file: QuestionFile, ids: Sequence[str]) -> QuestionFile:
     """Select questions by id in the order of the file, or all without ids. Raises UsageError for an unknown id."""
-    known = [question.id for question in questions]
+    if not ids:
+        return file
+    known = [*(question.id for question in file.questions), *(question.id for question in file.unwritten)]
     for wanted in ids:
         if wanted not in known:
             near = nearest(wanted, known, most=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise UsageError(f"There is no question {wanted} in the file.{hint}")
-    return tuple(question for question in questions if not ids or question.id in ids)
+    return replace(
+        file,
+        questions=tuple(question for question in file.questions if question.id in ids),
+        unwritten=tuple(question for question in file.unwritten if question.id in ids),
+    )
 
 
-def _parse_lines(lines: Sequence[str]) -> tuple[list[Question], list[tuple[int, str]]]:
-    found: list[Question] = []
+def _parse_lines(lines: Sequence[str]) -> tuple[list[Question | UnwrittenQuestion], list[tuple[int, str]]]:
+    found: list[Question | UnwrittenQuestion] = []
     first: dict[str, int] = {}
     faults: list[tuple[int, str]] = []
     for number, line in enumerate(lines, start=1):
@@ -108,20 +138,39 @@ def _parse_lines(lines: Sequence[str]) -> tuple[list[Question], list[tuple[int, 
     return found, faults
 
 
-def _parse_question(line: str) -> Question:
+def _parse_question(line: str) -> Question | UnwrittenQuestion:
     try:
         record = json.loads(line)
     except ValueError as error:
         raise ValueError(f"it is not JSON: {error}") from error
     if not isinstance(record, dict):
         raise ValueError("it is no object; a question is one with id, question and sql")  # noqa: TRY004
-    name, text, sql = (_read_text(record, field) for field in ("id", "question", "sql"))
+    name, text = (_read_text(record, field) for field in ("id", "question"))
+    if "sql" not in record and record.get("verdict") in VERDICTS:
+        return UnwrittenQuestion(name, _describe_unwritten(record, text))
+    sql = _read_text(record, "sql")
     ordered = record.get("ordered")
     if not isinstance(ordered, bool | None):
         raise ValueError("`ordered` is neither true nor false")  # noqa: TRY004
-    return Question(
-        name, text, sql, ordered, {field: _read_group(record, field) for field in GROUPS if field in record}
-    )
+    groups = {field: _read_group(record, field) for field in GROUPS if field in record}
+    return Question(name, text, sql, ordered, groups, _read_before(record))
+
+
+def _describe_unwritten(record: Mapping[str, Any], text: str) -> str:
+    comment = record.get("comment")
+    said = f": {_to_line(comment)}" if isinstance(comment, str) and comment else ""
+    return f"{_to_line(text)} (rated {record['verdict']}{said})"
+
+
+def _to_line(text: str) -> str:
+    return cut_text(" ".join(text.split()), _MAX_SHOWN_CHARS)
+
+
+def _read_before(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    match record.get("before", []):
+        case [*earlier] if all(isinstance(each, dict) for each in earlier):
+            return tuple((_read_text(each, "question"), _read_text(each, "answer")) for each in earlier)
+    raise ValueError("`before` is no list of objects with question and answer")
 
 
 def _read_text(record: Mapping[str, Any], field: str) -> str:

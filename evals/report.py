@@ -27,9 +27,16 @@ Summary = dict[str, Any]
 
 
 def summarize_records(
-    records: Iterable[AttemptRecord], unknown: Mapping[str, str], spent: int, run: Mapping[str, Any]
+    records: Iterable[AttemptRecord],
+    unknown: Mapping[str, str],
+    unwritten: Mapping[str, str],
+    spent: int,
+    run: Mapping[str, Any],
 ) -> Summary:
-    """Summarize results. `unknown` maps questions that were not asked to the reason; `spent` is in nano-dollars."""
+    """Summarize results. `spent` is in nano-dollars.
+
+    `unknown` maps questions that could not be asked to the reason, `unwritten` those that have no gold statement yet.
+    """
     every = list(records)
     judged = [record for record in every if record["verdict"] not in UNDECIDED]
     return {
@@ -41,6 +48,7 @@ def summarize_records(
         "empty_gold": sum(record["gold"]["rows"] == 0 for record in judged),
         "extra_columns": sum(record["match"] and record["extra_columns"] > 0 for record in judged),
         "not_asked": dict(unknown),
+        "to_write": dict(unwritten),
         "spent_usd": spent / NANOS_PER_DOLLAR,
         "by": {group: _count_by_group(judged, group) for group in GROUPS if any(group in record for record in judged)},
         "per_question": [_summarize_question(name, attempts) for name, attempts in _group_by_question(every).items()],
@@ -158,6 +166,9 @@ def _format_verdict(row: Summary) -> Text:
 def _list_reasons(summary: Summary) -> list[Text]:
     lines = [f"{row['id']}: {row['reason'].splitlines()[0]}" for row in summary["per_question"] if row["reason"]]
     lines += [f"{name} was not asked: {why}." for name, why in summary["not_asked"].items()]
+    lines += [f"{name} is to be written: {why}" for name, why in summary["to_write"].items()]
+    if count := len(summary["to_write"]):
+        lines.append(f"To be written: {count}. Put the gold statement into the line as `sql`, and it is asked.")
     return [Text(replace_controls(line)) for line in lines]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from ai_functions.types import Usage, dollars
 from bridge.client import Lakehouse
 from bridge.model import ChatModel
+from bridge.transcript import Exchange
 from bridge.turn import Turn, TurnContext, TurnLimits, run_turn
 from evals.compare import Gold
 from evals.gold import describe_gold, fetch_gold
@@ -104,9 +105,9 @@ class _Attempt:
         """Ask the question, score the turn and store the result."""
         self._results.begin_attempt(self._key, self._limits.nanos)
         try:
-            turn = await run_turn(
-                self._question.text, model, lakehouse, self._limits, context=TurnContext(on_cost=self._record_cost)
-            )
+            history = [Exchange(question, answer) for question, answer in self._question.before]
+            context = TurnContext(on_cost=self._record_cost)
+            turn = await run_turn(self._question.text, model, lakehouse, self._limits, history=history, context=context)
         except BaseException:
             self._results.add_lost(self._nanos)
             raise

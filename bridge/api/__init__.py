@@ -7,7 +7,7 @@ somebody else's is answered as if it were not there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
@@ -25,13 +25,15 @@ from bridge.api import page, problems, schema
 from bridge.api.limits import BodyLimit, RequestLimits
 from bridge.api.problems import UnknownVisitorError, document_errors
 from bridge.catalog import LakeCatalog
+from bridge.feedback import FeedbackService
 from bridge.operations import OperationRunner
 from bridge.settings import Settings
 from bridge.starters import Starter
-from bridge.store import StoredConversation, StoredMessage
+from bridge.store import Feedback, StoredConversation, StoredMessage
 from bridge.views import Json
 from lakehouse.callers import Callers
 from lakehouse.errors import UsageError
+from lakehouse.escaping import replace_controls
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -50,6 +52,7 @@ class ApiContext:
     limits: RequestLimits
     operations: OperationRunner
     catalog: LakeCatalog
+    feedback: FeedbackService
     model: str | None
     starters: tuple[Starter, ...] = ()
 
@@ -73,7 +76,7 @@ def create_app(context: ApiContext) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=parse_origins(settings),
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
         expose_headers=["Location", "Retry-After"],
     )
@@ -228,10 +231,11 @@ async def conversation(context: Context, visitor: CurrentVisitor, conversation: 
     store = context.operations.store
     stored = await asyncio.to_thread(store.get_conversation, visitor.name, conversation)
     messages = await asyncio.to_thread(store.list_messages, stored)
+    feedback = await asyncio.to_thread(store.list_feedback, stored)
     running = await context.operations.find_running(visitor, messages)
     return schema.Whole(
         **_to_summary(stored),
-        messages=[_to_message(one) for one in messages],
+        messages=[_to_message(one, feedback) for one in messages],
         operation=schema.Operation(**running) if running is not None else None,
     )
 
@@ -260,7 +264,7 @@ async def ask(
 ) -> schema.Operation:
     """Ask. The answer is an operation: follow its events, or ask for it at `Location` after `Retry-After` seconds."""
     operation = await context.operations.start_operation(
-        visitor, conversation, AskRequest(asked.kind, asked.text), idempotency_key
+        visitor, conversation, AskRequest(asked.kind, asked.text, asked.again), idempotency_key
     )
     return _to_operation(operation, response)
 
@@ -283,6 +287,25 @@ async def operation_events(follower: Follower, operation: FollowedOperation) -> 
 async def cancel(context: Context, visitor: CurrentVisitor, operation: str, response: Response) -> schema.Operation:
     """Cancel an operation, down to the engine. It ends as failed, with the outcome `cancelled`."""
     return _to_operation(await context.operations.cancel_operation(visitor, operation), response)
+
+
+@_ROUTES.put(
+    "/operations/{operation}/feedback",
+    responses=_FOUND | document_errors(HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE),
+)
+async def rate(context: Context, visitor: CurrentVisitor, operation: str, feedback: schema.Feedback) -> schema.Feedback:
+    """Rate the answer of an operation, in place of an earlier rating. It is kept without the visitor's name."""
+    said = Feedback(feedback.verdict, replace_controls(feedback.comment))
+    await asyncio.to_thread(context.feedback.put_feedback, visitor, operation, said)
+    return schema.Feedback(verdict=said.verdict, comment=said.comment)
+
+
+@_ROUTES.delete(
+    "/operations/{operation}/feedback", status_code=204, responses=_FOUND | document_errors(HTTPStatus.CONFLICT)
+)
+async def unrate(context: Context, visitor: CurrentVisitor, operation: str) -> None:
+    """Withdraw what was said of an answer."""
+    await asyncio.to_thread(context.feedback.remove_feedback, visitor, operation)
 
 
 @_ROUTES.get("/tables", responses=_OWN)
@@ -327,8 +350,16 @@ def _to_summary(stored: StoredConversation) -> dict[str, Any]:
     return {"id": stored.id, "title": stored.title, "created": stored.created, "expires": stored.expires}
 
 
-def _to_message(message: StoredMessage) -> schema.Message:
-    details = message.details
+def _to_message(message: StoredMessage, feedback: Mapping[str, Feedback]) -> schema.Message:
+    details, result = message.details, message.details.get("result")
+    operation = details.get("operation")
+    said = feedback.get(operation) if operation is not None and result is not None else None
     return schema.Message(
-        role=message.role, text=message.text, kind=details["kind"], at=message.at, result=details.get("result")
+        role=message.role,
+        text=message.text,
+        kind=details["kind"],
+        at=message.at,
+        operation=operation,
+        result=result,
+        feedback=None if said is None else schema.Feedback(verdict=said.verdict, comment=said.comment),
     )

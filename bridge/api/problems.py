@@ -18,6 +18,7 @@ from bridge.api.limits import TooManyError
 from bridge.api.schema import Problem
 from bridge.catalog import LakeUnavailableError, TableNotFoundError
 from bridge.client import ServerGoneError
+from bridge.feedback import FeedbackFullError, NotRatedError
 from bridge.operations import ConversationBusyError, NoModelError, ServiceBusyError
 from bridge.store import ChangedError, KeyReusedError, NotFoundError, RecordTooLargeError, StoreUnavailableError
 from lakehouse.errors import LakehouseError
@@ -37,6 +38,7 @@ _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
     UnknownVisitorError: HTTPStatus.UNAUTHORIZED,
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConversationBusyError: HTTPStatus.CONFLICT,
+    NotRatedError: HTTPStatus.CONFLICT,
     ChangedError: HTTPStatus.CONFLICT,
     KeyReusedError: HTTPStatus.CONFLICT,
     RecordTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -44,6 +46,7 @@ _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
     ServiceBusyError: HTTPStatus.TOO_MANY_REQUESTS,
     NoModelError: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    FeedbackFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     TableNotFoundError: HTTPStatus.NOT_FOUND,
     LakeUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     ServerGoneError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -11,6 +11,7 @@ from lakehouse.escaping import repair_text
 MAX_QUESTION_CHARS = 4_000
 MAX_SQL_CHARS = 32_768
 MAX_TITLE_CHARS = 120
+MAX_COMMENT_CHARS = 1_000
 
 RequestKind = Literal["question", "sql"]
 OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
@@ -76,12 +77,17 @@ class Conversations(BaseModel):
 
 
 class Ask(BaseModel):
-    """A question in plain language, or a statement for which no model is asked."""
+    """A question in plain language, or a statement for which no model is asked.
+
+    `again` is an operation of this conversation: its question is asked once more, without the answer that it had.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     kind: RequestKind
     text: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_SQL_CHARS), REPAIRED]
+
+    again: Annotated[str, StringConstraints(max_length=100), REPAIRED] | None = None
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:
@@ -136,7 +142,7 @@ class Result(BaseModel):
     """How a request ended. Costs are in US dollars: the model that planned, and AI functions in statements.
 
     Of an answered question, `basis` says whether it rests on rows; `unfounded` are its numbers that no result has, as
-    written; `shown` is the number of the step whose rows it is about.
+    written; `shown` is the number of the step whose rows it is about; `follow_ups` are questions to ask next.
     """
 
     outcome: Literal["answered", "declined", "failed", "stopped", "cancelled", "refused"]
@@ -150,6 +156,7 @@ class Result(BaseModel):
     basis: Literal["rows", "failed", "none"] | None = None
     unfounded: list[str] = []
     shown: int | None = None
+    follow_ups: list[str] = []
 
 
 class RequestView(BaseModel):
@@ -171,14 +178,25 @@ class Operation(BaseModel):
     result: Result | None
 
 
+class Feedback(BaseModel):
+    """What a visitor thinks of an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: Literal["up", "down"]
+    comment: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_COMMENT_CHARS), REPAIRED] = ""
+
+
 class Message(BaseModel):
-    """What was said; of an assistant's, `result` tells how it was found."""
+    """What was said, and the operation that answers it; of an assistant's, `result` tells how it was found."""
 
     role: Literal["user", "assistant"]
     text: str
     kind: RequestKind
     at: Seconds
+    operation: str | None
     result: Result | None
+    feedback: Feedback | None
 
 
 class Whole(Conversation):

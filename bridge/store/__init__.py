@@ -15,6 +15,8 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any
 
 from bridge.settings import Settings
@@ -29,6 +31,7 @@ from bridge.store.records import (
 )
 from bridge.store.types import (
     ChangedError,
+    Feedback,
     KeyReusedError,
     NotFoundError,
     StoredConversation,
@@ -40,6 +43,7 @@ from lakehouse.errors import UsageError
 __all__ = [
     "LEASE_SECONDS",
     "ChangedError",
+    "Feedback",
     "KeyReusedError",
     "NotFoundError",
     "RecordTooLargeError",
@@ -57,6 +61,8 @@ LEASE_SECONDS = 30.0
 
 _ID = re.compile(r"[0-9a-f]{24}")
 """Form of an id. Other ids do not exist and are not looked up."""
+
+_FEEDBACK_ATTEMPTS = 5
 
 MAX_APPENDED_MESSAGES = 100
 """Messages that one append may add: the limit of a transaction in Azure Cosmos DB."""
@@ -182,12 +188,43 @@ class Store:
             raise ChangedError("This operation was ended, saved or deleted by somebody else. Stop working on it.")
         return StoredOperation.from_record(saved)
 
+    def save_feedback(self, operation: StoredOperation, feedback: Feedback | None) -> None:
+        """Save what the owner thinks of an answer, in place of what was saved before; None removes it.
+
+        Raises NotFoundError, and ChangedError where others keep saving it.
+        """
+        conversation = self.get_conversation(operation.owner, operation.conversation_id)
+        now = self._clock()
+        body = {} if feedback is None else asdict(feedback)
+        new = _to_record(conversation, "feedback", f"feedback-{_get_token(operation.id)}", now, body)
+        for _ in range(_FEEDBACK_ATTEMPTS):
+            found = self._records.find_records(conversation.id, conversation.owner, "feedback", now, new.id)
+            if found:
+                if self._records.replace(replace(found[0], body=body), now) is not None:
+                    return
+            elif feedback is None:
+                return
+            else:
+                with suppress(TakenError):
+                    self._records.add([new], now)
+                    return
+        raise ChangedError("This answer is being rated by somebody else at once. Try again.")
+
+    def list_feedback(self, conversation: StoredConversation) -> dict[str, Feedback]:
+        """Return what the owner of a conversation thinks of its answers, by the ids of their operations."""
+        found = self._records.find_records(conversation.id, conversation.owner, "feedback", self._clock())
+        return {
+            f"{conversation.id}.{record.id.removeprefix('feedback-')}": Feedback(**record.body)
+            for record in found
+            if record.body
+        }
+
     def close(self) -> None:
         """Close the backend."""
         self._records.close()
 
     def _read_operation(self, owner: str, operation_id: str) -> StoredOperation:
-        conversation_id, _, token = operation_id.partition(".")
+        conversation_id, token = operation_id.partition(".")[0], _get_token(operation_id)
         found: list[Record] = []
         if _ID.fullmatch(conversation_id) and _ID.fullmatch(token):
             found = self._records.find_records(conversation_id, owner, "operation", self._clock(), f"operation-{token}")
@@ -224,6 +261,11 @@ def _to_record(
     conversation: StoredConversation, kind: RecordKind, record_id: str, now: float, body: Mapping[str, Any]
 ) -> Record:
     return Record(conversation.id, record_id, kind, conversation.owner, now, conversation.expires, body)
+
+
+def _get_token(operation_id: str) -> str:
+    """What an operation's id has behind that of its conversation."""
+    return operation_id.partition(".")[2]
 
 
 def _hash_key(key: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from lakehouse.errors import LakehouseError
 
-RecordKind = Literal["conversation", "message", "operation"]
+RecordKind = Literal["conversation", "message", "operation", "feedback"]
 
 MAX_RECORD_BYTES = 1_000_000
 """JSON size of the records of one call. The limit of Azure Cosmos DB is 2 MB, including its own fields."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from bridge.store.records import Record, StoreError
 
 OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
+Verdict = Literal["up", "down"]
 
 
 class NotFoundError(StoreError):
@@ -46,6 +47,14 @@ class StoredMessage:
     def to_body(self) -> dict[str, Any]:
         """Return the body of the message's record."""
         return {"role": self.role, "text": self.text, "details": self.details}
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What the owner of a conversation thinks of an answer."""
+
+    verdict: Verdict
+    comment: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ import { chartBox } from "./chart_box.js";
 import { copyButton } from "./copying.js";
 import { button, hiddenText, make } from "./dom.js";
 import { dollars, formatCount, seconds } from "./format.js";
+import { followUpsView } from "./follow_ups_view.js";
 import { proseView } from "./prose_view.js";
+import { RatingView } from "./rating_view.js";
 import { sqlView } from "./sql_view.js";
 import { stepsView } from "./steps_view.js";
 import { tableView } from "./table_view.js";
@@ -28,8 +30,10 @@ const BASES = {
   failed: "No statement succeeded, so this answer rests on no rows.",
 };
 
-/** View of an answer. `again` repeats the request. */
-export function answerView(result, kind, again) {
+/** View of an answer. `again` repeats the request; `rating` has the `feedback` and how to `save` it, null for none. */
+export function answerView(result, kind, again, rating = null) {
+  const rated = rating && kind === "question" && result.outcome === "answered";
+  const view = rated ? new RatingView(rating.feedback, rating.save) : null;
   const step = result.steps[result.shown] ?? result.steps.findLast((one) => one.table !== null) ?? null;
   return make(
     "article",
@@ -42,16 +46,19 @@ export function answerView(result, kind, again) {
     kind === "question" && step?.sql ? sqlView(step.sql) : null,
     costView(result, step),
     kind === "question" ? stepsView(result.steps, step) : null,
-    kind === "question" || result.outcome !== "answered" ? actionsView(result, again) : null,
+    kind === "question" || result.outcome !== "answered" ? actionsView(result, again, view?.buttons ?? []) : null,
+    view?.form,
+    followUpsView(result.follow_ups ?? []),
   );
 }
 
-function actionsView(result, again) {
+function actionsView(result, again, rating) {
   const words = () => document.activeElement.closest(".answer").querySelector(".prose");
   const small = { className: "button small" };
   const ways = [
     result.answer ? copyButton(result.answer, "The answer", words, { title: "Copy the answer" }) : null,
     again ? button("Ask again", again, small) : null,
+    ...rating,
   ].filter(Boolean);
   return ways.length === 0 ? null : make("div", { className: "bar" }, ways);
 }

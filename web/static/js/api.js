@@ -53,6 +53,12 @@ export class Api {
   ask = async (id, request, key) =>
     this.#asVisitor("POST", `/conversations/${encodeURIComponent(id)}/messages`, request, { "Idempotency-Key": key });
 
+  /** Keeps what the visitor thinks of an answer, {verdict, comment}; null withdraws it. */
+  rate = async (operation, feedback) => {
+    const path = `/operations/${encodeURIComponent(operation)}/feedback`;
+    await (feedback === null ? this.#asVisitor("DELETE", path) : this.#asVisitor("PUT", path, feedback));
+  };
+
   tables = async () => (await this.#asVisitor("GET", "/tables")).body;
 
   columns = async (table) => (await this.#asVisitor("GET", `/tables/${encodeURIComponent(table)}`)).body;

@@ -5,6 +5,7 @@ import { Away } from "./api.js";
 import { SuggestionList } from "./suggestion_list.js";
 import { Composer } from "./composer.js";
 import { button, byId } from "./dom.js";
+import { ASK_NEXT } from "./follow_ups_view.js";
 import { seconds } from "./format.js";
 import { Lake } from "./lake.js";
 import { LakePanel } from "./lake_panel.js";
@@ -37,7 +38,11 @@ export class App {
       this.#lakePanel.kind = kind;
     },
   });
-  #thread = new Thread({ ask: (request) => this.#send(request), lost: () => this.#composer.focus() });
+  #thread = new Thread({
+    ask: (request) => this.#send(request),
+    rate: (operation, feedback) => this.#api.rate(operation, feedback),
+    lost: () => this.#composer.focus(),
+  });
 
   constructor(api) {
     this.#api = api;
@@ -50,6 +55,7 @@ export class App {
   async begin() {
     addEventListener("online", () => this.#waiter.hurry());
     addEventListener(EDIT_SQL, (event) => this.#composer.edit(event.detail));
+    addEventListener(ASK_NEXT, (event) => this.#composer.offer(event.detail));
     byId("save").addEventListener("click", () => this.#thread.save());
     const again = button("Try again", () => location.reload());
     this.#about = await this.#patiently(() => this.#api.about(), again);
@@ -193,7 +199,7 @@ export class App {
       this.#thread.trouble(INTERRUPTED, button("Ask again", again));
       return;
     }
-    this.#thread.answered(operation.result, operation.request);
+    this.#thread.answered(operation.result, operation.request, operation.id);
     const { outcome, answer, seconds: taken } = operation.result;
     announce(`${outcome} in ${seconds(taken)}. ${answer}`.slice(0, MOST_SAID_CHARS));
   }

@@ -83,6 +83,15 @@ export class Composer {
     this.focus();
   }
 
+  /** Put a question into its field, to be changed or sent. A draft in it is recalled by the arrow up. */
+  offer(question) {
+    this.choose("question");
+    this.#remember(this.#field.value.trim());
+    this.#field.value = question;
+    this.#changed();
+    this.focus();
+  }
+
   get #field() {
     return this.#fields[this.#kind];
   }
@@ -122,8 +131,12 @@ export class Composer {
     if (!text || this.#busy || !this.#served || this.#field.disabled) return;
     this.#field.value = "";
     this.#changed();
-    this.#sent[this.#kind] = [...this.#sent[this.#kind], text].slice(-MOST_RECALLED);
+    this.#remember(text);
     send({ kind: this.#kind, text });
+  }
+
+  #remember(text) {
+    if (text) this.#sent[this.#kind] = [...this.#sent[this.#kind], text].slice(-MOST_RECALLED);
   }
 
   #changed() {

@@ -18,9 +18,10 @@ export class Thread {
   #entries = []; // {request, result} of all that is shown
   #save = byId("save");
 
-  /** `ask` repeats a request; `lost` is called when the focused element is removed. */
-  constructor({ ask, lost }) {
+  /** `ask` repeats a request; `rate` keeps a rating; `lost` is called when the focused element is removed. */
+  constructor({ ask, rate, lost }) {
     this.ask = ask;
+    this.rate = rate;
     this.lost = lost;
   }
 
@@ -50,7 +51,7 @@ export class Thread {
         request = { kind: message.kind, text: message.text };
         this.asked(request);
       } else if (message.result) {
-        this.answered(message.result, request ?? { kind: message.kind, text: "" });
+        this.answered(message.result, request ?? { kind: message.kind, text: "" }, message.operation, message.feedback);
       }
     }
   }
@@ -60,10 +61,12 @@ export class Thread {
     this.#put(this.#asked);
   }
 
-  answered(result, request) {
+  answered(result, request, operation, feedback = null) {
     this.#entries.push({ request, result });
     this.#save.hidden = false;
-    this.#put(answerView(result, request.kind, request.text ? () => this.ask(request) : null));
+    const rating = operation ? { feedback, save: (wanted) => this.rate(operation, wanted) } : null;
+    const again = () => this.ask({ kind: request.kind, text: request.text, again: operation });
+    this.#put(answerView(result, request.kind, request.text ? again : null, rating));
   }
 
   /** Save the conversation as Markdown. */
