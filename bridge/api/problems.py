@@ -17,7 +17,16 @@ from starlette.routing import BaseRoute, Match
 from bridge.api.limits import TooManyError
 from bridge.api.schema import Problem
 from bridge.operations import ConversationBusyError, NoModelError, ServiceBusyError
-from bridge.store import ChangedError, KeyReusedError, NotFoundError, RecordTooLargeError, StoreUnavailableError
+from bridge.store import (
+    ChangedError,
+    ExpiredError,
+    KeyReusedError,
+    NotFoundError,
+    NothingToShareError,
+    OutdatedError,
+    RecordTooLargeError,
+    StoreUnavailableError,
+)
 from lakehouse.errors import LakehouseError
 
 log = logging.getLogger(__name__)
@@ -31,9 +40,17 @@ class UnknownVisitorError(LakehouseError):
     """A request without a valid token of this program."""
 
 
+class SharingOffError(LakehouseError):
+    """A link is asked for where the settings allow none."""
+
+
 _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
     UnknownVisitorError: HTTPStatus.UNAUTHORIZED,
+    SharingOffError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    ExpiredError: HTTPStatus.GONE,
+    NothingToShareError: HTTPStatus.CONFLICT,
+    OutdatedError: HTTPStatus.PRECONDITION_FAILED,
     ConversationBusyError: HTTPStatus.CONFLICT,
     ChangedError: HTTPStatus.CONFLICT,
     KeyReusedError: HTTPStatus.CONFLICT,
