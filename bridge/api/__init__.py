@@ -181,8 +181,7 @@ IdempotencyKey = Annotated[
     Header(min_length=1, max_length=200, description="the same key asks once, however often it is sent"),
 ]
 IfMatch = Annotated[
-    str | None,
-    Header(pattern=r'^(\*|"[0-9]{1,9}")$', description="change nothing unless the conversation still has this ETag"),
+    str | None, Header(max_length=200, description="change nothing unless the conversation still has this ETag")
 ]
 
 _ROUTES = APIRouter(
@@ -276,7 +275,7 @@ async def change_conversation(
         conversation,
         title=change.title,
         pinned=change.pinned,
-        version=None if if_match in (None, "*") else int(str(if_match).strip('"')),
+        etag=None if if_match == "*" else if_match,
     )
     return _to_conversation(stored, response)
 

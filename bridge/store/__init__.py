@@ -124,17 +124,17 @@ class Store:
         *,
         title: str | None = None,
         pinned: bool | None = None,
-        version: int | None = None,
+        etag: str | None = None,
     ) -> StoredConversation:
         """Rename a conversation, or pin it; None leaves what is there. Changes at once are all made, one by one.
 
-        Raises OutdatedError if `version` is given and the conversation has another one, ChangedError if too many
-        changes come at once, and NotFoundError.
+        Raises OutdatedError if `etag` is given and the conversation has another one, ChangedError if too many changes
+        come at once, and NotFoundError.
         """
         for _ in range(_MAX_CHANGES):
             record = self._read_conversation(owner, conversation_id)
             found = StoredConversation.from_record(record)
-            if version not in (None, found.version):
+            if etag not in (None, found.etag):
                 raise OutdatedError("This conversation was changed meanwhile. Read it again, then decide.")
             wanted = replace(
                 found,

@@ -80,11 +80,11 @@ def test_of_changes_at_once_none_is_lost(opening: Callable[[], Store]) -> None:
 
 def test_a_change_that_was_meant_for_an_earlier_version_is_refused(store: Store, clock: Clock) -> None:
     conversation = store.create_conversation("ann", "Films")
-    renamed = store.change_conversation("ann", conversation.id, title="Old films", version=conversation.version)
+    renamed = store.change_conversation("ann", conversation.id, title="Old films", etag=conversation.etag)
     with pytest.raises(OutdatedError, match="Read it again"):
-        store.change_conversation("ann", conversation.id, title="New films", version=conversation.version)
+        store.change_conversation("ann", conversation.id, title="New films", etag=conversation.etag)
     assert store.get_conversation("ann", conversation.id) == renamed
-    assert store.change_conversation("ann", conversation.id, title="Old films", version=2) == renamed
+    assert store.change_conversation("ann", conversation.id, title="Old films", etag=renamed.etag) == renamed
     with pytest.raises(NotFoundError):
         store.change_conversation("bob", conversation.id, title="His")
     clock.now = conversation.expires

@@ -16,7 +16,8 @@ export class Thread {
   #last = null; // replaced by the next view
   #asked = null; // the latest question
   #entries = []; // {request, result} of all that is shown
-  #save = byId("save");
+  #taking = byId("taking"); // the ways to save and share it
+  #isCopy = false;
 
   /** `ask` repeats a request; `lost` is called when the focused element is removed. */
   constructor({ ask, lost }) {
@@ -29,7 +30,8 @@ export class Thread {
     this.#last = null;
     this.#asked = null;
     this.#entries = [];
-    this.#save.hidden = true;
+    this.#taking.hidden = true;
+    this.#isCopy = false;
     this.title = title;
   }
 
@@ -42,8 +44,9 @@ export class Thread {
     this.#title.focus();
   }
 
-  /** Show all messages. */
-  show(messages) {
+  /** Show all messages. In a copy nothing can be asked again. */
+  show(messages, { isCopy = false } = {}) {
+    this.#isCopy = isCopy;
     let request = null;
     for (const message of messages) {
       if (message.role === "user") {
@@ -62,8 +65,9 @@ export class Thread {
 
   answered(result, request) {
     this.#entries.push({ request, result });
-    this.#save.hidden = false;
-    this.#put(answerView(result, request.kind, request.text ? () => this.ask(request) : null));
+    this.#taking.hidden = false;
+    const canAsk = request.text && !this.#isCopy;
+    this.#put(answerView(result, request.kind, canAsk ? () => this.ask(request) : null));
   }
 
   /** Save the conversation as Markdown. */
