@@ -41,7 +41,7 @@ class UnknownVisitorError(LakehouseError):
 
 
 class SharingOffError(LakehouseError):
-    """A link is asked for where the settings allow none."""
+    """A request for a link where the settings allow none."""
 
 
 _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {

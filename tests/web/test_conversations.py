@@ -6,6 +6,7 @@ import re
 import threading
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.bridge.rest import Site
@@ -127,6 +128,8 @@ def test_a_link_shows_a_copy_to_somebody_else_until_it_is_taken_back(
     mine.ask("And later?")
     expect(mine.answer(1)).to_contain_text("Later.")
 
+    mine.page.set_viewport_size(PHONE["viewport"])
+    expect(mine.page.get_by_role("button", name="Save", exact=True)).to_be_in_viewport(ratio=1)
     theirs = tabs(url, **PHONE)
     expect(theirs.page.get_by_role("heading", name="How many titles?")).to_be_visible()
     expect(theirs.page.locator("#copied-when")).to_have_text(
@@ -137,7 +140,7 @@ def test_a_link_shows_a_copy_to_somebody_else_until_it_is_taken_back(
     for hidden in ("textarea", "#sidebar", "#menu", "#share", ".edit", "button:has-text('Ask again')"):
         expect(theirs.page.locator(hidden).locator("visible=true")).to_have_count(0)
     assert theirs.page.evaluate("localStorage.getItem('imdb-chat-token')") is None  # a reader becomes nobody
-    assert theirs.page.locator("meta[name=robots]").get_attribute("content") == "noindex"
+    assert httpx2.get(url).headers["x-robots-tag"] == "noindex"
     assert theirs.too_wide() <= 0
     theirs.shoot(pictures, "copy-small")
     assert theirs.barriers() == []

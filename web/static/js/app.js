@@ -63,7 +63,7 @@ export class App {
   async #go(when = {}) {
     const token = sharedAt(location.hash);
     installReading(token !== null);
-    if (token !== null) await this.#read(token);
+    if (token !== null) await this.#read(token, when);
     else await this.#open(conversationAt(location.hash), when);
   }
 
@@ -116,12 +116,14 @@ export class App {
   }
 
   /** Show a copy of a conversation of somebody's. */
-  async #read(token) {
+  async #read(token, { atFirst = false }) {
     this.#leave();
     this.#id = null;
     this.#thread.clear("A copy");
     const copy = await this.#patiently(() => this.#api.shared(token), button("Ask a question", () => this.#new()));
-    if (copy !== null && sharedAt(location.hash) === token) showCopy(copy, this.#thread);
+    if (copy === null || sharedAt(location.hash) !== token) return;
+    showCopy(copy, this.#thread);
+    if (!atFirst) this.#thread.focus();
   }
 
   /** Stop following the running operation; the server continues it. */
