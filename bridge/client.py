@@ -19,7 +19,7 @@ import anyio
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, CallToolResult, RequestParamsMeta, TextContent
+from mcp_types import CONNECTION_CLOSED, CallToolResult, RequestParamsMeta, TextContent, TextResourceContents
 
 from bridge.settings import Settings
 from lakehouse.callers import META
@@ -182,6 +182,17 @@ class Lakehouse:
     async def run_sql(self, statement: str, caller: CallContext = LOCAL_USER) -> ToolResult:
         """Run a statement that a person wrote. Raises ServerGoneError."""
         return await self.call_tool(SQL_TOOL, to_sql_arguments(statement), since=self.generation, caller=caller)
+
+    async def read_resource(self, uri: str) -> str:
+        """Read the text of a resource of the server. Raises ServerGoneError."""
+        link = self._link
+        if link is None or link.client is None:
+            raise ServerGoneError(f"{self._label} has ended. Ask again.")
+        try:
+            found = await link.client.read_resource(uri)
+        except (MCPError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            raise ServerGoneError(f"{self._label} did not give {uri} ({_describe_cause(error)}).") from error
+        return "".join(part.text for part in found.contents if isinstance(part, TextResourceContents))
 
     async def _await_result(self, name: str, arguments: Mapping[str, Any], caller: CallContext) -> ToolResult:
         result = await self._send_call(name, arguments, caller)

@@ -17,6 +17,7 @@ from ai_functions.types import AiUnavailable
 from bridge.answering import Answerer
 from bridge.api import ApiContext, create_app
 from bridge.api.limits import RequestLimits
+from bridge.catalog import LakeCatalog
 from bridge.client import Lakehouse, resolve_server
 from bridge.model import ChatModel, open_model
 from bridge.operations import ConcurrencyLimits, OperationRunner
@@ -79,7 +80,8 @@ async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterat
         ends.push_async_callback(operations.close)
         starters = await asyncio.to_thread(read_starters, settings)
         name = model.name if model else None
-        yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, name, starters)
+        catalog = LakeCatalog(lakehouse, vouches=vouches)
+        yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, catalog, name, starters)
 
 
 def _open_model(settings: Settings) -> ChatModel | None:

@@ -50,7 +50,7 @@ def to_ended_step(step: ToolStep) -> Json:
         "rows": result.rows,
         "seconds": round(step.seconds, 3),
         "ai_usd": result.ai_dollars,
-        "table": None if result.failed else _to_table(result),
+        "table": None if result.failed else to_table(result),
     }
     return to_running_step(step.intent) | came
 
@@ -141,7 +141,7 @@ def _shorten_step(step: Json) -> Json:
     }
 
 
-def _to_table(result: ToolResult) -> Json | None:
+def to_table(result: ToolResult) -> Json | None:
     """Return the table of a statement's result, None if there is none."""
     content: Mapping[str, Any] = result.content or {}
     if content.get("status") != "done" or "columns" not in content:

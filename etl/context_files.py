@@ -9,21 +9,30 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import prompts
-from lakehouse.context import CONTEXT_FOLDER, CONTEXT_NAMES, Context, parse_context
+from lakehouse.context import CONTEXT_FOLDER, CONTEXT_NAMES, DECLARATIONS_NAME, Context, parse_context
+from lakehouse.context_files import read_context_file
 from lakehouse.errors import LakehouseError
 from lakehouse.storage import Lake, LakeKind
 
 RECORD_NAME: Final = "packaged.json"
 
 
-def read_load_context(lake: Lake) -> Context:
-    """Read the context that a lake will have once this load has put its files there. Raises ContextError, LakeError."""
-    stored, packaged = _read_stored(lake), prompts.read_lake_context()
-    replaced = _list_replaceable(stored, _read_record(lake))
-    return parse_context(stored | {name: data for name, data in packaged.items() if name in replaced})
+def read_load_declarations(lake: Lake, context_dir: Path | None = None) -> Context:
+    """Read what will be declared of a lake once this load has put its files there; in `context_dir`, what is there.
+
+    Where nothing is declared, what is declared of IMDb's files. Raises ContextError, LakeError.
+    """
+    packaged = prompts.read_lake_context()[DECLARATIONS_NAME]
+    if context_dir is not None:
+        own = read_context_file(lake, context_dir, DECLARATIONS_NAME)
+        return parse_context({DECLARATIONS_NAME: packaged if own is None else own})
+    stored = _read_stored(lake)
+    is_ours = DECLARATIONS_NAME in _list_replaceable(stored, _read_record(lake))
+    return parse_context({DECLARATIONS_NAME: packaged if is_ours else stored[DECLARATIONS_NAME]})
 
 
 def store_context_files(lake: Lake) -> list[str]:

@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import prompts
+from etl.context_files import read_load_declarations
 from etl.coverage_counts import CoverageCounter
 from etl.quality import describe_failure
 from etl.safeguards import was_interrupted
-from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Context, Join, Measure, parse_context
+from lakehouse.context import Context, Join, Measure
 from lakehouse.coverage import (
     ColumnCoverage,
     Coverage,
@@ -68,7 +68,7 @@ def publish_coverage(
 ) -> list[str]:
     """Count and store the coverage of a generation that is published. Returns findings, and what could not be done."""
     try:
-        context = _read_declared(lake, context_dir)
+        context = read_load_declarations(lake, context_dir)
         coverage, notes = _count_all(counter, context, generation, earlier)
         store_coverage(lake, coverage.model_copy(update={"snapshot": find_snapshot_day(sources)}))
     except (Exception, KeyboardInterrupt) as error:
@@ -101,16 +101,6 @@ def _read_packing_time(path: Path) -> int:
         return 0
     (seconds,) = struct.unpack("<I", header[4:])
     return int(seconds)
-
-
-def _read_declared(lake: Lake, context_dir: Path | None) -> Context:
-    """Read what is declared of a lake; of one that declares nothing, what is declared of IMDb's files."""
-    if context_dir is None:
-        own = lake.read_file(f"{CONTEXT_FOLDER}/{DECLARATIONS_NAME}")
-    else:
-        path = context_dir / DECLARATIONS_NAME
-        own = path.read_bytes() if path.is_file() else None
-    return parse_context({DECLARATIONS_NAME: prompts.read_lake_context()[DECLARATIONS_NAME] if own is None else own})
 
 
 def _count_all(

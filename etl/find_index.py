@@ -17,13 +17,11 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import prompts
 from etl.datasets import DATASETS
 from etl.gold_views import REJECTS_TABLE
-from etl.settings import Settings
 from etl.slices import SlicedTables
 from etl.tables import TableDefinition, to_definition
-from lakehouse.context import CONTEXT_FOLDER, DECLARATIONS_NAME, Entity, parse_context, read_context
+from lakehouse.context import DECLARATIONS_NAME, Entity
 from lakehouse.errors import LakeError
 from lakehouse.find.building import IndexUpdate, build_index, read_values
 from lakehouse.find.published import FIND_FOLDER, list_indexes, remove_index, store_index
@@ -291,13 +289,6 @@ class _Rows:
         for path in sorted(self.folder.glob("*/*.parquet")):
             with pq.ParquetFile(path) as file:
                 yield from file.iter_batches(_BATCH_ROWS, columns=columns)
-
-
-def read_entities(lake: Lake, settings: Settings) -> tuple[Entity, ...]:
-    """Read what things of the lake are called: as its context declares it, or else as it is shipped for IMDb."""
-    if settings.context_dir is not None or lake.read_file(f"{CONTEXT_FOLDER}/{DECLARATIONS_NAME}") is not None:
-        return read_context(lake, settings.context_dir).declarations.entity
-    return parse_context({DECLARATIONS_NAME: prompts.read_lake_context()[DECLARATIONS_NAME]}).declarations.entity
 
 
 def place_index(lake: Lake, built: Path, summary: IndexSummary, generation: int) -> FindIndex:

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl.built_tables import BuiltTable, LoadedTable, LoadSummary
-from etl.context_files import store_context_files
+from etl.context_files import read_load_declarations, store_context_files
 from etl.coverage import EarlierCoverage, publish_coverage
 from etl.coverage_counts import CoverageCounter
 from etl.datasets import DATASETS, UNDESCRIBED
-from etl.find_index import IndexBuilder, IndexedTable, place_index, read_entities
+from etl.find_index import IndexBuilder, IndexedTable, place_index
 from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE, TABLE_NAMES, GoldView
 from etl.header import Source, describe_columns, find_sources
@@ -167,7 +167,8 @@ class LoadRun:
 
     def _build_index(self) -> tuple[IndexSummary, Path]:
         builder = self._open_index_builder()
-        return builder.build(read_entities(self.lake, self.settings)), builder.folder
+        context = read_load_declarations(self.lake, self.settings.context_dir)
+        return builder.build(context.declarations.entity), builder.folder
 
     def _open_index_builder(self, unchanged: frozenset[str] = frozenset()) -> IndexBuilder:
         """Open what builds the index; SQL then finds the tables of this run by their names."""

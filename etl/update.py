@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 
 from etl.built_tables import BuiltTable, LoadedTable, LoadSummary
 from etl.changed_lines import ChangedLines
+from etl.context_files import read_load_declarations
 from etl.coverage import EarlierCoverage
 from etl.datasets import Dataset
-from etl.find_index import read_entities
 from etl.fingerprints import Fingerprint, read_fingerprint
 from etl.gold_views import GOLD_VIEWS, TABLE_NAMES, GoldView
 from etl.header import Source, find_sources
@@ -295,7 +295,7 @@ class _UpdateRun(LoadRun):
 
     def _build_index(self) -> tuple[IndexSummary, Path]:
         """Update the index of the generation before by the rows that changed, or build it whole."""
-        entities = read_entities(self.lake, self.settings)
+        entities = read_load_declarations(self.lake, self.settings.context_dir).declarations.entity
         touched = {entity.kind: self._list_touched(entity) for entity in entities}
         few = [ids for ids in touched.values() if ids is not None and len(ids) <= _MOST_RENAMED]
         if self.base.find is None or len(few) < len(touched):

@@ -6,9 +6,10 @@ that needs them, or by the warm-up, which begins once the first answer is on the
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,6 +19,7 @@ import anyio
 import mcp.server.mcpserver.server as sdk
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.resources import FunctionResource
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult
 from mcp_types import Tool as ListedTool
@@ -32,6 +34,7 @@ from mcp_server.lake_files import list_table_names
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
+    from mcp.server.lowlevel.helper_types import ReadResourceContents
     from mcp.server.mcpserver.tools import Tool
 
     from mcp_server.engines import Engine
@@ -41,6 +44,8 @@ log = logging.getLogger(__name__)
 
 NAME = "imdb-lakehouse"
 PACKAGE = "imdb-lakehouse-mcp"
+FUNCTIONS_URI = "lakehouse://functions"
+"""The resource that lists what a statement may call: for programs that help people to write SQL, not for models."""
 _HANDSHAKE = frozenset({"initialize", "server/discover", "tools/list"})
 _QUIET_SECONDS = 0.05
 """How long after an answer of the handshake the warm-up begins: the answer is on the wire by then."""
@@ -81,6 +86,15 @@ class LakehouseServer(MCPServer[Any]):
         self._closing = False
         self._in_flight = 0
         self._idle: anyio.Event | None = None
+        self.add_resource(
+            FunctionResource.from_function(
+                self._list_functions,
+                FUNCTIONS_URI,
+                name="functions",
+                description="The functions that a statement may call, by class, as JSON.",
+                mime_type="application/json",
+            )
+        )
 
     @property
     def toolbox(self) -> Toolbox:
@@ -123,9 +137,22 @@ class LakehouseServer(MCPServer[Any]):
         """Refuse it: there are no prompts. The SDK takes that for a defect, with a trace in the log."""
         raise MCPError(INVALID_PARAMS, f"There is no prompt {quote_briefly(name)}: this server has tools only.")
 
-    async def read_resource(self, uri: Any, context: Any = None) -> NoReturn:  # noqa: ARG002
-        """Refuse it: there are no resources. The SDK repeats an address of any length, twice."""
-        raise MCPError(INVALID_PARAMS, f"There is no resource {quote_briefly(str(uri))}: this server has tools only.")
+    async def read_resource(self, uri: Any, context: Any = None) -> Iterable[ReadResourceContents]:
+        """Read the list of functions, the only resource. The SDK repeats an unknown address of any length, twice."""
+        if str(uri) == FUNCTIONS_URI:
+            return await super().read_resource(uri, context)  # type: ignore[return-value]
+        raise MCPError(INVALID_PARAMS, f"There is no resource {quote_briefly(str(uri))}, only {FUNCTIONS_URI}.")
+
+    def _list_functions(self) -> str:
+        """The functions that the guard allows, and the AI functions of this lake, by class."""
+        from ai_functions.functions import functions as ai_functions
+        from mcp_server.guard.functions import function_policy
+
+        classes: dict[str, list[str]] = {}
+        for name, kind in function_policy().allowed.items():
+            classes.setdefault(kind, []).append(name)
+        classes["ai"] = [name for name in self.toolbox.tools if name in ai_functions()]
+        return json.dumps(classes)
 
     async def run_stdio_async(self) -> None:
         """Serve the client at this process's stdin and stdout. Raises OutputBrokenError, in a group."""

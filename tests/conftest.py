@@ -27,6 +27,9 @@ JAVA = 17
 ASKED: pytest.StashKey[set[str]] = pytest.StashKey()
 """Statements that Spark itself was asked, though tests compare with what it has answered before."""
 
+LEFT_OUT: pytest.StashKey[int] = pytest.StashKey()
+"""How many tests were left out because they take long."""
+
 
 _spark_as_users = False
 
@@ -149,6 +152,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where tests compare with Spark: with its recorded answers, with Spark itself, or with Spark itself whose "
         "answers are then recorded; the last two configure Spark as users have it",
     )
+    parser.addoption(
+        "--all", action="store_true", help="run the tests marked `long` as well (tests/workers.py lists them)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -156,6 +162,7 @@ def pytest_configure(config: pytest.Config) -> None:
     global _spark_as_users  # noqa: PLW0603  (known before the first test, and asked by what has no fixture)
     _spark_as_users = config.getoption("spark") != "recorded"
     config.stash[ASKED] = set()
+    config.stash[LEFT_OUT] = 0
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "AZURE_OPENAI_")):
             del os.environ[name]
@@ -165,12 +172,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker tells the process that shows the results."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["asked"] = sorted(session.config.stash[ASKED])
+        session.config.workeroutput["left out"] = session.config.stash[LEFT_OUT]
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     workers.mark_quick(items)  # before pytest chooses by marks
+    workers.mark_long(items)
     yield
+    if not config.getoption("all"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.stash[LEFT_OUT] = len(left_out)
+        config.hook.pytest_deselected(items=left_out)
     items.sort(key=workers.rank)  # after it has ordered them by their fixtures
 
 
@@ -182,7 +196,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.ByFi
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    node.config.stash[ASKED].update(getattr(node, "workeroutput", {}).get("asked", ()))
+    told = getattr(node, "workeroutput", {})
+    node.config.stash[ASKED].update(told.get("asked", ()))
+    node.config.stash[LEFT_OUT] = told.get("left out", 0)  # each worker collects all tests
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -190,5 +206,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"skipped {count}: {reason.removeprefix('Skipped: ')}")
+    if left_out := terminalreporter.config.stash[LEFT_OUT]:
+        terminalreporter.write_line(f"left out {left_out}: they take long (pytest --all)")
     if asked := terminalreporter.config.stash[ASKED]:
         terminalreporter.write_line(f"Spark was asked {len(asked)} statements (python -m tests.expected record)")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 PROOFS: Final[Mapping[str, Sequence[str]]] = {
+    "long tests": ("pytest", "--all", "-m", "long"),
     "tests live": ("pytest", "--spark=live", "tests/dialect"),
     "spark as users have it": (
         *("pytest", "--spark=live", "tests/etl", "tests/engines", "tests/server/test_auto.py"),

@@ -1,4 +1,4 @@
-"""How tests are shared out where several workers run them (`pytest -n 3`), and which of them are quick."""
+"""How tests are shared out where several workers run them (`pytest -n 3`), which are quick, and which are left out."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ QUICK: Final = (
 SLOW_FIXTURES: Final = frozenset({"java", "spark", "embedded", "browser", "engine", "sample_lake"})
 """`-m quick` is what stands in the places of QUICK and starts none of these: no engine, no browser, no server."""
 
+LONG: Final[tuple[str, ...]] = (
+    # Spark loads some rows in a minute. Each run has one load and one chain of updates by Spark.
+    "tests/etl/test_cluster_load.py::test_a_cluster_of_two_workers",
+    "tests/etl/test_columns.py::test_a_new_column_is_added_as_text_wherever_it_stands[spark]",
+    "tests/etl/test_coverage.py::test_known_holes_are_counted_on_every_engine[spark]",
+    "tests/etl/test_line_ends.py::test_a_mark_and_windows_line_ends_are_read_and_said[spark]",
+    "tests/etl/test_resume.py::test_spark_goes_on_from_spark_alone",
+)
+"""Where tests stand, or how their names begin, that `pytest --all` alone runs: each costs a run more than it tells."""
+
 
 class ByFile(LoadScopeScheduling):
     """Gives a worker all tests of a file, or of those that stay `TOGETHER`, in the order in which they were collected.
@@ -62,6 +72,13 @@ def mark_quick(items: Iterable[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(QUICK) and SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.quick)
+
+
+def mark_long(items: Iterable[pytest.Item]) -> None:
+    """Mark the tests that only `--all` runs."""
+    for item in items:
+        if item.nodeid.startswith(LONG):
+            item.add_marker(pytest.mark.long)
 
 
 def rank(item: pytest.Item) -> int:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.middleware.cors import CORSMiddleware
@@ -24,6 +24,7 @@ from bridge.answering import AskRequest, VisitorIdentity
 from bridge.api import page, problems, schema
 from bridge.api.limits import BodyLimit, RequestLimits
 from bridge.api.problems import SharingOffError, UnknownVisitorError, document_errors
+from bridge.catalog import LakeCatalog
 from bridge.operations import OperationRunner
 from bridge.settings import Settings
 from bridge.starters import Starter
@@ -38,6 +39,8 @@ _POLL_SECONDS = 1
 _DAY_SECONDS = 86_400
 _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 """Headers of a copy: a link that is taken back shows nothing more, and no search engine or other site learns of it."""
+_CATALOG_SECONDS = 60
+"""How long a browser may keep what the lake holds; a load publishes seldom."""
 _PACKAGE = "imdb-lakehouse-mcp"
 
 
@@ -49,6 +52,7 @@ class ApiContext:
     callers: Callers
     limits: RequestLimits
     operations: OperationRunner
+    catalog: LakeCatalog
     model: str | None
     starters: tuple[Starter, ...] = ()
 
@@ -182,6 +186,10 @@ IdempotencyKey = Annotated[
 ]
 IfMatch = Annotated[
     str | None, Header(max_length=200, description="change nothing unless the conversation still has this ETag")
+]
+
+TableName = Annotated[
+    str, Path(min_length=1, max_length=512, description="as GET /api/tables lists it, percent-encoded")
 ]
 
 _ROUTES = APIRouter(
@@ -362,6 +370,37 @@ async def shared(context: Context, token: str, response: Response) -> schema.Sha
         expires=found.expires,
         messages=[_without_query_ids(_to_message(one)) for one in messages],
     )
+
+
+@_ROUTES.get("/tables", responses=_OWN)
+async def tables(context: Context, visitor: CurrentVisitor, response: Response) -> schema.LakeTables:
+    """The tables and views of the lake. A browser may keep the answer for a minute."""
+    return schema.LakeTables(**_keep_briefly(await context.catalog.list_tables(visitor), response))
+
+
+@_ROUTES.get("/tables/{name:path}", responses=_FOUND)
+async def table(context: Context, visitor: CurrentVisitor, name: TableName, response: Response) -> schema.LakeColumns:
+    """The columns of a table or view. A browser may keep the answer for a minute."""
+    return schema.LakeColumns(**_keep_briefly(await context.catalog.describe_table(visitor, name), response))
+
+
+@_ROUTES.get("/samples/{name:path}", responses=_FOUND)
+async def sample(context: Context, visitor: CurrentVisitor, name: TableName, response: Response) -> schema.TableView:
+    """A few rows of a table or view, read by a statement. A browser may keep the answer for a minute."""
+    return schema.TableView(**_keep_briefly(await context.catalog.read_sample(visitor, name), response))
+
+
+@_ROUTES.get("/functions", responses=_OWN)
+async def functions(context: Context, _visitor: CurrentVisitor, response: Response) -> schema.LakeFunctions:
+    """The functions that a statement may call. A browser may keep the answer for a minute."""
+    return schema.LakeFunctions(functions=_keep_briefly(await context.catalog.list_functions(), response))
+
+
+def _keep_briefly(found: Json, response: Response) -> Json:
+    """Let the visitor's browser keep an answer, which is nobody else's."""
+    response.headers["Cache-Control"] = f"private, max-age={_CATALOG_SECONDS}"
+    response.headers["Vary"] = "Authorization"
+    return found
 
 
 def _to_operation(found: Json, response: Response) -> schema.Operation:

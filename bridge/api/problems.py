@@ -16,6 +16,8 @@ from starlette.routing import BaseRoute, Match
 
 from bridge.api.limits import TooManyError
 from bridge.api.schema import Problem
+from bridge.catalog import LakeUnavailableError, TableNotFoundError
+from bridge.client import ServerGoneError
 from bridge.operations import ConversationBusyError, NoModelError, ServiceBusyError
 from bridge.store import (
     ChangedError,
@@ -59,6 +61,9 @@ _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
     ServiceBusyError: HTTPStatus.TOO_MANY_REQUESTS,
     NoModelError: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    TableNotFoundError: HTTPStatus.NOT_FOUND,
+    LakeUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ServerGoneError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 

@@ -224,3 +224,42 @@ class SharedConversation(Share):
 
     title: str
     messages: list[Message]
+
+
+class LakeTable(BaseModel):
+    """A table or view. `purpose` says what for, or why it cannot be read; `rows` is null where nobody counted them."""
+
+    name: str
+    kind: str
+    purpose: str
+    rows: int | None
+    key: list[str]
+
+
+class LakeTables(BaseModel):
+    """The tables and views of the lake. `truncated` says that there are more."""
+
+    tables: list[LakeTable]
+    truncated: bool
+
+
+class LakeColumn(BaseModel):
+    """A column of a table; `type` is Spark's."""
+
+    name: str
+    type: str
+    comment: str
+
+
+class LakeColumns(BaseModel):
+    """The columns of a table, in order. `truncated` says that there are more."""
+
+    name: str
+    columns: list[LakeColumn]
+    truncated: bool
+
+
+class LakeFunctions(BaseModel):
+    """The functions that a statement may call, by class."""
+
+    functions: dict[str, list[str]]

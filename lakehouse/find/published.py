@@ -116,10 +116,10 @@ def _list_objects(lake: Lake, path: str) -> Iterator[tuple[str, int]]:
 
 def _remove_old_copies(copies: Path) -> None:
     """Remove all copies but the newest; a process that has one open goes on reading it."""
-    found = sorted((path for path in copies.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    for path in found[:-_KEPT_COPIES]:
-        if not path.name.startswith("."):
-            shutil.rmtree(path, ignore_errors=True)
+    # Those that others are still making, which are newer than what was just made, are no copies yet.
+    made = (path for path in copies.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in sorted(made, key=lambda path: path.stat().st_mtime)[:-_KEPT_COPIES]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _join(*parts: str) -> str:

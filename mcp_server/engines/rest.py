@@ -21,6 +21,11 @@ _CPU_SECONDS = 0.7
 _STUCK_SECONDS = 15.0
 """How long an engine may compute nothing while somebody waits for it: a local lake is never waited for so long."""
 
+_AT_WORK_SHARE = 0.5
+"""In how many of the looks a thread has to be at work where the engine does compute. On a loaded machine one that wakes
+for a timer waits for a processor and is seen now and then; one that computes is seen each time.
+"""
+
 _FEW_WAITS = 3
 _WAITS_A_SECOND = 20
 _SETTLED_SECONDS = 0.3
@@ -71,6 +76,20 @@ class _ThreadStep:
         return now.seconds - self.ended_at
 
 
+@dataclass
+class _Stillness:
+    """What the process has done since it was last certain that it computes: its processor time, and looks at it."""
+
+    since: float
+    cpu: float
+    looks: int = 0
+    at_work: int = 0
+
+    def is_over(self, cpu: float) -> bool:
+        """Whether the process, which has used `cpu` seconds by now, has computed meanwhile."""
+        return cpu - self.cpu > _CPU_SECONDS or self.at_work > _AT_WORK_SHARE * self.looks
+
+
 def _follow_step(known: _ThreadStep | None, now: ThreadTime, running: frozenset[str]) -> _ThreadStep | None:
     """Return the current step of a thread, given its last known one. None where it is idle."""
     if not now.computes and (known is None or now.seconds == known.seen.seconds):
@@ -103,7 +122,8 @@ class Rest:
         self._running = running
         self._disturbed = disturbed
         self._stuck = stuck
-        self._still_since = (time.monotonic(), time.process_time())
+        self._own_cpu = 0.0  # of the looks themselves, which are no sign of life
+        self._still = self._start_stillness()
         self._awake = threading.Event()
         self._looking = threading.Lock()
         self._ended: set[str] = set()
@@ -129,13 +149,14 @@ class Rest:
         while True:
             self._awake.wait()
             self._awake.clear()
-            self._still_since = (time.monotonic(), time.process_time())
+            self._still = self._start_stillness()
             while self._examine_threads():
                 threading.Event().wait(_LOOK_EVERY)
 
     def _examine_threads(self) -> bool:
         """Examine the threads and report steps of ended statements. Returns whether anything runs."""
         with self._looking:
+            began = time.thread_time()
             running = {each: wanted for each, wanted in self._running().items() if each not in self._ended}
             alive = [statement for statement, wanted in running.items() if wanted]
             steps: dict[int, _ThreadStep] = {}
@@ -148,13 +169,23 @@ class Rest:
                     self._disturbed(step.owners)
                 steps[thread] = step
             self._steps, self._last = steps, frozenset(running) or self._last
+            self._own_cpu += time.thread_time() - began
             self._check_stuck(at_work=bool(steps), awaited=bool(alive))
             return bool(running or steps)
 
     def _check_stuck(self, *, at_work: bool, awaited: bool) -> None:
-        now, cpu = time.monotonic(), time.process_time()
-        since, cpu_then = self._still_since
-        if at_work or not awaited or cpu - cpu_then > _CPU_SECONDS:  # Python's threads compute for statements as well
-            self._still_since = (now, cpu)
-        elif now - since > _STUCK_SECONDS:
+        still = self._still
+        still.looks += 1
+        still.at_work += at_work
+        waited = time.monotonic() - still.since
+        if not awaited or (waited > _STUCK_SECONDS and still.is_over(self._read_cpu())):
+            self._still = self._start_stillness()
+        elif waited > _STUCK_SECONDS:
             self._stuck()
+
+    def _start_stillness(self) -> _Stillness:
+        return _Stillness(time.monotonic(), self._read_cpu())
+
+    def _read_cpu(self) -> float:
+        """Return the processor time of the process, in seconds: Python's threads compute for statements as well."""
+        return time.process_time() - self._own_cpu

@@ -206,10 +206,10 @@ def _find_table(tables: Sequence[TableInfo], wanted: str) -> TableInfo:
     name = wanted.strip().replace("`", "").casefold()
     for prefix in (schema, schema.rpartition(".")[2]):
         name = name.removeprefix(f"{prefix}.")
-    exact = wanted.strip().casefold()
-    for table in tables:
-        if table.name.casefold() in {name, exact}:
-            return table
+    known = {table.name.casefold(): table for table in tables}
+    exact = wanted.strip().casefold()  # first: a name may itself begin with the schema's and a full stop
+    if (found := known.get(exact) or known.get(name)) is not None:
+        return found
     names = [table.name for table in tables]
     near = nearest(name, map(escape_controls, names))
     hint = f" Nearest: {', '.join(near)}." if near else ""

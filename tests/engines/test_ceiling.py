@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Callable
@@ -160,6 +161,20 @@ def test_an_engine_that_computes_nothing_for_what_it_was_asked_is_told_to_be_stu
     watcher.watch()
     assert not stuck.wait(0.8)
     at_work.clear()
+    assert stuck.wait(10)
+
+
+def test_a_thread_that_wakes_now_and_then_is_no_sign_that_an_engine_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "_STUCK_SECONDS", 1.0)
+    stuck, looks = threading.Event(), itertools.count()
+    watcher = Rest(
+        lambda _: {7: ThreadTime(1.0, next(looks))} if next(looks) % 3 == 0 else {},
+        lambda: {"asked": True},
+        lambda _: None,
+        stuck.set,
+    )
+
+    watcher.watch()
     assert stuck.wait(10)
 
 

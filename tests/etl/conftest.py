@@ -71,12 +71,22 @@ def embedded_sample_lake(sample: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def spark_sample_lake(java: None, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def nothing_declared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables for a load that neither indexes nor counts what lake.toml declares: Spark takes long for it."""
+    folder = tmp_path_factory.mktemp("nothing-declared")
+    (folder / "lake.toml").write_text("")
+    return {"IMDB_CONTEXT_DIR": str(folder)}
+
+
+@pytest.fixture(scope="session")
+def spark_sample_lake(
+    java: None, sample: Path, nothing_declared: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Tables of several files, as large ones have."""
     import os
 
-    options = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {SMALL_FILES}"
-    return _load(sample, tmp_path_factory.mktemp("spark") / "lake", "spark", SPARK_SUBMIT_OPTS=options)
+    more = nothing_declared | {"SPARK_SUBMIT_OPTS": f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} {SMALL_FILES}"}
+    return _load(sample, tmp_path_factory.mktemp("spark") / "lake", "spark", **more)
 
 
 def _load(source: Path, lake: Path, engine: str, **environment: str) -> Path:

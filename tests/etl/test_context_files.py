@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import prompts
-from etl.context_files import read_load_context, store_context_files
-from lakehouse.context import CONTEXT_NAMES, read_context
+from etl.context_files import read_load_declarations, store_context_files
+from lakehouse.context import CONTEXT_NAMES, parse_context, read_context
 from lakehouse.storage import Lake
 from tests.etl.conftest import run_etl
 
 PACKAGED = prompts.read_lake_context()
+IMDB = parse_context({"lake.toml": PACKAGED["lake.toml"]}).declarations
 
 
 def record_of(folder: Path) -> dict[str, str]:
@@ -32,21 +33,21 @@ def test_a_load_puts_the_packaged_files_beside_the_lake(embedded_sample_lake: Pa
 def test_what_a_person_has_edited_is_never_overwritten(tmp_path: Path) -> None:
     lake, folder = Lake.parse(str(tmp_path)), tmp_path / "_context"
     assert store_context_files(lake) == []
-    (folder / "context.md").write_text("Our own words.")
-    (folder / "lake.toml").unlink()
-    assert read_load_context(lake).page == "Our own words."
+    (folder / "lake.toml").write_text('years = ["our.own"]')
+    (folder / "context.md").unlink()
+    assert read_load_declarations(lake).declarations.years == ("our.own",)
     assert store_context_files(lake) == []
-    assert (folder / "context.md").read_text() == "Our own words."
-    assert (folder / "lake.toml").read_bytes() == PACKAGED["lake.toml"]
+    assert (folder / "lake.toml").read_text() == 'years = ["our.own"]'
+    assert (folder / "context.md").read_bytes() == PACKAGED["context.md"]
 
 
 def test_an_earlier_packaged_file_is_replaced_by_a_newer_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake, folder = Lake.parse(str(tmp_path)), tmp_path / "_context"
     with monkeypatch.context() as earlier:
-        earlier.setattr(prompts, "read_lake_context", lambda: PACKAGED | {"context.md": b"An earlier page."})
+        earlier.setattr(prompts, "read_lake_context", lambda: PACKAGED | {"lake.toml": b"# An earlier file."})
         store_context_files(lake)
-    assert (folder / "context.md").read_bytes() == b"An earlier page."
-    assert read_load_context(lake).page == PACKAGED["context.md"].decode().strip()
+    assert (folder / "lake.toml").read_bytes() == b"# An earlier file."
+    assert read_load_declarations(lake).declarations == IMDB
     store_context_files(lake)
     assert {name: (folder / name).read_bytes() for name in CONTEXT_NAMES} == PACKAGED
 
@@ -73,4 +74,4 @@ def test_a_load_that_cannot_put_them_there_says_so_and_loads(sample: Path, tmp_p
 
 def test_a_catalogue_has_no_folder_for_them() -> None:
     assert store_context_files(Lake.parse("main.imdb")) == []
-    assert read_load_context(Lake.parse("main.imdb")).page == PACKAGED["context.md"].decode().strip()
+    assert read_load_declarations(Lake.parse("main.imdb")).declarations == IMDB

@@ -37,10 +37,14 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.fixture(scope="session", params=["embedded", "spark"])
-def awkward_lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def awkward_lake(
+    request: pytest.FixtureRequest, nothing_declared: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The awkward rows, and one malformed line of every class, loaded by one engine."""
+    more = {"IMDB_MAX_REJECT_PERCENT": "90"}
     if request.param == "spark":
         request.getfixturevalue("java")
+        more |= nothing_declared
     folder = tmp_path_factory.mktemp(f"awkward-{request.param}")
     source, lake = folder / "source", folder / "lake"
     source.mkdir()
@@ -48,7 +52,7 @@ def awkward_lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         lines = [HEADERS[file], *rows, *(line for line, _ in MALFORMED.get(file, []))]
         data = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines) + b"\n"
         (source / f"{file}.tsv.gz").write_bytes(PACKED.get(file, gzip.compress)(data))
-    done = run_etl("load", "--source", source, "--lake", lake, "--engine", request.param, IMDB_MAX_REJECT_PERCENT="90")
+    done = run_etl("load", "--source", source, "--lake", lake, "--engine", request.param, **more)
     assert done.returncode == 0, done.stderr
     return lake
 

@@ -62,15 +62,15 @@ def test_an_updated_lake_is_the_lake_that_a_load_makes(lake: Path, tomorrow: Pat
 
 @pytest.mark.parametrize("engine", ["embedded", "spark"])
 def test_updates_of_updates_stay_right_on_every_engine(
-    engine: str, request: pytest.FixtureRequest, sample: Path, tmp_path: Path
+    engine: str, request: pytest.FixtureRequest, sample: Path, nothing_declared: dict[str, str], tmp_path: Path
 ) -> None:
     lake = Path(shutil.copytree(request.getfixturevalue(f"{engine}_sample_lake"), tmp_path / "lake"))
-    source = sample
+    source, more = sample, nothing_declared if engine == "spark" else {}
     for day in range(2):
         source = write_tomorrow(source, tmp_path / f"day {day}", share=0.01, seed=day)
-        done = run_etl("update", "--source", source, "--lake", lake, "--engine", engine)
+        done = run_etl("update", "--source", source, "--lake", lake, "--engine", engine, **more)
         assert done.returncode == 0, done.stderr
-    assert_same_lakes(lake, _load(source, tmp_path / "fresh"))
+    assert_same_lakes(lake, _load(source, tmp_path / "fresh", **more))
 
 
 def test_the_same_files_again_write_nothing_and_it_is_said(lake: Path, tomorrow: Path, sample: Path) -> None:

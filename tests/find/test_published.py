@@ -161,6 +161,18 @@ def test_an_index_in_object_storage_is_brought_here_once(bucket: str, make_sourc
         fetch_index(Lake.parse(bucket), index, tmp_path / "other state")
 
 
+def test_a_copy_is_kept_though_others_begin_to_make_one(bucket: str, make_source: MakeSource, tmp_path: Path) -> None:
+    load(make_source(), bucket)
+    lake, index, state = Lake.parse(bucket), published(bucket).find, tmp_path / "state"
+    assert index is not None
+    copies = fetch_index(lake, index, tmp_path / "probe").relative_to(tmp_path / "probe").parent
+    for number in range(3):  # as threads leave them that are not done yet
+        begun = state / copies / f".fetch-{number}"
+        begun.mkdir(parents=True)
+        os.utime(begun, (2**31, 2**31))
+    assert (fetch_index(lake, index, state) / "index.json").is_file()
+
+
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
     things = [

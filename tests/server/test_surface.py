@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from mcp.client import Client
+from mcp.shared.exceptions import MCPError
 
 from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
 from mcp_server.app import LakehouseServer
@@ -50,6 +51,20 @@ async def test_nothing_is_offered_that_is_not_there(serve: Serve, connect: Conne
         offered = client.server_capabilities.model_dump()
     assert not [kind for kind in ("tools", "prompts", "resources") if offered[kind]["list_changed"]]
     assert not offered["resources"]["subscribe"]
+
+
+async def test_the_functions_that_may_be_called_are_a_resource(serve: Serve, connect: Connect) -> None:
+    async with connect(serve()) as client:
+        (listed,) = (await client.list_resources()).resources
+        (content,) = (await client.read_resource(listed.uri)).contents
+        assert listed.uri == "lakehouse://functions"
+        assert listed.mime_type == "application/json"
+        classes = json.loads(content.text)
+        assert "count" in classes["aggregate"]
+        assert not [name for names in classes.values() for name in names if name == "reflect"]
+        assert classes["ai"] == ["ai_movie_summary", "ai_person_summary"]
+        with pytest.raises(MCPError, match="only lakehouse://functions"):
+            await client.read_resource("lakehouse://tables")
 
 
 async def test_comments_and_names_of_a_lake_forge_no_line_of_its_schema(tmp_path: Path) -> None:

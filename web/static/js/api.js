@@ -69,6 +69,14 @@ export class Api {
   ask = async (id, request, key) =>
     this.#asVisitor("POST", `/conversations/${encodeURIComponent(id)}/messages`, request, { "Idempotency-Key": key });
 
+  tables = async () => (await this.#asVisitor("GET", "/tables")).body;
+
+  columns = async (table) => (await this.#asVisitor("GET", `/tables/${encodeURIComponent(table)}`)).body;
+
+  sample = async (table) => (await this.#asVisitor("GET", `/samples/${encodeURIComponent(table)}`)).body;
+
+  functions = async () => (await this.#asVisitor("GET", "/functions")).body;
+
   operation = async (id) => this.#asVisitor("GET", `/operations/${encodeURIComponent(id)}`);
 
   /** Yields the events of an operation until they end, `signal` is aborted, or nothing came for long. */

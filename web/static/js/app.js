@@ -2,9 +2,12 @@
 
 import { announce } from "./announce.js";
 import { Away } from "./api.js";
+import { SuggestionList } from "./suggestion_list.js";
 import { Composer } from "./composer.js";
 import { button, byId } from "./dom.js";
 import { seconds } from "./format.js";
+import { Lake } from "./lake.js";
+import { LakePanel } from "./lake_panel.js";
 import { LiveView } from "./live_view.js";
 import { follow, hasEnded, persist } from "./poll.js";
 import { addressOf, conversationAt, sharedAt } from "./route.js";
@@ -35,11 +38,21 @@ export class App {
     changed: (one) => this.#retitle(one),
   });
   #sharing = new SharePanel({ make: (id) => this.#api.share(id), revoke: (id) => this.#api.stopSharing(id) });
-  #composer = new Composer({ send: (request) => this.#send(request), cancel: () => this.cancel() });
+  #lakePanel = null;
+  #composer = new Composer({
+    send: (request) => this.#send(request),
+    cancel: () => this.cancel(),
+    chosen: (kind) => {
+      this.#lakePanel.kind = kind;
+    },
+  });
   #thread = new Thread({ ask: (request) => this.#send(request), lost: () => this.#composer.focus() });
 
   constructor(api) {
     this.#api = api;
+    const lake = new Lake(api);
+    this.#lakePanel = new LakePanel(lake);
+    new SuggestionList(lake);
   }
 
   /** Show the conversation of the URL, and follow its changes. */
@@ -97,6 +110,7 @@ export class App {
 
   async #open(id, { atFirst = false } = {}) {
     this.#leave();
+    this.#lakePanel.giveWay();
     this.#id = id;
     this.#sidebar.current = id;
     this.#sharing.show(id);
@@ -118,6 +132,7 @@ export class App {
   /** Show a copy of a conversation of somebody's. */
   async #read(token, { atFirst = false }) {
     this.#leave();
+    this.#lakePanel.giveWay();
     this.#id = null;
     this.#thread.clear("A copy");
     const copy = await this.#patiently(() => this.#api.shared(token), button("Ask a question", () => this.#new()));
@@ -144,6 +159,7 @@ export class App {
       this.#notice("Another question is being answered. Wait for its answer, or cancel it.");
       return;
     }
+    this.#lakePanel.giveWay();
     this.#thread.settle();
     this.#thread.asked(request);
     await this.#asking(request, key);

@@ -1,6 +1,6 @@
 // Input of questions and statements, in two tabs.
 
-import { byId } from "./dom.js";
+import { byId, isComposing } from "./dom.js";
 import { whole } from "./format.js";
 import { installTabs } from "./tabs.js";
 
@@ -18,9 +18,12 @@ export class Composer {
   #sent = { question: [], sql: [] }; // recalled by the arrow up in an empty field
   #served = false; // sending is disabled until the server answers; the input is kept
 
-  /** `send` receives {kind, text}; `cancel` takes no arguments. */
-  constructor({ send, cancel }) {
-    this.choose = installTabs(byId("kinds"), (kind) => this.#chosen(kind));
+  /** `send` receives {kind, text}; `cancel` takes no arguments; `chosen` receives the kind whose tab is shown. */
+  constructor({ send, cancel, chosen }) {
+    this.choose = installTabs(byId("kinds"), (kind) => {
+      this.#chosen(kind);
+      chosen(kind);
+    });
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit(send);
@@ -90,8 +93,9 @@ export class Composer {
   }
 
   #key(event, send) {
+    if (isComposing(event)) return;
     if (event.key === "ArrowUp" && this.#field.value === "") this.#recall(event);
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (event.key !== "Enter" || event.shiftKey) return;
     event.preventDefault();
     this.#submit(send);
   }

@@ -32,6 +32,23 @@ export function arrange(parent, elements) {
   });
 }
 
+/** True for a key that an input method takes; some browsers tell it by the code 229 alone. */
+export function isComposing(event) {
+  return event.isComposing || event.keyCode === 229;
+}
+
+/** Replace a part of a field as if it were typed, so that it can be undone. Returns false where it has no room. */
+export function typeInto(field, start, end, text) {
+  if (field.value.length - (end - start) + text.length > field.maxLength) return false;
+  field.focus();
+  field.setSelectionRange(start, end);
+  // The only way that keeps the field's own undo; browsers that no longer have it say false.
+  if (document.execCommand("insertText", false, text)) return true;
+  field.setRangeText(text, start, end, "end");
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  return true;
+}
+
 export function byId(id) {
   return document.getElementById(id);
 }

@@ -4,7 +4,7 @@ import { API } from "../config.js";
 import { Api } from "./api.js";
 import { App } from "./app.js";
 import { redrawCharts } from "./chart_view.js";
-import { byId } from "./dom.js";
+import { byId, isComposing } from "./dom.js";
 import { storage } from "./storage.js";
 import { installTheme } from "./theme.js";
 
@@ -15,6 +15,6 @@ byId("skip").addEventListener("click", (event) => {
   byId("messages").focus();
 });
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !event.defaultPrevented && !event.isComposing) void (app.closeSidebar() || app.cancel());
+  if (event.key === "Escape" && !event.defaultPrevented && !isComposing(event)) void (app.closeSidebar() || app.cancel());
 });
 app.begin();

@@ -1,6 +1,6 @@
 // Splits Spark SQL into pieces for highlighting. The joined pieces equal the statement, for any input.
 
-const KEYWORDS = new Set(
+export const KEYWORDS = new Set(
   (
     "ALL AND ANTI ANY AS ASC BETWEEN BY CASE CAST CROSS CUBE CURRENT DESC DESCRIBE DISTINCT ELSE END ESCAPE EXCEPT " +
     "EXISTS EXPLAIN EXTRACT FALSE FETCH FILTER FIRST FOLLOWING FOR FROM FULL GROUP GROUPING HAVING ILIKE IN INNER " +
