@@ -153,7 +153,7 @@ class OperationRunner:
     async def watch_operation(self, visitor: VisitorIdentity, operation_id: str) -> AsyncIterator[Json]:
         """Yield the `state` of an operation, each `change` of its stage, and its state once it has ended.
 
-        Raises NotFoundError.
+        Raises NotFoundError if it is not there at first.
         """
         work = self._running.get(operation_id)
         seen = SeenProgress(work.live) if work is not None else None
@@ -161,9 +161,12 @@ class OperationRunner:
         if work is not None and seen is not None and work.task is not None:
             async for change in seen.follow(work.task):
                 yield {"change": change}
-        while (found := await self.find_operation(visitor, operation_id))["state"] in ("pending", "running"):  # noqa: ASYNC110
-            await asyncio.sleep(_WATCH_SECONDS)  # another process runs it, and only the store tells
-        yield {"state": found}
+        with suppress(NotFoundError):  # deleted or expired meanwhile: the events end, and the next request says why
+            found = await self.find_operation(visitor, operation_id)
+            while found["state"] in ("pending", "running"):  # another process runs it, and only the store tells
+                await asyncio.sleep(_WATCH_SECONDS)
+                found = await self.find_operation(visitor, operation_id)
+            yield {"state": found}
 
     async def cancel_operation(self, visitor: VisitorIdentity, operation_id: str) -> Json:
         """Cancel an operation, including its query on the engine. An ended one is unchanged. Raises NotFoundError."""

@@ -66,6 +66,13 @@ class Settings(AiSettings):
         le=3_650,
         description="Days after its beginning on which a conversation of `imdb-chat` is forgotten.",
     )
+    chat_share_days: float = Field(
+        0.0,
+        ge=0,
+        le=365,
+        description="Days for which a link to a copy of a conversation of `imdb-chat` can be opened by whoever has it. "
+        "0: there are no links.",
+    )
     cosmos_endpoint: Address | None = service_setting(
         "COSMOS_ENDPOINT",
         "Azure Cosmos DB account that keeps the conversations of `imdb-chat`: `https://….documents.azure.com`. "

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.middleware.cors import CORSMiddleware
@@ -23,13 +23,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from bridge.answering import AskRequest, VisitorIdentity
 from bridge.api import page, problems, schema
 from bridge.api.limits import BodyLimit, RequestLimits
-from bridge.api.problems import UnknownVisitorError, document_errors
+from bridge.api.problems import SharingOffError, UnknownVisitorError, document_errors
 from bridge.catalog import LakeCatalog
 from bridge.feedback import FeedbackService
 from bridge.operations import OperationRunner
 from bridge.settings import Settings
 from bridge.starters import Starter
-from bridge.store import Feedback, StoredConversation, StoredMessage
+from bridge.store import Feedback, NotFoundError, StoredConversation, StoredMessage
 from bridge.views import Json
 from lakehouse.callers import Callers
 from lakehouse.errors import UsageError
@@ -38,6 +38,9 @@ from lakehouse.escaping import replace_controls
 LOOPBACK = ("127.0.0.1", "localhost")
 
 _POLL_SECONDS = 1
+_DAY_SECONDS = 86_400
+_PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+"""Headers of a copy: a link that is taken back shows nothing more, and no search engine or other site learns of it."""
 _CATALOG_SECONDS = 60
 """How long a browser may keep what the lake holds; a load publishes seldom."""
 _PACKAGE = "imdb-lakehouse-mcp"
@@ -76,9 +79,9 @@ def create_app(context: ApiContext) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=parse_origins(settings),
-        allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-        expose_headers=["Location", "Retry-After"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
+        expose_headers=["ETag", "Location", "Retry-After"],
     )
     # DNS rebinding: a web page can reach loopback through a name that it controls, so other host names are rejected.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *_split_list(settings.chat_hosts)])
@@ -141,6 +144,13 @@ def _authenticate_visitor(context: Context, proof: Proof) -> VisitorIdentity:
     return visitor
 
 
+async def _find_conversation(
+    context: Context, visitor: Annotated[VisitorIdentity, Depends(_authenticate_visitor)], conversation: str
+) -> StoredConversation:
+    """Return a conversation of the visitor. Raises NotFoundError."""
+    return await asyncio.to_thread(context.operations.store.get_conversation, visitor.name, conversation)
+
+
 @dataclass(frozen=True)
 class _Follower:
     """Who asks for the state of an operation of their own, which no limit counts: it was counted when it was asked."""
@@ -170,11 +180,15 @@ async def _require_operation(follower: Annotated[_Follower, Depends(_follow_oper
 
 
 CurrentVisitor = Annotated[VisitorIdentity, Depends(_authenticate_visitor)]
+FoundConversation = Annotated[StoredConversation, Depends(_find_conversation)]
 FollowedOperation = Annotated[str, Depends(_require_operation)]
 Follower = Annotated[_Follower, Depends(_follow_operation)]
 IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=200, description="the same key asks once, however often it is sent"),
+]
+IfMatch = Annotated[
+    str | None, Header(max_length=200, description="change nothing unless the conversation still has this ETag")
 ]
 
 TableName = Annotated[
@@ -186,6 +200,7 @@ _ROUTES = APIRouter(
 )
 _OWN = document_errors(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 _FOUND = _OWN | document_errors(HTTPStatus.NOT_FOUND)
+_FOLLOWED = _FOUND | document_errors(HTTPStatus.GONE)
 
 
 @_ROUTES.get("")
@@ -196,6 +211,7 @@ async def about(context: Context) -> schema.About:
         version=version(_PACKAGE),
         model=context.model,
         keep_days=context.settings.chat_keep_days,
+        share_days=context.settings.chat_share_days,
         question_chars=schema.MAX_QUESTION_CHARS,
         examples=[schema.Example(kind=one.kind, text=one.text) for one in context.starters],
     )
@@ -209,10 +225,18 @@ async def new_visitor(context: Context, request: Request) -> schema.Visitor:
 
 
 @_ROUTES.get("/conversations", responses=_OWN)
-async def conversations(context: Context, visitor: CurrentVisitor) -> schema.Conversations:
-    """The visitor's conversations, newest first."""
-    found = await asyncio.to_thread(context.operations.store.list_conversations, visitor.name)
-    return schema.Conversations(conversations=[schema.Conversation(**_to_summary(one)) for one in found])
+async def conversations(
+    context: Context,
+    visitor: CurrentVisitor,
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    after: Annotated[str | None, Query(pattern=r"^[0-9a-f.]{1,64}$", description="`next` of the page before")] = None,
+    q: Annotated[str, Query(max_length=schema.MAX_TITLE_CHARS, description="a part of the title")] = "",
+) -> schema.Conversations:
+    """The visitor's conversations: pinned ones first, new before old. Those that begin meanwhile shift no page."""
+    store = context.operations.store
+    found = await asyncio.to_thread(store.list_conversations, visitor.name, limit, after=after, search=q)
+    listed = [schema.Conversation(**_to_summary(one)) for one in found.conversations]
+    return schema.Conversations(conversations=listed, next=found.after)
 
 
 @_ROUTES.post("/conversations", status_code=201, responses=_OWN)
@@ -222,31 +246,57 @@ async def new_conversation(
     """Begin a conversation."""
     stored = await asyncio.to_thread(context.operations.store.create_conversation, visitor.name, new.title)
     response.headers["Location"] = f"/api/conversations/{stored.id}"
-    return schema.Conversation(**_to_summary(stored))
+    return _to_conversation(stored, response)
 
 
 @_ROUTES.get("/conversations/{conversation}", responses=_FOUND)
-async def conversation(context: Context, visitor: CurrentVisitor, conversation: str) -> schema.Whole:
+async def conversation(
+    context: Context, visitor: CurrentVisitor, conversation: FoundConversation, response: Response
+) -> schema.Whole:
     """All that was said in a conversation."""
     store = context.operations.store
-    stored = await asyncio.to_thread(store.get_conversation, visitor.name, conversation)
-    messages = await asyncio.to_thread(store.list_messages, stored)
-    feedback = await asyncio.to_thread(store.list_feedback, stored)
+    messages = await asyncio.to_thread(store.list_messages, conversation)
+    feedback = await asyncio.to_thread(store.list_feedback, conversation)
     running = await context.operations.find_running(visitor, messages)
+    shared = await asyncio.to_thread(store.find_share, conversation) if context.settings.chat_share_days else None
+    response.headers["ETag"] = conversation.etag
     return schema.Whole(
-        **_to_summary(stored),
+        **_to_summary(conversation),
         messages=[_to_message(one, feedback) for one in messages],
         operation=schema.Operation(**running) if running is not None else None,
+        share=schema.Share(created=shared.created, expires=shared.expires) if shared is not None else None,
     )
 
 
+@_ROUTES.patch(
+    "/conversations/{conversation}",
+    responses=_FOUND | document_errors(HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED),
+)
+async def change_conversation(
+    context: Context,
+    visitor: CurrentVisitor,
+    conversation: str,
+    change: schema.ConversationChange,
+    response: Response,
+    if_match: IfMatch = None,
+) -> schema.Conversation:
+    """Rename a conversation, pin it, or both. Without If-Match, changes at once are all made, one by one."""
+    stored = await asyncio.to_thread(
+        context.operations.store.change_conversation,
+        visitor.name,
+        conversation,
+        title=change.title,
+        pinned=change.pinned,
+        etag=None if if_match == "*" else if_match,
+    )
+    return _to_conversation(stored, response)
+
+
 @_ROUTES.delete("/conversations/{conversation}", status_code=204, responses=_FOUND)
-async def delete_conversation(context: Context, visitor: CurrentVisitor, conversation: str) -> None:
+async def delete_conversation(context: Context, conversation: FoundConversation) -> None:
     """Forget a conversation, and cancel what is answered in it."""
-    store = context.operations.store
-    stored = await asyncio.to_thread(store.get_conversation, visitor.name, conversation)
-    await context.operations.cancel_conversation(stored)
-    await asyncio.to_thread(store.delete_conversation, stored)
+    await context.operations.cancel_conversation(conversation)
+    await asyncio.to_thread(context.operations.store.delete_conversation, conversation)
 
 
 @_ROUTES.post(
@@ -269,13 +319,13 @@ async def ask(
     return _to_operation(operation, response)
 
 
-@_ROUTES.get("/operations/{operation}", responses=_FOUND)
+@_ROUTES.get("/operations/{operation}", responses=_FOLLOWED)
 async def operation(follower: Follower, operation: str, response: Response) -> schema.Operation:
     """How far an operation is, or how it ended. While it runs, asking for it counts towards no limit."""
     return _to_operation(await follower.context.operations.find_operation(follower.visitor, operation), response)
 
 
-@_ROUTES.get("/operations/{operation}/events", response_class=EventSourceResponse, responses=_FOUND)
+@_ROUTES.get("/operations/{operation}/events", response_class=EventSourceResponse, responses=_FOLLOWED)
 async def operation_events(follower: Follower, operation: FollowedOperation) -> AsyncIterator[ServerSentEvent]:
     """The same as it happens: `state` (an Operation) first and at the end, `change` (what is new) in between."""
     async for event in follower.context.operations.watch_operation(follower.visitor, operation):
@@ -283,7 +333,7 @@ async def operation_events(follower: Follower, operation: FollowedOperation) -> 
             yield ServerSentEvent(event=name, data=data)
 
 
-@_ROUTES.delete("/operations/{operation}", status_code=202, responses=_FOUND)
+@_ROUTES.delete("/operations/{operation}", status_code=202, responses=_FOLLOWED)
 async def cancel(context: Context, visitor: CurrentVisitor, operation: str, response: Response) -> schema.Operation:
     """Cancel an operation, down to the engine. It ends as failed, with the outcome `cancelled`."""
     return _to_operation(await context.operations.cancel_operation(visitor, operation), response)
@@ -306,6 +356,41 @@ async def rate(context: Context, visitor: CurrentVisitor, operation: str, feedba
 async def unrate(context: Context, visitor: CurrentVisitor, operation: str) -> None:
     """Withdraw what was said of an answer."""
     await asyncio.to_thread(context.feedback.remove_feedback, visitor, operation)
+@_ROUTES.post(
+    "/conversations/{conversation}/share",
+    status_code=201,
+    responses=_FOUND | document_errors(HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT),
+)
+async def share(context: Context, conversation: FoundConversation, request: Request) -> schema.NewShare:
+    """Make a link to a copy of a conversation as it is now. It replaces the link before."""
+    if not (days := context.settings.chat_share_days):
+        raise SharingOffError("Nothing is shared by link here. Whoever runs this can set IMDB_CHAT_SHARE_DAYS.")
+    store = context.operations.store
+    made, token = await asyncio.to_thread(store.share_conversation, conversation, days * _DAY_SECONDS)
+    # The token is in the fragment, which browsers send to no server: it reaches no log of the page's requests.
+    url = f"{request.base_url}#s/{token}"
+    return schema.NewShare(created=made.created, expires=made.expires, token=token, url=url)
+
+
+@_ROUTES.delete("/conversations/{conversation}/share", status_code=204, responses=_FOUND)
+async def stop_sharing(context: Context, conversation: FoundConversation) -> None:
+    """Take back the link of a conversation. Without one, nothing happens."""
+    await asyncio.to_thread(context.operations.store.revoke_share, conversation)
+
+
+@_ROUTES.get("/shared/{token}", responses=document_errors(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE))
+async def shared(context: Context, token: str, response: Response) -> schema.SharedConversation:
+    """A copy of a conversation, for whoever has its link."""
+    if not context.settings.chat_share_days:
+        raise NotFoundError("Nothing is shared by link here.")
+    found, messages = await asyncio.to_thread(context.operations.store.get_shared, token)
+    response.headers.update(_PRIVATE)
+    return schema.SharedConversation(
+        title=found.title,
+        created=found.created,
+        expires=found.expires,
+        messages=[_without_ids(_to_message(one, {})) for one in messages],
+    )
 
 
 @_ROUTES.get("/tables", responses=_OWN)
@@ -346,8 +431,20 @@ def _to_operation(found: Json, response: Response) -> schema.Operation:
     return schema.Operation(**found)
 
 
+def _to_conversation(stored: StoredConversation, response: Response) -> schema.Conversation:
+    response.headers["ETag"] = stored.etag
+    return schema.Conversation(**_to_summary(stored))
+
+
 def _to_summary(stored: StoredConversation) -> dict[str, Any]:
-    return {"id": stored.id, "title": stored.title, "created": stored.created, "expires": stored.expires}
+    return {
+        "id": stored.id,
+        "title": stored.title,
+        "created": stored.created,
+        "expires": stored.expires,
+        "pinned": stored.pinned,
+        "etag": stored.etag,
+    }
 
 
 def _to_message(message: StoredMessage, feedback: Mapping[str, Feedback]) -> schema.Message:
@@ -363,3 +460,12 @@ def _to_message(message: StoredMessage, feedback: Mapping[str, Feedback]) -> sch
         result=result,
         feedback=None if said is None else schema.Feedback(verdict=said.verdict, comment=said.comment),
     )
+
+
+def _without_ids(message: schema.Message) -> schema.Message:
+    """Leave out the ids of the operation, and those by which the server's audit names the visitor who asked."""
+    message.operation = None
+    for step in message.result.steps if message.result else ():
+        if step.table is not None:
+            step.table.query_id = ""
+    return message

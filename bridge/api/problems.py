@@ -20,7 +20,16 @@ from bridge.catalog import LakeUnavailableError, TableNotFoundError
 from bridge.client import ServerGoneError
 from bridge.feedback import FeedbackFullError, NotRatedError
 from bridge.operations import ConversationBusyError, NoModelError, ServiceBusyError
-from bridge.store import ChangedError, KeyReusedError, NotFoundError, RecordTooLargeError, StoreUnavailableError
+from bridge.store import (
+    ChangedError,
+    ExpiredError,
+    KeyReusedError,
+    NotFoundError,
+    NothingToShareError,
+    OutdatedError,
+    RecordTooLargeError,
+    StoreUnavailableError,
+)
 from lakehouse.errors import LakehouseError
 
 log = logging.getLogger(__name__)
@@ -34,9 +43,17 @@ class UnknownVisitorError(LakehouseError):
     """A request without a valid token of this program."""
 
 
+class SharingOffError(LakehouseError):
+    """A request for a link where the settings allow none."""
+
+
 _STATUSES: Mapping[type[LakehouseError], HTTPStatus] = {
     UnknownVisitorError: HTTPStatus.UNAUTHORIZED,
+    SharingOffError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    ExpiredError: HTTPStatus.GONE,
+    NothingToShareError: HTTPStatus.CONFLICT,
+    OutdatedError: HTTPStatus.PRECONDITION_FAILED,
     ConversationBusyError: HTTPStatus.CONFLICT,
     NotRatedError: HTTPStatus.CONFLICT,
     ChangedError: HTTPStatus.CONFLICT,

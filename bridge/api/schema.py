@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from lakehouse.escaping import repair_text
 
@@ -49,6 +49,7 @@ class About(BaseModel):
     version: str
     model: str | None
     keep_days: float
+    share_days: Annotated[float, Field(description="how long a link to a copy can be opened; 0: there are no links")]
     question_chars: int
     examples: list[Example]
 
@@ -61,19 +62,48 @@ class NewConversation(BaseModel):
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_TITLE_CHARS), REPAIRED] = ""
 
 
+class ConversationChange(BaseModel):
+    """What changes of a conversation; the rest stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: (
+        Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S", max_length=MAX_TITLE_CHARS), REPAIRED]
+        | None
+    ) = None
+    pinned: StrictBool | None = None
+
+
 class Conversation(BaseModel):
-    """A conversation without what was said in it."""
+    """A conversation without what was said in it. Its `etag` changes with its title and its place in the list."""
 
     id: str
     title: str
     created: Seconds
     expires: Seconds
+    pinned: bool
+    etag: str
 
 
 class Conversations(BaseModel):
-    """The visitor's, newest first."""
+    """Some of the visitor's. `next` goes on behind them, as `after`; null at the end."""
 
     conversations: list[Conversation]
+    next: str | None
+
+
+class Share(BaseModel):
+    """A link to a copy of a conversation."""
+
+    created: Seconds
+    expires: Seconds
+
+
+class NewShare(Share):
+    """A link that was just made. Nobody can read it again from here, so keep it; whoever has it can open the copy."""
+
+    token: str
+    url: str
 
 
 class Ask(BaseModel):
@@ -204,6 +234,14 @@ class Whole(Conversation):
 
     messages: list[Message]
     operation: Operation | None
+    share: Share | None
+
+
+class SharedConversation(Share):
+    """A copy of a conversation, as it was when its link was made."""
+
+    title: str
+    messages: list[Message]
 
 
 class LakeTable(BaseModel):

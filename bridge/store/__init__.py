@@ -1,6 +1,6 @@
-"""Stores conversations, their messages, and the operations that answer them.
+"""Stores conversations, their messages, the operations that answer them, and links to copies of them.
 
-    types      conversations, messages, operations and errors: the interface of the package
+    types      conversations, messages, operations, links and errors: the interface of the package
     records    protocol of a backend
     sqlite     backend: one file in the state folder
     cosmos     backend: Azure Cosmos DB
@@ -30,22 +30,33 @@ from bridge.store.records import (
     TakenError,
 )
 from bridge.store.types import (
+    TRACE_SECONDS,
     ChangedError,
+    ConversationPage,
+    ExpiredError,
     Feedback,
     KeyReusedError,
     NotFoundError,
+    NothingToShareError,
+    OutdatedError,
     StoredConversation,
     StoredMessage,
     StoredOperation,
+    StoredShare,
+    fold_title,
 )
 from lakehouse.errors import UsageError
 
 __all__ = [
     "LEASE_SECONDS",
     "ChangedError",
+    "ConversationPage",
+    "ExpiredError",
     "Feedback",
     "KeyReusedError",
     "NotFoundError",
+    "NothingToShareError",
+    "OutdatedError",
     "RecordTooLargeError",
     "Store",
     "StoreError",
@@ -53,6 +64,7 @@ __all__ = [
     "StoredConversation",
     "StoredMessage",
     "StoredOperation",
+    "StoredShare",
     "open_store",
 ]
 
@@ -67,11 +79,14 @@ _FEEDBACK_ATTEMPTS = 5
 MAX_APPENDED_MESSAGES = 100
 """Messages that one append may add: the limit of a transaction in Azure Cosmos DB."""
 
+_MAX_CHANGES = 20
+"""How often a change is tried again because another one came first: each time, one of those at once is through."""
+
 
 class Store:
     """The conversations of all owners. Safe for several threads and processes.
 
-    A conversation, its messages and its operations expire together, `keep_seconds` after it was created. Access to an
+    A conversation and all that belongs to it expire together, `keep_seconds` after it was created. Access to an
     expired, deleted or foreign one raises NotFoundError, which does not tell these apart. Every method may raise
     StoreUnavailableError. `clock` returns seconds since 1970.
     """
@@ -85,25 +100,60 @@ class Store:
         """Create a conversation."""
         now = self._clock()
         new = StoredConversation(secrets.token_hex(12), owner, title, now, now + self._keep_seconds)
-        self._records.add([_to_record(new, "conversation", "conversation", now, {"title": title})], now)
+        self._records.add([new.to_record()], now)
         return new
 
-    def list_conversations(self, owner: str, most: int = 100) -> list[StoredConversation]:
-        """Return at most `most` conversations of an owner, newest first."""
-        return [
-            _to_conversation(record) for record in self._records.list_newest(owner, "conversation", most, self._clock())
-        ]
+    def list_conversations(
+        self, owner: str, most: int = 100, *, after: str | None = None, search: str = ""
+    ) -> ConversationPage:
+        """Return at most `most` conversations of an owner: pinned ones first, new before old.
+
+        `after` continues a list behind the page that had it; conversations that are added meanwhile do not shift it.
+        `search` leaves those whose title contains it, without regard to case and accents.
+        """
+        found = self._records.list_ranked(
+            owner, "conversation", self._clock(), most=most + 1, below=after, text=fold_title(search)
+        )
+        conversations = [StoredConversation.from_record(record) for record in found[:most]]
+        return ConversationPage(conversations, found[most - 1].rank if len(found) > most else None)
 
     def get_conversation(self, owner: str, conversation_id: str) -> StoredConversation:
         """Return a conversation. Raises NotFoundError."""
-        known = _ID.fullmatch(conversation_id)
-        found = self._records.find_records(conversation_id, owner, "conversation", self._clock()) if known else []
-        if not found:
-            raise NotFoundError("There is no such conversation. It may have expired: start a new one.")
-        return _to_conversation(found[0])
+        return StoredConversation.from_record(self._read_conversation(owner, conversation_id))
+
+    def change_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        title: str | None = None,
+        pinned: bool | None = None,
+        etag: str | None = None,
+    ) -> StoredConversation:
+        """Rename a conversation, or pin it; None leaves what is there. Changes at once are all made, one by one.
+
+        Raises OutdatedError if `etag` is given and the conversation has another one, ChangedError if too many changes
+        come at once, and NotFoundError.
+        """
+        for _ in range(_MAX_CHANGES):
+            record = self._read_conversation(owner, conversation_id)
+            found = StoredConversation.from_record(record)
+            if etag not in (None, found.etag):
+                raise OutdatedError("This conversation was changed meanwhile. Read it again, then decide.")
+            wanted = replace(
+                found,
+                title=found.title if title is None else title,
+                pinned=found.pinned if pinned is None else pinned,
+            )
+            if wanted == found:
+                return found
+            changed = replace(wanted, version=found.version + 1)
+            if self._records.replace(changed.to_record(record.etag), self._clock()) is not None:
+                return changed
+        raise ChangedError("Many change this conversation at once. Try again.")
 
     def delete_conversation(self, conversation: StoredConversation) -> None:
-        """Delete a conversation with its messages and operations. Raises NotFoundError."""
+        """Delete a conversation with its messages, operations and links. Raises NotFoundError."""
         self.get_conversation(conversation.owner, conversation.id)
         self._records.remove(conversation.id)
 
@@ -144,8 +194,9 @@ class Store:
         token = secrets.token_hex(12) if key is None else _hash_key(key)
         now = self._clock()
         body = StoredOperation.new_body(request, now + LEASE_SECONDS)
+        record = _to_record(conversation, "operation", f"operation-{token}", now, body)
         try:
-            self._records.add([_to_record(conversation, "operation", f"operation-{token}", now, body)], now)
+            self._records.add([replace(record, expires=record.expires + TRACE_SECONDS)], now)
         except TakenError:
             new = False
         else:
@@ -164,7 +215,7 @@ class Store:
             return None
 
     def get_operation(self, owner: str, operation_id: str) -> StoredOperation:
-        """Return an operation. Raises NotFoundError.
+        """Return an operation. Raises ExpiredError for an hour after its conversation expired, and NotFoundError.
 
         An operation that was not saved for LEASE_SECONDS is marked as interrupted: its process died or lost the store.
         """
@@ -179,11 +230,12 @@ class Store:
     def save_operation(self, operation: StoredOperation) -> StoredOperation:
         """Save an operation and renew its lease for LEASE_SECONDS.
 
-        Raises ChangedError if it was changed or deleted since it was read: the caller must stop working on it. Raises
-        RecordTooLargeError.
+        Raises ChangedError if it expired, or was changed or deleted since it was read: the caller must stop working on
+        it. Raises RecordTooLargeError.
         """
         now = self._clock()
-        saved = self._records.replace(operation.to_record(now + LEASE_SECONDS), now)
+        alive = operation.expires > now
+        saved = self._records.replace(operation.to_record(now + LEASE_SECONDS), now) if alive else None
         if saved is None:
             raise ChangedError("This operation was ended, saved or deleted by somebody else. Stop working on it.")
         return StoredOperation.from_record(saved)
@@ -218,10 +270,60 @@ class Store:
             for record in found
             if record.body
         }
+    def share_conversation(self, conversation: StoredConversation, keep_seconds: float) -> tuple[StoredShare, str]:
+        """Make a link to a copy of a conversation as it is now. Returns it, and its token, of which a hash is stored.
+
+        The copy ends with the last answer, and expires after `keep_seconds` or with the conversation. The link
+        replaces the one before. Raises NothingToShareError and NotFoundError.
+        """
+        found = self.get_conversation(conversation.owner, conversation.id)
+        roles = [message.role for message in self.list_messages(found)]
+        answered = len(roles) - 1 if roles[-1:] == ["user"] else len(roles)
+        if not answered:
+            raise NothingToShareError("Nothing is answered in this conversation yet. Share it when something is.")
+        now, token = self._clock(), secrets.token_urlsafe(32)
+        body = {"title": found.title, "messages": answered}
+        record = _to_record(found, "share", _hash_token(token), now, body)
+        record = replace(record, expires=min(record.expires, now + keep_seconds))
+        before = self._list_links(found)
+        self._records.add([record], now)
+        self._records.remove(found.id, [link.id for link in before])
+        return StoredShare.from_record(record), token
+
+    def find_share(self, conversation: StoredConversation) -> StoredShare | None:
+        """Return the link of a conversation, None without one."""
+        found = self._list_links(conversation)
+        return StoredShare.from_record(max(found, key=lambda link: link.at)) if found else None
+
+    def revoke_share(self, conversation: StoredConversation) -> None:
+        """Make a conversation's link lead nowhere, if it has one."""
+        self._records.remove(conversation.id, [link.id for link in self._list_links(conversation)])
+
+    def get_shared(self, token: str) -> tuple[StoredShare, list[StoredMessage]]:
+        """Return what a link leads to. Raises NotFoundError."""
+        record = self._records.find_by_id("share", _hash_token(token), self._clock())
+        if record is not None:
+            with suppress(NotFoundError):  # a link may be left of a conversation that is being deleted
+                conversation = self.get_conversation(record.owner, record.conversation)
+                share = StoredShare.from_record(record)
+                return share, self.list_messages(conversation)[: share.messages]
+        raise NotFoundError(
+            "There is no such copy. Its link has expired or was taken back: ask whoever sent it for a new one."
+        )
 
     def close(self) -> None:
         """Close the backend."""
         self._records.close()
+
+    def _read_conversation(self, owner: str, conversation_id: str) -> Record:
+        known = _ID.fullmatch(conversation_id)
+        found = self._records.find_records(conversation_id, owner, "conversation", self._clock()) if known else []
+        if not found:
+            raise NotFoundError("There is no such conversation. It may have expired: start a new one.")
+        return found[0]
+
+    def _list_links(self, conversation: StoredConversation) -> list[Record]:
+        return self._records.find_records(conversation.id, conversation.owner, "share", self._clock())
 
     def _read_operation(self, owner: str, operation_id: str) -> StoredOperation:
         conversation_id, token = operation_id.partition(".")[0], _get_token(operation_id)
@@ -230,7 +332,14 @@ class Store:
             found = self._records.find_records(conversation_id, owner, "operation", self._clock(), f"operation-{token}")
         if not found:
             raise NotFoundError("There is no such operation. It may have expired: ask again.")
-        return StoredOperation.from_record(found[0])
+        operation = StoredOperation.from_record(found[0])
+        if operation.expires <= self._clock():
+            raise ExpiredError(
+                "This answer expired with its conversation. Ask again in a new one."
+                if operation.is_ended
+                else "The answer was interrupted: its conversation expired meanwhile. Ask again in a new one."
+            )
+        return operation
 
 
 def open_store(settings: Settings, clock: Callable[[], float] = time.time) -> Store:
@@ -266,6 +375,8 @@ def _to_record(
 def _get_token(operation_id: str) -> str:
     """What an operation's id has behind that of its conversation."""
     return operation_id.partition(".")[2]
+def _hash_token(token: str) -> str:
+    return f"share-{hashlib.sha256(token.encode()).hexdigest()}"
 
 
 def _hash_key(key: str) -> str:
@@ -276,7 +387,3 @@ def _require_same_request(operation: StoredOperation, request: Mapping[str, Any]
     if operation.request != request:
         raise KeyReusedError("This idempotency key came with another request before. Use a new key for a new one.")
     return operation
-
-
-def _to_conversation(record: Record) -> StoredConversation:
-    return StoredConversation(record.conversation, record.owner, record.body["title"], record.at, record.expires)

@@ -1,7 +1,7 @@
 """Azure Cosmos DB backend: a container partitioned by conversation, with a time to live per item.
 
 A conversation is one partition, so an append is one transaction, and an operation is found by its id, which begins with
-that of the conversation. Only the list of an owner's conversations is a cross-partition query.
+that of the conversation. Only an owner's list of conversations and the look-up of a link are cross-partition queries.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from bridge.store.records import Record, RecordKind, StoreUnavailableError, TakenError, encode_bodies
+from bridge.store.records import ABOVE_ALL, Record, RecordKind, StoreUnavailableError, TakenError, encode_bodies
 from lakehouse.errors import UsageError
 
 CONTAINER = "conversations"
@@ -126,28 +126,44 @@ class CosmosRecords:
             found = self._container.query_items(query, parameters=_to_parameters(values), partition_key=conversation)
             return [_to_record(item) for item in found]
 
-    def list_newest(self, owner: str, kind: RecordKind, most: int, now: float) -> list[Record]:
-        query = "SELECT * FROM c WHERE c.owner = @owner AND c.kind = @kind AND c.expires > @now ORDER BY c.at DESC"
-        values = {"owner": owner, "kind": kind, "now": now}
+    def find_by_id(self, kind: RecordKind, record_id: str, now: float) -> Record | None:
+        query = "SELECT * FROM c WHERE c.id = @id AND c.kind = @kind AND c.expires > @now"
+        values = {"id": record_id, "kind": kind, "now": now}
+        with _translate_errors():
+            found = self._container.query_items(
+                query, parameters=_to_parameters(values), enable_cross_partition_query=True
+            )
+            return next((_to_record(item) for item in found), None)
+
+    def list_ranked(
+        self, owner: str, kind: RecordKind, now: float, *, most: int, below: str | None = None, text: str = ""
+    ) -> list[Record]:
+        query = (
+            "SELECT * FROM c WHERE c.owner = @owner AND c.kind = @kind AND c.expires > @now "
+            "AND c.rank < @below AND CONTAINS(c.text, @text) ORDER BY c.rank DESC"
+        )
+        values = {"owner": owner, "kind": kind, "now": now, "below": below or ABOVE_ALL, "text": text}
         with _translate_errors():
             found = self._container.query_items(
                 query, parameters=_to_parameters(values), enable_cross_partition_query=True, max_item_count=most
             )
             return [_to_record(item) for item in islice(found, most)]
 
-    def remove(self, conversation: str) -> None:
-        """Delete all records, the conversation's own first: without it nothing is found. Leftovers expire."""
-        query = "SELECT c.id FROM c WHERE c.conversation = @conversation ORDER BY c.id"
+    def remove(self, conversation: str, record_ids: Sequence[str] | None = None) -> None:
+        """Delete records, the conversation's own first: without it nothing is found. Leftovers expire."""
         with _translate_errors():
-            found = self._container.query_items(
-                query, parameters=_to_parameters({"conversation": conversation}), partition_key=conversation
-            )
-            for record_id in [item["id"] for item in found]:
+            for record_id in self._list_ids(conversation) if record_ids is None else record_ids:
                 with contextlib.suppress(CosmosResourceNotFoundError):  # deleted meanwhile, or expired
                     self._container.delete_item(record_id, partition_key=conversation)
 
     def close(self) -> None:
         self._client.close()
+
+    def _list_ids(self, conversation: str) -> list[str]:
+        query = "SELECT c.id FROM c WHERE c.conversation = @conversation ORDER BY c.id"
+        values = {"conversation": conversation}
+        found = self._container.query_items(query, parameters=_to_parameters(values), partition_key=conversation)
+        return [item["id"] for item in found]
 
 
 @contextlib.contextmanager
@@ -194,6 +210,8 @@ def _to_item(record: Record, now: float) -> dict[str, Any]:
         "at": record.at,
         "expires": record.expires,
         "body": dict(record.body),
+        "rank": record.rank,
+        "text": record.text,
         "ttl": max(1, math.ceil(record.expires - now)),
     }
 
@@ -208,4 +226,6 @@ def _to_record(item: Mapping[str, Any]) -> Record:
         item["expires"],
         item["body"],
         item["_etag"],
+        item.get("rank", ""),
+        item.get("text", ""),
     )

@@ -9,7 +9,10 @@ from typing import Any, Literal, Protocol
 
 from lakehouse.errors import LakehouseError
 
-RecordKind = Literal["conversation", "message", "operation", "feedback"]
+RecordKind = Literal["conversation", "message", "operation", "feedback", "share"]
+
+ABOVE_ALL = "~"
+"""Is greater than every rank, which is made of digits and small letters."""
 
 MAX_RECORD_BYTES = 1_000_000
 """JSON size of the records of one call. The limit of Azure Cosmos DB is 2 MB, including its own fields."""
@@ -33,7 +36,11 @@ class TakenError(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """A record. `body` is JSON, `at` and `expires` are seconds since 1970, `etag` is the backend's version tag."""
+    """A record. `body` is JSON, `at` and `expires` are seconds since 1970, `etag` is the backend's version tag.
+
+    `rank` is its place in the list of its owner, and no other record has the same; `text` is what a search looks in.
+    Both are empty for records that are not listed.
+    """
 
     conversation: str
     id: str
@@ -43,6 +50,8 @@ class Record:
     expires: float
     body: Mapping[str, Any]
     etag: str = ""
+    rank: str = ""
+    text: str = ""
 
 
 class Records(Protocol):
@@ -55,18 +64,29 @@ class Records(Protocol):
         """Add records of one conversation atomically. Raises TakenError and RecordTooLargeError."""
 
     def replace(self, record: Record, now: float) -> Record | None:
-        """Replace a record if its `etag` is still current, else return None. Raises RecordTooLargeError."""
+        """Replace body, rank and text if the record's `etag` is still current, else return None.
+
+        Raises RecordTooLargeError.
+        """
 
     def find_records(
         self, conversation: str, owner: str, kind: RecordKind, now: float, record_id: str | None = None
     ) -> list[Record]:
         """Return the records of a conversation with this owner and kind, ordered by id."""
 
-    def list_newest(self, owner: str, kind: RecordKind, most: int, now: float) -> list[Record]:
-        """Return at most `most` records of an owner over all conversations, newest first."""
+    def find_by_id(self, kind: RecordKind, record_id: str, now: float) -> Record | None:
+        """Return the record with this id, whatever its conversation and owner: for ids that nobody can guess."""
 
-    def remove(self, conversation: str) -> None:
-        """Delete all records of a conversation."""
+    def list_ranked(
+        self, owner: str, kind: RecordKind, now: float, *, most: int, below: str | None = None, text: str = ""
+    ) -> list[Record]:
+        """Return at most `most` records of an owner over all conversations, highest rank first.
+
+        `below` leaves out those of this rank and above, `text` those that do not contain it.
+        """
+
+    def remove(self, conversation: str, record_ids: Sequence[str] | None = None) -> None:
+        """Delete these records of a conversation; by default all of them."""
 
     def close(self) -> None:
         """Close all connections."""

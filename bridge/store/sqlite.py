@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bridge.store.records import Record, RecordKind, StoreUnavailableError, TakenError, encode_bodies
+from bridge.store.records import ABOVE_ALL, Record, RecordKind, StoreUnavailableError, TakenError, encode_bodies
 from lakehouse.sqlite_file import create_database
 
 FILE_NAME = "conversations.sqlite"
@@ -22,11 +22,31 @@ _SCHEMA = """
 CREATE TABLE records (
     conversation TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL,
     at REAL NOT NULL, expires REAL NOT NULL, body TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1,
+    rank TEXT NOT NULL DEFAULT '', text TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (conversation, id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX records_of_owner ON records (owner, kind, at);
 CREATE INDEX records_that_expire ON records (expires);
+CREATE INDEX records_by_rank ON records (owner, kind, rank);
+CREATE INDEX shares ON records (id) WHERE kind = 'share';
+PRAGMA user_version = 1;
 """
+
+_UPGRADE = (
+    "DROP INDEX records_of_owner",
+    "ALTER TABLE records ADD COLUMN rank TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE records ADD COLUMN text TEXT NOT NULL DEFAULT ''",
+    """
+    UPDATE records
+    SET
+        rank = printf('0.%017d.%s', CAST(at * 1e6 AS INTEGER), conversation),
+        text = lower(json_extract(body, '$.title'))
+    WHERE kind = 'conversation'
+    """,
+    "CREATE INDEX records_by_rank ON records (owner, kind, rank)",
+    "CREATE INDEX shares ON records (id) WHERE kind = 'share'",
+    "PRAGMA user_version = 1",
+)
+"""Makes a file of version 0, whose conversations could only be listed by age, one of version 1."""
 
 
 class SqliteRecords:
@@ -37,14 +57,15 @@ class SqliteRecords:
 
     def add(self, records: Sequence[Record], now: float) -> None:
         rows = [
-            (record.conversation, record.id, record.kind, record.owner, record.at, record.expires, body)
-            for record, body in zip(records, encode_bodies(records), strict=True)
+            (one.conversation, one.id, one.kind, one.owner, one.at, one.expires, body, one.rank, one.text)
+            for one, body in zip(records, encode_bodies(records), strict=True)
         ]
         with self._open_transaction() as database:
             database.execute("DELETE FROM records WHERE expires <= ?", [now])
             try:
                 database.executemany(
-                    "INSERT INTO records (conversation, id, kind, owner, at, expires, body) VALUES (?,?,?,?,?,?,?)",
+                    "INSERT INTO records (conversation, id, kind, owner, at, expires, body, rank, text) "
+                    "VALUES (?,?,?,?,?,?,?,?,?)",
                     rows,
                 )
             except sqlite3.IntegrityError as error:
@@ -54,9 +75,9 @@ class SqliteRecords:
         [body] = encode_bodies([record])
         with self._open_transaction() as database:
             changed = database.execute(
-                "UPDATE records SET body = ?, version = version + 1 "
+                "UPDATE records SET body = ?, rank = ?, text = ?, version = version + 1 "
                 "WHERE conversation = ? AND id = ? AND version = ? AND expires > ?",
-                [body, record.conversation, record.id, int(record.etag), now],
+                [body, record.rank, record.text, record.conversation, record.id, int(record.etag), now],
             ).rowcount
         return replace(record, body=json.loads(body), etag=str(int(record.etag) + 1)) if changed else None
 
@@ -71,18 +92,32 @@ class SqliteRecords:
             ).fetchall()
         return [_to_record(row) for row in rows]
 
-    def list_newest(self, owner: str, kind: RecordKind, most: int, now: float) -> list[Record]:
+    def find_by_id(self, kind: RecordKind, record_id: str, now: float) -> Record | None:
+        with self._open_transaction() as database:
+            row = database.execute(
+                "SELECT * FROM records WHERE id = ? AND kind = ? AND expires > ?", [record_id, kind, now]
+            ).fetchone()
+        return _to_record(row) if row else None
+
+    def list_ranked(
+        self, owner: str, kind: RecordKind, now: float, *, most: int, below: str | None = None, text: str = ""
+    ) -> list[Record]:
         with self._open_transaction() as database:
             rows = database.execute(
-                "SELECT * FROM records WHERE owner = ? AND kind = ? AND expires > ? "
-                "ORDER BY at DESC, conversation LIMIT ?",
-                [owner, kind, now, most],
+                "SELECT * FROM records WHERE owner = ? AND kind = ? AND expires > ? AND rank < ? "
+                "AND instr(text, ?) > 0 ORDER BY rank DESC LIMIT ?",
+                [owner, kind, now, below or ABOVE_ALL, text, most],
             ).fetchall()
         return [_to_record(row) for row in rows]
 
-    def remove(self, conversation: str) -> None:
+    def remove(self, conversation: str, record_ids: Sequence[str] | None = None) -> None:
         with self._open_transaction() as database:
-            database.execute("DELETE FROM records WHERE conversation = ?", [conversation])
+            if record_ids is None:
+                database.execute("DELETE FROM records WHERE conversation = ?", [conversation])
+            else:
+                database.executemany(
+                    "DELETE FROM records WHERE conversation = ? AND id = ?", [(conversation, one) for one in record_ids]
+                )
 
     def close(self) -> None:
         """Do nothing: no connection stays open between calls."""
@@ -95,6 +130,7 @@ class SqliteRecords:
                 create_database(self._file, _SCHEMA)
             with contextlib.closing(sqlite3.connect(self._file, timeout=_BUSY_SECONDS)) as database:
                 database.execute("PRAGMA synchronous = FULL")  # a key lost in a power failure would be charged twice
+                _upgrade(database)
                 with database:
                     yield database
         except (sqlite3.Error, OSError) as error:
@@ -105,6 +141,21 @@ class SqliteRecords:
             ) from error
 
 
+def _upgrade(database: sqlite3.Connection) -> None:
+    """Upgrade a file that an earlier version of this program made. Of several processes at once, one does it."""
+    if _read_version(database) == 1:
+        return
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        if _read_version(database) == 0:
+            for statement in _UPGRADE:
+                database.execute(statement)
+
+
+def _read_version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
 def _to_record(row: Sequence[Any]) -> Record:
-    conversation, record_id, kind, owner, at, expires, body, version = row
-    return Record(conversation, record_id, kind, owner, at, expires, json.loads(body), str(version))
+    conversation, record_id, kind, owner, at, expires, body, version, rank, text = row
+    return Record(conversation, record_id, kind, owner, at, expires, json.loads(body), str(version), rank, text)

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from bridge.store.records import Record, StoreError
+from lakehouse.find.words import fold_text
+
+TRACE_SECONDS = 3_600.0
+"""How much longer an operation is kept than its conversation, to say what became of it to whoever asks for it."""
 
 OperationState = Literal["pending", "running", "done", "failed", "interrupted"]
 Verdict = Literal["up", "down"]
@@ -20,19 +24,78 @@ class ChangedError(StoreError):
     """The stored value was changed since the caller read it."""
 
 
+class OutdatedError(StoreError):
+    """The change was meant for an earlier version of the conversation."""
+
+
+class ExpiredError(NotFoundError):
+    """The operation expired with its conversation, within the last hour."""
+
+
+class NothingToShareError(StoreError):
+    """The conversation has no answer yet."""
+
+
 class KeyReusedError(StoreError):
     """The idempotency key was used for another request."""
 
 
 @dataclass(frozen=True)
 class StoredConversation:
-    """A conversation without its messages. Times are seconds since 1970."""
+    """A conversation without its messages. Times are seconds since 1970; each change counts `version` up."""
 
     id: str
     owner: str
     title: str
     created: float
     expires: float
+    pinned: bool = False
+    version: int = 1
+
+    @property
+    def etag(self) -> str:
+        """The version as an HTTP entity tag."""
+        return f'"{self.version}"'
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        """Build the conversation that a record stores."""
+        return cls(record.conversation, record.owner, created=record.at, expires=record.expires, **record.body)
+
+    def to_record(self, etag: str = "") -> Record:
+        """Build the record that stores this conversation. Pinned ones rank above all others, then new above old."""
+        rank = f"{int(self.pinned)}.{int(self.created * 1_000_000):017d}.{self.id}"
+        body = {"title": self.title, "pinned": self.pinned, "version": self.version}
+        text = fold_title(self.title)
+        return Record(
+            self.id, "conversation", "conversation", self.owner, self.created, self.expires, body, etag, rank, text
+        )
+
+
+@dataclass(frozen=True)
+class ConversationPage:
+    """Some conversations of an owner in their order. `after` continues the list, None at its end."""
+
+    conversations: list[StoredConversation]
+    after: str | None
+
+
+@dataclass(frozen=True)
+class StoredShare:
+    """A link to a copy of a conversation's first `messages` messages, under the title of that time.
+
+    Messages never change, so their number is all that a copy needs. Times are seconds since 1970.
+    """
+
+    title: str
+    messages: int
+    created: float
+    expires: float
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        """Build the link that a record stores."""
+        return cls(created=record.at, expires=record.expires, **record.body)
 
 
 @dataclass(frozen=True)
@@ -104,6 +167,11 @@ class StoredOperation:
         return self._kept.at
 
     @property
+    def expires(self) -> float:
+        """Time at which it expires with its conversation, in seconds since 1970; its record is kept a while longer."""
+        return self._kept.expires - TRACE_SECONDS
+
+    @property
     def is_ended(self) -> bool:
         """Whether the operation can no longer change."""
         return self.state not in ("pending", "running")
@@ -128,3 +196,8 @@ class StoredOperation:
         if self.is_ended:
             raise ValueError(f"an operation that is {self.state} cannot become {state}")
         return replace(self, state=state, **changes)
+
+
+def fold_title(title: str) -> str:
+    """Fold a title, or what is searched in titles: without case, accents and repeated blanks."""
+    return " ".join(fold_text(title).split())

@@ -1,4 +1,4 @@
-"""A small invented lake, a real server on it over stdio, and a scripted model in OpenAI's wire format."""
+"""A small invented lake, a real server on it over stdio, a scripted model in OpenAI's wire format, and every store."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ import pytest
 from bridge.client import Lakehouse, resolve_server
 from bridge.model import ChatModel, open_model
 from bridge.settings import load_settings
+from bridge.store import Store, open_store
 from bridge.turn import Turn, TurnContext, TurnLimits, run_turn
+from tests.bridge.cosmos_server import KEY, emulating
 from tests.openai_server import OpenAiServer, serving
 from tests.server.lakes import make_lake
 from tests.server.processes import descendants, gone, until
 
 Ask = Callable[..., Any]
+DAY = 86_400.0
 
 
 @pytest.fixture(scope="session")
@@ -99,3 +102,51 @@ def _serves(process: psutil.Process) -> bool:
         return "serve" in process.cmdline()
     except psutil.NoSuchProcess:  # or a zombie, which is one of psutil's kinds of that
         return False
+
+
+class Clock:
+    """Time that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="session")
+def emulator(pytestconfig: pytest.Config) -> Iterator[str]:
+    with emulating(pytestconfig.cache.mkdir("cosmosdb-server")) as url:
+        yield url
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", "cosmos"])
+def opening(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: Clock
+) -> Iterator[Callable[[], Store]]:
+    """Opens the store again and again, as another process would; the first time it is empty."""
+    monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.delenv("COSMOS_ENDPOINT", raising=False)
+    if request.param == "cosmos":
+        monkeypatch.setenv("COSMOS_ENDPOINT", request.getfixturevalue("emulator"))
+        monkeypatch.setenv("COSMOS_KEY", KEY)
+        monkeypatch.setenv("COSMOS_DATABASE", tmp_path.name)
+    opened: list[Store] = []
+
+    def again() -> Store:
+        opened.append(open_store(load_settings(), clock))
+        return opened[-1]
+
+    yield again
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(opening: Callable[[], Store]) -> Store:
+    return opening()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from bridge.store.sqlite import FILE_NAME
 from tests.openai_server import OpenAiServer
 from tests.server.processes import until
 
@@ -28,6 +31,7 @@ class Site:
 
     process: subprocess.Popen[str]
     url: str
+    state: Path
     clients: list[httpx2.Client] = field(default_factory=list)
 
     def visitor(self) -> Visitor:
@@ -42,6 +46,15 @@ class Site:
         headers = {"Authorization": f"Bearer {token}"}
         self.clients.append(httpx2.Client(base_url=self.url, headers=headers, timeout=60))
         return Visitor(self.clients[-1], token)
+
+    def expire(self, conversation: str) -> None:
+        """Let the time of a conversation be over, for its store."""
+        with closing(sqlite3.connect(self.state / FILE_NAME, timeout=30)) as database, database:
+            database.execute(
+                "UPDATE records SET expires = expires - (SELECT expires FROM records WHERE id = 'conversation' AND "
+                "conversation = ?1) + ?2 WHERE conversation = ?1",
+                [conversation, time.time()],
+            )
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and wait for the end."""
@@ -126,7 +139,7 @@ def site(lake: Path, state: Path, model: OpenAiServer | None = None, **settings:
         for line in process.stderr:
             said.append(line)
             if line.startswith("Serving on "):
-                found = Site(process, line.split()[-1].rstrip("/"))
+                found = Site(process, line.split()[-1].rstrip("/"), state)
                 try:
                     yield found
                 finally:

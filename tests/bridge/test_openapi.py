@@ -15,14 +15,21 @@ from tests.openai_server import OpenAiServer
 # Cancelling an operation is its DELETE, and what it came to can still be read.
 MEANT = "use_after_free"
 
+# 412 is what If-Match is for: a request that fits the document may still come too late. The others are the defaults.
+STATUSES = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "412", "429", "5xx"]
+"""
+
 
 def test_whatever_is_sent_is_answered_as_the_document_says(lake: Path, tmp_path: Path, provider: OpenAiServer) -> None:
     provider.usual = said("Yes.")
+    (tmp_path / "schemathesis.toml").write_text(STATUSES)
     limits = {
         "IMDB_CHAT_VISITORS_PER_HOUR": "1000000", "IMDB_CHAT_REQUESTS_PER_MINUTE": "1000000",
         "IMDB_CHAT_RUNNING": "1000", "IMDB_CHAT_RUNNING_PER_VISITOR": "1000", "IMDB_CHAT_QUESTIONS_PER_HOUR": "100000",
     }  # fmt: skip
-    with site(lake, tmp_path / "state", provider, **limits) as found:
+    with site(lake, tmp_path / "state", provider, IMDB_CHAT_SHARE_DAYS="7", **limits) as found:
         visitor = found.visitor()
         run = subprocess.run(
             [
@@ -44,7 +51,7 @@ def test_every_address_says_which_errors_it_answers_with(lake: Path, tmp_path: P
     operations = {
         (method, path): one["responses"] for path, ways in document["paths"].items() for method, one in ways.items()
     }
-    assert len(operations) == 16
+    assert len(operations) == 20
     for responses in operations.values():
         errors = [one for status, one in responses.items() if status >= "400"]
         assert errors

@@ -168,7 +168,7 @@ def test_what_is_somebody_elses_is_answered_as_if_it_were_not_there(here: Site, 
         assert theirs.status_code == nothing.status_code == 404
         assert theirs.content == nothing.content
     assert other.post(conversation, "SELECT 1", "sql").status_code == 404
-    assert other.client.get("/api/conversations").json() == {"conversations": []}
+    assert other.client.get("/api/conversations").json()["conversations"] == []
     assert mine.conversation(conversation)["title"] == "secret"
 
 
@@ -359,6 +359,14 @@ def test_a_name_that_a_page_controls_is_not_answered(here: Site) -> None:
     assert httpx2.get(f"{here.url}/api", headers={"Host": "localhost:1"}).status_code == 200
 
 
+def test_where_links_are_off_none_is_made_or_opened(here: Site, provider: OpenAiServer) -> None:
+    visitor = here.visitor()
+    off = visitor.client.post(f"/api/conversations/{visitor.start('Films')}/share")
+    assert off.status_code == 403
+    assert "IMDB_CHAT_SHARE_DAYS" in off.json()["detail"]
+    assert visitor.client.get("/api/shared/guessed").status_code == 404
+
+
 def test_limits_on_requests_visitors_and_addresses_say_when_to_come_again(lake: Path, tmp_path: Path) -> None:
     with site(lake, tmp_path, IMDB_CHAT_VISITORS_PER_HOUR="2", IMDB_CHAT_REQUESTS_PER_MINUTE="8") as found:
         visitor = found.visitor()
@@ -372,6 +380,7 @@ def test_limits_on_requests_visitors_and_addresses_say_when_to_come_again(lake: 
         late = visitor.client.get("/api/conversations")
         assert 1 <= int(late.headers["retry-after"]) <= 60
         assert "8 requests within a minute" in late.json()["detail"]
+        assert httpx2.get(f"{found.url}/api/shared/guessed").status_code == 429
 
 
 def test_behind_a_proxy_that_is_named_its_word_for_a_visitors_address_counts(lake: Path, tmp_path: Path) -> None:

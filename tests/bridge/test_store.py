@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -32,58 +32,9 @@ from bridge.store import (
     open_store,
 )
 from bridge.store.sqlite import FILE_NAME
-from tests.bridge.cosmos_server import KEY, emulating
+from tests.bridge.conftest import DAY, Clock
 
-DAY = 86_400.0
 QUESTION = {"question": "Which film is the longest?"}
-
-
-class Clock:
-    """Time that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture(scope="module")
-def emulator(pytestconfig: pytest.Config) -> Iterator[str]:
-    with emulating(pytestconfig.cache.mkdir("cosmosdb-server")) as url:
-        yield url
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["sqlite", "cosmos"])
-def opening(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: Clock
-) -> Iterator[Callable[[], Store]]:
-    """Opens the store again and again, as another process would; the first time it is empty."""
-    monkeypatch.setenv("IMDB_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.delenv("COSMOS_ENDPOINT", raising=False)
-    if request.param == "cosmos":
-        monkeypatch.setenv("COSMOS_ENDPOINT", request.getfixturevalue("emulator"))
-        monkeypatch.setenv("COSMOS_KEY", KEY)
-        monkeypatch.setenv("COSMOS_DATABASE", tmp_path.name)
-    opened: list[Store] = []
-
-    def again() -> Store:
-        opened.append(open_store(load_settings(), clock))
-        return opened[-1]
-
-    yield again
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(opening: Callable[[], Store]) -> Store:
-    return opening()
 
 
 def say(text: str) -> StoredMessage:
@@ -147,9 +98,9 @@ def test_conversations_are_listed_for_their_owner_newest_first(store: Store, clo
         started.append(store.create_conversation("ann", title))
         clock.now += 1
     store.create_conversation("bob", "his")
-    assert store.list_conversations("ann") == started[::-1]
-    assert store.list_conversations("ann", most=2) == [started[2], started[1]]
-    assert store.list_conversations("eve") == []
+    assert store.list_conversations("ann").conversations == started[::-1]
+    assert store.list_conversations("ann", most=2).conversations == [started[2], started[1]]
+    assert store.list_conversations("eve").conversations == []
 
 
 def test_somebody_elses_conversation_and_operation_do_not_exist(store: Store) -> None:
@@ -173,7 +124,7 @@ def test_a_deleted_conversation_takes_everything_with_it(store: Store) -> None:
     operation, _ = store.create_operation(conversation, QUESTION)
     store.append_messages(conversation, [say("one"), say("two")], after=0)
     store.delete_conversation(conversation)
-    assert store.list_conversations("ann") == [other]
+    assert store.list_conversations("ann").conversations == [other]
     assert store.list_messages(conversation) == []
     for gone in (
         lambda: store.get_conversation("ann", conversation.id),
@@ -199,7 +150,7 @@ def test_a_conversation_and_all_that_belongs_to_it_expire_together(store: Store,
     assert texts(store, conversation.id) == ["late"]
     assert store.get_operation("ann", operation.id).state == "done"
     clock.now = conversation.expires
-    assert store.list_conversations("ann") == []
+    assert store.list_conversations("ann").conversations == []
     assert store.list_messages(conversation) == []
     for expired in (
         lambda: store.get_conversation("ann", conversation.id),
@@ -342,7 +293,7 @@ def test_processes_that_open_a_new_file_at_once_all_keep_what_they_say(tmp_path:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(start, range(8)))
-    found = open_store(load_settings(state_dir=tmp_path)).list_conversations("ann")
+    found = open_store(load_settings(state_dir=tmp_path)).list_conversations("ann").conversations
     assert sorted(conversation.title for conversation in found) == [str(number) for number in range(8)]
 
 

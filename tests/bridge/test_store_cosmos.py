@@ -26,7 +26,7 @@ HEAD = {
     "expires": NOW + 100.2, "body": {"title": "Films"}, "_etag": '"1"',
 }  # fmt: skip
 OPERATION = HEAD | {
-    "id": f"operation-{O1}", "kind": "operation", "_etag": '"7"',
+    "id": f"operation-{O1}", "kind": "operation", "_etag": '"7"', "expires": NOW + 3_700.2,
     "body": {"request": {}, "state": "running", "stage": {}, "result": None, "alive_until": NOW + 9},
 }  # fmt: skip
 
@@ -85,7 +85,7 @@ def test_every_item_says_when_it_expires_in_whole_seconds_and_whose_partition_it
     store.append_messages(conversation, [MESSAGE], after=0)
     store.create_operation(conversation, {}, key="k")
     added = [request for request in server.items("POST") if "query" not in request.body]
-    assert [request.body["ttl"] for request in added] == [30 * 86_400, 101, 101]
+    assert [request.body["ttl"] for request in added] == [30 * 86_400, 101, 3_701]
     assert [request.body["id"] for request in added[1:]] == ["message-00000000", "operation-8254c329a92850f6d539dd37"]
     for request in added[1:]:
         assert request.headers["x-ms-documentdb-partitionkey"] == f'["{C1}"]'

@@ -34,6 +34,7 @@ ROOM = {
     "IMDB_CHAT_REQUESTS_PER_MINUTE": "100000",
     "IMDB_CHAT_RUNNING_PER_VISITOR": "2",
     "IMDB_MAX_ROWS": "150",
+    "IMDB_CHAT_SHARE_DAYS": "7",
 }
 ATTACK = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
 ATTACKED = "tt0031676"

@@ -207,11 +207,13 @@ def test_conversations_are_listed_opened_and_deleted_after_a_question(tab: Tab, 
     tab.page.get_by_role("link", name="First question?").click()
     expect(tab.answer()).to_contain_text("First answer.")
     assert tab.focused() == "title"
-    listed.nth(1).get_by_role("button", name="Delete").click()
+    listed.nth(1).get_by_role("button", name="Options of").click()
+    listed.get_by_role("button", name="Delete", exact=True).click()
     assert tab.focused() == "Keep"
     tab.page.get_by_role("button", name="Keep").click()
     expect(listed).to_have_count(2)
-    listed.nth(1).get_by_role("button", name="Delete").click()
+    listed.nth(1).get_by_role("button", name="Options of").click()
+    listed.get_by_role("button", name="Delete", exact=True).click()
     listed.get_by_role("button", name="Delete", exact=True).click()
     expect(listed).to_have_count(1)
     expect(tab.page.locator(".example").first).to_be_visible()

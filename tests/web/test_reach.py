@@ -43,7 +43,8 @@ def test_nothing_keeps_anybody_out(
     tab.shoot(pictures, f"answer-{scheme}")
     tab.answer().get_by_text("How it was found").click()
     tab.answer().locator(".found").scroll_into_view_if_needed()
-    tab.page.locator("#conversations .remove").click()
+    tab.page.locator("#conversations .options").click()
+    tab.page.get_by_role("button", name="Delete", exact=True).click()
     tab.shoot(pictures, f"steps-{scheme}")
     assert tab.barriers() == []
     expect(tab.ask_sql("DROP TABLE movies_delta").locator(".outcome")).to_be_visible()
@@ -140,12 +141,13 @@ def test_everything_is_done_with_the_keyboard_alone(tab: Tab, provider: OpenAiSe
     assert tab.focused() == "sql"
     tab.page.locator("#conversations a").focus()
     keys.press("Tab")
-    keys.press("Enter")
+    for key in ("Enter", "Tab", "Tab", "Tab", "Enter"):
+        keys.press(key)
     assert tab.focused() == "Keep"
     keys.press("Escape")
-    assert tab.page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Delete")
-    keys.press("Enter")
-    keys.press("Shift+Tab")
+    assert tab.page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Options of")
+    for key in ("Enter", "Tab", "Tab", "Tab", "Enter", "Shift+Tab"):
+        keys.press(key)
     assert tab.focused() == "Delete"
     keys.press("Enter")
     expect(tab.page.locator("#no-conversations")).to_be_visible()

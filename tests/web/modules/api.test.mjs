@@ -25,7 +25,7 @@ const strict = (method, url, token) => {
 
 test("somebody whom the server does not know any more becomes somebody new, once", async () => {
   const { api: mine, asked, kept } = api(strict, "t1");
-  assert.deepEqual(await Promise.all([mine.conversations(), mine.conversations()]), [[], []]);
+  assert.deepEqual(await Promise.all([mine.conversations(), mine.conversations()]), [{ conversations: [] }, { conversations: [] }]);
   assert.equal(asked.filter((one) => one.includes("/visitors")).length, 1);
   assert.equal(kept.get("imdb-chat-token"), "t2");
 });

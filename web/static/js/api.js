@@ -4,6 +4,7 @@ import { eventsOf } from "./events.js";
 
 const TOKEN = "imdb-chat-token";
 const PATIENCE_MS = 20_000;
+const PAGE = 50; // conversations that are listed at once
 const SILENCE_MS = 40_000; // the server says something every 15 seconds
 const NOT_THE_API =
   "What answers here is not imdb-chat. Whoever put this page here can set the address of the API in its config.js.";
@@ -41,7 +42,22 @@ export class Api {
 
   about = async () => (await this.#send("GET", "")).body;
 
-  conversations = async () => (await this.#asVisitor("GET", "/conversations")).body.conversations;
+  /** A page of conversations and, as `next`, what continues it. */
+  conversations = async ({ search = "", after = null } = {}) => {
+    const asked = new URLSearchParams({ limit: PAGE, ...(search && { q: search }), ...(after && { after }) });
+    return (await this.#asVisitor("GET", `/conversations?${asked}`)).body;
+  };
+
+  /** Changes title or pin, under the condition that the conversation still has an ETag if that is given. */
+  change = async (id, change, etag = null) =>
+    (await this.#asVisitor("PATCH", `/conversations/${encodeURIComponent(id)}`, change, etag && { "If-Match": etag })).body;
+
+  share = async (id) => (await this.#asVisitor("POST", `/conversations/${encodeURIComponent(id)}/share`)).body;
+
+  stopSharing = async (id) => void (await this.#asVisitor("DELETE", `/conversations/${encodeURIComponent(id)}/share`));
+
+  /** A copy, for whoever has its token: a reader need not be a visitor. */
+  shared = async (token) => (await this.#send("GET", `/shared/${encodeURIComponent(token)}`)).body;
 
   start = async (title) => (await this.#asVisitor("POST", "/conversations", { title })).body;
 

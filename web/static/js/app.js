@@ -11,7 +11,9 @@ import { Lake } from "./lake.js";
 import { LakePanel } from "./lake_panel.js";
 import { LiveView } from "./live_view.js";
 import { follow, hasEnded, persist } from "./poll.js";
-import { addressOf, conversationAt } from "./route.js";
+import { addressOf, conversationAt, sharedAt } from "./route.js";
+import { SharePanel } from "./share_panel.js";
+import { installReading, showCopy } from "./shared_view.js";
 import { Sidebar } from "./sidebar.js";
 import { EDIT_SQL } from "./sql_view.js";
 import { Thread } from "./thread.js";
@@ -19,6 +21,7 @@ import { BrokenOff, Waiter } from "./waiting.js";
 
 const MOST_TITLE_CHARS = 80;
 const MOST_SAID_CHARS = 1_000;
+const OVER = new Set([404, 410]); // the conversation expired, or was deleted
 const INTERRUPTED = "The answer was interrupted: the server ended while it was at it. Nothing more will come of it.";
 
 export class App {
@@ -29,7 +32,13 @@ export class App {
   #operation = null; // the running operation
   #live = null; // its view
   #request = null; // its request
-  #sidebar = new Sidebar({ remove: (id) => this.#remove(id) });
+  #sidebar = new Sidebar({
+    list: (wanted) => this.#api.conversations(wanted),
+    change: (id, change, etag) => this.#api.change(id, change, etag),
+    remove: (id) => this.#remove(id),
+    changed: (one) => this.#retitle(one),
+  });
+  #sharing = new SharePanel({ make: (id) => this.#api.share(id), revoke: (id) => this.#api.stopSharing(id) });
   #lakePanel = null;
   #composer = new Composer({
     send: (request) => this.#send(request),
@@ -57,14 +66,24 @@ export class App {
     addEventListener(EDIT_SQL, (event) => this.#composer.edit(event.detail));
     addEventListener(ASK_NEXT, (event) => this.#composer.offer(event.detail));
     byId("save").addEventListener("click", () => this.#thread.save());
+    installReading(sharedAt(location.hash) !== null);
     const again = button("Try again", () => location.reload());
     this.#about = await this.#patiently(() => this.#api.about(), again);
     if (this.#about === null) return;
-    addEventListener("hashchange", () => this.#open(conversationAt(location.hash)));
+    addEventListener("hashchange", () => this.#go());
     byId("new").addEventListener("click", () => this.#new());
     this.#composer.serve(this.#about);
+    this.#sharing.serve(this.#about);
     byId("about").textContent = aboutText(this.#about);
-    await this.#open(conversationAt(location.hash), { atFirst: true });
+    await this.#go({ atFirst: true });
+  }
+
+  /** Show what the URL names. */
+  async #go(when = {}) {
+    const token = sharedAt(location.hash);
+    installReading(token !== null);
+    if (token !== null) await this.#read(token, when);
+    else await this.#open(conversationAt(location.hash), when);
   }
 
   /** Cancel the running operation. Returns whether there was one. */
@@ -90,6 +109,7 @@ export class App {
   #new() {
     this.#sidebar.open(false);
     if (location.hash.length > 1) history.pushState(null, "", location.pathname + location.search);
+    installReading(false);
     this.#open(null);
     this.#composer.focus();
   }
@@ -99,18 +119,32 @@ export class App {
     this.#lakePanel.giveWay();
     this.#id = id;
     this.#sidebar.current = id;
+    this.#sharing.show(id);
     this.#thread.clear("");
     if (id === null) this.#thread.welcome(this.#about);
-    this.#list();
+    this.#sidebar.refresh();
     if (id === null) return;
     const instead = button("New conversation", () => this.#new());
     const whole = await this.#patiently(() => this.#api.conversation(id), instead);
     if (whole === null || this.#id !== id) return;
     this.#thread.title = whole.title;
     this.#thread.show(whole.messages);
-    if (!atFirst) this.#thread.focus();
+    this.#sharing.show(id, whole.share);
+    if (!atFirst && !this.#sidebar.isWritten) this.#thread.focus();
     if (whole.operation) await this.#resume(whole.operation);
     else if (whole.messages.length === 0) this.#thread.welcome(this.#about);
+  }
+
+  /** Show a copy of a conversation of somebody's. */
+  async #read(token, { atFirst = false }) {
+    this.#leave();
+    this.#lakePanel.giveWay();
+    this.#id = null;
+    this.#thread.clear("A copy");
+    const copy = await this.#patiently(() => this.#api.shared(token), button("Ask a question", () => this.#new()));
+    if (copy === null || sharedAt(location.hash) !== token) return;
+    showCopy(copy, this.#thread);
+    if (!atFirst) this.#thread.focus();
   }
 
   /** Stop following the running operation; the server continues it. */
@@ -159,7 +193,8 @@ export class App {
     history.pushState(null, "", addressOf(id));
     this.#thread.title = title;
     this.#sidebar.current = id;
-    this.#list();
+    this.#sharing.show(id);
+    this.#sidebar.refresh();
     return id;
   }
 
@@ -178,8 +213,14 @@ export class App {
       if (error instanceof BrokenOff || waiter.stopped) return;
       this.#end();
       const retry = again ?? (() => this.#open(this.#id));
-      this.#thread.trouble(error.message, button("Try again", retry));
+      const anew = button("Ask in a new conversation", () => this.#askAnew(request));
+      this.#thread.trouble(error.message, OVER.has(error.status) ? anew : button("Try again", retry));
     }
+  }
+
+  async #askAnew(request) {
+    this.#new();
+    await this.#send(request);
   }
 
   async #follow(first, { wait, away, live, waiter }) {
@@ -223,18 +264,11 @@ export class App {
   async #remove(id) {
     await this.#api.remove(id);
     if (id === this.#id) this.#new();
-    else await this.#list();
+    else await this.#sidebar.refresh();
   }
 
-  async #list() {
-    try {
-      this.#sidebar.show(await this.#api.conversations());
-      byId("list-trouble").hidden = true;
-    } catch (error) {
-      const again = button("Try again", () => this.#list(), { className: "button small" });
-      byId("list-trouble").hidden = false;
-      byId("list-trouble").replaceChildren(`${error.message} `, again);
-    }
+  #retitle({ id, title }) {
+    if (id === this.#id) this.#thread.title = title;
   }
 
   /** Call the server, waiting while it is unreachable. Returns null for an error response, which is shown. */

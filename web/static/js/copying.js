@@ -13,7 +13,7 @@ export function copyButton(text, what, block, properties = {}) {
       copy.textContent = "Copied";
       announce(`${what} was copied.`);
     } catch {
-      getSelection().selectAllChildren(block());
+      select(block());
       copy.textContent = "Selected";
     }
     setTimeout(() => {
@@ -22,4 +22,9 @@ export function copyButton(text, what, block, properties = {}) {
   };
   const copy = button("Copy", act, { className: "button small", ...properties });
   return copy;
+}
+
+function select(element) {
+  if (element instanceof HTMLInputElement) element.select();
+  else getSelection().selectAllChildren(element);
 }

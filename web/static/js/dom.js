@@ -23,6 +23,15 @@ export function hiddenText(text) {
   return make("span", { className: "unseen" }, text);
 }
 
+/** Makes `elements` the children of `parent`. Those that stay in order are not touched, so the focus stays in them. */
+export function arrange(parent, elements) {
+  const kept = new Set(elements);
+  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
+  elements.forEach((element, at) => {
+    if (parent.children[at] !== element) parent.insertBefore(element, parent.children[at] ?? null);
+  });
+}
+
 /** True for a key that an input method takes; some browsers tell it by the code 229 alone. */
 export function isComposing(event) {
   return event.isComposing || event.keyCode === 229;

@@ -69,6 +69,11 @@ export function dollars(value) {
   return `$${value.toFixed(digits)}`;
 }
 
+/** Formats a date with its time. */
+export function moment(at) {
+  return new Date(at * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
 /** Formats a date for a list. */
 export function day(at, now = Date.now() / 1000) {
   const [then, today] = [new Date(at * 1000), new Date(now * 1000)];

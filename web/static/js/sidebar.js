@@ -1,24 +1,31 @@
-// List of the visitor's conversations, to open, create and delete them.
+// List of the visitor's conversations: to open, find, rename, pin and delete them.
 
 import { announce } from "./announce.js";
-import { button, byId, make } from "./dom.js";
-import { day } from "./format.js";
-import { addressOf } from "./route.js";
+import { ConversationItem } from "./conversation_item.js";
+import { ConversationList } from "./conversation_list.js";
+import { arrange, button, byId } from "./dom.js";
+import { formatCount } from "./format.js";
 
 const LEAST_FILTERED = 8;
+const TYPING_MS = 200; // a pause in typing: then the server is asked
 
 export class Sidebar {
-  #list = byId("conversations");
+  #element = byId("conversations");
   #toggle = byId("menu");
   #panel = byId("sidebar");
   #filter = byId("filter");
+  #more = byId("more");
   #current = null;
-  #all = [];
+  #list;
+  #items = new Map(); // by id
+  #typing = null;
 
-  /** `remove` deletes a conversation by its id, and throws its error. */
-  constructor({ remove }) {
-    this.remove = remove;
-    this.#filter.addEventListener("input", () => this.#render());
+  /** `list({search, after})`, `change(id, change, etag)` and `remove(id)` ask the server; `changed` gets a conversation. */
+  constructor({ list, change, remove, changed }) {
+    this.acts = { change, remove, changed };
+    this.#list = new ConversationList(list);
+    this.#filter.addEventListener("input", () => this.#find());
+    this.#more.addEventListener("click", () => this.#showMore());
     this.#toggle.addEventListener("click", () => this.open(this.#toggle.ariaExpanded !== "true"));
   }
 
@@ -39,9 +46,9 @@ export class Sidebar {
     return wasOpen;
   }
 
-  show(all) {
-    this.#all = all;
-    this.#render();
+  /** Whether a title is being written, whose field keeps the focus. */
+  get isWritten() {
+    return this.#panel.contains(document.activeElement) && [...this.#items.values()].some((item) => item.isRenamed);
   }
 
   set current(id) {
@@ -49,58 +56,71 @@ export class Sidebar {
     this.#render();
   }
 
-  #render() {
-    const wanted = this.#filter.value.trim().toLowerCase();
-    const found = this.#all.filter((one) => one.title.toLowerCase().includes(wanted));
-    this.#list.replaceChildren(...found.map((one) => this.#item(one)));
-    this.#filter.hidden = this.#all.length < LEAST_FILTERED;
-    byId("no-conversations").hidden = this.#all.length > 0;
+  /** Ask the server for the list again. */
+  async refresh() {
+    await this.#load(() => this.#list.refresh());
   }
 
-  #item(one) {
-    const title = one.title || "Without a title";
-    const isCurrent = one.id === this.#current;
-    const when = make("time", { dateTime: new Date(one.created * 1000).toISOString() }, day(one.created));
-    const link = make("a", { href: addressOf(one.id), onclick: () => this.open(false) }, make("span", {}, title), when);
-    if (isCurrent) link.setAttribute("aria-current", "page");
-    const item = make("li", { className: isCurrent ? "current" : "" }, link);
-    const ask = () => item.replaceChildren(...this.#confirmation(one, title, item));
-    item.append(button("×", ask, { className: "remove", "aria-label": `Delete “${title}”`, title: "Delete" }));
-    return item;
+  #find() {
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => this.#load(() => this.#list.find(this.#filter.value.trim())), TYPING_MS);
   }
 
-  #confirmation(one, title, item) {
-    const keep = () => {
-      const whole = this.#item(one);
-      item.replaceWith(whole);
-      whole.querySelector(".remove").focus();
-    };
-    const question = make("p", {}, "Delete this conversation? It cannot be brought back.");
-    const yes = button("Delete", () => this.#delete(one, question, yes), { className: "button small danger" });
-    const no = button("Keep", keep, { className: "button small" });
-    const ways = make("div", { className: "bar" }, yes, no);
-    const named = { className: "confirm", role: "group", "aria-label": `Delete “${title}”` };
-    const group = make("div", named, question, ways);
-    group.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      event.stopPropagation();
-      keep();
-    });
-    queueMicrotask(() => no.focus());
-    return [group];
+  async #showMore() {
+    const before = new Set(this.#list.all.map((one) => one.id));
+    await this.#load(() => this.#list.more());
+    const added = this.#list.all.filter((one) => !before.has(one.id));
+    if (added.length === 0) return;
+    announce(`${formatCount(added.length, "more conversation")} listed.`);
+    this.#items.get(added[0].id).element.querySelector("a")?.focus();
   }
 
-  async #delete(one, question, yes) {
-    yes.disabled = true;
+  async #load(act) {
+    const trouble = byId("list-trouble");
     try {
-      await this.remove(one.id);
+      await act();
+      trouble.hidden = true;
     } catch (error) {
-      question.textContent = `It was not deleted. ${error.message}`;
-      question.setAttribute("role", "alert");
-      yes.disabled = false;
-      yes.textContent = "Try again";
-      return;
+      const again = button("Try again", () => this.#load(act), { className: "button small" });
+      trouble.hidden = false;
+      trouble.replaceChildren(`${error.message} `, again);
     }
+    this.#render();
+  }
+
+  #render() {
+    const { all, search, hasMore } = this.#list;
+    const shown = new Map(all.map((one) => [one.id, this.#items.get(one.id) ?? this.#item()]));
+    for (const one of all) shown.get(one.id).show(one, one.id === this.#current);
+    this.#items = shown;
+    arrange(this.#element, [...shown.values()].map((item) => item.element));
+    this.#filter.hidden = !this.#filter.value && !search && all.length < LEAST_FILTERED;
+    this.#more.hidden = !hasMore;
+    const none = byId("no-conversations");
+    none.hidden = all.length > 0;
+    none.textContent = search ? "No title has that in it." : "Your conversations will be listed here.";
+  }
+
+  #item() {
+    const opens = () => {
+      for (const other of this.#items.values()) other.closeMenu();
+    };
+    const change = (one, wanted, etag) => this.#change(one, wanted, etag);
+    return new ConversationItem({ change, remove: (one) => this.#remove(one), opens, chosen: () => this.open(false) });
+  }
+
+  async #change(one, wanted, etag) {
+    try {
+      const changed = await this.acts.change(one.id, wanted, etag);
+      this.#list.replace(changed);
+      this.acts.changed(changed);
+    } finally {
+      await this.refresh(); // also where it was changed elsewhere: the item shows its state there
+    }
+  }
+
+  async #remove(one) {
+    await this.acts.remove(one.id);
     announce("The conversation was deleted.");
     byId("new").focus();
   }

@@ -12,7 +12,7 @@ export function sqlView(sql) {
   const named = { className: "sql", tabIndex: 0, role: "region", "aria-label": "SQL statement" };
   const block = make("pre", named, code);
   const copy = copyButton(sql, "The SQL", () => block, { title: "Copy the SQL" });
-  const edit = button("Edit", () => dispatchEdit(view, sql), { className: "button small", title: "Change it and run it" });
+  const edit = button("Edit", () => dispatchEdit(view, sql), { className: "button small edit", title: "Change it and run it" });
   const view = make("div", { className: "statement" }, block, make("div", { className: "statement-bar" }, edit, copy));
   return view;
 }

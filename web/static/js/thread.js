@@ -16,7 +16,8 @@ export class Thread {
   #last = null; // replaced by the next view
   #asked = null; // the latest question
   #entries = []; // {request, result} of all that is shown
-  #save = byId("save");
+  #taking = byId("taking"); // the ways to save and share it
+  #isCopy = false;
 
   /** `ask` repeats a request; `rate` keeps a rating; `lost` is called when the focused element is removed. */
   constructor({ ask, rate, lost }) {
@@ -30,7 +31,8 @@ export class Thread {
     this.#last = null;
     this.#asked = null;
     this.#entries = [];
-    this.#save.hidden = true;
+    this.#taking.hidden = true;
+    this.#isCopy = false;
     this.title = title;
   }
 
@@ -43,8 +45,9 @@ export class Thread {
     this.#title.focus();
   }
 
-  /** Show all messages. */
-  show(messages) {
+  /** Show all messages. In a copy nothing can be asked again. */
+  show(messages, { isCopy = false } = {}) {
+    this.#isCopy = isCopy;
     let request = null;
     for (const message of messages) {
       if (message.role === "user") {
@@ -63,7 +66,11 @@ export class Thread {
 
   answered(result, request, operation, feedback = null) {
     this.#entries.push({ request, result });
-    this.#save.hidden = false;
+    this.#taking.hidden = false;
+    if (this.#isCopy) {
+      this.#put(answerView({ ...result, follow_ups: [] }, request.kind, null));
+      return;
+    }
     const rating = operation ? { feedback, save: (wanted) => this.rate(operation, wanted) } : null;
     const again = () => this.ask({ kind: request.kind, text: request.text, again: operation });
     this.#put(answerView(result, request.kind, request.text ? again : null, rating));
