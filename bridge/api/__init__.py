@@ -356,6 +356,8 @@ async def rate(context: Context, visitor: CurrentVisitor, operation: str, feedba
 async def unrate(context: Context, visitor: CurrentVisitor, operation: str) -> None:
     """Withdraw what was said of an answer."""
     await asyncio.to_thread(context.feedback.remove_feedback, visitor, operation)
+
+
 @_ROUTES.post(
     "/conversations/{conversation}/share",
     status_code=201,

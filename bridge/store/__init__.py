@@ -270,6 +270,7 @@ class Store:
             for record in found
             if record.body
         }
+
     def share_conversation(self, conversation: StoredConversation, keep_seconds: float) -> tuple[StoredShare, str]:
         """Make a link to a copy of a conversation as it is now. Returns it, and its token, of which a hash is stored.
 
@@ -375,6 +376,8 @@ def _to_record(
 def _get_token(operation_id: str) -> str:
     """What an operation's id has behind that of its conversation."""
     return operation_id.partition(".")[2]
+
+
 def _hash_token(token: str) -> str:
     return f"share-{hashlib.sha256(token.encode()).hexdigest()}"
 
