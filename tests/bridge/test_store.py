@@ -329,7 +329,7 @@ def test_the_file_is_its_owners_alone_and_what_expired_leaves_it(tmp_path: Path,
     store.create_conversation("ann", "New")
     for file in (tmp_path / "state").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert b"nobody reads again" not in (tmp_path / "state" / FILE_NAME).read_bytes()
+        assert b"nobody reads again" not in file.read_bytes()
 
 
 def test_processes_that_open_a_new_file_at_once_all_keep_what_they_say(tmp_path: Path) -> None:
