@@ -14,16 +14,17 @@ from importlib.metadata import version
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from bridge.answering import AskRequest, VisitorIdentity
 from bridge.api import page, problems, schema
+from bridge.api.guards import CorsGuard, DefectGuard, HostGuard
 from bridge.api.limits import BodyLimit, RequestLimits
 from bridge.api.problems import UnknownVisitorError, document_errors
+from bridge.api.tables import FILE_RESPONSE, build_file, find_table
 from bridge.operations import OperationRunner
 from bridge.settings import Settings
 from bridge.starters import Starter
@@ -31,10 +32,16 @@ from bridge.store import StoredConversation, StoredMessage
 from bridge.views import Json
 from lakehouse.callers import Callers
 from lakehouse.errors import UsageError
+from lakehouse.result_files import MEDIA_TYPES, FileFormat
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
 _POLL_SECONDS = 1
+_MOST_STEPS = 10_000
+_LEAST_PACKED_BYTES = 1_000
+"""A smaller answer fits one packet anyhow."""
+_GZIP_LEVEL = 5
+"""Of 100 rows in JSON, level 9 saves 1 % more, and takes twice the time."""
 _PACKAGE = "imdb-lakehouse-mcp"
 
 
@@ -66,15 +73,23 @@ def create_app(context: ApiContext) -> FastAPI:
     app.router.routes.append(page.mount_page())
     problems.install_handlers(app, _ROUTES.routes)
     app.add_middleware(BodyLimit)
+    app.add_middleware(DefectGuard)
+    # Tokens are sent in a header and by no other site, so that the length of an answer tells an attacker nothing.
+    # Events are excluded by default: they would wait for more of them.
     app.add_middleware(
-        CORSMiddleware,
+        GZipMiddleware,
+        minimum_size=_LEAST_PACKED_BYTES,
+        compresslevel=_GZIP_LEVEL,
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, MEDIA_TYPES["parquet"]),  # compressed already
+    )
+    app.add_middleware(
+        CorsGuard,
         allow_origins=parse_origins(settings),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-        expose_headers=["Location", "Retry-After"],
+        expose_headers=["Content-Disposition", "Location", "Retry-After"],
     )
-    # DNS rebinding: a web page can reach loopback through a name that it controls, so other host names are rejected.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *_split_list(settings.chat_hosts)])
+    app.add_middleware(HostGuard, hosts=[*LOOPBACK, *_split_list(settings.chat_hosts)])
     return app
 
 
@@ -162,6 +177,15 @@ async def _require_operation(follower: Annotated[_Follower, Depends(_follow_oper
     return operation
 
 
+def _require_json(request: Request) -> None:
+    """Raise 415 for a body that is not sent as JSON."""
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if has_body and kind != "application/json":
+        detail = "A body is sent as JSON: Content-Type: application/json. /api/openapi.json has its form."
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, {"Accept": "application/json"})
+
+
 CurrentVisitor = Annotated[VisitorIdentity, Depends(_authenticate_visitor)]
 FollowedOperation = Annotated[str, Depends(_require_operation)]
 Follower = Annotated[_Follower, Depends(_follow_operation)]
@@ -173,6 +197,7 @@ IdempotencyKey = Annotated[
 _ROUTES = APIRouter(
     prefix="/api", responses=document_errors(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.UNPROCESSABLE_ENTITY)
 )
+_SENT = document_errors(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 _OWN = document_errors(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 _FOUND = _OWN | document_errors(HTTPStatus.NOT_FOUND)
 
@@ -204,7 +229,7 @@ async def conversations(context: Context, visitor: CurrentVisitor) -> schema.Con
     return schema.Conversations(conversations=[schema.Conversation(**_to_summary(one)) for one in found])
 
 
-@_ROUTES.post("/conversations", status_code=201, responses=_OWN)
+@_ROUTES.post("/conversations", status_code=201, responses=_OWN | _SENT, dependencies=[Depends(_require_json)])
 async def new_conversation(
     context: Context, visitor: CurrentVisitor, new: schema.NewConversation, response: Response
 ) -> schema.Conversation:
@@ -240,7 +265,8 @@ async def delete_conversation(context: Context, visitor: CurrentVisitor, convers
 @_ROUTES.post(
     "/conversations/{conversation}/messages",
     status_code=202,
-    responses=_FOUND | document_errors(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    responses=_FOUND | _SENT | document_errors(HTTPStatus.CONFLICT),
+    dependencies=[Depends(_require_json)],
 )
 async def ask(
     context: Context,
@@ -277,6 +303,19 @@ async def cancel(context: Context, visitor: CurrentVisitor, operation: str, resp
     return _to_operation(await context.operations.cancel_operation(visitor, operation), response)
 
 
+@_ROUTES.get("/operations/{operation}/steps/{step}/table", response_class=Response, responses=FILE_RESPONSE | _FOUND)
+async def table(
+    context: Context,
+    visitor: CurrentVisitor,
+    operation: str,
+    step: Annotated[int, Path(ge=0, le=_MOST_STEPS)],
+    kind: Annotated[FileFormat, Query(alias="format")] = "csv",
+) -> Response:
+    """The returned rows of a step, counted from 0, as a file."""
+    found = find_table(await context.operations.find_operation(visitor, operation), step)
+    return await asyncio.to_thread(build_file, found, step, kind)
+
+
 def _to_operation(found: Json, response: Response) -> schema.Operation:
     response.headers["Location"] = f"/api/operations/{found['id']}"
     if found["state"] in ("pending", "running"):
@@ -291,5 +330,10 @@ def _to_summary(stored: StoredConversation) -> dict[str, Any]:
 def _to_message(message: StoredMessage) -> schema.Message:
     details = message.details
     return schema.Message(
-        role=message.role, text=message.text, kind=details["kind"], at=message.at, result=details.get("result")
+        role=message.role,
+        text=message.text,
+        kind=details["kind"],
+        at=message.at,
+        operation=details.get("operation"),
+        result=details.get("result"),
     )

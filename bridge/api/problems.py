@@ -57,7 +57,6 @@ def install_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     app.exception_handler(LakehouseError)(_answer_known_error)
     app.exception_handler(RequestValidationError)(_answer_malformed)
     app.exception_handler(HTTPException)(_answer_http_error)
-    app.exception_handler(Exception)(_answer_defect)
 
 
 def build_problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -69,7 +68,7 @@ def build_problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | 
 def _answer_known_error(_request: Request, error: LakehouseError) -> JSONResponse:
     status = _STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _answer_defect(_request, error)
+        return report_defect(error)
     headers: dict[str, str] = {}
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(getattr(error, "seconds", _BUSY_SECONDS))
@@ -109,7 +108,8 @@ def _list_methods(request: Request) -> list[str]:
     return sorted({method for route in fitting for method in route.methods}) or ["GET", "HEAD"]
 
 
-def _answer_defect(_request: Request, error: Exception) -> JSONResponse:
+def report_defect(error: Exception) -> JSONResponse:
+    """Log an error that nobody expected, and build the response that names its entry in the log and nothing else."""
     correlation_id = uuid.uuid4().hex[:12]
     log.error("A request failed, correlation id %s", correlation_id, exc_info=error)
     detail = f"This program failed at it. Whoever runs it finds the reason in its log, under {correlation_id}."

@@ -172,12 +172,13 @@ class Operation(BaseModel):
 
 
 class Message(BaseModel):
-    """What was said; of an assistant's, `result` tells how it was found."""
+    """What was said. A user's has the `operation` that answers it, an assistant's the `result`: how it was found."""
 
     role: Literal["user", "assistant"]
     text: str
     kind: RequestKind
     at: Seconds
+    operation: str | None
     result: Result | None
 
 
