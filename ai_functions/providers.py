@@ -72,8 +72,9 @@ class ProviderDownError(CallFailedError):
 class ProviderConfig:
     """The configuration of a provider. May be pickled, for executors; `repr` leaves the key out.
 
-    `shown` is its name in answers, which visitors of a page read: no address, model or key. `model` is the model or deployment of all functions, where one is set. `output_limit` is the server's name for the
-    maximum of output tokens: newer OpenAI models refuse the older name, and other servers ignore the newer one.
+    `shown` is its name in answers, which visitors of a page read: no address, model or key. `model` is the model or
+    deployment of all functions, where one is set. `output_limit` is the server's name for the maximum of output tokens:
+    newer OpenAI models refuse the older name, and other servers ignore the newer one.
     """
 
     shown: str

@@ -6,10 +6,11 @@
 A real site on an invented lake, a scripted model, and headless Chromium that asks a question every 20 seconds as a
 person does: 25 in a conversation, then a new one; every 120th question the page is loaded again, and an older
 conversation is opened. Each sample is a line: memory that only a process has (USS) and that is resident (RSS), of the
-site, its server and the engine's worker; of the browser the renderer's USS, and, after a garbage collection, the heap of
-JavaScript, DOM nodes and event listeners. A page grows with its conversation and shrinks with the next, so it is compared
-where it is at the same length: what is sampled after the first answer of a conversation is `fresh`. The summary is a
-slope by linear regression behind a warm-up, and the first, median and last sample. Memory is in MB (10^6 bytes).
+site, its server and the engine's worker; of the browser the renderer's USS, and, after a garbage collection, the heap
+of JavaScript, DOM nodes and event listeners. A page grows with its conversation and shrinks with the next, so it is
+compared where it is at the same length: what is sampled after the first answer of a conversation is `fresh`. The
+summary is a slope by linear regression behind a warm-up, and the first, median and last sample. Memory is in MB (10^6
+bytes).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ WARM_UP_MINUTES = 20
 ANSWER_SECONDS = 90
 STATEMENTS = (
     "SELECT primaryTitle, startYear, numVotes FROM movies_with_ratings ORDER BY numVotes DESC LIMIT 10",
-    "SELECT startYear, count(*) AS n FROM movies_delta WHERE startYear IS NOT NULL GROUP BY startYear ORDER BY startYear",
+    "SELECT startYear, count(*) AS n FROM movies_delta WHERE startYear > 0 GROUP BY startYear ORDER BY startYear",
     "SELECT tconst, primaryTitle, genres, runtimeMinutes, startYear FROM movies_delta ORDER BY tconst LIMIT 100",
     "SELECT titleType, count(*) AS n FROM movies_delta GROUP BY titleType ORDER BY n DESC",
 )

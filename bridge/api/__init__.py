@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from bridge.answering import AskRequest, VisitorIdentity
 from bridge.api import page, problems, schema
 from bridge.api.guards import CorsGuard, DefectGuard, HostGuard
 from bridge.api.limits import BodyLimit, RequestLimits
+from bridge.api.packing import AnswerPacker
 from bridge.api.problems import UnknownVisitorError, document_errors
 from bridge.api.tables import FILE_RESPONSE, build_file, find_table
 from bridge.operations import OperationRunner
@@ -32,16 +32,12 @@ from bridge.store import StoredConversation, StoredMessage
 from bridge.views import Json
 from lakehouse.callers import Callers
 from lakehouse.errors import UsageError
-from lakehouse.result_files import MEDIA_TYPES, FileFormat
+from lakehouse.result_files import FileFormat
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
 _POLL_SECONDS = 1
 _MOST_STEPS = 10_000
-_LEAST_PACKED_BYTES = 1_000
-"""A smaller answer fits one packet anyhow."""
-_GZIP_LEVEL = 5
-"""Of 100 rows in JSON, level 9 saves 1 % more, and takes twice the time."""
 _PACKAGE = "imdb-lakehouse-mcp"
 
 
@@ -74,14 +70,7 @@ def create_app(context: ApiContext) -> FastAPI:
     problems.install_handlers(app, _ROUTES.routes)
     app.add_middleware(BodyLimit)
     app.add_middleware(DefectGuard)
-    # Tokens are sent in a header and by no other site, so that the length of an answer tells an attacker nothing.
-    # Events are excluded by default: they would wait for more of them.
-    app.add_middleware(
-        GZipMiddleware,
-        minimum_size=_LEAST_PACKED_BYTES,
-        compresslevel=_GZIP_LEVEL,
-        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, MEDIA_TYPES["parquet"]),  # compressed already
-    )
+    app.add_middleware(AnswerPacker)
     app.add_middleware(
         CorsGuard,
         allow_origins=parse_origins(settings),

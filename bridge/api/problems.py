@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 _BUSY_SECONDS = 5
+_NO_JSON = "The body is no JSON in UTF-8. /api/openapi.json has its form."
 
 
 class UnknownVisitorError(LakehouseError):
@@ -81,6 +82,8 @@ def _answer_known_error(_request: Request, error: LakehouseError) -> JSONRespons
 
 
 def _answer_malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+    if any(one["type"] == "json_invalid" for one in error.errors()):
+        return build_problem(HTTPStatus.UNPROCESSABLE_ENTITY, _NO_JSON)
     said = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors())
     return build_problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, f"The request does not fit: {said}. /api/openapi.json has its form."
@@ -90,8 +93,7 @@ def _answer_malformed(_request: Request, error: RequestValidationError) -> JSONR
 def _answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
     match status := HTTPStatus(error.status_code):
         case HTTPStatus.BAD_REQUEST:  # raised by FastAPI for a body that it cannot decode
-            detail = "The body is no JSON in UTF-8. /api/openapi.json has its form."
-            return build_problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+            return build_problem(HTTPStatus.UNPROCESSABLE_ENTITY, _NO_JSON)
         case HTTPStatus.NOT_FOUND:
             return build_problem(status, "There is nothing at this address. /api/openapi.json lists what there is.")
         case HTTPStatus.METHOD_NOT_ALLOWED:
