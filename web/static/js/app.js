@@ -10,6 +10,8 @@ import { follow, hasEnded, persist } from "./poll.js";
 import { addressOf, conversationAt } from "./route.js";
 import { Sidebar } from "./sidebar.js";
 import { EDIT_SQL } from "./sql_view.js";
+import { saveBlob } from "./saving.js";
+import { noteTables, SAVE_TABLE } from "./table_files.js";
 import { Thread } from "./thread.js";
 import { BrokenOff, Waiter } from "./waiting.js";
 
@@ -22,6 +24,7 @@ export class App {
   #about = null;
   #id = null;
   #waiter = new Waiter();
+  #offline = new AbortController(); // ends streams when the network is lost: they would only fall silent
   #operation = null; // the running operation
   #live = null; // its view
   #request = null; // its request
@@ -36,7 +39,12 @@ export class App {
   /** Show the conversation of the URL, and follow its changes. */
   async begin() {
     addEventListener("online", () => this.#waiter.hurry());
+    addEventListener("offline", () => {
+      this.#offline.abort();
+      this.#offline = new AbortController();
+    });
     addEventListener(EDIT_SQL, (event) => this.#composer.edit(event.detail));
+    addEventListener(SAVE_TABLE, (event) => this.#saveTable(event.detail));
     byId("save").addEventListener("click", () => this.#thread.save());
     const again = button("Try again", () => location.reload());
     this.#about = await this.#patiently(() => this.#api.about(), again);
@@ -167,7 +175,7 @@ export class App {
       this.#operation = operation.id;
       live.show(operation);
     };
-    const stream = (id) => this.#api.events(id, AbortSignal.any([waiter.signal, offlineSignal()]));
+    const stream = (id) => this.#api.events(id, AbortSignal.any([waiter.signal, this.#offline.signal]));
     this.#ended(await follow(first, { stream, ask: this.#api.operation, seen, away, wait }));
   }
 
@@ -178,6 +186,7 @@ export class App {
       this.#thread.trouble(INTERRUPTED, button("Ask again", again));
       return;
     }
+    noteTables(operation.id, operation.result.steps);
     this.#thread.answered(operation.result, operation.request);
     const { outcome, answer, seconds: taken } = operation.result;
     announce(`${outcome} in ${seconds(taken)}. ${answer}`.slice(0, MOST_SAID_CHARS));
@@ -203,6 +212,15 @@ export class App {
     await this.#api.remove(id);
     if (id === this.#id) this.#new();
     else await this.#list();
+  }
+
+  async #saveTable({ operation, step }) {
+    try {
+      saveBlob("result.parquet", await this.#api.table(operation, step));
+      this.#notice("");
+    } catch (error) {
+      this.#notice(`The file was not saved. ${error.message}`);
+    }
   }
 
   async #list() {
@@ -242,13 +260,6 @@ export class App {
 function aboutText({ name, version, model, keep_days: days }) {
   const kept = `Conversations are kept ${days === 1 ? "a day" : `${days} days`}.`;
   return `${name} ${version} · ${model === null ? "no model" : model}. ${kept}`;
-}
-
-/** A signal for the moment when the browser loses its network: an open stream would only fall silent. */
-function offlineSignal() {
-  const lost = new AbortController();
-  addEventListener("offline", () => lost.abort(), { once: true });
-  return lost.signal;
 }
 
 /** Create an idempotency key. */
