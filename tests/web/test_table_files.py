@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +12,7 @@ from tests.web.tab import Tab
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs the package playwright").expect
 
-ROWS = [{"day": datetime.date(2020, 2, 29), "n": 1}, {"day": None, "n": 2}]
+ROWS = [{"day": date(2020, 2, 29), "n": 1}, {"day": None, "n": 2}]
 
 
 def save_parquet(tab: Tab, file: Path) -> Path:
