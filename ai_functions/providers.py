@@ -45,7 +45,10 @@ _MOST_TOKENS = 10_000_000
 _NOT_BILLED = frozenset({401, 402, 403, 404, 405, 409, 413, 422, 429})
 _NOT_REPEATED = frozenset({501, 504, 505})
 """504 is a gateway's time-out: the server behind it may have answered, and billed."""
-_CODE = re.compile(r"[a-zA-Z0-9_.-]{1,60}")
+_CODE = re.compile(r"[a-zA-Z_]{1,60}")
+"""Codes that are passed on: words. A server of one's own may put an address or a key there."""
+_OWN_SERVER = "The model's server"
+"""What answers call a server by: who asks has no business with its address, which is in the log."""
 _OVERFLOW = re.compile(r"context (?:length|size|window)", re.IGNORECASE)
 
 
@@ -69,8 +72,9 @@ class ProviderDownError(CallFailedError):
 class ProviderConfig:
     """The configuration of a provider. May be pickled, for executors; `repr` leaves the key out.
 
-    `model` is the model or deployment of all functions, where one is set. `output_limit` is the server's name for the
-    maximum of output tokens: newer OpenAI models refuse the older name, and other servers ignore the newer one.
+    `shown` is its name in answers, which visitors of a page read: no address, model or key. `model` is the model or
+    deployment of all functions, where one is set. `output_limit` is the server's name for the maximum of output tokens:
+    newer OpenAI models refuse the older name, and other servers ignore the newer one.
     """
 
     shown: str
@@ -95,9 +99,8 @@ def configured(settings: AiSettings) -> ProviderConfig | None:
     url = (settings.openai_base_url or OPENAI_URL).rstrip("/")
     if url == OPENAI_URL:
         return ProviderConfig("OpenAI", url, key, settings.ai_model) if key else None
-    host = _read_host(url)
-    limit: OutputLimit = "max_completion_tokens" if _OPENAIS.fullmatch(host) else "max_tokens"
-    return ProviderConfig(f"The server at {host}", url, key, settings.ai_model, output_limit=limit)
+    limit: OutputLimit = "max_completion_tokens" if _OPENAIS.fullmatch(_read_host(url)) else "max_tokens"
+    return ProviderConfig(_OWN_SERVER, url, key, settings.ai_model, output_limit=limit)
 
 
 def open_provider(config: ProviderConfig) -> OpenAiProvider:
@@ -187,9 +190,10 @@ class OpenAiProvider:
         except openai.APIConnectionError as error:
             self._raise_not_connected(error)
         except openai.APIError as error:  # within a stream, whose status was well
-            log.warning("%s failed: %r", self.name, _hide_secret(self._config.key, error.message)[:500])
+            self._log_failure("failed while it answered", error.message)
             raise ProviderDownError(f"{self.name} failed while it answered.", billed=True) from error
         except httpx2.HTTPError as error:  # while the answer is read, when the client no longer translates
+            self._log_failure(f"broke off: {type(error).__name__}")
             raise self._as_cut_connection(error) from error
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise CallFailedError(
@@ -222,14 +226,14 @@ class OpenAiProvider:
         if code == "content_filter":
             raise FilteredError(f"{self.name} refused the prompt (content_filter).", billed=True) from error
         if _is_overflow(error):
-            raise ContextExceededError(f"The prompt is longer than {self.name}'s model can read.") from error
+            raise ContextExceededError("The prompt is longer than the model can read.") from error
         status = error.status_code
+        self._log_failure(f"answered {status}", error.message)
         if 300 <= status < 400:
             raise RedirectedError(
                 f"{self.name} answered {status}: it sends callers to another address, which is not followed. Whoever "
                 "runs this server can set the address that it should be."
             ) from error
-        log.warning("%s answered %d: %r", self.name, status, _hide_secret(self._config.key, error.message)[:500])
         text = f"{self.name} answered {status}{f' ({code})' if code else ''}."
         if status >= 500:
             repeated = status not in _NOT_REPEATED
@@ -245,6 +249,7 @@ class OpenAiProvider:
         import httpx2
 
         cause = error.__cause__
+        self._log_failure(f"was not reached: {type(cause or error).__name__}")  # the text may have the key in it
         if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
             raise CallFailedError(f"{self.name} cannot be asked: its address or key is none.") from error
         # A proxy that does not connect has passed nothing on.
@@ -260,7 +265,14 @@ class OpenAiProvider:
 
         if isinstance(cause, httpx2.TimeoutException):
             return ProviderDownError(f"{self.name} took too long to answer.", billed=True)
-        return ProviderDownError(f"The connection to {self.name} was cut ({type(cause).__name__}).", billed=True)
+        return ProviderDownError(
+            f"{self.name} sent no whole answer: its connection was cut ({type(cause).__name__}).", billed=True
+        )
+
+    def _log_failure(self, what: str, said: str = "") -> None:
+        """Log a failure with the provider's host, and without its key in what it said itself."""
+        text = f": {_hide_secret(self._config.key, said)[:500]!r}" if said else ""
+        log.warning("%s (%s) %s%s", self.name, _read_host(self._config.base_url), what, text)
 
 
 def _configure_azure(settings: AiSettings, endpoint: str) -> ProviderConfig:

@@ -133,7 +133,8 @@ class SeenProgress:
             waiting = asyncio.ensure_future(change.wait())
             await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
-            await asyncio.sleep(_GATHER_SECONDS)  # words come one by one; a few at once are as good for a reader
+            # Words come one by one, and a few at once are as good for a reader; the end does not wait for more.
+            await asyncio.wait([task], timeout=_GATHER_SECONDS)
 
     def _take_new(self) -> Json | None:
         """Return what was not seen yet: `text` is `more` of the text before or replaces it; `steps` have numbers."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +12,11 @@ from typing import Any
 from bridge.session import ChatSession, SessionEntry
 from bridge.show import format_cell, format_money, format_tokens
 from bridge.transcript import ToolStep
+from lakehouse import result_files
 from lakehouse.errors import UsageError
 from lakehouse.escaping import replace_controls
 
 _TICKS = re.compile(r"`++")
-_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
-_SIGNED = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-"""A number that was sent as text, to keep all its digits."""
 
 
 def export_session(session: ChatSession, name: str) -> Path:
@@ -48,12 +44,8 @@ def _to_csv(session: ChatSession) -> str:
 
 
 def to_csv(content: Mapping[str, Any]) -> str:
-    """Convert a result; null is the empty string, and a text that a spreadsheet would read as a formula is quoted."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(_escape_formula(column["name"]) for column in content["columns"])
-    writer.writerows([_format_field(cell) for cell in row] for row in content["rows"])
-    return out.getvalue()
+    """Convert a result, as `lakehouse.result_files` does."""
+    return result_files.to_csv([column["name"] for column in content["columns"]], content["rows"])
 
 
 def to_json(content: Mapping[str, Any]) -> str:
@@ -61,15 +53,6 @@ def to_json(content: Mapping[str, Any]) -> str:
     return json.dumps(
         {name: content[name] for name in ("columns", "rows", "truncated", "warnings")}, ensure_ascii=False
     )
-
-
-def _format_field(cell: Any) -> str:
-    """Format a cell. Numbers stay as they are: a minus begins no formula in them."""
-    return format_cell(cell) if isinstance(cell, int | float) else _escape_formula(format_cell(cell))
-
-
-def _escape_formula(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) and not _SIGNED.fullmatch(text) else text
 
 
 def _to_markdown(session: ChatSession) -> str:

@@ -14,16 +14,17 @@ from importlib.metadata import version
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from bridge.answering import AskRequest, VisitorIdentity
 from bridge.api import page, problems, schema
+from bridge.api.guards import CorsGuard, DefectGuard, HostGuard
 from bridge.api.limits import BodyLimit, RequestLimits
+from bridge.api.packing import AnswerPacker
 from bridge.api.problems import SharingOffError, UnknownVisitorError, document_errors
+from bridge.api.tables import FILE_RESPONSE, build_file, find_table
 from bridge.catalog import LakeCatalog
 from bridge.feedback import FeedbackService
 from bridge.operations import OperationRunner
@@ -34,6 +35,7 @@ from bridge.views import Json
 from lakehouse.callers import Callers
 from lakehouse.errors import UsageError
 from lakehouse.escaping import replace_controls
+from lakehouse.result_files import FileFormat
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -43,6 +45,7 @@ _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Ro
 """Headers of a copy: a link that is taken back shows nothing more, and no search engine or other site learns of it."""
 _CATALOG_SECONDS = 60
 """How long a browser may keep what the lake holds; a load publishes seldom."""
+_MOST_STEPS = 10_000
 _PACKAGE = "imdb-lakehouse-mcp"
 
 
@@ -76,15 +79,16 @@ def create_app(context: ApiContext) -> FastAPI:
     app.router.routes.append(page.mount_page())
     problems.install_handlers(app, _ROUTES.routes)
     app.add_middleware(BodyLimit)
+    app.add_middleware(DefectGuard)
+    app.add_middleware(AnswerPacker)
     app.add_middleware(
-        CORSMiddleware,
+        CorsGuard,
         allow_origins=parse_origins(settings),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
-        expose_headers=["ETag", "Location", "Retry-After"],
+        expose_headers=["Content-Disposition", "ETag", "Location", "Retry-After"],
     )
-    # DNS rebinding: a web page can reach loopback through a name that it controls, so other host names are rejected.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *_split_list(settings.chat_hosts)])
+    app.add_middleware(HostGuard, hosts=[*LOOPBACK, *_split_list(settings.chat_hosts)])
     return app
 
 
@@ -179,6 +183,15 @@ async def _require_operation(follower: Annotated[_Follower, Depends(_follow_oper
     return operation
 
 
+def _require_json(request: Request) -> None:
+    """Raise 415 for a body that is not sent as JSON."""
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if has_body and kind != "application/json":
+        detail = "A body is sent as JSON: Content-Type: application/json. /api/openapi.json has its form."
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, {"Accept": "application/json"})
+
+
 CurrentVisitor = Annotated[VisitorIdentity, Depends(_authenticate_visitor)]
 FoundConversation = Annotated[StoredConversation, Depends(_find_conversation)]
 FollowedOperation = Annotated[str, Depends(_require_operation)]
@@ -198,6 +211,7 @@ TableName = Annotated[
 _ROUTES = APIRouter(
     prefix="/api", responses=document_errors(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.UNPROCESSABLE_ENTITY)
 )
+_SENT = document_errors(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 _OWN = document_errors(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE)
 _FOUND = _OWN | document_errors(HTTPStatus.NOT_FOUND)
 _FOLLOWED = _FOUND | document_errors(HTTPStatus.GONE)
@@ -239,7 +253,7 @@ async def conversations(
     return schema.Conversations(conversations=listed, next=found.after)
 
 
-@_ROUTES.post("/conversations", status_code=201, responses=_OWN)
+@_ROUTES.post("/conversations", status_code=201, responses=_OWN | _SENT, dependencies=[Depends(_require_json)])
 async def new_conversation(
     context: Context, visitor: CurrentVisitor, new: schema.NewConversation, response: Response
 ) -> schema.Conversation:
@@ -302,7 +316,8 @@ async def delete_conversation(context: Context, conversation: FoundConversation)
 @_ROUTES.post(
     "/conversations/{conversation}/messages",
     status_code=202,
-    responses=_FOUND | document_errors(HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    responses=_FOUND | _SENT | document_errors(HTTPStatus.CONFLICT),
+    dependencies=[Depends(_require_json)],
 )
 async def ask(
     context: Context,
@@ -424,6 +439,19 @@ def _keep_briefly(found: Json, response: Response) -> Json:
     response.headers["Cache-Control"] = f"private, max-age={_CATALOG_SECONDS}"
     response.headers["Vary"] = "Authorization"
     return found
+
+
+@_ROUTES.get("/operations/{operation}/steps/{step}/table", response_class=Response, responses=FILE_RESPONSE | _FOUND)
+async def table_file(
+    context: Context,
+    visitor: CurrentVisitor,
+    operation: str,
+    step: Annotated[int, Path(ge=0, le=_MOST_STEPS)],
+    kind: Annotated[FileFormat, Query(alias="format")] = "csv",
+) -> Response:
+    """The returned rows of a step, counted from 0, as a file."""
+    found = find_table(await context.operations.find_operation(visitor, operation), step)
+    return await asyncio.to_thread(build_file, found, step, kind)
 
 
 def _to_operation(found: Json, response: Response) -> schema.Operation:

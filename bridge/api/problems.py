@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 _BUSY_SECONDS = 5
+_NO_JSON = "The body is no JSON in UTF-8. /api/openapi.json has its form."
 
 
 class UnknownVisitorError(LakehouseError):
@@ -82,7 +83,6 @@ def install_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     app.exception_handler(LakehouseError)(_answer_known_error)
     app.exception_handler(RequestValidationError)(_answer_malformed)
     app.exception_handler(HTTPException)(_answer_http_error)
-    app.exception_handler(Exception)(_answer_defect)
 
 
 def build_problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -94,7 +94,7 @@ def build_problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | 
 def _answer_known_error(_request: Request, error: LakehouseError) -> JSONResponse:
     status = _STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _answer_defect(_request, error)
+        return report_defect(error)
     headers: dict[str, str] = {}
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(getattr(error, "seconds", _BUSY_SECONDS))
@@ -107,6 +107,8 @@ def _answer_known_error(_request: Request, error: LakehouseError) -> JSONRespons
 
 
 def _answer_malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
+    if any(one["type"] == "json_invalid" for one in error.errors()):
+        return build_problem(HTTPStatus.UNPROCESSABLE_ENTITY, _NO_JSON)
     said = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors())
     return build_problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, f"The request does not fit: {said}. /api/openapi.json has its form."
@@ -116,8 +118,7 @@ def _answer_malformed(_request: Request, error: RequestValidationError) -> JSONR
 def _answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
     match status := HTTPStatus(error.status_code):
         case HTTPStatus.BAD_REQUEST:  # raised by FastAPI for a body that it cannot decode
-            detail = "The body is no JSON in UTF-8. /api/openapi.json has its form."
-            return build_problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+            return build_problem(HTTPStatus.UNPROCESSABLE_ENTITY, _NO_JSON)
         case HTTPStatus.NOT_FOUND:
             return build_problem(status, "There is nothing at this address. /api/openapi.json lists what there is.")
         case HTTPStatus.METHOD_NOT_ALLOWED:
@@ -134,7 +135,8 @@ def _list_methods(request: Request) -> list[str]:
     return sorted({method for route in fitting for method in route.methods}) or ["GET", "HEAD"]
 
 
-def _answer_defect(_request: Request, error: Exception) -> JSONResponse:
+def report_defect(error: Exception) -> JSONResponse:
+    """Log an error that nobody expected, and build the response that names its entry in the log and nothing else."""
     correlation_id = uuid.uuid4().hex[:12]
     log.error("A request failed, correlation id %s", correlation_id, exc_info=error)
     detail = f"This program failed at it. Whoever runs it finds the reason in its log, under {correlation_id}."

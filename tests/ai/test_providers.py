@@ -221,13 +221,27 @@ def test_a_usage_that_counts_nothing_is_none_however_the_answer_comes(
     assert usage_of(found["usage"]) is None
 
 
-def test_a_connection_that_never_came_about_costs_nothing(provider: Open) -> None:
+def test_a_connection_that_never_came_about_costs_nothing_and_the_log_alone_has_the_address(
+    provider: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        closed = provider(OPENAI_BASE_URL=f"http://127.0.0.1:{nobody.getsockname()[1]}/v1")
+        place = f"127.0.0.1:{nobody.getsockname()[1]}"
+        closed = provider(OPENAI_BASE_URL=f"http://somebody:hidden@{place}/v1")
         with pytest.raises(ProviderDownError, match="cannot be reached") as failed:
             closed.complete(REQUEST, 5)
     assert (failed.value.retryable, failed.value.billed) == (True, False)
+    assert place not in str(failed.value)
+    assert place in caplog.text
+    assert "hidden" not in caplog.text
+
+
+@pytest.mark.parametrize("code", ["models.internal.example", "sk-secret"])
+def test_a_code_that_is_no_word_is_not_passed_on(provider: Open, server: OpenAiServer, code: str) -> None:
+    server.will(Reply(400, error={"message": "no", "code": code}))
+    with pytest.raises(CallFailedError) as failed:
+        provider().complete(REQUEST, 5)
+    assert str(failed.value) == "The model's server answered 400."
 
 
 @pytest.mark.parametrize(
@@ -271,11 +285,11 @@ def test_no_key_is_told_or_logged(
         ({"OPENAI_API_KEY": "k"}, ("OpenAI", OPENAI_URL, None, "max_completion_tokens")),
         (
             {"OPENAI_BASE_URL": "http://localhost:11434/v1/", "IMDB_AI_MODEL": "llama3"},
-            ("The server at localhost:11434", "http://localhost:11434/v1", "llama3", "max_tokens"),
+            ("The model's server", "http://localhost:11434/v1", "llama3", "max_tokens"),
         ),
         (
             {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "https://eu.api.openai.com/v1"},
-            ("The server at eu.api.openai.com", "https://eu.api.openai.com/v1", None, "max_completion_tokens"),
+            ("The model's server", "https://eu.api.openai.com/v1", None, "max_completion_tokens"),
         ),
         (
             {

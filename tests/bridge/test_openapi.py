@@ -51,7 +51,7 @@ def test_every_address_says_which_errors_it_answers_with(lake: Path, tmp_path: P
     operations = {
         (method, path): one["responses"] for path, ways in document["paths"].items() for method, one in ways.items()
     }
-    assert len(operations) == 20
+    assert len(operations) == 21
     for responses in operations.values():
         errors = [one for status, one in responses.items() if status >= "400"]
         assert errors

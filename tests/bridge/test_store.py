@@ -280,7 +280,16 @@ def test_the_file_is_its_owners_alone_and_what_expired_leaves_it(tmp_path: Path,
     store.create_conversation("ann", "New")
     for file in (tmp_path / "state").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert b"nobody reads again" not in (tmp_path / "state" / FILE_NAME).read_bytes()
+        assert b"nobody reads again" not in file.read_bytes()
+
+
+def test_the_log_is_written_out_at_the_end_and_not_by_every_call(tmp_path: Path) -> None:
+    store, log = open_store(load_settings(state_dir=tmp_path)), tmp_path / f"{FILE_NAME}-wal"
+    store.create_conversation("ann", "Films")
+    assert log.stat().st_size > 0
+    store.close()
+    assert not log.exists()
+    assert len(store.list_conversations("ann")) == 1
 
 
 def test_processes_that_open_a_new_file_at_once_all_keep_what_they_say(tmp_path: Path) -> None:

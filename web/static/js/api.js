@@ -3,6 +3,7 @@
 import { eventsOf } from "./events.js";
 
 const TOKEN = "imdb-chat-token";
+const PARQUET = "application/vnd.apache.parquet";
 const PATIENCE_MS = 20_000;
 const PAGE = 50; // conversations that are listed at once
 const SILENCE_MS = 40_000; // the server says something every 15 seconds
@@ -108,6 +109,10 @@ export class Api {
     }
   }
 
+  /** The rows of a step as a Parquet file. */
+  table = async (id, step) =>
+    (await this.#asVisitor("GET", `/operations/${encodeURIComponent(id)}/steps/${step}/table?format=parquet`)).body;
+
   cancel = async (id) => (await this.#asVisitor("DELETE", `/operations/${encodeURIComponent(id)}`)).body;
 
   /** Sends a request with the visitor's token. If the server does not know it, repeats it as a new visitor. */
@@ -152,7 +157,8 @@ export class Api {
   async #answer(url, asked) {
     try {
       const response = await this.fetching(url, asked);
-      return [response, await response.text()];
+      const isFile = response.headers.get("Content-Type") === PARQUET;
+      return [response, isFile ? await response.blob() : await response.text()];
     } catch {
       throw new Away();
     }
@@ -165,6 +171,7 @@ function seconds(text) {
 }
 
 function bodyOf(text, status) {
+  if (text instanceof Blob) return text;
   try {
     return text ? JSON.parse(text) : null;
   } catch {

@@ -16,6 +16,8 @@ import { SharePanel } from "./share_panel.js";
 import { installReading, showCopy } from "./shared_view.js";
 import { Sidebar } from "./sidebar.js";
 import { EDIT_SQL } from "./sql_view.js";
+import { saveBlob } from "./saving.js";
+import { noteTables, SAVE_TABLE } from "./table_files.js";
 import { Thread } from "./thread.js";
 import { BrokenOff, Waiter } from "./waiting.js";
 
@@ -29,6 +31,7 @@ export class App {
   #about = null;
   #id = null;
   #waiter = new Waiter();
+  #offline = new AbortController(); // ends streams when the network is lost: they would only fall silent
   #operation = null; // the running operation
   #live = null; // its view
   #request = null; // its request
@@ -63,8 +66,13 @@ export class App {
   /** Show the conversation of the URL, and follow its changes. */
   async begin() {
     addEventListener("online", () => this.#waiter.hurry());
+    addEventListener("offline", () => {
+      this.#offline.abort();
+      this.#offline = new AbortController();
+    });
     addEventListener(EDIT_SQL, (event) => this.#composer.edit(event.detail));
     addEventListener(ASK_NEXT, (event) => this.#composer.offer(event.detail));
+    addEventListener(SAVE_TABLE, (event) => this.#saveTable(event.detail));
     byId("save").addEventListener("click", () => this.#thread.save());
     installReading(sharedAt(location.hash) !== null);
     const again = button("Try again", () => location.reload());
@@ -229,7 +237,7 @@ export class App {
       this.#operation = operation.id;
       live.show(operation);
     };
-    const stream = (id) => this.#api.events(id, AbortSignal.any([waiter.signal, offlineSignal()]));
+    const stream = (id) => this.#api.events(id, AbortSignal.any([waiter.signal, this.#offline.signal]));
     this.#ended(await follow(first, { stream, ask: this.#api.operation, seen, away, wait }));
   }
 
@@ -240,6 +248,7 @@ export class App {
       this.#thread.trouble(INTERRUPTED, button("Ask again", again));
       return;
     }
+    noteTables(operation.id, operation.result.steps);
     this.#thread.answered(operation.result, operation.request, operation.id);
     const { outcome, answer, seconds: taken } = operation.result;
     announce(`${outcome} in ${seconds(taken)}. ${answer}`.slice(0, MOST_SAID_CHARS));
@@ -271,6 +280,15 @@ export class App {
     if (id === this.#id) this.#thread.title = title;
   }
 
+  async #saveTable({ operation, step }) {
+    try {
+      saveBlob("result.parquet", await this.#api.table(operation, step));
+      this.#notice("");
+    } catch (error) {
+      this.#notice(`The file was not saved. ${error.message}`);
+    }
+  }
+
   /** Call the server, waiting while it is unreachable. Returns null for an error response, which is shown. */
   async #patiently(act, instead) {
     const waiter = this.#waiter;
@@ -297,13 +315,6 @@ export class App {
 function aboutText({ name, version, model, keep_days: days }) {
   const kept = `Conversations are kept ${days === 1 ? "a day" : `${days} days`}.`;
   return `${name} ${version} · ${model === null ? "no model" : model}. ${kept}`;
-}
-
-/** A signal for the moment when the browser loses its network: an open stream would only fall silent. */
-function offlineSignal() {
-  const lost = new AbortController();
-  addEventListener("offline", () => lost.abort(), { once: true });
-  return lost.signal;
 }
 
 /** Create an idempotency key. */

@@ -7,6 +7,7 @@ import { formatCount, formatterOf, isNumeric } from "./format.js";
 import { visible } from "./prose.js";
 import { saveText } from "./saving.js";
 import { sortRows } from "./sort.js";
+import { parquetButton } from "./table_files.js";
 
 const AT_FIRST = 100;
 const LONG_CELL = 400; // a longer text scrolls in its cell, so that no row is taller than the table
@@ -56,7 +57,7 @@ export function tableView(table, name) {
   const take = button("Download CSV", download, { className: "button small" });
   const asJson = () => saveText("result.json", "application/json", json(table, state.rows));
   const takeJson = button("JSON", asJson, { className: "button small", title: "Download JSON" });
-  const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), take, takeJson);
+  const bar = make("div", { className: "bar" }, make("span", { className: "said" }, size(table)), take, takeJson, parquetButton(table));
   return make("div", { className: "result" }, withEdges(scroll), more, remarks(table), bar, note);
 }
 

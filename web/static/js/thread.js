@@ -4,6 +4,7 @@ import { answerView, askedView, troubleView } from "./answer_view.js";
 import { button, byId, make } from "./dom.js";
 import { conversationAsMarkdown } from "./markdown.js";
 import { saveText } from "./saving.js";
+import { noteTables } from "./table_files.js";
 
 const WITH_MODEL =
   "Each answer shows the SQL that found it, its rows, and what it cost. Begin with one of these, or ask below.";
@@ -54,6 +55,7 @@ export class Thread {
         request = { kind: message.kind, text: message.text };
         this.asked(request);
       } else if (message.result) {
+        noteTables(message.operation, message.result.steps);
         this.answered(message.result, request ?? { kind: message.kind, text: "" }, message.operation, message.feedback);
       }
     }
