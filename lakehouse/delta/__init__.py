@@ -6,6 +6,7 @@ none refuses a log that names files outside of the lake.
 
 from lakehouse.delta.audit import LogAudit
 from lakehouse.delta.folder import LogChangedError, LogFolder, LogObjects, Mark, TableLog
+from lakehouse.delta.metadata import TableMetadata, read_metadata
 from lakehouse.delta.moments import parse_moment, version_at
 from lakehouse.delta.nesting import check_nesting
 from lakehouse.delta.paths import DataPaths, ObjectPaths, is_below
@@ -21,10 +22,12 @@ __all__ = [
     "ObjectPaths",
     "Snapshot",
     "TableLog",
+    "TableMetadata",
     "check_nesting",
     "is_below",
     "latest_version",
     "parse_moment",
+    "read_metadata",
     "read_snapshot",
     "version_at",
 ]

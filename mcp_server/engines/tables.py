@@ -11,7 +11,10 @@ from mcp_server.models import CheckedQuery, Estimate, TableInfo, Version
 
 
 class Tables(Protocol):
-    """The tables of a lake and their locations; `edition` changes with them."""
+    """The tables of a lake and their locations; `edition` changes with them.
+
+    `locations` are by the names of the tables, `registrations` by those that the engine knows them by.
+    """
 
     @property
     def lake(self) -> Lake: ...
@@ -22,6 +25,8 @@ class Tables(Protocol):
     def tables(self) -> tuple[TableInfo, ...]: ...
 
     def locations(self, names: Iterable[str] | None = None) -> dict[str, str]: ...
+
+    def registrations(self, names: Iterable[str] | None = None) -> dict[str, str]: ...
 
 
 class TableMetadata(Protocol):

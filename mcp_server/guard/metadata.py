@@ -68,13 +68,13 @@ def read_show(source: Source, catalog: Catalog) -> ShowTables | ShowColumns:
         return ShowColumns(table)
     if not kind:
         raise cursor.refuse_form()
-    _take_schema(cursor, catalog)
+    folder = _take_schema(cursor, catalog, folders=True)
     like = cursor.take("LIKE")
     pattern = _take_string(cursor)
     if like and pattern is None:
         raise cursor.refuse_form()
     cursor.expect_end()
-    return ShowTables(views_only=kind == "VIEWS", pattern=pattern)
+    return ShowTables(views_only=kind == "VIEWS", pattern=pattern, folder=folder)
 
 
 def read_describe(source: Source, catalog: Catalog) -> ShowColumns:
@@ -113,33 +113,42 @@ def wrap_described(source: Source) -> tuple[Token, ...]:
     return (*place_tokens("SELECT * FROM (", at), *source.tokens[start:], *place_tokens(") LIMIT 0", at))
 
 
-def _take_schema(cursor: _Cursor, catalog: Catalog) -> None:
-    """Consume `FROM|IN schema`, if it follows."""
-    if cursor.take("FROM", "IN"):
-        token = cursor.take_name()
-        if not catalog.has_schema([token.name]):
-            raise cursor.source.refusal_at(
-                "other_schema",
-                f"{clip(token.text)} is not served here: the schema is {catalog.schema}.",
-                cursor.at - 1,
-            )
+def _take_schema(cursor: _Cursor, catalog: Catalog, *, folders: bool = False) -> str:
+    """Consume `FROM|IN schema`, if it follows. With `folders` it may be one that tables lie in, which is returned."""
+    if not cursor.take("FROM", "IN"):
+        return ""
+    parts = [cursor.take_name()]
+    while folders and cursor.take("."):
+        parts.append(cursor.take_name())
+    names = [part.name for part in parts]
+    if catalog.has_schema(names):
+        return ""
+    if folders and catalog.has_folder(names):
+        return ".".join(names)
+    raise cursor.source.refusal_at(
+        "other_schema",
+        f"{clip('.'.join(names))} is not served here: the schema is {catalog.schema}.",
+        cursor.at - 1,
+    )
 
 
 def _take_table(cursor: _Cursor, catalog: Catalog) -> str:
     """Consume the name of a table and return its canonical spelling."""
     first = cursor.at
-    token, schema = cursor.take_name(), list[str]()
+    parts = [cursor.take_name()]
     while cursor.take("."):
-        schema.append(token.name)
-        token = cursor.take_name()
-    if not catalog.has_schema(schema):
-        written = clip(".".join(schema))
-        raise cursor.source.refusal_at(
-            "other_schema", f"{written} is not served here: the schema is {catalog.schema}.", first
-        )
-    info = catalog.find_table(token)
+        parts.append(cursor.take_name())
+    info = catalog.find_table(parts)
+    schema = [part.name for part in parts[:-1]]
     if info is None:
-        raise refuse_unknown_table(cursor.source, cursor.at - 1, catalog, "SHOW TABLES lists them.")
+        in_folder = bool(schema) and catalog.has_folder(schema)
+        if not catalog.has_schema(schema) and not in_folder:
+            written = clip(".".join(schema))
+            raise cursor.source.refusal_at(
+                "other_schema", f"{written} is not served here: the schema is {catalog.schema}.", first
+            )
+        named = parts if in_folder else parts[-1:]
+        raise refuse_unknown_table(cursor.source, cursor.at - 1, catalog, "SHOW TABLES lists them.", named)
     check_readable(cursor.source, cursor.at - 1, info)
     return info.name
 

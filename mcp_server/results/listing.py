@@ -15,9 +15,15 @@ def _make_text_rows(*names: str, rows: Iterable[tuple[str, ...]]) -> Rows:
 def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[TableInfo]) -> Rows:
     """What Spark answers to the statement."""
     match statement:
-        case ShowTables(views_only=only, pattern=pattern):
-            fits = _compile_pattern(pattern)
-            chosen = [t for t in tables if (t.kind == "view" or not only) and fits(t.name)]
+        case ShowTables(views_only=only, pattern=pattern, folder=folder):
+            fits, below = _compile_pattern(pattern), f"{folder}." if folder else ""
+            chosen = [
+                table
+                for table in tables
+                if (table.kind == "view" or not only)
+                and table.name.lower().startswith(below)
+                and fits(table.name[len(below) :])
+            ]
             names = ("namespace", "viewName" if only else "tableName", "isTemporary")
             return Rows(names, ("string", "string", "boolean"), tuple((schema, t.name, False) for t in chosen))
         case ShowColumns(table=wanted, describe=describe):

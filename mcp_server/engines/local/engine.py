@@ -138,7 +138,7 @@ class LocalEngine:
 
     def _describe_statement(self, sql: str, tables: Iterable[str]) -> dict[str, Any]:
         """Return the statement, the locations of its tables, and the edition of the lake that they belong to."""
-        locations = self._catalog.locations(tables)
+        locations = self._catalog.registrations(tables)
         if self._audit is not None:
             for location in locations.values():
                 self._audit.check(location)
