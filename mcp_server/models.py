@@ -219,6 +219,14 @@ class ShowColumns:
 
 
 @dataclass(frozen=True)
+class ShowHistory:
+    """`DESCRIBE HISTORY` of one table of the lake, at most so many versions."""
+
+    table: str
+    versions: int
+
+
+@dataclass(frozen=True)
 class Explain:
     """`EXPLAIN [mode]` of a statement that was checked like any other. `mode` is Spark's, lower case."""
 
@@ -233,7 +241,7 @@ class DescribeQuery:
     query: CheckedQuery
 
 
-Checked = CheckedQuery | ShowTables | ShowColumns | Explain | DescribeQuery
+Checked = CheckedQuery | ShowTables | ShowColumns | ShowHistory | Explain | DescribeQuery
 
 
 @dataclass(frozen=True)

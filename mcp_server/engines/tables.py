@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from lakehouse.delta import Commit
 from lakehouse.manifest import Column
 from lakehouse.storage import Lake
 from mcp_server.models import CheckedQuery, Estimate, TableInfo, Version
@@ -39,3 +40,5 @@ class TableMetadata(Protocol):
     def null_shares(self, table: str) -> Mapping[str, float]: ...
 
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None: ...
+
+    def history(self, table: str, most: int) -> list[Commit] | None: ...

@@ -33,6 +33,19 @@ def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[T
             return _make_text_rows("col_name", rows=((c.name,) for c in columns))
 
 
+def list_history(commits: Iterable[Commit]) -> Rows:
+    """What DESCRIBE HISTORY answers: Spark's first columns, without users, addresses and parameters."""
+    names = ("version", "timestamp", "operation", "rows_written", "rows_deleted")
+    return Rows(
+        names,
+        ("bigint", "timestamp", "string", "bigint", "bigint"),
+        tuple(
+            (each.version, write_moment(each.moment), each.operation, each.rows_written, each.rows_deleted)
+            for each in commits
+        ),
+    )
+
+
 def describe_columns(columns: Iterable[tuple[str, str, str]]) -> Rows:
     """What Spark answers to DESCRIBE of columns with these names, types and comments."""
     return _make_text_rows("col_name", "data_type", "comment", rows=columns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lakehouse.delta import LogAudit
+from lakehouse.delta import Commit, LogAudit
 from lakehouse.errors import EngineUnavailable
 from lakehouse.manifest import Column
 from lakehouse.session import CAPABILITIES, Stage
@@ -121,6 +121,10 @@ class LocalEngine:
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
         """Return the columns of a version of a table. Raises as `bounds` does."""
         return self._facts.columns(table, version)
+
+    def history(self, table: str, most: int) -> list[Commit] | None:
+        """Return the newest versions that may be read, the last one first. Raises LakeError."""
+        return self._facts.history(table, most)
 
     def cancel(self, query_id: str) -> None:
         """Cancel a query. The id of a query that has not arrived yet is remembered for a while."""
