@@ -191,8 +191,8 @@ class Statement:
                 commits = engine.history(table, versions)
                 if commits is None:
                     raise Refused(
-                        f"The {engine.name} engine does not tell the versions of its tables here. Ask for one by VERSION "
-                        "AS OF or TIMESTAMP AS OF.",
+                        f"The {engine.name} engine does not tell the versions of its tables here. Ask for one by "
+                        "VERSION AS OF or TIMESTAMP AS OF.",
                         code="not_a_query",
                     )
                 answer = results.answer(list_history(commits), self._caps, self._begin_reading(engine))

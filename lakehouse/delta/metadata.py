@@ -1,6 +1,6 @@
 """Reads what a table is, without the list of its files: the newest version, its protocol and its schema.
 
-A listing of a lake reads this of every table. Of a table with 5,000 files it takes 1 ms where a whole snapshot takes 50.
+A listing of a lake reads this of every table: 2 ms of one with 5,000 files, where all of its log takes 50.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class LakeCatalog:
     """The tables of one lake and their locations. Thread-safe."""
 
     def __init__(self, lake: Lake, *, plain_names: bool = False) -> None:
-        """`plain_names` is for an engine that takes only names of ASCII letters, digits and `_`: others get such ones."""
+        """`plain_names` is for an engine that takes only names of ASCII letters, digits and `_`: others get one."""
         if lake.kind is LakeKind.CATALOG:
             raise UsageError(
                 f"--lake {lake} names a catalogue, and this engine has none. "
@@ -116,7 +116,7 @@ def _add_zone(moment: datetime) -> datetime:
 
 
 def _name_plainly(table: Located) -> Located:
-    """Give a table with another name a plain one, which tells it from all others: `sales.orders` is `sales_orders_…`."""
+    """Give a table with another name a plain one that is its own: `sales.orders` becomes `sales_orders_…`."""
     name = table.info.name
     if _PLAIN_NAME.fullmatch(name):
         return table

@@ -113,7 +113,7 @@ class TableFolders:
 
 
 def index_by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
-    """Index tables by lower-case name. Of names that are equal, or differ in case alone, all but the first get a problem."""
+    """Index tables by lower-case name. Of names that are equal but for their case, all but the first get a problem."""
     found: dict[str, Located] = {}
     for table in tables:
         name = table.info.name
@@ -122,7 +122,8 @@ def index_by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
             why = f"its name differs from {first.info.name} in case alone, and names are compared without it"
             if name == first.info.name:
                 why = "another folder has this name as well: of a.b and a/b one is served"
-            found[f"{name.lower()}/{table.location}"] = Located(TableInfo(name, "table", "", (), problem=why), table.location)
+            hidden = TableInfo(name, "table", "", (), problem=why)
+            found[f"{name.lower()}/{table.location}"] = Located(hidden, table.location)
     return found
 
 

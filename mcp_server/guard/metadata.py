@@ -15,8 +15,8 @@ EXPLAIN_MODES = frozenset({"EXTENDED", "CODEGEN", "COST", "FORMATTED"})
 """Spark's; LOGICAL is in its grammar and refused by it. Without one the mode is `simple`."""
 
 _FORMS = (
-    "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, DESCRIBE a table or a query, DESCRIBE HISTORY of a "
-    "table, EXPLAIN SELECT …, and the tool describe_schema."
+    "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, DESCRIBE a table or a query, DESCRIBE HISTORY "
+    "of a table, EXPLAIN SELECT …, and the tool describe_schema."
 )
 
 
@@ -109,7 +109,7 @@ def _read_history(cursor: _Cursor, catalog: Catalog) -> ShowHistory:
     """Parse `table [LIMIT n]`."""
     table, versions = _take_table(cursor, catalog), _MOST_VERSIONS
     if cursor.take("LIMIT"):
-        number = cursor.source.key(cursor.at)
+        number = "".join(token.text for token in cursor.source.tokens[cursor.at : cursor.at + 1])
         if not (number.isascii() and number.isdecimal() and len(number) < 10):
             raise cursor.refuse_form()
         cursor.at += 1

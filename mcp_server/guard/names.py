@@ -227,7 +227,9 @@ def refuse_unknown_table(
         hint = f"The letters of {clip(catalog.by_name[near].name)} only look like it: copy the name from SHOW TABLES."
     else:
         hint = f"Did you mean {catalog.by_name[near].name}?" if near else otherwise
-    return source.refusal_at("unknown_table", f"There is no table {clip('.'.join(part.bare for part in parts))}. {hint}", index)
+    return source.refusal_at(
+        "unknown_table", f"There is no table {clip('.'.join(part.bare for part in parts))}. {hint}", index
+    )
 
 
 def _list_tables(catalog: Catalog) -> str:

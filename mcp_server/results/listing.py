@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from lakehouse.delta import Commit
 from mcp_server.models import ShowColumns, ShowTables, TableInfo
 from mcp_server.results.cells import Rows
 
@@ -40,7 +41,7 @@ def list_history(commits: Iterable[Commit]) -> Rows:
         names,
         ("bigint", "timestamp", "string", "bigint", "bigint"),
         tuple(
-            (each.version, write_moment(each.moment), each.operation, each.rows_written, each.rows_deleted)
+            (each.version, each.moment.isoformat(), each.operation, each.rows_written, each.rows_deleted)
             for each in commits
         ),
     )

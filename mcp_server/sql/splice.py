@@ -36,7 +36,7 @@ def splice_tables(source: Source, names: TableNames, catalog: Catalog) -> str:
     Errors: Refused, with the code `ambiguous`.
     """
     changes = _Changes({ref.first: _replace_table(source, ref, info, names, catalog) for ref, info in names.refs})
-    _name_tables(source, names, catalog, changes)
+    _name_tables(source, names, changes)
     last = {ref.last for ref, _ in names.refs}
     pieces: list[str] = []
     words: list[str] = []
@@ -77,15 +77,13 @@ def _replace_table(
     return ref.end, [*name, "VERSION", "AS", "OF", str(version)]
 
 
-def _name_tables(source: Source, names: TableNames, catalog: Catalog, changes: _Changes) -> None:
+def _name_tables(source: Source, names: TableNames, changes: _Changes) -> None:
     """Give an alias to each table that the engine knows by another name, and qualify columns with it.
 
     The alias is the last part of the name, `orders` of `sales.orders`; the whole name where several tables end so.
     """
     hidden = [
-        ref
-        for ref, info in names.refs
-        if ref.first in names.unnamed and info.engine_name.lower() != ref.parts[-1]
+        ref for ref, info in names.refs if ref.first in names.unnamed and info.engine_name.lower() != ref.parts[-1]
     ]
     ends = Counter(ref.parts[-1] for ref in {ref.parts: ref for ref in hidden}.values())
     for ref in hidden:

@@ -8,18 +8,18 @@ It writes `tests/data/delta/features.tar.xz` and `features.jsonl`, which `test_f
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 from pathlib import Path
 
 from lakehouse.session import EngineSession, open_session, run_query
+from lakehouse.session.variants import HiddenVariantError
 from tests.engines.spark_tables import pack_tables
 
 DATA = Path(__file__).parents[1] / "data" / "delta"
 ARCHIVE, ANSWERS = DATA / "features.tar.xz", DATA / "features.jsonl"
-PLACE = "file:///place-of-the-lake"
-"""Stands in the log of the shallow clone for the URL of the lake, which is absolute there."""
+PLACE = "/place-of-the-lake"
+"""Stands for the path of the lake in the log of the shallow clone, which names the files of its source by it."""
 _MOST_ROWS, _MOST_BYTES = 400, 1 << 24
 
 _DEEP = "struct<b:struct<c:struct<d:struct<e:int,f:string>>>>"
@@ -185,8 +185,9 @@ QUERIES = (
         "ceil(a), floor(a), ceil(a, 1)", "a * CAST(2 AS BIGINT), a * CAST(2 AS SMALLINT), a * id", "a * 1000000",
         "a / 100, a / 1000.0", "a * 1e2, a * 1e2BD", "-a, abs(a), +a", "a * 12345678901234567890", "c / 3, c * c * c",
         "(a + c) * 100 / 7", "a > 1, a = 12345678.91, a BETWEEN 0 AND 1e8", "CAST(a AS DECIMAL(12,4)) * 3",
-        "if(id = 1, a, 0), coalesce(a, 0), greatest(a, 1), nvl(c, 0.5)", "a || '', CAST(b AS STRING)", "sqrt(a), power(a, 2)",
-        "bround(a, 1), truncate(a)", "CAST(a AS INT), CAST(a AS DOUBLE), CAST(b AS DOUBLE)", "a / 0.5, b / 0.5BD",
+        "if(id = 1, a, 0), coalesce(a, 0), greatest(a, 1), nvl(c, 0.5)", "a || '', CAST(b AS STRING)",
+        "sqrt(a), power(a, 2)",
+        "bround(a, 1)", "CAST(a AS INT), CAST(a AS DOUBLE), CAST(b AS DOUBLE)", "a / 0.5, b / 0.5BD",
     )),
     "SELECT sum(a), avg(a), min(a), max(a), sum(c), avg(c) FROM decimals",
     "SELECT sum(a * 100) / 100, sum(a) * 2, avg(a) * 3, sum(b) FROM decimals WHERE id > 1",
@@ -228,8 +229,8 @@ def ask_spark(engine: EngineSession) -> list[dict[str, object]]:
     for sql in QUERIES:
         try:
             found = run_query(engine.spark, sql, _MOST_ROWS, _MOST_BYTES)
-        except PySparkException as error:
-            answers.append({"sql": sql, "refused": error.getCondition() or type(error).__name__})
+        except (PySparkException, HiddenVariantError) as error:
+            answers.append({"sql": sql, "refused": str(error).splitlines()[0][:200]})
             continue
         rows = [repr(list(row)) for row in zip(*(column.to_pylist() for column in found.table.columns), strict=True)]
         answers.append({"sql": sql, "names": found.table.column_names, "types": found.types, "rows": rows})
@@ -237,10 +238,9 @@ def ask_spark(engine: EngineSession) -> list[dict[str, object]]:
 
 
 def hide_place(folder: Path) -> None:
-    """Replace the URL of the lake in the log of the clone, which names the files of its source by it."""
+    """Replace the path of the lake in the log of the clone, which names the files of its source by it."""
     for commit in (folder / "cloned" / "_delta_log").glob("*.json"):
-        text = commit.read_text("utf-8").replace(f"file://{folder}", PLACE)
-        commit.write_text(re.sub(re.escape(str(folder)), "/place", text).replace(f"file:{folder}", PLACE), "utf-8")
+        commit.write_text(commit.read_text("utf-8").replace(str(folder), PLACE), "utf-8")
 
 
 def main() -> int:

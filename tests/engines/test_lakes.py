@@ -18,7 +18,7 @@ from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME
 from lakehouse.storage import Lake
 from mcp_server import checking
 from mcp_server.engines.local import LocalEngine
-from mcp_server.models import CheckedQuery, Principal
+from mcp_server.models import CheckedQuery, Principal, ResultSet
 from mcp_server.settings import Settings
 from mcp_server.terms import catalog_of
 from tests.engines.conftest import ENGINES, FILMS, FILMS_AT_FIRST, KIND_TYPES, Query, publish, write_lake
@@ -29,6 +29,12 @@ Embedded = Callable[..., LocalEngine]
 
 def ask(engine: LocalEngine, sql: str) -> list[dict[str, Any]]:
     """The rows of a statement that goes the whole way of a caller's."""
+    rows: list[dict[str, Any]] = answer(engine, sql).table.to_pylist()
+    return rows
+
+
+def answer(engine: LocalEngine, sql: str) -> ResultSet:
+    """The answer to a statement that goes the whole way of a caller's."""
     checked = checking.check(
         sql,
         catalog=catalog_of(engine, engine.tables()),
@@ -37,8 +43,7 @@ def ask(engine: LocalEngine, sql: str) -> list[dict[str, Any]]:
         read=lambda sql, tables, stage: engine.read(sql, tables, stage, uuid.uuid4().hex),
     )
     assert isinstance(checked, CheckedQuery)
-    found: list[dict[str, Any]] = engine.execute(checked, uuid.uuid4().hex).table.to_pylist()
-    return found
+    return engine.execute(checked, uuid.uuid4().hex)
 
 
 def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded, query: Query, tmp_path: Path) -> None:
@@ -54,8 +59,11 @@ def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded,
     with pytest.raises(Refused, match="has the versions 0 to 0 here"):
         ask(engine, "SELECT * FROM films VERSION AS OF 1")  # as of a load that is not done
 
+    assert [commit.version for commit in engine.history("films", 10) or ()] == [0]
+
     publish(lake, 3, films=1)
 
+    assert [commit.version for commit in engine.history("films", 10) or ()] == [1, 0]
     assert ask(engine, "SELECT max(id) AS m FROM films VERSION AS OF 1") == [{"m": 5}]
     assert {table.name: table.version for table in engine.tables()}["films"] == 1
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 1", "films")) == [{"m": 5}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ _IN_FOLDERS = {
     "SELECT `my table`.id FROM `größen`.`my table` TABLESAMPLE (100 PERCENT) WHERE `Größen`.`My Table`.id = 3": [[3]],
     "SELECT id FROM crm.`a.b.c`": [[4]],
     "SELECT kinds.* FROM parquet.kinds": [[5]],
-    "WITH orders AS (SELECT id + 10 AS id FROM crm.orders) SELECT a.id, o.id AS i FROM orders a JOIN sales.orders o ON a.id = o.id + 11":
-        [[11, 0]],
+    "WITH orders AS (SELECT id + 10 AS id FROM crm.orders) SELECT a.id FROM orders a JOIN sales.orders o "
+    "ON a.id = o.id + 11": [[11]],
     "SELECT id FROM sales.orders VERSION AS OF 0": [[0]],
     "SELECT count(*) FROM sales.orders WHERE EXISTS (SELECT 1 FROM crm.orders c WHERE c.id = orders.id + 1)": [[1]],
 }  # fmt: skip
@@ -113,11 +114,38 @@ async def test_tables_in_folders_are_read_as_schema_and_table(strangers: tuple[L
         assert "sales.eu.orders (table)" in _text(described)
         assert "Columns:\nid bigint: 2 … 2" in _text(described)
         shown = await _ask(client, "SHOW TABLES IN sales")
-        assert [row[1] for row in shown.structured_content["rows"]] == ["sales.eu.orders", "sales.orders"]
+        assert [row[1] for row in shown.structured_content["rows"]] == [
+            "sales.eu.orders",
+            "sales.grown",
+            "sales.orders",
+        ]
         assert "id" in _text(await _ask(client, "DESCRIBE sales.eu.orders"))
         assert "Did you mean sales.orders?" in _text(await _ask(client, "SELECT 1 FROM sales.order"))
         for path in ("parquet.`/etc`", "sales.`../orders`", "`sales/orders`", "parquet.`sales/orders`"):
             assert "Refused (" in _text(await _ask(client, f"SELECT 1 FROM {path}")), path
+
+
+async def test_the_versions_of_a_table_are_listed_with_time_operation_and_rows(
+    strangers: tuple[LakehouseServer, Path],
+) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        found = (await _ask(client, "DESCRIBE HISTORY sales.grown")).structured_content
+        assert [column["name"] for column in found["columns"]] == [
+            "version",
+            "timestamp",
+            "operation",
+            "rows_written",
+            "rows_deleted",
+        ]
+        assert [(row[0], row[2], row[3]) for row in found["rows"]] == [(2, "WRITE", 1), (1, "WRITE", 1), (0, "WRITE", 1)]
+        moments = [datetime.fromisoformat(row[1]) for row in found["rows"]]
+        assert moments == sorted(moments, reverse=True)
+        assert abs(datetime.now(UTC) - moments[0]) < timedelta(hours=1)
+        assert len((await _ask(client, "DESC HISTORY imdb.sales.grown LIMIT 2")).structured_content["rows"]) == 2
+        for sql in ("DESCRIBE HISTORY", "DESCRIBE HISTORY sales.grown VERSION AS OF 1", "DESCRIBE HISTORY `/etc`"):
+            assert "Refused (" in _text(await _ask(client, sql)), sql
+        assert "no commit" in _text(await _ask(client, "DESCRIBE HISTORY empty_log"))
 
 
 async def test_what_cannot_be_read_is_listed_and_refused_with_its_reason(

@@ -77,5 +77,5 @@ def _plan_fence(spec: EngineSpec, tables: Tables, settings: Settings, *, serves_
 
 def _resolve_places(folder: Path, tables: Tables) -> list[str]:
     """Resolve the paths of the lake, and of its tables that lie elsewhere: a table may be a link to another disk."""
-    home, *places = (os.path.realpath(place) for place in (folder, *tables.locations().values()))
+    home, *places = (os.path.realpath(place) for place in (str(folder), *tables.locations().values()))
     return sorted({home, *(place for place in places if not is_below(place, home))})

@@ -94,7 +94,7 @@ class RemoteCatalog:
         """Return no bounds: only the server reads the files' statistics."""
         return {}
 
-    def history(self, table: str, most: int) -> None:  # noqa: ARG002
+    def history(self, table: str, most: int) -> None:
         """The catalogue does not tell the versions of its tables."""
 
     def null_shares(self, table: str) -> dict[str, float]:  # noqa: ARG002
