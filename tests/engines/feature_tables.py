@@ -139,7 +139,7 @@ _WHOLE = (
 )  # fmt: skip
 QUERIES = (
     *(f"SELECT * FROM {name} ORDER BY id" for name in _WHOLE),
-    *(f"SELECT count(*) AS n FROM {name}" for name in (*_WHOLE, "odd_columns", "wide")),
+    *(f"SELECT count(*) AS n FROM {name}" for name in ("padded", "variants", "cloned", "emptied", "wide")),
     "SELECT * FROM odd_columns ORDER BY `my id`",
     "SELECT `a.b`, odd_columns.`my id`, upper FROM odd_columns WHERE `Grüße, Öl` = 'ö' AND `tab(1)` > 1",
     "SELECT * FROM wide ORDER BY c1",
@@ -238,8 +238,14 @@ def ask_spark(engine: EngineSession) -> list[dict[str, object]]:
 
 
 def hide_place(folder: Path) -> None:
-    """Replace the path of the lake in the log of the clone, which names the files of its source by it."""
-    for commit in (folder / "cloned" / "_delta_log").glob("*.json"):
+    """Replace the path of the lake in the log of the clone, which names the files of its source by it.
+
+    Its commits are text; the checkpoint that Spark writes with a clone is not, and is taken away.
+    """
+    log = folder / "cloned" / "_delta_log"
+    for checkpoint in (*log.glob("*.checkpoint*"), *log.glob("_last_checkpoint")):
+        checkpoint.unlink()
+    for commit in log.glob("*.json"):
         commit.write_text(commit.read_text("utf-8").replace(str(folder), PLACE), "utf-8")
 
 
