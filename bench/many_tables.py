@@ -86,8 +86,8 @@ async def ask_server(lake: Path, engine: str, table: str) -> None:
         ("describe_schema", {}),
         ("describe_schema", {"table": table}),
         ("find", {"text": "table 3"}),
-        ("execute_spark_sql", {"sql": f"SELECT count(*) AS n FROM {table}"}),
-        ("execute_spark_sql", {"sql": f"SELECT max(id) AS n FROM {table}"}),
+        ("execute_spark_sql", {"sql_query": f"SELECT count(*) AS n FROM {table}", "reasoning": "bench"}),
+        ("execute_spark_sql", {"sql_query": f"SELECT max(id) AS n FROM {table}", "reasoning": "bench"}),
     )
     started = time.perf_counter()
     async with stdio_client(server) as streams, ClientSession(*streams[:2]) as session:

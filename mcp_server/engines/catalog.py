@@ -43,6 +43,7 @@ class LakeCatalog:
         self._seen: object = None
         self._edition = 0
         self._known: Mapping[str, Located] = {}
+        self._listed: Mapping[str, Located] | None = None
 
     @property
     def lake(self) -> Lake:
@@ -71,11 +72,14 @@ class LakeCatalog:
 
     def _refresh_tables(self) -> Mapping[str, Located]:
         with self._lock:
+            found: Mapping[str, Located] | None
             manifest = (
                 self._lake.read_file(MANIFEST_NAME) if self._folders is None else _stamp_manifest(self._folders.lake)
             )
             if self._folders is not None and manifest is None:
-                found: Mapping[str, Located] | None = self._folders.read_tables()
+                listed = self._folders.read_tables()
+                found = None if listed is self._listed and self._seen is None else listed
+                self._listed = listed
             elif manifest is None or manifest != self._seen:
                 found = self._read_published()
             else:
