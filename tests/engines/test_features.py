@@ -29,6 +29,7 @@ REFUSED = {
     "SELECT id, c, length(c) AS n FROM padded ORDER BY id": "c is CHAR(5)",
     "SELECT id FROM padded WHERE c = 'ab'": "c is CHAR(5)",
     "SELECT id, v:a, v:b[0], v:c.d FROM variants ORDER BY id": "a path after a colon",
+    "SELECT id, CAST(v AS STRING) AS s FROM variants ORDER BY id": "a VARIANT that is cast",
     "SELECT array(v) AS a FROM variants ORDER BY id": "a holds VARIANT",
     "SELECT b / 7 FROM decimals ORDER BY id": "Arithmetic overflow",
     "SELECT a / 0.5, b / 0.5BD FROM decimals ORDER BY id": "Arithmetic overflow",
