@@ -67,7 +67,7 @@ def write_lake(lake: Path, tables: int, files: int) -> None:
 
 
 @contextmanager
-def timed(what: str) -> Iterator[None]:
+def print_time(what: str) -> Iterator[None]:
     started, computed = time.perf_counter(), time.process_time()
     yield
     took, own = time.perf_counter() - started, time.process_time() - computed
@@ -94,7 +94,7 @@ async def ask_server(lake: Path, engine: str, table: str) -> None:
         await session.initialize()
         print(f"{'connected':60} {time.perf_counter() - started:8.2f} s")
         for tool, arguments in calls:
-            with timed(f"{engine}: {tool} {arguments}"):
+            with print_time(f"{engine}: {tool} {arguments}"):
                 result = await session.call_tool(tool, arguments)
             if result.is_error:
                 print(result.content)
@@ -111,12 +111,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         lake = asked.lake or Path(folder) / "lake"
         if not lake.exists():
-            with timed("make the lake"):
+            with print_time("make the lake"):
                 write_lake(lake, asked.tables, asked.files)
         catalog = LakeCatalog(Lake.parse(str(lake)))
-        with timed(f"list {asked.tables} tables"):
+        with print_time(f"list {asked.tables} tables"):
             catalog.tables()
-        with timed("list them again"):
+        with print_time("list them again"):
             catalog.tables()
         for engine in asked.engine or ["embedded"]:
             asyncio.run(ask_server(lake, engine, asked.table))

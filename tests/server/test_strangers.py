@@ -138,7 +138,7 @@ async def test_the_versions_of_a_table_are_listed_with_time_operation_and_rows(
             "rows_written",
             "rows_deleted",
         ]
-        assert [(row[0], row[2], row[3]) for row in found["rows"]] == [(2, "WRITE", 1), (1, "WRITE", 1), (0, "WRITE", 1)]
+        assert [[row[0], *row[2:4]] for row in found["rows"]] == [[version, "WRITE", 1] for version in (2, 1, 0)]
         moments = [datetime.fromisoformat(row[1]) for row in found["rows"]]
         assert moments == sorted(moments, reverse=True)
         assert abs(datetime.now(UTC) - moments[0]) < timedelta(hours=1)
