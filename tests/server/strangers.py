@@ -42,6 +42,7 @@ def write_named(folder: Path) -> dict[str, int]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_table((folder / name).parent, (folder / name).name, number)
     write_table(folder / "sales", "grown", 7, commits=3)
+    write_deltalake(str(folder / "odd_column"), pa.table({"id": [1, 5], "back`tick": [2, 3], "rank": [7, 9]}))
     return numbers
 
 

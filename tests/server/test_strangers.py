@@ -125,6 +125,16 @@ async def test_tables_in_folders_are_read_as_schema_and_table(strangers: tuple[L
             assert "Refused (" in _text(await _ask(client, f"SELECT 1 FROM {path}")), path
 
 
+async def test_a_column_that_no_statement_can_name_hides_no_other(strangers: tuple[LakehouseServer, Path]) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        described = await client.call_tool("describe_schema", {"table": "odd_column"})
+        assert "Columns:\nid bigint: 1 … 5\nback`tick bigint\nrank bigint: 7 … 9\n" in _text(described)
+        assert "Without values of 'back`tick': The name `back``tick` has a character" in _text(described)
+        assert described.structured_content is not None
+        assert sorted(described.structured_content["sample_rows"]) == [[1, None, 7], [5, None, 9]]
+
+
 async def test_the_versions_of_a_table_are_listed_with_time_operation_and_rows(
     strangers: tuple[LakehouseServer, Path],
 ) -> None:
