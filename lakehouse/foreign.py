@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from lakehouse.errors import LakeError
 from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME, PREVIOUS_NAME
@@ -13,6 +16,49 @@ DELTA_LOG = "_delta_log"
 _SHOWN = 5
 _LOOKED_INTO = 50
 """Folders of object storage that are looked into, each by a request."""
+
+
+MOST_LEVELS = 5
+"""How deep a table may lie: `a/b/c/d/table`."""
+MOST_FOLDERS = 20_000
+"""Folders that are looked into for tables."""
+
+
+@dataclass
+class TableSearch:
+    """The tables below a folder: the folders with a Delta log, which may lie in folders of their own, by path.
+
+    `is_complete` is False where there were more than `MOST_FOLDERS` folders to look into.
+    """
+
+    folder: Path
+    is_complete: bool = True
+    _seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def find_tables(self) -> list[Path]:
+        """Return the folders of all tables in order. What is in the folder of a table is its own, and no table."""
+        return sorted(self._iter_tables(self.folder, MOST_LEVELS))
+
+    def _iter_tables(self, folder: Path, levels: int) -> Iterator[Path]:
+        for name in self._list_folders(folder):
+            below = folder / name
+            if os.path.lexists(below / DELTA_LOG):
+                yield below
+            elif levels > 1 and "=" not in name:  # `year=2024` is a part of a table in another format
+                yield from self._iter_tables(below, levels - 1)
+
+    def _list_folders(self, folder: Path) -> list[str]:
+        """List what may be a table or hold some; nothing of a folder that was seen, which a link may lead back to."""
+        try:
+            found = os.stat(folder)
+            if (found.st_dev, found.st_ino) in self._seen or len(self._seen) >= MOST_FOLDERS:
+                self.is_complete &= len(self._seen) < MOST_FOLDERS
+                return []
+            self._seen.add((found.st_dev, found.st_ino))
+            with os.scandir(folder) as entries:
+                return [each.name for each in entries if is_shown(each.name) and each.is_dir()]
+        except OSError:  # a folder of others, or one that is being taken away
+            return []
 
 
 @dataclass(frozen=True)
@@ -37,8 +83,9 @@ def look_at(lake: Lake) -> Place:
     folder = lake.directory
     if not folder.is_dir():
         return Place(is_table=False, tables=(), below=(), has_files=False)
-    tables = tuple(sorted(filter(is_shown, (log.parent.name for log in folder.glob(f"*/{DELTA_LOG}")))))
-    below = tuple(sorted(filter(is_shown, {log.parent.parent.name for log in folder.glob(f"*/*/{DELTA_LOG}")})))
+    found = [table.relative_to(folder) for table in TableSearch(folder).find_tables()]
+    tables = tuple(table.name for table in found if len(table.parts) == 1)
+    below = tuple(sorted({table.parts[0] for table in found if len(table.parts) > 1}))
     return Place((folder / DELTA_LOG).exists(), tables, below, any(folder.iterdir()))
 
 
@@ -97,7 +144,7 @@ def _describe_place(lake: Lake, place: Place, load: str) -> str:
             f"only a lake with a {MANIFEST_NAME} is served. Copy them into a folder, or name them as catalog.schema of "
             "an engine that has a catalogue."
         )
-    if place.below:
+    if place.below:  # of a directory they are served
         return (
             f"{lake} is a folder of lakes: its tables lie one level further down, in {list_names(place.below)}. One of "
             f"them is served at a time, such as --lake {lake.address}/{place.below[0]}"

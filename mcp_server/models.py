@@ -200,10 +200,14 @@ class EngineReading:
 
 @dataclass(frozen=True)
 class ShowTables:
-    """`SHOW TABLES`, or `SHOW VIEWS` where `views_only`, with the LIKE pattern of the statement, if any."""
+    """`SHOW TABLES`, or `SHOW VIEWS` where `views_only`, with the LIKE pattern of the statement, if any.
+
+    `folder`, in lower case, is where the tables lie, such as `sales` of `sales.orders`; empty for all.
+    """
 
     views_only: bool = False
     pattern: str | None = None
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,14 @@ class ShowColumns:
 
     table: str
     describe: bool = False
+
+
+@dataclass(frozen=True)
+class ShowHistory:
+    """`DESCRIBE HISTORY` of one table of the lake, at most so many versions."""
+
+    table: str
+    versions: int
 
 
 @dataclass(frozen=True)
@@ -229,7 +241,7 @@ class DescribeQuery:
     query: CheckedQuery
 
 
-Checked = CheckedQuery | ShowTables | ShowColumns | Explain | DescribeQuery
+Checked = CheckedQuery | ShowTables | ShowColumns | ShowHistory | Explain | DescribeQuery
 
 
 @dataclass(frozen=True)
@@ -240,6 +252,7 @@ class TableInfo:
     when it became so, None where nobody publishes versions: then each is there to read as soon as it is written.
     `nan_free` says that its columns of floats hold no NaN.
     `problem` says why it cannot be read; then nothing else is known of it but its name. Empty where it can be.
+    `registered` is the name that the engine knows it by, empty where that is `name`.
     """
 
     name: str
@@ -253,6 +266,12 @@ class TableInfo:
     published: datetime | None = None
     nan_free: bool = False
     problem: str = ""
+    registered: str = ""
+
+    @property
+    def engine_name(self) -> str:
+        """The name that the engine knows it by."""
+        return self.registered or self.name
 
 
 @dataclass(frozen=True)

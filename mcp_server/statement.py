@@ -32,11 +32,12 @@ from mcp_server.models import (
     Explain,
     ResultSet,
     ShowColumns,
+    ShowHistory,
     ShowTables,
 )
 from mcp_server.results.ai import AiPlan, AiUse
 from mcp_server.results.estimate import check_budget
-from mcp_server.results.listing import describe_columns, listing
+from mcp_server.results.listing import describe_columns, list_history, listing
 from mcp_server.router import Allowed, Router, Tables
 from mcp_server.runs import Call, Run
 from mcp_server.settings import Settings
@@ -186,6 +187,15 @@ class Statement:
             case ShowTables() | ShowColumns() as asked:
                 rows = listing(asked, engine.schema, allowed.tables)
                 answer = results.answer(rows, self._caps, self._begin_reading(engine))
+            case ShowHistory(table=table, versions=versions):
+                commits = engine.history(table, versions)
+                if commits is None:
+                    raise Refused(
+                        f"The {engine.name} engine does not tell the versions of its tables here. Ask for one by "
+                        "VERSION AS OF or TIMESTAMP AS OF.",
+                        code="not_a_query",
+                    )
+                answer = results.answer(list_history(commits), self._caps, self._begin_reading(engine))
         self._event.rows += len(answer.rows)
         self._event.result_bytes += answer.payload_bytes
         self._event.warnings += answer.codes

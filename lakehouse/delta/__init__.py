@@ -6,12 +6,15 @@ none refuses a log that names files outside of the lake.
 
 from lakehouse.delta.audit import LogAudit
 from lakehouse.delta.folder import LogChangedError, LogFolder, LogObjects, Mark, TableLog
+from lakehouse.delta.history import Commit, read_history
+from lakehouse.delta.metadata import TableDefinition, read_metadata
 from lakehouse.delta.moments import parse_moment, version_at
 from lakehouse.delta.nesting import check_nesting
 from lakehouse.delta.paths import DataPaths, ObjectPaths, is_below
 from lakehouse.delta.replay import Snapshot, latest_version, read_snapshot
 
 __all__ = [
+    "Commit",
     "DataPaths",
     "LogAudit",
     "LogChangedError",
@@ -20,11 +23,14 @@ __all__ = [
     "Mark",
     "ObjectPaths",
     "Snapshot",
+    "TableDefinition",
     "TableLog",
     "check_nesting",
     "is_below",
     "latest_version",
     "parse_moment",
+    "read_history",
+    "read_metadata",
     "read_snapshot",
     "version_at",
 ]

@@ -27,6 +27,12 @@ def read_checkpoint(log: TableLog, checkpoint: Checkpoint, fields: Sequence[str]
                 yield from _read_actions(log, _sidecar_name(log, sidecar), fields)
 
 
+def read_definition(log: TableLog, checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
+    """Read the actions of a checkpoint without those of files: `protocol` and `metaData` are never in a sidecar."""
+    for name in checkpoint.files:
+        yield from _read_actions(log, name, ())
+
+
 def _sidecar_name(log: TableLog, sidecar: dict[str, Any]) -> str:
     name = sidecar.get("path")
     if not isinstance(name, str) or "/" in name or "\\" in name or "%" in name or name.startswith("."):

@@ -35,7 +35,7 @@ def version_at(log: TableLog, moment: datetime) -> int:
     asked = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     found: int | None = None
     last = 0
-    for version, written in _read_times(log):
+    for version, written in read_times(log):
         last = written
         if written <= asked:
             found = version
@@ -49,7 +49,7 @@ def version_at(log: TableLog, moment: datetime) -> int:
     return found
 
 
-def _read_times(log: TableLog) -> Iterator[tuple[int, int]]:
+def read_times(log: TableLog) -> Iterator[tuple[int, int]]:
     """Yield each version with an existing commit, with its time in milliseconds since 1970."""
     kept_from = _find_first_kept(log)
     last = -1

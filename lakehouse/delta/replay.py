@@ -36,7 +36,7 @@ def latest_version(log: TableLog) -> int:
 
 def read_snapshot(log: TableLog, version: int) -> Snapshot:
     """Read a version of a table. Raises QueryFailed where it does not exist, LakeError where it is damaged."""
-    base, commits = _find_segment(log, version)
+    base, commits = find_segment(log, version)
     state = _State()
     if base is not None:
         state.apply_actions(read_checkpoint(log, base))
@@ -47,7 +47,7 @@ def read_snapshot(log: TableLog, version: int) -> Snapshot:
     return Snapshot(version, state.protocol, state.metadata, list(state.adds.values()))
 
 
-def _find_segment(log: TableLog, version: int) -> tuple[Checkpoint | None, list[str]]:
+def find_segment(log: TableLog, version: int) -> tuple[Checkpoint | None, list[str]]:
     """The checkpoint to start from and the commits to apply to it."""
     latest = latest_version(log)
     base = next((each for each in log.checkpoints if each.version <= version), None)

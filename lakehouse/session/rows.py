@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.session.variants import HiddenVariantError, holds_variant, read_variants
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
@@ -95,15 +97,19 @@ def _cast_to_promised(table: pa.Table, schema: StructType) -> pa.Table:
     """Cast to the types that PySpark promises for a schema, all of them nullable.
 
     Lists of NULL type, and maps with keys of it, stay as they are: PyArrow's cast makes such a list one value long, and
-    it has no such map.
+    it has no such map. Variants become texts in JSON.
     """
     import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema
-    from pyspark.sql.types import StructType
+    from pyspark.sql.types import StructType, VariantType
 
     columns, fields = list(table.columns), list(table.schema)
     for place, column in enumerate(schema.toNullable()):
-        if not _holds_void(column.dataType):
+        if isinstance(column.dataType, VariantType):
+            columns[place], fields[place] = read_variants(columns[place]), pa.field(column.name, pa.string())
+        elif holds_variant(column.dataType):
+            raise HiddenVariantError(column.name)
+        elif not _holds_void(column.dataType):
             promised = to_arrow_schema(
                 StructType([column]), error_on_duplicated_field_names_in_struct=True, timezone="UTC"
             )

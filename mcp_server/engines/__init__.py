@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from lakehouse.delta import Commit
 from lakehouse.manifest import Column
 from lakehouse.session import Capabilities, Stage
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
@@ -64,6 +65,9 @@ class Engine(Protocol):
 
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None:
         """Return the columns of a version of a table, None where the engine's catalogue does not report them."""
+
+    def history(self, table: str, most: int) -> list[Commit] | None:
+        """Return the newest versions of a table that may be read, the last one first; None where nothing tells them."""
 
     def cancel(self, query_id: str) -> None:
         """Cancel a query, even one that has not arrived yet. Does nothing where it has ended."""

@@ -5,6 +5,7 @@ This needs no engine, and nothing is read again until the lake has changed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
@@ -21,16 +22,15 @@ from mcp_server.engines.folders import Located, TableFolders, index_by_name
 from mcp_server.models import TableInfo
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
-_ODD_NAME = (
-    "Spark's catalogue takes only names of the letters a to z, digits and _; the embedded engine reads it, or rename it"
-)
+_MOST_CHARS = 60
+_OTHERS = re.compile(r"[^A-Za-z0-9]+")
 
 
 class LakeCatalog:
     """The tables of one lake and their locations. Thread-safe."""
 
     def __init__(self, lake: Lake, *, plain_names: bool = False) -> None:
-        """`plain_names` is for an engine that supports only table names of ASCII letters, digits and `_`."""
+        """`plain_names` is for an engine that takes only names of ASCII letters, digits and `_`: others get one."""
         if lake.kind is LakeKind.CATALOG:
             raise UsageError(
                 f"--lake {lake} names a catalogue, and this engine has none. "
@@ -43,6 +43,7 @@ class LakeCatalog:
         self._seen: object = None
         self._edition = 0
         self._known: Mapping[str, Located] = {}
+        self._listed: Mapping[str, Located] | None = None
 
     @property
     def lake(self) -> Lake:
@@ -63,19 +64,28 @@ class LakeCatalog:
         chosen = known.values() if names is None else [known[key] for name in names if (key := name.lower()) in known]
         return {table.info.name: table.location for table in chosen if not table.info.problem}
 
+    def registrations(self, names: Iterable[str] | None = None) -> dict[str, str]:
+        """Return the locations as `locations` does, by the names that the engine knows the tables by."""
+        known = self._refresh_tables()
+        chosen = self.locations(names)
+        return {known[name.lower()].info.engine_name: location for name, location in chosen.items()}
+
     def _refresh_tables(self) -> Mapping[str, Located]:
         with self._lock:
+            found: Mapping[str, Located] | None
             manifest = (
                 self._lake.read_file(MANIFEST_NAME) if self._folders is None else _stamp_manifest(self._folders.lake)
             )
             if self._folders is not None and manifest is None:
-                found: Mapping[str, Located] | None = self._folders.read_tables()
+                listed = self._folders.read_tables()
+                found = None if listed is self._listed and self._seen is None else listed
+                self._listed = listed
             elif manifest is None or manifest != self._seen:
                 found = self._read_published()
             else:
                 found = None
             if found is not None and self._plain_names:
-                found = {key: _mark_odd_name(table) for key, table in found.items()}
+                found = {key: _name_plainly(table) for key, table in found.items()}
             if found is not None and (found != self._known or manifest != self._seen):
                 self._known, self._seen = found, manifest
                 self._edition += 1
@@ -109,10 +119,14 @@ def _add_zone(moment: datetime) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _mark_odd_name(table: Located) -> Located:
-    if table.info.problem or _PLAIN_NAME.fullmatch(table.info.name):
+def _name_plainly(table: Located) -> Located:
+    """Give a table with another name a plain one that is its own: `sales.orders` becomes `sales_orders_…`."""
+    name = table.info.name
+    if _PLAIN_NAME.fullmatch(name):
         return table
-    return replace(table, info=TableInfo(table.info.name, table.info.kind, "", (), problem=_ODD_NAME))
+    digest = hashlib.blake2b(name.lower().encode(), digest_size=6).hexdigest()
+    registered = f"{_OTHERS.sub('_', name)[:_MOST_CHARS]}_{digest}".lower()
+    return replace(table, info=replace(table.info, registered=registered))
 
 
 def _stamp_manifest(directory: Path) -> object:

@@ -117,6 +117,9 @@ class _GivenTables:
     def locations(self, names: Iterable[str] | None = None) -> dict[str, str]:  # noqa: ARG002
         return {}
 
+    def registrations(self, names: Iterable[str] | None = None) -> dict[str, str]:
+        return self.locations(names)
+
 
 def _close_sentence(error: Exception) -> str:
     return f"{str(error).rstrip('.')}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from lakehouse.delta import LogFolder, LogObjects, TableLog, read_snapshot, version_at
+from lakehouse.delta import Commit, LogFolder, LogObjects, TableLog, read_history, read_snapshot, version_at
 from lakehouse.errors import LakeError
 from lakehouse.manifest import Column
 from lakehouse.storage import LakeKind
@@ -43,6 +43,13 @@ class TableStatistics:
         """Return the columns of a version of a table. Raises as `bounds` does."""
         found = self._find(table, version)
         return None if found is None else found.columns
+
+    def history(self, table: str, most: int) -> list[Commit] | None:
+        """Return the newest versions that may be read, the last one first. Raises LakeError."""
+        info = next((each for each in self._tables.tables() if each.name.lower() == table.lower()), None)
+        if info is None or info.version is None:
+            return None
+        return read_history(self._open_log(self._tables.locations([table])[info.name]), info.version, most)
 
     def _find(self, table: str, version: Version | None) -> FileStatistics | None:
         info = next((each for each in self._tables.tables() if each.name.lower() == table.lower()), None)

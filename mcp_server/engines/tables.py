@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from lakehouse.delta import Commit
 from lakehouse.manifest import Column
 from lakehouse.storage import Lake
 from mcp_server.models import CheckedQuery, Estimate, TableInfo, Version
 
 
 class Tables(Protocol):
-    """The tables of a lake and their locations; `edition` changes with them."""
+    """The tables of a lake and their locations; `edition` changes with them.
+
+    `locations` are by the names of the tables, `registrations` by those that the engine knows them by.
+    """
 
     @property
     def lake(self) -> Lake: ...
@@ -22,6 +26,8 @@ class Tables(Protocol):
     def tables(self) -> tuple[TableInfo, ...]: ...
 
     def locations(self, names: Iterable[str] | None = None) -> dict[str, str]: ...
+
+    def registrations(self, names: Iterable[str] | None = None) -> dict[str, str]: ...
 
 
 class TableMetadata(Protocol):
@@ -34,3 +40,5 @@ class TableMetadata(Protocol):
     def null_shares(self, table: str) -> Mapping[str, float]: ...
 
     def columns(self, table: str, version: Version) -> tuple[Column, ...] | None: ...
+
+    def history(self, table: str, most: int) -> list[Commit] | None: ...

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lakehouse.context import Entity
-from lakehouse.errors import QueryCancelled, QueryError
+from lakehouse.errors import EngineLacks, LakeError, QueryCancelled, QueryError, Refused
 from lakehouse.escaping import escape_controls
 from lakehouse.find.things import Thing
 from lakehouse.find.values import list_values
@@ -130,7 +130,7 @@ class _Gathering:
             read()
         except QueryCancelled:
             raise
-        except QueryError as error:
+        except (QueryError, LakeError) as error:  # a table whose files are gone is no reason to find nothing
             self._lack(name, str(error).splitlines()[0].rstrip("."))
 
     def read_entity(self, entity: Entity) -> None:
@@ -153,13 +153,24 @@ class _Gathering:
             self._lack(table.name, f"only {MOST_LOOKED_COLUMNS} of its text columns are read")
             columns = columns[:MOST_LOOKED_COLUMNS]
         named = _find_label(table) if labels else None
-        looks = self._look_at(table, [column for column in columns if _is_text(column)])
+        looks = self._look_at_readable(table, [column for column in columns if _is_text(column)])
         for column in columns:
             look = looks.get(column)
             if look is not None and column == named and look.is_distinct:
                 self._read_labels(table, column)
-            elif look is None or look.has_few:
+            elif (look is None and not _is_text(column)) or (look is not None and look.has_few):
                 self._read_values(table, column)
+
+    def _look_at_readable(self, table: TableInfo, columns: Sequence[Column]) -> dict[Column, _Look]:
+        """Look at columns; those that no statement may read are said and left out."""
+        try:
+            return self._look_at(table, columns)
+        except (Refused, EngineLacks) as error:
+            if len(columns) == 1:
+                self._lack(f"{table.name}, {columns[0].name}", str(error).splitlines()[0].rstrip("."))
+                return {}
+        middle = len(columns) // 2
+        return self._look_at_readable(table, columns[:middle]) | self._look_at_readable(table, columns[middle:])
 
     def _look_at(self, table: TableInfo, columns: Sequence[Column]) -> dict[Column, _Look]:
         """Count the different texts of columns in the first rows."""

@@ -14,7 +14,7 @@ from importlib import resources
 
 from lakehouse.session import Dialect, Stage
 from mcp_server.guard.functions import function_policy
-from mcp_server.models import EngineReading
+from mcp_server.models import EngineReading, TableInfo
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.refusal import clip, make_refusal
@@ -68,13 +68,14 @@ def _check_leaves(leaves: frozenset[str], case: Case, catalog: Catalog) -> None:
 
     It may skip a table that only an unused WITH name reads.
     """
-    if leaves - _spell_tables(case.tables, catalog):
+    served = {info.name: info for _, info in case.names.refs}
+    if leaves - _spell_tables(served.values(), catalog):
         raise make_refusal(
             "other_schema",
             "One of the names reads a table that this server does not serve, perhaps through a view. Read "
             f"{', '.join(sorted(case.tables)) or catalog.example} as tables of {catalog.schema}.",
         )
-    if missing := _spell_tables({scan.table for scan in find_scans(case)}, catalog) - leaves:
+    if missing := _spell_tables((served[scan.table] for scan in find_scans(case)), catalog) - leaves:
         raise make_refusal(
             "engine_reads_otherwise",
             f"The engine does not read {clip(min(missing))} in this, and the guard does. Leave out strings that look "
@@ -82,8 +83,8 @@ def _check_leaves(leaves: frozenset[str], case: Case, catalog: Catalog) -> None:
         )
 
 
-def _spell_tables(names: Iterable[str], catalog: Catalog) -> frozenset[str]:
-    return frozenset(f"{catalog.schema}.{name}".lower() for name in names)
+def _spell_tables(tables: Iterable[TableInfo], catalog: Catalog) -> frozenset[str]:
+    return frozenset(f"{catalog.schema}.{table.engine_name}".lower() for table in tables)
 
 
 def _check_same(what: str, engine: frozenset[str], guard: frozenset[str], *, partial: bool) -> None:
@@ -101,5 +102,5 @@ def _check_same(what: str, engine: frozenset[str], guard: frozenset[str], *, par
 
 def _written_tables(case: Case, catalog: Catalog) -> frozenset[str]:
     """Return every relation that is named in what runs, WITH names included, with dots between the parts."""
-    spelled = {ref: ".".join([*catalog.schema.split("."), info.name]).lower() for ref, info in case.names.refs}
+    spelled = {ref: ".".join([*catalog.schema.split("."), info.engine_name]).lower() for ref, info in case.names.refs}
     return frozenset(spelled.get(ref, ".".join(ref.parts)) for ref in case.reading.tables)

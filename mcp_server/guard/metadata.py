@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lakehouse.errors import Refused
 from mcp_server.guard.names import check_readable, refuse_unknown_table
-from mcp_server.models import ShowColumns, ShowTables
+from mcp_server.models import ShowColumns, ShowHistory, ShowTables
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.lexer import Kind, Token
 from mcp_server.sql.refusal import clip
@@ -15,9 +15,13 @@ EXPLAIN_MODES = frozenset({"EXTENDED", "CODEGEN", "COST", "FORMATTED"})
 """Spark's; LOGICAL is in its grammar and refused by it. Without one the mode is `simple`."""
 
 _FORMS = (
-    "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, DESCRIBE a table or a query, "
-    "EXPLAIN SELECT …, and the tool describe_schema."
+    "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, DESCRIBE a table or a query, DESCRIBE HISTORY "
+    "of a table, EXPLAIN SELECT …, and the tool describe_schema."
 )
+
+
+_MOST_VERSIONS = 100
+"""Versions that DESCRIBE HISTORY lists: each is a file to be read."""
 
 
 class _Cursor:
@@ -68,21 +72,24 @@ def read_show(source: Source, catalog: Catalog) -> ShowTables | ShowColumns:
         return ShowColumns(table)
     if not kind:
         raise cursor.refuse_form()
-    _take_schema(cursor, catalog)
+    folder = _take_schema(cursor, catalog, folders=True)
     like = cursor.take("LIKE")
     pattern = _take_string(cursor)
     if like and pattern is None:
         raise cursor.refuse_form()
     cursor.expect_end()
-    return ShowTables(views_only=kind == "VIEWS", pattern=pattern)
+    return ShowTables(views_only=kind == "VIEWS", pattern=pattern, folder=folder)
 
 
-def read_describe(source: Source, catalog: Catalog) -> ShowColumns:
-    """Parse `DESCRIBE|DESC [TABLE] table [column]`. The longer forms are refused: they reveal paths and owners.
+def read_describe(source: Source, catalog: Catalog) -> ShowColumns | ShowHistory:
+    """Parse `DESCRIBE|DESC [TABLE] table [column]` or `DESCRIBE|DESC HISTORY table [LIMIT n]`.
 
-    DESCRIBE of one column is answered with all columns.
+    The longer forms are refused: they reveal paths and owners. DESCRIBE of one column is answered with all columns.
     """
     cursor = _Cursor(source)
+    if source.key(1) == "HISTORY" and source.key(2) not in {"", "."} and "history" not in catalog.by_name:
+        cursor.take("HISTORY")
+        return _read_history(cursor, catalog)
     cursor.take("TABLE")
     word = source.key(cursor.at)
     longer = cursor.at + 1 < len(source.tokens) and source.key(cursor.at + 1) != "."
@@ -96,6 +103,19 @@ def read_describe(source: Source, catalog: Catalog) -> ShowColumns:
             raise cursor.refuse_form()
     cursor.expect_end()
     return ShowColumns(table, describe=True)
+
+
+def _read_history(cursor: _Cursor, catalog: Catalog) -> ShowHistory:
+    """Parse `table [LIMIT n]`."""
+    table, versions = _take_table(cursor, catalog), _MOST_VERSIONS
+    if cursor.take("LIMIT"):
+        number = "".join(token.text for token in cursor.source.tokens[cursor.at : cursor.at + 1])
+        if not (number.isascii() and number.isdecimal() and len(number) < 10):
+            raise cursor.refuse_form()
+        cursor.at += 1
+        versions = min(int(number), _MOST_VERSIONS)
+    cursor.expect_end()
+    return ShowHistory(table, versions)
 
 
 def read_explain(source: Source) -> tuple[str, int]:
@@ -113,33 +133,42 @@ def wrap_described(source: Source) -> tuple[Token, ...]:
     return (*place_tokens("SELECT * FROM (", at), *source.tokens[start:], *place_tokens(") LIMIT 0", at))
 
 
-def _take_schema(cursor: _Cursor, catalog: Catalog) -> None:
-    """Consume `FROM|IN schema`, if it follows."""
-    if cursor.take("FROM", "IN"):
-        token = cursor.take_name()
-        if not catalog.has_schema([token.name]):
-            raise cursor.source.refusal_at(
-                "other_schema",
-                f"{clip(token.text)} is not served here: the schema is {catalog.schema}.",
-                cursor.at - 1,
-            )
+def _take_schema(cursor: _Cursor, catalog: Catalog, *, folders: bool = False) -> str:
+    """Consume `FROM|IN schema`, if it follows. With `folders` it may be one that tables lie in, which is returned."""
+    if not cursor.take("FROM", "IN"):
+        return ""
+    parts = [cursor.take_name()]
+    while folders and cursor.take("."):
+        parts.append(cursor.take_name())
+    names = [part.name for part in parts]
+    if catalog.has_schema(names):
+        return ""
+    if folders and catalog.has_folder(names):
+        return ".".join(names)
+    raise cursor.source.refusal_at(
+        "other_schema",
+        f"{clip('.'.join(names))} is not served here: the schema is {catalog.schema}.",
+        cursor.at - 1,
+    )
 
 
 def _take_table(cursor: _Cursor, catalog: Catalog) -> str:
     """Consume the name of a table and return its canonical spelling."""
     first = cursor.at
-    token, schema = cursor.take_name(), list[str]()
+    parts = [cursor.take_name()]
     while cursor.take("."):
-        schema.append(token.name)
-        token = cursor.take_name()
-    if not catalog.has_schema(schema):
-        written = clip(".".join(schema))
-        raise cursor.source.refusal_at(
-            "other_schema", f"{written} is not served here: the schema is {catalog.schema}.", first
-        )
-    info = catalog.find_table(token)
+        parts.append(cursor.take_name())
+    info = catalog.find_table(parts)
+    schema = [part.name for part in parts[:-1]]
     if info is None:
-        raise refuse_unknown_table(cursor.source, cursor.at - 1, catalog, "SHOW TABLES lists them.")
+        in_folder = bool(schema) and catalog.has_folder(schema)
+        if not catalog.has_schema(schema) and not in_folder:
+            written = clip(".".join(schema))
+            raise cursor.source.refusal_at(
+                "other_schema", f"{written} is not served here: the schema is {catalog.schema}.", first
+            )
+        named = parts if in_folder else parts[-1:]
+        raise refuse_unknown_table(cursor.source, cursor.at - 1, catalog, "SHOW TABLES lists them.", named)
     check_readable(cursor.source, cursor.at - 1, info)
     return info.name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sqlglot import exp
@@ -103,6 +103,7 @@ def resolve_tables(tree: Tree, catalog: Catalog) -> TableNames:
     ctes: dict[int, exp.CTE] = {}
     refs: list[tuple[TableRef, TableInfo]] = []
     versions: dict[int, Version] = {}
+    unnamed: set[int] = set()
     read: defaultdict[int, float] = defaultdict(float)
     used: defaultdict[int, list[int]] = defaultdict(list)
     for node, scope, owner in _iter_tables(tree.root):
@@ -125,6 +126,8 @@ def resolve_tables(tree: Tree, catalog: Catalog) -> TableNames:
                 info = _describe_version(info, version, catalog)
             tables[id(node)] = info
             refs.append((ref, info))
+            if not node.args.get("alias"):
+                unnamed.add(ref.first)
             read[owner] += _weigh_table(info)
     if _weigh_reads(0, read, used, {}) > MAX_READS:
         raise make_refusal(
@@ -132,7 +135,7 @@ def resolve_tables(tree: Tree, catalog: Catalog) -> TableNames:
             f"With every WITH name put in its place the statement reads more than {MAX_READS} large tables, or "
             f"{MAX_READS / _LEAST_WEIGHT:.0f} small ones. Join each name once.",
         )
-    return TableNames(tables, ctes, tuple(refs), versions)
+    return TableNames(tables, ctes, tuple(refs), versions, frozenset(unnamed))
 
 
 def _describe_version(info: TableInfo, version: Version, catalog: Catalog) -> TableInfo:
@@ -178,23 +181,32 @@ def _find_table(source: Source, ref: TableRef, catalog: Catalog) -> TableInfo:
     """Return the table of the lake that `ref` names."""
     written = ".".join(ref.parts)
     *schema, name = ref.parts
-    info = catalog.find_table(source.tokens[ref.last])
-    if info is not None and catalog.has_schema(schema):
+    tokens = name_tokens(source, ref)
+    info = catalog.find_table(tokens)
+    if info is not None:
         check_readable(source, ref.last, info)
         return info
-    if len(ref.parts) == 2 and (schema[0] in _FORMATS or "/" in name):
+    in_folder = bool(schema) and catalog.has_folder(schema)
+    if len(ref.parts) == 2 and not in_folder and (schema[0] in _FORMATS or "/" in name):
         raise source.refusal_at(
             "path_as_table",
             f"{clip(written)} is a path, and only tables of {catalog.schema} can be read, such as {catalog.example}.",
             ref.first,
         )
-    if not catalog.has_schema(schema):
+    if not catalog.has_schema(schema) and not in_folder:
         raise source.refusal_at(
             "other_schema",
             f"{clip(written)} is outside the schema {catalog.schema}. Its tables are {_list_tables(catalog)}.",
             ref.first,
         )
-    raise refuse_unknown_table(source, ref.last, catalog, f"There are {_list_tables(catalog)}.")
+    raise refuse_unknown_table(
+        source, ref.last, catalog, f"There are {_list_tables(catalog)}.", tokens if in_folder else tokens[-1:]
+    )
+
+
+def name_tokens(source: Source, ref: TableRef) -> list[Token]:
+    """Return the tokens of the parts of a name, without the dots between them."""
+    return list(source.tokens[ref.first : ref.last + 1 : 2])
 
 
 def check_readable(source: Source, index: int, info: TableInfo) -> None:
@@ -205,15 +217,19 @@ def check_readable(source: Source, index: int, info: TableInfo) -> None:
         )
 
 
-def refuse_unknown_table(source: Source, index: int, catalog: Catalog, otherwise: str) -> Refused:
+def refuse_unknown_table(
+    source: Source, index: int, catalog: Catalog, otherwise: str, parts: Sequence[Token]
+) -> Refused:
     """The refusal of a name that no table has. `otherwise` is the hint where no name is similar."""
-    token = source.tokens[index]
-    near = next(iter(nearest(token.name, catalog.by_name, most=1, cutoff=0.5)), "")
-    if near == token.name:
+    name = ".".join(part.name for part in parts)
+    near = next(iter(nearest(name, catalog.by_name, most=1, cutoff=0.5)), "")
+    if near == name:
         hint = f"The letters of {clip(catalog.by_name[near].name)} only look like it: copy the name from SHOW TABLES."
     else:
         hint = f"Did you mean {catalog.by_name[near].name}?" if near else otherwise
-    return source.refusal_at("unknown_table", f"There is no table {clip(token.bare)}. {hint}", index)
+    return source.refusal_at(
+        "unknown_table", f"There is no table {clip('.'.join(part.bare for part in parts))}. {hint}", index
+    )
 
 
 def _list_tables(catalog: Catalog) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from lakehouse.delta import Commit
 from mcp_server.models import ShowColumns, ShowTables, TableInfo
 from mcp_server.results.cells import Rows
 
@@ -15,9 +16,15 @@ def _make_text_rows(*names: str, rows: Iterable[tuple[str, ...]]) -> Rows:
 def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[TableInfo]) -> Rows:
     """What Spark answers to the statement."""
     match statement:
-        case ShowTables(views_only=only, pattern=pattern):
-            fits = _compile_pattern(pattern)
-            chosen = [t for t in tables if (t.kind == "view" or not only) and fits(t.name)]
+        case ShowTables(views_only=only, pattern=pattern, folder=folder):
+            fits, below = _compile_pattern(pattern), f"{folder}." if folder else ""
+            chosen = [
+                table
+                for table in tables
+                if (table.kind == "view" or not only)
+                and table.name.lower().startswith(below)
+                and fits(table.name[len(below) :])
+            ]
             names = ("namespace", "viewName" if only else "tableName", "isTemporary")
             return Rows(names, ("string", "string", "boolean"), tuple((schema, t.name, False) for t in chosen))
         case ShowColumns(table=wanted, describe=describe):
@@ -25,6 +32,19 @@ def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[T
             if describe:
                 return describe_columns((c.name, c.type, c.comment) for c in columns)
             return _make_text_rows("col_name", rows=((c.name,) for c in columns))
+
+
+def list_history(commits: Iterable[Commit]) -> Rows:
+    """What DESCRIBE HISTORY answers: Spark's first columns, without users, addresses and parameters."""
+    names = ("version", "timestamp", "operation", "rows_written", "rows_deleted")
+    return Rows(
+        names,
+        ("bigint", "timestamp", "string", "bigint", "bigint"),
+        tuple(
+            (each.version, each.moment.isoformat(), each.operation, each.rows_written, each.rows_deleted)
+            for each in commits
+        ),
+    )
 
 
 def describe_columns(columns: Iterable[tuple[str, str, str]]) -> Rows:

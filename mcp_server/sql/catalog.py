@@ -22,6 +22,11 @@ Bounds = Mapping[str, tuple[int, int]]
 """Least and greatest value of each integer column that is known to have them, by lower-case column name."""
 
 
+def spell_part(part: str) -> str:
+    """Write a part of a name, in back-quotes where it is no plain word."""
+    return part if _WORD.fullmatch(part) else quote_identifier(part)
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The one schema that may be read: `imdb`, or `main.imdb` where the engine has catalogues.
@@ -50,13 +55,23 @@ class Catalog:
         """
         return {table.name.lower(): table for table in reversed(self.tables)}
 
-    def find_table(self, token: Token) -> TableInfo | None:
-        """Return the table that a name refers to.
+    def find_table(self, parts: Sequence[Token]) -> TableInfo | None:
+        """Return the table that a name of these parts refers to, with or without the schema before it.
 
-        A letter beyond ASCII never equals one within it, as the Kelvin sign would equal `k`.
+        A table of the folder `sales/orders` is `sales.orders`. A letter beyond ASCII never equals one within it, as the
+        Kelvin sign would equal `k`.
         """
-        info = self.by_name.get(token.name)
-        return info if info is not None and (token.text.isascii() or not info.name.isascii()) else None
+        for start in range(len(parts)):
+            info = self.by_name.get(".".join(part.name for part in parts[start:]))
+            if info is not None and self.has_schema([part.name for part in parts[:start]]):
+                letters = all(part.text.isascii() for part in parts[start:])
+                return info if letters or not info.name.isascii() else None
+        return None
+
+    def has_folder(self, parts: Sequence[str]) -> bool:
+        """Whether some table lies in a folder of this name, such as `sales` of `sales.orders`. Lower case."""
+        prefix = ".".join(parts) + "."
+        return any(name.startswith(prefix) for name in self.by_name)
 
     def has_schema(self, prefix: Sequence[str]) -> bool:
         """Whether `prefix` may precede the name of a table: nothing, the schema, or its full name. Lower case.
@@ -68,8 +83,8 @@ class Catalog:
 
     def spell_name(self, table: TableInfo) -> list[str]:
         """Return the parts of the name for engines, in back-quotes where they are not plain words."""
-        parts = (*self.schema.split("."), table.name)
-        return [part if _WORD.fullmatch(part) else quote_identifier(part) for part in parts]
+        parts = (*self.schema.split("."), table.engine_name)
+        return [spell_part(part) for part in parts]
 
     @property
     def example(self) -> str:

@@ -10,11 +10,13 @@ the first `COUNT_ROWS`; all of it stops after `MOST_SECONDS`, and what is missin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
-from lakehouse.errors import EngineUnavailable, QueryError
+from lakehouse.errors import EngineLacks, EngineUnavailable, QueryError, Refused
+from lakehouse.escaping import quote_briefly
 from lakehouse.manifest import Column
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer, Json
@@ -51,11 +53,15 @@ class Frequent:
 
 @dataclass
 class Profile:
-    """`values` by column name; a column without an entry has too many different values to list."""
+    """`values` by column name; a column without an entry has too many different values to list.
+
+    `whole` is False where something was not read that could be another time.
+    """
 
     sample: Answer | None = None
     values: dict[str, Range | Frequent] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    whole: bool = True
 
 
 @dataclass
@@ -95,7 +101,7 @@ class Profiles:
         flight = self._flights[key, published] = _Flight()
         try:
             profile = flight.profile = await self._make_profile(call, table, columns)
-            if not profile.notes:  # one that is not whole is tried again by the next caller
+            if profile.whole:  # another one is tried again by the next caller
                 self._kept[key] = (published, profile)
             return profile
         finally:
@@ -107,14 +113,16 @@ class Profiles:
         work = _Work(self._service, call, table.name, profile)
         with anyio.move_on_after(MOST_SECONDS) as time_box:
             try:
-                await work.read_sample(columns)
+                readable = await work.read_sample(columns)
                 if self._service.main_engine.capabilities.metered:
                     return profile
-                await work.read_ranges([column.name for column in columns if column.type.startswith(_RANGED)])
-                await work.count_frequent_values([column for column in columns if column.type in _COUNTED])
+                await work.read_ranges([column.name for column in readable if column.type.startswith(_RANGED)])
+                await work.count_frequent_values([column for column in readable if column.type in _COUNTED])
             except (QueryError, EngineUnavailable) as error:
+                profile.whole = False
                 profile.notes.append(f"Ranges and frequent values are incomplete: {str(error).splitlines()[0]}")
         if time_box.cancelled_caught:
+            profile.whole = False
             profile.notes.append(f"Ranges and frequent values are incomplete: they took over {MOST_SECONDS} s.")
         return profile
 
@@ -128,11 +136,39 @@ class _Work:
     table: str
     profile: Profile
 
-    async def read_sample(self, columns: tuple[Column, ...]) -> None:
-        names = {f"c{i}": column.name for i, column in enumerate(columns)}
-        self.profile.sample = await self._run_template(
-            f"SELECT {_join_markers(names)} FROM :t LIMIT {SAMPLE_ROWS}", names
-        )
+    async def read_sample(self, columns: tuple[Column, ...]) -> list[Column]:
+        """Read sample rows; return the columns that can be read. Of the others the sample has nulls, and a note why."""
+        try:
+            self.profile.sample = await self._select_sample(columns, columns)
+        except (Refused, EngineLacks) as error:
+            readable = await self._find_readable(columns, error)
+            if not readable:
+                self.profile.notes.clear()
+                raise
+            self.profile.sample = await self._select_sample(columns, readable)
+            return readable
+        return list(columns)
+
+    async def _select_sample(self, columns: Sequence[Column], readable: Sequence[Column]) -> Answer:
+        names = {f"c{i}": column.name for i, column in enumerate(columns) if column in readable}
+        cells = [f":c{i}" if f"c{i}" in names else f"NULL AS `?{i}`" for i in range(len(columns))]
+        return await self._run_template(f"SELECT {', '.join(cells)} FROM :t LIMIT {SAMPLE_ROWS}", names)
+
+    async def _find_readable(self, columns: Sequence[Column], error: QueryError) -> list[Column]:
+        """Return those of some columns that a statement may read, which together it may not. Asks for ever fewer."""
+        if len(columns) == 1:
+            name = quote_briefly(columns[0].name)
+            self.profile.notes.append(f"Without values of {name}: {str(error).splitlines()[0]}")
+            return []
+        readable: list[Column] = []
+        middle = len(columns) // 2
+        for half in (columns[:middle], columns[middle:]):
+            try:
+                await self._select_sample(half, half)
+                readable += half
+            except (Refused, EngineLacks) as refused:
+                readable += await self._find_readable(half, refused)
+        return readable
 
     async def read_ranges(self, wanted: list[str]) -> None:
         if not wanted:
@@ -162,10 +198,6 @@ class _Work:
 
         arguments = {marker: Identifier(name) for marker, name in {**names, "t": self.table}.items()}
         return await self.service.run_template(self.call, template, arguments, SHOWN_VALUES)
-
-
-def _join_markers(names: dict[str, str]) -> str:
-    return ", ".join(f":{marker}" for marker in names)
 
 
 def _select_values(column: Column, most_rows: int) -> str:

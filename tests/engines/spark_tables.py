@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from lakehouse.session import open_session
@@ -104,25 +105,25 @@ def write_tables(folder: Path) -> None:
             engine.spark.sql(statement)
 
 
-def pack(folder: Path) -> None:
-    """Pack the tables without checksums, which nothing needs, and without the names of users."""
+def pack_tables(folder: Path, archive: Path, tables: Iterable[str]) -> None:
+    """Pack tables without checksums, which nothing needs, and without the names of users."""
 
     def cleaned(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         member.uid = member.gid = 0
         member.uname = member.gname = ""
         return None if member.name.endswith((".crc", "_commits", "_staged_commits")) else member
 
-    ARCHIVE.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(ARCHIVE, "w:xz") as archive:
-        for name in sorted(TABLES):
-            archive.add(folder / name, name, filter=cleaned)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive, "w:xz") as file:
+        for name in sorted(tables):
+            file.add(folder / name, name, filter=cleaned)
 
 
 def main() -> int:
     """Make the archive anew."""
     with tempfile.TemporaryDirectory() as folder:
         write_tables(Path(folder))
-        pack(Path(folder))
+        pack_tables(Path(folder), ARCHIVE, TABLES)
     print(f"{ARCHIVE}: {ARCHIVE.stat().st_size:,} bytes")
     return 0
 

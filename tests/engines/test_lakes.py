@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,17 +18,23 @@ from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME
 from lakehouse.storage import Lake
 from mcp_server import checking
 from mcp_server.engines.local import LocalEngine
-from mcp_server.models import CheckedQuery, Principal
+from mcp_server.models import CheckedQuery, Principal, ResultSet
 from mcp_server.settings import Settings
 from mcp_server.terms import catalog_of
 from tests.engines.conftest import ENGINES, FILMS, FILMS_AT_FIRST, KIND_TYPES, Query, publish, write_lake
-from tests.engines.watching import rows
+from tests.engines.watching import eventually, rows
 
 Embedded = Callable[..., LocalEngine]
 
 
 def ask(engine: LocalEngine, sql: str) -> list[dict[str, Any]]:
     """The rows of a statement that goes the whole way of a caller's."""
+    rows: list[dict[str, Any]] = answer(engine, sql).table.to_pylist()
+    return rows
+
+
+def answer(engine: LocalEngine, sql: str) -> ResultSet:
+    """The answer to a statement that goes the whole way of a caller's."""
     checked = checking.check(
         sql,
         catalog=catalog_of(engine, engine.tables()),
@@ -36,8 +43,7 @@ def ask(engine: LocalEngine, sql: str) -> list[dict[str, Any]]:
         read=lambda sql, tables, stage: engine.read(sql, tables, stage, uuid.uuid4().hex),
     )
     assert isinstance(checked, CheckedQuery)
-    found: list[dict[str, Any]] = engine.execute(checked, uuid.uuid4().hex).table.to_pylist()
-    return found
+    return engine.execute(checked, uuid.uuid4().hex)
 
 
 def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded, query: Query, tmp_path: Path) -> None:
@@ -53,8 +59,11 @@ def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded,
     with pytest.raises(Refused, match="has the versions 0 to 0 here"):
         ask(engine, "SELECT * FROM films VERSION AS OF 1")  # as of a load that is not done
 
+    assert [commit.version for commit in engine.history("films", 10) or ()] == [0]
+
     publish(lake, 3, films=1)
 
+    assert [commit.version for commit in engine.history("films", 10) or ()] == [1, 0]
     assert ask(engine, "SELECT max(id) AS m FROM films VERSION AS OF 1") == [{"m": 5}]
     assert {table.name: table.version for table in engine.tables()}["films"] == 1
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 1", "films")) == [{"m": 5}]
@@ -83,6 +92,26 @@ def test_someone_elses_lake_is_served_at_its_latest_versions(embedded: Embedded,
 
     assert {table.name: table.version for table in engine.tables()} == {"films": 2, "kinds": 0, "later": 0, "many": 0}
     assert rows(engine, query("SELECT x FROM later", "later")) == [{"x": 1}]
+
+
+def test_tables_that_appear_in_folders_or_go_are_seen_without_a_restart(embedded: Embedded, tmp_path: Path) -> None:
+    write_deltalake(str(tmp_path / "orders"), pa.table({"id": [1]}))
+    write_deltalake(str(tmp_path / "sales" / "orders"), pa.table({"id": [2]}))
+    engine = embedded(Lake.parse(str(tmp_path)))
+    assert ask(engine, "SELECT orders.id FROM sales.orders") == [{"id": 2}]
+
+    write_deltalake(str(tmp_path / "sales" / "eu" / "de" / "orders"), pa.table({"id": [3]}))
+    shutil.rmtree(tmp_path / "sales" / "orders")
+    write_deltalake(str(tmp_path / "a" / "b" / "c" / "d" / "e"), pa.table({"id": [4]}))
+    write_deltalake(str(tmp_path / "a" / "b" / "c" / "d" / "f" / "too_deep"), pa.table({"id": [5]}))
+    (tmp_path / "sales" / "again").symlink_to(tmp_path)
+
+    eventually(lambda: {table.name for table in engine.tables()} == {"a.b.c.d.e", "orders", "sales.eu.de.orders"})
+    assert ask(engine, "SELECT o.id, e.id AS e FROM sales.eu.de.orders o JOIN a.b.c.d.e ON e.id = o.id + 1") == [
+        {"id": 3, "e": 4}
+    ]
+    with pytest.raises(Refused, match=r"no table sales.orders. Did you mean sales.eu.de.orders"):
+        ask(engine, "SELECT 1 FROM sales.orders")
 
 
 def test_a_data_file_that_was_deleted_is_a_matter_of_the_lake(embedded: Embedded, query: Query, tmp_path: Path) -> None:
@@ -118,10 +147,6 @@ def _other_files(folder: Path) -> None:
     (folder / "title.basics.tsv.gz").write_bytes(b"")
 
 
-def _two_levels(folder: Path) -> None:
-    write_deltalake(str(folder / "sales" / "orders"), pa.table({"x": [1]}))
-
-
 def _a_table(folder: Path) -> None:
     write_deltalake(str(folder), pa.table({"x": [1]}))
 
@@ -146,7 +171,6 @@ def _damaged_manifest(folder: Path) -> None:
         (_absent, "There is no lake at .*imdb-etl load"),
         (_empty, "is empty.*imdb-etl load"),
         (_other_files, "is no lake.*imdb-etl load"),
-        (_two_levels, "is a folder of lakes.*--lake .*/lake/sales"),
         (_a_table, "is a Delta table, not a lake.*Give the folder above it"),
         (_half_made, "no finished lake.*imdb-etl load"),
         (_a_file, "is a file, not a lake"),

@@ -76,6 +76,9 @@ class ToyEngine:
     def bounds(self, table: str, version: Version | None = None) -> Mapping[str, tuple[int, int]]:
         return self._statistics.bounds(table, version)
 
+    def history(self, table: str, most: int) -> None:
+        """It keeps no versions."""
+
     def null_shares(self, table: str) -> Mapping[str, float]:
         return self._statistics.null_shares(table)
 

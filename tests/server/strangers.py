@@ -18,6 +18,8 @@ ODD_NAMES = (
     "bestellungen_ä", "ÄRGER", "日本", "order-items", "(x)", "50%", "it's", 'say "hi"', "a.b", "with space",
     "star*", "select", "a#b", "q?x", "br[1]", "a=b", "a:b", "~t", "7up",
 )  # fmt: skip
+FOLDERS = ("sales/orders", "crm/orders", "sales/eu/orders", "Größen/my table", "crm/a.b.c", "parquet/kinds")
+"""Tables in folders; each has the number of its place as its `id`."""
 UNREADABLE_NAMES = ("100%25", "back\\slash", "new\nline", "tick`tock", "$dollar", "zero\u200bwidth")
 
 
@@ -36,6 +38,11 @@ def write_named(folder: Path) -> dict[str, int]:
     numbers = {name: number for number, name in enumerate((*PLAIN_NAMES, *ODD_NAMES, *UNREADABLE_NAMES))}
     for name, number in numbers.items():
         write_table(folder, name, number)
+    for number, name in enumerate(FOLDERS):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_table((folder / name).parent, (folder / name).name, number)
+    write_table(folder / "sales", "grown", 7, commits=3)
+    write_deltalake(str(folder / "odd_column"), pa.table({"id": [1, 5], "back`tick": [2, 3], "rank": [7, 9]}))
     return numbers
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,32 +70,92 @@ def _text(result: Any) -> str:
     return str(result.content[0].text)
 
 
-def _are_read(server: LakehouseServer, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the names that an engine's catalogue takes: Spark's takes plain ones only."""
-    if server.toolbox.app.settings.engine == "embedded":
-        return names
-    return tuple(name for name in names if name.isascii() and name.replace("_", "").isalnum())
-
-
 async def test_tables_of_any_name_are_read(strangers: tuple[LakehouseServer, Path]) -> None:
     server, _ = strangers
     async with Client(server) as client:
         for number, name in enumerate((*PLAIN_NAMES, *ODD_NAMES)):
             for written in (_quoted(name.upper()), f"imdb.{_quoted(name.lower())}"):
                 result = await _ask(client, f"SELECT t.id FROM {written} AS t WHERE id >= 0")
-                if name in _are_read(server, (*PLAIN_NAMES, *ODD_NAMES)):
-                    assert not result.is_error, (written, _text(result))
-                    assert result.structured_content["rows"] == [[number]], written
-                else:
-                    assert "cannot be read: Spark's catalogue takes only names of" in _text(result), written
+                assert not result.is_error, (written, _text(result))
+                assert result.structured_content["rows"] == [[number]], written
 
 
 async def test_columns_are_written_with_the_name_of_an_odd_table(strangers: tuple[LakehouseServer, Path]) -> None:
     server, _ = strangers
     async with Client(server) as client:
-        for name in _are_read(server, ("Orders", "bestellungen_ä", "order-items", "it's")):
+        for name in ("Orders", "bestellungen_ä", "order-items", "it's"):
             result = await _ask(client, f"SELECT {_quoted(name)}.id FROM {_quoted(name)}")
             assert not result.is_error, (name, _text(result))
+
+
+_IN_FOLDERS = {
+    "SELECT orders.id FROM sales.orders": [[0]],
+    "SELECT sales.orders.id, c.id AS c FROM sales.orders JOIN crm.orders AS c ON c.id = sales.orders.id + 1":
+        [[0, 1]],
+    "SELECT o.id FROM IMDB.SALES.EU.Orders AS o": [[2]],
+    "SELECT `my table`.id FROM `größen`.`my table` TABLESAMPLE (100 PERCENT) WHERE `Größen`.`My Table`.id = 3": [[3]],
+    "SELECT id FROM crm.`a.b.c`": [[4]],
+    "SELECT kinds.* FROM parquet.kinds": [[5]],
+    "WITH orders AS (SELECT id + 10 AS id FROM crm.orders) SELECT a.id FROM orders a JOIN sales.orders o "
+    "ON a.id = o.id + 11": [[11]],
+    "SELECT id FROM sales.orders VERSION AS OF 0": [[0]],
+    "SELECT count(*) FROM sales.orders WHERE EXISTS (SELECT 1 FROM crm.orders c WHERE c.id = orders.id + 1)": [[1]],
+}  # fmt: skip
+
+
+async def test_tables_in_folders_are_read_as_schema_and_table(strangers: tuple[LakehouseServer, Path]) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        for sql, rows in _IN_FOLDERS.items():
+            result = await _ask(client, sql)
+            assert not result.is_error, (sql, _text(result))
+            assert result.structured_content["rows"] == rows, sql
+        described = await client.call_tool("describe_schema", {"table": "sales.eu.orders"})
+        assert "sales.eu.orders (table)" in _text(described)
+        assert "Columns:\nid bigint: 2 … 2" in _text(described)
+        shown = await _ask(client, "SHOW TABLES IN sales")
+        assert [row[1] for row in shown.structured_content["rows"]] == [
+            "sales.eu.orders",
+            "sales.grown",
+            "sales.orders",
+        ]
+        assert "id" in _text(await _ask(client, "DESCRIBE sales.eu.orders"))
+        assert "Did you mean sales.orders?" in _text(await _ask(client, "SELECT 1 FROM sales.order"))
+        for path in ("parquet.`/etc`", "sales.`../orders`", "`sales/orders`", "parquet.`sales/orders`"):
+            assert "Refused (" in _text(await _ask(client, f"SELECT 1 FROM {path}")), path
+
+
+async def test_a_column_that_no_statement_can_name_hides_no_other(strangers: tuple[LakehouseServer, Path]) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        described = await client.call_tool("describe_schema", {"table": "odd_column"})
+        assert "Columns:\nid bigint: 1 … 5\nback`tick bigint\nrank bigint: 7 … 9\n" in _text(described)
+        assert "Without values of 'back`tick': The name `back``tick` has a character" in _text(described)
+        assert described.structured_content is not None
+        assert sorted(described.structured_content["sample_rows"]) == [[1, None, 7], [5, None, 9]]
+
+
+async def test_the_versions_of_a_table_are_listed_with_time_operation_and_rows(
+    strangers: tuple[LakehouseServer, Path],
+) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        found = (await _ask(client, "DESCRIBE HISTORY sales.grown")).structured_content
+        assert [column["name"] for column in found["columns"]] == [
+            "version",
+            "timestamp",
+            "operation",
+            "rows_written",
+            "rows_deleted",
+        ]
+        assert [[row[0], *row[2:4]] for row in found["rows"]] == [[version, "WRITE", 1] for version in (2, 1, 0)]
+        moments = [datetime.fromisoformat(row[1]) for row in found["rows"]]
+        assert moments == sorted(moments, reverse=True)
+        assert abs(datetime.now(UTC) - moments[0]) < timedelta(hours=1)
+        assert len((await _ask(client, "DESC HISTORY imdb.sales.grown LIMIT 2")).structured_content["rows"]) == 2
+        for sql in ("DESCRIBE HISTORY", "DESCRIBE HISTORY sales.grown VERSION AS OF 1", "DESCRIBE HISTORY `/etc`"):
+            assert "Refused (" in _text(await _ask(client, sql)), sql
+        assert "no commit" in _text(await _ask(client, "DESCRIBE HISTORY empty_log"))
 
 
 async def test_what_cannot_be_read_is_listed_and_refused_with_its_reason(
@@ -103,7 +164,7 @@ async def test_what_cannot_be_read_is_listed_and_refused_with_its_reason(
     server, _ = strangers
     async with Client(server) as client:
         listed = _text(await client.call_tool("describe_schema", {}))
-        listed += _text(await client.call_tool("describe_schema", {"page": 2})) if "page=2" in listed else ""
+        listed += _text(await client.call_tool("describe_schema", {"page": 2}))
         for name in (*DAMAGES, *UNREADABLE_NAMES):
             assert f"{escape_controls(name)} (table): cannot be read: " in listed, name
         for name in DAMAGES:
@@ -159,9 +220,9 @@ def test_a_table_that_cannot_be_read_is_not_read_for_every_question(
     first.write_bytes(b"{not json")
     looked = Counter[str]()
 
-    def describe(folder: Path) -> TableInfo:
+    def describe(folder: Path, name: str) -> TableInfo:
         looked[folder.name] += 1
-        return describe_table(folder)
+        return describe_table(folder, name)
 
     monkeypatch.setattr(folders, "describe_table", describe)
     tables = folders.TableFolders(tmp_path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lakehouse.delta import LogAudit
+from lakehouse.delta import Commit, LogAudit
 from lakehouse.errors import EngineUnavailable
 from lakehouse.manifest import Column
 from lakehouse.session import CAPABILITIES, Stage
@@ -122,6 +122,10 @@ class LocalEngine:
         """Return the columns of a version of a table. Raises as `bounds` does."""
         return self._facts.columns(table, version)
 
+    def history(self, table: str, most: int) -> list[Commit] | None:
+        """Return the newest versions that may be read, the last one first. Raises LakeError."""
+        return self._facts.history(table, most)
+
     def cancel(self, query_id: str) -> None:
         """Cancel a query. The id of a query that has not arrived yet is remembered for a while."""
         self._admission.cancel(query_id)
@@ -138,7 +142,7 @@ class LocalEngine:
 
     def _describe_statement(self, sql: str, tables: Iterable[str]) -> dict[str, Any]:
         """Return the statement, the locations of its tables, and the edition of the lake that they belong to."""
-        locations = self._catalog.locations(tables)
+        locations = self._catalog.registrations(tables)
         if self._audit is not None:
             for location in locations.values():
                 self._audit.check(location)

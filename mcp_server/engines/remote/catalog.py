@@ -94,6 +94,9 @@ class RemoteCatalog:
         """Return no bounds: only the server reads the files' statistics."""
         return {}
 
+    def history(self, table: str, most: int) -> None:
+        """The catalogue does not tell the versions of its tables."""
+
     def null_shares(self, table: str) -> dict[str, float]:  # noqa: ARG002
         """Return no shares: only the server reads the files' statistics."""
         return {}

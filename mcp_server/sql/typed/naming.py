@@ -374,7 +374,11 @@ _WRITERS: Final[Mapping[type[Expression], Callable[[Any], str]]] = {
     n.Column: lambda node: node.name,
     n.ItemUse: lambda node: node.name,
     n.Parameter: lambda _: "namedlambdavariable()",
-    n.Field: lambda node: f"{write_name(node.base)}.{node.name}",
+    n.Field: lambda node: (
+        f"{write_name(node.base)}[{node.name}]"
+        if isinstance(node.base.type, Map)
+        else f"{write_name(node.base)}.{node.name}"
+    ),
     n.Alias: lambda node: f"{write_name(node.operand)} AS {node.name}",
     n.Unary: _unary,
     n.Binary: _binary,

@@ -352,6 +352,21 @@ def map_parts(kind: Type | None, change: Callable[[Type | None], Type | None]) -
             return change(kind)
 
 
+def holds_type(kind: Type | None, test: Callable[[Type], bool]) -> bool:
+    """Whether a type, or one that it holds, passes a test."""
+    match kind:
+        case Array(element):
+            return holds_type(element, test)
+        case Map(key, value):
+            return holds_type(key, test) or holds_type(value, test)
+        case Struct(fields):
+            return any(holds_type(each, test) for _, each in fields)
+        case None:
+            return False
+        case _:
+            return test(kind)
+
+
 def without_lengths(kind: Type | None) -> Type | None:
     """Return the type of an expression: `char(n)` and `varchar(n)` are strings there."""
     return map_parts(kind, lambda each: STRING if isinstance(each, Text) else each)

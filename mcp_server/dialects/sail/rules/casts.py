@@ -34,6 +34,7 @@ from mcp_server.sql.typed.types import (
     STRING,
     TIME,
     TIMESTAMP,
+    VARIANT,
     VOID,
     Array,
     Decimal,
@@ -50,6 +51,8 @@ def write_cast(node: Node, context: Context) -> Node | None:
     if not isinstance(node, Cast) or node.type is None:
         return None
     source, target = node.operand.type, node.type
+    if source == VARIANT:  # Sail keeps the quotes of a text, and null as a word
+        raise lacking("a VARIANT that is cast", "it as Spark does", "Write variant_get(v, '$.a', 'int') or to_json(v).")
     if target == TIME and source not in {TIME, VOID, None}:
         context.warn(sail().caveats["time"].format(name="CAST"))
     if isinstance(source, Interval) or isinstance(target, Interval):

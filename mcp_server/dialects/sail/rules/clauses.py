@@ -15,6 +15,7 @@ from mcp_server.dialects.sail.rules import (
     spelling,
     stages,
     stars,
+    stored,
     unions,
     windows,
 )
@@ -30,6 +31,7 @@ from mcp_server.sql.typed.relations import (
     Query,
     Sample,
     Select,
+    Table,
     Unpivot,
 )
 
@@ -37,6 +39,8 @@ ClauseRule = tuple[str, type[Node], Callable[[Any, Context], Node | None]]
 
 CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("padded columns", Query, spelling.refuse_padded_columns),
+    ("void columns", Table, stored.refuse_void_columns),
+    ("variants", Query, stored.refuse_hidden_variants),
     ("with", Cte, orders.note_with),
     ("with", Query, spelling.refuse_chance),
     ("recursion", Cte, spelling.count_steps),

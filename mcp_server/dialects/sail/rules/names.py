@@ -46,8 +46,11 @@ def _name_item(item: Item) -> Item:
 
 
 def _is_field(node: Expression) -> bool:
-    """Whether it is a field of a column, which Sail names as Spark does."""
-    return is_field_of_column(node) and not any(isinstance(each, Call) for each in node.walk())
+    """Whether it is a field of a column, which Sail names as Spark does; a value of a map is none to it."""
+    return is_field_of_column(node) and not any(
+        isinstance(each, Call) or (isinstance(each, nodes.Field) and isinstance(each.base.type, Map))
+        for each in node.walk()
+    )
 
 
 def _is_named_alike(node: Expression) -> bool:

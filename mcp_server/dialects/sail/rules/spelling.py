@@ -53,7 +53,7 @@ from mcp_server.sql.typed.relations import (
     Values,
 )
 from mcp_server.sql.typed.scopes import see_columns
-from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, Array, Text
+from mcp_server.sql.typed.types import BIGINT, BOOLEAN, INT, Array, Text, Type, holds_type
 
 DEFAULT_LEVELS: Final = 100
 """Steps after which Spark gives up without MAX RECURSION LEVEL (spark.sql.cteRecursionLevelLimit)."""
@@ -175,13 +175,14 @@ def _cast(cell: Expression, output: Output) -> Expression:
 def refuse_padded_columns(query: Query, context: Context) -> Node | None:
     """Refuse columns of the type CHAR, which Spark fills up with blanks; to Sail they are text."""
     del context
-    padded: dict[int, dict[str, Text]] = {}
+    padded: dict[int, dict[str, Type]] = {}
     for each in query.walk():
         if isinstance(each, Table):
             found = {
                 (output.name or "").lower(): output.type
                 for output in each.outputs or ()
-                if isinstance(output.type, Text) and output.type.name == "char"
+                if output.type is not None
+                and holds_type(output.type, lambda kind: isinstance(kind, Text) and kind.name == "char")
             }
             padded |= {each.id: found} if found else {}
     counted = {
@@ -192,7 +193,7 @@ def refuse_padded_columns(query: Query, context: Context) -> Node | None:
         if len(call.arguments) == 1
     }
     for each in query.walk() if padded else ():
-        read: dict[str, Text] = {}
+        read: dict[str, Type] = {}
         if isinstance(each, Star) and each not in counted:
             read = {name: kind for source in each.sources for name, kind in padded.get(source, {}).items()}
         elif isinstance(each, Column):
