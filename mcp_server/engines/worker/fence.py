@@ -51,10 +51,10 @@ def limit_files(readable: Iterable[str] | None, writable: Iterable[str]) -> str 
     """
     if sys.platform != "linux":
         return f"The engine has all rights of its user on files: {sys.platform} has no Landlock. {_ALONE}"
-    libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
-    if version < 1:
+    version = landlock_version()
+    if not version:
         return f"The engine has all rights of its user on files: this kernel has no Landlock. {_ALONE}"
+    libc = ctypes.CDLL(None, use_errno=True)
     handled = _HANDLED.get(version, _HANDLED_SINCE_5) & ~(_READ if readable is None else 0)
     ruleset = _check_result(libc.syscall(_CREATE_RULESET, struct.pack("=Q", handled), 8, 0))
     try:
@@ -70,6 +70,14 @@ def limit_files(readable: Iterable[str] | None, writable: Iterable[str]) -> str 
     finally:
         os.close(ruleset)
     return None
+
+
+def landlock_version() -> int:
+    """The version of Landlock in this kernel; 0 where it has none."""
+    if sys.platform != "linux":
+        return 0
+    version: int = ctypes.CDLL(None, use_errno=True).syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
+    return max(version, 0)
 
 
 def _list_python_folders() -> set[str]:
