@@ -15,8 +15,8 @@ class ClientFile:
     """A JSON file that a client reads its servers from.
 
     `places` are patterns of its path by system, the preferred one first: `*` is any folder, and `~` and names in `%…%`
-    are expanded (`lakehouse.environment.user_folders`). `section` is the object that holds the servers, `constants`
-    what each entry has beside its command. `comments` tells whether the client reads JSON with comments and trailing commas.
+    are expanded (`lakehouse.environment.user_folders`). `section` is the object that holds the servers; `constants` is
+    what each entry has beside its command. `comments` says that the client reads comments and trailing commas.
     """
 
     places: Mapping[System, tuple[str, ...]]

@@ -178,9 +178,7 @@ def test_files_that_no_load_has_made_are_left_alone(make_source: MakeSource, tmp
 def test_a_full_disk_is_one_sentence_and_the_lake_is_as_before(make_source: MakeSource, tmp_path: Path) -> None:
     lake = tmp_path / "small"
     lake.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", lake], capture_output=True, check=False
-    )
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", lake], capture_output=True, check=False)
     if mounted.returncode != 0:
         pytest.skip("needs the right to mount a small disk")
     try:

@@ -93,7 +93,7 @@ def _is_ours(name: str) -> bool:
 def _allow_path(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
     """Grant rights on a file, or on a folder and everything below; skips a path that does not exist."""
     try:
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_PATH)
     except FileNotFoundError:
         return
     try:
