@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 import anyio
@@ -87,7 +88,8 @@ async def _end_on_signal(server: LakehouseServer, everything: anyio.CancelScope)
     """The SDK's stdio transport ends only when stdin does, so a signal has to end the process itself."""
     # A signal that the parent ignores (nohup, a shell's background job) stays ignored.
     heeded = [number for number in END_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    with anyio.open_signal_receiver(*heeded) as signals:
+    # Windows has no receivers: there Ctrl-C ends the process as it does any other, and a client closes stdin.
+    with suppress(NotImplementedError), anyio.open_signal_receiver(*heeded) as signals:
         async for _ in signals:
             everything.cancel()
             with anyio.CancelScope(shield=True):

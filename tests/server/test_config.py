@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import stat
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from mcp import Client, StdioServerParameters
 
 from mcp_server.clients import json_text
 from mcp_server.clients.table import CLIENTS
+from tests.conftest import ROOT
 from tests.server.test_cli import run
 
 FILES = {name: client.file for name, client in CLIENTS.items() if client.file is not None}
@@ -240,6 +242,17 @@ def test_a_copy_of_a_cache_is_not_written_down(
     assert write("cursor") == 2
     assert "uv tool install" in capsys.readouterr().err
     assert not (home / ".cursor/mcp.json").exists()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_page_shows_what_is_printed(client: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("config", client, "--lake", "/path/to/lake") == 0
+    printed = capsys.readouterr().out
+    (command,) = re.findall(r'"command": (".*?")', printed)
+    page = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
+    shown = re.search(rf"<!-- {client} -->\n```\w+\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == printed.replace(command, '"/path/to/.venv/bin/imdb-mcp"')
 
 
 def test_the_examples_of_the_editor_hold() -> None:
