@@ -9,6 +9,7 @@ import glob
 import json
 import math
 import os
+import re
 import string
 import sys
 import tempfile
@@ -67,7 +68,8 @@ def configure_client(settings: Settings, lake: Lake, client: str, *, name: str, 
 
 
 def _write_program(about: Client, name: str, entry: ServerEntry, wait_seconds: float) -> str:
-    literal = json.dumps(entry.to_json(), indent=4, ensure_ascii=False)  # one of Python too: texts, lists and objects
+    # What JSON writes of texts, lists and objects is Python's too; with a comma at each end formatters leave it alone.
+    literal = re.sub(r'(["\]}])\n', r"\1,\n", json.dumps(entry.to_json(), indent=4, ensure_ascii=False))
     quoted = json.dumps(name, ensure_ascii=False)
     seconds = math.ceil(wait_seconds) + _SPARE_SECONDS
     return string.Template(about.program).substitute(name=quoted, entry=literal, seconds=seconds).rstrip()
@@ -93,9 +95,9 @@ def _locate_file(about: Client, form: ClientFile) -> Path:
 
 
 def _expand_names(place: str, escape: Callable[[str], str]) -> str:
-    for name, folder in user_folders().items():
-        place = place.replace(name, escape(folder))
-    return place
+    """Replace the name that a place begins with by its folder."""
+    name, slash, rest = place.partition("/")
+    return escape(user_folders()[name]) + slash + rest
 
 
 def _write_entry(

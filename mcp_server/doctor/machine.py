@@ -28,10 +28,10 @@ _SUPPORTED: Final = ("linux", "darwin")
 _EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "embedded": ("pysail", "pyspark"),
     "spark": ("pyspark", "delta"),
-    "databricks": ("databricks", "pandas"),
+    "databricks": ("databricks.sql", "databricks.sdk"),
     "ai": ("openai", "bpe_openai"),
     "chat": ("fastapi", "limits"),
-    "cosmos": ("azure",),
+    "cosmos": ("azure.cosmos",),
 }
 """Modules that only an extra installs."""
 _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -57,7 +57,7 @@ def check_python(_settings: Settings) -> Iterator[Finding]:
 
 def check_extras(settings: Settings) -> Iterator[Finding]:
     """Check that the packages of the engine are installed, and list what the others are for."""
-    there = {extra for extra, modules in _EXTRAS.items() if all(find_spec(module) for module in modules)}
+    there = {extra for extra, modules in _EXTRAS.items() if all(map(_can_import, modules))}
     needed = {"connect": "spark"}.get(settings.runtimes[0], settings.runtimes[0])
     if needed == "spark" and settings.runtimes[0] == "connect" and "embedded" in there:
         needed = "embedded"  # either brings the client
@@ -141,6 +141,13 @@ def _version() -> str:
         return version(_PACKAGE)
     except PackageNotFoundError:
         return "(not installed)"
+
+
+def _can_import(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the package above it is missing
+        return False
 
 
 def _is_installed(package: str) -> bool:

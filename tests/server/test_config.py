@@ -226,7 +226,7 @@ def test_a_link_stays_a_link(home: Path) -> None:
 def test_each_system_has_its_place(
     system: str, client: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "a [home]"
+    home = tmp_path / "A~1 [home]"
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setattr(sys, "platform", system)
     (home / "AppData/Roaming/Claude").mkdir(parents=True)
