@@ -2,8 +2,8 @@
 
     python mcpb/build.py [--out dist]
 
-The bundle holds a wheel of this checkout, and its client installs what that needs with uv. Needs uv or pip for the
-wheel, and npx for the packer, which validates the manifest.
+The bundle holds a wheel of this checkout, and its client installs what that needs with uv. Needs uv for the wheel and
+npx for the packer, which validates the manifest.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import subprocess
-import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -48,12 +47,11 @@ def main() -> None:
 def collect_files(bundle: Path, version: str) -> None:
     """Make the folder that becomes the bundle."""
     bundle.mkdir()
-    if shutil.which("uv"):
-        _run("uv", "build", "--quiet", "--wheel", "--out-dir", str(bundle), str(ROOT))
-    else:
-        _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(bundle), str(ROOT))
-    (bundle / ".gitignore").unlink(missing_ok=True)  # uv's
-    (wheel,) = bundle.glob("*.whl")
+    # By way of the source archive: else a folder `build` stays behind, whose files the next wheel takes.
+    built = bundle.with_name("built")
+    _run("uv", "build", "--quiet", "--out-dir", str(built), str(ROOT))
+    (wheel,) = built.glob("*.whl")
+    shutil.copy2(wheel, bundle)
     for name in ("manifest.json", "main.py"):
         shutil.copy2(ROOT / "mcpb" / name, bundle / name)
     shutil.copy2(ROOT / "LICENSE", bundle / "LICENSE")
