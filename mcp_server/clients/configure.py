@@ -143,7 +143,7 @@ def _merge_entry(about: Client, form: ClientFile, before: bytes | None, name: st
         raise JsonTextError(f"{name!r} is another server there, with an address: choose another --name")
     if isinstance(old, dict):
         for path, value in _list_members(wanted):
-            if _find(document.content, (form.section, name, *path)) != value:
+            if _find_value(document.content, (form.section, name, *path)) != value:
                 document = JsonText(document.set_member((form.section, name, *path), value))
     else:
         document = JsonText(document.set_member((form.section, name), wanted))
@@ -158,7 +158,7 @@ def _list_members(wanted: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]
     ]
 
 
-def _find(content: Any, path: tuple[str, ...]) -> Any:
+def _find_value(content: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         content = content.get(key) if isinstance(content, dict) else None
     return content

@@ -56,50 +56,50 @@ class JsonText:
 
         Raises JsonTextError where something on the way is no object.
         """
-        at = self._skip(0)
+        at = self._skip_blanks(0)
         for depth, key in enumerate(path):
             if self._plain[at] != "{":
                 raise JsonTextError(f"{'.'.join(path[:depth])} is no object ({{…}})")
-            found = {member.key: member for member in self._members(at)}
+            found = {member.key: member for member in self._list_members(at)}
             if key not in found:
                 for missing in reversed(path[depth + 1 :]):
                     value = {missing: value}
-                return self._insert(at, list(found.values()), key, value)
+                return self._insert_member(at, list(found.values()), key, value)
             member = found[key]
             at = member.value
-        return self.text[:at] + self._render(value, self._indent_at(member.start)) + self.text[member.end :]
+        return self.text[:at] + self._render_value(value, self._indent_at(member.start)) + self.text[member.end :]
 
-    def _members(self, start: int) -> Iterator[_Member]:
+    def _list_members(self, start: int) -> Iterator[_Member]:
         """Yield the members of the object that begins at `start`."""
-        decoder, at = json.JSONDecoder(), self._skip(start + 1)
+        decoder, at = json.JSONDecoder(), self._skip_blanks(start + 1)
         while self._plain[at] != "}":
             key, after = decoder.raw_decode(self._plain, at)
-            value = self._skip(self._skip(after) + 1)
+            value = self._skip_blanks(self._skip_blanks(after) + 1)
             _, end = decoder.raw_decode(self._plain, value)
             yield _Member(key, at, value, end)
-            at = self._skip(end)
+            at = self._skip_blanks(end)
             if self._plain[at] == ",":
-                at = self._skip(at + 1)
+                at = self._skip_blanks(at + 1)
 
-    def _insert(self, start: int, members: list[_Member], key: str, value: Any) -> str:
+    def _insert_member(self, start: int, members: list[_Member], key: str, value: Any) -> str:
         """Insert a member at the end of the object that begins at `start`, below what is said behind the last one."""
         last = members[-1].end if members else start + 1
-        close = self._skip(last)
+        close = self._skip_blanks(last)
         before = self.text[last:close].rstrip()
         has_comma = not members or "," in self._commas[last:close]
         around = self._indent_at(start)
         indent = self._indent_at(members[0].start, around + self._unit) if members else around + self._unit
-        line = f"{self._newline}{indent}{json.dumps(key, ensure_ascii=False)}: {self._render(value, indent)}"
+        line = f"{self._newline}{indent}{json.dumps(key, ensure_ascii=False)}: {self._render_value(value, indent)}"
         behind = self.text[last + len(before) : close]
         if "\n" not in behind:
             behind = self._newline + around
         return f"{self.text[:last]}{'' if has_comma else ','}{before}{line}{behind}{self.text[close:]}"
 
-    def _render(self, value: Any, indent: str) -> str:
+    def _render_value(self, value: Any, indent: str) -> str:
         text = json.dumps(value, indent=self._unit, ensure_ascii=False)
         return text.replace("\n", self._newline + indent)
 
-    def _skip(self, at: int) -> int:
+    def _skip_blanks(self, at: int) -> int:
         while self._plain[at] in " \t\r\n":
             at += 1
         return at

@@ -24,7 +24,7 @@ def check_lake(settings: Settings, *, online: bool) -> Iterator[Finding]:
         yield Finding("lake", "failure", "none is named", "Give --lake DIR, or set IMDB_LAKE.")
         return
     lake = Lake.parse(settings.lake)
-    with _heard() as warnings, open_statements(settings, lake, "doctor") as statements:
+    with _collect_warnings() as warnings, open_statements(settings, lake, "doctor") as statements:
         if statements.engine.capabilities.metered and not online:
             yield Finding("engine", "warning", f"{statements.engine.name} was not asked: it costs", "Give --online.")
             return
@@ -83,7 +83,7 @@ def _check_fence(settings: Settings, warnings: list[str]) -> Iterator[Finding]:
 
 
 @contextmanager
-def _heard() -> Iterator[list[str]]:
+def _collect_warnings() -> Iterator[list[str]]:
     """The warnings of the engines while this is open; they do not reach stderr."""
     found: list[str] = []
 

@@ -113,7 +113,7 @@ def check_identity(settings: Settings) -> Iterator[Finding]:
     open_to_others = [
         path
         for path in (settings.state, settings.state / "callers.key", settings.audit_path)
-        if os.name == "posix" and path.exists() and _mode(path) & _OF_OTHERS
+        if os.name == "posix" and path.exists() and _read_mode(path) & _OF_OTHERS
     ]
     for path in open_to_others:
         mode = "700" if path.is_dir() else "600"
@@ -132,7 +132,7 @@ def check_clock(_settings: Settings) -> Iterator[Finding]:
         yield Finding("clock", "ok", shown)
 
 
-def _mode(path: Path) -> int:
+def _read_mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 

@@ -35,10 +35,10 @@ def check_provider(settings: Settings, *, online: bool) -> Iterator[Finding]:
     elif config.azure and config.key is None:
         yield Finding("provider", "warning", f"{shown}, which is not tried here", "Ask with `imdb-chat ask`.")
     else:
-        yield from _ask(config, shown)
+        yield from _ask_provider(config, shown)
 
 
-def _ask(config: ProviderConfig, shown: str) -> Iterator[Finding]:
+def _ask_provider(config: ProviderConfig, shown: str) -> Iterator[Finding]:
     import httpx2
 
     headers = {"api-key": config.key or ""} if config.azure else {"authorization": f"Bearer {config.key or 'none'}"}
