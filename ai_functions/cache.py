@@ -267,7 +267,7 @@ class _Table:
     def _hold_folder(self, log_folder: Path) -> None:
         """Keep the folder open, so that one that replaces it cannot reuse its inode number."""
         self._let_go()
-        self._held = os.open(log_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._held = os.open(log_folder, os.O_RDONLY | os.O_DIRECTORY)
         self._let_go = weakref.finalize(self, os.close, self._held)
 
     def _compact_files(self) -> None:

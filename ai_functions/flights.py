@@ -6,7 +6,6 @@ process that holds it ends, so there is nothing to clean up after a crash.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
@@ -16,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from ai_functions.types import AiUnavailable
+from lakehouse.system import lock_byte, unlock_byte
 
 FLIGHTS_NAME = "ai_flights.lock"
 
@@ -69,13 +69,13 @@ class _Claims:
 
     def __init__(self, path: Path) -> None:
         # Never closed: closing any descriptor of a file gives back all locks that the process has on it (POSIX).
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         self._changed = threading.Condition()
         self._mine: set[int] = set()  # those of this process's threads, between which the system does not tell
 
     def take(self, place: int) -> bool:
         with self._changed:
-            if place in self._mine or not self._lock_place(place):
+            if place in self._mine or not lock_byte(self._file, place):
                 return False
             self._mine.add(place)
             return True
@@ -83,7 +83,7 @@ class _Claims:
     def give_back(self, place: int) -> None:
         with self._changed:
             self._mine.discard(place)
-            self._unlock_place(place)
+            unlock_byte(self._file, place)
             self._changed.notify_all()
 
     def wait(self, place: int, until: float) -> bool:
@@ -96,20 +96,10 @@ class _Claims:
             return True
 
     def _is_free(self, place: int) -> bool:
-        if not self._lock_place(place):
+        if not lock_byte(self._file, place):
             return False
-        self._unlock_place(place)
+        unlock_byte(self._file, place)
         return True
-
-    def _lock_place(self, place: int) -> bool:
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-        except (BlockingIOError, PermissionError):  # lockf(2): one or the other, by system
-            return False
-        return True
-
-    def _unlock_place(self, place: int) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
 
 
 _opening = threading.Lock()

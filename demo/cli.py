@@ -156,7 +156,9 @@ def _read_text(result: CallToolResult) -> str:
 def _print_next_step(console: Console, lake: Path) -> None:
     program = Path(sys.executable).parent / "imdb-mcp"
     console.rule("Your own client", align="left")
-    console.print("Give this command to Claude Desktop, VS Code, Cursor or any other MCP client:")
+    console.print("Tell Claude Desktop of it (or vscode, cursor, windsurf, openai-agents, langchain):")
+    console.print(f"  {program} config claude --lake {lake} --write", style="bold", markup=False, soft_wrap=True)
+    console.print("Any other MCP client takes the command of the server:")
     console.print(f"  {program} serve --lake {lake}", style="bold", markup=False, soft_wrap=True)
 
 

@@ -6,7 +6,6 @@ has the maximum cost of the running question; a question that was killed counts 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from ai_functions.types import NANOS_PER_DOLLAR
 from evals.score import UNDECIDED
 from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.system import lock_file
 
 AttemptRecord = Mapping[str, Any]
 Key = tuple[str, int]
@@ -138,11 +138,9 @@ def _open_locked(path: Path) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError as error:
         raise UsageError(f"The results {path} cannot be written: {error.strerror}.") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not lock_file(file, wait=False):
         os.close(file)
-        raise LakehouseError(f"Another run is writing {path}. Wait for its end, or give another --out.") from error
+        raise LakehouseError(f"Another run is writing {path}. Wait for its end, or give another --out.")
     return file
 
 

@@ -10,6 +10,22 @@ def storage_environment() -> dict[str, str]:
     return {name.upper(): value for name, value in os.environ.items() if value and is_of_storage(name)}
 
 
+def user_folders() -> dict[str, str]:
+    """The folders where programs keep a user's configuration: by `~`, and by names of variables in `%…%`."""
+    home = os.path.expanduser("~")
+    return {
+        "%CONFIG%": os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"),
+        "%APPDATA%": os.environ.get("APPDATA") or os.path.join(home, "AppData", "Roaming"),
+        "%LOCALAPPDATA%": os.environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local"),
+        "~": home,
+    }
+
+
+def java_environment() -> dict[str, str]:
+    """The variable that says where Java is, where it is set."""
+    return {name: value for name in ("JAVA_HOME",) if (value := os.environ.get(name))}
+
+
 def is_of_storage(name: str) -> bool:
     """Whether a variable configures clients of object storage."""
     return name.upper().startswith(("AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "SSL_", "IDENTITY_", "MSI_"))

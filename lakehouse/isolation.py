@@ -6,7 +6,6 @@ Enter one before the process starts a thread: later, Linux allows it only to roo
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import signal
 import socket
@@ -38,6 +37,8 @@ def isolate_network() -> None:
     """
     if not _LINUX:
         raise IsolationError(f"{sys.platform} has no network namespaces")
+    import fcntl
+
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
     # With the right to do it directly, all rights on files are kept; without it, a user namespace is needed.

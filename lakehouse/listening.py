@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import resource
 import signal
 import socket
 from typing import Any, Final
 
+from lakehouse import system
 from lakehouse.errors import LakehouseError, UsageError
 
 HIGHEST_PORT: Final = 65_535
@@ -43,13 +42,8 @@ def raise_file_limit() -> int:
 
     Half of the files are left for engines, tables and logs.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit of its own; then it stays as it is
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(8, min(MOST_CONNECTIONS, soft // 2))
+    files = system.raise_file_limit(MOST_FILES)
+    return MOST_CONNECTIONS if files is None else max(8, min(MOST_CONNECTIONS, files // 2))
 
 
 def server_options() -> dict[str, Any]:

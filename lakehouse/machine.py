@@ -17,7 +17,7 @@ def memory_mb(mounts: Path = _CGROUPS, own: Path = _OWN_CGROUPS) -> int | None:
     """
     try:
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):  # not on every system
+    except (AttributeError, ValueError, OSError):  # not on every system
         machine = 0
     limits = [machine] if machine > 0 else []
     limits += [limit for limit in _list_limits(mounts, own) if limit > 0]

@@ -13,6 +13,7 @@ README's table is generated from all of them: `python -m lakehouse.settings`.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
@@ -189,6 +190,25 @@ def child_environment(*, storage: bool = True) -> dict[str, str]:
     if storage:
         return found
     return {name: value for name, value in found.items() if not is_of_storage(name) and not is_proxy(name)}
+
+
+def shown_variables(settings: SharedSettings, *, without: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
+    """Return the settings in this process's environment, by variable, and the names of those that are secret.
+
+    Paths are absolute. `without` are fields that do not count.
+    """
+    shown, secret = {}, []
+    there = {name.upper() for name, value in os.environ.items() if value}
+    if config := os.environ.get(CONFIG_VARIABLE):
+        shown[CONFIG_VARIABLE] = os.path.abspath(config)
+    for field in type(settings).model_fields:
+        name, value = variable_name(field), getattr(settings, field)
+        if name in there and field not in without and value is not None:
+            if _is_secret(field):
+                secret.append(name)
+            else:
+                shown[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return shown, secret
 
 
 def settings_table() -> str:

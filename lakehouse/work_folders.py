@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from lakehouse.system import lock_file
 
 _PLAIN = re.compile(r"[\w/.-]+", re.ASCII)
 
@@ -49,12 +50,9 @@ def _lock_folder(folder: Path) -> Iterator[int | None]:
         yield None
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        yield None
-        return
-    try:
-        yield descriptor
+        is_ours = False
+        with contextlib.suppress(OSError):  # the file system has no locks
+            is_ours = lock_file(descriptor, wait=False)
+        yield descriptor if is_ours else None
     finally:
         os.close(descriptor)

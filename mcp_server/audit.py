@@ -11,7 +11,6 @@ can have written is bounded: by the size of a line, which is small for a call th
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lakehouse.errors import LakehouseError
+from lakehouse.system import lock_file
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class AuditLog:
         while True:
             descriptor = self._open_file()
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)  # given back when it is closed
+                lock_file(descriptor)  # given back when it is closed
                 if not self._is_current(descriptor):
                     continue  # another server has renamed it meanwhile
                 if self._most_files and os.fstat(descriptor).st_size >= self._most_bytes:
@@ -179,7 +179,7 @@ class AuditLog:
 
     def _open_file(self) -> int:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     @contextmanager
     def _explain_failures(self) -> Iterator[None]:

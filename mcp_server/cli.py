@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--explain", action="store_true", help="show what each layer of the guard says")
     check.set_defaults(run=_check)
     _add_context(commands, common)
+    _add_set_up(commands, common)
     return parser
 
 
@@ -77,6 +78,23 @@ def _add_context(
         "check", parents=[common], help="run every verified query and compare all names with the schema"
     )
     check.set_defaults(run=_check_context)
+
+
+def _add_set_up(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    from mcp_server.clients.table import CLIENTS
+
+    config = commands.add_parser("config", parents=[common], help="print or write what an MCP client has to be told")
+    config.add_argument("client", choices=tuple(CLIENTS), metavar="CLIENT", help=", ".join(CLIENTS))
+    config.add_argument("--name", default="imdb", help="what the client calls the server (default: imdb)")
+    config.add_argument("--write", action="store_true", help="merge it into the client's file, and keep a copy of that")
+    config.add_argument("--file", type=Path, metavar="X.json", help="the file, in place of the client's usual one")
+    config.set_defaults(run=_configure)
+
+    doctor = commands.add_parser("doctor", parents=[common], help="check this installation, and say what to do")
+    doctor.add_argument("--online", action="store_true", help="ask the model's provider and a metered engine too")
+    doctor.add_argument("--strict", action="store_true", help="end with 1 where there is a warning")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    doctor.set_defaults(run=_examine)
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
@@ -111,3 +129,16 @@ def _check_context(_options: argparse.Namespace, settings: Settings) -> int:
     from mcp_server.context.checks import check_context
 
     return check_context(settings, _lake(settings))
+
+
+def _configure(options: argparse.Namespace, settings: Settings) -> int:
+    from mcp_server.clients.configure import configure_client
+
+    lake = _lake(settings)
+    return configure_client(settings, lake, options.client, name=options.name, file=options.file, write=options.write)
+
+
+def _examine(options: argparse.Namespace, settings: Settings) -> int:
+    from mcp_server.doctor import examine_installation
+
+    return examine_installation(settings, online=options.online, strict=options.strict, as_json=options.json)

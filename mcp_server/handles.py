@@ -8,7 +8,6 @@ holds a lock as long as it lives, so that a handle whose process has ended is kn
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import sqlite3
@@ -21,6 +20,7 @@ from typing import Literal
 
 from lakehouse.errors import LakehouseError
 from lakehouse.sqlite_file import create_database
+from lakehouse.system import lock_file
 
 State = Literal["running", "done", "failed", "cancelled"]
 Whereabouts = Literal["here", "elsewhere", "lost"]
@@ -128,16 +128,13 @@ class Handles:
         if server == self._server:
             return "here"
         try:
-            descriptor = os.open(self._lock_file(server), os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self._lock_file(server), os.O_RDWR)
         except FileNotFoundError:
             return "lost"
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return "elsewhere"
+            return "lost" if lock_file(descriptor, shared=True, wait=False) else "elsewhere"
         finally:
             os.close(descriptor)
-        return "lost"
 
     def _hold_lock(self) -> None:
         with self._opening:
@@ -148,8 +145,8 @@ class Handles:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._remove_dead_locks(path.parent)
                 while self._lock is None:
-                    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+                    lock_file(descriptor)
                     if path.exists():  # nobody swept it away before it was locked
                         self._lock = descriptor
                     else:

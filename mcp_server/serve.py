@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 import anyio
@@ -17,6 +18,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from lakehouse.errors import UsageError
 from lakehouse.listening import listen, outlive_signals, raise_file_limit, server_options
 from lakehouse.program import tell
+from lakehouse.system import END_SIGNALS
 from mcp_server.stdio import OutputBrokenError
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 Transport = Literal["stdio", "http", "sse"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATHS = {"http": "/mcp", "sse": "/sse"}
 _GRACE_SECONDS = 2
 """How long open calls may take to end after a signal. They are cancelled at once; this is for their last lines."""
@@ -86,8 +87,9 @@ def _find_first_error(group: BaseExceptionGroup[BaseException]) -> BaseException
 async def _end_on_signal(server: LakehouseServer, everything: anyio.CancelScope) -> None:
     """The SDK's stdio transport ends only when stdin does, so a signal has to end the process itself."""
     # A signal that the parent ignores (nohup, a shell's background job) stays ignored.
-    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    with anyio.open_signal_receiver(*heeded) as signals:
+    heeded = [number for number in END_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    # Windows has no receivers: there Ctrl-C ends the process as it does any other, and a client closes stdin.
+    with suppress(NotImplementedError), anyio.open_signal_receiver(*heeded) as signals:
         async for _ in signals:
             everything.cancel()
             with anyio.CancelScope(shield=True):
@@ -100,8 +102,9 @@ async def _serve_http(app: Gate, listener: socket.socket) -> None:
     import uvicorn
 
     outlive_signals()
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    for number in set(END_SIGNALS) - {signal.SIGINT, signal.SIGTERM}:  # those that uvicorn does not heed
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGTERM))
     # Streams that are open at the end are cancelled, which uvicorn would report as an error with its trace.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_cancellation(record))
     config = uvicorn.Config(app, timeout_graceful_shutdown=_GRACE_SECONDS, **server_options())

@@ -6,7 +6,6 @@ nobody can hear it any more.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 
 from lakehouse.errors import LakehouseError
+from lakehouse.system import take_stream
 from mcp_server.frames import HEAD_BYTES, MOST_FRAME_BYTES, TAIL_BYTES, FrameError, parse_frame
 
 log = logging.getLogger(__name__)
@@ -79,8 +79,8 @@ async def stdio_streams() -> AsyncIterator[
 
 
 def _take_stream(number: int, other: int) -> int:
-    """Duplicate a standard stream so that children do not inherit it, and point the original number at `other`."""
-    ours = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+    """Take a standard stream for this process alone, and point the original number at `other`."""
+    ours = take_stream(number)
     os.dup2(other, number)
     os.close(other)
     return ours

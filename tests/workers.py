@@ -34,7 +34,7 @@ QUICK: Final = (
     *("tests/evals/test_compare.py", "tests/evals/test_ordering.py"),
     *("tests/etl/test_packed.py", "tests/server/test_results.py", "tests/server/test_surface.py"),
     *("tests/test_patterns.py", "tests/test_breaker.py", "tests/test_callers.py"),
-    "tests/test_settings.py",
+    *("tests/test_settings.py", "tests/test_portability.py"),
     "tests/engines/test_admission.py",
 )
 SLOW_FIXTURES: Final = frozenset({"java", "spark", "embedded", "browser", "engine", "sample_lake"})

@@ -22,7 +22,6 @@ _SAIL_CONFIG = {
 }
 
 _TASKS = "/proc/self/task"
-_TICKS = os.sysconf("SC_CLK_TCK")
 _COMPUTING = (b"R", b"D")
 """States of a thread that computes: it runs, or waits for a processor or a page of memory."""
 
@@ -83,7 +82,7 @@ def _at_work(known: Collection[int] = ()) -> dict[int, ThreadTime]:
                 computes = fields[0] in _COMPUTING
                 if computes or thread in known:
                     _, _, waits = _read_file(f"{_TASKS}/{thread}/status").partition(b"\nvoluntary_ctxt_switches:")
-                    seconds = (int(fields[11]) + int(fields[12])) / _TICKS
+                    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
                     found[thread] = ThreadTime(seconds, int(waits.split(maxsplit=1)[0]), computes)
     return found
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lakehouse.delta import Commit, LogAudit
-from lakehouse.errors import EngineUnavailable
+from lakehouse.errors import EngineUnavailable, UsageError
 from lakehouse.manifest import Column
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.storage import Lake, LakeKind
@@ -39,7 +40,12 @@ class LocalEngine:
     def __init__(
         self, spec: EngineSpec, tables: Tables, settings: Settings, facts: TableMetadata | None = None
     ) -> None:
-        """`facts` is for tables whose logs cannot be read here."""
+        """`facts` is for tables whose logs cannot be read here. Raises UsageError where no child can be started."""
+        if os.name == "nt":  # it inherits sockets and a lock by their descriptors
+            raise UsageError(
+                f"The {spec.kind} engine needs Linux or macOS. On Windows run this program in WSL, or use --engine "
+                "databricks."
+            )
         self.name: str = spec.kind
         self.schema = settings.schema_name
         self.capabilities = CAPABILITIES[spec.kind]

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lakehouse.gateway import Gateway
+from lakehouse.system import GROUP_OPTIONS, kill_group
 from lakehouse.work_folders import work_folder
 from mcp_server.engines.disk import cap_folder, used_bytes
 from mcp_server.engines.opening import Opening
@@ -200,8 +201,7 @@ class Process:
         child = self._child
         # Not yet reaped, so its number cannot belong to another process.
         if child is not None and child.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)
+            kill_group(child.pid)
 
     def _end_overfull(self) -> None:
         """End the process because its temporary files exceed the cap. Its folder is deleted with it."""
@@ -232,7 +232,7 @@ class Process:
             stderr=subprocess.STDOUT,
             env=dict(self._launch.environment),
             pass_fds=(descriptor, lock) if gateway is None else (descriptor, lock, gateway.descriptor),
-            start_new_session=True,  # Ctrl-C in the server's terminal is the server's to handle
+            **GROUP_OPTIONS,  # Ctrl-C in the server's terminal is the server's to handle
         )
         theirs.close()
         if gateway is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
+
+from lakehouse.system import kill_own_group
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -28,6 +29,5 @@ def end_stuck() -> NoReturn:
 
 
 def end_all() -> NoReturn:
-    """Kill the process group: this process and everything that it started."""
-    os.killpg(os.getpgid(0), signal.SIGKILL)
-    os._exit(0)
+    """Kill this process and everything that it started."""
+    kill_own_group()

@@ -51,10 +51,10 @@ def limit_files(readable: Iterable[str] | None, writable: Iterable[str]) -> str 
     """
     if sys.platform != "linux":
         return f"The engine has all rights of its user on files: {sys.platform} has no Landlock. {_ALONE}"
-    libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
-    if version < 1:
+    version = landlock_version()
+    if not version:
         return f"The engine has all rights of its user on files: this kernel has no Landlock. {_ALONE}"
+    libc = ctypes.CDLL(None, use_errno=True)
     handled = _HANDLED.get(version, _HANDLED_SINCE_5) & ~(_READ if readable is None else 0)
     ruleset = _check_result(libc.syscall(_CREATE_RULESET, struct.pack("=Q", handled), 8, 0))
     try:
@@ -72,6 +72,14 @@ def limit_files(readable: Iterable[str] | None, writable: Iterable[str]) -> str 
     return None
 
 
+def landlock_version() -> int:
+    """The version of Landlock in this kernel; 0 where it has none."""
+    if sys.platform != "linux":
+        return 0
+    version: int = ctypes.CDLL(None, use_errno=True).syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
+    return max(version, 0)
+
+
 def _list_python_folders() -> set[str]:
     """Return the folders of Python and of this project's packages, including those imported later."""
     packages = {str(Path(str(module.__file__)).parent) for name, module in sys.modules.items() if _is_ours(name)}
@@ -85,7 +93,7 @@ def _is_ours(name: str) -> bool:
 def _allow_path(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
     """Grant rights on a file, or on a folder and everything below; skips a path that does not exist."""
     try:
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_PATH)
     except FileNotFoundError:
         return
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
 import sys
 
@@ -41,6 +40,8 @@ def limit_memory(mebibytes: int) -> str | None:
     """
     if not _LINUX:
         return f"The memory ceiling of {mebibytes} MiB is not enforced on {sys.platform}: watch the engine's memory."
+    import resource
+
     ceiling = mebibytes << 20
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
