@@ -289,7 +289,7 @@ def test_the_log_is_written_out_at_the_end_and_not_by_every_call(tmp_path: Path)
     assert log.stat().st_size > 0
     store.close()
     assert not log.exists()
-    assert len(store.list_conversations("ann")) == 1
+    assert len(store.list_conversations("ann").conversations) == 1
 
 
 def test_processes_that_open_a_new_file_at_once_all_keep_what_they_say(tmp_path: Path) -> None:

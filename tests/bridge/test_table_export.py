@@ -115,11 +115,11 @@ def test_only_their_visitor_gets_rows_and_only_those_that_there_are(
     assert "Run its statement again" in fetch(visitor, refused).json()["detail"]
 
 
-def test_a_stored_question_names_the_operation_whose_tables_can_be_had(visitor: Visitor) -> None:
+def test_what_was_said_names_the_operation_whose_tables_can_be_had(visitor: Visitor) -> None:
     conversation = visitor.start()
     operation = visitor.ask("SELECT 1 AS one", "sql", conversation)["id"]
     asked, answered = visitor.conversation(conversation)["messages"]
-    assert (asked["operation"], answered["operation"]) == (operation, None)
+    assert asked["operation"] == answered["operation"] == operation
 
 
 def read_parquet(*columns: tuple[str, str, list[Any]]) -> pa.Table:
