@@ -14,6 +14,7 @@ from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from lakehouse.errors import ResourceLimit
 from lakehouse.session import ThreadTime
+from mcp_server.engines import embedded as embedded_engine
 from mcp_server.engines import rest
 from mcp_server.engines.failures import explain_failure
 from mcp_server.engines.local import LocalEngine, supervisor
@@ -117,6 +118,21 @@ def test_an_idle_process_whose_allocator_keeps_most_of_the_ceiling_is_replaced(
     eventually(lambda: not is_alive(first))
     monkeypatch.undo()
     assert rows(engine, query("SELECT 2 AS x")) == [{"x": 2}]
+
+
+def test_a_process_that_has_answered_often_is_replaced_while_idle_and_nobody_notices(
+    embedded: Embedded, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_engine, "_MOST_ANSWERS", 3)
+    engine = embedded()
+    first = worker_of(engine)
+    for number in range(2):
+        assert rows(engine, query(f"SELECT {number} AS x")) == [{"x": number}]
+    assert is_alive(first)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda number: rows(engine, query(f"SELECT {number} AS x")), range(12)))
+    assert found == [[{"x": number}] for number in range(12)]
+    eventually(lambda: not is_alive(first))
 
 
 @pytest.mark.parametrize(

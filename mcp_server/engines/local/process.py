@@ -80,7 +80,7 @@ class Process:
     """One child from its start to its end. `changed` is notified of every change to the attributes below.
 
     Read under `changed`: `ready`, `death`, `failure` (why it never became ready), `replies` by call,
-    `held` (bytes in use while nothing ran), `restless` (calls that have ended, one of which it still computes),
+    `held` (bytes in use while nothing ran), `answers` (how many were no errors), `restless` (calls that have ended, one of which it still computes),
     `warnings`. `unasked` is called under `changed` on a frame that answers no call.
     """
 
@@ -97,7 +97,7 @@ class Process:
         self._unasked = unasked
         self._unanswered: set[str] = set()
         self._killed_for: str | None = None
-        self._answers = 0
+        self.answers = 0
         self._overfull = False
         self._work: Path | None = None
         self._starved = False
@@ -291,7 +291,7 @@ class Process:
         self.held = frame.fields["held"]
         if call in self._unanswered:
             self._unanswered.discard(call)
-            self._answers += frame.op != "error"
+            self.answers += frame.op != "error"
             self.replies[call] = frame
 
     def _describe_death(self, code: int | None) -> Death:
@@ -311,7 +311,7 @@ class Process:
 
     def _list_earlier_calls(self) -> set[str]:
         """Return a placeholder for the answered statements, which may have taken the memory; empty before the first."""
-        return {"earlier calls"} if self._answers else set()
+        return {"earlier calls"} if self.answers else set()
 
     def _drain_output(self, output: IO[bytes]) -> None:
         """Read the child's output, whose pipe would otherwise fill and block it, and keep the last lines."""

@@ -22,7 +22,8 @@ class EngineSpec:
     an engine that reads only its lake and its libraries; `caches` are the folders that it may write besides
     its temporary one. `catalog` is where tables are registered. `parting_seconds` is how long the child may take to
     stop its queries on a server that outlives it; 0 where the engine ends with it. `queries` is the maximum of
-    concurrent queries. `serves_storage` is for an engine that gets the files of a lake in object storage from this
+    concurrent queries. `most_answers` is after how many answers an idle process is replaced, None for never.
+    `serves_storage` is for an engine that gets the files of a lake in object storage from this
     process, and has neither a network nor credentials. `secret` is never shown.
     """
 
@@ -40,5 +41,6 @@ class EngineSpec:
     catalog: CatalogOwner
     queries: int
     parting_seconds: float = 0
+    most_answers: int | None = None
     serves_storage: bool = False
     secret: str = field(default="", repr=False)

@@ -155,6 +155,9 @@ class Supervisor:
             return f"holds {process.held >> 20} MiB"
         if ceiling is not None and (reserved := process.reserved_bytes) > _RESERVED_SHARE * (ceiling << 20):
             return f"has {reserved >> 20} MiB reserved"
+        most = self._spec.most_answers
+        if most is not None and process.answers >= most:
+            return f"has answered {process.answers:,} times, and keeps some memory of each"
         if (left := process.temp_bytes) > _LITTER_SHARE * (process.temp_mb << 20):
             return f"keeps {left >> 20} MiB of temporary files"
         return ""
