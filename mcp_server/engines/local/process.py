@@ -80,8 +80,8 @@ class Process:
     """One child from its start to its end. `changed` is notified of every change to the attributes below.
 
     Read under `changed`: `ready`, `death`, `failure` (why it never became ready), `replies` by call,
-    `held` (bytes in use while nothing ran), `answers` (how many were no errors), `restless` (calls that have ended, one of which it still computes),
-    `warnings`. `unasked` is called under `changed` on a frame that answers no call.
+    `held` (bytes in use while nothing ran), `answers` (how many were no errors), `restless` (calls that have ended,
+    one of which it still computes), `warnings`. `unasked` is called under `changed` on a frame that answers no call.
     """
 
     def __init__(self, launch: Launch, changed: threading.Condition, unasked: Callable[[], None]) -> None:
