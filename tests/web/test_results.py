@@ -76,6 +76,14 @@ def test_a_table_that_is_wider_than_its_box_shows_at_which_side_it_goes_on(tab: 
     expect(tab.ask_sql("SELECT 1 AS n").locator(".edges")).to_have_class("edges")
 
 
+def test_a_chart_takes_the_width_that_is_left_to_it(tab: Tab) -> None:
+    answer = tab.ask_sql(BY_YEAR)
+    expect(answer.locator("canvas")).to_be_visible()
+    tab.page.set_viewport_size({"width": 700, "height": 900})
+    fits = "(box) => box.querySelector('canvas').getBoundingClientRect().right <= box.getBoundingClientRect().right"
+    answer.page.wait_for_function(f"(box) => ({fits})(box)", arg=answer.element_handle())
+
+
 def test_a_cell_of_a_long_text_scrolls_in_itself(tab: Tab) -> None:
     table = tab.ask_sql("SELECT repeat('a long text ', 150) AS told, 1 AS n").locator("table")
     expect(table.locator("td .long")).to_have_count(1)

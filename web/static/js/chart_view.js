@@ -1,7 +1,7 @@
 // Draws charts by Chart.js, which is loaded for the first one.
 
 import { make } from "./dom.js";
-import { visible } from "./prose.js";
+import { shortenAll } from "./shorten.js";
 
 const ROW_PX = 26;
 const VALUE_PX = 56;
@@ -167,16 +167,12 @@ function labelAxis(chart, ink) {
       autoSkip: chart.kind !== "ranking",
       maxRotation: chart.kind === "ranking" ? 0 : 45,
       callback(_, index) {
-        return shorten(chart.labels[index] ?? "", most(this.chart.width));
+        return shortenAll(chart.labels, most(this.chart.width))[index] ?? "";
       },
     },
   };
 }
 
-function shorten(text, most) {
-  const letters = [...visible(text)];
-  return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : letters.join("");
-}
 
 function valueAxis(chart, ink) {
   const isCount = chart.series.every((one) => one.values.every((value) => value === null || Number.isInteger(value)));
