@@ -19,7 +19,9 @@ TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/server/test_ai_engines.py",
     ),
     **{folder: (folder,) for folder in ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")},
-    "lakes of both engines": ("tests/etl/test_load.py", "tests/etl/test_layout.py"),
+    "lakes of both engines": tuple(
+        f"tests/etl/test_{name}.py" for name in ("load", "layout", "plans", "update", "film_people")
+    ),
 }
 """Tests that share an engine, a browser or a lake that takes long to make: one worker has them all."""
 
@@ -41,12 +43,20 @@ SLOW_FIXTURES: Final = frozenset({"java", "spark", "embedded", "browser", "engin
 """`-m quick` is what stands in the places of QUICK and starts none of these: no engine, no browser, no server."""
 
 LONG: Final[tuple[str, ...]] = (
-    # Spark loads some rows in a minute. Each run has one load and one chain of updates by Spark.
-    "tests/etl/test_cluster_load.py::test_a_cluster_of_two_workers",
+    # Spark loads some rows in a minute. Each run has two loads and one chain of updates by Spark.
+    "tests/etl/test_cluster_load.py::test_a_cluster_",
     "tests/etl/test_columns.py::test_a_new_column_is_added_as_text_wherever_it_stands[spark]",
     "tests/etl/test_coverage.py::test_known_holes_are_counted_on_every_engine[spark]",
     "tests/etl/test_line_ends.py::test_a_mark_and_windows_line_ends_are_read_and_said[spark]",
     "tests/etl/test_resume.py::test_spark_goes_on_from_spark_alone",
+    "tests/etl/test_enrich.py::test_on_spark_",
+    # Each run has the same in storage of the other kind.
+    "tests/etl/test_many_loads.py::test_loads_into_storage_take_no_answer_down_and_every_published_version_stays[container]",
+    "tests/etl/test_maintain.py::test_lakes_in_storage_are_updated_maintained_and_rolled_back[container]",
+    # Each run has the same on two other engines.
+    "tests/engines/test_left_over.py::test_spark_ends_what_only_data_can_tell",
+    "tests/engines/test_cancel.py::test_many_queries_cancelled_at_random_moments_leave_nothing[connect]",
+    "tests/engines/test_cancel.py::test_many_queries_cancelled_at_random_moments_leave_nothing[databricks]",
 )
 """Where tests stand, or how their names begin, that `pytest --all` alone runs: each costs a run more than it tells."""
 

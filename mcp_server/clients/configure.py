@@ -31,6 +31,9 @@ from mcp_server.settings import Settings
 _SPARE_SECONDS = 15
 """How much longer than the server a client waits for the answer to one call."""
 
+_LINE_END = re.compile(r'(["\]}])\n')
+"""The end of a line behind a value: Python's own style has a comma there."""
+
 
 class ClientFileError(LakehouseError):
     """A client's file cannot be read, edited or written. It is as it was."""
@@ -69,7 +72,7 @@ def configure_client(settings: Settings, lake: Lake, client: str, *, name: str, 
 
 def _write_program(about: Client, name: str, entry: ServerEntry, wait_seconds: float) -> str:
     # What JSON writes of texts, lists and objects is Python's too; with a comma at each end formatters leave it alone.
-    literal = re.sub(r'(["\]}])\n', r"\1,\n", json.dumps(entry.to_json(), indent=4, ensure_ascii=False))
+    literal = _LINE_END.sub(r"\1,\n", json.dumps(entry.to_json(), indent=4, ensure_ascii=False))
     quoted = json.dumps(name, ensure_ascii=False)
     seconds = math.ceil(wait_seconds) + _SPARE_SECONDS
     return string.Template(about.program).substitute(name=quoted, entry=literal, seconds=seconds).rstrip()

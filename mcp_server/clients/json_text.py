@@ -11,6 +11,7 @@ from typing import Any, Final
 _STRING: Final = r'"(?:[^"\\\n]|\\.)*"'
 _COMMENT: Final = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TRAILING_COMMA: Final = re.compile(rf"{_STRING}|,(?=\s*[}}\]])")
+_LETTER: Final = re.compile(r"[^\n]")
 _INDENT: Final = re.compile(r"\n([ \t]+)\S")
 
 
@@ -125,7 +126,7 @@ class JsonText:
 
 def _blank_out(found: re.Match[str]) -> str:
     """Replace a comment or a trailing comma by blanks of the same length; a string stays."""
-    return found[0] if found[0].startswith('"') else re.sub(r"[^\n]", " ", found[0])
+    return found[0] if found[0].startswith('"') else _LETTER.sub(" ", found[0])
 
 
 def _first_difference(text: str, plain: str) -> int | None:
