@@ -8,7 +8,6 @@ down has none, because only a person can write it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -26,6 +25,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.escaping import cut_text
 from lakehouse.manifest import list_generations
 from lakehouse.storage import Lake
+from lakehouse.system import lock_file
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class CaseFile:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                lock_file(lock)
                 lines = self._read_lines()
                 before = list(lines)
                 yield lines

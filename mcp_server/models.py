@@ -219,8 +219,8 @@ class ShowColumns:
 
 
 @dataclass(frozen=True)
-class ShowHistory:
-    """`DESCRIBE HISTORY` of one table of the lake, at most so many versions."""
+class ShowVersions:
+    """`SHOW VERSIONS` of one table of the lake, at most so many versions."""
 
     table: str
     versions: int
@@ -241,7 +241,7 @@ class DescribeQuery:
     query: CheckedQuery
 
 
-Checked = CheckedQuery | ShowTables | ShowColumns | ShowHistory | Explain | DescribeQuery
+Checked = CheckedQuery | ShowTables | ShowColumns | ShowVersions | Explain | DescribeQuery
 
 
 @dataclass(frozen=True)

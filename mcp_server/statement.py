@@ -32,8 +32,8 @@ from mcp_server.models import (
     Explain,
     ResultSet,
     ShowColumns,
-    ShowHistory,
     ShowTables,
+    ShowVersions,
 )
 from mcp_server.results.ai import AiPlan, AiUse
 from mcp_server.results.estimate import check_budget
@@ -187,7 +187,7 @@ class Statement:
             case ShowTables() | ShowColumns() as asked:
                 rows = listing(asked, engine.schema, allowed.tables)
                 answer = results.answer(rows, self._caps, self._begin_reading(engine))
-            case ShowHistory(table=table, versions=versions):
+            case ShowVersions(table=table, versions=versions):
                 commits = engine.history(table, versions)
                 if commits is None:
                     raise Refused(

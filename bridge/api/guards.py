@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -16,14 +15,15 @@ from bridge.api.problems import build_problem, report_defect
 
 
 class HostGuard:
-    """Rejects requests for names that are not in `hosts`, which may have wildcards: `*.example.org`.
+    """Rejects requests for names that are not in `hosts`, where `*.example.org` stands for all names below it.
 
     DNS rebinding: a web page can reach loopback through a name that it controls.
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
         self._app = app
-        self._hosts = [host.lower() for host in hosts]
+        self._names = frozenset(host.lower() for host in hosts if not host.startswith("*."))
+        self._endings = tuple(host[1:].lower() for host in hosts if host.startswith("*."))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_known(Headers(scope=scope).get("host", "")):
@@ -37,7 +37,7 @@ class HostGuard:
             name = urlsplit(f"//{sent}").hostname or ""
         except ValueError:
             return False
-        return any(fnmatchcase(name, host) for host in self._hosts)
+        return name in self._names or name.endswith(self._endings)
 
 
 class CorsGuard(CORSMiddleware):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lakehouse.errors import Refused
 from mcp_server.guard.names import check_readable, refuse_unknown_table
-from mcp_server.models import ShowColumns, ShowHistory, ShowTables
+from mcp_server.models import ShowColumns, ShowTables, ShowVersions
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.lexer import Kind, Token
 from mcp_server.sql.refusal import clip
@@ -15,13 +15,13 @@ EXPLAIN_MODES = frozenset({"EXTENDED", "CODEGEN", "COST", "FORMATTED"})
 """Spark's; LOGICAL is in its grammar and refused by it. Without one the mode is `simple`."""
 
 _FORMS = (
-    "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, DESCRIBE a table or a query, DESCRIBE HISTORY "
-    "of a table, EXPLAIN SELECT …, and the tool describe_schema."
+    "Allowed are SHOW TABLES, SHOW VIEWS, SHOW COLUMNS FROM a table, SHOW VERSIONS FROM a table, DESCRIBE a table "
+    "or a query, EXPLAIN SELECT …, and the tool describe_schema."
 )
 
 
 _MOST_VERSIONS = 100
-"""Versions that DESCRIBE HISTORY lists: each is a file to be read."""
+"""Versions that SHOW VERSIONS lists: each is a file to be read."""
 
 
 class _Cursor:
@@ -59,10 +59,17 @@ class _Cursor:
         )
 
 
-def read_show(source: Source, catalog: Catalog) -> ShowTables | ShowColumns:
-    """Parse `SHOW TABLES|VIEWS [FROM schema] [[LIKE] 'pattern']` or `SHOW COLUMNS FROM|IN table [FROM|IN schema]`."""
+def read_show(source: Source, catalog: Catalog) -> ShowTables | ShowColumns | ShowVersions:
+    """Parse `SHOW TABLES|VIEWS [FROM schema] [[LIKE] 'pattern']` or `SHOW COLUMNS FROM|IN table [FROM|IN schema]`.
+
+    `SHOW VERSIONS FROM|IN table [LIMIT n]` is for Delta's DESCRIBE HISTORY, which shows paths, users and parameters.
+    """
     cursor = _Cursor(source)
-    kind = cursor.take("TABLES", "VIEWS", "COLUMNS")
+    kind = cursor.take("TABLES", "VIEWS", "COLUMNS", "VERSIONS")
+    if kind == "VERSIONS":
+        if not cursor.take("FROM", "IN"):
+            raise cursor.refuse_form()
+        return _read_versions(cursor, catalog)
     if kind == "COLUMNS":
         if not cursor.take("FROM", "IN"):
             raise cursor.refuse_form()
@@ -81,15 +88,12 @@ def read_show(source: Source, catalog: Catalog) -> ShowTables | ShowColumns:
     return ShowTables(views_only=kind == "VIEWS", pattern=pattern, folder=folder)
 
 
-def read_describe(source: Source, catalog: Catalog) -> ShowColumns | ShowHistory:
-    """Parse `DESCRIBE|DESC [TABLE] table [column]` or `DESCRIBE|DESC HISTORY table [LIMIT n]`.
+def read_describe(source: Source, catalog: Catalog) -> ShowColumns:
+    """Parse `DESCRIBE|DESC [TABLE] table [column]`.
 
     The longer forms are refused: they reveal paths and owners. DESCRIBE of one column is answered with all columns.
     """
     cursor = _Cursor(source)
-    if source.key(1) == "HISTORY" and source.key(2) not in {"", "."} and "history" not in catalog.by_name:
-        cursor.take("HISTORY")
-        return _read_history(cursor, catalog)
     cursor.take("TABLE")
     word = source.key(cursor.at)
     longer = cursor.at + 1 < len(source.tokens) and source.key(cursor.at + 1) != "."
@@ -105,7 +109,7 @@ def read_describe(source: Source, catalog: Catalog) -> ShowColumns | ShowHistory
     return ShowColumns(table, describe=True)
 
 
-def _read_history(cursor: _Cursor, catalog: Catalog) -> ShowHistory:
+def _read_versions(cursor: _Cursor, catalog: Catalog) -> ShowVersions:
     """Parse `table [LIMIT n]`."""
     table, versions = _take_table(cursor, catalog), _MOST_VERSIONS
     if cursor.take("LIMIT"):
@@ -115,7 +119,7 @@ def _read_history(cursor: _Cursor, catalog: Catalog) -> ShowHistory:
         cursor.at += 1
         versions = min(int(number), _MOST_VERSIONS)
     cursor.expect_end()
-    return ShowHistory(table, versions)
+    return ShowVersions(table, versions)
 
 
 def read_explain(source: Source) -> tuple[str, int]:

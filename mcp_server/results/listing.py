@@ -35,7 +35,7 @@ def listing(statement: ShowTables | ShowColumns, schema: str, tables: Sequence[T
 
 
 def list_history(commits: Iterable[Commit]) -> Rows:
-    """What DESCRIBE HISTORY answers: Spark's first columns, without users, addresses and parameters."""
+    """What SHOW VERSIONS answers: the first columns of Delta's DESCRIBE HISTORY, without users and parameters."""
     names = ("version", "timestamp", "operation", "rows_written", "rows_deleted")
     return Rows(
         names,

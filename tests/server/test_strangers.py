@@ -140,7 +140,7 @@ async def test_the_versions_of_a_table_are_listed_with_time_operation_and_rows(
 ) -> None:
     server, _ = strangers
     async with Client(server) as client:
-        found = (await _ask(client, "DESCRIBE HISTORY sales.grown")).structured_content
+        found = (await _ask(client, "SHOW VERSIONS FROM sales.grown")).structured_content
         assert [column["name"] for column in found["columns"]] == [
             "version",
             "timestamp",
@@ -152,10 +152,15 @@ async def test_the_versions_of_a_table_are_listed_with_time_operation_and_rows(
         moments = [datetime.fromisoformat(row[1]) for row in found["rows"]]
         assert moments == sorted(moments, reverse=True)
         assert abs(datetime.now(UTC) - moments[0]) < timedelta(hours=1)
-        assert len((await _ask(client, "DESC HISTORY imdb.sales.grown LIMIT 2")).structured_content["rows"]) == 2
-        for sql in ("DESCRIBE HISTORY", "DESCRIBE HISTORY sales.grown VERSION AS OF 1", "DESCRIBE HISTORY `/etc`"):
+        assert len((await _ask(client, "SHOW VERSIONS IN imdb.sales.grown LIMIT 2")).structured_content["rows"]) == 2
+        for sql in (
+            "SHOW VERSIONS",
+            "SHOW VERSIONS FROM sales.grown VERSION AS OF 1",
+            "SHOW VERSIONS FROM `/etc`",
+            "DESCRIBE HISTORY sales.grown",
+        ):
             assert "Refused (" in _text(await _ask(client, sql)), sql
-        assert "no commit" in _text(await _ask(client, "DESCRIBE HISTORY empty_log"))
+        assert "no commit" in _text(await _ask(client, "SHOW VERSIONS FROM empty_log"))
 
 
 async def test_what_cannot_be_read_is_listed_and_refused_with_its_reason(
