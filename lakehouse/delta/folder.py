@@ -8,6 +8,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -153,9 +154,10 @@ class LogFolder(TableLog):
         try:
             with os.scandir(self._folder) as listed:
                 for each in listed:
-                    if each.is_file():
-                        stat = each.stat()
-                        found[each.name] = Entry(stat.st_mtime_ns // 1_000_000, stat.st_size)
+                    with suppress(FileNotFoundError):  # gone since it was listed, as a writer's temporary files are
+                        if each.is_file():
+                            stat = each.stat()
+                            found[each.name] = Entry(stat.st_mtime_ns // 1_000_000, stat.st_size)
         except OSError as error:
             raise self.as_damaged(f"its folder {LOG_NAME} cannot be listed: {error.strerror}") from error
         return found

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from lakehouse.delta import TableLog
+from lakehouse.delta import LogFolder, TableLog
 from lakehouse.errors import LakeError
 from mcp_server.engines.pinned import FolderSource, PinnedLogs
 from mcp_server.engines.travel import read_travels, reads_latest
@@ -131,3 +133,19 @@ def test_versions_are_read_where_a_statement_asks_for_them(sql: str, asked: list
 )
 def test_the_newest_version_is_read_where_none_is_named(sql: str, latest: bool) -> None:
     assert reads_latest(sql, "t") is latest
+
+
+def test_a_file_that_goes_while_a_log_is_listed_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, scan = tmp_path / "films" / "_delta_log", os.scandir
+    log.mkdir(parents=True)
+    for name in ("00000000000000000000.json", "of-a-writer.tmp"):
+        (log / name).write_text("{}")
+
+    def scan_while_a_writer_ends(path: Path) -> AbstractContextManager[Iterable[os.DirEntry[str]]]:
+        listed = list(scan(path))
+        (log / "of-a-writer.tmp").unlink()
+        return nullcontext(listed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scan_while_a_writer_ends)
+        assert list(LogFolder(str(log.parent)).entries) == ["00000000000000000000.json"]
