@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -116,9 +117,13 @@ def _list_objects(lake: Lake, path: str) -> Iterator[tuple[str, int]]:
 
 def _remove_old_copies(copies: Path) -> None:
     """Remove all copies but the newest; a process that has one open goes on reading it."""
-    # Those that others are still making, which are newer than what was just made, are no copies yet.
-    made = (path for path in copies.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for path in sorted(made, key=lambda path: path.stat().st_mtime)[:-_KEPT_COPIES]:
+    made: list[tuple[float, Path]] = []
+    for path in copies.iterdir():
+        # Those that others are still making, which are newer than what was just made, are no copies yet.
+        if path.is_dir() and not path.name.startswith("."):
+            with suppress(FileNotFoundError):  # somebody else removes it too
+                made.append((path.stat().st_mtime, path))
+    for _, path in sorted(made)[:-_KEPT_COPIES]:
         shutil.rmtree(path, ignore_errors=True)
 
 
