@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from bridge.answering import VisitorIdentity
 from bridge.operations import list_earlier, to_history
-from bridge.store import Feedback, Store, StoredOperation, StoreUnavailableError
+from bridge.store import Store, StoredFeedback, StoredOperation, StoreUnavailableError
 from bridge.views import Json
 from lakehouse.errors import LakehouseError
 from lakehouse.escaping import cut_text
@@ -118,7 +118,7 @@ class FeedbackService:
     def __init__(self, store: Store, file: CaseFile, model: str | None, lake: Lake | None) -> None:
         self._store, self._file, self._model, self._lake = store, file, model, lake
 
-    def put_feedback(self, visitor: VisitorIdentity, operation_id: str, feedback: Feedback) -> None:
+    def put_feedback(self, visitor: VisitorIdentity, operation_id: str, feedback: StoredFeedback) -> None:
         """Keep what a visitor thinks of an answer, in place of what they thought before.
 
         Raises NotFoundError, NotRatedError, FeedbackFullError, ChangedError and StoreUnavailableError.
@@ -135,7 +135,7 @@ class FeedbackService:
         self._file.remove_case(_name_case(operation))
         self._store.save_feedback(operation, None)
 
-    def _build_case(self, operation: StoredOperation, feedback: Feedback) -> Json:
+    def _build_case(self, operation: StoredOperation, feedback: StoredFeedback) -> Json:
         result: Json = dict(operation.result or {})
         statements, gold = _read_statements(result)
         case = {

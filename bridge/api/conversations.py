@@ -22,7 +22,7 @@ from bridge.api.dependencies import (
     require_json,
 )
 from bridge.api.problems import SharingOffError, document_errors
-from bridge.store import Feedback, NotFoundError, StoredConversation, StoredMessage
+from bridge.store import NotFoundError, StoredConversation, StoredFeedback, StoredMessage
 
 _DAY_SECONDS = 86_400
 _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
@@ -160,7 +160,7 @@ def _to_summary(stored: StoredConversation) -> dict[str, Any]:
     }
 
 
-def _to_message(message: StoredMessage, feedback: Mapping[str, Feedback]) -> schema.Message:
+def _to_message(message: StoredMessage, feedback: Mapping[str, StoredFeedback]) -> schema.Message:
     details, result = message.details, message.details.get("result")
     operation = details.get("operation")
     said = feedback.get(operation) if operation is not None and result is not None else None

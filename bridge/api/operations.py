@@ -26,7 +26,7 @@ from bridge.api.dependencies import (
 )
 from bridge.api.problems import document_errors
 from bridge.api.tables import FILE_RESPONSE, build_file, find_table
-from bridge.store import Feedback
+from bridge.store import StoredFeedback
 from bridge.views import Json
 from lakehouse.escaping import replace_controls
 from lakehouse.result_files import FileFormat
@@ -85,7 +85,7 @@ async def cancel(context: Context, visitor: CurrentVisitor, operation: str, resp
 )
 async def rate(context: Context, visitor: CurrentVisitor, operation: str, feedback: schema.Feedback) -> schema.Feedback:
     """Rate the answer of an operation, in place of an earlier rating. It is kept without the visitor's name."""
-    said = Feedback(feedback.verdict, replace_controls(feedback.comment))
+    said = StoredFeedback(feedback.verdict, replace_controls(feedback.comment))
     await asyncio.to_thread(context.feedback.put_feedback, visitor, operation, said)
     return schema.Feedback(verdict=said.verdict, comment=said.comment)
 

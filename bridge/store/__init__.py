@@ -34,12 +34,12 @@ from bridge.store.types import (
     ChangedError,
     ConversationPage,
     ExpiredError,
-    Feedback,
     KeyReusedError,
     NotFoundError,
     NothingToShareError,
     OutdatedError,
     StoredConversation,
+    StoredFeedback,
     StoredMessage,
     StoredOperation,
     StoredShare,
@@ -52,7 +52,6 @@ __all__ = [
     "ChangedError",
     "ConversationPage",
     "ExpiredError",
-    "Feedback",
     "KeyReusedError",
     "NotFoundError",
     "NothingToShareError",
@@ -62,6 +61,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "StoredConversation",
+    "StoredFeedback",
     "StoredMessage",
     "StoredOperation",
     "StoredShare",
@@ -240,7 +240,7 @@ class Store:
             raise ChangedError("This operation was ended, saved or deleted by somebody else. Stop working on it.")
         return StoredOperation.from_record(saved)
 
-    def save_feedback(self, operation: StoredOperation, feedback: Feedback | None) -> None:
+    def save_feedback(self, operation: StoredOperation, feedback: StoredFeedback | None) -> None:
         """Save what the owner thinks of an answer, in place of what was saved before; None removes it.
 
         Raises NotFoundError, and ChangedError where others keep saving it.
@@ -262,11 +262,11 @@ class Store:
                     return
         raise ChangedError("This answer is being rated by somebody else at once. Try again.")
 
-    def list_feedback(self, conversation: StoredConversation) -> dict[str, Feedback]:
+    def list_feedback(self, conversation: StoredConversation) -> dict[str, StoredFeedback]:
         """Return what the owner of a conversation thinks of its answers, by the ids of their operations."""
         found = self._records.find_records(conversation.id, conversation.owner, "feedback", self._clock())
         return {
-            f"{conversation.id}.{record.id.removeprefix('feedback-')}": Feedback(**record.body)
+            f"{conversation.id}.{record.id.removeprefix('feedback-')}": StoredFeedback(**record.body)
             for record in found
             if record.body
         }

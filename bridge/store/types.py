@@ -113,7 +113,7 @@ class StoredMessage:
 
 
 @dataclass(frozen=True)
-class Feedback:
+class StoredFeedback:
     """What the owner of a conversation thinks of an answer."""
 
     verdict: Verdict
