@@ -17,6 +17,7 @@ from bridge.settings import load_settings
 from bridge.store import Store, open_store
 from bridge.turn import Turn, TurnContext, TurnLimits, run_turn
 from tests.bridge.cosmos_server import KEY, emulating
+from tests.bridge.rest import ROOM, Site, site
 from tests.openai_server import OpenAiServer, serving
 from tests.server.lakes import make_lake
 from tests.server.processes import descendants, gone, until
@@ -52,6 +53,20 @@ async def lakehouse(lake: Path, state: Path, anyio_backend: str) -> AsyncIterato
     """A real `imdb-mcp serve` in a process of its own, for all tests of a module."""
     async with Lakehouse(resolve_server(load_settings(), "--lake", str(lake))) as lakehouse:
         yield lakehouse
+
+
+@pytest.fixture(scope="module")
+def site_model() -> Iterator[OpenAiServer]:
+    """Who plays the model, for the site of all tests of a module. Each test leaves it without a script."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def here(lake: Path, state: Path, site_model: OpenAiServer) -> Iterator[Site]:
+    """The site of all tests of a module that need no other."""
+    with site(lake, state, site_model, **ROOM) as found:
+        yield found
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from tests.openai_server import OpenAiServer
 from tests.server.processes import until
 
 MODEL = {"IMDB_CHAT_MODEL": "scripted", "IMDB_CHAT_INPUT_PRICE": "1", "IMDB_CHAT_OUTPUT_PRICE": "2"}
+ROOM = {"IMDB_CHAT_VISITORS_PER_HOUR": "1000", "IMDB_CHAT_REQUESTS_PER_MINUTE": "100000"}
+"""Settings of a site that limits no test."""
 Answer = dict[str, Any]
 
 

@@ -28,14 +28,9 @@ from bridge.store import (
 )
 from bridge.store.sqlite import FILE_NAME
 from tests.bridge.conftest import DAY, Clock
-from tests.bridge.rest import Site, site
-from tests.openai_server import OpenAiServer, Reply, serving
+from tests.bridge.rest import ROOM, Site, site
+from tests.openai_server import OpenAiServer, Reply
 
-ROOM = {
-    "IMDB_CHAT_VISITORS_PER_HOUR": "1000",
-    "IMDB_CHAT_REQUESTS_PER_MINUTE": "100000",
-    "IMDB_CHAT_SHARE_DAYS": "7",
-}
 FIRST_FILE = """
 CREATE TABLE records (
     conversation TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL,
@@ -240,16 +235,9 @@ def test_a_file_of_the_first_version_keeps_its_conversations(tmp_path: Path, clo
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[OpenAiServer]:
-    """Who plays the model, for the site of all tests."""
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def here(lake: Path, state: Path, model: OpenAiServer) -> Iterator[Site]:
+def here(lake: Path, state: Path, site_model: OpenAiServer) -> Iterator[Site]:
     """The site of all tests that need no other."""
-    with site(lake, state, model, **ROOM) as found:
+    with site(lake, state, site_model, **ROOM, IMDB_CHAT_SHARE_DAYS="7") as found:
         yield found
 
 
@@ -349,10 +337,10 @@ def test_a_link_is_taken_back_by_its_owner_alone_and_goes_with_its_conversation(
 
 
 def test_a_running_answer_whose_conversation_expires_ends_its_events_and_is_gone(
-    here: Site, model: OpenAiServer
+    here: Site, site_model: OpenAiServer
 ) -> None:
     visitor, pace = here.visitor(), threading.Event()
-    model.will(Reply(text="One two three.", pace=pace))
+    site_model.will(Reply(text="One two three.", pace=pace))
     conversation = visitor.start("Films")
     operation = visitor.post(conversation, "How many?").json()["id"]
     ends = []

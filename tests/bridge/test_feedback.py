@@ -16,31 +16,20 @@ import pytest
 from bridge.feedback import MAX_FILE_BYTES, CaseFile
 from bridge.follow_ups import AnswerStream, split_follow_ups
 from evals.cli import main
-from tests.bridge.rest import MODEL, Site, Visitor, site
+from tests.bridge.rest import MODEL, Site, Visitor
 from tests.bridge.scripts import COUNT, running, said, told
-from tests.openai_server import REFUSING, OpenAiServer, Reply, serving
+from tests.openai_server import REFUSING, OpenAiServer, Reply
 
 YEARS = "SELECT min(startYear) AS first FROM movies_delta"
 NEXT = "<next>\n- How many of them are films?\n2. Which startYear is the last?\nWhat is their boxOffice?\n</next>"
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[OpenAiServer]:
-    with serving() as server:
-        yield server
-
-
 @pytest.fixture
-def provider(model: OpenAiServer) -> Iterator[OpenAiServer]:
-    model.calls.clear()
-    yield model
-    assert not model.script
-
-
-@pytest.fixture(scope="module")
-def here(lake: Path, state: Path, model: OpenAiServer) -> Iterator[Site]:
-    with site(lake, state, model, IMDB_CHAT_VISITORS_PER_HOUR="1000", IMDB_CHAT_REQUESTS_PER_MINUTE="100000") as found:
-        yield found
+def provider(site_model: OpenAiServer) -> Iterator[OpenAiServer]:
+    """Who plays the model, with nothing asked of it yet."""
+    site_model.calls.clear()
+    yield site_model
+    assert not site_model.script
 
 
 @pytest.fixture

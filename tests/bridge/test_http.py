@@ -15,18 +15,11 @@ import pytest
 
 import web
 from tests.bridge.rest import Site, Visitor, site
-from tests.openai_server import BAD_KEY, CUT, NO_JSON, OpenAiServer, Reply, serving
+from tests.openai_server import BAD_KEY, CUT, NO_JSON, OpenAiServer, Reply
 
 PAGE_ELSEWHERE = "https://chat.example.org"
 SCRIPT = "/js/app.js"
 MANY = "SELECT tconst, primaryTitle FROM movies_delta ORDER BY tconst LIMIT 50"
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[OpenAiServer]:
-    """Who plays the model, for the site of all tests."""
-    with serving() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def here(lake: Path, folder: Path, model: OpenAiServer) -> Iterator[Site]:
+def here(lake: Path, folder: Path, site_model: OpenAiServer) -> Iterator[Site]:
     with site(
-        lake, folder, model, IMDB_CHAT_ORIGINS=PAGE_ELSEWHERE, IMDB_CHAT_HOSTS="*.example.net",
+        lake, folder, site_model, IMDB_CHAT_ORIGINS=PAGE_ELSEWHERE, IMDB_CHAT_HOSTS="*.example.net",
         IMDB_CHAT_VISITORS_PER_HOUR="1000",
     ) as found:  # fmt: skip
         yield found
@@ -151,13 +144,13 @@ def test_a_defect_is_told_to_a_page_elsewhere_without_anything_of_the_inside(
 
 @pytest.mark.parametrize("reply", [BAD_KEY, CUT, NO_JSON, Reply(400, error={"message": "no", "code": "sk-secret"})])
 def test_a_model_that_fails_is_told_without_its_address_or_key_in_answers_events_and_what_is_kept(
-    visitor: Visitor, model: OpenAiServer, reply: Reply
+    visitor: Visitor, site_model: OpenAiServer, reply: Reply
 ) -> None:
-    model.will(reply)
+    site_model.will(reply)
     conversation = visitor.start()
     operation = visitor.post(conversation, "How many titles?").json()["id"]
     events = list(visitor.events(operation))
     assert events[-1][1]["result"]["answer"].startswith("The model could not be asked: The model's server ")
     told = json.dumps([events, visitor.operation(operation), visitor.conversation(conversation)])
-    for secret in ("127.0.0.1", model.url, str(model.root.rpartition(":")[2]), "sk-secret"):
+    for secret in ("127.0.0.1", site_model.url, str(site_model.root.rpartition(":")[2]), "sk-secret"):
         assert secret not in told

@@ -23,27 +23,13 @@ from tests.server.test_stdio import SLOW_SQL
 TITLES = "SELECT tconst, primaryTitle FROM movies_delta ORDER BY tconst LIMIT 3"
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[OpenAiServer]:
-    """Who plays the model, for the site of all tests. Each test leaves it without a script."""
-    with serving() as server:
-        yield server
-
-
 @pytest.fixture
-def provider(model: OpenAiServer) -> Iterator[OpenAiServer]:
-    """The same, with nothing asked of it yet."""
-    model.calls.clear()
-    yield model
-    assert not model.script
-    model.choose = None
-
-
-@pytest.fixture(scope="module")
-def here(lake: Path, state: Path, model: OpenAiServer) -> Iterator[Site]:
-    """The site of all tests that need no other."""
-    with site(lake, state, model, IMDB_CHAT_VISITORS_PER_HOUR="1000", IMDB_CHAT_REQUESTS_PER_MINUTE="100000") as found:
-        yield found
+def provider(site_model: OpenAiServer) -> Iterator[OpenAiServer]:
+    """Who plays the model, with nothing asked of it yet."""
+    site_model.calls.clear()
+    yield site_model
+    assert not site_model.script
+    site_model.choose = None
 
 
 def engine_of(found: Site) -> list[psutil.Process]:
