@@ -171,6 +171,7 @@ def open_work_folder(lake: Lake, settings: Settings, tables: Iterable[str]) -> I
             yield folder
         return
     folder = lake.directory / WORK_NAME
+    lake.remove_drafts()
     for table in tables:
         remove_orphans(lake.directory / table)
     shutil.rmtree(folder, ignore_errors=True)

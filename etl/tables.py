@@ -20,6 +20,7 @@ from etl.stored_rows import TableVersion, measure_version
 from etl.table_files import TableFiles
 from lakehouse.delta import LogFolder
 from lakehouse.delta.checkpoint import read_checkpoint
+from lakehouse.delta.folder import LOG_NAME
 from lakehouse.delta.vectors import UnknownVectorError, vector_file
 from lakehouse.errors import LakeError
 from lakehouse.manifest import Column
@@ -235,11 +236,13 @@ def open_writer(session: EngineSession, lake: Lake, schema: str) -> TableWriter:
 
 
 def remove_orphans(folder: Path) -> None:
-    """Delete data files of a table that no commit names: leftovers of a killed load.
+    """Delete data files of a table that no commit names, and drafts of commits: leftovers of a killed load.
 
     Files of old versions stay. Nothing is deleted if the log lacks a version or cannot be read, because an old file
     then looks like an orphan. Local tables only.
     """
+    for draft in (folder / LOG_NAME).glob(".*.tmp"):
+        draft.unlink(missing_ok=True)
     try:
         log = LogFolder(folder)
         named = _list_named(log)

@@ -22,6 +22,8 @@ from lakehouse.objects import ObjectStore, Stored
 # Engines read a path as a URL or a pattern: blanks, letters beyond ASCII, `#`, `[` and `{` change its meaning.
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=@,-]+")
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
+_DRAFT = re.compile(r"\.[0-9]+\.tmp$")
+"""How the name of a file ends that is written by a process, to be put in the place of another."""
 
 
 def is_plain(path: str) -> bool:
@@ -159,6 +161,16 @@ class Lake:
             (self.directory / name).unlink(missing_ok=True)
         else:
             self.objects.remove(name)
+
+    def remove_drafts(self) -> None:
+        """Remove what writers that were killed left of small files, in a directory.
+
+        The caller holds the lock that excludes other writers. Object storage has no drafts: a write is whole or not.
+        """
+        for folder in () if self.directory is None else (self.directory, *self.directory.glob("_*/")):
+            for draft in folder.glob("*.tmp"):
+                if _DRAFT.search(draft.name):
+                    draft.unlink(missing_ok=True)
 
 
 def _make_link(link: Path, target: str) -> None:

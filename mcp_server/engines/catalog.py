@@ -58,6 +58,10 @@ class LakeCatalog:
         """Return all tables by name, including unreadable ones. Raises LakeError where the lake holds none."""
         return tuple(table.info for table in self._refresh_tables().values())
 
+    def refresh(self) -> tuple[TableInfo, ...]:
+        """Return `tables()` of this moment: what was seen of the folders a moment ago does not count."""
+        return tuple(table.info for table in self._refresh_tables(look_again=True).values())
+
     def locations(self, names: Iterable[str] | None = None) -> dict[str, str]:
         """Return the absolute locations of all readable tables, or of those in `names` (in any case), by table name."""
         known = self._refresh_tables()
@@ -70,14 +74,14 @@ class LakeCatalog:
         chosen = self.locations(names)
         return {known[name.lower()].info.engine_name: location for name, location in chosen.items()}
 
-    def _refresh_tables(self) -> Mapping[str, Located]:
+    def _refresh_tables(self, *, look_again: bool = False) -> Mapping[str, Located]:
         with self._lock:
             found: Mapping[str, Located] | None
             manifest = (
                 self._lake.read_file(MANIFEST_NAME) if self._folders is None else _stamp_manifest(self._folders.lake)
             )
             if self._folders is not None and manifest is None:
-                listed = self._folders.read_tables()
+                listed = self._folders.read_tables(look_again=look_again)
                 found = None if listed is self._listed and self._seen is None else listed
                 self._listed = listed
             elif manifest is None or manifest != self._seen:

@@ -67,10 +67,6 @@ class ConnectEngine(LocalEngine):
         if self._given is not None:
             self.schema = lake.address
 
-    def refresh(self) -> tuple[TableInfo, ...]:
-        """Read all tables and views again."""
-        return self.tables() if self._given is None else self._given.known.refresh()
-
     def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
         """Run a checked query until it ends, reaches its deadline or is cancelled."""
         with self._given.known.forget_on_contradiction() if self._given is not None else nullcontext():
@@ -113,6 +109,9 @@ class _GivenTables:
 
     def tables(self) -> tuple[TableInfo, ...]:
         return self.known.tables()
+
+    def refresh(self) -> tuple[TableInfo, ...]:
+        return self.known.refresh()
 
     def locations(self, names: Iterable[str] | None = None) -> dict[str, str]:  # noqa: ARG002
         return {}

@@ -72,10 +72,13 @@ class TableFolders:
         self._trusted_until = 0.0
         self._has_warned = False
 
-    def read_tables(self) -> Mapping[str, Located]:
-        """Return all tables by lower-case name. Raises LakeError, with advice, where there is none."""
+    def read_tables(self, *, look_again: bool = False) -> Mapping[str, Located]:
+        """Return all tables by lower-case name, of this moment if `look_again`.
+
+        Raises LakeError, with advice, where there is none.
+        """
         began = time.monotonic()
-        if began < self._trusted_until:
+        if began < self._trusted_until and not look_again:
             return self._index
         folders = self._find_folders()
         if not folders or (self.lake / LOADING_NAME).exists():

@@ -206,7 +206,7 @@ class Trial:
 
     def check(self, sql: str) -> CheckedQuery:
         limits = checking.Limits(100_000, 32_768, 300.0)
-        catalog = catalog_of(self.engine, self.engine.tables())
+        catalog = catalog_of(self.engine, self.engine.refresh())
         checked = checking.check(sql, catalog=catalog, limits=limits, principal=Principal("tester"))
         assert isinstance(checked, CheckedQuery)
         return checked

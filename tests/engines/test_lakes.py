@@ -17,6 +17,7 @@ from lakehouse.errors import LakeError, Refused, UsageError
 from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME
 from lakehouse.storage import Lake
 from mcp_server import checking
+from mcp_server.engines import folders
 from mcp_server.engines.local import LocalEngine
 from mcp_server.models import CheckedQuery, Principal, ResultSet
 from mcp_server.settings import Settings
@@ -37,7 +38,7 @@ def answer(engine: LocalEngine, sql: str) -> ResultSet:
     """The answer to a statement that goes the whole way of a caller's."""
     checked = checking.check(
         sql,
-        catalog=catalog_of(engine, engine.tables()),
+        catalog=catalog_of(engine, engine.refresh()),
         limits=checking.Limits(100, 10_000, 60.0),
         principal=Principal("tester"),
         read=lambda sql, tables, stage: engine.read(sql, tables, stage, uuid.uuid4().hex),
@@ -50,7 +51,7 @@ def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded,
     lake = write_lake(tmp_path / "lake")
     publish(lake, 2, films=0)
     engine = embedded(lake)
-    assert {table.name: table.version for table in engine.tables()}["films"] == 0
+    assert {table.name: table.version for table in engine.refresh()}["films"] == 0
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 0", "films")) == [{"m": 3}]
 
     assert ask(engine, f"SELECT max(id) AS m FROM films TIMESTAMP AS OF '{datetime.now(UTC).isoformat()}'") == [
@@ -65,7 +66,7 @@ def test_a_lake_that_changes_under_the_engine_is_served_anew(embedded: Embedded,
 
     assert [commit.version for commit in engine.history("films", 10) or ()] == [1, 0]
     assert ask(engine, "SELECT max(id) AS m FROM films VERSION AS OF 1") == [{"m": 5}]
-    assert {table.name: table.version for table in engine.tables()}["films"] == 1
+    assert {table.name: table.version for table in engine.refresh()}["films"] == 1
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 1", "films")) == [{"m": 5}]
     # A query that was checked before the change still reads what it was pinned to.
     assert rows(engine, query("SELECT max(id) AS m FROM films VERSION AS OF 0", "films")) == [{"m": 3}]
@@ -77,7 +78,7 @@ def test_someone_elses_lake_is_served_at_its_latest_versions(embedded: Embedded,
     (tmp_path / "notes").mkdir()
     engine = embedded(Lake.parse(str(tmp_path)))
 
-    tables = {table.name: table for table in engine.tables()}
+    tables = {table.name: table for table in engine.refresh()}
     assert list(tables) == ["films", "kinds", "many"]
     assert (tables["films"].version, tables["films"].rows) == (1, None)
     assert tuple(column.type for column in tables["kinds"].columns) == KIND_TYPES
@@ -90,7 +91,7 @@ def test_someone_elses_lake_is_served_at_its_latest_versions(embedded: Embedded,
     assert ask(engine, "SELECT max(id) AS m FROM films VERSION AS OF 2") == [{"m": 3}]
     write_deltalake(str(tmp_path / "later"), pa.table({"x": [1]}))
 
-    assert {table.name: table.version for table in engine.tables()} == {"films": 2, "kinds": 0, "later": 0, "many": 0}
+    assert {table.name: table.version for table in engine.refresh()} == {"films": 2, "kinds": 0, "later": 0, "many": 0}
     assert rows(engine, query("SELECT x FROM later", "later")) == [{"x": 1}]
 
 
@@ -106,12 +107,27 @@ def test_tables_that_appear_in_folders_or_go_are_seen_without_a_restart(embedded
     write_deltalake(str(tmp_path / "a" / "b" / "c" / "d" / "f" / "too_deep"), pa.table({"id": [5]}))
     (tmp_path / "sales" / "again").symlink_to(tmp_path)
 
-    eventually(lambda: {table.name for table in engine.tables()} == {"a.b.c.d.e", "orders", "sales.eu.de.orders"})
+    eventually(lambda: {table.name for table in engine.refresh()} == {"a.b.c.d.e", "orders", "sales.eu.de.orders"})
     assert ask(engine, "SELECT o.id, e.id AS e FROM sales.eu.de.orders o JOIN a.b.c.d.e ON e.id = o.id + 1") == [
         {"id": 3, "e": 4}
     ]
     with pytest.raises(Refused, match=r"no table sales.orders. Did you mean sales.eu.de.orders"):
         ask(engine, "SELECT 1 FROM sales.orders")
+
+
+def test_what_appears_right_behind_a_look_at_the_folders_is_there_for_whoever_asks_anew(
+    embedded: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "_TRUSTED_SHARE", 1e9)
+    monkeypatch.setattr(folders, "_TRUSTED_SECONDS", 1e9)
+    write_deltalake(str(tmp_path / "orders"), pa.table({"id": [1]}))
+    engine = embedded(Lake.parse(str(tmp_path)))
+    seen = [[table.name for table in engine.tables()] for _ in range(2)]
+
+    write_deltalake(str(tmp_path / "later"), pa.table({"id": [2]}))
+
+    assert [*seen, [table.name for table in engine.tables()]] == [["orders"]] * 3
+    assert ask(engine, "SELECT id FROM later") == [{"id": 2}]
 
 
 def test_a_data_file_that_was_deleted_is_a_matter_of_the_lake(embedded: Embedded, query: Query, tmp_path: Path) -> None:

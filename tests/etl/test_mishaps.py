@@ -16,6 +16,13 @@ from filelock import FileLock
 from tests.etl.conftest import HEADERS, MakeSource, manifest_of, rows_of, run_etl, run_patched
 
 HEADER = HEADERS["title.ratings"].encode()
+DRAFTS = (
+    "_loading.json.4711.tmp",
+    "_manifest.json.4711.tmp",
+    "_coverage/1.json.4711.tmp",
+    f"movies_delta/_delta_log/.{7:020}.4711.tmp",
+)
+"""What a process leaves that is killed while it writes a small file."""
 BAD_SOURCES: dict[str, tuple[dict[str, Any], str]] = {
     "a missing file": ({"title_ratings": None}, "title.ratings.tsv.gz is missing"),
     "an empty file": ({"title_ratings": b""}, "is empty"),
@@ -206,10 +213,13 @@ def test_a_killed_load_leaves_the_old_lake_and_the_next_one_cleans_up(sample: Pa
         _kill_when_it_says(moment, source, lake)
         assert (lake / "_manifest.json").read_bytes() == before, moment
         assert {table: len(rows_of(lake, table)) for table in rows} == rows, moment
-    (lake / "movies_delta" / "part-orphan.parquet").write_bytes(b"left behind")
+    for name in ("movies_delta/part-orphan.parquet", *DRAFTS, "notes.tmp"):
+        (lake / name).write_bytes(b"left behind")
     assert run_etl("load", "--source", source, "--lake", lake).returncode == 0
     assert {table: len(rows_of(lake, table)) for table in rows} == rows
     assert not (lake / "movies_delta" / "part-orphan.parquet").exists()
+    assert [name for name in DRAFTS if (lake / name).exists()] == []
+    assert (lake / "notes.tmp").exists()  # somebody's own
     assert not (lake / "_work").exists()
     assert not (lake / "_loading.json").exists()
 
