@@ -5,8 +5,9 @@ A setting `max_rows` is `IMDB_MAX_ROWS` in the environment and `max_rows` in a T
 a service keep the name that the service gave them (`DATABRICKS_HOST`, `OPENAI_API_KEY`, …).
 
 Each program has its own class `Settings` above the shared one: `mcp_server.settings`, `etl.settings`,
-`bridge.settings`. One environment and one file configure all programs, so each of them reads and validates the whole,
-and sees its own part: a misspelt variable is an error in every program, and a child process inherits no setting.
+`imdb_lakehouse.bridge.settings`. One environment and one file configure all programs, so each of them reads and
+validates the whole, and sees its own part: a misspelt variable is an error in every program, and a child process
+inherits no setting.
 README's table is generated from all of them: `python -m lakehouse.settings`.
 """
 
@@ -29,7 +30,7 @@ from lakehouse.nearest import nearest
 
 PREFIX = "IMDB_"
 CONFIG_VARIABLE = "IMDB_CONFIG"
-PROGRAMS = ("bridge", "etl", "mcp_server")
+PROGRAMS = ("imdb_lakehouse.bridge", "etl", "mcp_server")
 """Packages whose module `settings` has a class `Settings`. They stand above this one, so they are imported by name."""
 
 _USUAL_ROWS = 100

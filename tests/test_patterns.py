@@ -19,7 +19,7 @@ from ai_functions.functions import functions
 from tests.conftest import ROOT
 from tests.hostile import Hostile, hostile_texts
 
-PACKAGES = ("ai_functions", "bridge", "demo", "etl", "evals", "lakehouse", "mcp_server", "prompts", "web")
+PACKAGES = ("ai_functions", "etl", "imdb_lakehouse", "lakehouse", "mcp_server", "prompts")
 MADE_AT_RUN_TIME = {"ai_functions/functions.py": "the pattern of a key, in an AI function's own file"}
 """Where an expression is not written in the source."""
 

@@ -82,7 +82,7 @@ def test_one_module_alone_asks_what_the_system_can() -> None:
     found = {
         path.relative_to(ROOT).as_posix() for path in sources() if IMPORTS.search(path.read_text(encoding="utf-8"))
     }
-    assert found == linux_alone | {SYSTEM, "bridge/lines.py"}
+    assert found == linux_alone | {SYSTEM, "imdb_lakehouse/bridge/lines.py"}
 
 
 def test_a_lock_is_seen_by_another_process_and_ends_with_its_file(tmp_path: Path) -> None:

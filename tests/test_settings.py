@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-import bridge.settings
 import etl.settings
+import imdb_lakehouse.bridge.settings
 import mcp_server.settings
 from lakehouse.errors import UsageError
 from lakehouse.settings import SharedSettings, all_settings, child_environment, variable_name
 
-PROGRAMS = {"bridge": bridge.settings, "etl": etl.settings, "mcp_server": mcp_server.settings}
+PROGRAMS = {"bridge": imdb_lakehouse.bridge.settings, "etl": etl.settings, "mcp_server": mcp_server.settings}
 LOADERS = [pytest.param(module.load_settings, id=name) for name, module in PROGRAMS.items()]
 
 Load = Callable[..., SharedSettings]

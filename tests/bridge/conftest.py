@@ -11,11 +11,11 @@ from typing import Any
 import psutil
 import pytest
 
-from bridge.client import Lakehouse, resolve_server
-from bridge.model import ChatModel, open_model
-from bridge.settings import load_settings
-from bridge.store import Store, open_store
-from bridge.turn import Turn, TurnContext, TurnLimits, run_turn
+from imdb_lakehouse.bridge.client import Lakehouse, resolve_server
+from imdb_lakehouse.bridge.model import ChatModel, open_model
+from imdb_lakehouse.bridge.settings import load_settings
+from imdb_lakehouse.bridge.store import Store, open_store
+from imdb_lakehouse.bridge.turn import Turn, TurnContext, TurnLimits, run_turn
 from tests.bridge.cosmos_server import KEY, emulating
 from tests.bridge.rest import ROOM, Site, site
 from tests.openai_server import OpenAiServer, serving

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx2
 
-from bridge.store.sqlite import FILE_NAME
+from imdb_lakehouse.bridge.store.sqlite import FILE_NAME
 from tests.openai_server import OpenAiServer
 from tests.server.processes import until
 
@@ -130,7 +130,7 @@ def site(lake: Path, state: Path, model: OpenAiServer | None = None, **settings:
     given: Mapping[str, str] = MODEL | {"OPENAI_BASE_URL": model.url} if model is not None else {}
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("IMDB_", "OPENAI_"))}
     process = subprocess.Popen(
-        [sys.executable, "-m", "bridge.cli", "serve", "--lake", str(lake), "--port", "0"],
+        [sys.executable, "-m", "imdb_lakehouse.bridge.cli", "serve", "--lake", str(lake), "--port", "0"],
         env=ours | {"IMDB_STATE_DIR": str(state)} | given | settings,
         stderr=subprocess.PIPE,
         text=True,

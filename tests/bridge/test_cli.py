@@ -18,7 +18,7 @@ KEY = "sk-very-secret"
 
 def chat(*arguments: str, state: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bridge.cli", "ask", *arguments],
+        [sys.executable, "-m", "imdb_lakehouse.bridge.cli", "ask", *arguments],
         env=environment(state, **more), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -54,7 +54,7 @@ def test_rows_are_all_that_is_printed_in_the_form_that_was_asked_for(
 @pytest.mark.parametrize("verb", [["ask", "--sql", COUNT], ["serve", "--port", "0"]], ids=["ask", "serve"])
 def test_a_lake_that_is_not_there_is_said_before_anything_starts(tmp_path: Path, verb: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bridge.cli", *verb, "--lake", str(tmp_path / "none")],
+        [sys.executable, "-m", "imdb_lakehouse.bridge.cli", *verb, "--lake", str(tmp_path / "none")],
         env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")

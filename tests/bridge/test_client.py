@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from mcp.client.stdio import StdioServerParameters
 
-from bridge.client import Lakehouse, ServerGoneError, resolve_server
-from bridge.settings import load_settings
+from imdb_lakehouse.bridge.client import Lakehouse, ServerGoneError, resolve_server
+from imdb_lakehouse.bridge.settings import load_settings
 from tests.bridge.conftest import kill_servers
 from tests.server.processes import busy, descendants, until
 

@@ -15,8 +15,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from bridge.settings import load_settings
-from bridge.store import (
+from imdb_lakehouse.bridge.settings import load_settings
+from imdb_lakehouse.bridge.store import (
     ExpiredError,
     NotFoundError,
     NothingToShareError,
@@ -26,7 +26,7 @@ from bridge.store import (
     StoredMessage,
     open_store,
 )
-from bridge.store.sqlite import FILE_NAME
+from imdb_lakehouse.bridge.store.sqlite import FILE_NAME
 from tests.bridge.conftest import DAY, Clock
 from tests.bridge.rest import ROOM, Site, site
 from tests.openai_server import OpenAiServer, Reply

@@ -13,9 +13,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from bridge.feedback import MAX_FILE_BYTES, CaseFile
-from bridge.follow_ups import AnswerStream, split_follow_ups
-from evals.cli import main
+from imdb_lakehouse.bridge.feedback import MAX_FILE_BYTES, CaseFile
+from imdb_lakehouse.bridge.follow_ups import AnswerStream, split_follow_ups
+from imdb_lakehouse.evals.cli import main
 from tests.bridge.rest import MODEL, Site, Visitor
 from tests.bridge.scripts import COUNT, running, said, told
 from tests.openai_server import REFUSING, OpenAiServer, Reply

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bridge.grounding import choose_result, find_unfounded_numbers
+from imdb_lakehouse.bridge.grounding import choose_result, find_unfounded_numbers
 
 ROWS = "titleType:string\tfilms:bigint\tmean:double\nmovie\t1120\t6.3461\nshort\t98765\t0.0934\n"
 

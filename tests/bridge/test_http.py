@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-import web
+from imdb_lakehouse import web
 from tests.bridge.rest import Site, Visitor, site
 from tests.openai_server import BAD_KEY, CUT, NO_JSON, OpenAiServer, Reply
 

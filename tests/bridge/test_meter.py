@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from ai_functions.types import Usage
-from bridge.client import Lakehouse
-from bridge.model import ChatModel
-from bridge.turn import TurnContext, TurnLimits, run_turn
+from imdb_lakehouse.bridge.client import Lakehouse
+from imdb_lakehouse.bridge.model import ChatModel
+from imdb_lakehouse.bridge.turn import TurnContext, TurnLimits, run_turn
 from tests.bridge.conftest import Ask, kill_servers
 from tests.bridge.scripts import COUNT, running, said
 from tests.openai_server import BAD_KEY, HANGING, REFUSING, OpenAiServer, Received, Reply

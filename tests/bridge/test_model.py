@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ai_functions.types import AiUnavailable
-from bridge.model import ChatRequest, open_model
-from bridge.settings import load_settings
+from imdb_lakehouse.bridge.model import ChatRequest, open_model
+from imdb_lakehouse.bridge.settings import load_settings
 
 ASKED = ChatRequest([{"role": "user", "content": "How many titles?"}], ())
 

@@ -33,7 +33,7 @@ def set_up(provider: OpenAiServer) -> dict[str, str]:
 
 @pytest.fixture
 def chat(lake: Path, tmp_path: Path, set_up: dict[str, str]) -> Open:
-    arguments = ["-m", "bridge.cli", "--lake", str(lake)]
+    arguments = ["-m", "imdb_lakehouse.bridge.cli", "--lake", str(lake)]
     return lambda: terminal(arguments, environment(tmp_path / "state", **set_up))
 
 
@@ -52,7 +52,7 @@ def server(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 def piped(text: str, server: str, state: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bridge.cli", "--server", server],
+        [sys.executable, "-m", "imdb_lakehouse.bridge.cli", "--server", server],
         input=text, env=environment(state, **more), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ def test_a_question_a_follow_up_and_what_they_cost(chat: Open, provider: OpenAiS
 
 
 def test_statements_run_without_a_model_and_are_listed(lake: Path, tmp_path: Path) -> None:
-    with terminal(["-m", "bridge.cli", "--lake", str(lake)], environment(tmp_path)) as screen:
+    with terminal(["-m", "imdb_lakehouse.bridge.cli", "--lake", str(lake)], environment(tmp_path)) as screen:
         screen.expect("No model is set up: /sql works")
         screen.enter(f"/sql {COUNT}")
         assert "│ 300 │" in screen.expect("1 row, ")
@@ -249,7 +249,7 @@ def test_a_wide_result_is_not_folded_for_a_pipe(server: str, tmp_path: Path) -> 
 def test_where_the_server_is_may_stand_before_and_behind_a_command(lake: Path, tmp_path: Path) -> None:
     for arguments in (["--lake", str(lake), "ask", "--sql", COUNT], ["ask", "--sql", COUNT, "--lake", str(lake)]):
         done = subprocess.run(
-            [sys.executable, "-m", "bridge.cli", *arguments],
+            [sys.executable, "-m", "imdb_lakehouse.bridge.cli", *arguments],
             env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -258,7 +258,7 @@ def test_where_the_server_is_may_stand_before_and_behind_a_command(lake: Path, t
 
 def test_a_session_needs_a_lake(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bridge.cli"], env=environment(tmp_path), capture_output=True, text=True,
+        [sys.executable, "-m", "imdb_lakehouse.bridge.cli"], env=environment(tmp_path), capture_output=True, text=True,
         timeout=60, check=False, input="",
     )  # fmt: skip
     assert done.returncode == 2

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bridge.cli import main
-from bridge.settings import load_settings
-from bridge.store import LEASE_SECONDS, open_store
+from imdb_lakehouse.bridge.cli import main
+from imdb_lakehouse.bridge.settings import load_settings
+from imdb_lakehouse.bridge.store import LEASE_SECONDS, open_store
 from lakehouse.callers import Callers
 from tests.bridge.conftest import kill_servers
 from tests.bridge.rest import Site, site

@@ -19,8 +19,8 @@ from threading import Barrier
 
 import pytest
 
-from bridge.settings import load_settings
-from bridge.store import (
+from imdb_lakehouse.bridge.settings import load_settings
+from imdb_lakehouse.bridge.store import (
     ChangedError,
     KeyReusedError,
     NotFoundError,
@@ -31,7 +31,7 @@ from bridge.store import (
     StoreUnavailableError,
     open_store,
 )
-from bridge.store.sqlite import FILE_NAME
+from imdb_lakehouse.bridge.store.sqlite import FILE_NAME
 from tests.bridge.conftest import DAY, Clock
 
 QUESTION = {"question": "Which film is the longest?"}

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.settings import Settings, load_settings
-from bridge.store import ChangedError, Store, StoredMessage, StoreUnavailableError, open_store
-from bridge.store.cosmos import CosmosRecords
+from imdb_lakehouse.bridge.settings import Settings, load_settings
+from imdb_lakehouse.bridge.store import ChangedError, Store, StoredMessage, StoreUnavailableError, open_store
+from imdb_lakehouse.bridge.store.cosmos import CosmosRecords
 from lakehouse.errors import UsageError
 from tests.bridge.cosmos_server import KEY, Reply, ScriptedCosmos
 

@@ -10,10 +10,10 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from bridge import catalog
-from bridge.answering import VisitorIdentity
-from bridge.catalog import LakeCatalog, LakeUnavailableError
-from bridge.client import Lakehouse
+from imdb_lakehouse.bridge import catalog
+from imdb_lakehouse.bridge.answering import VisitorIdentity
+from imdb_lakehouse.bridge.catalog import LakeCatalog, LakeUnavailableError
+from imdb_lakehouse.bridge.client import Lakehouse
 from tests.bridge.rest import Site, Visitor, site
 from tests.server.odd_lake import MANY, ODD_COLUMNS, ODD_NAMES, WIDE_COLUMNS, make_odd_lake
 

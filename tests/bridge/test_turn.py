@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.client import Lakehouse
-from bridge.transcript import Intent, ToolStep, trim_history
-from bridge.turn import Exchange, TextPiece, ToolProgress
-from bridge.views import to_ended_step
+from imdb_lakehouse.bridge.client import Lakehouse
+from imdb_lakehouse.bridge.transcript import Intent, ToolStep, trim_history
+from imdb_lakehouse.bridge.turn import Exchange, TextPiece, ToolProgress
+from imdb_lakehouse.bridge.views import to_ended_step
 from tests.bridge.conftest import Ask, kill_servers
 from tests.bridge.odd_servers import ARGUMENTS, TWO_CALLS, streamed, whole
 from tests.bridge.scripts import COUNT, calling, results, running, said, told

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.settings import load_settings
-from bridge.store import StoredMessage, open_store
+from imdb_lakehouse.bridge.settings import load_settings
+from imdb_lakehouse.bridge.store import StoredMessage, open_store
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A lake of real rows where they are at hand, of invented ones otherwise, and `python -m evals` on it."""
+"""A lake of real rows where they are at hand, of invented ones otherwise, and the evaluation on it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def write_questions(path: Path, questions: Sequence[Mapping[str, Any]]) -> Path:
 
 @dataclass
 class Evals:
-    """`python -m evals` with a model at a dollar per million tokens read and two per million written."""
+    """`python -m imdb_lakehouse.evals` with a model at a dollar per million tokens read and two per million written."""
 
     folder: Path
     where: tuple[str, str]
@@ -95,7 +95,7 @@ class Evals:
         return [str(questions), *self.where, "--out", str(self.out), *more]
 
     def command(self, questions: Path, *more: str) -> list[str]:
-        return [sys.executable, "-m", "evals", *self.arguments(questions, *more)]
+        return [sys.executable, "-m", "imdb_lakehouse.evals", *self.arguments(questions, *more)]
 
     def run(self, questions: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evals.compare import Gold, ResultTable, compare_results
+from imdb_lakehouse.evals.compare import Gold, ResultTable, compare_results
 
 FILMS = ResultTable(("string", "int", "double"), (("Alpha", 1990, 8.5), ("Beta", 1991, 8.5), ("Gamma", None, 7.25)))
 

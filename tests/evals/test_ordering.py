@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from evals.ordering import parse_ordering
+from imdb_lakehouse.evals.ordering import parse_ordering
 from tests.conftest import ROOT
 
 QUESTIONS = [json.loads(line) for line in (ROOT / "tests/data/evals/questions.jsonl").read_text().splitlines()]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evals.questions import parse_questions, select_questions
+from imdb_lakehouse.evals.questions import parse_questions, select_questions
 from lakehouse.errors import UsageError
 
 UP = {"id": "a", "question": "How many?", "verdict": "up", "sql": "SELECT 1", "tags": ["rated up"], "answer": "One."}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evals.results import ResultFile
+from imdb_lakehouse.evals.results import ResultFile
 from lakehouse.errors import LakehouseError, UsageError
 
 RUN = {"model": "one"}

@@ -1,4 +1,4 @@
-"""`python -m evals`: a scripted model replays gold, wrong and repaired SQL, and the scores come out as scripted."""
+"""`python -m imdb_lakehouse.evals`: a scripted model replays gold, wrong and repaired SQL, which is scored so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evals.cli import main
+from imdb_lakehouse.evals.cli import main
 from tests.bridge.scripts import running, said
 from tests.conftest import ROOT
 from tests.evals.conftest import QUESTIONS, Evals, scripted, write_questions

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-import web
+from imdb_lakehouse import web
 from tests.bridge.rest import Site
 
 OURS = [

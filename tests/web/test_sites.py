@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import web
+from imdb_lakehouse import web
 from tests.bridge.rest import Site, site
 from tests.bridge.scripts import COUNT, said
 from tests.openai_server import HANGING, OpenAiServer

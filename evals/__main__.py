@@ -1,3 +1,0 @@
-from evals.cli import main
-
-main()

@@ -1,0 +1,3 @@
+from imdb_lakehouse.evals.cli import main
+
+main()
