@@ -166,7 +166,7 @@ def test_an_account_that_is_not_there_is_said() -> None:
 def test_without_the_package_one_is_told_what_to_install() -> None:
     code = (
         "import sys; sys.modules['azure.cosmos'] = None\n"
-        "from bridge.store import open_store\nfrom bridge.settings import load_settings\n"
+        "from imdb_lakehouse.bridge.store import open_store\nfrom imdb_lakehouse.bridge.settings import load_settings\n"
         "open_store(load_settings(cosmos_endpoint='https://x.invalid'))"
     )
     tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -175,7 +175,8 @@ def test_without_the_package_one_is_told_what_to_install() -> None:
 
 def test_a_file_is_kept_without_loading_anything_of_azure() -> None:
     code = (
-        "import sys\nfrom bridge.store import open_store\nfrom bridge.settings import load_settings\n"
+        "import sys\nfrom imdb_lakehouse.bridge.store import open_store\n"
+        "from imdb_lakehouse.bridge.settings import load_settings\n"
         "open_store(load_settings()).create_conversation('ann', 'Films')\n"
         "assert not any(m.startswith('azure') for m in sys.modules)"
     )
