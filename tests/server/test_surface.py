@@ -63,8 +63,9 @@ async def test_the_functions_that_may_be_called_are_a_resource(serve: Serve, con
         assert "count" in classes["aggregate"]
         assert not [name for names in classes.values() for name in names if name == "reflect"]
         assert classes["ai"] == ["ai_movie_summary", "ai_person_summary"]
-        with pytest.raises(MCPError, match="only lakehouse://functions"):
+        with pytest.raises(MCPError, match="only lakehouse://functions") as refused:
             await client.read_resource("lakehouse://tables")
+        assert refused.value.error.data == {"uri": "lakehouse://tables"}
 
 
 async def test_comments_and_names_of_a_lake_forge_no_line_of_its_schema(tmp_path: Path) -> None:
