@@ -26,7 +26,7 @@ from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.escaping import quote_briefly
+from lakehouse.escaping import cut_text, quote_briefly
 from lakehouse.storage import Lake
 from mcp_server.engines.choice import create_engines
 from mcp_server.instructions import compose_instructions
@@ -46,6 +46,8 @@ NAME = "imdb-lakehouse"
 PACKAGE = "imdb-lakehouse-mcp"
 FUNCTIONS_URI = "lakehouse://functions"
 """The resource that lists what a statement may call: for programs that help people to write SQL, not for models."""
+_MOST_URI_CHARS = 2_000
+"""Of an unknown address, how much the data of the error repeats; the revision of 2026 asks for the address there."""
 _HANDSHAKE = frozenset({"initialize", "server/discover", "tools/list"})
 _QUIET_SECONDS = 0.05
 """How long after an answer of the handshake the warm-up begins: the answer is on the wire by then."""
@@ -141,7 +143,11 @@ class LakehouseServer(MCPServer[Any]):
         """Read the list of functions, the only resource. The SDK repeats an unknown address of any length, twice."""
         if str(uri) == FUNCTIONS_URI:
             return await super().read_resource(uri, context)  # type: ignore[return-value]
-        raise MCPError(INVALID_PARAMS, f"There is no resource {quote_briefly(str(uri))}, only {FUNCTIONS_URI}.")
+        raise MCPError(
+            INVALID_PARAMS,
+            f"There is no resource {quote_briefly(str(uri))}, only {FUNCTIONS_URI}.",
+            {"uri": cut_text(str(uri), _MOST_URI_CHARS)},
+        )
 
     def _list_functions(self) -> str:
         """The functions that the guard allows, and the AI functions of this lake, by class."""

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
+from mcp_types import CONNECTION_CLOSED, JSONRPCError
 
 from lakehouse.errors import LakehouseError
 from lakehouse.system import take_stream
@@ -114,6 +115,8 @@ async def _read_lines(source: int) -> AsyncIterator[tuple[bytes, int]]:
 async def _write_messages(sink: int, sent: MemoryObjectReceiveStream[SessionMessage]) -> None:
     async with sent:
         async for item in sent:
+            if isinstance(item.message, JSONRPCError) and item.message.error.code == CONNECTION_CLOSED:
+                continue  # the client closed stdin with a call open; SDK 1.30 fails at its end on what comes after that
             text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
             try:
                 await anyio.to_thread.run_sync(_write_whole, sink, text.encode() + b"\n", abandon_on_cancel=True)

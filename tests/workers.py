@@ -18,7 +18,7 @@ TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
         *(f"tests/engines/test_{name}.py" for name in _ON_ALL_ENGINES),
         "tests/server/test_ai_engines.py",
     ),
-    **{folder: (folder,) for folder in ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals")},
+    **{folder: (folder,) for folder in ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals", "tests/clients")},
     "lakes of both engines": tuple(
         f"tests/etl/test_{name}.py" for name in ("load", "layout", "plans", "update", "film_people")
     ),
@@ -27,7 +27,7 @@ TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
 
 LONGEST_FIRST: Final = (
     *("engines of all kinds", "lakes of both engines", "tests/engines", "tests/test_readme.py", "tests/etl"),
-    *("tests/dialect", "tests/server", "tests/test_questions.py", "tests/bridge", "tests/web"),
+    *("tests/clients", "tests/dialect", "tests/server", "tests/test_questions.py", "tests/bridge", "tests/web"),
 )
 """What takes long begins early, so that all workers end at about the same time."""
 
@@ -36,7 +36,7 @@ QUICK: Final = (
     *("tests/evals/test_compare.py", "tests/evals/test_ordering.py"),
     *("tests/etl/test_packed.py", "tests/server/test_results.py", "tests/server/test_surface.py"),
     *("tests/test_patterns.py", "tests/test_breaker.py", "tests/test_callers.py"),
-    *("tests/test_settings.py", "tests/test_portability.py"),
+    *("tests/test_settings.py", "tests/test_portability.py", "tests/clients/test_pins.py"),
     "tests/engines/test_admission.py",
 )
 SLOW_FIXTURES: Final = frozenset({"java", "spark", "embedded", "browser", "engine", "sample_lake"})
@@ -57,6 +57,11 @@ LONG: Final[tuple[str, ...]] = (
     "tests/engines/test_left_over.py::test_spark_ends_what_only_data_can_tell",
     "tests/engines/test_cancel.py::test_many_queries_cancelled_at_random_moments_leave_nothing[connect]",
     "tests/engines/test_cancel.py::test_many_queries_cancelled_at_random_moments_leave_nothing[databricks]",
+    # Each run has two other clients. These take 110 and 170 MB, and the Inspector a server for every question.
+    *(
+        f"tests/clients/test_clients.py::test_a_client_lists_asks_is_refused_gets_a_part_and_gives_up[{name}-"
+        for name in ("inspector", "openai agents", "langchain")
+    ),
 )
 """Where tests stand, or how their names begin, that `pytest --all` alone runs: each costs a run more than it tells."""
 

@@ -61,9 +61,9 @@ def started(*arguments: str, state: Path, **more: str) -> AbstractContextManager
 
 
 @contextmanager
-def served(lake: Path, state: Path) -> Iterator[str]:
+def served(lake: Path, state: Path, **more: str) -> Iterator[str]:
     """The URL of an `imdb-mcp` process that serves a lake over HTTP."""
-    with started("serve", "--lake", str(lake), "--transport", "http", "--port", "0", state=state) as process:
+    with started("serve", "--lake", str(lake), "--transport", "http", "--port", "0", state=state, **more) as process:
         assert process.stderr is not None
         yield process.stderr.readline().decode().split()[-1]
 

@@ -122,6 +122,19 @@ async def test_stdout_carries_nothing_but_the_protocol(lake: Path, tmp_path: Pat
         assert server.wait(20) == 0
 
 
+async def test_a_client_that_closes_stdin_with_a_call_open_is_told_nothing_more(lake: Path, tmp_path: Path) -> None:
+    """MCP SDK 1.30 fails at its end on what comes after it has closed stdin."""
+    with started("serve", "--lake", str(lake), state=tmp_path) as server:
+        send(server, INITIALIZE, INITIALIZED)
+        assert answer(server)["id"] == 1
+        send(server, call(2, SLOW_SQL))
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.close()
+        assert server.stdout.read() == b""
+        assert server.wait(20) == 0
+
+
 @pytest.mark.parametrize("end", ["eof", signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 async def test_however_it_ends_it_leaves_no_orphan_and_no_lock(lake: Path, tmp_path: Path, end: Any) -> None:
     with started("serve", "--lake", str(lake), state=tmp_path) as server:
