@@ -49,7 +49,7 @@ async def find(
         raise BadRequestError("find needs a text with a letter or a digit in it, such as a name or a question.")
     if not 1 <= limit <= _MOST_HITS:  # not in the schema, which every conversation carries
         raise BadRequestError(f"limit is from 1 to {_MOST_HITS}; given: {quote_briefly(limit)}.")
-    index, pending = await open_index(app_context(), current_call())
+    index, pending = await _open_within(app_context(), current_call(), PATIENCE_SECONDS)
     kinds = list_kinds(index)
     if kind is not None and (kind := kind.strip().casefold()) not in kinds:
         raise BadRequestError(f"There is no kind {quote_briefly(kind)}. Kinds: {', '.join(kinds)}.")
@@ -67,11 +67,19 @@ async def find(
     )
 
 
-async def open_index(app: AppContext, call: Call) -> tuple[OpenIndex, list[str]]:
+async def open_index(app: AppContext, call: Call) -> OpenIndex:
     """Open the index of the lake as it is now; where there is none yet, build it, once for all who wait.
 
-    Where that takes longer than a call waits for it, return what is known without reading rows, and a note of it.
     Raises LakeError, EngineUnavailable, QueryError.
+    """
+    index, _ = await _open_within(app, call, None)
+    return index
+
+
+async def _open_within(app: AppContext, call: Call, seconds: float | None) -> tuple[OpenIndex, list[str]]:
+    """Open or build the index. Where that takes longer, return what is known without reading rows, and a note of it.
+
+    Raises as `open_index` does.
     """
     index = await anyio.to_thread.run_sync(app.service.find_index, limiter=_THREADS)
     if index is not None:
@@ -85,7 +93,7 @@ async def open_index(app: AppContext, call: Call) -> tuple[OpenIndex, list[str]]
             app.audit_end(event, run)
 
     run = app.service.share_opening(replace(call, event=event), audit_build)
-    if await run.wait_for_end(call.report, PATIENCE_SECONDS, keep=True):
+    if await run.wait_for_end(call.report, seconds, keep=True):
         return run.result(), []
     note = (
         f"Names and values of rows are still being read ({escape_controls(run.stage)}): only tables, columns and "
