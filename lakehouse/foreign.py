@@ -17,6 +17,14 @@ _SHOWN = 5
 _LOOKED_INTO = 50
 """Folders of object storage that are looked into, each by a request."""
 
+_MOST_WALKED = 2_000
+"""Folders, and files of each, that are looked at to say what a place without tables holds."""
+_PACKED = frozenset({".zip", ".gz", ".tar", ".tgz", ".xz", ".7z", ".zst"})
+_TEXT_FILES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".gz"})
+_OTHERS = (
+    "only Delta tables are served. Write them as such, with Spark (format delta) or deltalake.write_deltalake, each "
+    "into a folder of its own, and give the folder above those."
+)
 
 MOST_LEVELS = 5
 """How deep a table may lie: `a/b/c/d/table`."""
@@ -118,14 +126,30 @@ def check_own(lake: Lake) -> None:
     )
 
 
+def explain_unserved(lake: Lake) -> str:
+    """Why a directory cannot be served as it is now, and what to do; empty where it can, and for other lakes."""
+    if lake.directory is None or (lake.directory / MANIFEST_NAME).exists():
+        return ""
+    place = look_at(lake)
+    return "" if place.tables or place.below else describe_foreign(lake)
+
+
 def describe_foreign(lake: Lake) -> str:
     """Why a place cannot be served, and what to do."""
     load = f"imdb-etl load --source DIR --lake {lake}"
     directory = lake.directory
     if directory is not None and not directory.exists():
-        return f"There is no lake at {lake}. Make one with: {load} (or try all of it with: imdb-demo)."
+        if directory.is_symlink():
+            return f"{lake} is a link that leads nowhere. Give the folder with the Delta tables itself."
+        return (
+            f"There is no lake at {lake}. Give the folder with the Delta tables, or make one with: {load} (or try all "
+            "of it with: imdb-demo)."
+        )
+    if directory is not None and directory.is_dir() and not os.access(directory, os.R_OK | os.X_OK):
+        return f"{lake} cannot be read by the user of this program. Give that user the right to, or another folder."
     if directory is not None and not directory.is_dir():
-        return f"{lake} is a file, not a lake. Give the folder that imdb-etl load wrote."
+        unpack = " Unpack it first." if directory.suffix in _PACKED else ""
+        return f"{lake} is a file, not a lake.{unpack} Give the folder with the Delta tables in it."
     if lake.read_file(LOADING_NAME) is not None:
         return (
             f"{lake} holds no finished lake: its first load still runs or was broken off. Wait for the load, or start "
@@ -150,13 +174,55 @@ def _describe_place(lake: Lake, place: Place, load: str) -> str:
             f"them is served at a time, such as --lake {lake.address}/{place.below[0]}"
         )
     if place.has_files:
+        found = "" if lake.directory is None else _describe_contents(lake.directory)
         return (
-            f"{lake} is no lake: nothing in it is a folder with a Delta table. Give the folder right above the tables, "
-            f"or make a lake in an empty one: {load}"
+            f"{lake} is no lake: nothing in it is a folder with a Delta table. "
+            + (found or "Give the folder right above the tables, or make a lake in an empty one: ")
+            + ("" if found else load)
         )
     if lake.directory is None:
         return f"There is no lake at {lake}. Make one with: {load}"
-    return f"The lake at {lake} is empty. Load it with: {load}"
+    return f"The lake at {lake} is empty. Give the folder with the Delta tables, or load it with: {load}"
+
+
+def _describe_contents(folder: Path) -> str:
+    """What a folder without tables holds instead, and what to do with it; empty where that is not known."""
+    if folder.name == DELTA_LOG:
+        table = folder.parent
+        return f"It is the log of the table {table.name}: give the folder above that, --lake {table.parent}"
+    found: dict[str, str] = {}
+    for place, folders, files in _walk_some(folder):
+        below = os.path.relpath(place, folder)
+        if DELTA_LOG in folders:
+            found.setdefault(
+                "deep",
+                f"There is a Delta table in {below}, which is not looked into: it lies more than {MOST_LEVELS} folders "
+                f"down, or in a hidden one or a partition. Give the folder above it: --lake {Path(place).parent}",
+            )
+        if any(name.endswith(".metadata.json") for name in files):
+            found.setdefault("iceberg", f"It holds Iceberg tables ({Path(below).parent}), and {_OTHERS}")
+        if ".hoodie" in folders:
+            found.setdefault("hudi", f"It holds Hudi tables ({below}), and {_OTHERS}")
+        if any(name.startswith("title.basics.tsv") for name in files):
+            found.setdefault("imdb", f"It holds IMDb's files. Load them: imdb-etl load --source {place} --lake LAKE")
+        if any(name.endswith(".parquet") for name in files):
+            found.setdefault(
+                "parquet",
+                f"It holds Parquet files without a Delta log ({below}). A folder of such files becomes a table in "
+                "place, by deltalake.convert_to_deltalake(FOLDER) in Python or CONVERT TO DELTA parquet.`FOLDER` in "
+                "Spark.",
+            )
+        if any(Path(name).suffix in _TEXT_FILES for name in files):
+            found.setdefault("text", f"It holds files of text ({below}), and {_OTHERS}")
+    return next((found[kind] for kind in ("deep", "iceberg", "hudi", "imdb", "parquet", "text") if kind in found), "")
+
+
+def _walk_some(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk through the first folders below one, for a message. What cannot be read is left out."""
+    for count, (place, folders, files) in enumerate(os.walk(folder)):
+        if count >= _MOST_WALKED:
+            return
+        yield place, folders, files[:_MOST_WALKED]
 
 
 def list_names(names: tuple[str, ...]) -> str:

@@ -22,6 +22,19 @@ _AMBIGUOUS = "AMBIGUOUS_REFERENCE"
 _TYPES = frozenset({"DATATYPE_MISMATCH", "PARSE_SYNTAX_ERROR"})
 """Conditions that a list or a boolean in the place of another type ends in."""
 
+_FOR_VARIANTS = frozenset(
+    {
+        "DATATYPE_MISMATCH",
+        "FAILED_READ_FILE",  # what Spark ends a cast with that it has pushed into the reading of files
+        "GROUP_EXPRESSION_TYPE_IS_NOT_ORDERABLE",
+        "INVALID_EXTRACT_BASE_FIELD_TYPE",
+        "INVALID_VARIANT_CAST",
+        "UNSUPPORTED_FEATURE",
+        "",  # count(DISTINCT v)
+    }
+)
+"""Conditions that a VARIANT ends in where a value of another type is needed."""
+
 _BLAMED = re.compile(r"(?:with name |USING column )`((?:[^`]|``|`\.`)++)` cannot be resolved|Cannot find column (\w+)")
 """How engines name the column that is not there."""
 
@@ -44,6 +57,8 @@ def teach(error: QueryFailed, names: Collection[str], tables: Sequence[TableInfo
         lines += map(_describe_columns, read)
     if kind in _TYPES:
         lines += [*dict.fromkeys(_suggest_forms(tokens, read))][:_MOST_FORMS]
+    if kind in _FOR_VARIANTS:
+        lines += _suggest_variant_get(str(error), tokens, read)
     if kind == _AMBIGUOUS:
         lines.append("Put the table's name or alias and a dot before it.")
     return QueryFailed(
@@ -112,6 +127,18 @@ def _suggest_forms(tokens: Sequence[Token], read: Sequence[TableInfo]) -> Iterat
         elif kind.startswith("array<"):
             before = tokens[max(0, index - 2 - 2 * qualified) : index - 2 * qualified]
             yield _suggest_array(name, kind, before, tokens[index + 1 :])
+
+
+def _suggest_variant_get(complaint: str, tokens: Sequence[Token], read: Sequence[TableInfo]) -> Iterator[str]:
+    """Yield how a value is taken out of a VARIANT, where the statement names a column of that type or the engine it."""
+    columns = {column.name.casefold() for table in read for column in table.columns if column.type.lower() == "variant"}
+    named = next((token.text for token in tokens if token.is_name and token.bare.casefold() in columns), None)
+    if "VARIANT" in complaint or "VariantVal" in complaint or (named and "FAILED_READ_FILE" in complaint):
+        name = cut_text(named or "v", MOST_QUOTED_CHARS)
+        yield (
+            f"{name} is a VARIANT, which is not compared, sorted, grouped or computed with: take a value out of it, "
+            f"try_variant_get({name}, '$.a', 'int') (null where it is none), or its text, to_json({name})."
+        )
 
 
 def _suggest_boolean(name: str, behind: Sequence[Token]) -> Iterator[str]:

@@ -122,6 +122,12 @@ class StatementService:
         """
         return self._indexes.open_at_once(self.main_engine.tables()) if self._indexes is not None else None
 
+    def find_without_rows(self) -> OpenIndex:
+        """Return an index of what is known without an engine: tables, columns, verified queries. Raises LakeError."""
+        if self._indexes is None:
+            raise LakeError("This server has no lake to find names in.")
+        return self._indexes.open_without_rows(self.main_engine.tables())
+
     def share_opening(self, call: Call, ended: Callable[[Run[OpenIndex]], None]) -> Run[OpenIndex]:
         """Begin to build the index of names, or join those who wait for it: one is built at a time.
 

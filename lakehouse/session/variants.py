@@ -12,7 +12,8 @@ class HiddenVariantError(ValueError):
     """A variant within a list, map or struct, which is not looked for there."""
 
     def __init__(self, column: str) -> None:
-        super().__init__(f"The column {column} holds variants within another value. Select to_json({column}) instead.")
+        written = f"to_json({column})" if column.isidentifier() else "to_json of it, as in to_json(array(v)),"
+        super().__init__(f"The column {column} holds variants within another value. Select {written} instead.")
 
 
 def read_variants(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -21,6 +21,7 @@ from typing import Any
 
 from lakehouse.environment import user_folders
 from lakehouse.errors import LakehouseError, UsageError
+from lakehouse.foreign import explain_unserved
 from lakehouse.program import tell
 from lakehouse.storage import Lake
 from mcp_server.clients.entry import ServerEntry, describe_server
@@ -62,6 +63,8 @@ def configure_client(settings: Settings, lake: Lake, client: str, *, name: str, 
     else:
         print(json.dumps({about.file.section: {name: {**about.file.constants, **entry.to_json()}}}, indent=2))
         tell(_say_place(about, about.file, file))
+    if problem := explain_unserved(lake):
+        tell(f"The server has nothing to serve there yet. {problem}")
     if entry.left_out:
         tell(
             f"Not written, because it may be secret: {', '.join(entry.left_out)}. The server needs it: set it where "

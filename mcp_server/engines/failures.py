@@ -13,6 +13,7 @@ from typing import Any
 
 from lakehouse.errors import LakeError, ResourceLimit
 from lakehouse.session import TooLargeError
+from lakehouse.session.variants import HiddenVariantError
 from mcp_server.engines.conditions import name_condition
 from mcp_server.engines.hiding import hide_paths
 from mcp_server.engines.kinds import Kind, classify_failure, is_over_connect
@@ -27,6 +28,9 @@ _SQLSTATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
 # Where Spark's sentence ends and its dump of plans, positions and stacks begins.
 _DUMP = re.compile(r"(?<=SQLSTATE: .....)[; ].*|;? ?line \d+,? pos(?:ition)? \d+;?.*")
 _NOT_FOR_CALLERS = re.compile(r' If necessary set "spark\.[^.]*\.[^.]*\.enabled" to "false" to bypass this error\.')
+# Where a task ran, which names the machine; and the stack behind the sentence.
+_TASK = re.compile(r"\AJob aborted due to stage failure: [^()]{0,200}\(TID \d++\) \([^()]*+\): ")
+_STACK = re.compile(r" at (?:[\w$]++\.)++[\w$<>]++\([\w$]++\.(?:java|scala):\d++\).*")
 _CAUSE = re.compile(r"^Caused by: [\w.$]+: (.*)$", re.MULTILINE)
 _GRPC_DETAILS = 'details = "'
 _GRPC_DETAILS_END = re.compile(r'"\s*+(?:debug_error_string|>|\Z)')
@@ -83,6 +87,8 @@ def explain_failure(error: BaseException, paths: Mapping[str, str], secret: str 
         raw = raw.replace(secret, "<secret>")
     if isinstance(error, TooLargeError):
         return Failure("large", "more than may be sent")
+    if isinstance(error, HiddenVariantError):
+        return Failure("failed", str(error))
     if isinstance(error, ResourceLimit):
         return Failure("limit", str(error))
     if isinstance(error, LakeError):
@@ -115,7 +121,8 @@ def one_line(raw: str) -> str:
     text = _unwrap_grpc(raw)
     if text.startswith("["):  # Spark's: one line that says it, then what it was looking at
         text = text.splitlines()[0]
-    text = _NOT_FOR_CALLERS.sub("", _DUMP.sub("", " ".join(text.split())))
+    text = _STACK.sub("", _TASK.sub("", " ".join(text.split())))
+    text = _NOT_FOR_CALLERS.sub("", _DUMP.sub("", text))
     for pattern, wording in _REWORDED:
         text = pattern.sub(wording, text)
     text = _ARROW_TYPE.sub(lambda found: found[1] + _TYPE_NAMES[found[2]], text)

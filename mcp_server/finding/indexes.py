@@ -131,6 +131,11 @@ class Indexes:
             finder, gaps = opened
             return self._set_open(OpenIndex(edition, finder, gaps, tables, context))
 
+    def open_without_rows(self, tables: tuple[TableInfo, ...]) -> OpenIndex:
+        """Return an index of tables, columns and verified queries alone. It is not kept."""
+        context = self._read_context()
+        return OpenIndex(_name_edition(tables, context), open_in_memory([]), Gaps(), tables, context)
+
     def build(self, tables: tuple[TableInfo, ...], look_up: LookUp, enter_stage: Callable[[str], None]) -> OpenIndex:
         """Fetch the published index, or read the lake and build one; for one caller at a time.
 

@@ -46,7 +46,8 @@ class Found:
 
 def list_kinds(index: OpenIndex) -> list[str]:
     """List the kinds that a search may be limited to: entities, values, and what the server knows itself."""
-    return [*sorted(index.finder.kinds - {VALUE}), VALUE, *NAME_KINDS]
+    declared = {entity.kind for entity in index.context.declarations.entity}
+    return [*sorted((index.finder.kinds | declared) - {VALUE}), VALUE, *NAME_KINDS]
 
 
 def search(index: OpenIndex, text: str, kind: str | None, limit: int) -> list[Found]:

@@ -21,6 +21,7 @@ from mcp_server.sql.lexer import tokenize
 from mcp_server.sql.parser import match_tree, parse_copy
 from mcp_server.sql.refusal import clip, make_refusal
 from mcp_server.sql.relations import Relations
+from mcp_server.sql.same_names import separate_same_names
 from mcp_server.sql.source import MAX_TOKENS, Source, read_source, spell_out
 from mcp_server.sql.words import QUERY_STARTS
 
@@ -102,7 +103,13 @@ def _read_layers(source: Source, catalog: Catalog, journal: Journal) -> Case:
     with journal.layer("names") as say:
         names = resolve_tables(tree, catalog)
         say(f"tables: {_list_names({info.name for _, info in names.refs})}")
-    case = Case(tree, names, Relations(tree, names))
+        relations = Relations(tree, names)
+        separate = separate_same_names(tree, names, relations)
+        if separate is not None:
+            say("several end alike, so the statement is read again with an alias for each")
+    if separate is not None:
+        return _read_layers(separate, catalog, journal)
+    case = Case(tree, names, relations)
     for name, holds, rule in RULES:
         with journal.layer(name) as say:
             rule(case)

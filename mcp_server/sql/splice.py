@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -80,23 +79,26 @@ def _replace_table(
 def _name_tables(source: Source, names: TableNames, changes: _Changes) -> None:
     """Give an alias to each table that the engine knows by another name, and qualify columns with it.
 
-    The alias is the last part of the name, `orders` of `sales.orders`; the whole name where several tables end so.
+    The alias is the last part of the name, `orders` of `sales.orders`. Where several relations have it, `same_names`
+    has given them others.
     """
     hidden = [
         ref for ref, info in names.refs if ref.first in names.unnamed and info.engine_name.lower() != ref.parts[-1]
     ]
-    ends = Counter(ref.parts[-1] for ref in {ref.parts: ref for ref in hidden}.values())
     for ref in hidden:
-        alias = spell_part(ref.parts[-1] if ends[ref.parts[-1]] == 1 else ".".join(ref.parts))
-        changes.added[_end_of_sample(source, ref.end + 1)] = ["AS", alias]
-        for start in _find_qualifiers(source, ref.parts):
+        alias = spell_part(ref.parts[-1])
+        changes.added[end_of_sample(source, ref.end + 1)] = ["AS", alias]
+        for start in find_qualified(source, ref.parts):
             changes.replaced.setdefault(start, (start + 2 * len(ref.parts) - 2, [alias]))
 
 
-def _find_qualifiers(source: Source, parts: tuple[str, ...]) -> Iterator[int]:
-    """Yield where a column is qualified with these parts, of which there are several."""
+def find_qualified(source: Source, parts: tuple[str, ...]) -> Iterator[int]:
+    """Yield the first tokens of these parts where they are no end of a longer name: before a column, or a table's name.
+
+    Nothing where there is one part: the alias is this name.
+    """
     if len(parts) == 1:
-        return  # the alias is this name
+        return
     for index in range(len(source.tokens)):
         tokens = source.tokens[index : index + 2 * len(parts) : 2]
         dots = source.keys[index + 1 : index + 2 * len(parts) : 2]
@@ -109,7 +111,7 @@ def _find_qualifiers(source: Source, parts: tuple[str, ...]) -> Iterator[int]:
             yield index
 
 
-def _end_of_sample(source: Source, index: int) -> int:
+def end_of_sample(source: Source, index: int) -> int:
     """Return the index after `TABLESAMPLE (…) [REPEATABLE (…)]`, which stands before an alias."""
     for word in ("TABLESAMPLE", "REPEATABLE"):
         if source.key(index) == word and index + 1 in source.closing:

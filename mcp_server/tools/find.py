@@ -28,6 +28,8 @@ _MOST_DETAIL_CHARS = 160
 _MOST_SQL_CHARS = 4_000
 _MOST_LINE_CHARS = 300
 _SHOWN_GAPS = 5
+PATIENCE_SECONDS = 8.0
+"""How long a call waits for the index to be built. Spark alone takes longer to start, with a lake of many tables."""
 
 
 class FoundThings(BaseModel):
@@ -47,14 +49,14 @@ async def find(
         raise BadRequestError("find needs a text with a letter or a digit in it, such as a name or a question.")
     if not 1 <= limit <= _MOST_HITS:  # not in the schema, which every conversation carries
         raise BadRequestError(f"limit is from 1 to {_MOST_HITS}; given: {quote_briefly(limit)}.")
-    index = await open_index(app_context(), current_call())
+    index, pending = await _open_within(app_context(), current_call(), PATIENCE_SECONDS)
     kinds = list_kinds(index)
     if kind is not None and (kind := kind.strip().casefold()) not in kinds:
         raise BadRequestError(f"There is no kind {quote_briefly(kind)}. Kinds: {', '.join(kinds)}.")
     found = await anyio.to_thread.run_sync(search, index, text, kind, limit, limiter=_THREADS)
     most = app_context().settings.max_result_bytes
     shown = _take_fitting(found, most)
-    notes = _describe_gaps(index, text, kind, kinds, shown)
+    notes = [*pending, *_describe_gaps(index, text, kind, kinds, shown)]
     if len(shown) < len(found):
         notes.append(f"Only the first {len(shown)} of {len(found)} hits fit into {most:,} bytes.")
     head = f"{quote_briefly(text)}: {len(shown)} hit{'' if len(shown) == 1 else 's'}"
@@ -70,9 +72,18 @@ async def open_index(app: AppContext, call: Call) -> OpenIndex:
 
     Raises LakeError, EngineUnavailable, QueryError.
     """
+    index, _ = await _open_within(app, call, None)
+    return index
+
+
+async def _open_within(app: AppContext, call: Call, seconds: float | None) -> tuple[OpenIndex, list[str]]:
+    """Open or build the index. Where that takes longer, return what is known without reading rows, and a note of it.
+
+    Raises as `open_index` does.
+    """
     index = await anyio.to_thread.run_sync(app.service.find_index, limiter=_THREADS)
     if index is not None:
-        return index
+        return index, []
 
     # What is built is for all, and goes on when the first who asked is gone: it has an audit line of its own.
     event = AuditEvent("find", call.event.caller, call.event.engine, arguments={"builds": "the index of names"})
@@ -82,8 +93,13 @@ async def open_index(app: AppContext, call: Call) -> OpenIndex:
             app.audit_end(event, run)
 
     run = app.service.share_opening(replace(call, event=event), audit_build)
-    await run.wait_for_end(call.report, keep=True)
-    return run.result()
+    if await run.wait_for_end(call.report, seconds, keep=True):
+        return run.result(), []
+    note = (
+        f"Names and values of rows are still being read ({escape_controls(run.stage)}): only tables, columns and "
+        "verified queries were searched. Call find again in a minute for the rest, or look with SQL."
+    )
+    return await anyio.to_thread.run_sync(app.service.find_without_rows, limiter=_THREADS), [note]
 
 
 def _take_fitting(found: Sequence[Found], most_bytes: int) -> list[Found]:

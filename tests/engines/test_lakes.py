@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -163,6 +164,32 @@ def _other_files(folder: Path) -> None:
     (folder / "title.basics.tsv.gz").write_bytes(b"")
 
 
+def _holds(name: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(b"")
+
+    return make
+
+
+def _pipe(folder: Path) -> None:
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+
+
+def _lost_link(folder: Path) -> None:
+    folder.symlink_to(folder.parent / "nowhere")
+
+
+def _loop(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "again").symlink_to(folder)
+
+
+def _too_deep(folder: Path) -> None:
+    write_deltalake(str(folder / "a/b/c/d/e/table"), pa.table({"x": [1]}))
+
+
 def _a_table(folder: Path) -> None:
     write_deltalake(str(folder), pa.table({"x": [1]}))
 
@@ -189,7 +216,14 @@ def _damaged_manifest(folder: Path) -> None:
         (_other_files, "is no lake.*imdb-etl load"),
         (_a_table, "is a Delta table, not a lake.*Give the folder above it"),
         (_half_made, "no finished lake.*imdb-etl load"),
-        (_a_file, "is a file, not a lake"),
+        (_a_file, "is a file, not a lake. Give the folder with the Delta tables"),
+        (_holds("t/a.parquet"), r"Parquet files without a Delta log \(t\).*convert_to_deltalake"),
+        (_holds("db/t/metadata/v1.metadata.json"), r"Iceberg tables \(db/t\), and only Delta tables are served"),
+        (_holds("a.csv"), r"files of text \(.\), and only Delta tables are served"),
+        (_too_deep, "a Delta table in a/b/c/d/e/table.*Give the folder above it: --lake .*/lake/a/b/c/d/e$"),
+        (_pipe, "is no lake.*Give the folder right above the tables"),
+        (_loop, "is no lake.*Give the folder right above the tables"),
+        (_lost_link, "is a link that leads nowhere"),
         (_damaged_manifest, "cannot be read.*Load the lake again"),
     ],
 )

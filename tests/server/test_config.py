@@ -88,6 +88,17 @@ def test_a_client_without_a_configuration_gets_one(client: str, home: Path) -> N
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_place_that_cannot_be_served_yet_is_written_and_said(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert write("cursor") == 0
+    assert "nothing to serve there yet. There is no lake at /data/lake. Give the folder" in capsys.readouterr().err
+    (tmp_path / "orders" / "_delta_log").mkdir(parents=True)
+    for lake, said in ((tmp_path, ""), (tmp_path / "orders", "is a Delta table, not a lake of tables")):
+        assert write("cursor", "--lake", str(lake)) == 0
+        assert said in capsys.readouterr().err if said else "nothing to serve" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("client", FILES)
 def test_a_second_run_changes_nothing_and_keeps_no_copy(
     client: str, home: Path, capsys: pytest.CaptureFixture[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import signal
@@ -63,6 +64,7 @@ QUERIES = [
     },
 ]
 
+find_tool = importlib.import_module("mcp_server.tools.find")  # the package has the tool by this name
 Serve = Callable[..., LakehouseServer]
 
 
@@ -108,6 +110,12 @@ def shop_engine(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     engine = make_engine(shop, tmp_path_factory.mktemp("state"))
     yield engine
     engine.close()
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, an index is waited for."""
+    monkeypatch.setattr(find_tool, "PATIENCE_SECONDS", 240.0)
 
 
 @pytest.fixture
@@ -300,6 +308,33 @@ async def test_a_caller_that_leaves_does_not_end_what_others_wait_for(
             await anyio.lowlevel.checkpoint()
             may_go_on.set()
     assert found == ["John Smith"]
+    assert len(builds(server)) == 1
+
+
+async def test_who_does_not_wait_for_the_rows_hears_so_and_finds_tables_meanwhile(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    real = gathering.gather
+
+    def wait_and_gather(*arguments: Any, **more: Any) -> gathering.Gathered:
+        assert may_go_on.wait(60)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(indexes, "gather", wait_and_gather)
+    monkeypatch.setattr(find_tool, "PATIENCE_SECONDS", 0.01)
+    server = serve()
+    async with Client(server) as client:
+        for text, kinds in (("customers", {"table", "column"}), ("john smith", set())):
+            hits, said = await find(client, text)
+            assert {hit["kind"] for hit in hits} == kinds
+            assert "Names and values of rows are still being read (" in said
+            assert "Call find again in a minute" in said
+        monkeypatch.setattr(find_tool, "PATIENCE_SECONDS", 120.0)
+        may_go_on.set()
+        hits, said = await find(client, "john smith")
+        assert hits[0]["label"] == "John Smith"
+        assert "still being read" not in said
     assert len(builds(server)) == 1
 
 

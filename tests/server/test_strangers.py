@@ -100,7 +100,24 @@ _IN_FOLDERS = {
     "ON a.id = o.id + 11": [[11]],
     "SELECT id FROM sales.orders VERSION AS OF 0": [[0]],
     "SELECT count(*) FROM sales.orders WHERE EXISTS (SELECT 1 FROM crm.orders c WHERE c.id = orders.id + 1)": [[1]],
+    # Of several tables whose names end alike, each is meant by its whole name, and by a short one where that is clear.
+    "SELECT sales.orders.id, imdb.crm.orders.id FROM sales.orders JOIN imdb.crm.orders "
+    "ON crm.orders.id = sales.orders.id + 1": [[0, 1]],
+    "SELECT crm.orders.*, sales.eu.orders.* FROM sales.eu.orders, crm.orders WHERE sales.eu.orders.id = "
+    "crm.orders.id + 1": [[1, 2]],
+    "SELECT orders.id FROM crm.orders UNION ALL SELECT orders.id FROM sales.eu.orders ORDER BY id": [[1], [2]],
+    "SELECT orders.id FROM crm.orders WHERE EXISTS (SELECT 1 FROM sales.orders WHERE orders.id = crm.orders.id - 1)":
+        [[1]],
+    "SELECT orders.id FROM crm.orders WHERE orders.id IN (SELECT orders.id + 1 FROM sales.orders)": [[1]],
+    "WITH orders AS (SELECT orders.id + 10 AS id FROM crm.orders) SELECT orders.id FROM orders": [[11]],
+    "SELECT orders.n FROM (SELECT id + 1 AS n FROM crm.orders) orders JOIN sales.eu.orders "
+    "ON orders.n = sales.eu.orders.id": [[2]],
 }  # fmt: skip
+_UNCLEAR = (
+    "SELECT orders.id FROM sales.orders JOIN crm.orders ON sales.orders.id = crm.orders.id",
+    "SELECT orders.* FROM sales.orders JOIN crm.orders ON sales.orders.id = crm.orders.id",
+    "SELECT 1 FROM sales.orders JOIN (SELECT id FROM crm.orders) orders ON sales.orders.id = orders.id",
+)
 
 
 async def test_tables_in_folders_are_read_as_schema_and_table(strangers: tuple[LakehouseServer, Path]) -> None:
@@ -110,6 +127,12 @@ async def test_tables_in_folders_are_read_as_schema_and_table(strangers: tuple[L
             result = await _ask(client, sql)
             assert not result.is_error, (sql, _text(result))
             assert result.structured_content["rows"] == rows, sql
+        for sql in _UNCLEAR:
+            said = _text(await _ask(client, sql))
+            assert "Refused (ambiguous): orders may be sales.orders or another relation of this FROM." in said, said
+            assert "give each an alias: FROM sales.orders AS a." in said
+        missing = _text(await _ask(client, "SELECT orders.x FROM sales.orders UNION SELECT orders.id FROM crm.orders"))
+        assert "UNRESOLVED_COLUMN" in missing
         described = await client.call_tool("describe_schema", {"table": "sales.eu.orders"})
         assert "sales.eu.orders (table)" in _text(described)
         assert "Columns:\nid bigint: 2 … 2" in _text(described)
