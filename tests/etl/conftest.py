@@ -14,6 +14,7 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.datasets import DATASETS
+from tests.warm import run_forked, run_on_spark
 
 HEADERS = {dataset.file: "\t".join(dataset.header) for dataset in DATASETS}
 
@@ -123,8 +124,9 @@ def run_etl(*arguments: object, **environment: str) -> subprocess.CompletedProce
     """Run `imdb-etl` as a person would."""
     import os
 
-    command = [sys.executable, "-W", "ignore", "-m", "etl.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
+    words = list(map(str, arguments))
+    run = run_on_spark if "spark" in words else run_forked
+    return run(words, os.environ | environment)
 
 
 def run_patched(change: str, *arguments: object) -> subprocess.CompletedProcess[str]:
