@@ -29,11 +29,14 @@ _JAVAS = "SPARK_SUBMIT_OPTS"
 Completed = subprocess.CompletedProcess[str]
 
 
-def run_forked(arguments: Sequence[str], environment: Mapping[str, str]) -> Completed:
-    """Run `imdb-etl` in a process of its own that has its imports already. Threads may call it at once."""
+def run_forked(arguments: Sequence[str], environment: Mapping[str, str], before: str = "") -> Completed:
+    """Run `imdb-etl` in a process of its own that has its imports already. Threads may call it at once.
+
+    `before` is code that is run first.
+    """
     with tempfile.TemporaryDirectory() as folder:
         said = [os.path.join(folder, name) for name in ("stdout", "stderr")]
-        process = _forks().Process(target=_run_in, args=(arguments, dict(environment), *said))
+        process = _forks().Process(target=_run_in, args=(arguments, dict(environment), before, *said))
         process.start()
         process.join()
         code = process.exitcode
@@ -78,13 +81,14 @@ def _start_java() -> None:
 _KEPT: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def _run_in(arguments: Sequence[str], environment: Mapping[str, str], stdout: str, stderr: str) -> None:
+def _run_in(arguments: Sequence[str], environment: Mapping[str, str], before: str, stdout: str, stderr: str) -> None:
     for descriptor, path in ((1, stdout), (2, stderr)):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(opened, descriptor)
         os.close(opened)
     os.environ.clear()
     os.environ.update(environment)
+    exec(before, {})
     sys.exit(_run(arguments))
 
 

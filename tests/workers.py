@@ -26,8 +26,8 @@ TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
 """Tests that share an engine, a browser or a lake that takes long to make: one worker has them all."""
 
 LONGEST_FIRST: Final = (
-    *("engines of all kinds", "lakes of both engines", "tests/engines", "tests/test_readme.py", "tests/etl"),
-    *("tests/dialect", "tests/server", "tests/test_questions.py", "tests/bridge", "tests/web"),
+    *("engines of all kinds", "lakes of both engines", "tests/evals", "tests/engines", "tests/web", "tests/dialect"),
+    *("tests/test_readme.py", "tests/etl", "tests/test_questions.py", "tests/server", "tests/bridge"),
 )
 """What takes long begins early, so that all workers end at about the same time."""
 
@@ -51,6 +51,8 @@ LONG: Final[tuple[str, ...]] = (
     "tests/etl/test_resume.py::test_spark_goes_on_from_spark_alone",
     "tests/etl/test_enrich.py::test_on_spark_",
     # Each run has the same in storage of the other kind.
+    "tests/engines/test_spark_logs.py::test_every_version_is_read_whatever_checkpoints_there_are[azure",
+    "tests/engines/test_spark_logs.py::test_filters_drop_no_row_whatever_the_log_tells_of_its_files[azure",
     "tests/etl/test_many_loads.py::test_loads_into_storage_take_no_answer_down_and_every_published_version_stays[container]",
     "tests/etl/test_maintain.py::test_lakes_in_storage_are_updated_maintained_and_rolled_back[container]",
     # Each run has the same on two other engines.

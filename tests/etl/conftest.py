@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,15 +130,9 @@ def run_etl(*arguments: object, **environment: str) -> subprocess.CompletedProce
 
 def run_patched(change: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run `imdb-etl load` with a statement before it that changes `pipeline`."""
-    code = f"""
-import sys
-import etl.pipeline as pipeline
-from etl.cli import main
-{change}
-sys.exit(main(["load", *sys.argv[1:]]))
-"""
-    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    import os
+
+    return run_forked(["load", *map(str, arguments)], os.environ, f"import etl.pipeline as pipeline\n{change}")
 
 
 def notes_of(done: subprocess.CompletedProcess[str]) -> list[str]:
