@@ -40,6 +40,11 @@ def skip_without_java() -> None:
         pytest.skip(f"needs Java {JAVA}+")
 
 
+def spark_is_as_users_have_it() -> bool:
+    """Whether this run spares Spark nothing (`--spark=live`)."""
+    return _spark_as_users
+
+
 @functools.cache
 def _prepare_spark() -> bool:
     """False where there is no Java 17 or newer."""

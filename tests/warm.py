@@ -45,6 +45,12 @@ def run_forked(arguments: Sequence[str], environment: Mapping[str, str], before:
         return subprocess.CompletedProcess(arguments, code, *(Path(path).read_text("utf-8") for path in said))
 
 
+def run_alone(arguments: Sequence[str], environment: Mapping[str, str]) -> Completed:
+    """Run `imdb-etl` in a new Python, with a Java of its own where it needs one."""
+    command = [sys.executable, "-W", "ignore", "-m", "etl.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
 def run_on_spark(arguments: Sequence[str], environment: Mapping[str, str]) -> Completed:
     """Run `imdb-etl` with the Spark of this worker, which other runs have had or will have."""
     return call_on_spark(_run_with_properties, list(arguments), dict(environment))

@@ -55,6 +55,21 @@ LONG: Final[tuple[str, ...]] = (
     "tests/engines/test_spark_logs.py::test_filters_drop_no_row_whatever_the_log_tells_of_its_files[azure",
     "tests/etl/test_many_loads.py::test_loads_into_storage_take_no_answer_down_and_every_published_version_stays[container]",
     "tests/etl/test_maintain.py::test_lakes_in_storage_are_updated_maintained_and_rolled_back[container]",
+    # Each run kills loads and updates at the moments that matter (test_mishaps.py, test_update.py).
+    "tests/etl/test_kills.py",
+    # Each run has the same lake on the embedded engine, and Spark over others. Of its forty tables Spark has 48 s of CPU.
+    *(
+        f"tests/server/test_strangers.py::test_{name}[spark]"
+        for name in (
+            "tables_of_any_name_are_read",
+            "columns_are_written_with_the_name_of_an_odd_table",
+            "tables_in_folders_are_read_as_schema_and_table",
+            "a_column_that_no_statement_can_name_hides_no_other",
+            "the_versions_of_a_table_are_listed_with_time_operation_and_rows",
+            "what_cannot_be_read_is_listed_and_refused_with_its_reason",
+            "letters_that_only_look_like_a_name_are_no_name",
+        )
+    ),
     # Each run has the same on two other engines.
     "tests/engines/test_left_over.py::test_spark_ends_what_only_data_can_tell",
     "tests/engines/test_cancel.py::test_many_queries_cancelled_at_random_moments_leave_nothing[connect]",

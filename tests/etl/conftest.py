@@ -13,7 +13,8 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.datasets import DATASETS
-from tests.warm import run_forked, run_on_spark
+from tests.conftest import spark_is_as_users_have_it
+from tests.warm import run_alone, run_forked, run_on_spark
 
 HEADERS = {dataset.file: "\t".join(dataset.header) for dataset in DATASETS}
 
@@ -120,11 +121,13 @@ def make_source(tmp_path: Path) -> MakeSource:
 
 
 def run_etl(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `imdb-etl` as a person would."""
+    """Run `imdb-etl` as a person would: `tests/warm.py` says what it is spared. With --spark=live it starts Spark."""
     import os
 
     words = list(map(str, arguments))
-    run = run_on_spark if "spark" in words else run_forked
+    run = run_forked
+    if "spark" in words:
+        run = run_alone if spark_is_as_users_have_it() else run_on_spark
     return run(words, os.environ | environment)
 
 
