@@ -61,6 +61,13 @@ def call_on_spark(function: Callable[..., Any], *arguments: Any) -> Any:
     return _spark().submit(function, *arguments).result()
 
 
+def end_spark() -> None:
+    """End the process of `call_on_spark` where there is one, and its Java."""
+    if _spark.cache_info().currsize:
+        _spark().shutdown()
+        _spark.cache_clear()
+
+
 @functools.cache
 def _forks() -> Any:
     context = multiprocessing.get_context("forkserver")

@@ -57,7 +57,7 @@ LONG: Final[tuple[str, ...]] = (
     "tests/etl/test_maintain.py::test_lakes_in_storage_are_updated_maintained_and_rolled_back[container]",
     # Each run kills loads and updates at the moments that matter (test_mishaps.py, test_update.py).
     "tests/etl/test_kills.py",
-    # Each run has the same lake on the embedded engine, and Spark over others. Of its forty tables Spark has 48 s of CPU.
+    # Each run has the same lake on the embedded engine, and Spark over others: its forty tables cost Spark 48 s.
     *(
         f"tests/server/test_strangers.py::test_{name}[spark]"
         for name in (

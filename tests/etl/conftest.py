@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from etl.datasets import DATASETS
 from tests.conftest import spark_is_as_users_have_it
-from tests.warm import run_alone, run_forked, run_on_spark
+from tests.warm import end_spark, run_alone, run_forked, run_on_spark
 
 HEADERS = {dataset.file: "\t".join(dataset.header) for dataset in DATASETS}
 
@@ -55,6 +55,13 @@ SMALL_FILES = (
     "-Dspark.databricks.delta.optimize.maxFileSize=30000 -Dspark.databricks.delta.optimize.minFileSize=30000"
 )
 """Options of Spark's JVM: a load writes several files, and OPTIMIZE makes files of some 30 kB of them."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_spark_afterwards() -> Iterator[None]:
+    """Nobody else needs the memory of the Java that loads share."""
+    yield
+    end_spark()
 
 
 @pytest.fixture(scope="session")
