@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -164,6 +165,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """No test, and no process that one starts, spends money at a provider that this machine's environment names."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of a thousand processes compiles all that it imports
+    sys.dont_write_bytecode = False
     global _spark_as_users  # noqa: PLW0603  (known before the first test, and asked by what has no fixture)
     _spark_as_users = config.getoption("spark") != "recorded"
     config.stash[ASKED] = set()
