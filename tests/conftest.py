@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,6 +39,11 @@ def skip_without_java() -> None:
     """Skips the test where there is no Java 17 or newer; else Spark can be started from now on."""
     if not _prepare_spark():
         pytest.skip(f"needs Java {JAVA}+")
+
+
+def spark_is_as_users_have_it() -> bool:
+    """Whether this run spares Spark nothing (`--spark=live`)."""
+    return _spark_as_users
 
 
 @functools.cache
@@ -159,6 +165,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """No test, and no process that one starts, spends money at a provider that this machine's environment names."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of a thousand processes compiles all that it imports
+    sys.dont_write_bytecode = False
     global _spark_as_users  # noqa: PLW0603  (known before the first test, and asked by what has no fixture)
     _spark_as_users = config.getoption("spark") != "recorded"
     config.stash[ASKED] = set()

@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 _ON_ALL_ENGINES = (
     *("contract", "cancel", "connect", "databricks", "failures", "fence", "lakes", "left_over", "planted_logs"),
-    *("readings", "spark_contract", "spark_logs", "statistics", "tokens"),
+    *("readings", "spark_contract", "spark_logs", "statistics", "tokens", "variants"),
 )
 
 TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
@@ -26,8 +26,8 @@ TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
 """Tests that share an engine, a browser or a lake that takes long to make: one worker has them all."""
 
 LONGEST_FIRST: Final = (
-    *("engines of all kinds", "lakes of both engines", "tests/engines", "tests/test_readme.py", "tests/etl"),
-    *("tests/clients", "tests/dialect", "tests/server", "tests/test_questions.py", "tests/bridge", "tests/web"),
+    *("engines of all kinds", "lakes of both engines", "tests/evals", "tests/engines", "tests/web", "tests/dialect"),
+    *("tests/clients", "tests/test_readme.py", "tests/etl", "tests/test_questions.py", "tests/server", "tests/bridge"),
 )
 """What takes long begins early, so that all workers end at about the same time."""
 
@@ -50,9 +50,28 @@ LONG: Final[tuple[str, ...]] = (
     "tests/etl/test_line_ends.py::test_a_mark_and_windows_line_ends_are_read_and_said[spark]",
     "tests/etl/test_resume.py::test_spark_goes_on_from_spark_alone",
     "tests/etl/test_enrich.py::test_on_spark_",
+    # Each run asks a Connect server the same, which is there anyway.
+    "tests/engines/test_variants.py::test_variants_are_answered_as_json_or_refused_with_what_to_write[spark]",
     # Each run has the same in storage of the other kind.
+    "tests/engines/test_spark_logs.py::test_every_version_is_read_whatever_checkpoints_there_are[azure",
+    "tests/engines/test_spark_logs.py::test_filters_drop_no_row_whatever_the_log_tells_of_its_files[azure",
     "tests/etl/test_many_loads.py::test_loads_into_storage_take_no_answer_down_and_every_published_version_stays[container]",
     "tests/etl/test_maintain.py::test_lakes_in_storage_are_updated_maintained_and_rolled_back[container]",
+    # Each run kills loads and updates at the moments that matter (test_mishaps.py, test_update.py).
+    "tests/etl/test_kills.py",
+    # Each run has the same lake on the embedded engine, and Spark over others: its forty tables cost Spark 48 s.
+    *(
+        f"tests/server/test_strangers.py::test_{name}[spark]"
+        for name in (
+            "tables_of_any_name_are_read",
+            "columns_are_written_with_the_name_of_an_odd_table",
+            "tables_in_folders_are_read_as_schema_and_table",
+            "a_column_that_no_statement_can_name_hides_no_other",
+            "the_versions_of_a_table_are_listed_with_time_operation_and_rows",
+            "what_cannot_be_read_is_listed_and_refused_with_its_reason",
+            "letters_that_only_look_like_a_name_are_no_name",
+        )
+    ),
     # Each run has the same on two other engines.
     "tests/engines/test_left_over.py::test_spark_ends_what_only_data_can_tell",
     "tests/engines/test_cancel.py::test_many_queries_cancelled_at_random_moments_leave_nothing[connect]",

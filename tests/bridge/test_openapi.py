@@ -35,7 +35,7 @@ def test_whatever_is_sent_is_answered_as_the_document_says(lake: Path, tmp_path:
             [
                 sys.executable, "-m", "schemathesis.cli", "run", f"{found.url}/api/openapi.json",
                 "--header", f"Authorization: Bearer {visitor.token}", "--exclude-checks", MEANT,
-                "--seed", "1", "--max-examples", "15", "--phases", "coverage,fuzzing,stateful", "--no-color",
+                "--seed", "1", "--max-examples", "8", "--phases", "coverage,fuzzing,stateful", "--no-color",
             ],
             cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip

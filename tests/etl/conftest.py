@@ -5,8 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.datasets import DATASETS
+from tests.conftest import spark_is_as_users_have_it
+from tests.warm import end_spark, run_alone, run_forked, run_on_spark
 
 HEADERS = {dataset.file: "\t".join(dataset.header) for dataset in DATASETS}
 
@@ -54,6 +55,13 @@ SMALL_FILES = (
     "-Dspark.databricks.delta.optimize.maxFileSize=30000 -Dspark.databricks.delta.optimize.minFileSize=30000"
 )
 """Options of Spark's JVM: a load writes several files, and OPTIMIZE makes files of some 30 kB of them."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_spark_afterwards() -> Iterator[None]:
+    """Nobody else needs the memory of the Java that loads share."""
+    yield
+    end_spark()
 
 
 @pytest.fixture(scope="session")
@@ -120,24 +128,21 @@ def make_source(tmp_path: Path) -> MakeSource:
 
 
 def run_etl(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `imdb-etl` as a person would."""
+    """Run `imdb-etl` as a person would: `tests/warm.py` says what it is spared. With --spark=live it starts Spark."""
     import os
 
-    command = [sys.executable, "-W", "ignore", "-m", "etl.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
+    words = list(map(str, arguments))
+    run = run_forked
+    if "spark" in words:
+        run = run_alone if spark_is_as_users_have_it() else run_on_spark
+    return run(words, os.environ | environment)
 
 
 def run_patched(change: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run `imdb-etl load` with a statement before it that changes `pipeline`."""
-    code = f"""
-import sys
-import etl.pipeline as pipeline
-from etl.cli import main
-{change}
-sys.exit(main(["load", *sys.argv[1:]]))
-"""
-    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    import os
+
+    return run_forked(["load", *map(str, arguments)], os.environ, f"import etl.pipeline as pipeline\n{change}")
 
 
 def notes_of(done: subprocess.CompletedProcess[str]) -> list[str]:

@@ -104,7 +104,7 @@ def kill_at_random(sample: Path, folder: Path, kills: int, seed: int) -> tuple[K
         done = run_etl("load", "--source", source, "--lake", into)
         assert done.returncode == 0, done.stderr
     killings = Killings(lake, sources, loaded, random.Random(seed))
-    with Asker(lake, state, 0.05, editions=killings.editions) as asker:
+    with Asker(lake, state, 0.3, editions=killings.editions) as asker:
         target = 1
         while killings.said.total() < kills:
             killings.kill_and_finish(target)

@@ -1,24 +1,17 @@
-"""Runs statements on Spark over a lake, and prints how it ran each of them, as a line of JSON.
-
-    echo "SELECT count(*) FROM movies_delta" | python -m tests.etl.plans LAKE
-
-A process of its own, because a process has one Spark.
-"""
+"""Runs statements on Spark over a lake, and tells how it ran each of them."""
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lakehouse.manifest import read_manifest
 from lakehouse.session import open_session
 from lakehouse.storage import Lake
+from tests.warm import call_on_spark
 
 _TABLE = re.compile(r"FileScan parquet \w+\.\w+\.(\w+)\[")
 _PUSHED = re.compile(r"PushedFilters: \[(.*?)\], ReadSchema: struct<(.*)>")
@@ -65,12 +58,9 @@ class Plan:
 
 
 def run_statements(lake: Path, statements: Sequence[str]) -> list[Plan]:
-    """Run statements in another process."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.etl.plans", str(lake)]
-    done = subprocess.run(command, input="\n".join(statements), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    return [Plan([(d, n) for d, n in each["operators"]], [Scan(**scan) for scan in each["scans"]]) for each in found]
+    """Run statements in another process, because a process has one Spark."""
+    found: list[Plan] = call_on_spark(_explain, lake, statements)
+    return found
 
 
 def _walk(plan: Any, depth: int = 0) -> Iterator[tuple[int, str, Any]]:
@@ -101,20 +91,19 @@ def _describe_scan(node: Any) -> Scan:
     )
 
 
-def main() -> None:
-    lake = Lake.parse(sys.argv[1])
+def _explain(lake: Path, statements: Sequence[str]) -> list[Plan]:
+    return list(_explain_each(Lake.parse(str(lake)), statements))
+
+
+def _explain_each(lake: Lake, statements: Sequence[str]) -> Iterator[Plan]:
     manifest = read_manifest(lake)
     assert manifest is not None
     with open_session("spark", config={"spark.sql.maxMetadataStringLength": "10000"}) as session:
         for name, entry in manifest.tables.items():
             session.spark.sql(f"CREATE TABLE {name} USING delta LOCATION '{lake.table_location(entry.path)}'")
-        for statement in filter(None, sys.stdin.read().splitlines()):
+        for statement in statements:
             rows = session.spark.sql(statement)
             rows.collect()
             nodes = list(_walk(rows._jdf.queryExecution().executedPlan()))
             scans = [_describe_scan(node) for _, name, node in nodes if name == "FileSourceScanExec"]
-            print(json.dumps(asdict(Plan([(depth, name) for depth, name, _ in nodes], scans))), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            yield Plan([(depth, name) for depth, name, _ in nodes], scans)

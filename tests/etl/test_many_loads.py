@@ -14,8 +14,8 @@ from lakehouse.storage import Lake
 from tests.etl.conftest import manifest_of
 from tests.etl.loads import Asker, load
 
-PAUSE = 0.1
-"""About as long as a round of questions takes: the loads have the other half of a processor. The long run has none."""
+PAUSE = 0.4
+"""Several times as long as a round of questions takes: the loads have most of a processor. The long run has none."""
 
 COMMITS = 9
 """After which the next one of the embedded engine's is written with a checkpoint."""

@@ -26,13 +26,13 @@ def test_notebooks_are_sources_that_databricks_reads_and_import_the_package_alon
 
 
 def test_the_notebooks_read_save_and_enrich_with_the_session_that_is_there(
-    java: None, make_source: MakeSource, tmp_path: Path
+    java: None, make_source: MakeSource, nothing_declared: dict[str, str], tmp_path: Path
 ) -> None:
     source, lake = make_source(), tmp_path / "lake"
     values = {"source": str(source), "lake": str(lake), "state": str(tmp_path / "state"), "rows": "2", "dollars": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.etl.notebook_runner", json.dumps(values)]
     with serving() as server:
-        environment = os.environ | {
+        environment = os.environ | nothing_declared | {
             "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "", "AZURE_OPENAI_ENDPOINT": "",
             "IMDB_AI_INPUT_PRICE": "0.40", "IMDB_AI_OUTPUT_PRICE": "1.60",
         }  # fmt: skip

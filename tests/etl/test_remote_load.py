@@ -180,6 +180,6 @@ def _listening_ports(process: int) -> set[str]:
 
 
 def test_spark_of_this_machine_loads_into_folders_alone(bucket: str, make_source: MakeSource) -> None:
-    done = run_etl("load", "--source", make_source(), "--lake", bucket, "--engine", "spark")
+    done = run_etl("load", "--source", make_source(), "--lake", bucket, IMDB_ENGINE="spark")
     assert done.returncode == 2
     assert "no client for object storage. Use --engine embedded" in done.stderr

@@ -1,4 +1,4 @@
-"""Every run makes statements of its seed: 5,000 through the checks, 300 of the allowed on an engine among canaries."""
+"""Every run makes statements of its seed: 2,500 through the checks, 150 of the allowed on an engine among canaries."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.fuzz.generate import Generator, Targets
 from tests.fuzz.run import Found, by_turns, check_many, execute
 from tests.fuzz.templates import TEMPLATES, UNANSWERED
 
-CHECKED = 5_000
-EXECUTED = 300
+CHECKED = 2_500
+EXECUTED = 150
 CLASSES = {f"class:{kind}" for kind in function_policy().allowed.values()}
 CPU_SECONDS_EACH = 0.02
 """On average; a single one may take longer (`judge.CPU_SECONDS`)."""
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_statements(seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def executed(seed: int, engine: EmbeddedEngine, canaries: Canaries) -> Found:
-    """What 300 statements did that are in no corpus."""
+    """What 150 statements did that are in no corpus."""
     found, checks = Found(), Found()
     hostile, honest = (
         check_many(seed, CHECKED, canaries.targets, checks, attacks=is_hostile) for is_hostile in (True, False)

@@ -17,7 +17,7 @@ from tests.openai_server import OpenAiServer, Received, Reply
 from tests.server.lakes import make_lake
 from tests.server.processes import descendants, gone, python, until
 
-PROCESSES, CALLERS, STATEMENTS = 3, 17, 4
+PROCESSES, CALLERS, STATEMENTS = 2, 14, 4
 KILLED_AFTER = (12, 45)
 """At which calls of the model those who call it are killed, and others take their places."""
 
