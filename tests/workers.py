@@ -51,7 +51,7 @@ LONG: Final[tuple[str, ...]] = (
     "tests/etl/test_resume.py::test_spark_goes_on_from_spark_alone",
     "tests/etl/test_enrich.py::test_on_spark_",
     # Each run asks a Connect server the same, which is there anyway.
-    "tests/engines/test_variants.py::test_variants_are_answered_as_json_or_refused_with_what_to_write[spark]",
+    "tests/engines/test_variants.py::test_variants_are_answered_as_json_or_refused_with_what_to_write[asyncio-spark]",
     # Each run has the same in storage of the other kind.
     "tests/engines/test_spark_logs.py::test_every_version_is_read_whatever_checkpoints_there_are[azure",
     "tests/engines/test_spark_logs.py::test_filters_drop_no_row_whatever_the_log_tells_of_its_files[azure",
