@@ -97,8 +97,17 @@ class Lake:
         """The absolute location of a table, given its path relative to the lake."""
         return f"{self.address}/{path}"
 
+    def holds(self, location: str) -> bool:
+        """Whether an absolute location is the lake or below it."""
+        return location == self.address or location.startswith(f"{self.address}/")
+
     def table_path(self, location: str) -> str:
-        """The path of a table relative to the lake, given its absolute location."""
+        """The path of a table relative to the lake, given its absolute location.
+
+        Raises LakeError for a table elsewhere, whose path would be that of another one.
+        """
+        if not self.holds(location):
+            raise LakeError(f"A table that is asked for does not lie in the lake {self}.")
         return location.removeprefix(self.address).strip("/")
 
     @property

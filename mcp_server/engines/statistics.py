@@ -17,7 +17,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta import LogObjects, check_nesting
+from lakehouse.delta import check_nesting, open_log
 from lakehouse.errors import LakeError
 from lakehouse.manifest import Column
 from lakehouse.storage import Lake
@@ -138,7 +138,7 @@ class Statistics:
         if isinstance(version, int) and (known := self._get_cached((location, version))) is not None:
             return known
         if self._storage is not None:  # at those of a folder the catalogue has looked
-            check_nesting(LogObjects(self._storage.objects_of_any_size, self._storage.table_path(location)))
+            check_nesting(open_log(self._storage, location))
         try:
             delta = DeltaTable(location, version=version if isinstance(version, int) else None)
             if isinstance(version, datetime):
