@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from lakehouse.environment import storage_environment
@@ -64,6 +64,23 @@ class ObjectInfo(NamedTuple):
     tag: str
 
 
+class StoredFiles(Protocol):
+    """What reads stored files: an `ObjectStore`, or what stands for several. `client` is like those of `obstore`."""
+
+    @property
+    def client(self) -> Any: ...
+
+    def read(self, name: str) -> Stored | None:
+        """Read a file and its version, or None where it does not exist."""
+
+    def list_files(self, folder: str) -> dict[str, ObjectInfo]:
+        """List the files directly below a folder, by name."""
+
+
+Credentials = Callable[[], dict[str, Any]]
+"""Returns credentials in the form of `obstore`, as often as they are needed."""
+
+
 class StorageError(LakeError):
     """The storage refuses or does not answer."""
 
@@ -74,13 +91,16 @@ class ObjectStore:
     Raises UsageError for an invalid URL, StorageError where the storage refuses or does not answer.
     """
 
-    def __init__(self, url: str, *, large: bool = False) -> None:
-        """`large` is for files of any size, which may take longer than a minute to read."""
+    def __init__(self, url: str, *, large: bool = False, credentials: Credentials | None = None) -> None:
+        """`large` is for files of any size, which may take longer than a minute to read.
+
+        `credentials` replace those of the environment.
+        """
         self._url = url
         self._store = store_of(url)
         self._times = _LONG_TIMES if large else _TIMES
         self._seconds = _LARGE_SECONDS if large else _ANSWER_SECONDS
-        self.client = self._open_store()
+        self.client = self._open_store(credentials)
 
     def read(self, name: str) -> Stored | None:
         """Read a file and its version, or None where it does not exist."""
@@ -143,13 +163,17 @@ class ObjectStore:
 
         return self._run_bounded(f"list {folder}", look)
 
-    def _open_store(self) -> Any:
+    def _open_store(self, credentials: Credentials | None) -> Any:
         from obstore.exceptions import BaseError
+        from obstore.store import from_url
 
         variables = storage_environment()
-        keys = _profile_keys(variables) if self._store == "s3" else {}
         options = self._times | _client_options(VARIABLES[self._store], variables)
+        keys = _profile_keys(variables) if self._store == "s3" and credentials is None else {}
         try:
+            if credentials is not None:  # no client with these is kept for another caller
+                given: Any = {"client_options": options, "retry_config": _RETRIES}
+                return from_url(self._url, credential_provider=credentials, **given)
             return _open_client(self._url, *(tuple(each.items()) for each in (options, keys, variables)))
         except (BaseError, ValueError) as error:
             raise UsageError(

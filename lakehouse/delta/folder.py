@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lakehouse.errors import LakeError
-from lakehouse.objects import ObjectStore
+from lakehouse.objects import StoredFiles
 
 LOG_NAME: Final = "_delta_log"
 SIDECARS: Final = "_sidecars"
@@ -178,7 +178,7 @@ class LogFolder(TableLog):
 class LogObjects(TableLog):
     """The log of a table in object storage: in the folder `table` of a store."""
 
-    def __init__(self, store: ObjectStore, table: str) -> None:
+    def __init__(self, store: StoredFiles, table: str) -> None:
         super().__init__(table.rpartition("/")[2])
         self._store = store
         self._folder = f"{table}/{LOG_NAME}" if table else LOG_NAME

@@ -16,5 +16,5 @@ def open_log(lake: Lake, location: str) -> TableLog:
     if "://" not in location:
         return LogFolder(location)
     if lake.holds(location):
-        return LogObjects(lake.objects_of_any_size, lake.table_path(location))
+        return LogObjects(lake.stored_files, lake.table_path(location))
     return LogObjects(ObjectStore(location, large=True), "")

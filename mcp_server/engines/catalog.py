@@ -33,8 +33,9 @@ class LakeCatalog:
         """`plain_names` is for an engine that takes only names of ASCII letters, digits and `_`: others get one."""
         if lake.kind is LakeKind.CATALOG:
             raise UsageError(
-                f"--lake {lake} names a catalogue, and this engine has none. "
-                "Give the directory or storage URL that holds the Delta tables."
+                f"--lake {lake} names a catalogue, and this engine has none. Give the directory or storage URL that "
+                "holds the Delta tables; or, with --engine embedded, a catalogue that the server asks, such as "
+                "uc://host/catalog/schema."
             )
         self._lake = lake
         self._plain_names = plain_names

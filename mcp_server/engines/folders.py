@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lakehouse.delta import LogFolder, check_nesting, read_metadata
+from lakehouse.delta import check_nesting, read_metadata
 from lakehouse.errors import LakeError
 from lakehouse.foreign import DELTA_LOG, MOST_FOLDERS, TableSearch, describe_foreign
 from lakehouse.manifest import LOADING_NAME, Column
@@ -130,26 +130,33 @@ def index_by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
     return found
 
 
-def describe_table(folder: Path, name: str) -> TableInfo:
-    """Describe the Delta table of a folder from its log, or give the reason why it cannot be read."""
+def describe_table(table_log: TableLog, name: str, location: str) -> TableInfo:
+    """Describe a Delta table from its log, or give the reason why it cannot be read, without its location."""
     unreadable = TableInfo(name, "table", "", ())
-    if not _NAME.fullmatch(name):
-        return replace(unreadable, problem="its name has a character that no statement may hold, such as \\, ` or $")
-    if _ESCAPE.search(name):
-        return replace(unreadable, problem="its name has % and two digits in it, which readers take for another letter")
     try:
-        if problem := _check_log(folder / DELTA_LOG):
-            return replace(unreadable, problem=problem)
-        log_folder = LogFolder(folder)
-        check_nesting(log_folder)
-        found = read_metadata(log_folder)
+        if not any(each.endswith((".json", ".parquet")) for each in table_log.entries):
+            return replace(unreadable, problem="its log has no commit: it is being written, or was never finished")
+        check_nesting(table_log)
+        found = read_metadata(table_log)
         if unknown := found.unknown_features:
             return replace(unreadable, problem=f"it needs of Delta what is not read here: {', '.join(unknown)}")
         columns = read_columns(found.metadata["schemaString"])
         comment = str(found.metadata.get("description") or "")
+    except StorageError as error:
+        log.warning("The log of the table %.200r cannot be read. %s", name, error)
+        return replace(unreadable, problem="the lake's storage refuses its log or does not give it in time")
     except (LakeError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return replace(unreadable, problem=_describe_error(error, folder))
+        return replace(unreadable, problem=_describe_error(error, location))
     return TableInfo(name, "table", comment, columns, version=found.version)
+
+
+def find_bad_name(name: str) -> str:
+    """Describe why no statement can name a table, empty where one can."""
+    if not _NAME.fullmatch(name):
+        return "its name has a character that no statement may hold, such as \\, ` or $"
+    if _ESCAPE.search(name):
+        return "its name has % and two digits in it, which readers take for another letter"
+    return ""
 
 
 def read_columns(schema: str) -> tuple[Column, ...]:
