@@ -7,6 +7,7 @@ configure all of them.
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ _CLIENT_OPTIONS = ("proxy_url", "proxy_ca_certificate", "proxy_excludes")
 
 VARIABLES: Mapping[Store, str] = {"s3": "AWS", "azure": "AZURE", "gcs": "GOOGLE"}
 """The prefix of a store's variables."""
+
+_DENIED = re.compile(r"status code: 40[13]\b")
+_NO_BUCKET = re.compile(r"<Code>(?:NoSuchBucket|ContainerNotFound)</Code>|The specified bucket does not exist")
+_UNREACHABLE = re.compile(r"error sending request|error trying to connect|dns error")
 
 T = TypeVar("T")
 
@@ -83,6 +88,10 @@ Credentials = Callable[[], dict[str, Any]]
 
 class StorageError(LakeError):
     """The storage refuses or does not answer."""
+
+
+class PathRefusedError(StorageError):
+    """One path is refused: access to it is denied, or a name below it is no path. Others may well be given."""
 
 
 class ObjectStore:
@@ -151,14 +160,19 @@ class ObjectStore:
 
         return self._run_bounded("list folders", look)
 
-    def list_files(self, folder: str) -> dict[str, ObjectInfo]:
-        """List the files directly below a folder, by name."""
+    def list_files(self, folder: str, *, after: str | None = None) -> dict[str, ObjectInfo]:
+        """List the files directly below a folder, by name; only those whose names sort behind `after`, if given."""
 
         def look() -> dict[str, ObjectInfo]:
-            found = self.client.list_with_delimiter(folder)["objects"]
+            if after is None:
+                found = self.client.list_with_delimiter(folder)["objects"]
+            else:
+                found = self.client.list(folder, offset=f"{folder}/{after}").collect()
+            named = {each["path"].removeprefix(f"{folder}/"): each for each in found}
             return {
-                each["path"].rpartition("/")[2]: ObjectInfo(each["last_modified"], each["size"], each["e_tag"] or "")
-                for each in found
+                name: ObjectInfo(each["last_modified"], each["size"], each["e_tag"] or "")
+                for name, each in named.items()
+                if "/" not in name
             }
 
         return self._run_bounded(f"list {folder}", look)
@@ -199,8 +213,9 @@ class ObjectStore:
         raise self._explain_failure(what, failure[0] if failure else None)
 
     def _explain_failure(self, what: str, error: BaseException | None) -> Exception:
-        from obstore.exceptions import BaseError
+        from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
+        kind: type[StorageError] = StorageError
         if error is None:
             reason = f"no answer within {self._seconds:g} s"
         elif not isinstance(error, (BaseError, OSError)):
@@ -210,9 +225,17 @@ class ObjectStore:
                 f"--lake {self._url}: its endpoint is http://, which nothing encrypts, and is used only where that is "
                 f"meant: set {VARIABLES[self._store]}_ALLOW_HTTP=true."
             )
+        elif isinstance(error, InvalidPathError):
+            return PathRefusedError(f"{self._url}: cannot {what}: {_first_line(error)}. Rename or remove that object.")
+        elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(str(error)):
+            kind, reason = PathRefusedError, f"access is denied ({_first_line(error)})"
+        elif _NO_BUCKET.search(str(error)):
+            reason = "there is no such bucket or container"
+        elif _UNREACHABLE.search(str(error)):
+            reason = f"it cannot be reached ({_first_line(error)})"
         else:
             reason = _first_line(error)
-        return StorageError(f"{self._url}: cannot {what}: {reason}. {_ADVICE[self._store]}")
+        return kind(f"{self._url}: cannot {what}: {reason}. {_ADVICE[self._store]}")
 
 
 def store_of(url: str) -> Store:

@@ -152,6 +152,12 @@ class Lake:
         found = self.read_stored(name)
         return None if found is None else found.data
 
+    def has_file(self, name: str) -> bool:
+        """Whether there is a small file of this name. Raises LakeError where that cannot be found out."""
+        if self.directory is not None:
+            return (self.directory / name).exists()
+        return self.objects.read(name) is not None
+
     def replace_file(self, name: str, data: bytes) -> None:
         """Replace a small file atomically.
 

@@ -53,6 +53,7 @@ LONG: Final[tuple[str, ...]] = (
     # Each run has the same in storage of the other kind.
     "tests/etl/test_many_loads.py::test_loads_into_storage_take_no_answer_down_and_every_published_version_stays[container]",
     "tests/etl/test_maintain.py::test_lakes_in_storage_are_updated_maintained_and_rolled_back[container]",
+    "tests/server/test_remote_strangers.py::test_tools_answer_over_tables_in_storage_that_nobodys_load_has_made[container]",
     # Each run has the same on two other engines.
     "tests/engines/test_left_over.py::test_spark_ends_what_only_data_can_tell",
     "tests/engines/test_cancel.py::test_many_queries_cancelled_at_random_moments_leave_nothing[connect]",

@@ -154,7 +154,7 @@ class Statistics:
             if self._storage.files is not None:  # deltalake does not know how to reach them
                 return self._read_replayed(table_log, location, version)
         try:
-            delta = DeltaTable(location, version=version if isinstance(version, int) else None)
+            delta = DeltaTable(_to_url(location), version=version if isinstance(version, int) else None)
             if isinstance(version, datetime):
                 delta.load_as_version(version)
             return self._get_cached((location, delta.version())) or self._put_cached(location, _read_statistics(delta))
@@ -203,6 +203,11 @@ class Statistics:
             while len(self._known) > 1 and sum(each.files.nbytes for each in self._known.values()) > _CACHE_BYTES:
                 self._known.popitem(last=False)
         return found
+
+
+def _to_url(location: str) -> str:
+    """Encode what would end the path of a URL; all else deltalake reads as it is."""
+    return location.replace("#", "%23").replace("?", "%3F") if "://" in location else location
 
 
 def _read_statistics(delta: DeltaTable) -> FileStatistics:
