@@ -186,8 +186,8 @@ class ObjectStore:
         keys = _profile_keys(variables) if self._store == "s3" and credentials is None else {}
         try:
             if credentials is not None:  # no client with these is kept for another caller
-                given: Any = {"client_options": options, "retry_config": _RETRIES}
-                return from_url(self._url, credential_provider=credentials, **given)
+                given = {"client_options": options, "retry_config": _RETRIES, "credential_provider": credentials}
+                return from_url(self._url, **given)
             return _open_client(self._url, *(tuple(each.items()) for each in (options, keys, variables)))
         except (BaseError, ValueError) as error:
             raise UsageError(

@@ -10,12 +10,14 @@ and no package registry has them. The answers are those of version 0.6.0.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +25,7 @@ from urllib.parse import urlencode
 
 import httpx2
 
-from tests.object_storage import BUCKET, KEYS, _free_port, _wait_for
+from tests.object_storage import BUCKET, KEYS, _wait_for
 
 PROGRAM: Final = "start-uc-server"
 ANSWERS: Final = Path(__file__).parent / "data" / "catalogs" / "unity.json"
@@ -70,6 +72,9 @@ class UnityServer:
         for number in range(MANY):
             self._register("many", f"t{number:02}", f"file://{folder}/{number}", format="CSV")
 
+    def close(self) -> None:
+        self._client.close()
+
     def change_tables(self) -> None:
         """Take `films.films` away and register `films.later` in its place."""
         self._client.delete("tables/main.films.films").raise_for_status()
@@ -97,7 +102,7 @@ class UnityServer:
 @contextmanager
 def unity_server(*, authorization: str = "disable") -> Iterator[UnityServer]:
     """The real server with an empty database, while it runs. Costs 10 s of processor time."""
-    program, port = shutil.which(PROGRAM), _free_port()
+    program, port = shutil.which(PROGRAM), _find_two_ports()
     assert program is not None
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "etc" / "conf"
@@ -109,10 +114,23 @@ def unity_server(*, authorization: str = "disable") -> Iterator[UnityServer]:
         )
         try:
             _wait_for(port)
-            yield UnityServer(port)
+            with closing(UnityServer(port)) as served:
+                yield served
         finally:
             server.terminate()
             server.wait(20)
+
+
+def _find_two_ports() -> int:
+    """A free port with a free one behind it, which the server takes as well; below those that the system hands out."""
+    for port in range(20_000 + os.getpid() % 5_000, 32_000, 2):
+        with (
+            suppress(OSError),
+            socket.create_server(("127.0.0.1", port)),
+            socket.create_server(("127.0.0.1", port + 1)),
+        ):
+            return port
+    raise AssertionError("no two free ports")
 
 
 class RecordedServer:
@@ -175,7 +193,7 @@ def _record_state(server: UnityServer) -> dict[str, tuple[int, Any]]:
     found: dict[str, tuple[int, Any]] = {}
 
     def ask(method: str, target: str, body: Mapping[str, str] | None = None) -> Any:
-        status, document = found[_to_key(method, target, body)] = server.ask(method, target, body)
+        _, document = found[_to_key(method, target, body)] = server.ask(method, target, body)
         return document
 
     def ask_pages(what: str, **about: str) -> None:

@@ -150,7 +150,7 @@ def test_tables_come_and_go(unity: Served) -> None:
     unity.catalog.change_tables()
     eventually(lambda: "films.later" in unity.describe())
     assert unity.select("SELECT count(*) FROM films.later") == [(4,)]
-    with pytest.raises(QueryError, match="films.later"):
+    with pytest.raises(QueryError, match=r"no table films\.films"):
         unity.select("SELECT count(*) FROM films.films")
 
 
@@ -250,7 +250,7 @@ def test_a_catalogue_of_thousands_is_listed_and_as_many_are_read_as_can_be() -> 
     tables = _tables_of(_Listing(10_000)).tables()
     assert len(tables) == 10_000
     assert sum("more than 2,000 tables" in table.problem for table in tables) == 10_000 - MOST_SERVED
-    with pytest.raises(LakeError, match="more than 20,000 tables. Name one schema"):
+    with pytest.raises(LakeError, match=r"more than 20,000 tables\. Name one schema"):
         _tables_of(_Listing(MOST_LISTED + 1)).tables()
 
 
@@ -301,7 +301,7 @@ def test_places_that_a_catalogue_may_not_lead_to_are_refused(location: str, prob
         ("uc://127.0.0.1:8080/unity", "http://127.0.0.1:8080/api/2.1/unity-catalog", "unity", ""),
         ("uc://localhost/unity/default", "http://localhost/api/2.1/unity-catalog", "unity", "default"),
         ("uc://[::1]:80/a%20b", "http://[::1]:80/api/2.1/unity-catalog", "a b", ""),
-        ("uc://adb-1.azuredatabricks.net/main/s", "https://adb-1.azuredatabricks.net/api/2.1/unity-catalog", "main", "s"),
+        ("uc://adb-1.example.net/main/s", "https://adb-1.example.net/api/2.1/unity-catalog", "main", "s"),
         ("uc://10.0.0.1/main", "https://10.0.0.1/api/2.1/unity-catalog", "main", ""),
         ("onelake://MySpace/L.Lakehouse/dbo",
          "https://onelake.table.fabric.microsoft.com/delta/MySpace/L.Lakehouse/api/2.1/unity-catalog",
@@ -331,7 +331,7 @@ def test_addresses_that_are_none_are_refused_without_a_password(text: str, setti
 def test_other_engines_say_that_they_ask_no_catalogue(settings_of: MakeSettings) -> None:
     lake = Lake.parse("uc://127.0.0.1/main")
     for engine in ("spark", "databricks"):
-        with pytest.raises(UsageError, match="uc://127.0.0.1/main"):
+        with pytest.raises(UsageError, match=r"uc://127\.0\.0\.1/main"):
             create_engines(settings_of(engine=engine), lake)
     assert [each.name for each in create_engines(settings_of(engine="auto"), lake)] == ["embedded"]
 

@@ -30,6 +30,8 @@ class TableAccess:
 
     def __init__(self, catalog: Catalog, places: Sequence[str]) -> None:
         """`places` are the folders and URLs that are read with this program's own rights."""
+        import obstore.exceptions  # noqa: F401  (native, and not found by threads that import it at once)
+
         self._catalog = catalog
         self._folders = tuple(os.path.realpath(place) for place in places if "://" not in place)
         self._urls = tuple(_normalize_url(place) for place in places if "://" in place)

@@ -33,7 +33,7 @@ class GlueCatalog:
 
     def __init__(self, address: CatalogAddress, shown: str) -> None:
         try:
-            import boto3
+            from boto3.session import Session
             from botocore.config import Config
         except ImportError as error:
             raise UsageError(
@@ -42,7 +42,7 @@ class GlueCatalog:
         self._address = address
         self._shown = shown
         times = Config(connect_timeout=_SECONDS, read_timeout=_SECONDS, retries={"total_max_attempts": 3})
-        self._client: Any = boto3.client("glue", region_name=address.region, config=times)
+        self._client: Any = Session().client("glue", region_name=address.region, config=times)
 
     def list_tables(self) -> Iterator[CatalogTable]:
         """List the tables of the database, or of all databases."""
