@@ -6,10 +6,11 @@ is asked as well (tests/unity_server.py).
 
 from __future__ import annotations
 
-import os
+import base64
+import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,7 @@ from threading import Thread
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from pydantic import SecretStr
 
 from lakehouse.errors import LakeError, QueryError, UsageError
 from lakehouse.storage import Lake, LakeKind
@@ -29,7 +31,7 @@ from mcp_server.engines.catalogs.address import CatalogAddress
 from mcp_server.engines.catalogs.files import FolderFiles
 from mcp_server.engines.catalogs.listing import MOST_LISTED, Access, CatalogError, CatalogTable
 from mcp_server.engines.catalogs.tables import MOST_SERVED, CatalogTables
-from mcp_server.engines.catalogs.unity import to_storage_url
+from mcp_server.engines.catalogs.unity import UnityCatalog, to_storage_url
 from mcp_server.engines.choice import create_engines
 from mcp_server.models import TableInfo
 from mcp_server.settings import Settings, load_settings
@@ -88,7 +90,7 @@ def unity(
                     yield Served(server, folder, statements)
 
 
-def _open(settings: Settings, lake: str) -> object:
+def _open(settings: Settings, lake: str) -> AbstractContextManager[Statements]:
     return open_statements(settings, Lake.parse(lake), "test")
 
 
@@ -254,6 +256,19 @@ def test_a_catalogue_of_thousands_is_listed_and_as_many_are_read_as_can_be() -> 
         _tables_of(_Listing(MOST_LISTED + 1)).tables()
 
 
+def test_a_folder_without_a_log_is_listed_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    class Folder(_Listing):
+        def list_tables(self) -> Iterator[CatalogTable]:
+            return iter([CatalogTable("s", "t", str(tmp_path / "empty"))])
+
+    catalog = Folder(1)
+    tables = CatalogTables(Lake.parse("uc://h/main"), catalog, TableAccess(catalog, [str(tmp_path)]), has_schema=True)
+    assert "there is no _delta_log" in tables.tables()[0].problem
+    assert tables.locations() == {}
+
+
 @pytest.mark.parametrize(("seconds", "times"), [(3600, 1), (60, 3)])
 def test_credentials_are_asked_for_anew_before_they_end(seconds: float, times: int) -> None:
     catalog = _Listing(0, seconds)
@@ -282,6 +297,8 @@ def test_no_link_leads_out_of_a_tables_folder(tmp_path: Path) -> None:
         ("file:///allowed/../etc", "none of the folders"), ("file:///allowedness", "none of the folders"),
         ("file://host/allowed", "a kind of storage that is not read"), ("https://h/t", "a kind of storage"),
         ("s3://allowed/../b", "its address cannot be read"), ("s3://b/t?x=1", "its address cannot be read"),
+        ("s3://allowed/a/%2e%2e/b", "its address"), ("s3://allowed/a/.\t./b", "its address"),
+        ("s3a://allowed/a%2f..%5c..", "its address"), ("s3://allowedness/b", "none"), ("s3://ALLOWED/b", "none"),
         ("/allowed/gone", "its folder is not there"), ("", "a kind of storage"),
     ],
 )  # fmt: skip
@@ -344,8 +361,32 @@ def test_files_of_onelake_are_addressed_as_clients_of_azure_do() -> None:
     assert to_storage_url(address.replace("fabric.microsoft.com", "fabric.microsoft.com.evil.org")).startswith("https")
 
 
+def _to_token(audience: str, expires_at: datetime) -> str:
+    claims = json.dumps({"aud": audience, "exp": int(expires_at.timestamp())}).encode()
+    return f"header.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.signature"
+
+
+def test_a_token_for_onelake_is_looked_at_before_it_is_sent(settings_of: MakeSettings) -> None:
+    soon, lake = datetime.now(UTC) + timedelta(hours=1), Lake.parse("onelake://ws/item.Lakehouse")
+    for token, says in (
+        (None, "it is not set"),
+        ("not-a-token", "cannot be read"),
+        (_to_token("https://api.fabric.microsoft.com", soon), r"is for 'https://api\.fabric\.microsoft\.com'"),
+    ):
+        with pytest.raises(UsageError, match=rf"for https://storage\.azure\.com/ in IMDB_CATALOG_TOKEN.*{says}"):
+            create_engines(settings_of(catalog_token=token), lake)
+    table = CatalogTable(
+        "dbo", "films", to_storage_url("https://onelake.dfs.fabric.microsoft.com/ws/item/Tables/films")
+    )
+    for ends, is_open in ((soon, True), (datetime.now(UTC) - timedelta(seconds=1), False)):
+        token = SecretStr(_to_token("https://storage.azure.com/", ends))
+        catalog = UnityCatalog(CatalogAddress.of(lake), str(lake), token)
+        with nullcontext() if is_open else pytest.raises(CatalogError, match="has expired"):
+            files = TableAccess(catalog, []).open_files(table)
+            assert files.client.config["container_name"] == "ws"
+
+
 @pytest.mark.parametrize("places", ["tables", "/", "/a/..", "s3://b,tables"])
 def test_places_that_allow_everything_or_nothing_are_refused(places: str) -> None:
     with pytest.raises(UsageError, match="IMDB_CATALOG_PLACES"):
         load_settings(catalog_places=places)
-    assert os.sep == "/"

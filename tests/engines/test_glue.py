@@ -1,4 +1,4 @@
-"""AWS Glue's catalogue, spoken by moto: tables of Delta in each shape that they have there, and the reasons of others."""
+"""AWS Glue's catalogue, spoken by moto: tables of Delta in each shape that they have there."""
 
 from __future__ import annotations
 

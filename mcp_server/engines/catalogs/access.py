@@ -46,8 +46,7 @@ class TableAccess:
             store_of(url)
         except UsageError as error:
             raise LakeError("it lies in a kind of storage that is not read") from error
-        parts = urlsplit(url)
-        if parts.query or parts.fragment or not {".", ".."}.isdisjoint(parts.path.split("/")):
+        if not _is_plain_url(url):
             raise LakeError("its address cannot be read")
         try:
             if any(url == place or url.startswith(f"{place.rstrip('/')}/") for place in self._urls):
@@ -98,6 +97,13 @@ def _find_folder(location: str) -> str | None:
         return location
     parts = urlsplit(location)
     return unquote(parts.path) if parts.scheme.lower() == "file" and parts.netloc in {"", "localhost"} else None
+
+
+def _is_plain_url(url: str) -> bool:
+    """Whether a URL leads where its text says: clients resolve dots, also encoded ones, and drop control characters."""
+    parts = urlsplit(url)
+    folders = unquote(parts.path).replace("\\", "/").split("/")  # Azure reads a backslash as a slash
+    return url.isprintable() and not parts.query and not parts.fragment and {".", ".."}.isdisjoint(folders)
 
 
 def _normalize_url(url: str) -> str:

@@ -65,7 +65,10 @@ class Asker:
         """The client with its connections; it follows no redirect, which could lead the token elsewhere."""
         with self._lock:
             if self._opened is None:
-                self._opened = httpx2.Client(timeout=_ANSWER_SECONDS, follow_redirects=False)
+                # What is not encrypted stays on this machine: no proxy gets it.
+                self._opened = httpx2.Client(
+                    timeout=_ANSWER_SECONDS, follow_redirects=False, trust_env=self._url.startswith("https:")
+                )
                 weakref.finalize(self, self._opened.close)
             return self._opened
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.delta import is_below
+from lakehouse.errors import LakeError
 from lakehouse.objects import ObjectInfo, Stored, StoredFiles
 
 ROOT_PARTS = 2
@@ -93,15 +94,26 @@ class FolderFiles:
         return self
 
     def read(self, name: str) -> Stored | None:
-        """Read a file, None where it does not exist."""
+        """Read a file, None where it does not exist. Raises LakeError where it cannot be read."""
+        from obstore.exceptions import BaseError
+
         try:
             return Stored(bytes(self._store.get(self._check_inside(name)).bytes()), {})
         except FileNotFoundError:
             return None
+        except (BaseError, OSError) as error:
+            raise LakeError(f"{os.path.basename(name)} in its folder cannot be read") from error
 
     def list_files(self, folder: str) -> dict[str, ObjectInfo]:
-        """List the files directly below a folder, by name."""
-        found = self._store.list_with_delimiter(self._check_inside(folder))["objects"]
+        """List the files directly below a folder, by name. Raises LakeError where it cannot be listed."""
+        from obstore.exceptions import BaseError
+
+        try:
+            found = self._store.list_with_delimiter(self._check_inside(folder))["objects"]
+        except FileNotFoundError:
+            return {}
+        except (BaseError, OSError) as error:
+            raise LakeError(f"its folder {os.path.basename(folder)} cannot be listed") from error
         return {
             each["path"].rpartition("/")[2]: ObjectInfo(each["last_modified"], each["size"], each["e_tag"] or "")
             for each in found

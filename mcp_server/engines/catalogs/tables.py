@@ -39,6 +39,8 @@ _TRUSTED_SHARE: Final = 10
 _LEAST_TRUSTED_SECONDS: Final = 10.0
 _MOST_TRUSTED_SECONDS: Final = 300.0
 """A look counts for ten times as long as it took, within these limits."""
+_FAILED_SECONDS: Final = 5.0
+"""A failure of the catalogue counts for as long as it took, and for so long at most."""
 _TRIED_AGAIN_SECONDS: Final = 30.0
 """An unreadable table is tried again after so long."""
 _ADDRESS: Final = "catalog://tables"
@@ -78,6 +80,8 @@ class CatalogTables:
         self._edition = 0
         self._looked_at = float("-inf")
         self._took = 0.0
+        self._failure: LakeError | None = None
+        self._failed_until = 0.0
 
     @property
     def lake(self) -> Lake:
@@ -111,9 +115,17 @@ class CatalogTables:
             trusted = min(max(_TRUSTED_SHARE * self._took, _LEAST_TRUSTED_SECONDS), _MOST_TRUSTED_SECONDS)
             if look_again:  # names that nothing has cause one each: they are at most half of the time
                 trusted = self._took
+            if self._failure is not None and began < self._failed_until:  # callers that waited for it wait no longer
+                raise LakeError(str(self._failure)) from self._failure
             if began - self._looked_at < trusted:
                 return self._known
-            looks = self._look_at_tables()
+            try:
+                looks = self._look_at_tables()
+            except LakeError as error:
+                now = time.monotonic()
+                self._failure, self._failed_until = error, now + min(now - began, _FAILED_SECONDS)
+                self._looked_at = float("-inf")
+                raise
             found = index_by_name(
                 Located(look.info, f"{_ADDRESS}/{root}") for root, look in sorted(looks.items(), key=_order_by_name)
             )

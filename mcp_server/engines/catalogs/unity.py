@@ -22,6 +22,7 @@ from mcp_server.engines.catalogs.listing import (
     explain_format,
     tidy_comment,
 )
+from mcp_server.engines.catalogs.tokens import read_expiry
 
 _PAGE: Final = "50"
 _MOST_SCHEMAS: Final = 1_000
@@ -89,12 +90,15 @@ _Page = TypeVar("_Page", _Schemas, _Tables)
 
 
 class UnityCatalog:
-    """Implements `Catalog` over Unity Catalog's REST API."""
+    """Implements `Catalog` over Unity Catalog's REST API. Raises UsageError for a token that OneLake cannot take."""
 
     def __init__(self, address: CatalogAddress, shown: str, token: SecretStr | None) -> None:
         self._address = address
         self._shown = shown
+        self._token = token
         self._asker = Asker(address.url, shown, token)
+        if address.audience:
+            read_expiry(token, address.audience)
 
     def list_tables(self) -> Iterator[CatalogTable]:
         """List the tables of the schema, or of all schemas."""
@@ -109,7 +113,12 @@ class UnityCatalog:
                     return
 
     def vend_access(self, table: CatalogTable) -> Access:
-        """Ask for credentials that may read the files of a table and do nothing else."""
+        """Ask for credentials that may read the files of a table and do nothing else.
+
+        OneLake gives none: there the token that lists tables reads their files as well.
+        """
+        if self._token is not None and self._address.audience:
+            return Access({"token": self._token.get_secret_value()}, self._read_expiry(self._token))
         found = self._parse(
             self._asker.post("temporary-table-credentials", {"table_id": table.id, "operation": "READ"}), _Credentials
         )
@@ -124,6 +133,12 @@ class UnityCatalog:
         else:
             raise CatalogError(f"The catalogue at {self._shown} gives no credentials for this storage.")
         return Access(keys, _to_moment(found.expiration_time))
+
+    def _read_expiry(self, token: SecretStr) -> datetime:
+        expires_at = read_expiry(token, self._address.audience)
+        if expires_at <= datetime.now(UTC):
+            raise CatalogError("The token in IMDB_CATALOG_TOKEN has expired: set another one and start again.")
+        return expires_at
 
     def _list_schemas(self) -> list[str]:
         if self._address.schema:
