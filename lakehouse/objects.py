@@ -7,6 +7,8 @@ configure all of them.
 from __future__ import annotations
 
 import functools
+import io
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -78,6 +80,9 @@ class StoredFiles(Protocol):
     def read(self, name: str) -> Stored | None:
         """Read a file and its version, or None where it does not exist."""
 
+    def open_ranges(self, name: str, size: int) -> RangeFile:
+        """Open a file of this size for reading here and there."""
+
     def list_files(self, folder: str) -> dict[str, ObjectInfo]:
         """List the files directly below a folder, by name."""
 
@@ -92,6 +97,38 @@ class StorageError(LakeError):
 
 class PathRefusedError(StorageError):
     """One path is refused: access to it is denied, or a name below it is no path. Others may well be given."""
+
+
+class RangeFile(io.RawIOBase):
+    """A file of which only what is read is fetched, a request for each read."""
+
+    def __init__(self, size: int, fetch: Callable[[int, int], bytes]) -> None:
+        """`fetch` returns so many bytes from a position on. Its errors are those of reading."""
+        super().__init__()
+        self._size = size
+        self._fetch = fetch
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(base + offset, 0)
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._size - self._position, 0)
+        length = left if size is None or size < 0 else min(size, left)
+        found = self._fetch(self._position, length) if length else b""
+        self._position += len(found)
+        return found
 
 
 class ObjectStore:
@@ -122,6 +159,13 @@ class ObjectStore:
             return Stored(bytes(found.bytes()), _read_version(found.meta))
 
         return self._run_bounded(f"read {name}", get)
+
+    def open_ranges(self, name: str, size: int) -> RangeFile:
+        """Open a file of this size for reading here and there."""
+        return RangeFile(size, lambda start, length: self._read_range(name, start, length))
+
+    def _read_range(self, name: str, start: int, length: int) -> bytes:
+        return self._run_bounded(f"read {name}", lambda: bytes(self.client.get_range(name, start=start, length=length)))
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file unconditionally."""

@@ -154,6 +154,7 @@ class ObjectSearch:
         self._lake = lake
         self._most_folders = most_folders
         self._newest: dict[str, str] = {}
+        self._listed: dict[str, dict[str, ObjectInfo]] = {}
         self._refused: set[str] = set()
 
     def stamp_tables(self) -> dict[str, object]:
@@ -167,6 +168,7 @@ class ObjectSearch:
 
             return run
 
+        self._listed = {}
         found: dict[str, object] = {}
         folders, left = [""], self._most_folders
         for _ in range(MOST_LEVELS):
@@ -183,7 +185,7 @@ class ObjectSearch:
         return dict(sorted(found.items(), key=lambda each: each[0].split("/")))
 
     def open_log(self, path: str) -> TableLog:
-        return LogObjects(self._lake.objects_of_any_size, path)
+        return LogObjects(self._lake.objects_of_any_size, path, self._listed.pop(path, None))
 
     def find_defect(self, path: str) -> str:  # noqa: ARG002  (nothing but files can be there)
         return ""
@@ -209,14 +211,17 @@ class ObjectSearch:
         """Return a value that changes with each commit of a log, None where the folder has no log."""
         folder, newest = f"{path}/{DELTA_LOG}", self._newest.get(path)
         try:
-            files = store.list_files(folder, after=newest)
-            if newest is not None and not _find_newest(files):  # taken away, or written anew
-                files = store.list_files(folder)
+            files = {} if newest is None else store.list_files(folder, after=newest)
+            if not _find_newest(files):  # not seen before, taken away, or written anew
+                files = self._listed[path] = store.list_files(folder)
         except PathRefusedError:
             return None
         newest = _find_newest(files)
+        if not files:
+            del self._listed[path]
+            return None
         if not newest:
-            return tuple(sorted(files)) or None
+            return tuple(sorted(files))
         self._newest[path] = newest
         return tuple(sorted((name, each) for name, each in files.items() if name > newest and name[0].isdigit()))
 

@@ -15,7 +15,7 @@ Refusal = Callable[[str], int | None]
 
 
 class WatchedStorage:
-    """The requests that came, oldest first, each as its method and its decoded path with its query."""
+    """The requests that came, oldest first, each as its method, its decoded path with its query, and its range."""
 
     def __init__(self, endpoint: str) -> None:
         self.requests: list[str] = []
@@ -54,7 +54,7 @@ class WatchedStorage:
         return taken
 
     def answer(self, request: Any) -> None:
-        asked = f"{request.command} {unquote(request.path)}"
+        asked = " ".join([request.command, unquote(request.path), *request.headers.get_all("Range", [])])
         self.requests.append(asked)
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         status = self.refuse(asked)

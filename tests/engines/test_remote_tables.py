@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,27 @@ def test_a_look_asks_for_each_table_once_and_reads_what_has_changed(bucket: str,
     assert not [each for each in asked if "films" in each and "GET /lakes?" not in each]
     listed = next(each for each in asked if "start-after" in each and "films" in each)
     assert "films/_delta_log/00000000000000000002." in listed
+
+
+def test_of_a_large_checkpoint_its_schema_alone_is_fetched(bucket: str, watched: WatchedStorage) -> None:
+    lake, first = Lake.parse(bucket), f"films/_delta_log/{0:020}.json"
+    write_deltalake(f"{bucket}/films", pa.table({"id": [1]}))
+    commit = (lake.read_file(first) or b"").splitlines()
+    (add,) = [json.loads(line)["add"] for line in commit if b'"add"' in line]
+    adds = [json.dumps({"add": {**add, "path": f"{os.urandom(60).hex()}.parquet"}}) for _ in range(20_000)]
+    lake.replace_file(f"films/_delta_log/{1:020}.json", "\n".join(adds).encode())
+    DeltaTable(f"{bucket}/films").create_checkpoint()
+    (checkpoint,) = [name for name in lake.list_files("films/_delta_log") if name.endswith(".checkpoint.parquet")]
+    lake.remove_file(first)
+    lake.remove_file(f"films/_delta_log/{1:020}.json")
+    watched.take()
+
+    (table,) = LakeCatalog(lake).tables()
+
+    assert (table.version, [column.name for column in table.columns]) == (1, ["id"])
+    fetched = [each.rpartition("bytes=")[2].split("-") for each in watched.take() if checkpoint in each]
+    assert len(fetched) < 5
+    assert sum(int(last) + 1 - int(start) for start, last in fetched) < 200_000
 
 
 def test_tables_that_appear_go_or_begin_anew_are_seen(bucket: str) -> None:

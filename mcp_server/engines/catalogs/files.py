@@ -15,7 +15,7 @@ from typing import Any
 
 from lakehouse.delta import is_below
 from lakehouse.errors import LakeError
-from lakehouse.objects import ObjectInfo, Stored, StoredFiles
+from lakehouse.objects import ObjectInfo, RangeFile, Stored, StoredFiles
 
 ROOT_PARTS = 2
 """How many parts of a name are its table's root."""
@@ -42,6 +42,11 @@ class TableFiles:
         except FileNotFoundError:
             return None
         return store.read(inner)
+
+    def open_ranges(self, name: str, size: int) -> RangeFile:
+        """Open a file of this size. Raises FileNotFoundError where no table has it."""
+        store, inner, _ = self._resolve(name)
+        return store.open_ranges(inner, size)
 
     def list_files(self, folder: str) -> dict[str, ObjectInfo]:
         """List the files directly below a folder, by name."""
@@ -103,6 +108,11 @@ class FolderFiles:
             return None
         except (BaseError, OSError) as error:
             raise LakeError(f"{os.path.basename(name)} in its folder cannot be read") from error
+
+    def open_ranges(self, name: str, size: int) -> RangeFile:
+        """Open a file of this size for reading here and there."""
+        inner = self._check_inside(name)
+        return RangeFile(size, lambda start, length: bytes(self._store.get_range(inner, start=start, length=length)))
 
     def list_files(self, folder: str) -> dict[str, ObjectInfo]:
         """List the files directly below a folder, by name. Raises LakeError where it cannot be listed."""
