@@ -286,6 +286,7 @@ def test_no_link_leads_out_of_a_tables_folder(tmp_path: Path) -> None:
     (tmp_path / "table" / "file").write_text("y")
     files = FolderFiles(str(tmp_path / "table"))
     assert files.read("file") is not None
+    assert files.open_ranges("file", 1).read() == b"y"
     for name in ("link", "../secret", "missing"):
         with pytest.raises(FileNotFoundError):
             files.client._check_inside(name)
