@@ -49,6 +49,8 @@ VARIABLES: Mapping[Store, str] = {"s3": "AWS", "azure": "AZURE", "gcs": "GOOGLE"
 """The prefix of a store's variables."""
 
 _DENIED = re.compile(r"status code: 40[13]\b")
+_REFUSED = re.compile(r"status code: 4(?!08|29)[0-9]{2}\b")
+"""Not for now: that a request came too late, or too many came, is said with 408 and 429."""
 _NO_BUCKET = re.compile(r"<Code>(?:NoSuchBucket|ContainerNotFound)</Code>|The specified bucket does not exist")
 _UNREACHABLE = re.compile(r"error sending request|error trying to connect|dns error")
 
@@ -76,7 +78,10 @@ class StorageError(LakeError):
 
 
 class PathRefusedError(StorageError):
-    """One path is refused: access to it is denied, or a name below it is no path. Others may well be given."""
+    """One path is refused: access to it is denied, or a name below it is no path. Others may well be given.
+
+    Any other StorageError is the storage's as a whole.
+    """
 
 
 class RangeFile(io.RawIOBase):
@@ -244,10 +249,12 @@ class ObjectStore:
             )
         elif isinstance(error, InvalidPathError):
             return PathRefusedError(f"{self._url}: cannot {what}: {_first_line(error)}. Rename or remove that object.")
-        elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(str(error)):
-            kind, reason = PathRefusedError, f"access is denied ({_first_line(error)})"
         elif _NO_BUCKET.search(str(error)):
             reason = "there is no such bucket or container"
+        elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(str(error)):
+            kind, reason = PathRefusedError, f"access is denied ({_first_line(error)})"
+        elif _REFUSED.search(str(error)):
+            kind, reason = PathRefusedError, _first_line(error)
         elif _UNREACHABLE.search(str(error)):
             reason = f"it cannot be reached ({_first_line(error)})"
         else:

@@ -126,6 +126,12 @@ def test_tables_that_appear_go_or_begin_anew_are_seen(bucket: str) -> None:
     assert [(table.name, table.version) for table in catalog.tables()] == [("films", 0), ("sales.orders", 0)]
     assert [column.name for column in catalog.tables()[1].columns] == ["name"]
     assert catalog.edition == edition + 2
+    write_deltalake(f"{bucket}/sales/orders", pa.table({"name": ["y"]}), mode="append")
+    assert catalog.tables()[1].version == 1
+
+    _remove(lake, "sales/orders")
+    write_deltalake(f"{bucket}/sales/orders", pa.table({"other": ["x"]}))  # before anybody has looked
+    assert [(table.version, table.columns[0].name) for table in catalog.tables()] == [(0, "title"), (0, "other")]
 
     _remove(lake, "sales/orders")
     _remove(lake, "films")
@@ -174,7 +180,24 @@ def test_a_folder_that_is_denied_hides_no_other(
 
     watched.refuse = lambda asked: 403 if "/private/salaries/_delta_log/0" in asked else None
     (salaries,) = [table for table in catalog.tables() if table.name == "private.salaries"]
-    assert salaries.problem == "the lake's storage refuses its log or does not give it in time"
+    assert salaries.problem == "the lake's storage refuses its log"
+
+
+def test_a_storage_that_breaks_off_is_no_fault_of_a_table_and_what_it_gave_is_kept(
+    bucket: str, watched: WatchedStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_server.engines.catalog._FAILED_SECONDS", 0.0)
+    for name in ("films", "sales/orders"):
+        write_deltalake(f"{bucket}/{name}", pa.table({"id": [1]}))
+    watched.refuse = lambda asked: 503 if "/orders/_delta_log/0" in asked else None
+    catalog = LakeCatalog(Lake.parse(bucket))
+    with pytest.raises(StorageError, match="503"):
+        catalog.tables()
+    watched.refuse = lambda _: None
+    watched.take()
+
+    assert [table.problem for table in catalog.tables()] == ["", ""]
+    assert len([each for each in watched.take() if "/_delta_log/0" in each and "?" not in each]) == 1
 
 
 @pytest.mark.parametrize(
