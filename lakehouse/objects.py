@@ -6,12 +6,13 @@ configure all of them.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import io
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,8 @@ from lakehouse.errors import LakeError, UsageError
 
 _ANSWER_SECONDS = 40.0
 _LARGE_SECONDS = 600.0
+_FOLDER_SECONDS = 30.0
+"""How long the list of a folder may take: that of half a million files."""
 _TIMES = {"connect_timeout": "5s", "timeout": "15s"}
 _LONG_TIMES = {"connect_timeout": "5s", "read_timeout": "15s", "timeout": "1h"}
 """For a client for files of any size: only a stalled transfer times out."""
@@ -49,6 +52,8 @@ VARIABLES: Mapping[Store, str] = {"s3": "AWS", "azure": "AZURE", "gcs": "GOOGLE"
 """The prefix of a store's variables."""
 
 _DENIED = re.compile(r"status code: 40[13]\b")
+_REFUSED = re.compile(r"status code: 4(?!08|29)[0-9]{2}\b")
+"""Not for now: that a request came too late, or too many came, is said with 408 and 429."""
 _NO_BUCKET = re.compile(r"<Code>(?:NoSuchBucket|ContainerNotFound)</Code>|The specified bucket does not exist")
 _UNREACHABLE = re.compile(r"error sending request|error trying to connect|dns error")
 
@@ -96,7 +101,10 @@ class StorageError(LakeError):
 
 
 class PathRefusedError(StorageError):
-    """One path is refused: access to it is denied, or a name below it is no path. Others may well be given."""
+    """One path is refused: access to it is denied, or a name below it is no path. Others may well be given.
+
+    Any other StorageError is the storage's as a whole.
+    """
 
 
 class RangeFile(io.RawIOBase):
@@ -196,11 +204,26 @@ class ObjectStore:
         self._run_bounded(f"remove {name}", delete)
 
     def list_folders(self, within: str | None = None) -> list[str]:
-        """List the folders directly below the URL, or below its folder `within`."""
+        """List the folders directly below the URL, or below its folder `within`.
+
+        Raises PathRefusedError where there are so many files beside them that the list takes too long.
+        """
+
+        async def list_in_time() -> Sequence[str]:
+            async with asyncio.timeout(_FOLDER_SECONDS):  # which ends the requests, a thousand files each, as well
+                found = await self.client.list_with_delimiter_async(within)
+            prefixes: Sequence[str] = found["common_prefixes"]
+            return prefixes
 
         def look() -> list[str]:
-            found = self.client.list_with_delimiter(within)["common_prefixes"]
-            return [str(each).rstrip("/").rpartition("/")[2] for each in found]
+            try:
+                found = asyncio.run(list_in_time())
+            except TimeoutError as error:
+                raise PathRefusedError(
+                    f"{self._url}: its folder {within or '/'} has too many files to be listed within "
+                    f"{_FOLDER_SECONDS:g} s."
+                ) from error
+            return [each.rstrip("/").rpartition("/")[2] for each in found]
 
         return self._run_bounded("list folders", look)
 
@@ -262,7 +285,7 @@ class ObjectStore:
         kind: type[StorageError] = StorageError
         if error is None:
             reason = f"no answer within {self._seconds:g} s"
-        elif not isinstance(error, (BaseError, OSError)):
+        elif isinstance(error, StorageError) or not isinstance(error, (BaseError, OSError)):
             raise error
         elif "BadScheme" in str(error):
             return UsageError(
@@ -271,10 +294,12 @@ class ObjectStore:
             )
         elif isinstance(error, InvalidPathError):
             return PathRefusedError(f"{self._url}: cannot {what}: {_first_line(error)}. Rename or remove that object.")
-        elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(str(error)):
-            kind, reason = PathRefusedError, f"access is denied ({_first_line(error)})"
         elif _NO_BUCKET.search(str(error)):
             reason = "there is no such bucket or container"
+        elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(str(error)):
+            kind, reason = PathRefusedError, f"access is denied ({_first_line(error)})"
+        elif _REFUSED.search(str(error)):
+            kind, reason = PathRefusedError, _first_line(error)
         elif _UNREACHABLE.search(str(error)):
             reason = f"it cannot be reached ({_first_line(error)})"
         else:

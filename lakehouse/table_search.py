@@ -27,6 +27,8 @@ MOST_FOLDERS: Final = 20_000
 _AT_ONCE: Final = 16
 """Concurrent requests to a storage."""
 _SEARCH_SECONDS: Final = 120.0
+_REFUSED_SHARE: Final = 20
+"""A folder that cannot be listed is tried again after this multiple of the time that the attempt took."""
 _VERSION_DIGITS: Final = 20
 
 T = TypeVar("T")
@@ -155,7 +157,7 @@ class ObjectSearch:
         self._most_folders = most_folders
         self._newest: dict[str, str] = {}
         self._listed: dict[str, dict[str, ObjectInfo]] = {}
-        self._refused: set[str] = set()
+        self._refused: dict[str, float] = {}
 
     def stamp_tables(self) -> dict[str, object]:
         store, ends = self._lake.objects, time.monotonic() + _SEARCH_SECONDS
@@ -195,14 +197,18 @@ class ObjectSearch:
 
     def _list_folders(self, store: ObjectStore, folder: str) -> list[str]:
         """List what may be a table or hold some. One that cannot be listed holds none, and the log says so once."""
+        if time.monotonic() < self._refused.get(folder, 0.0):
+            return []
+        began = time.monotonic()
         try:
             names = store.list_folders(folder or None)
         except PathRefusedError as error:
             if not folder:
                 raise
             if folder not in self._refused:
-                self._refused.add(folder)
                 log.warning("What lies below %.200r in the lake is not served. %s", folder, error)
+            now = time.monotonic()
+            self._refused[folder] = now + _REFUSED_SHARE * (now - began)
             return []
         prefix = f"{folder}/" if folder else ""
         return [f"{prefix}{name}" for name in names if name and is_shown(name) and not is_partition(name)]

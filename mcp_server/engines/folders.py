@@ -18,7 +18,7 @@ from lakehouse.delta import TableLog, check_nesting, read_metadata
 from lakehouse.errors import LakeError
 from lakehouse.foreign import describe_foreign
 from lakehouse.manifest import LOADING_NAME, Column
-from lakehouse.objects import StorageError
+from lakehouse.objects import PathRefusedError, StorageError
 from lakehouse.storage import Lake
 from lakehouse.table_search import MOST_FOLDERS, map_at_once, open_search
 from mcp_server.engines.type_names import to_sql_name
@@ -72,6 +72,8 @@ class TableFolders:
         self._lake = lake
         self._search = open_search(lake)
         self._read: dict[str, _Look] = {}
+        self._begun: dict[str, _Look] = {}
+        """What was read for a look that the storage broke off."""
         self._index: Mapping[str, Located] = {}
         self._trusted_until = 0.0
         self._looked_anew: deque[float] = deque(maxlen=_MOST_ANEW)
@@ -90,7 +92,7 @@ class TableFolders:
     def read_tables(self, *, look_again: bool = False) -> Mapping[str, Located]:
         """Return all tables by lower-case name, of this moment if `look_again` and it is not asked for too often.
 
-        Raises LakeError, with advice, where there is none; StorageError where their storage does not list them.
+        Raises LakeError, with advice, where there is none; StorageError where their storage does not list or give them.
         """
         if self.is_current(look_again=look_again):
             return self._index
@@ -111,6 +113,7 @@ class TableFolders:
                 Located(look.info, self._lake.table_location(path)) for path, look in read.items()
             )
             self._read = read
+        self._begun = {}
         self._trusted_until = time.monotonic() + min(_TRUSTED_SHARE * took, self._search.trusted_seconds)
         return self._index
 
@@ -124,7 +127,7 @@ class TableFolders:
             )
 
     def _examine_table(self, path: str, mark: object) -> _Look:
-        seen, began = self._read.get(path), time.monotonic()
+        seen, began = self._begun.get(path) or self._read.get(path), time.monotonic()
         if seen is not None and seen.mark == mark and (not seen.info.problem or began < seen.until):
             return seen
         name = path.replace("/", ".")
@@ -134,7 +137,9 @@ class TableFolders:
         else:
             info = describe_table(self._search.open_log(path), name, self._lake.table_location(path))
         now = time.monotonic()
-        return _Look(mark, info, now + max(_TRIED_AGAIN_SECONDS, _TRIED_AGAIN_SHARE * (now - began)))
+        look = _Look(mark, info, now + max(_TRIED_AGAIN_SECONDS, _TRIED_AGAIN_SHARE * (now - began)))
+        self._begun[path] = look
+        return look
 
 
 def index_by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
@@ -153,7 +158,11 @@ def index_by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
 
 
 def describe_table(table_log: TableLog, name: str, location: str) -> TableInfo:
-    """Describe a Delta table from its log, or give the reason why it cannot be read, without its location."""
+    """Describe a Delta table from its log, or give the reason why it cannot be read, without its location.
+
+    Raises StorageError where the storage gives nothing: that is the reason of no table, and the others would wait for
+    it in turn.
+    """
     unreadable = TableInfo(name, "table", "", ())
     try:
         if not any(each.endswith(_COMMITS) for each in table_log.entries):
@@ -164,9 +173,11 @@ def describe_table(table_log: TableLog, name: str, location: str) -> TableInfo:
             return replace(unreadable, problem=f"it needs of Delta what is not read here: {', '.join(unknown)}")
         columns = read_columns(found.metadata["schemaString"])
         comment = str(found.metadata.get("description") or "")
-    except StorageError as error:
+    except PathRefusedError as error:
         log.warning("The log of the table %.200r cannot be read. %s", name, error)
-        return replace(unreadable, problem="the lake's storage refuses its log or does not give it in time")
+        return replace(unreadable, problem="the lake's storage refuses its log")
+    except StorageError:
+        raise
     except (LakeError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return replace(unreadable, problem=_describe_error(error, location))
     return TableInfo(name, "table", comment, columns, version=found.version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from lakehouse import table_search
+from lakehouse import objects, table_search
 from lakehouse.errors import LakeError
 from lakehouse.objects import StorageError
 from lakehouse.storage import Lake
@@ -126,6 +127,12 @@ def test_tables_that_appear_go_or_begin_anew_are_seen(bucket: str) -> None:
     assert [(table.name, table.version) for table in catalog.tables()] == [("films", 0), ("sales.orders", 0)]
     assert [column.name for column in catalog.tables()[1].columns] == ["name"]
     assert catalog.edition == edition + 2
+    write_deltalake(f"{bucket}/sales/orders", pa.table({"name": ["y"]}), mode="append")
+    assert catalog.tables()[1].version == 1
+
+    _remove(lake, "sales/orders")
+    write_deltalake(f"{bucket}/sales/orders", pa.table({"other": ["x"]}))  # before anybody has looked
+    assert [(table.version, table.columns[0].name) for table in catalog.tables()] == [(0, "title"), (0, "other")]
 
     _remove(lake, "sales/orders")
     _remove(lake, "films")
@@ -174,7 +181,49 @@ def test_a_folder_that_is_denied_hides_no_other(
 
     watched.refuse = lambda asked: 403 if "/private/salaries/_delta_log/0" in asked else None
     (salaries,) = [table for table in catalog.tables() if table.name == "private.salaries"]
-    assert salaries.problem == "the lake's storage refuses its log or does not give it in time"
+    assert salaries.problem == "the lake's storage refuses its log"
+
+
+def test_a_folder_with_too_many_files_to_be_listed_hides_no_other_and_is_left_alone(
+    bucket: str, watched: WatchedStorage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_deltalake(f"{bucket}/films", pa.table({"id": [1]}))
+    Lake.parse(bucket).replace_file("landing/0.json", b"")
+    listed, ended = threading.Event(), threading.Event()
+
+    def hold_up(asked: str) -> None:
+        if asked.endswith("landing/"):
+            monkeypatch.setattr(objects, "_FOLDER_SECONDS", 30.0)
+            listed.set()
+            ended.wait(60)
+
+    watched.refuse = hold_up
+    monkeypatch.setattr(objects, "_FOLDER_SECONDS", 5.0)
+    catalog = LakeCatalog(Lake.parse(bucket))
+    try:
+        assert [[table.name for table in catalog.tables()] for _ in range(3)] == [["films"]] * 3
+    finally:
+        ended.set()
+    assert listed.is_set()
+    assert caplog.text.count("its folder landing has too many files to be listed within") == 1
+    assert len([each for each in watched.take() if each.endswith("landing/")]) == 1
+
+
+def test_a_storage_that_breaks_off_is_no_fault_of_a_table_and_what_it_gave_is_kept(
+    bucket: str, watched: WatchedStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_server.engines.catalog._FAILED_SECONDS", 0.0)
+    for name in ("films", "sales/orders"):
+        write_deltalake(f"{bucket}/{name}", pa.table({"id": [1]}))
+    watched.refuse = lambda asked: 503 if "/orders/_delta_log/0" in asked else None
+    catalog = LakeCatalog(Lake.parse(bucket))
+    with pytest.raises(StorageError, match="503"):
+        catalog.tables()
+    watched.refuse = lambda _: None
+    watched.take()
+
+    assert [table.problem for table in catalog.tables()] == ["", ""]
+    assert len([each for each in watched.take() if "/_delta_log/0" in each and "?" not in each]) == 1
 
 
 @pytest.mark.parametrize(
