@@ -10,7 +10,9 @@ from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from pydantic import SecretStr
 
 from lakehouse.errors import LakeError, UsageError
@@ -78,6 +80,27 @@ def test_each_feature_of_delta_is_described_and_counted_as_in_a_folder(tmp_path:
         found = of_catalog.read_version(name, location, None)
         assert (found.version, found.named, found.columns) == (first.version, first.named, first.columns)
         assert (found.bounds, found.null_shares) == (first.bounds, first.null_shares), name
+
+
+def test_a_storage_that_gives_nothing_is_waited_for_once_and_hides_no_other_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ENDPOINT_URL", "http://127.0.0.1:9"), ("ALLOW_HTTP", "true"), ("REGION", "r")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    write_deltalake(tmp_path / "films", pa.table({"id": [1]}))
+
+    class Storage(_Listing):
+        def list_tables(self) -> Iterator[CatalogTable]:
+            yield CatalogTable("s", "films", str(tmp_path / "films"))
+            yield from (CatalogTable("s", f"t{number:02}", f"s3://b/{number}") for number in range(40))
+
+    catalog = Storage(0, 3600)
+    tables = CatalogTables(Lake.parse("uc://h/main"), catalog, TableAccess(catalog, [str(tmp_path)]), has_schema=True)
+    assert [table.name for table in tables.tables() if not table.problem] == ["films"]
+    assert {table.problem for table in tables.tables()[1:]} == {
+        "its storage refuses its log or does not give it in time"
+    }
+    assert catalog.vended <= 8
 
 
 def test_a_folder_without_a_log_is_listed_with_the_reason(tmp_path: Path) -> None:

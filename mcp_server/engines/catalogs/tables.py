@@ -18,7 +18,7 @@ from typing import Final
 
 from lakehouse.delta import LogObjects, Mark
 from lakehouse.errors import LakeError
-from lakehouse.objects import StorageError, StoredFiles
+from lakehouse.objects import PathRefusedError, StorageError, StoredFiles
 from lakehouse.places import split_places
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.catalogs.access import TableAccess
@@ -44,6 +44,7 @@ _FAILED_SECONDS: Final = 5.0
 _TRIED_AGAIN_SECONDS: Final = 30.0
 """An unreadable table is tried again after so long."""
 _ADDRESS: Final = "catalog://tables"
+_SILENT: Final = "its storage refuses its log or does not give it in time"
 _OTHERS = re.compile(r"[^A-Za-z0-9_]+")
 
 
@@ -76,6 +77,7 @@ class CatalogTables:
         self._lock = threading.Lock()
         # All that follows is read and written under `_lock`.
         self._looks: dict[str, _Look] = {}
+        self._silent: set[str] = set()  # storages that have given nothing in this look
         self._known: Mapping[str, Located] = {}
         self._edition = 0
         self._looked_at = float("-inf")
@@ -151,6 +153,7 @@ class CatalogTables:
                 f"The catalogue {self._shown} lists more than {MOST_LISTED:,} tables. Name one schema of it in --lake."
             )
         served = [table for table in listed if not table.problem][:MOST_SERVED]
+        self._silent.clear()
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tables") as threads:
             looks = dict(zip(map(_root_of, served), threads.map(self._examine_table, served), strict=True))
         for table in listed:
@@ -161,31 +164,39 @@ class CatalogTables:
         return looks
 
     def _examine_table(self, table: CatalogTable) -> _Look:
-        seen, now = self._looks.get(_root_of(table)), time.monotonic()
+        """Look at one table. Others wait for no storage that has just given nothing."""
+        seen, until = self._looks.get(_root_of(table)), time.monotonic() + _TRIED_AGAIN_SECONDS
         if seen is not None and seen.table != table:
             seen = None
-        if seen is not None and seen.info.problem and now < seen.until:
+        if seen is not None and seen.info.problem and time.monotonic() < seen.until:
             return seen
         name = self._name_of(table)
-        if problem := find_bad_name(name):
-            return _Look(table, self._as_unreadable(table, problem))
+        problem = find_bad_name(name)
+        if _storage_of(table) in self._silent:
+            problem = problem or _SILENT
         files = seen.files if seen is not None else None
         try:
-            files = files or self._access.open_files(table)
-            table_log = LogObjects(files, "")
-            table_log.name = name
-            mark = table_log.mark()
+            if not problem:
+                files = files or self._access.open_files(table)
+                return self._read_log(table, files, seen)
         except StorageError as error:
             log.warning("The log of the table %.200r cannot be read. %s", name, error)
-            problem = "its storage refuses its log or does not give it in time"
+            problem = _SILENT
+            if not isinstance(error, PathRefusedError):
+                self._silent.add(_storage_of(table))
         except LakeError as error:
             problem = hide_addresses(str(error)).rstrip(".")
-        if problem:
-            return _Look(table, self._as_unreadable(table, problem), now + _TRIED_AGAIN_SECONDS, files=files)
+        return _Look(table, self._as_unreadable(table, problem), until, files=files)
+
+    def _read_log(self, table: CatalogTable, files: StoredFiles, seen: _Look | None) -> _Look:
+        """Describe a table from its log, or return it as `seen` where the log is as it was. Raises LakeError."""
+        table_log = LogObjects(files, "")
+        table_log.name = self._name_of(table)
+        mark = table_log.mark()
         if seen is not None and seen.mark == mark and not seen.info.problem:
             return seen
-        info = _add_comments(describe_table(table_log, name, table.location), table)
-        return _Look(table, info, now + _TRIED_AGAIN_SECONDS, mark, files)
+        info = _add_comments(describe_table(table_log, table_log.name, table.location), table)
+        return _Look(table, info, time.monotonic() + _TRIED_AGAIN_SECONDS, mark, files)
 
     def _name_of(self, table: CatalogTable) -> str:
         return table.name if self._has_schema else f"{table.schema}.{table.name}"
@@ -214,6 +225,11 @@ def _root_of(table: CatalogTable) -> str:
     """Return the root of a table's files: another one where it is another table, or lies elsewhere."""
     identity = repr((table.schema, table.name, table.location)).encode()
     return f"{hashlib.blake2b(identity, digest_size=10).hexdigest()}/{_OTHERS.sub('_', table.name)[:60]}"
+
+
+def _storage_of(table: CatalogTable) -> str:
+    """Return the bucket or container of a table, the empty text for this machine."""
+    return "/".join(table.location.split("/", 3)[:3]) if "://" in table.location else ""
 
 
 def _order_by_name(item: tuple[str, _Look]) -> str:
