@@ -1,9 +1,10 @@
 """What a lake of many tables costs: its listing, `describe_schema`, and the first statement of each engine.
 
-    python -m bench.many_tables --tables 500 --files 5000 --engine embedded
+    python -m bench.many_tables --tables 500 --files 5000 --engine embedded [--storage]
 
 Makes one table of as many files, in commits of fifty with a checkpoint before the last ten, and as many tables that are
-links to its files. Where a tool is called, a new server process answers over stdio, whose CPU is not counted.
+links to its files. Where a tool is called, a new server process answers over stdio, whose CPU is not counted. With
+`--storage` the lake is copied into object storage, as moto speaks S3's protocol, and the requests are counted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,7 +26,10 @@ from deltalake import DeltaTable, write_deltalake
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
 from lakehouse.storage import Lake
+from lakehouse.table_search import ObjectSearch
 from mcp_server.engines.catalog import LakeCatalog
+from tests.object_storage import BUCKET, object_storage
+from tests.watched_storage import watched_storage
 
 FILES_OF_A_COMMIT = 50
 COMMITS_AFTER = 10
@@ -74,12 +79,44 @@ def print_time(what: str) -> Iterator[None]:
     print(f"{what:60} {took:8.2f} s, {own:6.2f} s of this process's CPU", flush=True)
 
 
-async def ask_server(lake: Path, engine: str, table: str) -> None:
+def copy_lake(folder: Path, lake: Lake) -> None:
+    """Copy the files of a folder below a URL."""
+    store = lake.objects
+    with ThreadPoolExecutor(8) as threads:
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        list(threads.map(lambda file: store.write(str(file.relative_to(folder)), file.read_bytes()), files))
+
+
+def list_tables(lake: Lake, tables: int) -> None:
+    """List a lake as a server does: for the first time, and again when that no longer counts."""
+    catalog = LakeCatalog(lake)
+    with print_time(f"list {tables} tables"):
+        catalog.tables()
+    if lake.directory is None:
+        time.sleep(ObjectSearch.trusted_seconds)
+    with print_time("list them again"):
+        catalog.tables()
+
+
+def count_requests(lake: Lake) -> None:
+    """Count the requests of a listing, and of a second one."""
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    with watched_storage(endpoint) as storage:
+        os.environ["AWS_ENDPOINT_URL"] = storage.url
+        catalog = LakeCatalog(lake)
+        for _ in range(2):
+            catalog.tables()
+            print(f"{len(storage.take())} requests for a listing")
+            time.sleep(ObjectSearch.trusted_seconds)
+    os.environ["AWS_ENDPOINT_URL"] = endpoint
+
+
+async def ask_server(lake: str, state: Path, engine: str, table: str) -> None:
     """Ask a new server, as a client does that has just connected."""
     command = [
-        "-P", "-m", "mcp_server", "serve", "--lake", str(lake), "--engine", engine,
+        "-P", "-m", "mcp_server", "serve", "--lake", lake, "--engine", engine,
     ]  # fmt: skip
-    environment = {**os.environ, "IMDB_STATE_DIR": str(lake.parent / f"state-{engine}"), "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "IMDB_STATE_DIR": str(state / f"state-{engine}"), "PYTHONPATH": os.getcwd()}
     server = StdioServerParameters(command=sys.executable, args=command, env=environment)
     calls = (
         ("list_views", {}),
@@ -107,19 +144,24 @@ def main() -> None:
     parser.add_argument("--engine", action="append", choices=("embedded", "spark"))
     parser.add_argument("--lake", type=Path, help="where to keep the lake, to ask it again")
     parser.add_argument("--table", default="schema_0.table_0")
+    parser.add_argument("--storage", action="store_true", help="put the lake into object storage")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         lake = asked.lake or Path(folder) / "lake"
         if not lake.exists():
             with print_time("make the lake"):
                 write_lake(lake, asked.tables, asked.files)
-        catalog = LakeCatalog(Lake.parse(str(lake)))
-        with print_time(f"list {asked.tables} tables"):
-            catalog.tables()
-        with print_time("list them again"):
-            catalog.tables()
+        address = str(lake)
+        if asked.storage:
+            address = f"s3://{BUCKET}/many"
+            os.environ |= opened.enter_context(object_storage())
+            with print_time("copy it"):
+                copy_lake(lake, Lake.parse(address))
+        list_tables(Lake.parse(address), asked.tables)
+        if asked.storage:
+            count_requests(Lake.parse(address))
         for engine in asked.engine or ["embedded"]:
-            asyncio.run(ask_server(lake, engine, asked.table))
+            asyncio.run(ask_server(address, lake.parent, engine, asked.table))
 
 
 if __name__ == "__main__":

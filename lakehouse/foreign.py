@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from lakehouse.errors import LakeError
 from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME, PREVIOUS_NAME
-from lakehouse.objects import ObjectStore
 from lakehouse.storage import Lake
+from lakehouse.table_search import DELTA_LOG, MOST_LEVELS, FolderSearch, ObjectSearch
 
-DELTA_LOG = "_delta_log"
 _SHOWN = 5
-_LOOKED_INTO = 50
-"""Folders of object storage that are looked into, each by a request."""
-
+_LOOKED_INTO = 200
+"""Folders of object storage that are looked into, each by a request or two."""
 _MOST_WALKED = 2_000
 """Folders, and files of each, that are looked at to say what a place without tables holds."""
 _PACKED = frozenset({".zip", ".gz", ".tar", ".tgz", ".xz", ".7z", ".zst"})
@@ -25,48 +23,6 @@ _OTHERS = (
     "only Delta tables are served. Write them as such, with Spark (format delta) or deltalake.write_deltalake, each "
     "into a folder of its own, and give the folder above those."
 )
-
-MOST_LEVELS = 5
-"""How deep a table may lie: `a/b/c/d/table`."""
-MOST_FOLDERS = 20_000
-"""Folders that are looked into for tables."""
-
-
-@dataclass
-class TableSearch:
-    """The tables below a folder: the folders with a Delta log, which may lie in folders of their own, by path.
-
-    `is_complete` is False where there were more than `MOST_FOLDERS` folders to look into.
-    """
-
-    folder: Path
-    is_complete: bool = True
-    _seen: set[tuple[int, int]] = field(default_factory=set)
-
-    def find_tables(self) -> list[Path]:
-        """Return the folders of all tables in order. What is in the folder of a table is its own, and no table."""
-        return sorted(self._iter_tables(self.folder, MOST_LEVELS))
-
-    def _iter_tables(self, folder: Path, levels: int) -> Iterator[Path]:
-        for name in self._list_folders(folder):
-            below = folder / name
-            if os.path.lexists(below / DELTA_LOG):
-                yield below
-            elif levels > 1 and "=" not in name:  # `year=2024` is a part of a table in another format
-                yield from self._iter_tables(below, levels - 1)
-
-    def _list_folders(self, folder: Path) -> list[str]:
-        """List what may be a table or hold some; nothing of a folder that was seen, which a link may lead back to."""
-        try:
-            found = os.stat(folder)
-            if (found.st_dev, found.st_ino) in self._seen or len(self._seen) >= MOST_FOLDERS:
-                self.is_complete &= len(self._seen) < MOST_FOLDERS
-                return []
-            self._seen.add((found.st_dev, found.st_ino))
-            with os.scandir(folder) as entries:
-                return [each.name for each in entries if is_shown(each.name) and each.is_dir()]
-        except OSError:  # a folder of others, or one that is being taken away
-            return []
 
 
 @dataclass(frozen=True)
@@ -80,31 +36,18 @@ class Place:
 
 
 def look_at(lake: Lake) -> Place:
-    """What lies in a directory or below a URL."""
-    if lake.directory is None:
-        store = lake.objects
-        folders = store.list_folders()
-        inside = {name: store.list_folders(name) for name in list(filter(is_shown, folders))[:_LOOKED_INTO]}
-        tables = tuple(name for name, found in inside.items() if DELTA_LOG in found)
-        below = tuple(name for name, found in inside.items() if _has_table(store, name, found))
-        return Place(DELTA_LOG in folders, tables, below, bool(folders))
+    """What lies in a directory or below a URL; of a storage with many folders, in the first of them."""
     folder = lake.directory
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         return Place(is_table=False, tables=(), below=(), has_files=False)
-    found = [table.relative_to(folder) for table in TableSearch(folder).find_tables()]
-    tables = tuple(table.name for table in found if len(table.parts) == 1)
-    below = tuple(sorted({table.parts[0] for table in found if len(table.parts) > 1}))
-    return Place((folder / DELTA_LOG).exists(), tables, below, any(folder.iterdir()))
-
-
-def is_shown(folder: str) -> bool:
-    """Whether a folder may be a table: names that begin so are hidden, such as our own cache of AI answers."""
-    return not folder.startswith((".", "_"))
-
-
-def _has_table(store: ObjectStore, folder: str, inside: list[str]) -> bool:
-    """Whether one of the first folders in a folder of object storage is a table."""
-    return any(DELTA_LOG in store.list_folders(f"{folder}/{name}") for name in inside[:_SHOWN] if name != DELTA_LOG)
+    search = FolderSearch(folder) if folder is not None else ObjectSearch(lake, most_folders=_LOOKED_INTO)
+    found = [path.split("/") for path in search.stamp_tables()]
+    tables = tuple(parts[0] for parts in found if len(parts) == 1)
+    below = tuple(sorted({parts[0] for parts in found if len(parts) > 1}))
+    if folder is not None:
+        return Place((folder / DELTA_LOG).exists(), tables, below, any(folder.iterdir()))
+    inside = lake.objects.list_folders()
+    return Place(DELTA_LOG in inside, tables, below, bool(inside))
 
 
 def check_own(lake: Lake) -> None:
@@ -162,17 +105,6 @@ def _describe_place(lake: Lake, place: Place, load: str) -> str:
     above = lake.address.rpartition("/")[0]
     if place.is_table:
         return f"{lake} is a Delta table, not a lake of tables. Give the folder above it: --lake {above}"
-    if place.tables:  # of a directory they are served
-        return (
-            f"{lake} holds Delta tables that imdb-etl did not load ({list_names(place.tables)}), and in object storage "
-            f"only a lake with a {MANIFEST_NAME} is served. Copy them into a folder, or name them as catalog.schema of "
-            "an engine that has a catalogue."
-        )
-    if place.below:  # of a directory they are served
-        return (
-            f"{lake} is a folder of lakes: its tables lie one level further down, in {list_names(place.below)}. One of "
-            f"them is served at a time, such as --lake {lake.address}/{place.below[0]}"
-        )
     if place.has_files:
         found = "" if lake.directory is None else _describe_contents(lake.directory)
         return (

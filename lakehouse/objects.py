@@ -6,13 +6,17 @@ configure all of them.
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import io
+import os
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from lakehouse.environment import storage_environment
@@ -20,6 +24,8 @@ from lakehouse.errors import LakeError, UsageError
 
 _ANSWER_SECONDS = 40.0
 _LARGE_SECONDS = 600.0
+_FOLDER_SECONDS = 30.0
+"""How long the list of a folder may take: that of half a million files."""
 _TIMES = {"connect_timeout": "5s", "timeout": "15s"}
 _LONG_TIMES = {"connect_timeout": "5s", "read_timeout": "15s", "timeout": "1h"}
 """For a client for files of any size: only a stalled transfer times out."""
@@ -45,6 +51,12 @@ _CLIENT_OPTIONS = ("proxy_url", "proxy_ca_certificate", "proxy_excludes")
 VARIABLES: Mapping[Store, str] = {"s3": "AWS", "azure": "AZURE", "gcs": "GOOGLE"}
 """The prefix of a store's variables."""
 
+_DENIED = re.compile(r"status code: 40[13]\b")
+_REFUSED = re.compile(r"status code: 4(?!08|29)[0-9]{2}\b")
+"""Not for now: that a request came too late, or too many came, is said with 408 and 429."""
+_NO_BUCKET = re.compile(r"<Code>(?:NoSuchBucket|ContainerNotFound)</Code>|The specified bucket does not exist")
+_UNREACHABLE = re.compile(r"error sending request|error trying to connect|dns error")
+
 T = TypeVar("T")
 
 
@@ -64,8 +76,67 @@ class ObjectInfo(NamedTuple):
     tag: str
 
 
+class StoredFiles(Protocol):
+    """What reads stored files: an `ObjectStore`, or what stands for several. `client` is like those of `obstore`."""
+
+    @property
+    def client(self) -> Any: ...
+
+    def read(self, name: str) -> Stored | None:
+        """Read a file and its version, or None where it does not exist."""
+
+    def open_ranges(self, name: str, size: int) -> RangeFile:
+        """Open a file of this size for reading here and there."""
+
+    def list_files(self, folder: str) -> dict[str, ObjectInfo]:
+        """List the files directly below a folder, by name."""
+
+
+Credentials = Callable[[], dict[str, Any]]
+"""Returns credentials in the form of `obstore`, as often as they are needed."""
+
+
 class StorageError(LakeError):
     """The storage refuses or does not answer."""
+
+
+class PathRefusedError(StorageError):
+    """One path is refused: access to it is denied, or a name below it is no path. Others may well be given.
+
+    Any other StorageError is the storage's as a whole.
+    """
+
+
+class RangeFile(io.RawIOBase):
+    """A file of which only what is read is fetched, a request for each read."""
+
+    def __init__(self, size: int, fetch: Callable[[int, int], bytes]) -> None:
+        """`fetch` returns so many bytes from a position on. Its errors are those of reading."""
+        super().__init__()
+        self._size = size
+        self._fetch = fetch
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(base + offset, 0)
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._size - self._position, 0)
+        length = left if size is None or size < 0 else min(size, left)
+        found = self._fetch(self._position, length) if length else b""
+        self._position += len(found)
+        return found
 
 
 class ObjectStore:
@@ -74,13 +145,16 @@ class ObjectStore:
     Raises UsageError for an invalid URL, StorageError where the storage refuses or does not answer.
     """
 
-    def __init__(self, url: str, *, large: bool = False) -> None:
-        """`large` is for files of any size, which may take longer than a minute to read."""
+    def __init__(self, url: str, *, large: bool = False, credentials: Credentials | None = None) -> None:
+        """`large` is for files of any size, which may take longer than a minute to read.
+
+        `credentials` replace those of the environment.
+        """
         self._url = url
         self._store = store_of(url)
         self._times = _LONG_TIMES if large else _TIMES
         self._seconds = _LARGE_SECONDS if large else _ANSWER_SECONDS
-        self.client = self._open_store()
+        self.client = self._open_store(credentials)
 
     def read(self, name: str) -> Stored | None:
         """Read a file and its version, or None where it does not exist."""
@@ -93,6 +167,13 @@ class ObjectStore:
             return Stored(bytes(found.bytes()), _read_version(found.meta))
 
         return self._run_bounded(f"read {name}", get)
+
+    def open_ranges(self, name: str, size: int) -> RangeFile:
+        """Open a file of this size for reading here and there."""
+        return RangeFile(size, lambda start, length: self._read_range(name, start, length))
+
+    def _read_range(self, name: str, start: int, length: int) -> bytes:
+        return self._run_bounded(f"read {name}", lambda: bytes(self.client.get_range(name, start=start, length=length)))
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file unconditionally."""
@@ -123,33 +204,57 @@ class ObjectStore:
         self._run_bounded(f"remove {name}", delete)
 
     def list_folders(self, within: str | None = None) -> list[str]:
-        """List the folders directly below the URL, or below its folder `within`."""
+        """List the folders directly below the URL, or below its folder `within`.
+
+        Raises PathRefusedError where there are so many files beside them that the list takes too long.
+        """
+
+        async def list_in_time() -> Sequence[str]:
+            async with asyncio.timeout(_FOLDER_SECONDS):  # which ends the requests, a thousand files each, as well
+                found = await self.client.list_with_delimiter_async(within)
+            prefixes: Sequence[str] = found["common_prefixes"]
+            return prefixes
 
         def look() -> list[str]:
-            found = self.client.list_with_delimiter(within)["common_prefixes"]
-            return [str(each).rstrip("/").rpartition("/")[2] for each in found]
+            try:
+                found = asyncio.run(list_in_time())
+            except TimeoutError as error:
+                raise PathRefusedError(
+                    f"{self._url}: its folder {within or '/'} has too many files to be listed within "
+                    f"{_FOLDER_SECONDS:g} s."
+                ) from error
+            return [each.rstrip("/").rpartition("/")[2] for each in found]
 
         return self._run_bounded("list folders", look)
 
-    def list_files(self, folder: str) -> dict[str, ObjectInfo]:
-        """List the files directly below a folder, by name."""
+    def list_files(self, folder: str, *, after: str | None = None) -> dict[str, ObjectInfo]:
+        """List the files directly below a folder, by name; only those whose names sort behind `after`, if given."""
 
         def look() -> dict[str, ObjectInfo]:
-            found = self.client.list_with_delimiter(folder)["objects"]
+            if after is None:
+                found = self.client.list_with_delimiter(folder)["objects"]
+            else:
+                found = self.client.list(folder, offset=f"{folder}/{after}").collect()
+            named = {each["path"].removeprefix(f"{folder}/"): each for each in found}
             return {
-                each["path"].rpartition("/")[2]: ObjectInfo(each["last_modified"], each["size"], each["e_tag"] or "")
-                for each in found
+                name: ObjectInfo(each["last_modified"], each["size"], each["e_tag"] or "")
+                for name, each in named.items()
+                if "/" not in name
             }
 
         return self._run_bounded(f"list {folder}", look)
 
-    def _open_store(self) -> Any:
+    def _open_store(self, credentials: Credentials | None) -> Any:
         from obstore.exceptions import BaseError
+        from obstore.store import from_url
 
         variables = storage_environment()
-        keys = _profile_keys(variables) if self._store == "s3" else {}
         options = self._times | _client_options(VARIABLES[self._store], variables)
+        keys = _profile_keys(variables) if self._store == "s3" and credentials is None else {}
         try:
+            if credentials is not None:  # no client with these is kept for another caller
+                given = {"client_options": options, "retry_config": _RETRIES, "credential_provider": credentials}
+                return from_url(self._url, **given)
             return _open_client(self._url, *(tuple(each.items()) for each in (options, keys, variables)))
         except (BaseError, ValueError) as error:
             raise UsageError(
@@ -175,20 +280,31 @@ class ObjectStore:
         raise self._explain_failure(what, failure[0] if failure else None)
 
     def _explain_failure(self, what: str, error: BaseException | None) -> Exception:
-        from obstore.exceptions import BaseError
+        from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
+        kind: type[StorageError] = StorageError
         if error is None:
             reason = f"no answer within {self._seconds:g} s"
-        elif not isinstance(error, (BaseError, OSError)):
+        elif isinstance(error, StorageError) or not isinstance(error, (BaseError, OSError)):
             raise error
         elif "BadScheme" in str(error):
             return UsageError(
                 f"--lake {self._url}: its endpoint is http://, which nothing encrypts, and is used only where that is "
                 f"meant: set {VARIABLES[self._store]}_ALLOW_HTTP=true."
             )
+        elif isinstance(error, InvalidPathError):
+            return PathRefusedError(f"{self._url}: cannot {what}: {_first_line(error)}. Rename or remove that object.")
+        elif _NO_BUCKET.search(str(error)):
+            reason = "there is no such bucket or container"
+        elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(str(error)):
+            kind, reason = PathRefusedError, f"access is denied ({_first_line(error)})"
+        elif _REFUSED.search(str(error)):
+            kind, reason = PathRefusedError, _first_line(error)
+        elif _UNREACHABLE.search(str(error)):
+            reason = f"it cannot be reached ({_first_line(error)})"
         else:
             reason = _first_line(error)
-        return StorageError(f"{self._url}: cannot {what}: {reason}. {_ADVICE[self._store]}")
+        return kind(f"{self._url}: cannot {what}: {reason}. {_ADVICE[self._store]}")
 
 
 def store_of(url: str) -> Store:

@@ -1,8 +1,8 @@
 """The address of a lake, and the few file operations on it outside of engines.
 
-A lake is a directory, a storage URL (`s3://`, `abfss://`, `gs://`, `file://`), or a `catalog.schema`
-of an engine that has a catalogue. Table data are read and written by engines; here are only the small
-files beside them.
+A lake is a directory, a storage URL (`s3://`, `abfss://`, `gs://`, `file://`), a `catalog.schema` of an engine that has
+a catalogue, or a catalogue that the server asks (`uc://`, `onelake://`, `glue://`). Table data are read and written by
+engines; here are only the small files beside them.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import hashlib
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from lakehouse.errors import LakeError, UsageError
-from lakehouse.objects import ObjectStore, Stored
+from lakehouse.objects import ObjectStore, Stored, StoredFiles
 
 # Engines read a path as a URL or a pattern: blanks, letters beyond ASCII, `#`, `[` and `{` change its meaning.
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=@,-]+")
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
+CATALOG_SCHEMES: Final = frozenset({"uc", "onelake", "glue"})
+"""Addresses of catalogues that the server itself asks (docs/catalogs.md)."""
 _DRAFT = re.compile(r"\.[0-9]+\.tmp$")
 """How the name of a file ends that is written by a process, to be put in the place of another."""
 
@@ -42,12 +45,14 @@ class Lake:
     """The address of a lake.
 
     `address` is an absolute path for a directory, the URL without a trailing slash for storage, and
-    `catalog.schema` for a catalogue. `shown` is the address that the user gave, where that differs.
+    `catalog.schema` or a URL for a catalogue. `shown` is the address that the user gave, where that differs. `files` is
+    what its files are read with, where that is not the storage that `address` names.
     """
 
     kind: LakeKind
     address: str
     shown: str = ""
+    files: StoredFiles | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Lake:
@@ -60,6 +65,8 @@ class Lake:
             raise UsageError("--lake is empty. Give a directory, a storage URL, or catalog.schema.")
         if text.startswith("file://"):
             return cls(LakeKind.DIRECTORY, os.path.abspath(unquote(urlsplit(text).path)))
+        if text.partition("://")[0] in CATALOG_SCHEMES and "://" in text:
+            return cls(LakeKind.CATALOG, text.rstrip("/"))
         if "://" in text:
             return cls(LakeKind.URL, text.rstrip("/") if text.rpartition("://")[2].strip("/") else text)
         if _CATALOG_NAME.fullmatch(text) and not os.path.exists(text):
@@ -89,6 +96,11 @@ class Lake:
         return Lake(self.kind, str(link), self.address)
 
     @property
+    def is_asked(self) -> bool:
+        """Whether this is a catalogue that the server itself asks; engines have another one of their own."""
+        return self.kind is LakeKind.CATALOG and "://" in self.address
+
+    @property
     def directory(self) -> Path | None:
         """The folder of a lake on this machine, None for any other."""
         return Path(self.address) if self.kind is LakeKind.DIRECTORY else None
@@ -97,8 +109,17 @@ class Lake:
         """The absolute location of a table, given its path relative to the lake."""
         return f"{self.address}/{path}"
 
+    def holds(self, location: str) -> bool:
+        """Whether an absolute location is the lake or below it."""
+        return location == self.address or location.startswith(f"{self.address}/")
+
     def table_path(self, location: str) -> str:
-        """The path of a table relative to the lake, given its absolute location."""
+        """The path of a table relative to the lake, given its absolute location.
+
+        Raises LakeError for a table elsewhere, whose path would be that of another one.
+        """
+        if not self.holds(location):
+            raise LakeError(f"A table that is asked for does not lie in the lake {self}.")
         return location.removeprefix(self.address).strip("/")
 
     @property
@@ -110,6 +131,11 @@ class Lake:
     def objects_of_any_size(self) -> ObjectStore:
         """The files of a lake in object storage, with long time-outs for logs and data files."""
         return ObjectStore(self.address, large=True)
+
+    @property
+    def stored_files(self) -> StoredFiles:
+        """The logs and data files of a lake that is no folder of this machine, to be read."""
+        return self.files or self.objects_of_any_size
 
     def read_stored(self, name: str) -> Stored | None:
         """Read a small file and its version, or None where it does not exist. Raises LakeError."""
@@ -125,6 +151,12 @@ class Lake:
         """
         found = self.read_stored(name)
         return None if found is None else found.data
+
+    def has_file(self, name: str) -> bool:
+        """Whether there is a small file of this name. Raises LakeError where that cannot be found out."""
+        if self.directory is not None:
+            return (self.directory / name).exists()
+        return self.objects.read(name) is not None
 
     def replace_file(self, name: str, data: bytes) -> None:
         """Replace a small file atomically.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from ai_functions.settings import AiSettings
 from lakehouse.machine import memory_mb
+from lakehouse.places import check_places
 from lakehouse.settings import AbsolutePath, Runtime, read_settings, service_setting
 
 _LEAST_CEILING_MB = 2048
@@ -32,6 +33,17 @@ class Settings(AiSettings):
         ge=64,
         description="Temporary files that the embedded engine or a local Spark session may have at once, in MiB. A "
         "query above it ends.",
+    )
+
+    # a catalogue that the server asks: --lake uc://…, onelake://… or glue://…
+    catalog_token: SecretStr | None = Field(
+        None, description="Token for the catalogue that `--lake uc://…` or `onelake://…` names."
+    )
+    catalog_places: Annotated[str, AfterValidator(check_places)] | None = Field(
+        None,
+        description="Folders and storage URLs, with commas between them, whose tables are read with this program's own "
+        "rights and credentials where a catalogue lists them. Tables elsewhere are read with the credentials that "
+        "the catalogue gives, or not at all. Default: none.",
     )
 
     # limits of one query

@@ -72,6 +72,7 @@ LONG: Final[tuple[str, ...]] = (
             "letters_that_only_look_like_a_name_are_no_name",
         )
     ),
+    "tests/server/test_remote_strangers.py::test_tools_answer_over_tables_in_storage_that_nobodys_load_has_made[container]",
     # Each run has the same on two other engines.
     "tests/engines/test_left_over.py::test_spark_ends_what_only_data_can_tell",
     "tests/engines/test_cancel.py::test_many_queries_cancelled_at_random_moments_leave_nothing[connect]",

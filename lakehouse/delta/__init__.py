@@ -5,15 +5,17 @@ none refuses a log that names files outside of the lake.
 """
 
 from lakehouse.delta.audit import LogAudit
-from lakehouse.delta.folder import LogChangedError, LogFolder, LogObjects, Mark, TableLog
+from lakehouse.delta.folder import LOG_NAME, LogChangedError, LogFolder, LogObjects, Mark, TableLog
 from lakehouse.delta.history import Commit, read_history
 from lakehouse.delta.metadata import TableDefinition, read_metadata
 from lakehouse.delta.moments import parse_moment, version_at
 from lakehouse.delta.nesting import check_nesting
+from lakehouse.delta.opening import open_log
 from lakehouse.delta.paths import DataPaths, ObjectPaths, is_below
 from lakehouse.delta.replay import Snapshot, latest_version, read_snapshot
 
 __all__ = [
+    "LOG_NAME",
     "Commit",
     "DataPaths",
     "LogAudit",
@@ -28,6 +30,7 @@ __all__ = [
     "check_nesting",
     "is_below",
     "latest_version",
+    "open_log",
     "parse_moment",
     "read_history",
     "read_metadata",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lakehouse.delta.checkpoint import PATHS, read_checkpoint
-from lakehouse.delta.folder import Entry, LogFolder, LogObjects, Mark, TableLog
+from lakehouse.delta.folder import Entry, Mark, TableLog
+from lakehouse.delta.opening import open_log
 from lakehouse.delta.paths import DataPaths, ObjectPaths
 from lakehouse.storage import Lake
 
@@ -60,9 +61,8 @@ class LogAudit:
     def _open_log(self, location: str) -> tuple[TableLog, DataPaths | ObjectPaths]:
         lake = self._lake
         if lake.directory is not None:
-            return LogFolder(location), DataPaths(location, lake.address)
-        table = lake.table_path(location)
-        return LogObjects(lake.objects_of_any_size, table), ObjectPaths(table, lake.address)
+            return open_log(lake, location), DataPaths(location, lake.address)
+        return open_log(lake, location), ObjectPaths(lake.table_path(location), lake.address)
 
     def _check_new_entries(self, log: TableLog, found: DataPaths | ObjectPaths, known: _Audited) -> None:
         known.mark = None

@@ -47,7 +47,7 @@ def _read_actions(log: TableLog, name: str, fields: Sequence[str]) -> Iterator[d
     import pyarrow as pa
 
     try:
-        table = _read_parquet(log.read(name), fields)
+        table = _read_parquet(pa.BufferReader(log.read(name)) if fields else log.open_parts(name), fields)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise log.as_damaged(f"{name} is no checkpoint that can be read") from error
     for kind in table.column_names:
@@ -56,12 +56,11 @@ def _read_actions(log: TableLog, name: str, fields: Sequence[str]) -> Iterator[d
             yield {kind: value}
 
 
-def _read_parquet(data: bytes, fields: Sequence[str]) -> pa.Table:
+def _read_parquet(source: Any, fields: Sequence[str]) -> pa.Table:
     """Read the columns of actions; of `add` these fields, and statistics as a struct only where there is no text."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(pa.BufferReader(data))
+    file = pq.ParquetFile(source, pre_buffer=not fields)
     schema = file.schema_arrow
     columns = [name for name in _ACTIONS if name in schema.names and name != "add"]
     if "add" in schema.names:

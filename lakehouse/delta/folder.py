@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -12,15 +13,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, cast
 
 from lakehouse.errors import LakeError
-from lakehouse.objects import ObjectStore
+from lakehouse.objects import ObjectInfo, StoredFiles
 
 LOG_NAME: Final = "_delta_log"
 SIDECARS: Final = "_sidecars"
 _MOST_BYTES: Final = 1 << 30
 """Maximum size of one file of a log: a checkpoint of about five million files."""
+_KEPT_BYTES: Final = 4 << 20
+"""Size of what is kept of one log in object storage: the commits since a checkpoint are some kilobytes each."""
+_WHOLE_BYTES: Final = 1 << 20
+"""Size up to which one request for all of a file in object storage costs less than several for its parts."""
 
 _COMMIT = re.compile(r"([0-9]{20})\.json")
 _CHECKPOINT = re.compile(
@@ -72,6 +77,10 @@ class TableLog(ABC):
     @abstractmethod
     def read(self, name: str) -> bytes:
         """Read a file of the log."""
+
+    def open_parts(self, name: str) -> IO[bytes]:
+        """Open a file of which a small part is read."""
+        return io.BytesIO(self.read(name))
 
     @abstractmethod
     def _list_entries(self) -> Mapping[str, Entry]: ...
@@ -176,11 +185,18 @@ class LogFolder(TableLog):
 
 
 class LogObjects(TableLog):
-    """The log of a table in object storage: in the folder `table` of a store."""
+    """The log of a table in object storage: in the folder `table` of a store.
 
-    def __init__(self, store: ObjectStore, table: str) -> None:
+    Small files are kept once they are read: each is a request, and a reader looks at a log more than once.
+    """
+
+    def __init__(self, store: StoredFiles, table: str, listed: Mapping[str, ObjectInfo] | None = None) -> None:
+        """`listed` are the files of the log, where the caller has just listed all of them."""
         super().__init__(table.rpartition("/")[2])
         self._store = store
+        self._listed = listed
+        self._kept: dict[str, bytes] = {}
+        self._room = _KEPT_BYTES
         self._folder = f"{table}/{LOG_NAME}" if table else LOG_NAME
 
     def mark(self) -> Mark:
@@ -189,16 +205,27 @@ class LogObjects(TableLog):
         return Mark(state, 0)
 
     def _list_entries(self) -> Mapping[str, Entry]:
-        found = self._store.list_files(self._folder)
+        found = self._store.list_files(self._folder) if self._listed is None else self._listed
         if not found:
             raise self.as_damaged(f"there is no {LOG_NAME} in the storage, or it is empty")
         return {name: Entry(int(each.modified.timestamp() * 1000), each.size, each.tag) for name, each in found.items()}
 
+    def open_parts(self, name: str) -> IO[bytes]:
+        size = self.entries[name].size if name in self.entries else 0
+        if size <= _WHOLE_BYTES:
+            return super().open_parts(name)
+        return cast("IO[bytes]", self._store.open_ranges(f"{self._folder}/{name}", size))
+
     def read(self, name: str) -> bytes:
+        if name in self._kept:
+            return self._kept[name]
         size = self.entries[name].size if name in self.entries else 0  # a sidecar's is not known
         if size > _MOST_BYTES:
             raise self._too_large(name)
         found = self._store.read(f"{self._folder}/{name}")
         if found is None:
             raise self._as_gone(name)
+        if len(found.data) <= self._room:
+            self._kept[name] = found.data
+            self._room -= len(found.data)
         return found.data

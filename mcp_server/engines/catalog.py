@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from mcp_server.models import TableInfo
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
 _MOST_CHARS = 60
+_FAILED_SECONDS = 2.0
+"""How long the failure of a storage counts."""
 _OTHERS = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -33,17 +36,20 @@ class LakeCatalog:
         """`plain_names` is for an engine that takes only names of ASCII letters, digits and `_`: others get one."""
         if lake.kind is LakeKind.CATALOG:
             raise UsageError(
-                f"--lake {lake} names a catalogue, and this engine has none. "
-                "Give the directory or storage URL that holds the Delta tables."
+                f"--lake {lake} names a catalogue, and this engine has none. Give the directory or storage URL that "
+                "holds the Delta tables; or, with --engine embedded, a catalogue that the server asks, such as "
+                "uc://host/catalog/schema."
             )
         self._lake = lake
         self._plain_names = plain_names
-        self._folders = TableFolders(lake.directory) if lake.directory is not None else None
+        self._folders = TableFolders(lake)
         self._lock = threading.Lock()
         self._seen: object = None
         self._edition = 0
         self._known: Mapping[str, Located] = {}
         self._listed: Mapping[str, Located] | None = None
+        self._failure: LakeError | None = None
+        self._failed_until = 0.0
 
     @property
     def lake(self) -> Lake:
@@ -76,24 +82,37 @@ class LakeCatalog:
 
     def _refresh_tables(self, *, look_again: bool = False) -> Mapping[str, Located]:
         with self._lock:
-            found: Mapping[str, Located] | None
-            manifest = (
-                self._lake.read_file(MANIFEST_NAME) if self._folders is None else _stamp_manifest(self._folders.lake)
-            )
-            if self._folders is not None and manifest is None:
-                listed = self._folders.read_tables(look_again=look_again)
-                found = None if listed is self._listed and self._seen is None else listed
-                self._listed = listed
-            elif manifest is None or manifest != self._seen:
-                found = self._read_published()
-            else:
-                found = None
+            self._raise_recent_failure()
+            if self._lake.directory is None and self._folders.is_current(look_again=look_again):
+                return self._known  # whether a manifest has appeared is a request as well
+            try:
+                manifest, found = self._find_changes(look_again=look_again)
+            except LakeError as error:
+                if self._lake.directory is None:
+                    self._failure, self._failed_until = error, time.monotonic() + _FAILED_SECONDS
+                raise
             if found is not None and self._plain_names:
                 found = {key: _name_plainly(table) for key, table in found.items()}
             if found is not None and (found != self._known or manifest != self._seen):
                 self._known, self._seen = found, manifest
                 self._edition += 1
             return self._known
+
+    def _find_changes(self, *, look_again: bool) -> tuple[object, Mapping[str, Located] | None]:
+        """Return what the manifest is now, None where there is none, and the tables, None where they are the same."""
+        lake = self._lake
+        manifest = lake.read_file(MANIFEST_NAME) if lake.directory is None else _stamp_manifest(lake.directory)
+        if manifest is not None:
+            return manifest, None if manifest == self._seen else self._read_published()
+        listed, before = self._folders.read_tables(look_again=look_again), self._listed
+        self._listed = listed
+        return None, None if listed is before and self._seen is None else listed
+
+    def _raise_recent_failure(self) -> None:
+        """Raise again what a storage has just answered: callers that waited for it do not wait in turn."""
+        if self._failure is not None and time.monotonic() < self._failed_until:
+            raise type(self._failure)(str(self._failure)) from self._failure
+        self._failure = None
 
     def _read_published(self) -> Mapping[str, Located]:
         manifest = read_manifest(self._lake)

@@ -18,6 +18,8 @@ def create_engines(settings: Settings, lake: Lake) -> tuple[Engine, ...]:
 
 def _can_serve(runtime: Runtime, lake: Lake) -> bool:
     """Whether an engine, as installed here, can read this kind of lake."""
+    if lake.is_asked:
+        return runtime == "embedded"
     return lake.kind is not LakeKind.URL or CAPABILITIES[runtime].object_storage
 
 

@@ -41,7 +41,8 @@ class ConnectEngine(LocalEngine):
         address, token = read_url(url)
         self._server = f"The Spark Connect server at {address} (SPARK_REMOTE)"
         self._breaker = breaker or Breaker(self._server)
-        self._given = _GivenTables(lake, self._run_own) if lake.kind is LakeKind.CATALOG else None
+        is_given = lake.kind is LakeKind.CATALOG and not lake.is_asked
+        self._given = _GivenTables(lake, self._run_own) if is_given else None
         super().__init__(
             EngineSpec(
                 kind="connect",

@@ -8,6 +8,7 @@ import os
 
 from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
+from mcp_server.engines.catalogs import open_tables
 from mcp_server.engines.local import EngineSpec, LocalEngine
 from mcp_server.engines.pinned import LOG_THREADS
 from mcp_server.settings import Settings
@@ -65,7 +66,7 @@ def _count_threads(settings: Settings) -> int:
 
 
 class EmbeddedEngine(LocalEngine):
-    """Needs the `embedded` extra and no Java. Raises UsageError where the lake is a catalogue."""
+    """Needs the `embedded` extra and no Java. Raises UsageError where the lake is a catalogue of another engine."""
 
     def __init__(self, lake: Lake, settings: Settings) -> None:
         schema = settings.schema_name
@@ -104,6 +105,6 @@ class EmbeddedEngine(LocalEngine):
                 most_answers=_MOST_ANSWERS,
                 serves_storage=True,
             ),
-            LakeCatalog(lake),
+            open_tables(lake, settings) if lake.is_asked else LakeCatalog(lake),
             settings,
         )

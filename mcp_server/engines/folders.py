@@ -7,35 +7,38 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from lakehouse.delta import LogFolder, check_nesting, read_metadata
+from lakehouse.delta import TableLog, check_nesting, read_metadata
 from lakehouse.errors import LakeError
-from lakehouse.foreign import DELTA_LOG, MOST_FOLDERS, TableSearch, describe_foreign
+from lakehouse.foreign import describe_foreign
 from lakehouse.manifest import LOADING_NAME, Column
+from lakehouse.objects import PathRefusedError, StorageError
 from lakehouse.storage import Lake
+from lakehouse.table_search import MOST_FOLDERS, map_at_once, open_search
 from mcp_server.engines.type_names import to_sql_name
 from mcp_server.models import NAME_CHARACTERS, TableInfo
 
 log = logging.getLogger(__name__)
 
-_COMMITS = ("*.json", "*.parquet")
+_COMMITS = (".json", ".parquet")
 _REASON_CHARS = 300
 _TRIED_AGAIN_SECONDS = 1.0
 _TRIED_AGAIN_SHARE = 20
 """An unreadable table is retried after this multiple of the time that the failed attempt took."""
 _TRUSTED_SHARE = 10
-_TRUSTED_SECONDS = 10.0
-"""A look at the folders counts for this multiple of the time that it took, and for ten seconds at most.
+"""A look at the folders counts for this multiple of the time that it took, and no longer than their search says.
 
-500 tables are looked at in 10 ms, and a statement asks for them a dozen times.
+500 tables in folders are looked at in 10 ms, and a statement asks for them a dozen times.
 """
+_MOST_ANEW = 3
+_ANEW_SECONDS = 30.0
+"""Looks into a storage that statements with unknown names may cause in this time: each is a request for each table."""
 _NAME = re.compile(f"[{NAME_CHARACTERS}]+")
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _PADDED = "__CHAR_VARCHAR_TYPE_STRING"
@@ -44,7 +47,7 @@ _PADDED = "__CHAR_VARCHAR_TYPE_STRING"
 
 @dataclass(frozen=True)
 class Located:
-    """A table and its absolute location."""
+    """A table and its absolute location: a path or a URL, which may lie outside of the lake's own."""
 
     info: TableInfo
     location: str
@@ -60,59 +63,83 @@ class _Look:
 
 
 class TableFolders:
-    """The tables below a folder. A table is read again once its log has changed.
+    """The tables below a folder or a storage URL. A table is read again once its log has changed.
 
     An unreadable one is retried too, rarely enough not to delay queries of other tables.
     """
 
-    def __init__(self, lake: Path) -> None:
-        self.lake = lake
-        self._read: dict[Path, _Look] = {}
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._search = open_search(lake)
+        self._read: dict[str, _Look] = {}
+        self._begun: dict[str, _Look] = {}
+        """What was read for a look that the storage broke off."""
         self._index: Mapping[str, Located] = {}
         self._trusted_until = 0.0
+        self._looked_anew: deque[float] = deque(maxlen=_MOST_ANEW)
         self._has_warned = False
 
-    def read_tables(self, *, look_again: bool = False) -> Mapping[str, Located]:
-        """Return all tables by lower-case name, of this moment if `look_again`.
+    def is_current(self, *, look_again: bool = False) -> bool:
+        """Whether the last look still counts; for one who asks anew (`look_again`), only where looks cost too much."""
+        now = time.monotonic()
+        if now >= self._trusted_until:
+            return False
+        if not look_again:
+            return True
+        is_dear = self._lake.directory is None and len(self._looked_anew) == _MOST_ANEW
+        return is_dear and now < self._looked_anew[0] + _ANEW_SECONDS
 
-        Raises LakeError, with advice, where there is none.
+    def read_tables(self, *, look_again: bool = False) -> Mapping[str, Located]:
+        """Return all tables by lower-case name, of this moment if `look_again` and it is not asked for too often.
+
+        Raises LakeError, with advice, where there is none; StorageError where their storage does not list or give them.
         """
-        began = time.monotonic()
-        if began < self._trusted_until and not look_again:
+        if self.is_current(look_again=look_again):
             return self._index
-        folders = self._find_folders()
-        if not folders or (self.lake / LOADING_NAME).exists():
+        if look_again:
+            self._looked_anew.append(time.monotonic())
+        self._trusted_until = 0.0
+        began = time.monotonic()
+        marks = self._search.stamp_tables()
+        took = time.monotonic() - began
+        self._warn_of_others()
+        if not marks or self._lake.has_file(LOADING_NAME):
             self._read = {}
-            raise LakeError(describe_foreign(Lake.parse(str(self.lake))))
-        read = {folder: self._examine_table(folder) for folder in folders}
-        if any(self._read.get(folder) is not look for folder, look in read.items()) or len(read) != len(self._read):
-            self._index = index_by_name(Located(look.info, str(folder)) for folder, look in read.items())
+            raise LakeError(describe_foreign(self._lake))
+        looks = map_at_once(lambda path: self._examine_table(path, marks[path]), marks, self._search.at_once)
+        read = dict(zip(marks, looks, strict=True))
+        if any(self._read.get(path) is not look for path, look in read.items()) or len(read) != len(self._read):
+            self._index = index_by_name(
+                Located(look.info, self._lake.table_location(path)) for path, look in read.items()
+            )
             self._read = read
-        else:  # else most of the time went into what is not read again
-            now = time.monotonic()
-            self._trusted_until = now + min(_TRUSTED_SHARE * (now - began), _TRUSTED_SECONDS)
+        self._begun = {}
+        self._trusted_until = time.monotonic() + min(_TRUSTED_SHARE * took, self._search.trusted_seconds)
         return self._index
 
-    def _find_folders(self) -> list[Path]:
-        search = TableSearch(self.lake)
-        found = search.find_tables()
-        if not search.is_complete and not self._has_warned:
+    def _warn_of_others(self) -> None:
+        if not self._search.is_complete and not self._has_warned:
             self._has_warned = True
             log.warning(
                 "The lake has more than %d folders, and the tables in the others are not served. Give the folder right "
                 "above the tables.",
                 MOST_FOLDERS,
             )
-        return found
 
-    def _examine_table(self, folder: Path) -> _Look:
-        mark, began = _stamp_log(folder / DELTA_LOG), time.monotonic()
-        seen = self._read.get(folder)
+    def _examine_table(self, path: str, mark: object) -> _Look:
+        seen, began = self._begun.get(path) or self._read.get(path), time.monotonic()
         if seen is not None and seen.mark == mark and (not seen.info.problem or began < seen.until):
             return seen
-        info = describe_table(folder, ".".join(folder.relative_to(self.lake).parts))
+        name = path.replace("/", ".")
+        problem = find_bad_name(name) or self._search.find_defect(path)
+        if problem:
+            info = TableInfo(name, "table", "", (), problem=problem)
+        else:
+            info = describe_table(self._search.open_log(path), name, self._lake.table_location(path))
         now = time.monotonic()
-        return _Look(mark, info, now + max(_TRIED_AGAIN_SECONDS, _TRIED_AGAIN_SHARE * (now - began)))
+        look = _Look(mark, info, now + max(_TRIED_AGAIN_SECONDS, _TRIED_AGAIN_SHARE * (now - began)))
+        self._begun[path] = look
+        return look
 
 
 def index_by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
@@ -130,26 +157,39 @@ def index_by_name(tables: Iterable[Located]) -> Mapping[str, Located]:
     return found
 
 
-def describe_table(folder: Path, name: str) -> TableInfo:
-    """Describe the Delta table of a folder from its log, or give the reason why it cannot be read."""
+def describe_table(table_log: TableLog, name: str, location: str) -> TableInfo:
+    """Describe a Delta table from its log, or give the reason why it cannot be read, without its location.
+
+    Raises StorageError where the storage gives nothing: that is the reason of no table, and the others would wait for
+    it in turn.
+    """
     unreadable = TableInfo(name, "table", "", ())
-    if not _NAME.fullmatch(name):
-        return replace(unreadable, problem="its name has a character that no statement may hold, such as \\, ` or $")
-    if _ESCAPE.search(name):
-        return replace(unreadable, problem="its name has % and two digits in it, which readers take for another letter")
     try:
-        if problem := _check_log(folder / DELTA_LOG):
-            return replace(unreadable, problem=problem)
-        log_folder = LogFolder(folder)
-        check_nesting(log_folder)
-        found = read_metadata(log_folder)
+        if not any(each.endswith(_COMMITS) for each in table_log.entries):
+            return replace(unreadable, problem="its log has no commit: it is being written, or was never finished")
+        check_nesting(table_log)
+        found = read_metadata(table_log)
         if unknown := found.unknown_features:
             return replace(unreadable, problem=f"it needs of Delta what is not read here: {', '.join(unknown)}")
         columns = read_columns(found.metadata["schemaString"])
         comment = str(found.metadata.get("description") or "")
+    except PathRefusedError as error:
+        log.warning("The log of the table %.200r cannot be read. %s", name, error)
+        return replace(unreadable, problem="the lake's storage refuses its log")
+    except StorageError:
+        raise
     except (LakeError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return replace(unreadable, problem=_describe_error(error, folder))
+        return replace(unreadable, problem=_describe_error(error, location))
     return TableInfo(name, "table", comment, columns, version=found.version)
+
+
+def find_bad_name(name: str) -> str:
+    """Describe why no statement can name a table, empty where one can."""
+    if not _NAME.fullmatch(name):
+        return "its name has a character that no statement may hold, such as \\, ` or $"
+    if _ESCAPE.search(name):
+        return "its name has % and two digits in it, which readers take for another letter"
+    return ""
 
 
 def read_columns(schema: str) -> tuple[Column, ...]:
@@ -166,29 +206,8 @@ def read_columns(schema: str) -> tuple[Column, ...]:
     )
 
 
-def _stamp_log(log: Path) -> object:
-    """Return a value that changes with each commit of a log; None where the log is inaccessible."""
-    try:
-        found = os.stat(log)
-    except OSError:
-        return None
-    return (found.st_ino, found.st_mtime_ns)
-
-
-def _check_log(log: Path) -> str:
-    """Describe an evident defect of a log, empty where there is none."""
-    if not log.is_dir():
-        return f"its {DELTA_LOG} is a file, where Delta has a folder"
-    if not any(any(log.glob(pattern)) for pattern in _COMMITS):
-        return "its log has no commit: it is being written, or was never finished"
-    hint = log / "_last_checkpoint"
-    if hint.exists() and not hint.is_file():  # a reader would wait for a pipe for good
-        return f"its {hint.name} is no file"
-    return ""
-
-
-def _describe_error(error: BaseException, folder: Path) -> str:
-    """Describe a failure to read a log in one line, without the path."""
+def _describe_error(error: BaseException, location: str) -> str:
+    """Describe a failure to read a log in one line, without the location."""
     line = (str(error).splitlines() or [""])[0].strip().rstrip(".") or type(error).__name__
-    line = line.replace(str(folder.absolute()), folder.name)
+    line = line.replace(location, location.rpartition("/")[2])
     return line if len(line) <= _REASON_CHARS else line[:_REASON_CHARS] + "…"

@@ -8,16 +8,27 @@ reads few of their columns is not taken off.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta import LogObjects, check_nesting
+from lakehouse.delta import (
+    LOG_NAME,
+    TableLog,
+    check_nesting,
+    latest_version,
+    open_log,
+    read_snapshot,
+    version_at,
+)
 from lakehouse.errors import LakeError
 from lakehouse.manifest import Column
 from lakehouse.storage import Lake
@@ -138,9 +149,12 @@ class Statistics:
         if isinstance(version, int) and (known := self._get_cached((location, version))) is not None:
             return known
         if self._storage is not None:  # at those of a folder the catalogue has looked
-            check_nesting(LogObjects(self._storage.objects_of_any_size, self._storage.table_path(location)))
+            table_log = open_log(self._storage, location)
+            check_nesting(table_log)
+            if self._storage.files is not None:  # deltalake does not know how to reach them
+                return self._read_replayed(table_log, location, version)
         try:
-            delta = DeltaTable(location, version=version if isinstance(version, int) else None)
+            delta = DeltaTable(_to_url(location), version=version if isinstance(version, int) else None)
             if isinstance(version, datetime):
                 delta.load_as_version(version)
             return self._get_cached((location, delta.version())) or self._put_cached(location, _read_statistics(delta))
@@ -150,6 +164,31 @@ class Statistics:
                 f"The log of the table {table}{asked} cannot be read, so what a query would read is not known. "
                 "Check that this version exists, or load the table again."
             ) from error
+
+    def _read_replayed(self, table_log: TableLog, location: str, version: _Version) -> FileStatistics:
+        """Return the statistics of a version whose log deltalake gets as a copy, all of it in one commit."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        number = version_at(table_log, version) if isinstance(version, datetime) else version
+        number = latest_version(table_log) if number is None else number
+        if (known := self._get_cached((location, number))) is not None:
+            return known
+        found = read_snapshot(table_log, number)
+        with TemporaryDirectory(prefix="log-") as folder:
+            actions = [
+                {"protocol": found.protocol},
+                {"metaData": found.metadata},
+                *({"add": add} for add in found.adds),
+            ]
+            commit = Path(folder, LOG_NAME, f"{0:020}.json")
+            commit.parent.mkdir()
+            commit.write_text("".join(json.dumps(action) + "\n" for action in actions), encoding="ascii")
+            try:
+                statistics = replace(_read_statistics(DeltaTable(folder)), version=number)
+            except (DeltaError, OSError, ValueError) as error:
+                raise table_log.as_damaged("its statistics are not what Delta prescribes") from error
+        return self._put_cached(location, statistics)
 
     def _get_cached(self, key: tuple[str, int]) -> FileStatistics | None:
         with self._lock:
@@ -164,6 +203,11 @@ class Statistics:
             while len(self._known) > 1 and sum(each.files.nbytes for each in self._known.values()) > _CACHE_BYTES:
                 self._known.popitem(last=False)
         return found
+
+
+def _to_url(location: str) -> str:
+    """Encode what would end the path of a URL; all else deltalake reads as it is."""
+    return location.replace("#", "%23").replace("?", "%3F") if "://" in location else location
 
 
 def _read_statistics(delta: DeltaTable) -> FileStatistics:

@@ -198,7 +198,7 @@ class StoreServer:
     def _get_client(self) -> Any:
         """Return the client of the lake's store, cached as long as its settings are unchanged."""
         try:
-            return self._lake.objects_of_any_size.client
+            return self._lake.stored_files.client
         except LakehouseError as error:
             raise self._refuse_unavailable("", error) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from lakehouse.delta import Commit, LogFolder, LogObjects, TableLog, read_history, read_snapshot, version_at
+from lakehouse.delta import Commit, TableLog, open_log, read_history, read_snapshot, version_at
 from lakehouse.errors import LakeError
 from lakehouse.manifest import Column
 from lakehouse.storage import LakeKind
@@ -19,8 +19,7 @@ class TableStatistics:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._is_remote = tables.lake.kind is LakeKind.URL
-        self._statistics = Statistics(tables.lake if self._is_remote else None)
+        self._statistics = Statistics(tables.lake if tables.lake.kind is LakeKind.URL else None)
 
     def estimate(self, query: CheckedQuery) -> Estimate:
         """Estimate what a query would read: whole files after pruning. Raises LakeError on an unreadable table log."""
@@ -66,7 +65,4 @@ class TableStatistics:
             raise
 
     def _open_log(self, location: str) -> TableLog:
-        if self._is_remote:
-            lake = self._tables.lake
-            return LogObjects(lake.objects_of_any_size, lake.table_path(location))
-        return LogFolder(location)
+        return open_log(self._tables.lake, location)

@@ -17,6 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from lakehouse.errors import LakeError, Refused, UsageError
 from lakehouse.manifest import LOADING_NAME, MANIFEST_NAME
 from lakehouse.storage import Lake
+from lakehouse.table_search import FolderSearch
 from mcp_server import checking
 from mcp_server.engines import folders
 from mcp_server.engines.local import LocalEngine
@@ -120,7 +121,7 @@ def test_what_appears_right_behind_a_look_at_the_folders_is_there_for_whoever_as
     embedded: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "_TRUSTED_SHARE", 1e9)
-    monkeypatch.setattr(folders, "_TRUSTED_SECONDS", 1e9)
+    monkeypatch.setattr(FolderSearch, "trusted_seconds", 1e9)
     write_deltalake(str(tmp_path / "orders"), pa.table({"id": [1]}))
     engine = embedded(Lake.parse(str(tmp_path)))
     seen = [[table.name for table in engine.tables()] for _ in range(2)]

@@ -16,7 +16,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.errors import EngineUnavailable, LakeError
-from lakehouse.manifest import Column, Manifest, TableEntry, publish_manifest
+from lakehouse.manifest import MANIFEST_NAME, Column, Manifest, TableEntry, publish_manifest
 from lakehouse.storage import Lake
 from mcp_server.engines import Engine
 from mcp_server.engines.connect import ConnectEngine
@@ -127,6 +127,9 @@ def test_the_embedded_engine_reads_no_object_that_a_log_plants(
 ) -> None:
     engine = embedded(planted)
     _check_refused(engine, query)
+    planted.remove_file(MANIFEST_NAME)  # then it is a folder of tables that nobody's load has made
+    assert next(table.name for table in engine.tables() if not table.published) == "honest"
+    _check_refused(engine, query)
     assert rows(engine, query("SELECT * FROM honest", "honest")) == [{"id": 1, "title": "Alpha"}]
 
 
@@ -140,8 +143,11 @@ def test_a_server_of_others_is_given_no_table_in_storage_whose_log_plants_a_file
         with pytest.raises(EngineUnavailable):
             engine.execute(query("SELECT * FROM honest", "honest"), "honest")
         _name(planted, "honest", "../x.parquet")
+        planted.remove_file(MANIFEST_NAME)
         with pytest.raises(LakeError, match="not in the lake"):
             engine.execute(query("SELECT * FROM honest VERSION AS OF 0", "honest"), "later")
+        planted.remove_file(f"honest/_delta_log/{1:020}.json")
+        _check_refused(engine, query)
     finally:
         engine.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
+from lakehouse.delta import TableLog
 from lakehouse.escaping import escape_controls
 from lakehouse.storage import Lake
 from mcp_server.app import LakehouseServer
@@ -248,12 +249,12 @@ def test_a_table_that_cannot_be_read_is_not_read_for_every_question(
     first.write_bytes(b"{not json")
     looked = Counter[str]()
 
-    def describe(folder: Path, name: str) -> TableInfo:
-        looked[folder.name] += 1
-        return describe_table(folder, name)
+    def describe(log: TableLog, name: str, location: str) -> TableInfo:
+        looked[name] += 1
+        return describe_table(log, name, location)
 
     monkeypatch.setattr(folders, "describe_table", describe)
-    tables = folders.TableFolders(tmp_path)
+    tables = folders.TableFolders(Lake.parse(str(tmp_path)))
     assert [tables.read_tables()["damaged"].info.problem != "" for _ in range(50)] == [True] * 50
     assert looked["sound"] == 1
     assert looked["damaged"] < 5

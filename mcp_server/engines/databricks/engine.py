@@ -52,7 +52,7 @@ class DatabricksEngine:
         idle_seconds: float = IDLE_SECONDS,
         breaker: Breaker | None = None,
     ) -> None:
-        if lake.kind is not LakeKind.CATALOG:
+        if lake.kind is not LakeKind.CATALOG or lake.is_asked:
             raise UsageError(
                 f"--lake {lake} is no schema of a catalogue, and a warehouse reads nothing else. "
                 "Give it as catalog.schema, such as --lake main.imdb."
