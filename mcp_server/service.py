@@ -17,6 +17,7 @@ from lakehouse.errors import LakeError
 from mcp_server.ai import Ai, AiText
 from mcp_server.coverage import CoverageReader
 from mcp_server.engines import Engine
+from mcp_server.kept_results import KeptResults
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
 from mcp_server.router import Router
@@ -52,6 +53,7 @@ class StatementService:
     ) -> None:
         self.router = Router(engines)
         self.coverage = coverage or CoverageReader(None)
+        self.kept = KeptResults(round(settings.kept_mb * 2**20), settings.kept_minutes * 60)
         self._indexes = indexes
         self._opening: Run[OpenIndex] | None = None
         self._settings = settings
@@ -73,6 +75,7 @@ class StatementService:
         """Cancel what still runs and end the engines."""
         self._runner.cancel_all()
         self.router.close()
+        self.kept.close()
         self._runner.close(_LAST_SECONDS)  # what went on after its call has its last line to write
 
     async def refresh_tables(self) -> tuple[TableInfo, ...]:
@@ -181,7 +184,7 @@ class StatementService:
     def _means(self) -> Means:
         from mcp_server.statement import Means
 
-        return Means(self.router, self._ai, self._settings, self.coverage, self._indexes)
+        return Means(self.router, self._ai, self._settings, self.coverage, self.kept, self._indexes)
 
     def _callers_statement(self, call: Call, run: Run[Any], sql: str, row_limit: int | None) -> Statement:
         from mcp_server.statement import Statement

@@ -48,6 +48,10 @@ class Settings(AiSettings):
     handle_minutes: float = Field(
         60.0, gt=0, le=1_440, description="Time that the result of such a query is kept after its end."
     )
+    kept_mb: float = Field(
+        64.0, ge=1, le=4_096, description="Memory for the rows that are kept for paging and export, in MiB."
+    )
+    kept_minutes: float = Field(30.0, gt=0, le=1_440, description="Time that these rows are kept after their answer.")
     max_concurrent_queries: int = Field(
         8,
         ge=1,

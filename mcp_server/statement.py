@@ -23,6 +23,7 @@ from mcp_server.coverage import CoverageReader, Found, find_gaps
 from mcp_server.engines import Engine
 from mcp_server.finding.empty_answers import explain_empty, is_empty
 from mcp_server.finding.indexes import Indexes
+from mcp_server.kept_results import KeptResults
 from mcp_server.models import (
     Checked,
     CheckedQuery,
@@ -81,13 +82,15 @@ class Plan:
 class Means:
     """What all statements of a server work with.
 
-    `coverage` is what callers' answers warn of. `indexes` explain answers without rows; None where nothing does.
+    `coverage` is what callers' answers warn of, and `kept` holds their rows. `indexes` explain answers without rows;
+    None where nothing does.
     """
 
     router: Router
     ai: Ai
     settings: Settings
     coverage: CoverageReader
+    kept: KeptResults
     indexes: Indexes | None = None
 
 
@@ -111,6 +114,7 @@ class Statement:
         self._settings = means.settings
         self._coverage = means.coverage if isinstance(sql, CallerSql) else None
         self._indexes = means.indexes
+        self._kept = means.kept if isinstance(sql, CallerSql) else None
         self._caps = sql.caps(means.settings)
         self._look_ups = itertools.count(1)
         self._engine_seconds = 0.0
@@ -209,12 +213,21 @@ class Statement:
             total = self._count_rows(allowed, query) if found.found > query.limit.rows else None
             origin = self._begin_reading(allowed.engine)
             most = self._settings.max_rows
-            return results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
+            answer = results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
+            return self._keep_rows(query, found, answer)
         found = self._execute(allowed, query, self._query_id, argument_caps(self._caps))
         found, use = self._apply_ai(allowed, query, found)
         # No deadline any more: what is paid for is shown, however long it took.
         origin, tick = self._begin_reading(allowed.engine), self._run.raise_if_cancelled
-        return replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
+        answer = replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
+        return self._keep_rows(query, found, answer)
+
+    def _keep_rows(self, query: CheckedQuery, found: ResultSet, answer: results.Answer) -> results.Answer:
+        """Keep the rows of a caller's statement for paging and export."""
+        if self._kept is not None:
+            rows = replace(found, table=found.table.slice(0, query.limit.rows))
+            self._kept.keep(self._query_id, self._principal.name, rows, answer.total_rows)
+        return answer
 
     def _explain_empty(self, query: CheckedQuery, answer: results.Answer) -> results.Answer:
         """Add to an answer without rows which texts of the statement are nowhere, and what is like them."""
