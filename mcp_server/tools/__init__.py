@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,22 +16,25 @@ from mcp_server.tools.ai import tool_of
 from mcp_server.tools.calls import AppContext, call
 from mcp_server.tools.catalog import describe_schema, list_views
 from mcp_server.tools.find import find
+from mcp_server.tools.kept import read_kept_rows
 from mcp_server.tools.schema import input_schema, output_schema
 from mcp_server.tools.sql import cancel_query, execute_spark_sql, query_status
 
-__all__ = ["TOOLS", "AppContext", "ToolSpec", "build", "call", "choose_tools"]
+__all__ = ["APP_TOOLS", "TOOLS", "AppContext", "ToolSpec", "build", "call", "choose_tools"]
 
 
 @dataclass(frozen=True)
 class ToolSpec:
     """A tool: its function, and the name of both the tool and the prompt file with what a model reads of it.
 
-    `answers_like` names a tool listed before it that answers in the same form.
+    `answers_like` names a tool listed before it that answers in the same form. `words` stand in the place of a prompt
+    file where no model reads of the tool.
     """
 
     name: str
     run: Callable[..., Awaitable[CallToolResult]]
     answers_like: str = ""
+    words: Mapping[str, str] | None = None
 
 
 TOOLS = (
@@ -46,6 +49,16 @@ TOOLS = (
         for number, (name, function) in enumerate(functions().items())
     ),
 )
+
+APP_TOOLS = (
+    ToolSpec(
+        "read_kept_rows",
+        read_kept_rows,
+        "execute_spark_sql",
+        {"description": "More rows of an answer, for its view.", "query_id": "the answer's", "offset": "rows to skip"},
+    ),
+)
+"""What views call and no model does (`mcp_server.apps`)."""
 
 
 def choose_tools(tables: frozenset[str] | None) -> tuple[ToolSpec, ...]:
@@ -73,7 +86,7 @@ def build(spec: ToolSpec, most_sql_bytes: int) -> Tool:
 
     A statement has at most `most_sql_bytes` characters; it is the guard that counts bytes, and refuses a longer one.
     """
-    words = dict(prompts.read(spec.name).meta)
+    words = dict(spec.words or prompts.read(spec.name).meta)
     if (function := functions().get(spec.name)) is not None:
         words.update(function.arguments)
     tool = Tool.from_function(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Api, Away } from "../../../web/static/js/api.js";
+import { Api, Away } from "../../../imdb_lakehouse/web/static/js/api.js";
 
 const answer = (status, body, headers = {}) => new Response(body === null ? null : JSON.stringify(body), { status, headers });
 

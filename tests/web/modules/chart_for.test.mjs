@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { chartFor, choicesFor } from "../../../web/static/js/chart_for.js";
+import { chartFor, choicesFor } from "../../../imdb_lakehouse/web/static/js/chart_for.js";
 
 const table = (columns, rows, more = {}) => ({
   columns: Object.entries(columns).map(([name, type]) => ({ name, type })),

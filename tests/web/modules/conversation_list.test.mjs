@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { ConversationList } from "../../../web/static/js/conversation_list.js";
-import { conversationAt, sharedAt } from "../../../web/static/js/route.js";
+import { ConversationList } from "../../../imdb_lakehouse/web/static/js/conversation_list.js";
+import { conversationAt, sharedAt } from "../../../imdb_lakehouse/web/static/js/route.js";
 
 /** Conversations of a server, by their times; `pinned` are the times of pinned ones. Pages have three. */
 function server(times, pinned = []) {

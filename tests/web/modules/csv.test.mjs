@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { csv } from "../../../web/static/js/csv.js";
+import { csv } from "../../../imdb_lakehouse/web/static/js/csv.js";
 
 const TEXT = { name: "title", type: "string" };
 const NUMBER = { name: "n", type: "decimal(9,2)" };

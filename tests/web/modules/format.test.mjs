@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { dollars, formatCount, formatterOf, seconds } from "../../../web/static/js/format.js";
+import { dollars, formatCount, formatterOf, seconds } from "../../../imdb_lakehouse/web/static/js/format.js";
 
 const written = (name, type, ...cells) => cells.map(formatterOf({ name, type }, cells));
 

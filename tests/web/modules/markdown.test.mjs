@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { conversationAsMarkdown } from "../../../web/static/js/markdown.js";
+import { conversationAsMarkdown } from "../../../imdb_lakehouse/web/static/js/markdown.js";
 
 const table = { columns: [{ name: "title" }, { name: "votes" }], rows: [["A|B\nC", 3], [null, 2]], truncated: true };
 const step = { sql: "SELECT 1", state: "done", table };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { quoteName, spaceName, unquoteName } from "../../../web/static/js/names.js";
+import { quoteName, spaceName, unquoteName } from "../../../imdb_lakehouse/web/static/js/names.js";
 
 test("names are quoted where SQL would not read them as one, and only there", () => {
   assert.equal(quoteName("movies_delta"), "movies_delta");

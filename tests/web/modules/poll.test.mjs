@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Away, Problem } from "../../../web/static/js/api.js";
-import { eventsOf } from "../../../web/static/js/events.js";
-import { backoff, follow, pace } from "../../../web/static/js/poll.js";
-import { BrokenOff, Waiter } from "../../../web/static/js/waiting.js";
+import { Away, Problem } from "../../../imdb_lakehouse/web/static/js/api.js";
+import { eventsOf } from "../../../imdb_lakehouse/web/static/js/events.js";
+import { backoff, follow, pace } from "../../../imdb_lakehouse/web/static/js/poll.js";
+import { BrokenOff, Waiter } from "../../../imdb_lakehouse/web/static/js/waiting.js";
 
 /** Follows through `answers` (states, or errors) and tells what was waited for, seen and said. */
 async function followed(...answers) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { shortenAll } from "../../../web/static/js/shorten.js";
+import { shortenAll } from "../../../imdb_lakehouse/web/static/js/shorten.js";
 
 test("a label that fits stays whole, a longer one loses its end", () => {
   assert.deepEqual(shortenAll(["Heat", "The Shawshank Redemption"], 12), ["Heat", "The Shawsha…"]);

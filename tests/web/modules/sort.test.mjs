@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { sortRows } from "../../../web/static/js/sort.js";
+import { sortRows } from "../../../imdb_lakehouse/web/static/js/sort.js";
 
 const column = (type, ...cells) => ({ columns: [{ name: "c", type }], rows: cells.map((cell) => [cell]) });
 const order = (table, descending = false) => sortRows(table, 0, descending).map(([cell]) => cell);

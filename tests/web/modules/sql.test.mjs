@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { pieces } from "../../../web/static/js/sql.js";
+import { pieces } from "../../../imdb_lakehouse/web/static/js/sql.js";
 
 const kinds = (sql) => pieces(sql).filter((one) => one.kind !== "space").map((one) => `${one.kind}:${one.text}`);
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { findSuggestions, MOST_OPTIONS, tablesNamed } from "../../../web/static/js/suggestions.js";
+import { findSuggestions, MOST_OPTIONS, tablesNamed } from "../../../imdb_lakehouse/web/static/js/suggestions.js";
 
 const COLUMNS = {
   movies: ["tconst", "primaryTitle", "numVotes", "order"],

@@ -32,7 +32,9 @@ export function redrawCharts() {
 }
 
 function loadLibrary() {
-  library ??= import("../vendor/chart.umd.min.js").then(() => globalThis.Chart);
+  library ??= globalThis.Chart
+    ? Promise.resolve(globalThis.Chart) // the view of a result in other programs has it from the start
+    : import("../vendor/chart.umd.min.js").then(() => globalThis.Chart);
   return library;
 }
 
