@@ -4,10 +4,11 @@ import { dollars, formatCount, seconds, whole } from "../static/js/format.js";
 import { textOf } from "./host.js";
 
 /**
- * Reads a result: {kind: "failure" | "text", text}, or {kind: "rows", table, total, queryId, facts, isPaid}.
+ * Reads a result: {kind: "failure" | "text", text}, or {kind: "rows", table, given, total, queryId, facts, isPaid}.
  *
- * A table is {columns, rows, truncated, warnings} as on the page, `total` the number of rows of its statement, null if
- * nobody counted them. `facts` are short texts. What does not have the form of rows is shown as the text that it has.
+ * A table is {columns, rows, truncated, warnings} as on the page, to which rows may be added later; `given` is how many
+ * the model has. `total` is the number of rows of the statement, null if nobody counted them, and `facts` are short texts.
+ * What does not have the form of rows is shown as the text that it has.
  */
 export function readAnswer(result) {
   const text = textOf(result);
@@ -18,6 +19,7 @@ export function readAnswer(result) {
   return {
     kind: "rows",
     table: { columns, rows, truncated: truncated === true, warnings: listTexts(warnings) },
+    given: rows.length,
     total: Number.isInteger(found.total_rows) ? found.total_rows : null,
     queryId: String(found.query_id),
     facts: listFacts(found),
@@ -25,11 +27,13 @@ export function readAnswer(result) {
   };
 }
 
-/** Describes how many rows there are, and how many are here. */
-export function describeSize({ table, total }) {
+/** Describes how many rows there are, how many of them are here, and how many the model has. */
+export function describeSize({ table, total, given }) {
   const rows = table.rows.length;
-  if (!table.truncated) return formatCount(rows, "row");
-  return total === null ? `The first ${formatCount(rows, "row")}; there are more` : `${whole(rows)} of ${formatCount(total, "row")}`;
+  const model = rows > given ? `; the model has ${whole(given)}` : "";
+  if (!table.truncated) return formatCount(rows, "row") + model;
+  if (total === null) return `The first ${formatCount(rows, "row")}; there are more${model}`;
+  return `${whole(rows)} of ${formatCount(total, "row")}${model}`;
 }
 
 function hasRows({ columns, rows }) {

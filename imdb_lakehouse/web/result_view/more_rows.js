@@ -26,18 +26,16 @@ export class MoreRows {
 
   /** Adds rows. Returns what people should know of them, null if nothing. Throws an Error where the statement fails. */
   async add() {
-    if (await this.#addKept()) return null;
-    const before = this.#answer.table.rows.length;
-    if (this.#sql !== null) await this.#runAgain();
+    if (await this.#addKept(this.#answer)) return null;
+    const sql = this.#sql;
     this.#sql = null;
-    if (this.#answer.table.rows.length > before) return "The statement was run again for more rows.";
+    if (sql !== null && (await this.#runAgain(sql))) return "The statement was run again for more rows.";
     this.#isSpent = true;
     return NO_MORE;
   }
 
-  /** Adds rows that the server keeps. Returns false if it keeps no more, or no longer. */
-  async #addKept() {
-    const { table, queryId } = this.#answer;
+  /** Adds rows that the server keeps of an answer. Returns false if it keeps no more, or no longer. */
+  async #addKept({ table, queryId }) {
     const found = await this.#call("read_kept_rows", { query_id: queryId, offset: table.rows.length });
     if (found.isError) return false;
     const page = readAnswer(found);
@@ -47,15 +45,19 @@ export class MoreRows {
     return page.table.rows.length > 0;
   }
 
-  async #runAgain() {
-    let found = await this.#call("execute_spark_sql", { sql_query: this.#sql, reasoning: REASONING, row_limit: MOST_ROWS });
+  /** Puts the rows of another run in the place of those that are here, which may come in another order. */
+  async #runAgain(sql) {
+    let found = await this.#call("execute_spark_sql", { sql_query: sql, reasoning: REASONING, row_limit: MOST_ROWS });
     while (found.structuredContent?.status === "running") {
       found = await this.#call("query_status", { handle: found.structuredContent.handle });
     }
     const again = readAnswer(found);
     if (again.kind !== "rows") throw new Error(again.text);
-    if (again.table.rows.length <= this.#answer.table.rows.length) return;
-    Object.assign(this.#answer.table, again.table);
+    const before = this.#answer.table.rows.length;
+    while (again.table.rows.length <= before && again.table.truncated && (await this.#addKept(again)));
+    if (again.table.rows.length <= before) return false;
+    Object.assign(this.#answer.table, { rows: again.table.rows, truncated: again.table.truncated });
     Object.assign(this.#answer, { total: again.total, queryId: again.queryId, facts: again.facts });
+    return true;
   }
 }

@@ -48,12 +48,15 @@ export function rowsView(answer, host, sql) {
       say(error.message);
     }
     next.disabled = false;
+    (next.hidden ? grid.scroll : next).focus(); // a button that is disabled has lost it
   }
 
   function showAll() {
     size.replaceChildren([describeSize(answer), ...answer.facts].join(" · "));
     chart.replaceChildren(...[chartBox(table, save)].filter(Boolean));
-    warnings.replaceChildren(...[warningsView(table.warnings)].filter(Boolean));
+    const told = warningsView(table.warnings);
+    const whom = told && table.rows.length > answer.given ? make("p", { className: "said" }, "The model was told:") : null;
+    warnings.replaceChildren(...[whom, told].filter(Boolean));
     next.hidden = !(more.isOpen && host.can("serverTools"));
     order();
   }

@@ -159,7 +159,7 @@ function timeAxis(chart, ink) {
 }
 
 function labelAxis(chart, ink) {
-  const most = (width) => (chart.kind === "ranking" ? Math.max(12, Math.min(26, Math.floor(width / 20))) : 14);
+  const most = (width) => (chart.kind === "ranking" ? Math.max(10, Math.min(26, Math.floor(width / 22))) : 14);
   return {
     ...title(chart.kind === "ranking" ? null : chart.x, ink),
     grid: { display: false },
