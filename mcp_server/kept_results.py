@@ -86,6 +86,7 @@ class KeptResults:
 
     def __init__(self, most_bytes: int, keep_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._most_bytes = most_bytes
+        self.most_bytes_each = most_bytes // _SHARE
         self._keep_seconds = keep_seconds
         self._clock = clock
         self._changing = threading.Lock()
@@ -93,7 +94,7 @@ class KeptResults:
 
     def keep(self, query_id: str, caller: str, result: ResultSet, total: int | None) -> None:
         """Keep what an engine answered. `total` is how many rows the statement has, None where nobody counted them."""
-        table = take_rows(result.table, self._most_bytes // _SHARE)
+        table = take_rows(result.table, self.most_bytes_each)
         missing = {place: chars for place, chars in result.missing.items() if place[0] < table.num_rows}
         stream = to_stream(table, compression="lz4")
         shown = replace(result, table=table.slice(0, 0), rows=None, missing=missing)

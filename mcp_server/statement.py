@@ -7,7 +7,6 @@ SDK's pool of 40 threads also reads stdin, and a ping would wait.
 from __future__ import annotations
 
 import itertools
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
 from mcp_server.coverage import CoverageReader, Found, find_gaps
 from mcp_server.engines import Engine
+from mcp_server.fetching import choose_kept_rows, may_stop_early
 from mcp_server.finding.empty_answers import explain_empty, is_empty
 from mcp_server.finding.indexes import Indexes
 from mcp_server.kept_results import KeptResults
@@ -55,10 +55,6 @@ _LEAST_COUNT_SECONDS = 0.2
 
 _MOST_QUERY_SECONDS = 5.0
 """A query that took longer is not counted: that takes about as long as the query, and would not end in time."""
-
-_COMPUTES_ALL = re.compile(r"\b(?:ORDER\s+BY|GROUP\s+BY|DISTINCT)\b", re.IGNORECASE)
-"""A query that had to compute all of its rows before the first. Others may stop early: a join that counts all of them
-may take any time and not listen to a cancel, and the engine's process would be ended for it (docs/facts.md)."""
 
 _OWN_SQL_BYTES = 262_144
 """How long a look-up of an AI function may be."""
@@ -209,8 +205,10 @@ class Statement:
         self._ai.require_models(query)
         deadline = _Deadline(self._run, query.deadline_seconds)
         if not query.ai:
-            found = self._execute(allowed, query, self._query_id, self._caps)
-            total = self._count_rows(allowed, query) if found.found > query.limit.rows else None
+            found = self._execute(allowed, query, self._query_id, self._choose_caps(allowed.engine, query))
+            total = found.found if found.is_all else None
+            if total is None and found.found > query.limit.rows:
+                total = self._count_rows(allowed, query)
             origin = self._begin_reading(allowed.engine)
             most = self._settings.max_rows
             answer = results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
@@ -222,11 +220,18 @@ class Statement:
         answer = replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
         return self._keep_rows(query, found, answer)
 
+    def _choose_caps(self, engine: Engine, query: CheckedQuery) -> results.Caps:
+        """The caps on what the engine sends: a caller's statement may have rows beyond those that are shown."""
+        if self._kept is None or not isinstance(self._sql, CallerSql):
+            return self._caps
+        most_bytes = self._kept.most_bytes_each
+        rows = choose_kept_rows(query, self._sql.row_limit, self._settings, most_bytes, engine.estimate)
+        return replace(self._caps, kept_rows=rows, kept_bytes=most_bytes)
+
     def _keep_rows(self, query: CheckedQuery, found: ResultSet, answer: results.Answer) -> results.Answer:
         """Keep the rows of a caller's statement for paging and export."""
         if self._kept is not None:
-            rows = replace(found, table=found.table.slice(0, query.limit.rows))
-            self._kept.keep(self._query_id, self._principal.name, rows, answer.total_rows)
+            self._kept.keep(self._query_id, self._principal.name, found, answer.total_rows)
         return answer
 
     def _explain_empty(self, query: CheckedQuery, answer: results.Answer) -> results.Answer:
@@ -259,7 +264,7 @@ class Statement:
             return None
         if self._engine_seconds > _MOST_QUERY_SECONDS:
             return None
-        if len(query.scans) > 1 and not _COMPUTES_ALL.search(query.sql):
+        if may_stop_early(query):
             return None
         limits = checking.Limits(1, _OWN_SQL_BYTES, self._find_count_seconds())
         row = self._run_count(allowed, query, CallerSql(checking.wrap_in_count(query)), limits, "rows")

@@ -23,6 +23,8 @@ _SMALL_BYTES = 1 << 20
 def cut(result: ResultSet, caps: Caps, tick: Tick) -> ResultSet:
     """Cut a result to the rows, and the parts of their cells, that can be part of an answer.
 
+    Rows that are to be kept stay as well, whole, where all that are shown are among them.
+
     Raises ResourceLimit where the names and types of the columns leave no room for a row: of 65,000 fields the schema
     alone takes more memory than all that an answer shows.
     """
@@ -32,8 +34,14 @@ def cut(result: ResultSet, caps: Caps, tick: Tick) -> ResultSet:
     measure_head(names, result.types, caps)
     if table.nbytes <= max(_SMALL_BYTES, caps.payload_bytes):
         return result
+    whole = take_rows(table, caps.kept_bytes)
+    if whole.num_rows == table.num_rows:
+        return result
     rows = read_rows(result, table.num_rows, caps, tick)
     fitting = len(fit(Found(names, result.types, rows, table.num_rows), caps).rows)
+    if fitting <= whole.num_rows:
+        missing = {place: chars for place, chars in result.missing.items() if place[0] < whole.num_rows}
+        return replace(result, table=_copy_table(whole), rows=result.found, missing=missing)
     missing = {place: chars for place, chars in result.missing.items() if place[0] < fitting}
     columns = []
     for number, column in enumerate(table.slice(0, fitting).columns):
