@@ -76,22 +76,20 @@ async def test_a_host_of_the_older_protocol_finds_the_extension_in_the_handshake
     assert [tool["name"] for tool in read_event(listed)["tools"] if "_meta" in tool][-1] == "read_kept_rows"
 
 
-async def test_rows_that_an_answer_had_no_room_for_are_read_in_pages(serve: Serve) -> None:
-    async with Client(serve(max_result_bytes=2_000), extensions=[HOST]) as client:
-        asked = {"sql_query": MANY, "reasoning": "a test", "row_limit": 150}
+@pytest.mark.parametrize(("most", "is_whole"), [(500, True), (100, False)])
+async def test_rows_that_an_answer_had_no_room_for_are_read_in_pages(serve: Serve, most: int, is_whole: bool) -> None:
+    async with Client(serve(max_result_bytes=2_000, max_rows=most), extensions=[HOST]) as client:
+        asked = {"sql_query": MANY, "reasoning": "a test"}
         first = (await client.call_tool("execute_spark_sql", asked)).structured_content
         shown = len(first["rows"])
         page = (await read_page(client, first["query_id"], shown)).structured_content
-        rest = (await read_page(client, first["query_id"], 150)).structured_content
-        whole = (await client.call_tool("execute_spark_sql", asked | {"row_limit": 300})).structured_content
-        last = (await read_page(client, whole["query_id"], len(whole["rows"]))).structured_content
-    assert 0 < shown < 150
+        rows = [*first["rows"], *page["rows"]]
+        rest = (await read_page(client, first["query_id"], len(rows))).structured_content
+    assert 0 < shown < 100 <= len(rows)
     assert page["columns"] == first["columns"]
-    rows = [*first["rows"], *page["rows"]]
-    assert len(rows) == 150
     assert rows == sorted(rows)
-    assert (page["total_rows"], page["truncated"], rest["rows"]) == (300, True, [])
-    assert (last["total_rows"], last["truncated"], len(last["rows"])) == (300, False, 300 - len(whole["rows"]))
+    assert (len(rows) == 300) == is_whole
+    assert (page["total_rows"], page["truncated"], rest["rows"]) == (300, not is_whole, [])
 
 
 async def test_nobody_reads_the_rows_of_another_caller(serve: Serve) -> None:
@@ -103,7 +101,7 @@ async def test_nobody_reads_the_rows_of_another_caller(serve: Serve) -> None:
         own = await ann.call("read_kept_rows", query_id=query_id, offset=0)
     assert theirs.is_error
     assert theirs.content[0].text == never.content[0].text.replace("0" * 12, query_id)
-    assert len(own.structured_content["rows"]) == 100
+    assert len(own.structured_content["rows"]) >= 100
 
 
 def test_nothing_of_the_view_is_loaded_before_it_is_asked_for() -> None:

@@ -98,38 +98,30 @@ def test_the_view_follows_the_theme_of_the_host(host: AppHost) -> None:
     assert light[1] != dark[1]
 
 
-def test_more_rows_come_from_those_that_are_kept_and_then_from_another_run(host: AppHost) -> None:
+def test_more_rows_come_without_the_model_until_all_are_there(host: AppHost) -> None:
     view = host.show(host.client.ask(MANY))
     rows = view.locator("tbody tr")
-    size = view.locator(".size")
-    more = view.get_by_role("button", name="More rows")
-    expect(size).to_contain_text(re.compile(r"^\d\d of 300 rows"))
+    expect(view.locator(".size")).to_contain_text(re.compile(r"^\d\d of 300 rows · "))
     shown = rows.count()
-    assert shown < 100
     view.get_by_role("button", name="tconst").click()
     expect(view.get_by_role("status")).to_contain_text("Only the rows that are here.")
-    more.click()
-    expect(size).to_contain_text(f"100 of 300 rows; the model has {shown} · ")
-    expect(rows).to_have_count(100)
-    more.click()
-    expect(view.get_by_role("status")).to_have_text("The statement was run again for more rows.")
-    expect(size).to_contain_text(f"300 rows; the model has {shown} · ")
-    expect(view.locator("#view")).to_contain_text(re.compile("The model was told:Cut after 100 of 300 rows"))
+    view.get_by_role("button", name="More rows").press("Enter")
+    expect(view.locator(".size")).to_contain_text(f"300 rows; the model has {shown} · ")
     expect(rows).to_have_count(300)
-    expect(more).to_be_hidden()
-    asked = [params["name"] for params in host.heard("tools/call")]
-    assert asked == ["read_kept_rows", "read_kept_rows", "execute_spark_sql", "read_kept_rows"]
+    expect(view.locator("#view")).to_contain_text(re.compile("The model was told:Cut after 100 of 300 rows"))
+    expect(view.get_by_role("button", name="More rows")).to_be_hidden()
+    expect(view.get_by_role("region", name="Result")).to_be_focused()
+    assert [params["name"] for params in host.heard("tools/call")] == ["read_kept_rows"]
 
 
-def test_an_answer_that_no_more_is_kept_of_says_so(host: AppHost) -> None:
-    _, result = host.client.ask(MANY)
-    view = host.show(({"handle": "of another tool, which knows no statement"}, result))
-    more = view.get_by_role("button", name="More rows")
-    more.click()
-    expect(view.locator("tbody tr")).to_have_count(100)
-    more.click()
-    expect(view.get_by_role("status")).to_contain_text("The server has no more rows of this answer.")
-    expect(more).to_be_hidden()
+def test_rows_that_are_no_longer_kept_are_said_to_be_gone(host: AppHost) -> None:
+    arguments, result = host.client.ask(MANY)
+    result["structuredContent"]["query_id"] = "0" * 12
+    view = host.show((arguments, result))
+    shown = view.locator("tbody tr").count()
+    view.get_by_role("button", name="More rows").click()
+    expect(view.get_by_role("status")).to_contain_text("No rows are kept of a query")
+    assert view.locator("tbody tr").count() == shown > 0
 
 
 def test_texts_that_would_be_html_or_turn_others_around_are_texts(tab: Tab, host: AppHost) -> None:

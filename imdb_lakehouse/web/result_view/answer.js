@@ -4,7 +4,7 @@ import { dollars, formatCount, seconds, whole } from "../static/js/format.js";
 import { textOf } from "./host.js";
 
 /**
- * Reads a result: {kind: "failure" | "text", text}, or {kind: "rows", table, given, total, queryId, facts, isPaid}.
+ * Reads a result: {kind: "failure" | "text", text}, or {kind: "rows", table, given, total, queryId, facts}.
  *
  * A table is {columns, rows, truncated, warnings} as on the page, to which rows may be added later; `given` is how many
  * the model has. `total` is the number of rows of the statement, null if nobody counted them, and `facts` are short texts.
@@ -23,7 +23,6 @@ export function readAnswer(result) {
     total: Number.isInteger(found.total_rows) ? found.total_rows : null,
     queryId: String(found.query_id),
     facts: listFacts(found),
-    isPaid: Boolean(found.ai),
   };
 }
 

@@ -11,13 +11,9 @@ const SIDES = ["top", "right", "bottom", "left"];
 const root = document.documentElement;
 const mode = byId("mode");
 let context = {};
-let sql = null;
 let height = 0;
 
 const host = new Host({
-  "ui/notifications/tool-input": ({ arguments: given }) => {
-    sql = typeof given?.sql_query === "string" ? given.sql_query : null;
-  },
   "ui/notifications/tool-result": (result) => show(...answerViews(readAnswer(result))),
   "ui/notifications/tool-cancelled": ({ reason }) => show(textView(reason ? `Cancelled: ${reason}` : "Cancelled.")),
   "ui/notifications/host-context-changed": follow,
@@ -49,7 +45,7 @@ mode.addEventListener("click", async () => {
 });
 
 function answerViews(answer) {
-  if (answer.kind === "rows") return rowsView(answer, host, sql);
+  if (answer.kind === "rows") return rowsView(answer, host);
   return [answer.kind === "failure" ? failureView(answer.text) : textView(answer.text)];
 }
 

@@ -10,13 +10,12 @@ import { visible } from "../static/js/visible.js";
 import { warningsView } from "../static/js/warnings_view.js";
 import { describeSize } from "./answer.js";
 import { saverOf } from "./files.js";
-import { MoreRows } from "./more_rows.js";
+import { addRows } from "./more_rows.js";
 
-/** Views of the rows, from top to bottom. `sql` is their statement, null if it is unknown. */
-export function rowsView(answer, host, sql) {
+/** Views of the rows, from top to bottom. */
+export function rowsView(answer, host) {
   const { table } = answer;
-  const more = new MoreRows((tool, args) => host.callTool(tool, args), answer, sql);
-  const state = { order: null, rows: table.rows };
+  const state = { order: null, rows: table.rows, hasMore: table.truncated };
   const size = make("p", { className: "said size" });
   const chart = make("div", { className: "place" });
   const warnings = make("div", { className: "place" });
@@ -24,7 +23,7 @@ export function rowsView(answer, host, sql) {
   const grid = tableGrid(table, "Result", sortBy);
   const say = (text) => note.replaceChildren(visible(text ?? ""));
   const save = host.can("downloadFile") ? saverOf(host, say) : null;
-  const next = button("More rows", addRows, { className: "button small" });
+  const next = button("More rows", addMore, { className: "button small" });
 
   function sortBy(index) {
     state.order = nextOrder(state.order, index);
@@ -37,13 +36,14 @@ export function rowsView(answer, host, sql) {
     grid.show(state.rows, state.order);
   }
 
-  async function addRows() {
+  async function addMore() {
     next.disabled = true;
     say("Asking for more rows…");
     try {
-      const said = await more.add();
+      const end = await addRows(answer, (tool, args) => host.callTool(tool, args));
+      state.hasMore = table.truncated && end === null;
       showAll();
-      say(said ?? describeSize(answer));
+      say(end ?? describeSize(answer));
     } catch (error) {
       say(error.message);
     }
@@ -57,7 +57,7 @@ export function rowsView(answer, host, sql) {
     const told = warningsView(table.warnings);
     const whom = told && table.rows.length > answer.given ? make("p", { className: "said" }, "The model was told:") : null;
     warnings.replaceChildren(...[whom, told].filter(Boolean));
-    next.hidden = !(more.isOpen && host.can("serverTools"));
+    next.hidden = !(state.hasMore && host.can("serverTools"));
     order();
   }
 

@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { describeSize, readAnswer } from "../../../imdb_lakehouse/web/result_view/answer.js";
-import { MoreRows } from "../../../imdb_lakehouse/web/result_view/more_rows.js";
+import { addRows } from "../../../imdb_lakehouse/web/result_view/more_rows.js";
 
-const SQL = "SELECT n FROM t";
 const columns = [{ name: "n", type: "int" }];
 const rowsFrom = (first, count) => Array.from({ length: count }, (_, at) => [first + at]);
 const answered = (rows, total, more = {}) => ({
@@ -13,7 +12,6 @@ const answered = (rows, total, more = {}) => ({
     status: "done", columns, rows, total_rows: total, truncated: rows.length !== total, query_id: "q1", warnings: [], ...more,
   },
 });
-const failed = (text) => ({ isError: true, content: [{ type: "text", text }] });
 
 /** A server that answers with these results one after another, and what it was asked. */
 function scripted(...results) {
@@ -25,52 +23,32 @@ function scripted(...results) {
   return { asked, call };
 }
 
-test("rows that are kept are added until there are no more", async () => {
+test("rows that are kept are added until all are there", async () => {
   const answer = readAnswer(answered(rowsFrom(0, 2), 5));
   const { asked, call } = scripted(answered(rowsFrom(2, 2), 5), answered(rowsFrom(4, 1), 5, { truncated: false }));
-  const more = new MoreRows(call, answer, SQL);
-  assert.equal(await more.add(), null);
+  assert.equal(await addRows(answer, call), null);
   assert.equal(describeSize(answer), "4 of 5 rows; the model has 2");
-  assert.equal(more.isOpen, true);
-  assert.equal(await more.add(), null);
+  assert.equal(await addRows(answer, call), null);
+  assert.equal(describeSize(answer), "5 rows; the model has 2");
   assert.deepEqual(answer.table.rows, rowsFrom(0, 5));
-  assert.equal(more.isOpen, false);
-  assert.deepEqual(asked.map(([, args]) => args.offset), [2, 4]);
+  assert.equal(answer.table.truncated, false);
+  assert.deepEqual(asked.map(([tool, args]) => [tool, args.offset]), [["read_kept_rows", 2], ["read_kept_rows", 4]]);
 });
 
-test("where none are kept the statement is run again, however long that takes", async () => {
-  const answer = readAnswer(answered(rowsFrom(0, 2), 5));
-  const slow = { content: [], structuredContent: { status: "running", handle: "h1" } };
-  const { asked, call } = scripted(failed("No rows are kept"), slow, slow, answered(rowsFrom(10, 5), 5, { query_id: "q2" }));
-  assert.equal(await new MoreRows(call, answer, SQL).add(), "The statement was run again for more rows.");
-  assert.deepEqual(answer.table.rows, rowsFrom(10, 5));
-  assert.deepEqual(asked.map(([tool]) => tool), ["read_kept_rows", "execute_spark_sql", "query_status", "query_status"]);
-  assert.equal(asked[1][1].sql_query, SQL);
-  assert.equal(asked[2][1].handle, "h1");
-});
-
-test("a statement that cost money is not run again", async () => {
-  const answer = readAnswer(answered(rowsFrom(0, 2), 5, { ai: { calls: 2, cost_usd: 0.01 } }));
-  const { asked, call } = scripted(answered([], 5));
-  const more = new MoreRows(call, answer, SQL);
-  assert.match(await more.add(), /no more rows/);
-  assert.equal(more.isOpen, false);
-  assert.deepEqual(asked.map(([tool]) => tool), ["read_kept_rows"]);
-  assert.deepEqual(answer.facts, ["2 model calls, $0.010"]);
-});
-
-test("a run that fails says why and leaves the rows", async () => {
-  const answer = readAnswer(answered(rowsFrom(0, 2), 5));
-  const { call } = scripted(answered([], 5), failed("The query ran out of time."));
-  await assert.rejects(new MoreRows(call, answer, SQL).add(), /out of time/);
-  assert.deepEqual(answer.table.rows, rowsFrom(0, 2));
-});
-
-test("another run that has no more rows changes nothing", async () => {
+test("where no more are kept it is said", async () => {
   const answer = readAnswer(answered(rowsFrom(0, 2), null));
-  const { call } = scripted(answered([], null), answered(rowsFrom(7, 2), null), answered([], null));
-  const more = new MoreRows(call, answer, SQL);
-  assert.match(await more.add(), /no more rows/);
-  assert.deepEqual(answer.table.rows, rowsFrom(0, 2));
+  assert.match(await addRows(answer, scripted(answered([], null)).call), /^The server keeps 2 rows of this answer/);
   assert.equal(describeSize(answer), "The first 2 rows; there are more");
+});
+
+test("a server that has forgotten them is quoted", async () => {
+  const answer = readAnswer(answered(rowsFrom(0, 2), 5));
+  const gone = { isError: true, content: [{ type: "text", text: "No rows are kept." }] };
+  await assert.rejects(addRows(answer, scripted(gone).call), /No rows are kept/);
+  assert.deepEqual(answer.table.rows, rowsFrom(0, 2));
+});
+
+test("what AI functions cost stands beside the rows", () => {
+  const paid = answered([], 0, { elapsed_ms: 1500, engine: "embedded", ai: { calls: 2, cost_usd: 0.01 } });
+  assert.deepEqual(readAnswer(paid).facts, ["1.5 s", "embedded", "2 model calls, $0.010"]);
 });
