@@ -107,6 +107,7 @@ def test_more_rows_come_without_the_model_until_all_are_there(host: AppHost) -> 
     expect(view.get_by_role("status")).to_contain_text("Only the rows that are here.")
     view.get_by_role("button", name="More rows").press("Enter")
     expect(view.locator(".size")).to_contain_text(f"300 rows; the model has {shown} · ")
+    expect(view.get_by_role("status")).to_have_text(f"{300 - shown} rows added.")
     expect(rows).to_have_count(300)
     expect(view.locator("#view")).to_contain_text(re.compile("The model was told:Cut after 100 of 300 rows"))
     expect(view.get_by_role("button", name="More rows")).to_be_hidden()

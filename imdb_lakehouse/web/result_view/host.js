@@ -1,6 +1,4 @@
-// Speaks with the program that shows the view: MCP Apps, JSON-RPC 2.0 in messages between windows.
-//
-// https://github.com/modelcontextprotocol/ext-apps/blob/main/specification/2026-01-26/apps.mdx
+// Speaks with the program that shows the view: JSON-RPC 2.0 in messages between windows, as SEP-1865 (MCP Apps) has it.
 
 const PROTOCOL = "2026-01-26";
 const UNKNOWN_METHOD = -32601;

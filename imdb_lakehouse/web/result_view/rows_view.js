@@ -3,6 +3,7 @@
 import { chartBox } from "../static/js/chart_box.js";
 import { csv } from "../static/js/csv.js";
 import { button, make } from "../static/js/dom.js";
+import { formatCount } from "../static/js/format.js";
 import { describeOrder, nextOrder, sortRows } from "../static/js/sort.js";
 import { tableGrid } from "../static/js/table_grid.js";
 import { tableJson } from "../static/js/table_json.js";
@@ -37,13 +38,14 @@ export function rowsView(answer, host) {
   }
 
   async function addMore() {
+    const before = table.rows.length;
     next.disabled = true;
     say("Asking for more rows…");
     try {
       const end = await addRows(answer, (tool, args) => host.callTool(tool, args));
       state.hasMore = table.truncated && end === null;
       showAll();
-      say(end ?? describeSize(answer));
+      say(end ?? `${formatCount(table.rows.length - before, "row")} added.`);
     } catch (error) {
       say(error.message);
     }
