@@ -24,10 +24,10 @@ _ENDS_SCRIPT = re.compile(r"<(?:!--|/?script)", re.IGNORECASE)
 @cache
 def build_result_view() -> str:
     """Build the view of a result: an HTML document that needs no other file."""
-    chart, program = _read(FOLDER / "vendor/chart.umd.min.js"), bundle_modules(_VIEW / "main.js")
-    style = _read(FOLDER / "app.css") + _read(_VIEW / "view.css")
+    chart, program = _read_source(FOLDER / "vendor/chart.umd.min.js"), bundle_modules(_VIEW / "main.js")
+    style = _read_source(FOLDER / "app.css") + _read_source(_VIEW / "view.css")
     parts = {"style": style, "chart": chart, "program": program, "policy": _build_policy(style, chart, program)}
-    page = _read(_VIEW / "index.html")
+    page = _read_source(_VIEW / "index.html")
     for name, part in parts.items():
         before, after = page.split(f"<!--{name}-->")
         page = before + part + after
@@ -49,7 +49,7 @@ def _write_module(path: Path, written: dict[Path, str], importers: tuple[Path, .
     """Append the modules that one imports to `written`, then itself."""
     if path in importers:
         raise ValueError(f"{path.name} imports itself, by way of {importers[-1].name}")
-    source = _read(path)
+    source = _read_source(path)
     for _, address in _IMPORT.findall(source):
         if (imported := (path.parent / address).resolve()) not in written:
             _write_module(imported, written, (*importers, path))
@@ -64,7 +64,7 @@ def _name_module(address: str) -> str:
     return f"module_{Path(address).stem}"
 
 
-def _read(path: Path) -> str:
+def _read_source(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".html" and (found := _ENDS_SCRIPT.search(text)):
         raise ValueError(f"{path.name} cannot stand in a document: it has {found[0]}")
@@ -76,13 +76,13 @@ def _build_policy(style: str, *scripts: str) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src {' '.join(map(_digest, scripts))}",
-            f"style-src {_digest(style)}",
+            f"script-src {' '.join(map(_hash_source, scripts))}",
+            f"style-src {_hash_source(style)}",
             "base-uri 'none'",
             "form-action 'none'",
         )
     )
 
 
-def _digest(text: str) -> str:
+def _hash_source(text: str) -> str:
     return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
