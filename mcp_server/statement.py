@@ -212,13 +212,13 @@ class Statement:
             origin = self._begin_reading(allowed.engine)
             most = self._settings.max_rows
             answer = results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
-            return self._keep_rows(query, found, answer)
+            return self._keep_rows(found, answer)
         found = self._execute(allowed, query, self._query_id, argument_caps(self._caps))
         found, use = self._apply_ai(allowed, query, found)
         # No deadline any more: what is paid for is shown, however long it took.
         origin, tick = self._begin_reading(allowed.engine), self._run.raise_if_cancelled
         answer = replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
-        return self._keep_rows(query, found, answer)
+        return self._keep_rows(found, answer)
 
     def _choose_caps(self, engine: Engine, query: CheckedQuery) -> results.Caps:
         """The caps on what the engine sends: a caller's statement may have rows beyond those that are shown."""
@@ -228,7 +228,7 @@ class Statement:
         rows = choose_kept_rows(query, self._sql.row_limit, self._settings, most_bytes, engine.estimate)
         return replace(self._caps, kept_rows=rows, kept_bytes=most_bytes)
 
-    def _keep_rows(self, query: CheckedQuery, found: ResultSet, answer: results.Answer) -> results.Answer:
+    def _keep_rows(self, found: ResultSet, answer: results.Answer) -> results.Answer:
         """Keep the rows of a caller's statement for paging and export."""
         if self._kept is not None:
             self._kept.keep(self._query_id, self._principal.name, found, answer.total_rows)

@@ -20,6 +20,7 @@ from mcp.client.sse import sse_client
 from lakehouse.storage import Lake
 from mcp_server import serve
 from mcp_server.app import build_server
+from mcp_server.downloads import Downloads
 from mcp_server.settings import load_settings
 from tests.server.processes import busy, descendants, gone, started, until
 from tests.server.test_stdio import INITIALIZE, SLOW_SQL, ask
@@ -91,7 +92,7 @@ async def room_for_two(
     """Sends requests to a server that has room for two sessions."""
     monkeypatch.setattr(serve, "_MOST_SESSIONS", 2)
     server = build_server(load_settings(state_dir=tmp_path), Lake.parse(str(lake)))
-    app = serve._build_web_app(server, "http")
+    app = serve._build_web_app(server, "http", Downloads("http://127.0.0.1"))
     accept = {"Accept": "application/json, text/event-stream"}
     web = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1", headers=accept)
 

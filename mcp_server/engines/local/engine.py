@@ -87,7 +87,9 @@ class LocalEngine:
         """Run a checked query until it ends, reaches its deadline or is cancelled."""
         within = None if caps is None else [caps.payload_bytes, caps.cell_chars]
         extra = (0, 0) if caps is None else (caps.kept_rows + 1, caps.kept_bytes)
-        fields = {"fetch": query.limit.fetch, "caps": within, "extra": extra} | self._describe_statement(query.sql, query.tables)
+        fields = {"fetch": query.limit.fetch, "caps": within, "extra": extra} | self._describe_statement(
+            query.sql, query.tables
+        )
         return self._fetch_rows(EngineCall(query_id, "run", fields, query.deadline_seconds))
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
