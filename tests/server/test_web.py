@@ -51,12 +51,18 @@ async def test_a_web_client_is_answered_and_the_server_leaves_nothing_behind(
 ) -> None:
     with web_server(lake, tmp_path, transport) as (server, url):
         async with session(transport, url, mode) as client:
-            result = await ask(client, "SELECT count(*) FROM movies_delta")
+            result = await ask(client, "SELECT count(*) AS n FROM movies_delta")
+            asked = {"query_id": result.structured_content["query_id"], "format": "json"}
+            file = (await client.call_tool("export_result", asked)).structured_content["location"]
+        async with httpx2.AsyncClient() as web:
+            downloads = [await web.get(file), await web.head(file), await web.get(file[:-1])]
         children = descendants(server.pid)
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0
         until(lambda: gone(children), what="the end of the engine")
     assert result.structured_content["rows"] == [[300]]
+    assert [each.status_code for each in downloads] == [200, 200, 404]
+    assert downloads[0].json() == [{"n": 300}]
     assert children
 
 
