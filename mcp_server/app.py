@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver.tools import Tool
 
     from mcp_server.engines import Engine
+    from mcp_server.exports import Exports
     from mcp_server.tools import AppContext
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class LakehouseServer(MCPServer[Any]):
         self._make_engines = make_engines
         self._lake = lake
         self._toolbox: Toolbox | None = None
+        self._exports: Exports | None = None
         self._assembly = threading.Lock()
         self._warming = False
         self._closing = False
@@ -112,8 +114,12 @@ class LakehouseServer(MCPServer[Any]):
         """Put together when it is first asked for; afterwards the same."""
         with self._assembly:
             if self._toolbox is None:
-                self._toolbox = _assemble(self._lake_settings, self._make_engines(), self._lake)
+                self._toolbox = _assemble(self._lake_settings, self._make_engines(), self._lake, self._exports)
             return self._toolbox
+
+    def export_to(self, exports: Exports) -> None:
+        """Put files of results there, and not into the folder of the settings. Before anything is asked for."""
+        self._exports = exports
 
     async def list_tools(self) -> list[ListedTool]:
         """The tools as a client sees them."""
@@ -248,19 +254,22 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
     return LakehouseServer(settings, lambda: create_engines(settings, lake), lake)
 
 
-def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) -> Toolbox:
+def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None, exports: Exports | None) -> Toolbox:
     from ai_functions.service import open_service
     from lakehouse.callers import Callers
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user
     from mcp_server.background import Background
     from mcp_server.coverage import CoverageReader
+    from mcp_server.exports import ExportFolder
     from mcp_server.finding.indexes import Indexes
     from mcp_server.handles import Handles
     from mcp_server.service import StatementService
     from mcp_server.tools import APP_TOOLS, AppContext, build, choose_tools
     from mcp_server.tools.profile import Profiles
 
+    if exports is None and settings.export_dir is not None:
+        exports = ExportFolder(settings.export_dir)
     ai = open_service(settings, lake)
     metered = engines[0].capabilities.metered
     indexes = Indexes(lake, settings.state, settings.context_dir, metered=metered)
@@ -270,7 +279,7 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     callers = Callers(settings.caller_key.get_secret_value()) if settings.caller_key else None
     app = AppContext(settings, service, ai, background, Profiles(service), audit, os_user(), callers)
     tables = list_table_names(Lake.parse(settings.lake)) if settings.lake else None
-    specs = choose_tools(tables)
+    specs = choose_tools(tables, exports)
     made, for_views = ({spec.name: build(spec, settings.max_sql_bytes) for spec in each} for each in (specs, APP_TOOLS))
     return Toolbox(app, made, for_views)
 

@@ -25,7 +25,9 @@ from mcp_server.runs import Call, Places, Run, Runner
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
+    from lakehouse.result_files import FileFormat
     from mcp_server import checking
+    from mcp_server.exports import ExportFile
     from mcp_server.finding.indexes import Indexes, OpenIndex
     from mcp_server.statement import Means, Plan, Statement
 
@@ -117,6 +119,22 @@ class StatementService:
         """
         run = self._submit(call, lambda run: self._write_text(call, run, function, facts))
         return await _finish(run, call)
+
+    async def write_file(self, call: Call, query_id: str, kind: FileFormat) -> ExportFile:
+        """Write the rows that are kept of a caller's statement as a file.
+
+        Raises UnknownResultError, and ResourceLimit where too many wait.
+        """
+
+        def work(run: Run[ExportFile]) -> ExportFile:
+            from mcp_server.exports import write_export
+
+            kept = self.kept.read(query_id, run.caller)
+            call.event.query_ids.append(query_id)
+            run.enter_stage("writing the file")
+            return write_export(query_id, kept, kind, run.raise_if_cancelled)
+
+        return await _finish(self._submit(call, work), call)
 
     def find_index(self) -> OpenIndex | None:
         """Return the index of names if it is open or can be opened at once. Blocks for as long as the tables take.

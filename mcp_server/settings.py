@@ -48,6 +48,11 @@ class Settings(AiSettings):
     handle_minutes: float = Field(
         60.0, gt=0, le=1_440, description="Time that the result of such a query is kept after its end."
     )
+    export_dir: AbsolutePath | None = Field(
+        None,
+        description="Folder that `export_result` writes files to, over stdio; over HTTP it gives URLs. Default: none; "
+        "then that tool is not offered over stdio.",
+    )
     export_rows: int = Field(
         10_000,
         ge=1,

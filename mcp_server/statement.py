@@ -205,20 +205,21 @@ class Statement:
         self._ai.require_models(query)
         deadline = _Deadline(self._run, query.deadline_seconds)
         if not query.ai:
-            found = self._execute(allowed, query, self._query_id, self._choose_caps(allowed.engine, query))
+            caps = self._choose_caps(allowed.engine, query)
+            found = self._execute(allowed, query, self._query_id, caps)
             total = found.found if found.is_all else None
             if total is None and found.found > query.limit.rows:
                 total = self._count_rows(allowed, query)
             origin = self._begin_reading(allowed.engine)
             most = self._settings.max_rows
             answer = results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
-            return self._keep_rows(query, found, answer)
+            return self._keep_rows(found, answer, caps.kept_rows)
         found = self._execute(allowed, query, self._query_id, argument_caps(self._caps))
         found, use = self._apply_ai(allowed, query, found)
         # No deadline any more: what is paid for is shown, however long it took.
         origin, tick = self._begin_reading(allowed.engine), self._run.raise_if_cancelled
         answer = replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
-        return self._keep_rows(query, found, answer)
+        return self._keep_rows(found, answer, query.limit.rows)
 
     def _choose_caps(self, engine: Engine, query: CheckedQuery) -> results.Caps:
         """The caps on what the engine sends: a caller's statement may have rows beyond those that are shown."""
@@ -228,10 +229,11 @@ class Statement:
         rows = choose_kept_rows(query, self._sql.row_limit, self._settings, most_bytes, engine.estimate)
         return replace(self._caps, kept_rows=rows, kept_bytes=most_bytes)
 
-    def _keep_rows(self, query: CheckedQuery, found: ResultSet, answer: results.Answer) -> results.Answer:
+    def _keep_rows(self, found: ResultSet, answer: results.Answer, most: int) -> results.Answer:
         """Keep the rows of a caller's statement for paging and export."""
         if self._kept is not None:
-            self._kept.keep(self._query_id, self._principal.name, found, answer.total_rows)
+            rows = replace(found, table=found.table.slice(0, most))
+            self._kept.keep(self._query_id, self._principal.name, rows, answer.total_rows)
         return answer
 
     def _explain_empty(self, query: CheckedQuery, answer: results.Answer) -> results.Answer:

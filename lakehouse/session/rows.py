@@ -62,7 +62,9 @@ def is_over_connect(session: SparkSession) -> bool:
 def _stream_rows(
     session: Any, sql: str, needed: int, most_bytes: int, extra: Extra
 ) -> tuple[pa.Table, StructType, bool]:
-    """Fetch rows, their schema, and whether they are all, in one exchange: `session.sql(…).limit(…).toArrow()` has three.
+    """Fetch rows, their schema, and whether they are all, in one exchange.
+
+    `session.sql(…).limit(…).toArrow()` takes three.
 
     The text is sent as a relation, which cannot be a command on Sail.
     """

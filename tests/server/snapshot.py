@@ -28,7 +28,9 @@ async def surface(client: Client) -> dict[str, Any]:
 async def _write() -> None:
     with TemporaryDirectory() as folder:
         lake = make_lake(Path(folder))
-        async with Client(build_server(load_settings(lake=str(lake)), Lake.parse(str(lake)))) as client:
+        async with Client(
+            build_server(load_settings(lake=str(lake), export_dir=Path(folder)), Lake.parse(str(lake)))
+        ) as client:
             text = json.dumps(await surface(client), indent=1, ensure_ascii=False)
     FILE.write_text(f"{text}\n", encoding="utf-8")
 

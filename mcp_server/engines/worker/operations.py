@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.session import EngineSession, Extra, run_query
@@ -67,8 +67,8 @@ class Operations:
     def _reply(self, frame: Frame, running: Running, found: ResultSet) -> Reply:
         """Reply with the rows of a result, cut to the frame's caps if it has any."""
         if (caps := frame.fields.get("caps")) is not None:
-            most_rows, most_bytes = frame.fields.get("extra", (0, 0))
-            found = cut(found, Caps(*caps, most_rows, most_bytes), running.raise_if_stopped)
+            _, kept_bytes = frame.fields.get("extra", (0, 0))
+            found = cut(found, replace(Caps(*caps), kept_bytes=kept_bytes), running.raise_if_stopped)
         missing = [(*place, chars) for place, chars in found.missing.items()]
         fields = {"types": found.types, "rows": found.rows, "is_all": found.is_all, "missing": missing}
         return Reply("result", fields, to_stream(found.table))
