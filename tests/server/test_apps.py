@@ -56,8 +56,10 @@ async def test_a_host_is_told_of_the_view_and_of_the_tool_that_no_model_sees(ser
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 @pytest.mark.parametrize("extensions", [[], [OF_OTHER_FORMS]], ids=["no extension", "other forms"])
-async def test_other_clients_see_what_they_always_saw(serve: Serve, mode: Any, extensions: list[Any]) -> None:
-    async with Client(serve(), mode=mode, extensions=extensions) as client:
+async def test_other_clients_see_what_they_always_saw(
+    serve: Serve, tmp_path: Path, mode: Any, extensions: list[Any]
+) -> None:
+    async with Client(serve(export_dir=tmp_path), mode=mode, extensions=extensions) as client:
         assert await surface(client) == json.loads(FILE.read_text(encoding="utf-8"))
         assert [listed.uri for listed in (await client.list_resources()).resources] == ["lakehouse://functions"]
         unknown = await client.call_tool("read_kept_row", {})
