@@ -15,10 +15,10 @@ from pathlib import Path
 from imdb_lakehouse.web import FOLDER
 
 _VIEW = FOLDER.parent / "result_view"
-_IMPORT = re.compile(r'^import (\{[\w, ]+\}) from "(\.[^"]+)";$', re.MULTILINE)
+_IMPORT = re.compile(r'^import (\{ \w+(?:, \w+)* \}) from "(\.[^"]+)";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 _LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
-_ENDS_SCRIPT = re.compile(r"<(?:!--|/?script)", re.IGNORECASE)
+_ENDS_SCRIPT = re.compile(r"<(?:!--|/?script|/style)", re.IGNORECASE)
 
 
 @cache

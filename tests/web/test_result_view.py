@@ -238,7 +238,12 @@ def test_a_module_of_a_form_that_cannot_be_bundled_is_an_error(tmp_path: Path) -
     (tmp_path / "other.js").write_text('import { b } from "./module.js";\nexport const a = b;\n')
     with pytest.raises(ValueError, match="imports itself"):
         bundle_modules(module)
-    for text in ("export default 1;\n", 'import "./other.js";\n', "export { a };\n"):
+    for text in (
+        "export default 1;\n",
+        'import "./other.js";\n',
+        'import { a as b } from "./other.js";\n',
+        "export { a };\n",
+    ):
         module.write_text(text)
         with pytest.raises(ValueError, match="cannot be bundled"):
             bundle_modules(module)
