@@ -193,28 +193,28 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(folder: Path) -> None:
     folder.rmdir()
     folder.write_text("no folder")
     with pytest.raises(ExportFailedError, match="cannot be written"):
-        ExportFolder(folder).place(FILE, "me")
+        ExportFolder(folder).place_file(FILE, "me")
 
 
 def test_a_name_that_is_taken_stays_what_it_is(folder: Path, tmp_path: Path) -> None:
     taken, outside = folder / FILE.name, tmp_path / "outside"
     taken.write_text("mine")
     with pytest.raises(ExportFailedError, match="stays as it is"):
-        ExportFolder(folder).place(FILE, "me")
+        ExportFolder(folder).place_file(FILE, "me")
     assert taken.read_text() == "mine"
     taken.unlink()
     for target in (outside, tmp_path / "nothing"):
         outside.write_bytes(FILE.data)
         taken.symlink_to(target)
         with pytest.raises(ExportFailedError, match="stays as it is"):
-            ExportFolder(folder).place(FILE, "me")
+            ExportFolder(folder).place_file(FILE, "me")
         taken.unlink()
     assert not (tmp_path / "nothing").exists()
     assert not list(folder.iterdir())
 
 
 def test_the_same_file_again_is_the_same(folder: Path) -> None:
-    places = [ExportFolder(folder).place(FILE, "me") for _ in range(2)]
+    places = [ExportFolder(folder).place_file(FILE, "me") for _ in range(2)]
     assert places[0] == places[1]
     assert [path.name for path in folder.iterdir()] == [FILE.name]
 
@@ -224,7 +224,7 @@ import os, sys, time
 from pathlib import Path
 from mcp_server.exports import ExportFile, ExportFolder
 os.fsync = lambda _: (print("written", flush=True), time.sleep(600))
-ExportFolder(Path(sys.argv[1])).place(ExportFile("0123456789ab", "csv", b"n\\n1\\n", 1, 1, has_cut_cells=False), "me")
+ExportFolder(Path(sys.argv[1])).place_file(ExportFile("0123456789ab", "csv", b"n\\n1\\n", 1, 1, has_cut_cells=False), "me")
 """
 
 
@@ -236,7 +236,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_no_file_and_the_next_on
     (draft,) = folder.iterdir()
     assert draft.name != FILE.name
     os.utime(draft, (0, 0))
-    ExportFolder(folder).place(FILE, "me")
+    ExportFolder(folder).place_file(FILE, "me")
     assert [path.name for path in folder.iterdir()] == [FILE.name]
 
 
