@@ -224,7 +224,8 @@ import os, sys, time
 from pathlib import Path
 from mcp_server.exports import ExportFile, ExportFolder
 os.fsync = lambda _: (print("written", flush=True), time.sleep(600))
-ExportFolder(Path(sys.argv[1])).place_file(ExportFile("0123456789ab", "csv", b"n\\n1\\n", 1, 1, has_cut_cells=False), "me")
+file = ExportFile("0123456789ab", "csv", b"n\\n1\\n", 1, 1, has_cut_cells=False)
+ExportFolder(Path(sys.argv[1])).place_file(file, "me")
 """
 
 
