@@ -18,7 +18,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from mcp_server import checking
+from mcp_server.engines import Engine
 from mcp_server.exports import ExportFailedError, ExportFile, ExportFolder
+from mcp_server.fetching import choose_kept_rows
+from mcp_server.models import CheckedQuery, Estimate, Principal, ScanEstimate
+from mcp_server.settings import load_settings
+from mcp_server.terms import catalog_of, limits_of
 from tests.server.conftest import Connect, Serve, audit_lines
 from tests.server.test_calls import text_of
 from tests.server.test_long_queries import principal_of
@@ -147,6 +153,22 @@ async def test_rows_that_may_be_dear_are_not_fetched_beyond_those_that_are_shown
         _, found = await exported(session, sql)
     assert found.structured_content["rows"] == 50
     assert not found.structured_content["complete"]
+
+
+@pytest.mark.parametrize(("row_bytes", "rows"), [(20, 500), (10_000, 200), (1_000_000, 100)])
+def test_of_a_table_with_large_rows_fewer_are_fetched(engine: Engine, row_bytes: int, rows: int) -> None:
+    settings = load_settings()
+    checked = checking.check(
+        "SELECT * FROM movies_delta",
+        catalog=catalog_of(engine, engine.tables()),
+        limits=limits_of(settings),
+        principal=Principal("me"),
+        row_limit=None,
+        read=lambda *_: None,
+    )
+    assert isinstance(checked, CheckedQuery)
+    files = ScanEstimate("movies_delta", 0, 1, 1, 300 * row_bytes, 300 * row_bytes, 300)
+    assert choose_kept_rows(checked, None, settings, 2_000_000, lambda _: Estimate((files,), exact=True)) == rows
 
 
 async def test_results_of_others_and_of_long_ago_are_unknown(
