@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PATH: Final = "/exports"
 URL_SECONDS: Final = 600
 MOST_AT_ONCE: Final = 4
-"""Files that are made and sent at once: each is held in memory until its client has it."""
+"""Files that are made and sent at once: each is in memory until it is sent."""
 
 _SEND_SECONDS: Final = 60.0
 _CHUNK_BYTES: Final = 1 << 18
@@ -62,10 +62,10 @@ class Downloads:
         self._key = secrets.token_bytes(32)
         self._under_way = 0
 
-    def place(self, file: ExportFile, caller: str) -> Place:
+    def place_file(self, file: ExportFile, caller: str) -> Place:
         """Sign a URL for a file."""
         expires = int(self._clock()) + URL_SECONDS
-        signature = self._sign(file.query_id, file.format, caller, str(expires))
+        signature = self._sign_url(file.query_id, file.format, caller, str(expires))
         url = f"{self._origin}{PATH}/{file.query_id}.{file.format}?expires={expires}&signature={signature}"
         return Place(url, datetime.fromtimestamp(expires, UTC))
 
@@ -74,10 +74,10 @@ class Downloads:
 
         async def answer(request: Request) -> ASGIApp:
             if self._under_way >= MOST_AT_ONCE:
-                return _refuse(503, _FULL, {"Retry-After": "2"})
+                return _make_refusal(503, _FULL, {"Retry-After": "2"})
             self._under_way += 1
             try:
-                response = await self._answer(find_app(), request)
+                response = await self._answer_request(find_app(), request)
             except BaseException:
                 self._under_way -= 1
                 raise
@@ -85,18 +85,18 @@ class Downloads:
 
         return Route(f"{PATH}/{{query_id}}.{{kind}}", answer, methods=["GET"])  # and HEAD, which Starlette adds
 
-    async def _answer(self, app: AppContext, request: Request) -> Response:
+    async def _answer_request(self, app: AppContext, request: Request) -> Response:
         query_id, kind = request.path_params["query_id"], request.path_params["kind"]
         expires, signature = request.query_params.get("expires", ""), request.query_params.get("signature", "")
         caller = _read_caller(app, request)
         if caller is None or kind not in get_args(FileFormat):
-            return _refuse(404, _UNKNOWN)
-        right = self._sign(query_id, kind, caller, expires)
+            return _make_refusal(404, _UNKNOWN)
+        right = self._sign_url(query_id, kind, caller, expires)
         if not hmac.compare_digest(right.encode(), signature.encode()) or int(expires) <= self._clock():
-            return _refuse(404, _UNKNOWN)
+            return _make_refusal(404, _UNKNOWN)
         return await _make_file(app, caller, query_id, kind)
 
-    def _sign(self, query_id: str, kind: str, caller: str, expires: str) -> str:
+    def _sign_url(self, query_id: str, kind: str, caller: str, expires: str) -> str:
         said = json.dumps([query_id, kind, caller, expires])
         return hmac.new(self._key, said.encode(), hashlib.sha256).hexdigest()
 
@@ -128,7 +128,7 @@ def _read_caller(app: AppContext, request: Request) -> str | None:
 
 
 async def _make_file(app: AppContext, caller: str, query_id: str, kind: FileFormat) -> Response:
-    """Make a file anew, and leave a line in the audit."""
+    """Make a file of kept rows, and leave a line in the audit."""
     event = AuditEvent("download", caller, app.service.main_engine.name, arguments={"format": kind})
 
     async def report(stage: str) -> None:
@@ -139,15 +139,18 @@ async def _make_file(app: AppContext, caller: str, query_id: str, kind: FileForm
         try:
             file = await app.service.write_file(Call(Principal(caller), event, report), query_id, kind)
             event.rows, event.result_bytes = file.rows, len(file.data)
+        except anyio.get_cancelled_exc_class():
+            event.verdict = "cancelled"
+            raise
         except LakehouseError as error:
             event.verdict, event.code = "failed", getattr(error, "code", type(error).__name__)
             raise
         finally:
             app.audit.write(event)
     except UnknownResultError as error:
-        return _refuse(404, str(error))
+        return _make_refusal(404, str(error))
     except LakehouseError as error:
-        return _refuse(503, str(error), {"Retry-After": "5"})
+        return _make_refusal(503, str(error), {"Retry-After": "5"})
     of_file = {"Content-Disposition": f'attachment; filename="{file.name}"', "Content-Length": str(len(file.data))}
     return StreamingResponse(_cut_in_chunks(file.data), media_type=MEDIA_TYPES[kind], headers=_HEADERS | of_file)
 
@@ -158,5 +161,5 @@ async def _cut_in_chunks(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + _CHUNK_BYTES]
 
 
-def _refuse(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
+def _make_refusal(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
     return PlainTextResponse(text, status, headers=_HEADERS | (headers or {}))

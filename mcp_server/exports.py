@@ -66,7 +66,7 @@ class Exports(Protocol):
 
     writes_files: bool
 
-    def place(self, file: ExportFile, caller: str) -> Place:
+    def place_file(self, file: ExportFile, caller: str) -> Place:
         """Put a file there. Blocks. Raises ExportFailedError."""
 
 
@@ -91,7 +91,7 @@ class ExportFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def place(self, file: ExportFile, caller: str) -> Place:  # noqa: ARG002  (all callers on stdio are one user)
+    def place_file(self, file: ExportFile, caller: str) -> Place:  # noqa: ARG002  (all callers on stdio are one user)
         """Put a file into the folder, over no other file. Raises ExportFailedError."""
         target = self._folder / file.name
         try:
@@ -108,8 +108,8 @@ class ExportFolder:
                     os.unlink(draft)
         except OSError as error:
             raise ExportFailedError(
-                f"The file cannot be written to the folder that IMDB_EXPORT_DIR names: {error.strerror}. Whoever set "
-                "up the server can mend that: the folder must be there, writable, and have room."
+                f"The file cannot be written to the folder that IMDB_EXPORT_DIR names: {error.strerror}. The user "
+                "can mend that: the folder must be there, writable, and have room."
             ) from error
         return Place(str(target))
 

@@ -1,4 +1,4 @@
-"""The rows of statements that have ended, for whoever wants more of them than the answer showed: paging and files.
+"""The rows of statements that have ended, for paging and for files.
 
 In memory, not in files: they are rows of the lake, and so nothing of them outlives the process, however it ends, and no
 other user and no backup sees them. Compressed Arrow, so that what they take is known to the byte.
@@ -117,7 +117,7 @@ class KeptResults:
         if entry is None or entry.caller != caller:
             raise UnknownResultError(
                 f"No rows are kept of a query {quote_briefly(query_id)}: a query_id comes from the answer of a SELECT, "
-                f"belongs to whoever asked, and its rows are kept {self._keep_seconds / 60:g} minutes, while there is "
+                f"belongs to its caller, and its rows are kept {self._keep_seconds / 60:g} minutes, while there is "
                 "room. Run the statement again."
             )
         whole = pa.ipc.open_stream(entry.stream).read_all()

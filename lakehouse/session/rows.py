@@ -85,7 +85,7 @@ def _stream_rows(
             continue
         parts.append(part)
         rows, size = rows + part.num_rows, size + part.nbytes
-        if schema is not None and rows >= needed and size > extra.most_bytes:
+        if schema is not None and most_rows > needed <= rows and size > extra.most_bytes:
             answer.close()
             break
         if size > most_bytes:

@@ -38,7 +38,7 @@ def export_to(exports: Exports) -> Callable[..., Awaitable[CallToolResult]]:
     ) -> Annotated[CallToolResult, Exported]:
         app, call = app_context(), current_call()
         file = await app.service.write_file(call, query_id, format)
-        place = await anyio.to_thread.run_sync(exports.place, file, app.principal.name)
+        place = await anyio.to_thread.run_sync(exports.place_file, file, app.principal.name)
         call.event.rows, call.event.result_bytes = file.rows, len(file.data)
         expires = place.expires.isoformat(timespec="seconds") if place.expires else None
         said = Exported(

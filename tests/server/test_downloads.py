@@ -137,13 +137,15 @@ async def test_rows_that_are_gone_are_said_to_be_gone(serve: Serve) -> None:
 async def test_slow_clients_take_so_many_places_and_no_more(serve: Serve) -> None:
     async with opened(serve()) as (site, client):
         url = (await site.export(client))["location"]
-        go, begun = anyio.Event(), 0
+        go, all_begun, begun = anyio.Event(), anyio.Event(), 0
 
         async def read_slowly() -> None:
             async def send(message: Message) -> None:
                 nonlocal begun
                 if message["type"] == "http.response.start":
                     begun += 1
+                    if begun == MOST_AT_ONCE:
+                        all_begun.set()
                     await go.wait()
 
             async def receive() -> Message:
@@ -161,8 +163,7 @@ async def test_slow_clients_take_so_many_places_and_no_more(serve: Serve) -> Non
             for _ in range(MOST_AT_ONCE):
                 tasks.start_soon(read_slowly)
             with anyio.fail_after(20):
-                while begun < MOST_AT_ONCE:
-                    await anyio.sleep(0.01)
+                await all_begun.wait()
             full = await site.web.get(url)
             go.set()
         after = await site.web.get(url)

@@ -18,7 +18,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from mcp_server import checking
+from mcp_server.engines import Engine
 from mcp_server.exports import ExportFailedError, ExportFile, ExportFolder
+from mcp_server.fetching import choose_kept_rows
+from mcp_server.models import CheckedQuery, Estimate, Principal, ScanEstimate
+from mcp_server.settings import load_settings
+from mcp_server.terms import catalog_of, limits_of
 from tests.server.conftest import Connect, Serve, audit_lines
 from tests.server.test_calls import text_of
 from tests.server.test_long_queries import principal_of
@@ -149,6 +155,22 @@ async def test_rows_that_may_be_dear_are_not_fetched_beyond_those_that_are_shown
     assert not found.structured_content["complete"]
 
 
+@pytest.mark.parametrize(("row_bytes", "rows"), [(20, 500), (10_000, 200), (1_000_000, 100)])
+def test_of_a_table_with_large_rows_fewer_are_fetched(engine: Engine, row_bytes: int, rows: int) -> None:
+    settings = load_settings()
+    checked = checking.check(
+        "SELECT * FROM movies_delta",
+        catalog=catalog_of(engine, engine.tables()),
+        limits=limits_of(settings),
+        principal=Principal("me"),
+        row_limit=None,
+        read=lambda *_: None,
+    )
+    assert isinstance(checked, CheckedQuery)
+    files = ScanEstimate("movies_delta", 0, 1, 1, 300 * row_bytes, 300 * row_bytes, 300)
+    assert choose_kept_rows(checked, None, settings, 2_000_000, lambda _: Estimate((files,), exact=True)) == rows
+
+
 async def test_results_of_others_and_of_long_ago_are_unknown(
     serve: Serve, connect: Connect, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,28 +215,28 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(folder: Path) -> None:
     folder.rmdir()
     folder.write_text("no folder")
     with pytest.raises(ExportFailedError, match="cannot be written"):
-        ExportFolder(folder).place(FILE, "me")
+        ExportFolder(folder).place_file(FILE, "me")
 
 
 def test_a_name_that_is_taken_stays_what_it_is(folder: Path, tmp_path: Path) -> None:
     taken, outside = folder / FILE.name, tmp_path / "outside"
     taken.write_text("mine")
     with pytest.raises(ExportFailedError, match="stays as it is"):
-        ExportFolder(folder).place(FILE, "me")
+        ExportFolder(folder).place_file(FILE, "me")
     assert taken.read_text() == "mine"
     taken.unlink()
     for target in (outside, tmp_path / "nothing"):
         outside.write_bytes(FILE.data)
         taken.symlink_to(target)
         with pytest.raises(ExportFailedError, match="stays as it is"):
-            ExportFolder(folder).place(FILE, "me")
+            ExportFolder(folder).place_file(FILE, "me")
         taken.unlink()
     assert not (tmp_path / "nothing").exists()
     assert not list(folder.iterdir())
 
 
 def test_the_same_file_again_is_the_same(folder: Path) -> None:
-    places = [ExportFolder(folder).place(FILE, "me") for _ in range(2)]
+    places = [ExportFolder(folder).place_file(FILE, "me") for _ in range(2)]
     assert places[0] == places[1]
     assert [path.name for path in folder.iterdir()] == [FILE.name]
 
@@ -224,7 +246,8 @@ import os, sys, time
 from pathlib import Path
 from mcp_server.exports import ExportFile, ExportFolder
 os.fsync = lambda _: (print("written", flush=True), time.sleep(600))
-ExportFolder(Path(sys.argv[1])).place(ExportFile("0123456789ab", "csv", b"n\\n1\\n", 1, 1, has_cut_cells=False), "me")
+file = ExportFile("0123456789ab", "csv", b"n\\n1\\n", 1, 1, has_cut_cells=False)
+ExportFolder(Path(sys.argv[1])).place_file(file, "me")
 """
 
 
@@ -236,7 +259,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_no_file_and_the_next_on
     (draft,) = folder.iterdir()
     assert draft.name != FILE.name
     os.utime(draft, (0, 0))
-    ExportFolder(folder).place(FILE, "me")
+    ExportFolder(folder).place_file(FILE, "me")
     assert [path.name for path in folder.iterdir()] == [FILE.name]
 
 
