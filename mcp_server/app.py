@@ -16,18 +16,27 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
+import anyio.to_thread
 import mcp.server.mcpserver.server as sdk
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.resources import FunctionResource
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    InputRequiredResult,
+    ListResourcesResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+)
 from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.escaping import cut_text, quote_briefly
 from lakehouse.storage import Lake
+from mcp_server import apps
 from mcp_server.engines.choice import create_engines
 from mcp_server.instructions import compose_instructions
 from mcp_server.lake_files import list_table_names
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver.tools import Tool
 
     from mcp_server.engines import Engine
+    from mcp_server.exports import Exports
     from mcp_server.tools import AppContext
 
 log = logging.getLogger(__name__)
@@ -58,10 +68,11 @@ sdk.configure_logging = lambda *_: None  # type: ignore[attr-defined]
 
 @dataclass(frozen=True)
 class Toolbox:
-    """The tools and what they work with."""
+    """The tools and what they work with. `app_tools` are called by views of answers, and no model is told of them."""
 
     app: AppContext
     tools: dict[str, Tool]
+    app_tools: dict[str, Tool]
 
 
 class LakehouseServer(MCPServer[Any]):
@@ -77,12 +88,14 @@ class LakehouseServer(MCPServer[Any]):
             instructions=compose_instructions(settings),
             log_level=settings.log_level,
             subscriptions=False,  # nothing that is listed ever changes
+            extensions=[apps.Apps()],
             middleware=[self._watch],
         )
         self._lake_settings = settings
         self._make_engines = make_engines
         self._lake = lake
         self._toolbox: Toolbox | None = None
+        self._exports: Exports | None = None
         self._assembly = threading.Lock()
         self._warming = False
         self._closing = False
@@ -103,21 +116,32 @@ class LakehouseServer(MCPServer[Any]):
         """Put together when it is first asked for; afterwards the same."""
         with self._assembly:
             if self._toolbox is None:
-                self._toolbox = _assemble(self._lake_settings, self._make_engines(), self._lake)
+                self._toolbox = _assemble(self._lake_settings, self._make_engines(), self._lake, self._exports)
             return self._toolbox
+
+    def export_to(self, exports: Exports) -> None:
+        """Put files of results there, and not into the folder of the settings. Before anything is asked for."""
+        self._exports = exports
 
     async def list_tools(self) -> list[ListedTool]:
         """The tools as a client sees them."""
-        return [
-            ListedTool(
-                name=tool.name,
-                description=tool.description,
-                input_schema=tool.parameters,
-                output_schema=tool.output_schema,
-                annotations=tool.annotations,
-            )
-            for tool in self.toolbox.tools.values()
-        ]
+        return [_describe_tool(tool) for tool in self.toolbox.tools.values()]
+
+    async def _handle_list_tools(
+        self, ctx: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        listed = await super()._handle_list_tools(ctx, params)
+        if apps.is_app_host(ctx):
+            listed.tools = apps.list_for_host(listed.tools, map(_describe_tool, self.toolbox.app_tools.values()))
+        return listed
+
+    async def _handle_list_resources(
+        self, ctx: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        listed = await super()._handle_list_resources(ctx, params)
+        if apps.is_app_host(ctx):
+            listed.resources.append(apps.describe_view())
+        return listed
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -127,9 +151,9 @@ class LakehouseServer(MCPServer[Any]):
 
         self._in_flight += 1
         try:
-            return await call(
-                self.toolbox.app, self.toolbox.tools, name, arguments, context or Context(mcp_server=self)
-            )
+            box = self.toolbox
+            tools = box.app_tools if name in box.app_tools else box.tools
+            return await call(box.app, tools, name, arguments, context or Context(mcp_server=self))
         finally:
             self._in_flight -= 1
             if self._idle is not None and not self._in_flight:
@@ -140,9 +164,11 @@ class LakehouseServer(MCPServer[Any]):
         raise MCPError(INVALID_PARAMS, f"There is no prompt {quote_briefly(name)}: this server has tools only.")
 
     async def read_resource(self, uri: Any, context: Any = None) -> Iterable[ReadResourceContents]:
-        """Read the list of functions, the only resource. The SDK repeats an unknown address of any length, twice."""
+        """Read the list of functions, or the view. The SDK repeats an unknown address of any length, twice."""
         if str(uri) == FUNCTIONS_URI:
             return await super().read_resource(uri, context)  # type: ignore[return-value]
+        if str(uri) == apps.VIEW_URI:
+            return [await anyio.to_thread.run_sync(apps.read_view)]
         raise MCPError(
             INVALID_PARAMS,
             f"There is no resource {quote_briefly(str(uri))}, only {FUNCTIONS_URI}.",
@@ -183,13 +209,18 @@ class LakehouseServer(MCPServer[Any]):
             self._toolbox.app.background.close()
 
     async def _watch(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Start the warm-up behind the first answer, and audit a tool call too malformed to become one."""
+        """Start the warm-up behind the first answer, and audit a tool call too malformed to become one.
+
+        What the SDK leaves out of the answer to `initialize` is added.
+        """
         try:
             result = await call_next(ctx)
         except ValidationError:
             if ctx.method == "tools/call":
                 self.toolbox.app.audit_malformed(ctx.params)
             raise
+        if ctx.method == "initialize":
+            apps.announce(result)
         if ctx.method in _HANDSHAKE and not self._warming:
             self._warming = True
             start = threading.Timer(_QUIET_SECONDS, self._warm_up)
@@ -229,19 +260,22 @@ def build_server(settings: Settings, lake: Lake) -> LakehouseServer:
     return LakehouseServer(settings, lambda: create_engines(settings, lake), lake)
 
 
-def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) -> Toolbox:
+def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None, exports: Exports | None) -> Toolbox:
     from ai_functions.service import open_service
     from lakehouse.callers import Callers
     from mcp_server.audit import AuditLog
     from mcp_server.auth import os_user
     from mcp_server.background import Background
     from mcp_server.coverage import CoverageReader
+    from mcp_server.exports import ExportFolder
     from mcp_server.finding.indexes import Indexes
     from mcp_server.handles import Handles
     from mcp_server.service import StatementService
-    from mcp_server.tools import AppContext, build, choose_tools
+    from mcp_server.tools import APP_TOOLS, AppContext, build, choose_tools
     from mcp_server.tools.profile import Profiles
 
+    if exports is None and settings.export_dir is not None:
+        exports = ExportFolder(settings.export_dir)
     ai = open_service(settings, lake)
     metered = engines[0].capabilities.metered
     indexes = Indexes(lake, settings.state, settings.context_dir, metered=metered)
@@ -251,7 +285,19 @@ def _assemble(settings: Settings, engines: Sequence[Engine], lake: Lake | None) 
     callers = Callers(settings.caller_key.get_secret_value()) if settings.caller_key else None
     app = AppContext(settings, service, ai, background, Profiles(service), audit, os_user(), callers)
     tables = list_table_names(Lake.parse(settings.lake)) if settings.lake else None
-    return Toolbox(app, {spec.name: build(spec, settings.max_sql_bytes) for spec in choose_tools(tables)})
+    specs = choose_tools(tables, exports)
+    made, for_views = ({spec.name: build(spec, settings.max_sql_bytes) for spec in each} for each in (specs, APP_TOOLS))
+    return Toolbox(app, made, for_views)
+
+
+def _describe_tool(tool: Tool) -> ListedTool:
+    return ListedTool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=tool.parameters,
+        output_schema=tool.output_schema,
+        annotations=tool.annotations,
+    )
 
 
 def _import_parsers() -> None:

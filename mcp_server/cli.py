@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _run(options: argparse.Namespace) -> int:
-    settings = load_settings(lake=options.lake, engine=options.engine)
+    settings = load_settings(lake=options.lake, engine=options.engine, export_dir=getattr(options, "export_dir", None))
     set_up_logging(settings.log_level)
     code: int = options.run(options, settings)
     return code
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help=f"port of http and sse; 0 chooses one (default: {DEFAULT_PORT})"
     )
+    serve.add_argument("--export-dir", metavar="DIR", help="folder for files of results, over stdio")
     serve.set_defaults(run=_serve)
 
     check = commands.add_parser("check", parents=[common], help="say whether the guard allows a statement")
@@ -88,6 +89,7 @@ def _add_set_up(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
     config.add_argument("--name", default="imdb", help="what the client calls the server (default: imdb)")
     config.add_argument("--write", action="store_true", help="merge it into the client's file, and keep a copy of that")
     config.add_argument("--file", type=Path, metavar="X.json", help="the file, in place of the client's usual one")
+    config.add_argument("--export-dir", metavar="DIR", help="folder that the client's user may have results put into")
     config.set_defaults(run=_configure)
 
     doctor = commands.add_parser("doctor", parents=[common], help="check this installation, and say what to do")

@@ -276,10 +276,16 @@ class TableInfo:
 
 @dataclass(frozen=True)
 class Caps:
-    """How large an answer may be: `payload_bytes` of rows as JSON, `cell_chars` characters in one cell."""
+    """How large an answer may be: `payload_bytes` of rows as JSON, `cell_chars` characters in one cell.
+
+    `kept_rows` and `kept_bytes` are how much an engine may send beyond what the answer shows, to be kept: it sends less
+    where more would be dear.
+    """
 
     payload_bytes: int
     cell_chars: int
+    kept_rows: int = 0
+    kept_bytes: int = 0
 
     @property
     def cell_limit(self) -> int:
@@ -291,6 +297,9 @@ class Caps:
 class ResultSet:
     """What an engine answered: at most `RowLimit.fetch` rows, with Spark SQL type names beside Arrow's.
 
+    More where `Caps.kept_rows` asks for them. `is_all` says that the statement has no more rows than were found; where
+    it is False nobody knows.
+
     Of an answer that no caller could be given whole, `table` holds only what can be: then `rows` is how many there
     were, and `missing` how many characters a cell has lost, by row and column; 0 for a list, map or struct, of which
     they are not counted. Every cell is still longer than what is shown of it.
@@ -300,6 +309,7 @@ class ResultSet:
     types: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     rows: int | None = None
+    is_all: bool = False
     missing: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @property

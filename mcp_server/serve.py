@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from mcp_server.app import LakehouseServer
+    from mcp_server.downloads import Downloads
     from mcp_server.gate import Gate
 
 Transport = Literal["stdio", "http", "sse"]
@@ -52,8 +53,12 @@ def serve(server: LakehouseServer, transport: Transport, host: str, port: int) -
         listener = listen(_require_loopback(host), port)
         address = listener.getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+        from mcp_server.downloads import Downloads
+
+        downloads = Downloads(f"http://{shown}:{address[1]}")
+        server.export_to(downloads)
         print(f"Serving on http://{shown}:{address[1]}{_PATHS[transport]}", file=sys.stderr, flush=True)
-        anyio.run(_serve_http, Gate(_build_web_app(server, transport), [shown]), listener)
+        anyio.run(_serve_http, Gate(_build_web_app(server, transport, downloads), [shown]), listener)
     _end_process(server)
 
 
@@ -115,15 +120,19 @@ def _is_cancellation(record: logging.LogRecord) -> bool:
     return record.exc_info is not None and isinstance(record.exc_info[1], anyio.get_cancelled_exc_class())
 
 
-def _build_web_app(server: LakehouseServer, transport: Transport) -> Starlette:
+def _build_web_app(server: LakehouseServer, transport: Transport, downloads: Downloads) -> Starlette:
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # the gate before it does that
     from mcp_server.sessions import SessionLimit
 
+    route = downloads.route(lambda: server.toolbox.app)
     if transport == "sse":
-        return server.sse_app(sse_path=_PATHS["sse"], transport_security=unguarded)
+        app = server.sse_app(sse_path=_PATHS["sse"], transport_security=unguarded)
+        app.router.routes.append(route)
+        return app
     app = server.streamable_http_app(
         streamable_http_path=_PATHS["http"], transport_security=unguarded, max_sessions=_MOST_SESSIONS
     )
+    app.router.routes.append(route)
     app.add_middleware(SessionLimit, most=_MOST_SESSIONS)
     return app
 

@@ -17,6 +17,7 @@ from lakehouse.errors import LakeError
 from mcp_server.ai import Ai, AiText
 from mcp_server.coverage import CoverageReader
 from mcp_server.engines import Engine
+from mcp_server.kept_results import KeptResults
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
 from mcp_server.router import Router
@@ -24,7 +25,9 @@ from mcp_server.runs import Call, Places, Run, Runner
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
+    from lakehouse.result_files import FileFormat
     from mcp_server import checking
+    from mcp_server.exports import ExportFile
     from mcp_server.finding.indexes import Indexes, OpenIndex
     from mcp_server.statement import Means, Plan, Statement
 
@@ -52,6 +55,7 @@ class StatementService:
     ) -> None:
         self.router = Router(engines)
         self.coverage = coverage or CoverageReader(None)
+        self.kept = KeptResults(round(settings.kept_mb * 2**20), settings.kept_minutes * 60)
         self._indexes = indexes
         self._opening: Run[OpenIndex] | None = None
         self._settings = settings
@@ -73,6 +77,7 @@ class StatementService:
         """Cancel what still runs and end the engines."""
         self._runner.cancel_all()
         self.router.close()
+        self.kept.close()
         self._runner.close(_LAST_SECONDS)  # what went on after its call has its last line to write
 
     async def refresh_tables(self) -> tuple[TableInfo, ...]:
@@ -114,6 +119,22 @@ class StatementService:
         """
         run = self._submit(call, lambda run: self._write_text(call, run, function, facts))
         return await _finish(run, call)
+
+    async def write_file(self, call: Call, query_id: str, kind: FileFormat) -> ExportFile:
+        """Write the rows that are kept of a caller's statement as a file.
+
+        Raises UnknownResultError, and ResourceLimit where too many wait.
+        """
+
+        def work(run: Run[ExportFile]) -> ExportFile:
+            from mcp_server.exports import write_export
+
+            kept = self.kept.read(query_id, run.caller)
+            call.event.query_ids.append(query_id)
+            run.enter_stage("writing the file")
+            return write_export(query_id, kept, kind, run.raise_if_cancelled)
+
+        return await _finish(self._submit(call, work), call)
 
     def find_index(self) -> OpenIndex | None:
         """Return the index of names if it is open or can be opened at once. Blocks for as long as the tables take.
@@ -187,7 +208,7 @@ class StatementService:
     def _means(self) -> Means:
         from mcp_server.statement import Means
 
-        return Means(self.router, self._ai, self._settings, self.coverage, self._indexes)
+        return Means(self.router, self._ai, self._settings, self.coverage, self.kept, self._indexes)
 
     def _callers_statement(self, call: Call, run: Run[Any], sql: str, row_limit: int | None) -> Statement:
         from mcp_server.statement import Statement

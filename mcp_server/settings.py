@@ -60,6 +60,25 @@ class Settings(AiSettings):
     handle_minutes: float = Field(
         60.0, gt=0, le=1_440, description="Time that the result of such a query is kept after its end."
     )
+    export_dir: AbsolutePath | None = Field(
+        None,
+        description="Folder that `export_result` writes files to, over stdio; over HTTP it gives URLs. Default: none; "
+        "then that tool is not offered over stdio.",
+    )
+    export_rows: int = Field(
+        10_000,
+        ge=1,
+        le=100_000,
+        description="Rows of one query that are kept for paging and export where its LIMIT or `row_limit` asks for so "
+        "many; else at most `IMDB_MAX_ROWS`.",
+    )
+    kept_mb: float = Field(
+        32.0,
+        ge=1,
+        le=4_096,
+        description="Memory for all rows that are kept for paging and export, in MiB. Of one query an eighth.",
+    )
+    kept_minutes: float = Field(30.0, gt=0, le=1_440, description="Time that these rows are kept after their answer.")
     max_concurrent_queries: int = Field(
         8,
         ge=1,

@@ -7,7 +7,6 @@ SDK's pool of 40 threads also reads stdin, and a ping would wait.
 from __future__ import annotations
 
 import itertools
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +20,10 @@ from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
 from mcp_server.coverage import CoverageReader, Found, find_gaps
 from mcp_server.engines import Engine
+from mcp_server.fetching import choose_kept_rows, may_stop_early
 from mcp_server.finding.empty_answers import explain_empty, is_empty
 from mcp_server.finding.indexes import Indexes
+from mcp_server.kept_results import KeptResults
 from mcp_server.models import (
     Checked,
     CheckedQuery,
@@ -55,10 +56,6 @@ _LEAST_COUNT_SECONDS = 0.2
 _MOST_QUERY_SECONDS = 5.0
 """A query that took longer is not counted: that takes about as long as the query, and would not end in time."""
 
-_COMPUTES_ALL = re.compile(r"\b(?:ORDER\s+BY|GROUP\s+BY|DISTINCT)\b", re.IGNORECASE)
-"""A query that had to compute all of its rows before the first. Others may stop early: a join that counts all of them
-may take any time and not listen to a cancel, and the engine's process would be ended for it (docs/facts.md)."""
-
 _OWN_SQL_BYTES = 262_144
 """How long a look-up of an AI function may be."""
 
@@ -81,13 +78,15 @@ class Plan:
 class Means:
     """What all statements of a server work with.
 
-    `coverage` is what callers' answers warn of. `indexes` explain answers without rows; None where nothing does.
+    `coverage` is what callers' answers warn of, and `kept` holds their rows. `indexes` explain answers without rows;
+    None where nothing does.
     """
 
     router: Router
     ai: Ai
     settings: Settings
     coverage: CoverageReader
+    kept: KeptResults
     indexes: Indexes | None = None
 
 
@@ -111,6 +110,7 @@ class Statement:
         self._settings = means.settings
         self._coverage = means.coverage if isinstance(sql, CallerSql) else None
         self._indexes = means.indexes
+        self._kept = means.kept if isinstance(sql, CallerSql) else None
         self._caps = sql.caps(means.settings)
         self._look_ups = itertools.count(1)
         self._engine_seconds = 0.0
@@ -205,16 +205,36 @@ class Statement:
         self._ai.require_models(query)
         deadline = _Deadline(self._run, query.deadline_seconds)
         if not query.ai:
-            found = self._execute(allowed, query, self._query_id, self._caps)
-            total = self._count_rows(allowed, query) if found.found > query.limit.rows else None
+            caps = self._choose_caps(allowed.engine, query)
+            found = self._execute(allowed, query, self._query_id, caps)
+            total = found.found if found.is_all else None
+            if total is None and found.found > query.limit.rows:
+                total = self._count_rows(allowed, query)
             origin = self._begin_reading(allowed.engine)
             most = self._settings.max_rows
-            return results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
+            answer = results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
+            return self._keep_rows(found, answer, caps.kept_rows)
         found = self._execute(allowed, query, self._query_id, argument_caps(self._caps))
         found, use = self._apply_ai(allowed, query, found)
         # No deadline any more: what is paid for is shown, however long it took.
         origin, tick = self._begin_reading(allowed.engine), self._run.raise_if_cancelled
-        return replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
+        answer = replace(results.shape(found, query.limit, self._caps, origin, tick=tick), ai=use)
+        return self._keep_rows(found, answer, query.limit.rows)
+
+    def _choose_caps(self, engine: Engine, query: CheckedQuery) -> results.Caps:
+        """The caps on what the engine sends: a caller's statement may have rows beyond those that are shown."""
+        if self._kept is None or not isinstance(self._sql, CallerSql):
+            return self._caps
+        most_bytes = self._kept.most_bytes_each
+        rows = choose_kept_rows(query, self._sql.row_limit, self._settings, most_bytes, engine.estimate)
+        return replace(self._caps, kept_rows=rows, kept_bytes=most_bytes)
+
+    def _keep_rows(self, found: ResultSet, answer: results.Answer, most: int) -> results.Answer:
+        """Keep the rows of a caller's statement for paging and export."""
+        if self._kept is not None:
+            rows = replace(found, table=found.table.slice(0, most))
+            self._kept.keep(self._query_id, self._principal.name, rows, answer.total_rows)
+        return answer
 
     def _explain_empty(self, query: CheckedQuery, answer: results.Answer) -> results.Answer:
         """Add to an answer without rows which texts of the statement are nowhere, and what is like them."""
@@ -246,7 +266,7 @@ class Statement:
             return None
         if self._engine_seconds > _MOST_QUERY_SECONDS:
             return None
-        if len(query.scans) > 1 and not _COMPUTES_ALL.search(query.sql):
+        if may_stop_early(query):
             return None
         limits = checking.Limits(1, _OWN_SQL_BYTES, self._find_count_seconds())
         row = self._run_count(allowed, query, CallerSql(checking.wrap_in_count(query)), limits, "rows")

@@ -19,24 +19,39 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True)
 class Rows:
-    """A result, and the types of its columns as Spark SQL names them."""
+    """A result, and the types of its columns as Spark SQL names them. `is_all` says that there are no more rows."""
 
     table: pa.Table
     types: tuple[str, ...]
+    is_all: bool
 
 
-def run_query(session: SparkSession, sql: str, most_rows: int, most_bytes: int) -> Rows:
-    """Run a query and return its first rows. Raises TooLargeError, and exceptions of the driver."""
+@dataclass(frozen=True)
+class Extra:
+    """How many rows are welcome beyond those that are needed, `most_rows` in all, while all have `most_bytes`."""
+
+    most_rows: int
+    most_bytes: int
+
+
+def run_query(session: SparkSession, sql: str, most_rows: int, most_bytes: int, extra: Extra | None = None) -> Rows:
+    """Run a query and return its first rows. Raises TooLargeError, and exceptions of the driver.
+
+    Rows beyond `most_rows` come where the protocol is a stream, which ends once they are too large: on a JVM that
+    PySpark started all rows are collected before the first is seen.
+    """
     if is_over_connect(session):
-        table, schema = _stream_rows(session, sql, most_rows, most_bytes)
+        table, schema, is_all = _stream_rows(session, sql, most_rows, most_bytes, extra or Extra(0, 0))
     else:
         rows = session.sql(sql).limit(most_rows)
         schema = rows.schema
         batches = rows._collect_as_arrow(empty_list_if_zero_records=False)  # noqa: SLF001  (see fetch)
         table = _as_table(batches)
+        is_all = table.num_rows < most_rows
     if table.nbytes > most_bytes:
         raise TooLargeError
-    return Rows(_cast_to_promised(table, schema), tuple(column.dataType.simpleString() for column in schema))
+    types = tuple(column.dataType.simpleString() for column in schema)
+    return Rows(_cast_to_promised(table, schema), types, is_all)
 
 
 def is_over_connect(session: SparkSession) -> bool:
@@ -44,8 +59,12 @@ def is_over_connect(session: SparkSession) -> bool:
     return type(session).__module__.startswith("pyspark.sql.connect")
 
 
-def _stream_rows(session: Any, sql: str, most_rows: int, most_bytes: int) -> tuple[pa.Table, StructType]:
-    """Fetch rows and their schema in one exchange, where `session.sql(…).limit(…).toArrow()` takes three.
+def _stream_rows(
+    session: Any, sql: str, needed: int, most_bytes: int, extra: Extra
+) -> tuple[pa.Table, StructType, bool]:
+    """Fetch rows, their schema, and whether they are all, in one exchange.
+
+    `session.sql(…).limit(…).toArrow()` takes three.
 
     The text is sent as a relation, which cannot be a command on Sail.
     """
@@ -53,23 +72,30 @@ def _stream_rows(session: Any, sql: str, most_rows: int, most_bytes: int) -> tup
     from pyspark.sql.connect.dataframe import DataFrame
     from pyspark.sql.connect.plan import SQL
 
+    most_rows = max(needed, extra.most_rows)
     plan = DataFrame(SQL(sql), session).limit(most_rows)._plan.to_proto(session.client)  # noqa: SLF001  (see fetch)
     answer = session.client.to_table_as_iterator(plan, {})
     schema: StructType | None = None
+    is_all = False
     parts: list[pa.Table] = []
-    size = 0
+    rows = size = 0
     for part in answer:
         if not isinstance(part, pa.Table):
             schema = part
             continue
         parts.append(part)
-        size += part.nbytes
+        rows, size = rows + part.num_rows, size + part.nbytes
+        if schema is not None and most_rows > needed <= rows and size > extra.most_bytes:
+            answer.close()
+            break
         if size > most_bytes:
             answer.close()
             raise TooLargeError
+    else:
+        is_all = rows < most_rows
     if schema is None:
         raise ValueError("the engine answered without a schema")
-    return pa.concat_tables(parts) if parts else _as_table([], schema), schema
+    return pa.concat_tables(parts) if parts else _as_table([], schema), schema, is_all
 
 
 def _as_table(batches: list[pa.RecordBatch], schema: StructType | None = None) -> pa.Table:

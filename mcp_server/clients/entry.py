@@ -43,10 +43,12 @@ def describe_server(settings: Settings, lake: Lake) -> ServerEntry:
 
     A client that is started from a desktop has nothing of a shell's environment, so all that counts is written down.
     """
-    shown, secret = shown_variables(settings, without=("lake", "engine"))
+    shown, secret = shown_variables(settings, without=("lake", "engine", "export_dir"))
     if "spark" in settings.runtimes:
         shown |= java_environment()
     flags = ["serve", "--lake", str(lake)]
+    if settings.export_dir is not None:
+        flags += ["--export-dir", str(settings.export_dir)]
     if "engine" in settings.model_fields_set:
         flags += ["--engine", settings.engine]
     command, *prefix = _find_program()

@@ -45,7 +45,8 @@ class Engine(Protocol):
         """Run a checked query until it ends, reaches its deadline or is cancelled.
 
         `query_id` has neither comma nor dot, and is used for one query only. With `caps` the result is cut to them and
-        says how much is missing; without, it has all rows.
+        says how much is missing; without, it has all rows. An engine that streams may send rows beyond the query's
+        limit, `caps.kept_rows` in all, and says with `is_all` that there are no more.
         """
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:

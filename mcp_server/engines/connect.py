@@ -95,7 +95,7 @@ class ConnectEngine(LocalEngine):
     def _run_own(self, sql: str) -> ResultSet:
         """Run a statement of the server's own."""
         within = (listing_caps().payload_bytes, listing_caps().cell_chars)
-        fields = {"sql": sql, "fetch": LISTING_ROWS, "caps": within, "tables": {}, "edition": 0}
+        fields = {"sql": sql, "fetch": LISTING_ROWS, "caps": within, "extra": (0, 0), "tables": {}, "edition": 0}
         return self._fetch_rows(EngineCall.from_own(fields, self.settings.query_timeout_seconds))
 
 

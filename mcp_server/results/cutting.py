@@ -23,6 +23,8 @@ _SMALL_BYTES = 1 << 20
 def cut(result: ResultSet, caps: Caps, tick: Tick) -> ResultSet:
     """Cut a result to the rows, and the parts of their cells, that can be part of an answer.
 
+    Rows that are to be kept stay as well, whole, where all that are shown are among them.
+
     Raises ResourceLimit where the names and types of the columns leave no room for a row: of 65,000 fields the schema
     alone takes more memory than all that an answer shows.
     """
@@ -32,8 +34,14 @@ def cut(result: ResultSet, caps: Caps, tick: Tick) -> ResultSet:
     measure_head(names, result.types, caps)
     if table.nbytes <= max(_SMALL_BYTES, caps.payload_bytes):
         return result
+    whole = take_rows(table, caps.kept_bytes)
+    if whole.num_rows == table.num_rows:
+        return result
     rows = read_rows(result, table.num_rows, caps, tick)
     fitting = len(fit(Found(names, result.types, rows, table.num_rows), caps).rows)
+    if fitting <= whole.num_rows:
+        missing = {place: chars for place, chars in result.missing.items() if place[0] < whole.num_rows}
+        return replace(result, table=_copy_table(whole), rows=result.found, missing=missing)
     missing = {place: chars for place, chars in result.missing.items() if place[0] < fitting}
     columns = []
     for number, column in enumerate(table.slice(0, fitting).columns):
@@ -209,8 +217,39 @@ def plan_of(text: str) -> ResultSet:
     return ResultSet(pa.table({"plan": pa.array([text], pa.large_string())}), ("string",))
 
 
-def to_stream(table: pa.Table) -> Any:
-    """A table in Arrow's stream format, in as few batches as possible.
+def take_rows(table: pa.Table, most: int) -> pa.Table:
+    """The first rows of a table, as many as have `most` bytes; a value within a cell counts for one at least."""
+    rows, over = table.num_rows, table.num_rows + 1
+    if _measure_weight(table) <= most:
+        return table
+    rows = 0
+    while over - rows > 1:
+        middle = (rows + over) // 2
+        rows, over = (middle, over) if _measure_weight(table.slice(0, middle)) <= most else (rows, middle)
+    return table.slice(0, rows)
+
+
+def _measure_weight(table: pa.Table) -> int:
+    return int(table.nbytes) + sum(_count_values(chunk) for column in table.columns for chunk in column.chunks)
+
+
+def _count_values(array: Any) -> int:
+    """The values of an array and of all arrays within it. Nulls take no bytes, and are objects once they are read."""
+    import pyarrow.types as kinds
+
+    kind = array.type
+    if kinds.is_struct(kind):
+        return len(array) + sum(_count_values(child) for child in array.flatten())
+    if kinds.is_map(kind):
+        begin, end = array.offsets[0].as_py(), array.offsets[-1].as_py()  # keys and items are those of a slice's source
+        return len(array) + sum(_count_values(child.slice(begin, end - begin)) for child in (array.keys, array.items))
+    if kinds.is_list(kind) or kinds.is_large_list(kind):
+        return len(array) + _count_values(array.flatten())
+    return len(array)
+
+
+def to_stream(table: pa.Table, compression: str | None = None) -> Any:
+    """A table in Arrow's stream format, in as few batches as possible; `compression` is `lz4` or `zstd`.
 
     A reader holds some 500 bytes for each field of each batch: 15 rows of a struct of 2,500 fields took 30 MiB
     as a batch each, and 2 MiB as one.
@@ -218,6 +257,7 @@ def to_stream(table: pa.Table) -> Any:
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
         stream.write_table(table.combine_chunks())
     return sink.getvalue()

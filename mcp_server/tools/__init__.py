@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,26 +12,39 @@ from mcp_types import CallToolResult, ToolAnnotations
 
 import prompts
 from ai_functions.functions import functions
+from mcp_server.exports import Exports
 from mcp_server.tools.ai import tool_of
 from mcp_server.tools.calls import AppContext, call
 from mcp_server.tools.catalog import describe_schema, list_views
+from mcp_server.tools.export import export_to
 from mcp_server.tools.find import find
+from mcp_server.tools.kept import read_kept_rows
 from mcp_server.tools.schema import input_schema, output_schema
 from mcp_server.tools.sql import cancel_query, execute_spark_sql, query_status
 
-__all__ = ["TOOLS", "AppContext", "ToolSpec", "build", "call", "choose_tools"]
+__all__ = ["APP_TOOLS", "TOOLS", "AppContext", "ToolSpec", "build", "call", "choose_tools"]
 
 
 @dataclass(frozen=True)
 class ToolSpec:
     """A tool: its function, and the name of both the tool and the prompt file with what a model reads of it.
 
-    `answers_like` names a tool listed before it that answers in the same form.
+    `answers_like` names a tool listed before it that answers in the same form. `writes` says that it makes something
+    new outside the lake, which no tool changes. `words` stand in the place of a prompt file where no model reads of the
+    tool.
     """
 
     name: str
     run: Callable[..., Awaitable[CallToolResult]]
     answers_like: str = ""
+    writes: bool = False
+    words: Mapping[str, str] | None = None
+
+    @property
+    def annotations(self) -> ToolAnnotations:
+        if self.writes:
+            return ToolAnnotations(read_only_hint=False, destructive_hint=False)
+        return ToolAnnotations(read_only_hint=True)
 
 
 TOOLS = (
@@ -47,16 +60,31 @@ TOOLS = (
     ),
 )
 
+APP_TOOLS = (
+    ToolSpec(
+        "read_kept_rows",
+        read_kept_rows,
+        "execute_spark_sql",
+        words={
+            "description": "More rows of an answer, for its view.",
+            "query_id": "the answer's",
+            "offset": "rows to skip",
+        },
+    ),
+)
+"""What views call and no model does (`mcp_server.apps`)."""
 
-def choose_tools(tables: frozenset[str] | None) -> tuple[ToolSpec, ...]:
+
+def choose_tools(tables: frozenset[str] | None, exports: Exports | None = None) -> tuple[ToolSpec, ...]:
     """Choose the tools for a lake with these tables: an AI function needs those that its facts come from.
 
-    All tools, where the tables are not known.
+    All of them, where the tables are not known. Results are exported where there is a place for files.
     """
-    if tables is None:
-        return TOOLS
-    lacking = {name for name, function in functions().items() if not function.tables <= tables}
-    return tuple(spec for spec in TOOLS if spec.name not in lacking)
+    lacking = {name for name, function in functions().items() if tables is not None and not function.tables <= tables}
+    chosen = tuple(spec for spec in TOOLS if spec.name not in lacking)
+    if exports is None:
+        return chosen
+    return (*chosen, ToolSpec("export_result", export_to(exports), writes=exports.writes_files))
 
 
 class _AsSent(FuncMetadata):
@@ -73,12 +101,10 @@ def build(spec: ToolSpec, most_sql_bytes: int) -> Tool:
 
     A statement has at most `most_sql_bytes` characters; it is the guard that counts bytes, and refuses a longer one.
     """
-    words = dict(prompts.read(spec.name).meta)
+    words = dict(spec.words or prompts.read(spec.name).meta)
     if (function := functions().get(spec.name)) is not None:
         words.update(function.arguments)
-    tool = Tool.from_function(
-        spec.run, spec.name, description=words["description"], annotations=ToolAnnotations(read_only_hint=True)
-    )
+    tool = Tool.from_function(spec.run, spec.name, description=words["description"], annotations=spec.annotations)
     tool.parameters = input_schema(tool.parameters, words)
     if (statement := tool.parameters["properties"].get("sql_query")) is not None:
         statement["maxLength"] = most_sql_bytes

@@ -22,7 +22,8 @@ def input_schema(schema: dict[str, Any], descriptions: Mapping[str, str]) -> dic
     for name, child in small["properties"].items():
         if isinstance(child.get("type"), list):
             child["type"] = child["type"][0]
-        child.pop("maxLength", None)  # checked, and not worth its tokens: no name that a model writes comes near it
+        for bound in ("maxLength", "minimum"):  # checked, and not worth its tokens: what a model writes is within it
+            child.pop(bound, None)
         child["description"] = descriptions[name]
     return small
 

@@ -152,7 +152,12 @@ async def _find_run(handle: str) -> Run[Answer]:
 
 
 def _answer_rows(answer: Answer) -> CallToolResult:
-    result = SqlResult(
+    return _make_result(answer.text, describe_rows(answer))
+
+
+def describe_rows(answer: Answer) -> SqlResult:
+    """Put an answer into the form that programs read."""
+    return SqlResult(
         status="done",
         columns=[ResultColumn(name=name, type=kind) for name, kind in zip(answer.names, answer.types, strict=True)],
         rows=[list(row) for row in answer.rows],
@@ -169,7 +174,6 @@ def _answer_rows(answer: Answer) -> CallToolResult:
         dry_run=None,
         ai=answer.ai.model_dump() if answer.ai else None,
     )
-    return _make_result(answer.text, result)
 
 
 def _answer_plan(plan: Plan) -> CallToolResult:

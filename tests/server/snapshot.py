@@ -40,7 +40,8 @@ def describe_change(surface: dict[str, Any]) -> str:
 async def _write() -> None:
     with TemporaryDirectory() as folder:
         lake = make_lake(Path(folder))
-        async with Client(build_server(load_settings(lake=str(lake)), Lake.parse(str(lake)))) as client:
+        settings = load_settings(lake=str(lake), export_dir=Path(folder))
+        async with Client(build_server(settings, Lake.parse(str(lake)))) as client:
             seen = await surface(client)
     print(describe_change(seen) or "The tool surface is the committed one.")
     FILE.write_text(json.dumps(seen, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -47,7 +47,7 @@ def test_the_rules_stand_first_and_the_page_below_a_line_that_says_whose_it_is(f
 
 
 def test_a_lake_without_a_page_has_the_rules_alone(folder: Path) -> None:
-    assert compose_instructions(settings_of(folder)).endswith("what a warning says.")
+    assert compose_instructions(settings_of(folder)).endswith("which definition you took.")
 
 
 def test_the_page_of_a_lake_without_a_folder_lies_where_the_setting_says(folder: Path) -> None:

@@ -39,8 +39,8 @@ def call(number: int, sql: str) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
 
 
-def client(lake: Path, state: Path, mode: str = "auto") -> Client:
-    arguments = [*COMMAND[1:], "serve", "--lake", str(lake)]
+def client(lake: Path, state: Path, mode: str = "auto", *flags: str) -> Client:
+    arguments = [*COMMAND[1:], "serve", "--lake", str(lake), *flags]
     return Client(StdioServerParameters(command=COMMAND[0], args=arguments, env=environment(state)), mode=mode)
 
 
@@ -57,6 +57,10 @@ def answer(server: subprocess.Popen[bytes]) -> dict[str, Any]:
     return message
 
 
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_text())
+
+
 async def ask(client: Client, sql: str, **more: Any) -> Any:
     return await client.call_tool("execute_spark_sql", {"sql_query": sql, "reasoning": "a test"}, **more)
 
@@ -68,10 +72,13 @@ async def test_a_client_of_either_era_is_answered_and_leaves_nothing_behind(
     import os
 
     before = set(descendants(os.getpid()))
-    async with client(lake, tmp_path, mode) as session:
+    async with client(lake, tmp_path, mode, "--export-dir", str(tmp_path)) as session:
         result = await ask(session, "SELECT count(*) AS n FROM movies_delta")
+        asked = {"query_id": result.structured_content["query_id"], "format": "json"}
+        file = (await session.call_tool("export_result", asked)).structured_content["location"]
         processes = [process for process in descendants(os.getpid()) if process not in before]
     assert result.structured_content["rows"] == [[300]]
+    assert read_json(tmp_path / Path(file).name) == [{"n": 300}]
     assert len(processes) >= 2
     until(lambda: gone(processes), what="the end of the server and of its engine")
 

@@ -19,32 +19,35 @@ from tests.server.tokens import count_tokens
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_tool_surface_is_the_committed_one(serve: Serve, connect: Connect) -> None:
-    async with connect(serve()) as client:
+async def test_the_tool_surface_is_the_committed_one(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    async with connect(serve(export_dir=tmp_path)) as client:
         change = describe_change(await surface(client))
     if change:
         pytest.fail(f"{change}\nIs this wanted? Then: python -m tests.server.snapshot", pytrace=False)
 
 
-async def test_tools_and_instructions_cost_few_tokens(serve: Serve, connect: Connect) -> None:
-    async with connect(serve()) as client:
+async def test_tools_and_instructions_cost_few_tokens(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    async with connect(serve(export_dir=tmp_path)) as client:
         seen = await surface(client)
     tools = json.dumps({"tools": seen["tools"]}, ensure_ascii=False, separators=(",", ":"))
     assert count_tokens(tools) + count_tokens(seen["instructions"]) <= 1_800
 
 
-async def test_the_tools_have_schemas_for_both_ways(serve: Serve, connect: Connect) -> None:
-    async with connect(serve()) as client:
+async def test_the_tools_have_schemas_for_both_ways(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    async with connect(serve(export_dir=tmp_path)) as client:
         tools = {tool["name"]: tool for tool in (await surface(client))["tools"]}
     assert list(tools) == [
         "find", "execute_spark_sql", "query_status", "cancel_query", "describe_schema", "list_views",
-        "ai_movie_summary", "ai_person_summary",
+        "ai_movie_summary", "ai_person_summary", "export_result",
     ]  # fmt: skip
     for tool in tools.values():
         assert tool["outputSchema"]["type"] == "object"
         assert tool["outputSchema"]["required"]
         assert all("description" in argument for argument in tool["inputSchema"]["properties"].values())
-        assert tool["annotations"] == {"readOnlyHint": True}
+        writes = tool["name"] == "export_result"
+        assert tool["annotations"] == (
+            {"readOnlyHint": False, "destructiveHint": False} if writes else {"readOnlyHint": True}
+        )
     assert tools["execute_spark_sql"]["inputSchema"]["required"] == ["sql_query", "reasoning"]
 
 

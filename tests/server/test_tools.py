@@ -82,7 +82,7 @@ async def test_an_answer_has_as_many_rows_as_its_caller_or_its_limit_says_and_el
 async def test_a_cut_answer_says_how_many_rows_there_are_unless_counting_could_take_long(
     serve: Serve, connect: Connect, sql: str, total: int | None
 ) -> None:
-    server = serve(default_rows=2)
+    server = serve(default_rows=2, max_rows=3)
     async with connect(server) as client:
         content = (await run(client, sql)).structured_content
     assert (content["row_count"], content["truncated"], content["total_rows"]) == (2, True, total)

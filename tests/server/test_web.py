@@ -20,6 +20,7 @@ from mcp.client.sse import sse_client
 from lakehouse.storage import Lake
 from mcp_server import serve
 from mcp_server.app import build_server
+from mcp_server.downloads import Downloads
 from mcp_server.settings import load_settings
 from tests.server.processes import busy, descendants, gone, started, until
 from tests.server.test_stdio import INITIALIZE, SLOW_SQL, ask
@@ -50,12 +51,18 @@ async def test_a_web_client_is_answered_and_the_server_leaves_nothing_behind(
 ) -> None:
     with web_server(lake, tmp_path, transport) as (server, url):
         async with session(transport, url, mode) as client:
-            result = await ask(client, "SELECT count(*) FROM movies_delta")
+            result = await ask(client, "SELECT count(*) AS n FROM movies_delta")
+            asked = {"query_id": result.structured_content["query_id"], "format": "json"}
+            file = (await client.call_tool("export_result", asked)).structured_content["location"]
+        async with httpx2.AsyncClient() as web:
+            downloads = [await web.get(file), await web.head(file), await web.get(file[:-1])]
         children = descendants(server.pid)
         server.send_signal(signal.SIGTERM)
         assert server.wait(20) == 0
         until(lambda: gone(children), what="the end of the engine")
     assert result.structured_content["rows"] == [[300]]
+    assert [each.status_code for each in downloads] == [200, 200, 404]
+    assert downloads[0].json() == [{"n": 300}]
     assert children
 
 
@@ -91,7 +98,7 @@ async def room_for_two(
     """Sends requests to a server that has room for two sessions."""
     monkeypatch.setattr(serve, "_MOST_SESSIONS", 2)
     server = build_server(load_settings(state_dir=tmp_path), Lake.parse(str(lake)))
-    app = serve._build_web_app(server, "http")
+    app = serve._build_web_app(server, "http", Downloads("http://127.0.0.1"))
     accept = {"Accept": "application/json, text/event-stream"}
     web = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1", headers=accept)
 

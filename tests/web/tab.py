@@ -11,7 +11,7 @@ import pytest
 from tests.server.processes import until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Locator
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Frame, Locator
 
 _TELL_VIOLATIONS = """
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
@@ -94,10 +94,10 @@ class Tab:
         """Keep a picture."""
         self.page.screenshot(path=folder / f"{name}.png", animations="disabled")
 
-    def barriers(self) -> Sequence[str]:
-        """What axe finds that seriously keeps somebody out."""
+    def barriers(self, frame: Frame | None = None) -> Sequence[str]:
+        """What axe finds that seriously keeps somebody out, of the page or of a frame in it."""
         axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-        found: dict[str, Any] = axe.Axe().run(self.page).response
+        found: dict[str, Any] = axe.Axe().run(frame or self.page).response
         return [
             f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes']][:3]}"
             for one in found["violations"]

@@ -13,7 +13,8 @@ from imdb_lakehouse import web
 from tests.bridge.rest import Site
 
 OURS = [
-    path for path in sorted(web.FOLDER.rglob("*")) if path.suffix in {".js", ".html"} and "vendor" not in path.parts
+    *(path for path in sorted(web.FOLDER.rglob("*")) if path.suffix in {".js", ".html"} and "vendor" not in path.parts),
+    *sorted(web.FOLDER.parent.glob("result_view/*.js")),
 ]
 HTML_FROM_TEXT = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|setHTML|\beval\b|new Function"

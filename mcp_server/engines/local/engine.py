@@ -86,7 +86,10 @@ class LocalEngine:
     def execute(self, query: CheckedQuery, query_id: str, caps: Caps | None = None) -> ResultSet:
         """Run a checked query until it ends, reaches its deadline or is cancelled."""
         within = None if caps is None else [caps.payload_bytes, caps.cell_chars]
-        fields = {"fetch": query.limit.fetch, "caps": within} | self._describe_statement(query.sql, query.tables)
+        extra = (0, 0) if caps is None else (caps.kept_rows + 1, caps.kept_bytes)
+        fields = {"fetch": query.limit.fetch, "caps": within, "extra": extra} | self._describe_statement(
+            query.sql, query.tables
+        )
         return self._fetch_rows(EngineCall(query_id, "run", fields, query.deadline_seconds))
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
@@ -161,7 +164,11 @@ class LocalEngine:
         with pa.ipc.open_stream(pa.py_buffer(frame.payload)) as stream:
             missing = {(row, column): chars for row, column, chars in frame.fields["missing"]}
             return ResultSet(
-                stream.read_all(), tuple(frame.fields["types"]), rows=frame.fields["rows"], missing=missing
+                stream.read_all(),
+                tuple(frame.fields["types"]),
+                rows=frame.fields["rows"],
+                is_all=frame.fields["is_all"],
+                missing=missing,
             )
 
     def _perform_call(self, call: EngineCall) -> Frame:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.session import EngineSession, run_query
+from lakehouse.session import EngineSession, Extra, run_query
 from mcp_server.engines.explaining import explain_statement
 from mcp_server.engines.hiding import hide_addresses, hide_paths
 from mcp_server.engines.wire import MAX_RESULT_BYTES, Frame
@@ -43,8 +43,9 @@ class Operations:
 
     def run(self, frame: Frame, running: Running, session: SparkSession) -> Reply:
         """Run a query and return its rows."""
-        rows = run_query(session, frame.fields["sql"], frame.fields["fetch"], MAX_RESULT_BYTES)
-        return self._reply(frame, running, ResultSet(rows.table, rows.types))
+        extra = Extra(*frame.fields["extra"])
+        rows = run_query(session, frame.fields["sql"], frame.fields["fetch"], MAX_RESULT_BYTES, extra)
+        return self._reply(frame, running, ResultSet(rows.table, rows.types, is_all=rows.is_all))
 
     def explain(self, frame: Frame, running: Running, session: SparkSession) -> Reply:
         """Return the plan of a query, with table names in place of locations."""
@@ -66,6 +67,8 @@ class Operations:
     def _reply(self, frame: Frame, running: Running, found: ResultSet) -> Reply:
         """Reply with the rows of a result, cut to the frame's caps if it has any."""
         if (caps := frame.fields.get("caps")) is not None:
-            found = cut(found, Caps(*caps), running.raise_if_stopped)
+            _, kept_bytes = frame.fields.get("extra", (0, 0))
+            found = cut(found, replace(Caps(*caps), kept_bytes=kept_bytes), running.raise_if_stopped)
         missing = [(*place, chars) for place, chars in found.missing.items()]
-        return Reply("result", {"types": found.types, "rows": found.rows, "missing": missing}, to_stream(found.table))
+        fields = {"types": found.types, "rows": found.rows, "is_all": found.is_all, "missing": missing}
+        return Reply("result", fields, to_stream(found.table))

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { blocks, visible } from "../../../imdb_lakehouse/web/static/js/prose.js";
+import { blocks } from "../../../imdb_lakehouse/web/static/js/prose.js";
+import { visible } from "../../../imdb_lakehouse/web/static/js/visible.js";
 
 const ALLOWED = new Set(
   "p h3 blockquote strong em del code pre br hr ol ul li div table thead tbody tr th td a".split(" "),

@@ -8,8 +8,11 @@ import { saveBlob } from "./saving.js";
 const NAMES = { line: "Line", bar: "Bars", scatter: "Scatter", histogram: "Histogram" };
 const KINDS = { ranking: "bar", bars: "bar" };
 
-/** View of a table's chart, or null where no chart of it says anything. It begins hidden where none says it at sight. */
-export function chartBox(table) {
+/**
+ * View of a table's chart, or null where no chart of it says anything. It begins hidden where none says it at sight.
+ * `save(name, blob)` saves its picture, null where pictures cannot be saved.
+ */
+export function chartBox(table, save = saveBlob) {
   const choices = choicesFor(table);
   if (choices.kinds.length === 0) return null;
   const state = { shown: choices.first !== null, ...startOf(choices) };
@@ -25,8 +28,8 @@ export function chartBox(table) {
       ? [picker("Chart", kinds, state.kind, chooseKind), picker("Measure", measures, state.measure, chooseMeasure)]
       : [];
     const toggle = button(state.shown ? "Hide chart" : "Show a chart", turn, { className: "button small" });
-    const save = state.shown ? button("Save picture", savePicture, { className: "button small" }) : null;
-    bar.replaceChildren(...[...pickers, save, toggle].filter(Boolean));
+    const picture = state.shown && save ? button("Save picture", savePicture, { className: "button small" }) : null;
+    bar.replaceChildren(...[...pickers, picture, toggle].filter(Boolean));
   }
 
   function chooseKind(kind) {
@@ -43,7 +46,7 @@ export function chartBox(table) {
   }
 
   function savePicture() {
-    place.querySelector("canvas")?.toBlob((blob) => blob && saveBlob("chart.png", blob));
+    place.querySelector("canvas")?.toBlob((blob) => blob && save("chart.png", blob));
   }
 
   function turn() {

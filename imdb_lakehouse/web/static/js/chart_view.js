@@ -32,7 +32,9 @@ export function redrawCharts() {
 }
 
 function loadLibrary() {
-  library ??= import("../vendor/chart.umd.min.js").then(() => globalThis.Chart);
+  library ??= globalThis.Chart
+    ? Promise.resolve(globalThis.Chart) // the view of a result in other programs has it from the start
+    : import("../vendor/chart.umd.min.js").then(() => globalThis.Chart);
   return library;
 }
 
@@ -157,7 +159,7 @@ function timeAxis(chart, ink) {
 }
 
 function labelAxis(chart, ink) {
-  const most = (width) => (chart.kind === "ranking" ? Math.max(12, Math.min(26, Math.floor(width / 20))) : 14);
+  const most = (width) => (chart.kind === "ranking" ? Math.max(10, Math.min(26, Math.floor(width / 22))) : 14);
   return {
     ...title(chart.kind === "ranking" ? null : chart.x, ink),
     grid: { display: false },

@@ -1,7 +1,7 @@
 // Questions that may be asked next. One that is chosen goes into the field, to be changed or sent.
 
 import { button, make } from "./dom.js";
-import { visible } from "./prose.js";
+import { visible } from "./visible.js";
 
 /** The event by which a question asks to be put into the field; its `detail` is the question. */
 export const ASK_NEXT = "ask-next";

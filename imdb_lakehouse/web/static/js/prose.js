@@ -3,10 +3,10 @@
 // A node is a text, or {tag, attributes, children}. Nothing here knows of a document, so that it runs anywhere.
 
 import { Lexer } from "../vendor/marked.esm.js";
+import { visible } from "./visible.js";
 
 const MOST_CHARS = 50_000; // far beyond an answer; some forms take quadratic time
 const THOUGHTS = /<(think|thinking)>[\s\S]*?(<\/\1>|$)/gi; // reasoning models stream it before the answer
-const REORDERING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // turn text around that they do not belong to
 const ADDRESS = /^(https?:\/\/|mailto:)/i;
 
 /** Parses an answer to nodes. */
@@ -19,11 +19,6 @@ export function blocks(text) {
     if (error instanceof RangeError) return [node("p", said)]; // nested deeper than the stack
     throw error;
   }
-}
-
-/** Text with a mark in place of each character that would reorder what stands around it. */
-export function visible(text) {
-  return text.replace(REORDERING, "\ufffd");
 }
 
 function node(tag, children, attributes = {}) {

@@ -1,6 +1,6 @@
 // Long labels cut to a width, so that no two of them look alike.
 
-import { visible } from "./prose.js";
+import { visible } from "./visible.js";
 
 /** Labels of at most `most` letters. What would look like another one loses its middle instead of its end. */
 export function shortenAll(labels, most) {

@@ -3,6 +3,17 @@
 import { isNumeric } from "./format.js";
 
 const WORDS = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+const DECIMAL = /^(-?\d+)(?:\.(\d+))?$/;
+
+/** Returns the order when a column's heading is chosen: ascending, or descending where it ascends already. */
+export function nextOrder(order, index) {
+  return { index, descending: order?.index === index && !order.descending };
+}
+
+/** Describes an order for people who do not see the arrow in the heading. */
+export function describeOrder(table, { index, descending }) {
+  return `Sorted by ${table.columns[index].name}, ${descending ? "descending" : "ascending"}.`;
+}
 
 /** Sorts rows by a column; stable, nulls last in both directions. */
 export function sortRows(table, index, descending) {
@@ -15,18 +26,17 @@ export function sortRows(table, index, descending) {
 }
 
 function compareNumbers(a, b) {
-  if (isWhole(a) && isWhole(b)) {
-    const [one, other] = [BigInt(a), BigInt(b)];
-    return one < other ? -1 : Number(one > other);
-  }
-  const [one, other] = [Number(a), Number(b)];
+  const [one, other] = typeof a === "string" && typeof b === "string" ? toWholes(a, b) : [Number(a), Number(b)];
   if (Number.isNaN(one) || Number.isNaN(other)) return Number(Number.isNaN(one)) - Number(Number.isNaN(other));
   return one < other ? -1 : Number(one > other);
 }
 
-/** True for a whole number with more digits than a double can hold. */
-function isWhole(cell) {
-  return typeof cell === "string" && /^-?\d+$/.test(cell);
+/** Two numbers sent as texts, which have more digits than a double can hold, as whole ones of the same unit. */
+function toWholes(a, b) {
+  const [one, other] = [DECIMAL.exec(a), DECIMAL.exec(b)];
+  if (one === null || other === null) return [Number(a), Number(b)];
+  const places = Math.max((one[2] ?? "").length, (other[2] ?? "").length);
+  return [one, other].map((parts) => BigInt(parts[1] + (parts[2] ?? "").padEnd(places, "0")));
 }
 
 function compareTexts(a, b) {
