@@ -51,7 +51,8 @@ def web_server(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def stdio_server(lake: Path, tmp_path: Path) -> Served:
     """What a client starts a server over stdio with."""
     arguments = [*COMMAND[1:], "serve", "--lake", str(lake)]
-    return Served({"command": sys.executable, "args": arguments, "env": {"IMDB_STATE_DIR": str(tmp_path)}}, tmp_path)
+    variables = {"IMDB_STATE_DIR": str(tmp_path), "IMDB_EXPORT_DIR": str(tmp_path)}
+    return Served({"command": sys.executable, "args": arguments, "env": variables}, tmp_path)
 
 
 @pytest.fixture(scope="session")
