@@ -32,6 +32,7 @@ _EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "ai": ("openai", "bpe_openai"),
     "chat": ("fastapi", "limits"),
     "cosmos": ("azure.cosmos",),
+    "glue": ("boto3",),
 }
 """Modules that only an extra installs."""
 _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from lakehouse.errors import UsageError
-from lakehouse.storage import CATALOG_SCHEMES, Lake
+from lakehouse.storage import Lake
 
 _FORMS: Final = {
     "uc": "uc://host:port/catalog, or uc://host:port/catalog/schema for one schema of it",
@@ -24,7 +24,7 @@ _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]{1,2}")
 class CatalogAddress:
     """Where a catalogue is: `url` of its API without a slash at the end; for Glue `region` in its place.
 
-    `schema` is empty where all schemas are meant. `tokens` is the audience that a token has to be for, empty for any.
+    `schema` is empty where all schemas are meant. `audience` is what a token has to be for, empty for any.
     """
 
     kind: str
@@ -72,6 +72,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-assert _FORMS.keys() == CATALOG_SCHEMES  # noqa: S101

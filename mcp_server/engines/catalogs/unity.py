@@ -1,6 +1,6 @@
 """Unity Catalog: the open-source server, Databricks, and OneLake, which speaks a part of the same API.
 
-Tables come in pages of fifty, the most that the open-source server gives.
+Tables come in pages of fifty, the most in the specification of the API.
 """
 
 from __future__ import annotations
