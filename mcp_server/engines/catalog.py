@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from lakehouse.foreign import describe_foreign
 from lakehouse.manifest import MANIFEST_NAME, read_manifest
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.engines.folders import Located, TableFolders, index_by_name
+from mcp_server.engines.located import LocatedTables
 from mcp_server.models import TableInfo
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -29,7 +30,7 @@ _FAILED_SECONDS = 2.0
 _OTHERS = re.compile(r"[^A-Za-z0-9]+")
 
 
-class LakeCatalog:
+class LakeCatalog(LocatedTables):
     """The tables of one lake and their locations. Thread-safe."""
 
     def __init__(self, lake: Lake, *, plain_names: bool = False) -> None:
@@ -60,27 +61,7 @@ class LakeCatalog:
         """A number that changes with every change of the lake."""
         return self._edition
 
-    def tables(self) -> tuple[TableInfo, ...]:
-        """Return all tables by name, including unreadable ones. Raises LakeError where the lake holds none."""
-        return tuple(table.info for table in self._refresh_tables().values())
-
-    def refresh(self) -> tuple[TableInfo, ...]:
-        """Return `tables()` of this moment: what was seen of the folders a moment ago does not count."""
-        return tuple(table.info for table in self._refresh_tables(look_again=True).values())
-
-    def locations(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """Return the absolute locations of all readable tables, or of those in `names` (in any case), by table name."""
-        known = self._refresh_tables()
-        chosen = known.values() if names is None else [known[key] for name in names if (key := name.lower()) in known]
-        return {table.info.name: table.location for table in chosen if not table.info.problem}
-
-    def registrations(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """Return the locations as `locations` does, by the names that the engine knows the tables by."""
-        known = self._refresh_tables()
-        chosen = self.locations(names)
-        return {known[name.lower()].info.engine_name: location for name, location in chosen.items()}
-
-    def _refresh_tables(self, *, look_again: bool = False) -> Mapping[str, Located]:
+    def _find_tables(self, *, look_again: bool) -> Mapping[str, Located]:
         with self._lock:
             self._raise_recent_failure()
             if self._lake.directory is None and self._folders.is_current(look_again=look_again):

@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
@@ -27,6 +27,7 @@ from mcp_server.engines.catalogs.files import TableFiles
 from mcp_server.engines.catalogs.listing import MOST_LISTED, Catalog, CatalogTable
 from mcp_server.engines.folders import Located, describe_table, find_bad_name, index_by_name
 from mcp_server.engines.hiding import hide_addresses
+from mcp_server.engines.located import LocatedTables
 from mcp_server.models import TableInfo
 from mcp_server.settings import Settings
 
@@ -59,7 +60,7 @@ class _Look:
     files: StoredFiles | None = None
 
 
-class CatalogTables:
+class CatalogTables(LocatedTables):
     """Implements `Tables` for the tables of a catalogue. Thread-safe.
 
     Raises LakeError, with advice, where the catalogue does not answer or lists no table: what it listed before does not
@@ -93,25 +94,7 @@ class CatalogTables:
     def edition(self) -> int:
         return self._edition
 
-    def tables(self) -> tuple[TableInfo, ...]:
-        """Return all tables by name, including unreadable ones."""
-        return tuple(table.info for table in self._refresh_tables().values())
-
-    def refresh(self) -> tuple[TableInfo, ...]:
-        """Return `tables()` of this moment."""
-        return tuple(table.info for table in self._refresh_tables(look_again=True).values())
-
-    def locations(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """Return the locations of all readable tables, or of those in `names`, as the engine knows them."""
-        known = self._refresh_tables()
-        chosen = known.values() if names is None else [known[key] for name in names if (key := name.lower()) in known]
-        return {table.info.name: table.location for table in chosen if not table.info.problem}
-
-    def registrations(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """Return the locations by the names that the engine knows the tables by."""
-        return self.locations(names)
-
-    def _refresh_tables(self, *, look_again: bool = False) -> Mapping[str, Located]:
+    def _find_tables(self, *, look_again: bool) -> Mapping[str, Located]:
         with self._lock:
             began = time.monotonic()
             trusted = min(max(_TRUSTED_SHARE * self._took, _LEAST_TRUSTED_SECONDS), _MOST_TRUSTED_SECONDS)
