@@ -49,6 +49,9 @@ _CHECKING = "checking the statement"
 _LEAST_SECONDS = 1.0
 """What a look-up of an AI function has at least: without any the engine would not even say that time is over."""
 
+_LOOKED_AT_AGAIN = frozenset({"unknown_table", "unreadable_table"})
+"""Refusals that may rest on what was seen of the lake some seconds ago."""
+
 _MOST_COUNT_SECONDS = 2.0
 _LEAST_COUNT_SECONDS = 0.2
 """How long counting the rows of a cut answer may take: as long as its query did, within these bounds."""
@@ -126,7 +129,7 @@ class Statement:
     # Check
 
     def _check_on(self, engine: Engine) -> Allowed:
-        """Ask the guard; where it knows no such table, look whether there is one by now, and ask again."""
+        """Ask the guard; where it has no such table, or cannot read it, look whether it can by now, and ask again."""
         self._event.engine = engine.name
         self._register_query(engine, self._query_id)
         self._enter_stage(_CHECKING)
@@ -134,7 +137,7 @@ class Statement:
         try:
             return Allowed(engine, tables, self._ask_guard(engine, tables))
         except Refused as refusal:
-            if refusal.code != "unknown_table" or (now := engine.refresh()) == tables:
+            if refusal.code not in _LOOKED_AT_AGAIN or (now := engine.refresh()) == tables:
                 raise
             return Allowed(engine, now, self._ask_guard(engine, now))
 
