@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pyarrow as pa
 import pytest
@@ -21,7 +21,7 @@ from deltalake import write_deltalake
 from lakehouse.errors import LakeError, QueryError
 from lakehouse.storage import Lake
 from mcp_server.context.statements import Statements, open_statements
-from mcp_server.engines.catalogs import open_tables
+from mcp_server.engines.catalogs import asking, open_tables
 from mcp_server.models import TableInfo
 from mcp_server.settings import Settings, load_settings
 from tests.engines.watching import eventually
@@ -161,13 +161,41 @@ class _Broken(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@pytest.fixture
-def broken() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Broken)
+class _Endless(BaseHTTPRequestHandler):
+    """Answers with blanks, one after the other, for as long as somebody reads them."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b" ")
+                Event().wait(0.01)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def _serve(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"uc://127.0.0.1:{server.server_port}/main"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def broken() -> Iterator[str]:
+    with _serve(_Broken) as lake:
+        yield lake
+
+
+def test_an_answer_that_goes_on_is_given_up_after_the_time_for_all_of_it(
+    settings_of: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_ANSWER_SECONDS", 0.5)
+    with _serve(_Endless) as lake, pytest.raises(LakeError, match=r"did not answer within 0.5 s"):
+        open_tables(Lake.parse(lake), settings_of()).tables()
 
 
 @pytest.mark.parametrize(

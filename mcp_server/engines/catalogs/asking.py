@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from typing import Any, Final
@@ -40,9 +41,10 @@ class Asker:
 
     def _ask(self, method: str, path: str, **about: Any) -> Any:
         headers = {"Authorization": f"Bearer {self._token.get_secret_value()}"} if self._token is not None else {}
+        deadline = time.monotonic() + _ANSWER_SECONDS
         try:
             with self._client.stream(method, f"{self._url}/{path}", headers=headers, **about) as answer:
-                data = self._read_bounded(answer)
+                data = self._read_bounded(answer, deadline)
                 self._check_status(answer, data)
                 return json.loads(data)
         except httpx2.TimeoutException as error:
@@ -72,9 +74,11 @@ class Asker:
                 weakref.finalize(self, self._opened.close)
             return self._opened
 
-    def _read_bounded(self, answer: httpx2.Response) -> bytes:
+    def _read_bounded(self, answer: httpx2.Response, deadline: float) -> bytes:
         data = bytearray()
         for chunk in answer.iter_bytes():
+            if time.monotonic() > deadline:  # the client's own time-out begins again with every byte
+                raise httpx2.ReadTimeout("the answer goes on", request=answer.request)
             data += chunk
             if len(data) > _MOST_BYTES:
                 raise CatalogError(
