@@ -225,11 +225,16 @@ class Statement:
         return self._keep_rows(found, answer, query.limit.rows)
 
     def _choose_caps(self, engine: Engine, query: CheckedQuery) -> results.Caps:
-        """The caps on what the engine sends: a caller's statement may have rows beyond those that are shown."""
+        """The caps on what the engine sends: a caller's statement may have rows beyond those that are shown.
+
+        None beyond them where they are paid for, as is the statement that tells how large a table's rows are.
+        """
         if self._kept is None or not isinstance(self._sql, CallerSql):
             return self._caps
         most_bytes = self._kept.most_bytes_each
-        rows = choose_kept_rows(query, self._sql.row_limit, self._settings, most_bytes, engine.estimate)
+        rows = query.limit.rows
+        if not engine.capabilities.metered:
+            rows = choose_kept_rows(query, self._sql.row_limit, self._settings, most_bytes, engine.estimate)
         return replace(self._caps, kept_rows=rows, kept_bytes=most_bytes)
 
     def _keep_rows(self, found: ResultSet, answer: results.Answer, most: int) -> results.Answer:

@@ -20,9 +20,12 @@ _MOST_ROWS = 500
 _MOST_BYTES = 250_000
 """How large a page is: people read it and no model, so it may be larger than an answer."""
 
+_MOST_OFFSET = 1 << 31
+"""More rows than are ever kept, and still a number that Arrow takes."""
+
 
 async def read_kept_rows(
-    query_id: Annotated[str, Field(max_length=64)], offset: Annotated[int, Field(ge=0)]
+    query_id: Annotated[str, Field(max_length=64)], offset: Annotated[int, Field(ge=0, le=_MOST_OFFSET)]
 ) -> Annotated[CallToolResult, SqlResult]:
     """Return rows of the caller's own answer, from row `offset` on; none behind the last that is kept."""
     app, call = app_context(), current_call()

@@ -10,19 +10,25 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from mcp.client import Client
 
+from lakehouse.result_files import to_csv
 from mcp_server import checking
+from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
-from mcp_server.exports import ExportFailedError, ExportFile, ExportFolder
+from mcp_server.exports import ExportFailedError, ExportFile, ExportFolder, write_export
 from mcp_server.fetching import choose_kept_rows
-from mcp_server.models import CheckedQuery, Estimate, Principal, ScanEstimate
+from mcp_server.kept_results import KeptRows
+from mcp_server.models import CheckedQuery, Estimate, Principal, ResultSet, ScanEstimate
 from mcp_server.settings import load_settings
 from mcp_server.terms import catalog_of, limits_of
 from tests.server.conftest import Connect, Serve, audit_lines
@@ -261,6 +267,59 @@ def test_a_process_that_is_killed_while_it_writes_leaves_no_file_and_the_next_on
     os.utime(draft, (0, 0))
     ExportFolder(folder).place_file(FILE, "me")
     assert [path.name for path in folder.iterdir()] == [FILE.name]
+
+
+def test_what_cannot_be_tidied_up_stands_in_no_files_way(folder: Path) -> None:
+    other = folder / ".imdb-export-not-a-file"
+    other.mkdir()
+    os.utime(other, (0, 0))
+    assert Path(ExportFolder(folder).place_file(FILE, "me").location).read_bytes() == FILE.data
+    assert other.is_dir()
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_names_that_every_row_repeats_make_no_file_of_any_size(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_server.exports.MOST_FILE_CHARS", 100_000)
+    name = "a" * 1_000
+    column = pa.array([{name: 1}] * 300) if kind == "csv" else pa.array([1] * 300)
+    types = (f"struct<{name}:int>" if kind == "csv" else "int",)
+    kept = KeptRows(ResultSet(pa.table({name: column}), types), 0, 300, 300)
+    file = write_export("0123456789ab", kept, kind, lambda: None)
+    assert 80 < file.rows < 100 < len(file.data) // 1_000 + 20
+    assert (file.total, file.is_complete) == (300, False)
+
+
+@pytest.mark.parametrize("unseen", ["\0", "\x1b", "\ufeff", "\u200b", "\u2060 "])
+def test_a_formula_behind_what_is_not_seen_is_still_a_formula(unseen: str) -> None:
+    assert to_csv(["n"], [[f"{unseen}=1+1"], [f"{unseen}1"]]) == f"n\r\n'{unseen}=1+1\r\n{unseen}1\r\n"
+
+
+class Metered:
+    """The engine as one whose statements are paid for, and what it was asked for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.capabilities = replace(engine.capabilities, metered=True)
+        self.estimated: list[CheckedQuery] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def estimate(self, query: CheckedQuery) -> Estimate:
+        self.estimated.append(query)
+        return self._engine.estimate(query)
+
+
+@pytest.mark.parametrize("more", [{}, {"row_limit": 250}])
+async def test_where_statements_are_paid_for_no_more_is_asked_for_than_is_shown(
+    engine: Engine, lake: Path, tmp_path: Path, folder: Path, more: dict[str, Any]
+) -> None:
+    metered = Metered(engine)
+    settings = load_settings(lake=str(lake), state_dir=tmp_path / "state", export_dir=folder)
+    async with Client(LakehouseServer(settings, lambda: [cast("Engine", metered)])) as session:
+        shown, found = await exported(session, "SELECT tconst FROM movies_delta", **more)
+    assert found.structured_content["rows"] == shown["row_count"] == more.get("row_limit", 100)
+    assert metered.estimated == []
 
 
 async def test_cells_that_the_answer_had_to_cut_are_said_to_be_cut(
