@@ -136,7 +136,7 @@ async def test_a_cut_file_says_so_and_how_to_get_the_rest(serve: Serve, connect:
     async with connect(serve(export_dir=folder, export_rows=700)) as session:
         _, found = await exported(session, sql)
         assert text_of(found).startswith("500 of 900 rows, csv, ")
-        assert "row_limit=700" in text_of(found)
+        assert "row_limit=700 and export that; where that has no more, page: " in text_of(found)
         assert not found.structured_content["complete"]
         _, found = await exported(session, sql, row_limit=700)
         assert (found.structured_content["rows"], found.structured_content["total_rows"]) == (700, 900)
