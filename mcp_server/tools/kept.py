@@ -46,7 +46,7 @@ def _shape_page(page: KeptRows, caps: Caps, origin: results.Origin) -> results.A
     answer = results.shape(page.result, RowLimit(_MOST_ROWS), caps, origin)
     if page.table.num_rows and not answer.rows:
         raise ResourceLimit(
-            f"Row {page.offset:,} is larger than the {_MOST_BYTES:,} bytes that the view reads at once. Export the rows, "
-            "or select fewer columns."
+            f"Row {page.offset:,} is larger than the {_MOST_BYTES:,} bytes that the view reads at once. "
+            "Export the rows, or select fewer columns."
         )
     return replace(answer, total_rows=page.total, truncated=page.offset + len(answer.rows) != page.total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -177,6 +178,21 @@ def test_of_a_table_with_large_rows_fewer_are_fetched(engine: Engine, row_bytes:
     assert choose_kept_rows(checked, None, settings, 2_000_000, lambda _: Estimate((files,), exact=True)) == rows
 
 
+async def test_a_row_that_fails_beyond_the_answer_fails_no_answer(serve: Serve, connect: Connect, folder: Path) -> None:
+    server = serve(export_dir=folder)
+    divided = "SELECT 1 / (CAST(substring(tconst, 3) AS INT) - {}) AS x FROM movies_delta"
+    async with connect(server) as session:
+        every = await ask_for(session, "SELECT tconst FROM movies_delta", row_limit=300)
+        number = [int(tconst[2:]) for (tconst,) in every["rows"]]
+        shown, found = await exported(session, divided.format(number[250]))
+        shown_to_fail = await session.call_tool(
+            "execute_spark_sql", {"sql_query": divided.format(number[50]), "reasoning": "a test"}
+        )
+    assert (shown["row_count"], shown["truncated"], found.structured_content["rows"]) == (100, True, 100)
+    assert not found.structured_content["complete"]
+    assert "DIVIDE_BY_ZERO" in text_of(shown_to_fail)
+
+
 async def test_results_of_others_and_of_long_ago_are_unknown(
     serve: Serve, connect: Connect, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +283,16 @@ def test_a_process_that_is_killed_while_it_writes_leaves_no_file_and_the_next_on
     os.utime(draft, (0, 0))
     ExportFolder(folder).place_file(FILE, "me")
     assert [path.name for path in folder.iterdir()] == [FILE.name]
+
+
+def test_a_file_system_without_hard_links_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(ExportFailedError, match="FAT and exFAT have none"):
+        ExportFolder(folder).place_file(FILE, "me")
+    assert names_in(folder) == []
 
 
 def test_what_cannot_be_tidied_up_stands_in_no_files_way(folder: Path) -> None:
