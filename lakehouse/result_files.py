@@ -27,7 +27,8 @@ MEDIA_TYPES: Mapping[FileFormat, str] = {
 
 _BYTE_ORDER_MARK = "\ufeff"
 """Without it spreadsheets read CSV in the character set of their country."""
-_FORMULA = re.compile(r"[\t\r]|\s*[=+\-@＝＋－＠]")
+_FORMULA = re.compile(r"[\t\r]|[\s\0-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]")
+"""Also behind what is not seen: a spreadsheet may leave out a zero byte or a mark."""
 _SIGNED = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 """A number that was sent as text, to keep all its digits."""
 
@@ -55,7 +56,10 @@ def to_csv(names: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def to_json_objects(names: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Convert rows to an array of objects, one for each row."""
     heads = name_columns(names)
-    return json.dumps([dict(zip(heads, row, strict=True)) for row in rows], ensure_ascii=False, indent=1)
+    # One row after another: of all at once `json` makes six times the memory of the text.
+    objects = (json.dumps(dict(zip(heads, row, strict=True)), ensure_ascii=False, indent=1) for row in rows)
+    lines = ",".join("\n " + text.replace("\n", "\n ") for text in objects)  # a line end in a cell is an escape
+    return f"[{lines}\n]" if lines else "[]"
 
 
 def name_columns(names: Sequence[str]) -> list[str]:

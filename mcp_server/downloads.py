@@ -145,6 +145,9 @@ async def _make_file(app: AppContext, caller: str, query_id: str, kind: FileForm
         except LakehouseError as error:
             event.verdict, event.code = "failed", getattr(error, "code", type(error).__name__)
             raise
+        except Exception as error:
+            event.verdict, event.code = "error", type(error).__name__
+            raise
         finally:
             app.audit.write(event)
     except UnknownResultError as error:

@@ -19,9 +19,14 @@ from lakehouse.errors import LakehouseError
 from lakehouse.result_files import FileFormat, write_result
 from mcp_server.kept_results import KeptRows
 from mcp_server.results import Caps
+from mcp_server.results.cells import Json, to_json
 from mcp_server.results.fitting import read_rows
 
 MOST_CELL_CHARS: Final = 1_000_000
+MOST_FILE_CHARS: Final = 64 << 20
+"""Of a file's rows as JSON, with the names of columns and fields, which rows in memory have once: 10,000 rows of 4 MiB
+with a name of 20,000 characters made a file of 200 MB, in 800 MB of memory."""
+
 _DRAFT: Final = ".imdb-export-"
 _DRAFT_SECONDS: Final = 3_600
 """Age at which a draft is one that a killed process left: writing takes a second."""
@@ -71,14 +76,22 @@ class Exports(Protocol):
 
 
 def write_export(query_id: str, kept: KeptRows, kind: FileFormat, tick: Callable[[], None]) -> ExportFile:
-    """Write kept rows as a file. `tick` is called for each row, and raises where nobody waits any more."""
+    """Write kept rows as a file, the first ones where all are too large for one.
+
+    `tick` is called for each row, and raises where nobody waits any more.
+    """
     caps = Caps(payload_bytes=MOST_CELL_CHARS, cell_chars=MOST_CELL_CHARS)
     is_cut = bool(kept.result.missing)
-    rows = []
+    rows: list[list[Json]] = []
+    left, named = MOST_FILE_CHARS, sum(map(len, kept.names)) if kind == "json" else 0
     for cells in read_rows(kept.result, kept.table.num_rows, caps, tick):
         row = list(cells)
+        values = [cell.value for cell in row]
+        left -= named + len(to_json(values))
+        if left < 0:
+            break
         is_cut = is_cut or any(cell.is_cut for cell in row)
-        rows.append([cell.value for cell in row])
+        rows.append(values)
     columns = [{"name": name, "type": type_} for name, type_ in zip(kept.names, kept.types, strict=True)]
     return ExportFile(query_id, kind, write_result(columns, rows, kind), len(rows), kept.total, is_cut)
 
@@ -109,7 +122,8 @@ class ExportFolder:
         except OSError as error:
             raise ExportFailedError(
                 f"The file cannot be written to the folder that IMDB_EXPORT_DIR names: {error.strerror}. The user "
-                "can mend that: the folder must be there, writable, and have room."
+                "can mend that: the folder must be there, writable, and have room, on a file system with hard links: "
+                "FAT and exFAT have none."
             ) from error
         return Place(str(target))
 
@@ -125,8 +139,8 @@ class ExportFolder:
                 ) from error
 
     def _remove_drafts(self) -> None:
-        """Remove what killed processes have left."""
+        """Remove what killed processes have left, as far as it may be removed: it may be another user's."""
         for draft in self._folder.glob(f"{_DRAFT}*"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 if draft.lstat().st_mtime < time.time() - _DRAFT_SECONDS:
                     draft.unlink()

@@ -208,15 +208,14 @@ class Statement:
         self._ai.require_models(query)
         deadline = _Deadline(self._run, query.deadline_seconds)
         if not query.ai:
-            caps = self._choose_caps(allowed.engine, query)
-            found = self._execute(allowed, query, self._query_id, caps)
+            found, kept_rows = self._execute_to_keep(allowed, query)
             total = found.found if found.is_all else None
             if total is None and found.found > query.limit.rows:
                 total = self._count_rows(allowed, query)
             origin = self._begin_reading(allowed.engine)
             most = self._settings.max_rows
             answer = results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
-            return self._keep_rows(found, answer, caps.kept_rows)
+            return self._keep_rows(found, answer, kept_rows)
         found = self._execute(allowed, query, self._query_id, argument_caps(self._caps))
         found, use = self._apply_ai(allowed, query, found)
         # No deadline any more: what is paid for is shown, however long it took.
@@ -225,11 +224,16 @@ class Statement:
         return self._keep_rows(found, answer, query.limit.rows)
 
     def _choose_caps(self, engine: Engine, query: CheckedQuery) -> results.Caps:
-        """The caps on what the engine sends: a caller's statement may have rows beyond those that are shown."""
+        """The caps on what the engine sends: a caller's statement may have rows beyond those that are shown.
+
+        None beyond them where they are paid for, as is the statement that tells how large a table's rows are.
+        """
         if self._kept is None or not isinstance(self._sql, CallerSql):
             return self._caps
         most_bytes = self._kept.most_bytes_each
-        rows = choose_kept_rows(query, self._sql.row_limit, self._settings, most_bytes, engine.estimate)
+        rows = query.limit.rows
+        if not engine.capabilities.metered:
+            rows = choose_kept_rows(query, self._sql.row_limit, self._settings, most_bytes, engine.estimate)
         return replace(self._caps, kept_rows=rows, kept_bytes=most_bytes)
 
     def _keep_rows(self, found: ResultSet, answer: results.Answer, most: int) -> results.Answer:
@@ -261,6 +265,21 @@ class Statement:
         except ResourceLimit as limit:
             raise checking.explain_limit(limit, query, catalog_of(engine, tables)) from limit
         return replace(found, warnings=(*query.caveats, *found.warnings))
+
+    def _execute_to_keep(self, allowed: Allowed, query: CheckedQuery) -> tuple[ResultSet, int]:
+        """Execute a query; return what the engine answers, and how many of its rows are to be kept.
+
+        Where it soon fails it is run without the rows beyond the answer: a division by zero in row 400 is none of 100.
+        """
+        caps = self._choose_caps(allowed.engine, query)
+        began = time.monotonic()
+        try:
+            return self._execute(allowed, query, self._query_id, caps), caps.kept_rows
+        except QueryFailed:
+            shown = query.limit.rows
+            if caps.kept_rows <= shown or time.monotonic() - began > _MOST_QUERY_SECONDS:
+                raise
+        return self._execute(allowed, query, self._query_id, replace(caps, kept_rows=shown)), shown
 
     def _count_rows(self, allowed: Allowed, query: CheckedQuery) -> int | None:
         """Count the rows of a query that was cut; None where that is paid for, or takes longer than the query did."""

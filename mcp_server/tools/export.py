@@ -72,11 +72,9 @@ def _explain_missing(file: ExportFile, most_rows: int) -> list[str]:
     if file.rows != file.total:
         of = "; there are more" if file.total is None else f" of {file.total:,} rows"
         wanted = most_rows if file.total is None else min(file.total, most_rows)
-        more = (
-            f"run the statement again with row_limit={wanted} and export that"
-            if file.rows < wanted
-            else f"page: a unique ORDER BY and OFFSET {file.rows}"
-        )
+        more = f"page: a unique ORDER BY and OFFSET {file.rows}"
+        if file.rows < wanted:
+            more = f"run the statement again with row_limit={wanted} and export that; where that has no more, {more}"
         said.append(
             f"The file has the first {file.rows:,}{of}. For the rest {more}; of large rows, select fewer columns."
         )

@@ -10,6 +10,7 @@ import anyio.to_thread
 from mcp_types import CallToolResult, TextContent
 from pydantic import Field
 
+from lakehouse.errors import ResourceLimit
 from mcp_server import results
 from mcp_server.kept_results import KeptRows
 from mcp_server.models import Caps, RowLimit
@@ -20,11 +21,17 @@ _MOST_ROWS = 500
 _MOST_BYTES = 250_000
 """How large a page is: people read it and no model, so it may be larger than an answer."""
 
+_MOST_OFFSET = 1 << 31
+"""More rows than are ever kept, and still a number that Arrow takes."""
+
 
 async def read_kept_rows(
-    query_id: Annotated[str, Field(max_length=64)], offset: Annotated[int, Field(ge=0)]
+    query_id: Annotated[str, Field(max_length=64)], offset: Annotated[int, Field(ge=0, le=_MOST_OFFSET)]
 ) -> Annotated[CallToolResult, SqlResult]:
-    """Return rows of the caller's own answer, from row `offset` on; none behind the last that is kept."""
+    """Return rows of the caller's own answer, from row `offset` on; none behind the last that is kept.
+
+    Raises UnknownResultError, and ResourceLimit where one row is larger than a page.
+    """
     app, call = app_context(), current_call()
     read = partial(app.service.kept.read, query_id, app.principal.name, offset, _MOST_ROWS)
     caps = Caps(_MOST_BYTES, app.settings.max_cell_chars)
@@ -37,4 +44,9 @@ async def read_kept_rows(
 
 def _shape_page(page: KeptRows, caps: Caps, origin: results.Origin) -> results.Answer:
     answer = results.shape(page.result, RowLimit(_MOST_ROWS), caps, origin)
+    if page.table.num_rows and not answer.rows:
+        raise ResourceLimit(
+            f"Row {page.offset:,} is larger than the {_MOST_BYTES:,} bytes that the view reads at once. "
+            "Export the rows, or select fewer columns."
+        )
     return replace(answer, total_rows=page.total, truncated=page.offset + len(answer.rows) != page.total)

@@ -176,6 +176,7 @@ def test_a_server_wakes_its_warehouse_with_the_first_statement_and_answers_it(ma
             return str(answer.text)
 
     assert anyio.run(ask).splitlines()[-2:] == ["n:bigint", "5"]
+    assert not [sql for sql in engine.warehouse.service.statements if sql.startswith("DESCRIBE DETAIL")]
 
 
 # --- who asks

@@ -94,6 +94,26 @@ async def test_rows_that_an_answer_had_no_room_for_are_read_in_pages(serve: Serv
     assert (page["total_rows"], page["truncated"], rest["rows"]) == (300, not is_whole, [])
 
 
+async def test_an_offset_that_no_result_has_is_the_views_own_mistake(serve: Serve) -> None:
+    async with Client(serve(), extensions=[HOST]) as client:
+        asked = {"sql_query": "SELECT 1", "reasoning": "a test"}
+        query_id = (await client.call_tool("execute_spark_sql", asked)).structured_content["query_id"]
+        beyond = await read_page(client, query_id, 1 << 31)
+        refused = await read_page(client, query_id, 1 << 63)
+    assert beyond.structured_content["rows"] == []
+    assert refused.is_error
+    assert refused.content[0].text.startswith("The argument offset does not fit")
+
+
+async def test_a_row_that_is_larger_than_a_page_is_said_to_be(serve: Serve) -> None:
+    async with Client(serve(max_cell_chars=400_000), extensions=[HOST]) as client:
+        asked = {"sql_query": "SELECT repeat('x', 300000) AS x", "reasoning": "a test"}
+        query_id = (await client.call_tool("execute_spark_sql", asked)).structured_content["query_id"]
+        page = await read_page(client, query_id, 0)
+    assert page.is_error
+    assert "Row 0 is larger than the 250,000 bytes" in page.content[0].text
+
+
 async def test_nobody_reads_the_rows_of_another_caller(serve: Serve) -> None:
     async with Client(serve(caller_key=KEY), extensions=[HOST]) as client:
         ann, bob = Caller(client), Caller(client)

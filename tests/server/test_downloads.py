@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
+import pyarrow as pa
 import pytest
 from mcp.client import Client
 from starlette.types import ASGIApp, Message
@@ -132,6 +134,20 @@ async def test_rows_that_are_gone_are_said_to_be_gone(serve: Serve) -> None:
         got = await site.web.get(url)
     assert got.status_code == 404
     assert "Run the statement again" in got.text
+
+
+async def test_a_file_that_cannot_be_made_is_a_defect_in_the_audit(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(serve()) as (site, client):
+        url = (await site.export(client))["location"]
+        entries = site.server.toolbox.app.service.kept._entries
+        (query_id, entry), *_ = entries.items()
+        monkeypatch.setitem(entries, query_id, replace(entry, stream=b"no rows"))
+        with pytest.raises(pa.ArrowInvalid):
+            await site.web.get(url)
+    last = audit_lines(site.server)[-1]
+    assert (last["tool"], last["verdict"], last["code"]) == ("download", "error", "ArrowInvalid")
 
 
 async def test_slow_clients_take_so_many_places_and_no_more(serve: Serve) -> None:

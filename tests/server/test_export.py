@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -10,19 +11,25 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from mcp.client import Client
 
+from lakehouse.result_files import to_csv
 from mcp_server import checking
+from mcp_server.app import LakehouseServer
 from mcp_server.engines import Engine
-from mcp_server.exports import ExportFailedError, ExportFile, ExportFolder
+from mcp_server.exports import ExportFailedError, ExportFile, ExportFolder, write_export
 from mcp_server.fetching import choose_kept_rows
-from mcp_server.models import CheckedQuery, Estimate, Principal, ScanEstimate
+from mcp_server.kept_results import KeptRows
+from mcp_server.models import CheckedQuery, Estimate, Principal, ResultSet, ScanEstimate
 from mcp_server.settings import load_settings
 from mcp_server.terms import catalog_of, limits_of
 from tests.server.conftest import Connect, Serve, audit_lines
@@ -130,7 +137,7 @@ async def test_a_cut_file_says_so_and_how_to_get_the_rest(serve: Serve, connect:
     async with connect(serve(export_dir=folder, export_rows=700)) as session:
         _, found = await exported(session, sql)
         assert text_of(found).startswith("500 of 900 rows, csv, ")
-        assert "row_limit=700" in text_of(found)
+        assert "row_limit=700 and export that; where that has no more, page: " in text_of(found)
         assert not found.structured_content["complete"]
         _, found = await exported(session, sql, row_limit=700)
         assert (found.structured_content["rows"], found.structured_content["total_rows"]) == (700, 900)
@@ -169,6 +176,21 @@ def test_of_a_table_with_large_rows_fewer_are_fetched(engine: Engine, row_bytes:
     assert isinstance(checked, CheckedQuery)
     files = ScanEstimate("movies_delta", 0, 1, 1, 300 * row_bytes, 300 * row_bytes, 300)
     assert choose_kept_rows(checked, None, settings, 2_000_000, lambda _: Estimate((files,), exact=True)) == rows
+
+
+async def test_a_row_that_fails_beyond_the_answer_fails_no_answer(serve: Serve, connect: Connect, folder: Path) -> None:
+    server = serve(export_dir=folder)
+    divided = "SELECT 1 / (CAST(substring(tconst, 3) AS INT) - {}) AS x FROM movies_delta"
+    async with connect(server) as session:
+        every = await ask_for(session, "SELECT tconst FROM movies_delta", row_limit=300)
+        number = [int(tconst[2:]) for (tconst,) in every["rows"]]
+        shown, found = await exported(session, divided.format(number[250]))
+        shown_to_fail = await session.call_tool(
+            "execute_spark_sql", {"sql_query": divided.format(number[50]), "reasoning": "a test"}
+        )
+    assert (shown["row_count"], shown["truncated"], found.structured_content["rows"]) == (100, True, 100)
+    assert not found.structured_content["complete"]
+    assert "DIVIDE_BY_ZERO" in text_of(shown_to_fail)
 
 
 async def test_results_of_others_and_of_long_ago_are_unknown(
@@ -261,6 +283,69 @@ def test_a_process_that_is_killed_while_it_writes_leaves_no_file_and_the_next_on
     os.utime(draft, (0, 0))
     ExportFolder(folder).place_file(FILE, "me")
     assert [path.name for path in folder.iterdir()] == [FILE.name]
+
+
+def test_a_file_system_without_hard_links_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(ExportFailedError, match="FAT and exFAT have none"):
+        ExportFolder(folder).place_file(FILE, "me")
+    assert names_in(folder) == []
+
+
+def test_what_cannot_be_tidied_up_stands_in_no_files_way(folder: Path) -> None:
+    other = folder / ".imdb-export-not-a-file"
+    other.mkdir()
+    os.utime(other, (0, 0))
+    assert Path(ExportFolder(folder).place_file(FILE, "me").location).read_bytes() == FILE.data
+    assert other.is_dir()
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_names_that_every_row_repeats_make_no_file_of_any_size(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_server.exports.MOST_FILE_CHARS", 100_000)
+    name = "a" * 1_000
+    column = pa.array([{name: 1}] * 300) if kind == "csv" else pa.array([1] * 300)
+    types = (f"struct<{name}:int>" if kind == "csv" else "int",)
+    kept = KeptRows(ResultSet(pa.table({name: column}), types), 0, 300, 300)
+    file = write_export("0123456789ab", kept, kind, lambda: None)
+    assert 80 < file.rows < 100 < len(file.data) // 1_000 + 20
+    assert (file.total, file.is_complete) == (300, False)
+
+
+@pytest.mark.parametrize("unseen", ["\0", "\x1b", "\ufeff", "\u200b", "\u2060 "])
+def test_a_formula_behind_what_is_not_seen_is_still_a_formula(unseen: str) -> None:
+    assert to_csv(["n"], [[f"{unseen}=1+1"], [f"{unseen}1"]]) == f"n\r\n'{unseen}=1+1\r\n{unseen}1\r\n"
+
+
+class Metered:
+    """The engine as one whose statements are paid for, and what it was asked for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.capabilities = replace(engine.capabilities, metered=True)
+        self.estimated: list[CheckedQuery] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def estimate(self, query: CheckedQuery) -> Estimate:
+        self.estimated.append(query)
+        return self._engine.estimate(query)
+
+
+@pytest.mark.parametrize("more", [{}, {"row_limit": 250}])
+async def test_where_statements_are_paid_for_no_more_is_asked_for_than_is_shown(
+    engine: Engine, lake: Path, tmp_path: Path, folder: Path, more: dict[str, Any]
+) -> None:
+    metered = Metered(engine)
+    settings = load_settings(lake=str(lake), state_dir=tmp_path / "state", export_dir=folder)
+    async with Client(LakehouseServer(settings, lambda: [cast("Engine", metered)])) as session:
+        shown, found = await exported(session, "SELECT tconst FROM movies_delta", **more)
+    assert found.structured_content["rows"] == shown["row_count"] == more.get("row_limit", 100)
+    assert metered.estimated == []
 
 
 async def test_cells_that_the_answer_had_to_cut_are_said_to_be_cut(

@@ -126,6 +126,19 @@ def test_rows_that_are_no_longer_kept_are_said_to_be_gone(host: AppHost) -> None
     expect(rows).to_have_count(len(result["structuredContent"]["rows"]))
 
 
+def test_what_a_host_should_not_say_and_what_it_refuses_stop_nothing(host: AppHost) -> None:
+    view = host.show(host.client.ask(UNSORTED))
+    host.tell("__proto__", {})
+    host.tell("toString", {})
+    host.page.evaluate("() => { ways['ui/request-display-mode'] = () => { throw new Error('no') } }")
+    view.get_by_role("button", name="Full screen").click()
+    expect(view.get_by_role("button", name="Full screen")).to_have_count(0)
+    host.tell("ui/notifications/host-context-changed", {"availableDisplayModes": ["inline", "fullscreen"]})
+    expect(view.get_by_role("button", name="Full screen")).to_be_visible()
+    host.tell("ui/notifications/tool-result", host.client.ask(BY_YEAR)[1])
+    expect(view.locator("[data-drawn=line]")).to_be_visible()
+
+
 def test_texts_that_would_be_html_or_turn_others_around_are_texts(tab: Tab, host: AppHost) -> None:
     sql = f"""SELECT primaryTitle AS `<b>name</b>`, 'abc\u202efed' AS turned, repeat('a long text ', 150) AS told,
 array('<i>x</i>') AS parts FROM movies_delta WHERE tconst = '{ATTACKED}'"""

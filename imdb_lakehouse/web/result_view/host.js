@@ -54,9 +54,13 @@ export class Host {
 
   #take(message) {
     if (message.method === undefined) this.#settle(message);
-    else if (message.id === undefined) this.#heard[message.method]?.(message.params ?? {});
+    else if (message.id === undefined) this.#hear(message.method, message.params ?? {});
     else if (["ping", "ui/resource-teardown"].includes(message.method)) this.#send({ id: message.id, result: {} });
     else this.#send({ id: message.id, error: { code: UNKNOWN_METHOD, message: "The view has no such method." } });
+  }
+
+  #hear(method, params) {
+    if (Object.hasOwn(this.#heard, method)) this.#heard[method](params);
   }
 
   #settle({ id, result, error }) {

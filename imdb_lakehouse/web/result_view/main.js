@@ -40,8 +40,12 @@ function isFullScreen() {
 
 mode.addEventListener("click", async () => {
   const wanted = isFullScreen() ? "inline" : "fullscreen";
-  const { mode: displayMode } = await host.request("ui/request-display-mode", { mode: wanted });
-  follow({ displayMode });
+  try {
+    const { mode: displayMode } = await host.request("ui/request-display-mode", { mode: wanted });
+    follow({ displayMode });
+  } catch {
+    mode.hidden = true; // a host that refuses it does not have it, until it says that it does
+  }
 });
 
 function answerViews(answer) {

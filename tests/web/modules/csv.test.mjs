@@ -12,7 +12,7 @@ test("commas, quotes and line breaks are quoted, and lines end as RFC 4180 has i
 });
 
 test("a text that a spreadsheet would take for a formula is marked as a text", () => {
-  for (const text of ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1", '=HYPERLINK("http://x")']) {
+  for (const text of ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1", "\0=1", "\ufeff=1", "\u200b=1", '=HYPERLINK("http://x")']) {
     const line = csv([TEXT], [[text]]).split("\r\n").slice(1, -1).join("\r\n");
     assert.match(line, /^"?'/, text);
   }

@@ -2,7 +2,8 @@
 
 import { isNumeric } from "./format.js";
 
-const FORMULA = /^[\s]*[=+\-@\t\r＝＋－＠]/;
+// Also behind what is not seen: a spreadsheet may leave out a zero byte or a mark.
+const FORMULA = /^[\s\0-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@\t\r＝＋－＠]/;
 const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/;
 
 /** Converts column names and rows to lines. */
