@@ -21,7 +21,7 @@ _ENGINES = "mcp_server.engines"
 def check_lake(settings: Settings, *, online: bool) -> Iterator[Finding]:
     """Check that the lake can be read and the engine answers. A metered engine is asked with `online` alone."""
     if settings.lake is None:
-        yield Finding("lake", "failure", "none is named", "Give --lake DIR, or set IMDB_LAKE.")
+        yield Finding("lake", "failure", "none is named", "Give --lake DIR (catalog.schema on Databricks), or set IMDB_LAKE.")
         return
     lake = Lake.parse(settings.lake)
     with _collect_warnings() as warnings, open_statements(settings, lake, "doctor") as statements:
