@@ -128,7 +128,7 @@ def take_stream(number: int) -> int:
 
 
 def is_unread(descriptor: int) -> bool:
-    """Whether whoever read the other end of a pipe has gone. False on Windows, which cannot be asked."""
+    """Whether the reading end of a pipe is closed. False on Windows, which cannot be asked."""
     if not _IS_POSIX:
         return False
     import select
