@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -255,6 +256,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="imdb-etl", description="IMDb's files become Delta tables and pre-computed views."
     )
+    parser.add_argument("--version", action="version", version=f"imdb-etl {version('imdb-lakehouse-mcp')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     sample = commands.add_parser("sample", help="write an invented data set in IMDb's format")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import uuid
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _MOST_MESSAGE_CHARS = 8_192
 _MOST_TRACE_CHARS = 32_768
+_UNREAD_OUTPUT = 141
+"""128 and the number of SIGPIPE, as shells report it."""
 
 
 class LineFormatter(logging.Formatter):
@@ -50,16 +53,22 @@ def leave(name: str, work: Callable[[], int]) -> NoReturn:
     """Run the program `name` and exit with the code that `work` returns.
 
     A LakehouseError is printed on stderr and has an exit code of its own; Ctrl-C is 130. Of any other exception only
-    the type is printed, with a correlation id under which the log at DEBUG has the rest, and the code is 1.
+    the type is printed, with a correlation id under which the log at DEBUG has the rest, and the code is 1. Where
+    whoever reads stdout has stopped (`| head`), nothing is said: the code is that of a program that ends by SIGPIPE.
     """
     try:
-        sys.exit(work())
+        code = work()
+        if not sys.stdout.closed:
+            sys.stdout.flush()
+        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except LakehouseError as error:
         tell(f"{name}: {error}")
         sys.exit(error.exit_code)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _drop_unread_output():
+            sys.exit(_UNREAD_OUTPUT)
         correlation_id = uuid.uuid4().hex[:12]
         tell(
             f"{name}: an unforeseen {type(error).__name__}, correlation id {correlation_id}. "
@@ -67,6 +76,17 @@ def leave(name: str, work: Callable[[], int]) -> NoReturn:
         )
         log.debug("correlation id %s", correlation_id, exc_info=error)
         raise SystemExit(1) from error
+
+
+def _drop_unread_output() -> bool:
+    """Whether nobody reads stdout any more; then what is left for it goes nowhere, so that no later flush fails."""
+    from lakehouse.system import is_unread  # not at every start
+
+    if not is_unread(sys.stdout.fileno()):
+        return False
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return True
 
 
 def _indent_trace(trace: str) -> str:

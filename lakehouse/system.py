@@ -127,6 +127,17 @@ def take_stream(number: int) -> int:
     return ours
 
 
+def is_unread(descriptor: int) -> bool:
+    """Whether the reading end of a pipe is closed. False on Windows, which cannot be asked."""
+    if not _IS_POSIX:
+        return False
+    import select
+
+    asked = select.poll()
+    asked.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in asked.poll(0))
+
+
 def _lock_byte_of_windows(descriptor: int, place: int, *, wait: bool) -> bool:
     import msvcrt
 

@@ -41,7 +41,7 @@ def check_one(settings: Settings, lake: Lake, sql: str, *, explain: bool) -> int
         print(f"Refused ({verdict.code}): {verdict.message}")
         return 3
     if verdict.code is not None:
-        print(f"Allowed, but not on the {engine} engine ({verdict.code}): {verdict.message}")
+        print(f"Allowed, but the {engine} engine could not answer it ({verdict.code}): {verdict.message}")
     else:
         print(f"Allowed on the {engine} engine; answers with at most {verdict.limit} rows.")
     return 0

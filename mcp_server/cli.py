@@ -108,7 +108,9 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
 
 def _lake(settings: Settings) -> Lake:
     if settings.lake is None:
-        raise UsageError("Which lake? Give --lake DIR, or set IMDB_LAKE. `imdb-etl load` makes one.")
+        raise UsageError(
+            "Which lake? Give --lake DIR (catalog.schema on Databricks), or set IMDB_LAKE. `imdb-etl load` makes one."
+        )
     return Lake.parse(settings.lake)
 
 

@@ -121,9 +121,9 @@ class ExportFolder:
                     os.unlink(draft)
         except OSError as error:
             raise ExportFailedError(
-                f"The file cannot be written to the folder that IMDB_EXPORT_DIR names: {error.strerror}. The user "
-                "can mend that: the folder must be there, writable, and have room, on a file system with hard links: "
-                "FAT and exFAT have none."
+                "The file cannot be written to the folder that --export-dir or IMDB_EXPORT_DIR names: "
+                f"{error.strerror}. The user can mend that: the folder must be there, writable, and have room, on a "
+                "file system with hard links: FAT and exFAT have none."
             ) from error
         return Place(str(target))
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from lakehouse.errors import QueryFailed, Refused
 from lakehouse.escaping import MOST_QUOTED_CHARS, cut_text
 from lakehouse.nearest import nearest
 from mcp_server.models import TableInfo
+from mcp_server.sql.compose import quote_name
 from mcp_server.sql.lexer import Kind, Token, tokenize
 from mcp_server.sql.source import MAX_TOKENS
+from mcp_server.sql.typed.types import Array, Struct, Type, parse_type
 
 _UNKNOWN_COLUMN = frozenset({"UNRESOLVED_COLUMN", "UNRESOLVED_USING_COLUMN_FOR_JOIN"})
 """Spark's conditions, which Sail's errors of this kind have as well."""
@@ -40,6 +42,10 @@ _BLAMED = re.compile(r"(?:with name |USING column )`((?:[^`]|``|`\.`)++)` cannot
 
 _MOST_COLUMNS = 40
 _MOST_TABLES = 3
+_MOST_FIELDS = 3
+_MOST_TYPE_CHARS = 20_000
+_MOST_NESTED = 100
+"""Of a type that is longer, or has more types in it, no field is suggested: reading it may cost more than it helps."""
 _MOST_FORMS = 2
 _EQUALS = frozenset({"=", "=="})
 _DIFFERS = frozenset({"<>", "!="})
@@ -101,8 +107,31 @@ def _describe_unknown_columns(
             f"There is no column {name}."
             + (f" Nearest: {near}." if near else "")
             + (f" One is in {', '.join(owners[:_MOST_TABLES])}." if owners else "")
+            + (f" It is a field: {', '.join(fields)}." if (fields := _find_fields(name, read)) else "")
         )
     return lines
+
+
+def _find_fields(name: str, tables: Iterable[TableInfo]) -> list[str]:
+    """Find the fields of that name in structs, each as a statement writes it: `address.geo.lat`."""
+    columns = [c for table in tables for c in table.columns if _may_have_fields(c.type)]
+    paths = (path for column in columns for path in _walk_fields(quote_name(column.name), parse_type(column.type)))
+    found = (path for path, field in paths if field.casefold() == name.casefold() and len(path) <= MOST_QUOTED_CHARS)
+    return list(islice(dict.fromkeys(found), _MOST_FIELDS))
+
+
+def _may_have_fields(kind: str) -> bool:
+    return len(kind) <= _MOST_TYPE_CHARS and kind.count("<") <= _MOST_NESTED and "struct<" in kind.lower()
+
+
+def _walk_fields(path: str, kind: Type | None) -> Iterator[tuple[str, str]]:
+    """Yield the path and the name of each field. Of a list of structs a field is the list of its values."""
+    inner = kind.element if isinstance(kind, Array) else kind
+    if isinstance(inner, Struct):
+        for field, of_field in inner.fields:
+            yield f"{path}.{quote_name(field)}", field
+            if inner is kind:
+                yield from _walk_fields(f"{path}.{quote_name(field)}", of_field)
 
 
 def _describe_columns(table: TableInfo) -> str:

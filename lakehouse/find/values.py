@@ -19,10 +19,14 @@ def list_values(table: str, column: str, counts: Mapping[str, int], *, is_list: 
     """List the values of a column as things; codes of countries and languages get their names."""
     names = name_codes(counts)
     return [
-        Thing(VALUE, table, column, value, value, column, names.get(value, ()), f"{rows:,} rows", rows, is_list)
+        Thing(VALUE, table, column, value, value, column, names.get(value, ()), _say_rows(rows), rows, is_list)
         for value, rows in counts.items()
         if value.strip()
     ]
+
+
+def _say_rows(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
 def name_codes(values: Collection[str]) -> dict[str, tuple[str, ...]]:

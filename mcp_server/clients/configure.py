@@ -65,10 +65,15 @@ def configure_client(settings: Settings, lake: Lake, client: str, *, name: str, 
         tell(_say_place(about, about.file, file))
     if problem := explain_unserved(lake):
         tell(f"The server has nothing to serve there yet. {problem}")
-    if entry.left_out:
+    if entry.secrets:
         tell(
-            f"Not written, because it may be secret: {', '.join(entry.left_out)}. The server needs it: set it where "
+            f"Not written, because it may be secret: {', '.join(entry.secrets)}. The server needs it: set it where "
             f"{about.title} starts, or in a TOML file of yours alone that IMDB_CONFIG names."
+        )
+    if entry.storage:
+        tell(
+            f"Not written, because it may be secret: {', '.join(entry.storage)}. The server reads the lake with these "
+            f'variables, from its environment alone: set them where {about.title} starts, or in "env" of the entry.'
         )
     return 0
 

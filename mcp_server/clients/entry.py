@@ -23,14 +23,16 @@ _PASSING = frozenset({"archive-v0", "builds-v0", "environments-v2"})
 class ServerEntry:
     """How a client starts the server: `command` is absolute, `env` holds no secret.
 
-    `left_out` are the variables of this environment that the server would read and that are not written down: secrets,
-    and whatever configures a client of object storage. `is_passing` says that the command is in a cache.
+    Variables of this environment that the server would read are not written down where they may be secret: `secrets`,
+    settings that a TOML file may hold, and `storage`, whatever configures a client of object storage.
+    `is_passing` says that the command is in a cache.
     """
 
     command: str
     args: tuple[str, ...]
     env: Mapping[str, str]
-    left_out: tuple[str, ...]
+    secrets: tuple[str, ...]
+    storage: tuple[str, ...]
     is_passing: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -52,9 +54,9 @@ def describe_server(settings: Settings, lake: Lake) -> ServerEntry:
     if "engine" in settings.model_fields_set:
         flags += ["--engine", settings.engine]
     command, *prefix = _find_program()
-    left_out = {*secret, *(storage_environment() if lake.directory is None else ())} - shown.keys()
+    storage = (storage_environment() if lake.directory is None else {}).keys() - shown.keys() - set(secret)
     is_passing = not _PASSING.isdisjoint(Path(sys.prefix).parts)
-    return ServerEntry(command, (*prefix, *flags), shown, tuple(sorted(left_out)), is_passing)
+    return ServerEntry(command, (*prefix, *flags), shown, tuple(sorted(secret)), tuple(sorted(storage)), is_passing)
 
 
 def _find_program() -> list[str]:

@@ -16,12 +16,13 @@ from mcp_server.models import TableInfo
 from mcp_server.settings import Settings
 
 _ENGINES = "mcp_server.engines"
+_NAME_ONE = "Give --lake DIR (catalog.schema on Databricks), or set IMDB_LAKE."
 
 
 def check_lake(settings: Settings, *, online: bool) -> Iterator[Finding]:
     """Check that the lake can be read and the engine answers. A metered engine is asked with `online` alone."""
     if settings.lake is None:
-        yield Finding("lake", "failure", "none is named", "Give --lake DIR, or set IMDB_LAKE.")
+        yield Finding("lake", "failure", "none is named", _NAME_ONE)
         return
     lake = Lake.parse(settings.lake)
     with _collect_warnings() as warnings, open_statements(settings, lake, "doctor") as statements:

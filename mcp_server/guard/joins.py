@@ -159,6 +159,15 @@ def _refuse_product(tree: Tree, relations: list[Relation], pairs: float | None, 
             f"first, explode(list) AS element in a sub-query {one}, and join by it: ON {other}.id = {one}.element.",
             apart[-1].node,
         )
+    select = apart[-1].node.find_ancestor(exp.Select)
+    if select is not None and select.args.get("laterals"):
+        return tree.refusal_at(
+            "cross_join",
+            f"{other} is joined without an equality, so every row would meet every row{about}. LATERAL VIEW comes "
+            "after every JOIN, so no ON may name what it gives. Give each element a row first, explode(list) AS "
+            f"element in a sub-query {one}, and join by it: ON {other}.id = {one}.element.",
+            apart[-1].node,
+        )
     return tree.refusal_at(
         "cross_join",
         f"{other} is joined without an equality, so every row would meet every row{about}. Add a condition such as "

@@ -119,7 +119,7 @@ def _describe_all(tables: Sequence[TableInfo], known: KnownCoverage, page: int) 
     facts = facts[at]
     schema = app_context().service.main_engine.schema
     lines = [f"Schema {schema}, {len(tables)} tables and views. describe_schema(table=…) tells more of one."]
-    lines += [f"{_format_headline(fact)}: {fact.purpose}" for fact in facts]
+    lines += [_format_headline(fact) for fact in facts]
     notes = [*_describe_snapshot(known), *_describe_next_page(page, pages)]
     described = Described(tables=facts, columns=[], sample_rows=[], page=page, pages=pages, notes=notes)
     return described, "\n".join([*lines, *described.notes])
@@ -184,7 +184,7 @@ def _fit_sample(sample: Answer, room: int) -> Answer:
 
 def _format_table_text(described: Described, sample: Answer | None) -> str:
     (facts,) = described.tables
-    lines = [f"{_format_headline(facts)}: {facts.purpose}"]
+    lines = [_format_headline(facts)]
     if facts.key:
         lines.append(escape_controls(f"Key: {', '.join(facts.key)}"))
     if facts.clustered_by:
@@ -287,7 +287,9 @@ def _build_table_facts(table: TableInfo, purpose: str) -> TableFacts:
 
 
 def _format_headline(table: TableFacts) -> str:
-    return f"{escape_controls(table.name)} ({table.kind}{'' if table.rows is None else f', {table.rows:,} rows'})"
+    rows = "" if table.rows is None else f", {table.rows:,} rows"
+    purpose = f": {table.purpose}" if table.purpose else ""
+    return f"{escape_controls(table.name)} ({table.kind}{rows}){purpose}"
 
 
 def _describe_purpose(table: TableInfo, comment: str) -> str:

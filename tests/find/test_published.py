@@ -50,7 +50,7 @@ def test_a_load_publishes_names_and_values(make_source: MakeSource, tmp_path: Pa
     assert [hit.id for hit in finder.search("\u0436\u0430\u043d\u043d\u0430")][:1] == ["nm10000003"]
     (genre,) = finder.search("comedy", limit=1)
     assert (genre.table, genre.id_column, genre.id, genre.is_list, genre.detail) == (
-        "movies_delta", "genres", "Comedy", True, "1 rows",
+        "movies_delta", "genres", "Comedy", True, "1 row",
     )  # fmt: skip
     assert finder.search("x" * 150, TITLES) == []  # an episode without votes, of which there are millions
     index = published(tmp_path / "lake").find

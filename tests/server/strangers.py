@@ -43,6 +43,8 @@ def write_named(folder: Path) -> dict[str, int]:
         write_table((folder / name).parent, (folder / name).name, number)
     write_table(folder / "sales", "grown", 7, commits=3)
     write_deltalake(str(folder / "odd_column"), pa.table({"id": [1, 5], "back`tick": [2, 3], "rank": [7, 9]}))
+    place = {"city": "Graz", "geo": {"lat": 47.1}}
+    write_deltalake(str(folder / "nested"), pa.table({"id": [1], "place": [place], "lines": [[{"sku": "x"}]]}))
     return numbers
 
 

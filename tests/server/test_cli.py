@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,26 @@ def test_help_is_printed_and_ends_with_0(capsys: pytest.CaptureFixture[str], arg
     assert "imdb-mcp" in capsys.readouterr().out
 
 
+def test_output_that_nobody_reads_on_ends_the_program_in_silence() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "mcp_server", "doctor"]
+        ended = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_a_mistake_that_every_engine_would_find_is_said_of_the_statement(
+    lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("check", "--lake", str(lake), "SELECT primaryTitel FROM movies_delta") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Allowed, but the embedded engine could not answer it (query_failed)")
+    assert "Nearest: primaryTitle" in said
+
+
 def test_a_state_folder_that_cannot_be_made_is_said_before_the_handshake(
     lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,4 +164,4 @@ def test_with_auto_a_statement_is_judged_for_the_engine_that_would_answer(
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("Allowed on the embedded engine")
     assert said[1].startswith("Allowed on the spark engine")
-    assert said[2].startswith("Allowed, but not on the embedded engine (engine_lacks)")
+    assert said[2].startswith("Allowed, but the embedded engine could not answer it (engine_lacks)")

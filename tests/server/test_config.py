@@ -200,8 +200,11 @@ def test_a_secret_is_named_and_never_written(
     entry = json.loads(text)["mcpServers"]["imdb"]
     assert entry["env"] == {"IMDB_LOG_LEVEL": "INFO"}
     assert entry["args"][-4:] == ["--lake", "s3://lakes/films", "--engine", "embedded"]
-    for name in ("OPENAI_API_KEY", "DATABRICKS_TOKEN", "AWS_SECRET_ACCESS_KEY"):
-        assert name in shown.err
+    settings, storage = re.findall("Not written, because it may be secret: (.+?)[.] (.+)", shown.err)
+    assert {"OPENAI_API_KEY", "DATABRICKS_TOKEN"} <= set(settings[0].split(", "))
+    assert "IMDB_CONFIG" in settings[1]
+    assert "AWS_SECRET_ACCESS_KEY" in storage[0].split(", ")
+    assert "IMDB_CONFIG" not in storage[1]  # a file of settings takes none of these
 
 
 def test_a_client_that_was_never_started_is_not_given_a_folder(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

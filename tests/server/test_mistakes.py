@@ -79,3 +79,12 @@ async def test_a_join_by_elements_of_a_list_is_told_to_explode_it(serve: Serve, 
     async with connect(serve()) as client:
         refused = await run(client, sql)
     assert "explode(list) AS element" in text_of(refused)
+
+
+async def test_a_join_behind_a_lateral_view_is_told_where_the_view_belongs(serve: Serve, connect: Connect) -> None:
+    joins = " ".join(f"JOIN principals_delta {name} ON {name}.category = t.genre" for name in "cde")
+    sql = f"SELECT count(*) FROM movies_delta m LATERAL VIEW explode(genres) t AS genre {joins}"
+    async with connect(serve()) as client:
+        said = text_of(await run(client, sql))
+    assert "LATERAL VIEW comes after every JOIN" in said
+    assert "e.id = m.element" in said

@@ -159,6 +159,19 @@ async def test_a_column_that_no_statement_can_name_hides_no_other(strangers: tup
         assert sorted(described.structured_content["sample_rows"]) == [[1, None, 7], [5, None, 9]]
 
 
+async def test_a_field_of_a_struct_that_is_written_as_a_column_is_found(
+    strangers: tuple[LakehouseServer, Path],
+) -> None:
+    server, _ = strangers
+    async with Client(server) as client:
+        for name, path in {"city": "place.city", "LAT": "place.geo.lat", "sku": "lines.sku"}.items():
+            said = _text(await _ask(client, f"SELECT {name} FROM nested"))
+            assert f"It is a field: {path}." in said, said
+            assert not (await _ask(client, f"SELECT {path} FROM nested")).is_error
+        described = _text(await client.call_tool("describe_schema", {"table": "nested"}))
+        assert described.startswith("nested (table)\n")  # nobody has said what it is for
+
+
 async def test_the_versions_of_a_table_are_listed_with_time_operation_and_rows(
     strangers: tuple[LakehouseServer, Path],
 ) -> None:
