@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pyarrow as pa
 import pytest
@@ -21,7 +21,7 @@ from deltalake import write_deltalake
 from lakehouse.errors import LakeError, QueryError
 from lakehouse.storage import Lake
 from mcp_server.context.statements import Statements, open_statements
-from mcp_server.engines.catalogs import open_tables
+from mcp_server.engines.catalogs import asking, open_tables
 from mcp_server.models import TableInfo
 from mcp_server.settings import Settings, load_settings
 from tests.engines.watching import eventually
@@ -143,6 +143,34 @@ def test_tables_come_and_go(unity: Served) -> None:
     assert unity.select("SELECT count(*) FROM films.later") == [(4,)]
     with pytest.raises(QueryError, match=r"no table films\.films"):
         unity.select("SELECT count(*) FROM films.films")
+
+
+class _Trickling(BaseHTTPRequestHandler):
+    """Gives a byte of its answer at a time, each long before the client's patience with one is over."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            for _ in range(200):
+                self.wfile.write(b" ")
+                Event().wait(0.02)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_catalogue_that_answers_byte_by_byte_is_waited_for_no_longer_than_a_silent_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(asking, "_ANSWER_SECONDS", 0.2)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Trickling)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(LakeError, match="did not answer within"):
+            asking.Asker(f"http://127.0.0.1:{server.server_port}", "uc://h/c", None).get("schemas", {})
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class _Broken(BaseHTTPRequestHandler):

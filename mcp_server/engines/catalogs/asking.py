@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from typing import Any, Final
@@ -73,9 +74,11 @@ class Asker:
             return self._opened
 
     def _read_bounded(self, answer: httpx2.Response) -> bytes:
-        data = bytearray()
+        data, ends = bytearray(), time.monotonic() + _ANSWER_SECONDS
         for chunk in answer.iter_bytes():
             data += chunk
+            if time.monotonic() > ends:  # the client's own timeout begins anew with every byte
+                raise httpx2.ReadTimeout("the answer has not ended", request=answer.request)
             if len(data) > _MOST_BYTES:
                 raise CatalogError(
                     f"The catalogue at {self._shown} gave more than {_MOST_BYTES >> 20} MiB in one answer."
