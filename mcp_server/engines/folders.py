@@ -178,7 +178,7 @@ def describe_table(table_log: TableLog, name: str, location: str) -> TableInfo:
         return replace(unreadable, problem="the lake's storage refuses its log")
     except StorageError:
         raise
-    except (LakeError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (LakeError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return replace(unreadable, problem=_describe_error(error, location))
     return TableInfo(name, "table", comment, columns, version=found.version)
 

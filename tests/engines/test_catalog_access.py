@@ -139,6 +139,24 @@ def test_no_link_leads_out_of_a_tables_folder(tmp_path: Path) -> None:
             files.client._check_inside(name)
 
 
+@pytest.mark.parametrize("metadata", [None, [], "x"], ids=str)
+def test_a_log_with_other_values_than_delta_has_is_the_reason_of_its_table_alone(
+    tmp_path: Path, metadata: object
+) -> None:
+    write_deltalake(tmp_path / "whole", pa.table({"id": [1]}))
+    write_deltalake(tmp_path / "broken", pa.table({"id": [1]}))
+    log = tmp_path / "broken" / "_delta_log" / f"{0:020}.json"
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    (described,) = (action["metaData"] for action in actions if "metaData" in action)
+    schema = json.loads(described["schemaString"])
+    schema["fields"][0]["metadata"] = metadata
+    described["schemaString"] = json.dumps(schema)
+    log.write_text("\n".join(map(json.dumps, actions)))
+    found = TableFolders(Lake.parse(str(tmp_path))).read_tables()
+    assert found["broken"].info.problem
+    assert not found["whole"].info.problem
+
+
 @pytest.mark.parametrize(
     ("location", "problem"),
     [
@@ -148,6 +166,7 @@ def test_no_link_leads_out_of_a_tables_folder(tmp_path: Path) -> None:
         ("s3://allowed/a/%2e%2e/b", "its address"), ("s3://allowed/a/.\t./b", "its address"),
         ("s3a://allowed/a%2f..%5c..", "its address"), ("s3://allowedness/b", "none"), ("s3://ALLOWED/b", "none"),
         ("/allowed/gone", "its folder is not there"), ("", "a kind of storage"),
+        ("s3://[allowed/b", "its address"), ("/allowed/\0", "its address"), ("file:///allowed/%00", "its address"),
     ],
 )  # fmt: skip
 def test_places_that_a_catalogue_may_not_lead_to_are_refused(location: str, problem: str) -> None:
@@ -232,6 +251,16 @@ def test_a_token_for_onelake_is_looked_at_before_it_is_sent(settings_of: MakeSet
         with nullcontext() if is_open else pytest.raises(CatalogError, match="has expired"):
             files = TableAccess(catalog, []).open_files(table)
             assert files.client.config["container_name"] == "ws"
+    for elsewhere in ("gs://b/t", "s3://b/t", "abfss://c@account.dfs.core.windows.net/t"):
+        with pytest.raises(CatalogError, match="outside of OneLake, where its token may not go"):
+            TableAccess(catalog, []).open_files(CatalogTable("dbo", "films", elsewhere))
+
+
+@pytest.mark.parametrize("token", ["secret\nX-Other: 1", "secret token", "sécret", ""])
+def test_a_token_that_no_header_may_hold_is_refused_without_its_text(token: str, settings_of: MakeSettings) -> None:
+    with pytest.raises(UsageError, match="IMDB_CATALOG_TOKEN has a character") as failure:
+        create_engines(settings_of(catalog_token=token), Lake.parse("uc://127.0.0.1/main"))
+    assert "cret" not in str(failure.value)
 
 
 @pytest.mark.parametrize("places", ["tables", "/", "/a/..", "s3://b,tables"])

@@ -6,7 +6,9 @@ is asked as well (tests/unity_server.py).
 
 from __future__ import annotations
 
+import json
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from lakehouse.errors import LakeError, QueryError
 from lakehouse.storage import Lake
 from mcp_server.context.statements import Statements, open_statements
 from mcp_server.engines.catalogs import asking, open_tables
+from mcp_server.engines.catalogs import unity as unity_catalog
 from mcp_server.models import TableInfo
 from mcp_server.settings import Settings, load_settings
 from tests.engines.watching import eventually
@@ -195,6 +198,27 @@ def test_an_answer_that_goes_on_is_given_up_after_the_time_for_all_of_it(
 ) -> None:
     monkeypatch.setattr(asking, "_ANSWER_SECONDS", 0.5)
     with _serve(_Endless) as lake, pytest.raises(LakeError, match=r"did not answer within 0.5 s"):
+        open_tables(Lake.parse(lake), settings_of()).tables()
+
+
+class _Paged(BaseHTTPRequestHandler):
+    """Answers with pages that have nothing in them, each with a token for the next one."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"schemas": [], "next_page_token": uuid.uuid4().hex}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_list_whose_pages_never_end_is_given_up_after_the_time_for_all_of_them(
+    settings_of: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unity_catalog, "_LIST_SECONDS", 0.3)
+    with _serve(_Paged) as lake, pytest.raises(LakeError, match=r"took more than 0.3 s for its list"):
         open_tables(Lake.parse(lake), settings_of()).tables()
 
 

@@ -38,6 +38,12 @@ class TableAccess:
 
     def open_files(self, table: CatalogTable) -> StoredFiles:
         """Open the files of a table. Raises LakeError, whose text names no address, where they may not be read."""
+        try:
+            return self._open_place(table)
+        except ValueError as error:  # an address with half a bracket, a path with a zero: of one table, not of all
+            raise LakeError("its address cannot be read") from error
+
+    def _open_place(self, table: CatalogTable) -> StoredFiles:
         folder = _find_folder(table.location)
         if folder is not None:
             return self._open_folder(folder)

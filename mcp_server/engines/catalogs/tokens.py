@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
@@ -11,12 +12,22 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from lakehouse.errors import UsageError
 from lakehouse.escaping import quote_briefly
 
+_TOKEN = re.compile(r"[!-~]+")
+
 
 class _Claims(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     aud: str
     exp: int
+
+
+def check_token(token: SecretStr | None) -> None:
+    """Raise UsageError, without its text, where a token has a character that no header of HTTP may have."""
+    if token is not None and _TOKEN.fullmatch(token.get_secret_value()) is None:
+        raise UsageError(
+            "IMDB_CATALOG_TOKEN has a character that no token has, such as a blank or the end of a line. Set it again."
+        )
 
 
 def read_expiry(token: SecretStr | None, audience: str) -> datetime:

@@ -6,6 +6,7 @@ Tables come in pages of fifty, the most in the specification of the API.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -22,13 +23,16 @@ from mcp_server.engines.catalogs.listing import (
     explain_format,
     tidy_comment,
 )
-from mcp_server.engines.catalogs.tokens import read_expiry
+from mcp_server.engines.catalogs.tokens import check_token, read_expiry
 
 _PAGE: Final = "50"
 _MOST_SCHEMAS: Final = 1_000
 _TOKEN_CHARS: Final = 4_096
+_LIST_SECONDS: Final = 120.0
+"""How long a whole list may take, however many pages it has."""
 _OWN_SCHEMAS: Final = frozenset({"information_schema"})
 _VIEWS: Final = frozenset({"VIEW", "MATERIALIZED_VIEW", "METRIC_VIEW"})
+_ONELAKE_TABLE = re.compile(r"abfss://[^/@]+@[\w-]*onelake\.dfs\.fabric\.microsoft\.com/[^?#]+")
 _ONELAKE_FILES = re.compile(r"https://(onelake\.(?:dfs|blob)\.fabric\.microsoft\.com)/([^/?#]+)/([^?#]+)")
 
 
@@ -96,16 +100,17 @@ class UnityCatalog:
         self._address = address
         self._shown = shown
         self._token = token
+        check_token(token)
         self._asker = Asker(address.url, shown, token)
         if address.audience:
             read_expiry(token, address.audience)
 
     def list_tables(self) -> Iterator[CatalogTable]:
         """List the tables of the schema, or of all schemas."""
-        left = MOST_LISTED + 1
-        for schema in self._list_schemas():
+        left, deadline = MOST_LISTED + 1, time.monotonic() + _LIST_SECONDS
+        for schema in self._list_schemas(deadline):
             about = {"catalog_name": self._address.catalog, "schema_name": schema}
-            for page in self._read_pages("tables", about, _Tables):
+            for page in self._read_pages("tables", about, _Tables, deadline):
                 for table in (page.tables or ())[:left]:
                     yield _to_catalog_table(schema, table)
                 left -= len(page.tables or ())
@@ -115,9 +120,11 @@ class UnityCatalog:
     def vend_access(self, table: CatalogTable) -> Access:
         """Ask for credentials that may read the files of a table and do nothing else.
 
-        OneLake gives none: there the token that lists tables reads their files as well.
+        OneLake gives none: there the token that lists tables reads their files as well, and goes nowhere else.
         """
         if self._token is not None and self._address.audience:
+            if _ONELAKE_TABLE.fullmatch(table.location) is None:
+                raise CatalogError("it lies outside of OneLake, where its token may not go")
             return Access({"token": self._token.get_secret_value()}, self._read_expiry(self._token))
         found = self._parse(
             self._asker.post("temporary-table-credentials", {"table_id": table.id, "operation": "READ"}), _Credentials
@@ -140,10 +147,10 @@ class UnityCatalog:
             raise CatalogError("The token in IMDB_CATALOG_TOKEN has expired: set another one and start again.")
         return expires_at
 
-    def _list_schemas(self) -> list[str]:
+    def _list_schemas(self, deadline: float) -> list[str]:
         if self._address.schema:
             return [self._address.schema]
-        pages = self._read_pages("schemas", {"catalog_name": self._address.catalog}, _Schemas)
+        pages = self._read_pages("schemas", {"catalog_name": self._address.catalog}, _Schemas, deadline)
         names = [schema.name for page in pages for schema in page.schemas or ()]
         if len(names) > _MOST_SCHEMAS:
             raise CatalogError(
@@ -151,10 +158,12 @@ class UnityCatalog:
             )
         return sorted(name for name in names if name.lower() not in _OWN_SCHEMAS)
 
-    def _read_pages(self, what: str, about: dict[str, str], kind: type[_Page]) -> Iterator[_Page]:
+    def _read_pages(self, what: str, about: dict[str, str], kind: type[_Page], deadline: float) -> Iterator[_Page]:
         parameters = about | {"max_results": _PAGE}
         seen: set[str] = set()
         while True:
+            if time.monotonic() > deadline:
+                raise CatalogError(f"The catalogue at {self._shown} took more than {_LIST_SECONDS:g} s for its list.")
             page = self._parse(self._asker.get(what, parameters), kind)
             yield page
             token = page.next_page_token
@@ -209,6 +218,6 @@ def _to_moment(milliseconds: int | None) -> datetime | None:
     if not milliseconds:
         return None
     try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return max(datetime.fromtimestamp(milliseconds / 1000, UTC), datetime.fromtimestamp(0, UTC))
     except (OverflowError, OSError, ValueError):
         return datetime.now(UTC)
