@@ -41,6 +41,7 @@ _ANEW_SECONDS = 30.0
 """Looks into a storage that statements with unknown names may cause in this time: each is a request for each table."""
 _NAME = re.compile(f"[{NAME_CHARACTERS}]+")
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+_PADDED_TYPE = re.compile(r"[\w<>(),: ]{1,4000}")
 _PADDED = "__CHAR_VARCHAR_TYPE_STRING"
 """Where Spark keeps the types CHAR and VARCHAR, which are strings in a schema of Delta."""
 
@@ -198,12 +199,18 @@ def read_columns(schema: str) -> tuple[Column, ...]:
     return tuple(
         Column(
             name=field["name"],
-            type=field.get("metadata", {}).get(_PADDED) or to_sql_name(field["type"]),
+            type=_read_padded(field) or to_sql_name(field["type"]),
             comment=str(field.get("metadata", {}).get("comment", "")),
             nullable=field["nullable"],
         )
         for field in fields
     )
+
+
+def _read_padded(field: Mapping[str, Any]) -> str:
+    """Return the type of a field with its CHAR and VARCHAR, empty where there is none, or a text that is no type."""
+    text = field.get("metadata", {}).get(_PADDED)
+    return text if isinstance(text, str) and _PADDED_TYPE.fullmatch(text) else ""
 
 
 def _describe_error(error: BaseException, location: str) -> str:

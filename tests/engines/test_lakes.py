@@ -153,6 +153,17 @@ def test_comments_are_read_from_a_delta_log(embedded: Embedded, tmp_path: Path) 
     assert (table.columns[0].comment, table.columns[0].nullable) == ("The key.", False)
 
 
+@pytest.mark.parametrize(
+    ("told", "type_"), [("varchar(3)", "varchar(3)"), ("varchar(3)); DROP", "string"), ("", "string")]
+)
+def test_a_type_that_a_log_tells_beside_the_columns_own_counts_where_it_is_one(
+    told: str, type_: str, embedded: Embedded, tmp_path: Path
+) -> None:
+    fields = [pa.field("name", pa.string(), metadata={"__CHAR_VARCHAR_TYPE_STRING": told})]
+    write_deltalake(str(tmp_path / "t"), pa.table({"name": ["a"]}, schema=pa.schema(fields)))
+    assert embedded(Lake.parse(str(tmp_path))).tables()[0].columns[0].type == type_
+
+
 def _absent(folder: Path) -> None: ...
 
 
