@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,36 +39,22 @@ class LakeCatalog(LocatedTables):
                 "holds the Delta tables; or, with --engine embedded, a catalogue that the server asks, such as "
                 "uc://host/catalog/schema."
             )
-        self._lake = lake
+        super().__init__(lake)
         self._plain_names = plain_names
         self._folders = TableFolders(lake)
-        self._lock = threading.Lock()
         self._seen: object = None
-        self._edition = 0
-        self._known: Mapping[str, Located] = {}
         self._listed: Mapping[str, Located] | None = None
-        self._failure: LakeError | None = None
-        self._failed_until = 0.0
-
-    @property
-    def lake(self) -> Lake:
-        return self._lake
-
-    @property
-    def edition(self) -> int:
-        """A number that changes with every change of the lake."""
-        return self._edition
 
     def _find_tables(self, *, look_again: bool) -> Mapping[str, Located]:
         with self._lock:
-            self._raise_recent_failure()
+            self._failure.raise_again()
             if self._lake.directory is None and self._folders.is_current(look_again=look_again):
                 return self._known  # whether a manifest has appeared is a request as well
             try:
                 manifest, found = self._find_changes(look_again=look_again)
             except LakeError as error:
                 if self._lake.directory is None:
-                    self._failure, self._failed_until = error, time.monotonic() + _FAILED_SECONDS
+                    self._failure.remember(error, _FAILED_SECONDS)
                 raise
             if found is not None and self._plain_names:
                 found = {key: _name_plainly(table) for key, table in found.items()}
@@ -88,12 +72,6 @@ class LakeCatalog(LocatedTables):
         listed, before = self._folders.read_tables(look_again=look_again), self._listed
         self._listed = listed
         return None, None if listed is before and self._seen is None else listed
-
-    def _raise_recent_failure(self) -> None:
-        """Raise again what a storage has just answered: callers that waited for it do not wait in turn."""
-        if self._failure is not None and time.monotonic() < self._failed_until:
-            raise type(self._failure)(str(self._failure)) from self._failure
-        self._failure = None
 
     def _read_published(self) -> Mapping[str, Located]:
         manifest = read_manifest(self._lake)

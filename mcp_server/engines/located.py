@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 
+from lakehouse.errors import LakeError
+from lakehouse.storage import Lake
 from mcp_server.engines.folders import Located
 from mcp_server.models import TableInfo
 
 
+class RecentFailure:
+    """A failure that counts for a while: callers that waited for it do not wait in turn."""
+
+    def __init__(self) -> None:
+        self._error: LakeError | None = None
+        self._until = 0.0
+
+    def remember(self, error: LakeError, seconds: float) -> None:
+        """Let an error count for so many seconds."""
+        self._error, self._until = error, time.monotonic() + seconds
+
+    def raise_again(self) -> None:
+        """Raise the error for as long as it counts."""
+        if self._error is not None and time.monotonic() < self._until:
+            raise type(self._error)(str(self._error)) from self._error
+        self._error = None
+
+
 class LocatedTables(ABC):
-    """Tables with locations that the server itself has found. Raises LakeError where it finds none."""
+    """Tables with locations that the server itself has found. Raises LakeError where it finds none.
+
+    `_known` and `_edition` are read and written under `_lock`.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._lock = threading.Lock()
+        self._failure = RecentFailure()
+        self._known: Mapping[str, Located] = {}
+        self._edition = 0
+
+    @property
+    def lake(self) -> Lake:
+        return self._lake
+
+    @property
+    def edition(self) -> int:
+        """A number that changes with every change of the tables."""
+        return self._edition
 
     def tables(self) -> tuple[TableInfo, ...]:
         """Return all tables by name, including unreadable ones."""

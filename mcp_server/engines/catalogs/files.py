@@ -21,7 +21,7 @@ ROOT_PARTS = 2
 """How many parts of a name are its table's root."""
 
 
-class TableFiles:
+class CatalogFiles:
     """Reads the files of tables by the root of each. Thread-safe."""
 
     def __init__(self) -> None:

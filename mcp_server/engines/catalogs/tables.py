@@ -1,7 +1,7 @@
 """The tables that a catalogue lists, for an engine: each at its newest version, described from its own Delta log.
 
 To everything below, they are a lake in object storage: tables at `catalog://tables/…`, whose files come from
-`TableFiles`. A table that cannot be read is listed with its reason and does not block the others.
+`CatalogFiles`. A table that cannot be read is listed with its reason and does not block the others.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,9 +19,10 @@ from lakehouse.errors import LakeError
 from lakehouse.objects import PathRefusedError, StorageError, StoredFiles
 from lakehouse.places import split_places
 from lakehouse.storage import Lake, LakeKind
+from lakehouse.table_search import map_at_once
 from mcp_server.engines.catalogs.access import TableAccess
 from mcp_server.engines.catalogs.address import CatalogAddress
-from mcp_server.engines.catalogs.files import TableFiles
+from mcp_server.engines.catalogs.files import CatalogFiles
 from mcp_server.engines.catalogs.listing import MOST_LISTED, Catalog, CatalogTable
 from mcp_server.engines.folders import Located, describe_table, find_bad_name, index_by_name
 from mcp_server.engines.hiding import hide_addresses
@@ -70,29 +69,16 @@ class CatalogTables(LocatedTables):
     def __init__(self, lake: Lake, catalog: Catalog, access: TableAccess, *, has_schema: bool) -> None:
         """`has_schema` is for a lake that is one schema, whose tables need no name of it before theirs."""
         self._shown = str(lake)
-        self._files = TableFiles()
-        self._lake = Lake(LakeKind.URL, _ADDRESS, self._shown, self._files)
+        self._files = CatalogFiles()
+        super().__init__(Lake(LakeKind.URL, _ADDRESS, self._shown, self._files))
         self._catalog = catalog
         self._access = access
         self._has_schema = has_schema
-        self._lock = threading.Lock()
         # All that follows is read and written under `_lock`.
         self._looks: dict[str, _Look] = {}
         self._silent: set[str] = set()  # storages that have given nothing in this look
-        self._known: Mapping[str, Located] = {}
-        self._edition = 0
         self._looked_at = float("-inf")
         self._took = 0.0
-        self._failure: LakeError | None = None
-        self._failed_until = 0.0
-
-    @property
-    def lake(self) -> Lake:
-        return self._lake
-
-    @property
-    def edition(self) -> int:
-        return self._edition
 
     def _find_tables(self, *, look_again: bool) -> Mapping[str, Located]:
         with self._lock:
@@ -100,15 +86,13 @@ class CatalogTables(LocatedTables):
             trusted = min(max(_TRUSTED_SHARE * self._took, _LEAST_TRUSTED_SECONDS), _MOST_TRUSTED_SECONDS)
             if look_again:  # names that nothing has cause one each: they are at most half of the time
                 trusted = self._took
-            if self._failure is not None and began < self._failed_until:  # callers that waited for it wait no longer
-                raise LakeError(str(self._failure)) from self._failure
+            self._failure.raise_again()
             if began - self._looked_at < trusted:
                 return self._known
             try:
                 looks = self._look_at_tables()
             except LakeError as error:
-                now = time.monotonic()
-                self._failure, self._failed_until = error, now + min(now - began, _FAILED_SECONDS)
+                self._failure.remember(error, min(time.monotonic() - began, _FAILED_SECONDS))
                 self._looked_at = float("-inf")
                 raise
             found = index_by_name(
@@ -137,8 +121,7 @@ class CatalogTables(LocatedTables):
             )
         served = [table for table in listed if not table.problem][:MOST_SERVED]
         self._silent.clear()
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tables") as threads:
-            looks = dict(zip(map(_root_of, served), threads.map(self._examine_table, served), strict=True))
+        looks = dict(zip(map(_root_of, served), map_at_once(self._examine_table, served, _AT_ONCE), strict=True))
         for table in listed:
             problem = (
                 table.problem or f"the catalogue lists more than {MOST_SERVED:,} tables: name its schema in --lake"
