@@ -5,6 +5,7 @@ A list of a hundred million values becomes one of a few thousand, of which the a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -219,14 +220,10 @@ def plan_of(text: str) -> ResultSet:
 
 def take_rows(table: pa.Table, most: int) -> pa.Table:
     """The first rows of a table, as many as have `most` bytes; a value within a cell counts for one at least."""
-    rows, over = table.num_rows, table.num_rows + 1
     if _measure_weight(table) <= most:
         return table
-    rows = 0
-    while over - rows > 1:
-        middle = (rows + over) // 2
-        rows, over = (middle, over) if _measure_weight(table.slice(0, middle)) <= most else (rows, middle)
-    return table.slice(0, rows)
+    counts = range(1, table.num_rows)
+    return table.slice(0, bisect_right(counts, most, key=lambda rows: _measure_weight(table.slice(0, rows))))
 
 
 def _measure_weight(table: pa.Table) -> int:

@@ -153,8 +153,11 @@ class _Broken(BaseHTTPRequestHandler):
 
     said: tuple[int, bytes] = (200, b"")
 
+    def make_answer(self) -> tuple[int, bytes]:
+        return self.said
+
     def do_GET(self) -> None:
-        status, body = self.said
+        status, body = self.make_answer()
         self.send_response(status)
         self.send_header("Location", "http://127.0.0.1:9/")
         self.send_header("Content-Length", str(len(body)))
@@ -201,17 +204,11 @@ def test_an_answer_that_goes_on_is_given_up_after_the_time_for_all_of_it(
         open_tables(Lake.parse(lake), settings_of()).tables()
 
 
-class _Paged(BaseHTTPRequestHandler):
+class _Paged(_Broken):
     """Answers with pages that have nothing in them, each with a token for the next one."""
 
-    def do_GET(self) -> None:
-        body = json.dumps({"schemas": [], "next_page_token": uuid.uuid4().hex}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None: ...
+    def make_answer(self) -> tuple[int, bytes]:
+        return 200, json.dumps({"schemas": [], "next_page_token": uuid.uuid4().hex}).encode()
 
 
 def test_a_list_whose_pages_never_end_is_given_up_after_the_time_for_all_of_them(
