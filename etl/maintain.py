@@ -16,9 +16,10 @@ from etl.progress import ProgressReporter
 from etl.retention import Removed, remove_old_generations
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
+from etl.sorted_tables import open_writer
 from etl.stored_rows import count_deleted, count_records, restore_version
 from etl.table_files import TableFiles
-from etl.tables import TableDefinition, TableWriter, open_writer
+from etl.tables import TableDefinition, TableWriter
 from lakehouse.delta import read_snapshot
 from lakehouse.errors import LakehouseError, UsageError
 from lakehouse.manifest import Manifest, TableEntry, last_generation, publish_manifest, read_manifest
@@ -70,7 +71,7 @@ def maintain_lake(lake: Lake, engine: LoadEngine, settings: Settings, report: Pr
             work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
             session = stack.enter_context(open_load_session(engine, settings, work_dir))
             check_shared(session, work_dir, ())
-            writer = open_writer(session, lake, base.schema_name)
+            writer = open_writer(session, lake, base.schema_name, work_dir)
             tables = dict(base.tables)
             for name, entry in base.tables.items():
                 check_held()
@@ -114,7 +115,8 @@ def _compact_table(
     started = time.monotonic()
     definition = TableDefinition(name, entry.comment, entry.columns, entry.clustered_by)
     with report.open_stage(f"compact {name}") as stage:
-        written = writer.overwrite_table(definition, writer.read_version(name, entry.version), in_order=False)
+        rows = writer.read_version(name, entry.version)
+        written = writer.overwrite_table(definition, rows, in_order=False, expected_rows=entry.rows)
         stage.advance(0, written.rows)
     if written.rows != entry.rows:
         raise LakehouseError(

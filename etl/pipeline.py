@@ -43,9 +43,10 @@ from etl.safeguards import (
 )
 from etl.settings import LoadEngine, Settings
 from etl.slices import SlicedTables
+from etl.sorted_tables import open_writer
 from etl.source import Inspection, inspect_source
 from etl.stored_rows import TableVersion
-from etl.tables import TableDefinition, define_view, open_writer, to_definition
+from etl.tables import TableDefinition, define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.find.things import IndexSummary
@@ -111,7 +112,7 @@ class LoadRun:
         self.settings = settings
         self.report = report
         self.work_dir = work_dir
-        self.writer = open_writer(session, lake, settings.schema_name)
+        self.writer = open_writer(session, lake, settings.schema_name, work_dir)
         self.summary = LoadSummary()
         self.made: dict[str, BuiltTable] = {}
         self.sources: dict[str, Source] = {}
@@ -271,7 +272,9 @@ class LoadRun:
         lines = read_lines(self.session.spark, readable, source.header, dataset)
         with self.report.open_stage(f"load {dataset.table}") as stage:
             in_order = inspection.in_order and dataset.clustered_by == (dataset.fields[0].column_name,)
-            written = self.writer.overwrite_table(definition, select_typed(lines, dataset), in_order=in_order)
+            written = self.writer.overwrite_table(
+                definition, select_typed(lines, dataset), in_order=in_order, expected_rows=inspection.lines
+            )
             stage.advance(inspection.source.bytes, written.rows)
         malformed = self._keep_rejects(source, inspection, readable, written)
         if written.rows + malformed != inspection.lines:
@@ -308,7 +311,8 @@ class LoadRun:
         return inspection.malformed + int(self.session.spark.read.parquet(part).count())
 
     def _write_rejects(self) -> None:
-        self.writer.overwrite_table(_REJECTS, read_parts(self.session.spark, self.reject_parts), in_order=True)
+        rows = read_parts(self.session.spark, self.reject_parts)
+        self.writer.overwrite_table(_REJECTS, rows, in_order=True, expected_rows=0)
 
     def _check_reject_share(self) -> None:
         for loaded in self.summary.tables:
@@ -324,18 +328,19 @@ class LoadRun:
     def _build_view(self, view: GoldView) -> None:
         started = time.monotonic()
         self._register_tables()
-        definition = define_view(view)
-        with self.report.open_stage(f"build {view.name}") as stage:
-            write = self.writer.overwrite_table
+        definition, count = define_view(view), self.tables.count_rows(view.sliced[0])
+        with (
+            self.report.open_stage(f"build {view.name}") as stage,
+            self.writer.open_ordered(definition, count) as table,
+        ):
 
-            def write_slice() -> TableVersion:
-                nonlocal write
-                written = write(definition, self.session.spark.sql(view.sql), in_order=False)
-                write = self.writer.append_rows
-                return written
+            def join_slice() -> int:
+                return table.add_rows(self.session.spark.sql(view.sql))
 
-            for written in self.tables.run_slices(view.slice_key, view.sliced, _JOINED_ROW_BYTES, write_slice):
-                stage.advance(0, written.rows)
+            for joined in self.tables.run_slices(view.slice_key, view.sliced, _JOINED_ROW_BYTES, join_slice):
+                stage.advance(0, joined, " joined")
+            written = table.finish(lambda rows: stage.advance(0, rows, " in order"))
+            stage.advance(0, written.rows)
         self._record_table(BuiltTable(definition, view.key, "view", written, None), started)
 
     def _register_tables(self) -> None:

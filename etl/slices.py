@@ -69,6 +69,10 @@ class SlicedTables:
         self._tables[name] = rows, count
         rows.createOrReplaceTempView(name)
 
+    def count_rows(self, name: str) -> int:
+        """The number of rows of a table, as it was added."""
+        return self._tables[name][1]
+
     def forget_table(self, name: str) -> None:
         """Forget a table, whose name somebody else gives to other rows."""
         self._tables.pop(name, None)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import json
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from etl.data_files import name_data_file, write_data_file
+from etl.row_sorter import sort_rows
 from etl.table_files import TableFiles
 from lakehouse.delta import Snapshot, latest_version, read_snapshot
 from lakehouse.delta.vectors import UnknownVectorError, make_vector, read_vector, vector_file
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     Positions = npt.NDArray[np.int64]
 
-_STAT_CHARS: Final = 32
 _FEATURE: Final = "deletionVectors"
 _VECTORS_PROPERTY: Final = "delta.enableDeletionVectors"
 
@@ -162,21 +162,12 @@ class StoredTable:
     def _write_rows(self, parts: Sequence[pa.Table], clustered_by: Sequence[str]) -> dict[str, Any]:
         """Write rows as a data file in the table's order. Returns the action that adds it."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         rows = pa.concat_tables([part.cast(self.schema) for part in parts])
-        rows = rows.take(_sort_indices(rows, clustered_by)) if clustered_by else rows
-        out, name = io.BytesIO(), f"part-00000-{uuid.uuid4()}-c000.snappy.parquet"
-        pq.write_table(rows, out)
+        out, name = io.BytesIO(), name_data_file()
+        add = write_data_file(name, out, self.schema, [sort_rows(rows, clustered_by) if clustered_by else rows])
         self.files.write(name, out.getvalue())
-        return {
-            "path": name,
-            "partitionValues": {},
-            "size": len(out.getvalue()),
-            "modificationTime": time.time_ns() // 1_000_000,
-            "dataChange": True,
-            "stats": json.dumps(_describe_rows(rows)),
-        }
+        return add
 
 
 def restore_version(files: TableFiles, version: int) -> Written:
@@ -305,45 +296,3 @@ def _allow_vectors(protocol: Mapping[str, Any]) -> dict[str, Any]:
 
 def _enable_vectors(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {**metadata, "configuration": {**(metadata.get("configuration") or {}), _VECTORS_PROPERTY: "true"}}
-
-
-def _sort_indices(rows: pa.Table, by: Sequence[str]) -> pa.Array:
-    """Sort as Spark does, with nulls first: Arrow has them last, and an option for it that changes with its version."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    columns = {
-        f"{place}.{part}": values
-        for place, name in enumerate(by)
-        for part, values in enumerate((pc.is_valid(rows.column(name)), rows.column(name)))
-    }
-    return pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in columns])
-
-
-def _describe_rows(rows: pa.Table) -> dict[str, Any]:
-    """The statistics of a data file, as Spark writes them: texts are cut after 32 letters."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    least, most, nulls = {}, {}, {}
-    for name in rows.column_names:
-        column = rows.column(name)
-        if pa.types.is_list(column.type):
-            continue
-        nulls[name] = column.null_count
-        if pa.types.is_boolean(column.type) or column.null_count == len(column):
-            continue
-        bounds = pc.min_max(column).as_py()
-        least[name], most[name] = _cut_least(bounds["min"]), _cut_most(bounds["max"])
-    kept = {name: value for name, value in most.items() if value is not None}
-    return {"numRecords": rows.num_rows, "minValues": least, "maxValues": kept, "nullCount": nulls}
-
-
-def _cut_least(value: Any) -> Any:
-    return value[:_STAT_CHARS] if isinstance(value, str) else value
-
-
-def _cut_most(value: Any) -> Any:
-    if not isinstance(value, str) or len(value) <= _STAT_CHARS:
-        return value
-    return value[:_STAT_CHARS] + "\U0010ffff"

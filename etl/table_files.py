@@ -72,6 +72,14 @@ class TableFiles:
             out.flush()
             os.fsync(out.fileno())
 
+    def take(self, path: Path, name: str) -> None:
+        """Move a complete file of this machine here. A local lake has it on its own disk already."""
+        if self._folder is None:
+            self.write(name, path.read_bytes())
+            path.unlink()
+        else:
+            path.replace(self._folder / name)
+
     def commit(self, version: int, data: bytes) -> None:
         """Write a commit. Raises LakeError where another writer has written that version."""
         name = f"{LOG_NAME}/{version:020}.json"

@@ -7,11 +7,11 @@ may be pinned to is removed.
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from etl.datasets import DATASETS, Dataset
 from etl.datasets import Field as SourceField
@@ -67,8 +67,22 @@ def _define_column(field: SourceField) -> Column:
     )
 
 
+OnRows = Callable[[int], None]
+"""Called with the number of rows that were written so far."""
+
+
+class OrderedTable(Protocol):
+    """The next version of a table, in its order, while its rows come."""
+
+    def add_rows(self, rows: DataFrame) -> int:
+        """Add rows, or none of them if that fails. Returns how many there are now."""
+
+    def finish(self, on_rows: OnRows) -> TableVersion:
+        """Write what is not yet written, and return the version."""
+
+
 class TableWriter:
-    """Writes the tables of one lake through one engine session."""
+    """Writes the tables of one lake through one engine session, whose writer keeps the order of a sort."""
 
     def __init__(self, session: EngineSession, lake: Lake, schema: str) -> None:
         self._session = session
@@ -83,21 +97,28 @@ class TableWriter:
         """Return the location of a table as a path or URL."""
         return self._lake.table_location(table)
 
-    def overwrite_table(self, definition: TableDefinition, rows: DataFrame, *, in_order: bool) -> TableVersion:
-        """Write `rows` as the next version of a table. `in_order` means that they already have the table's order."""
-        self._define_table(self._qualify_name(definition), definition)
-        return self._insert_rows("overwrite", definition, rows, in_order=in_order)
+    def overwrite_table(
+        self, definition: TableDefinition, rows: DataFrame, *, in_order: bool, expected_rows: int
+    ) -> TableVersion:
+        """Write `rows`, about `expected_rows`, as the next version of a table.
 
-    def append_rows(self, definition: TableDefinition, rows: DataFrame, *, in_order: bool) -> TableVersion:
-        """Add `rows`, as files of their own, to a table that this session has written."""
-        return self._insert_rows("append", definition, rows, in_order=in_order)
+        `in_order` means that they already have the table's order.
+        """
+        if in_order or not definition.clustered_by:
+            self._define_table(definition)
+            return self._insert_rows("overwrite", definition, rows)
+        with self.open_ordered(definition, expected_rows) as table:
+            table.add_rows(rows)
+            return table.finish(lambda _: None)
 
-    def _insert_rows(self, mode: str, definition: TableDefinition, rows: DataFrame, *, in_order: bool) -> TableVersion:
-        ordered = rows if in_order or not definition.clustered_by else self._sort_rows(rows, definition.clustered_by)
-        with warnings.catch_warnings():
-            # PySpark warns about a window without partitions; the embedded engine sorts it on all cores and on disk.
-            warnings.filterwarnings("ignore", "WARN WindowExpression")
-            self._save_rows(mode, definition, ordered)
+    @contextmanager
+    def open_ordered(self, definition: TableDefinition, expected_rows: int) -> Iterator[OrderedTable]:  # noqa: ARG002  (others need it)
+        """Open the next version of a table for about `expected_rows` rows, which may come in any order."""
+        self._define_table(definition)
+        yield _EngineOrderedTable(self._insert_rows, definition)
+
+    def _insert_rows(self, mode: str, definition: TableDefinition, rows: DataFrame) -> TableVersion:
+        self._save_rows(mode, definition, rows)
         self._remove_checkpoint_hint(definition.name)
         return self.measure_table(definition.name)
 
@@ -143,12 +164,13 @@ class TableWriter:
         found = self._read_definition(table)
         return () if found is None else tuple(name for name, _, said in found[1] if said == comment)
 
-    def _define_table(self, name: str, definition: TableDefinition) -> None:
+    def _define_table(self, definition: TableDefinition) -> None:
         """Register the table in the session, and create it, add its new columns, or replace it if it differs otherwise.
 
         Columns are added by a commit of their own: engines then read the versions before it (docs/facts.md).
         """
-        spark, location = self._session.spark, self.locate_table(definition.name)
+        spark, name = self._session.spark, self._qualify_name(definition)
+        location = self.locate_table(definition.name)
         columns = ", ".join(
             f"{quote_identifier(column.name)} {column.type} COMMENT {quote_literal(column.comment)}"
             for column in definition.columns
@@ -191,15 +213,28 @@ class TableWriter:
         fields = json.loads(delta.schema().to_json())["fields"]
         return delta.metadata().description or "", [_to_column(field) for field in fields]
 
-    def _sort_rows(self, rows: DataFrame, by: tuple[str, ...]) -> DataFrame:
-        if self._session.capabilities.ordered_write:
-            return rows.repartitionByRange(*by).sortWithinPartitions(*by)
-        # The embedded engine's writer drops the order of a sort, but not that of a window below a filter.
-        from pyspark.sql import Window
-        from pyspark.sql import functions as F  # noqa: N812
 
-        numbered = rows.withColumn("_position", F.row_number().over(Window.orderBy(*by)))
-        return numbered.where(F.col("_position") > 0).drop("_position")
+class _EngineOrderedTable:
+    """Rows that the engine sorts and writes as they are added, each time by themselves."""
+
+    def __init__(
+        self, insert: Callable[[str, TableDefinition, DataFrame], TableVersion], definition: TableDefinition
+    ) -> None:
+        self._insert = insert
+        self._definition = definition
+        self._written: TableVersion | None = None
+
+    def add_rows(self, rows: DataFrame) -> int:
+        by = self._definition.clustered_by
+        ordered = rows.repartitionByRange(*by).sortWithinPartitions(*by)
+        self._written = self._insert("append" if self._written else "overwrite", self._definition, ordered)
+        return self._written.rows
+
+    def finish(self, on_rows: OnRows) -> TableVersion:
+        if self._written is None:
+            raise ValueError("no rows were added")
+        on_rows(self._written.rows)
+        return self._written
 
 
 class PathTableWriter(TableWriter):
@@ -208,7 +243,7 @@ class PathTableWriter(TableWriter):
     def _open_schema(self) -> None:
         """Nothing is registered."""
 
-    def _define_table(self, name: str, definition: TableDefinition) -> None:  # noqa: ARG002  (others register it)
+    def _define_table(self, definition: TableDefinition) -> None:
         from deltalake import DeltaTable, Schema
 
         found = self._add_new_columns(definition)
@@ -228,11 +263,6 @@ class PathTableWriter(TableWriter):
 
     def _qualify_name(self, definition: TableDefinition) -> str:
         return f"delta.{quote_identifier(self.locate_table(definition.name))}"
-
-
-def open_writer(session: EngineSession, lake: Lake, schema: str) -> TableWriter:
-    """Return the writer for a session: a Spark of others has a catalogue in which nothing is registered or dropped."""
-    return (PathTableWriter if session.capabilities.shared else TableWriter)(session, lake, schema)
 
 
 def remove_orphans(folder: Path) -> None:

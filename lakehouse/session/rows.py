@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -154,3 +155,13 @@ def _holds_void(kind: Any) -> bool:
     if isinstance(kind, MapType):
         return isinstance(kind.keyType, NullType) or _holds_void(kind.keyType) or _holds_void(kind.valueType)
     return False
+
+
+def stream_tables(rows: DataFrame) -> Iterator[pa.Table]:
+    """Yield rows in Arrow as they come, without holding those that came. Over Connect only."""
+    import pyarrow as pa
+
+    client: Any = rows.sparkSession.client
+    for part in client.to_table_as_iterator(rows._plan.to_proto(client), {}):  # noqa: SLF001  (see fetch)
+        if isinstance(part, pa.Table):
+            yield part
