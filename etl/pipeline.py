@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_JOINED_ROW_BYTES = 250
+_JOINED_ROW_BYTES = 110
 """Memory of the engine's pool for a row of a join. With 180, some slices of IMDb's size had to be cut again."""
 
 _REJECTS = TableDefinition(

@@ -24,13 +24,10 @@ if TYPE_CHECKING:
     Words = npt.NDArray[np.uint64]
     Integers = npt.NDArray[np.int64]
 
-SORTED_ROWS: Final = 500_000
-"""So many rows are sorted at once. One of the largest view has 110 bytes, and a sort holds it three times."""
-
 _TEXT_BYTES: Final = 7
 """Bytes of a text in a word. The eighth tells a text from null, which comes first."""
 
-_RANGES_PER_SORT: Final = 4
+_RANGES_PER_SORT: Final = 2
 """Ranges are that much smaller than what is sorted at once: the first rows foretell their sizes roughly. Neighbours are
 sorted together."""
 
@@ -63,8 +60,9 @@ class SortPart:
 class RowSorter:
     """Takes rows in any order, and returns them in the order of the columns `by`, with nulls first.
 
-    `expected_rows` decides on the number of ranges: a wrong guess costs time. What does not fit into memory is written
-    below `folder`; the caller removes it. Rows are added by one thread, and parts may then be read by several.
+    `sorted_rows` are dealt, and sorted, at a time; more go to a file in `folder`, which is removed in the end.
+    `expected_rows` decides on the number of ranges: a wrong guess costs time. Rows are added by one thread; parts may
+    then be read by several.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class RowSorter:
         folder: Path,
         expected_rows: int,
         *,
-        sorted_rows: int = SORTED_ROWS,
+        sorted_rows: int,
         place: _Place = _Place(),
     ) -> None:
         self.schema = schema

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 _FILE_ROWS: Final = 4_000_000
 """Rows of a data file at most: 60 to 100 MB of the largest views."""
+_SORTED_ROWS: Final = 1_000_000
+"""So many rows are sorted at a time. One of the largest view has 110 bytes, and a sort holds it three times."""
 _MOST_THREADS: Final = 4
-"""Files are written by as many threads as there are processors. Each sorts half a million rows at a time."""
+"""Files are written by as many threads as there are processors, each of which sorts."""
 
 
 class SortingTableWriter(TableWriter):
@@ -47,7 +49,9 @@ class SortingTableWriter(TableWriter):
         """Open the next version of a table for about `expected_rows` rows, which may come in any order."""
         self._define_table(definition)
         schema = to_arrow_schema(definition.columns)
-        with RowSorter(schema, definition.clustered_by, self._work_dir, expected_rows) as sorter:
+        with RowSorter(
+            schema, definition.clustered_by, self._work_dir, expected_rows, sorted_rows=_SORTED_ROWS
+        ) as sorter:
             yield _SortedTable(TableFiles(self._lake, definition.name), sorter, self._work_dir)
 
 
