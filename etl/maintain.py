@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, Final
 
 from etl.coverage import copy_coverage
@@ -17,7 +18,7 @@ from etl.retention import Removed, remove_old_generations
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
 from etl.sorted_tables import open_writer
-from etl.stored_rows import count_deleted, count_records, restore_version
+from etl.stored_rows import count_deleted, count_records, read_bounds, restore_version
 from etl.table_files import TableFiles
 from etl.tables import TableDefinition, TableWriter
 from lakehouse.delta import read_snapshot
@@ -31,6 +32,9 @@ _SMALL_FILES: Final = 8
 """So is a table with more files than this that are small: a look-up opens each of them."""
 _SMALL_SHARE: Final = 0.1
 """A file is small if it has fewer rows than this share of the largest one."""
+_MOST_OVERLAPPING: Final = 4
+"""So is a table of which more files than this, not counting small ones, may have one key. The embedded engine writes two
+files side by side where rows come in order; earlier releases wrote two of a large view for each slice."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def maintain_lake(lake: Lake, engine: LoadEngine, settings: Settings, report: Pr
         _read_base(lake)
         check_held = stack.enter_context(hold_load_lock(lake))
         base = _read_base(lake)
-        worn = [name for name, entry in base.tables.items() if is_worn(_read_adds(lake, entry))]
+        worn = [name for name, entry in base.tables.items() if is_worn(_read_adds(lake, entry), entry.clustered_by)]
         summary = MaintenanceSummary(base.generation, Removed())
         if worn:
             work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
@@ -90,11 +94,24 @@ def maintain_lake(lake: Lake, engine: LoadEngine, settings: Settings, report: Pr
         return summary
 
 
-def is_worn(adds: Sequence[dict[str, Any]]) -> bool:
-    """Whether a table has so many small files or deleted rows that it pays to rewrite it."""
+def is_worn(adds: Sequence[dict[str, Any]], clustered_by: Sequence[str]) -> bool:
+    """Whether it pays to rewrite a table: it has many small files, deleted rows, or files that a look-up reads all."""
     stored = [count_records(add) for add in adds]
-    small = sum(rows < _SMALL_SHARE * max(stored) for rows in stored)
-    return small > _SMALL_FILES or sum(map(count_deleted, adds)) > _DELETED_SHARE * sum(stored)
+    large = [add for add, rows in zip(adds, stored, strict=True) if rows >= _SMALL_SHARE * max(stored)]
+    return (
+        len(adds) - len(large) > _SMALL_FILES
+        or sum(map(count_deleted, adds)) > _DELETED_SHARE * sum(stored)
+        or (bool(clustered_by) and _count_overlapping(large, clustered_by[0]) > _MOST_OVERLAPPING)
+    )
+
+
+def _count_overlapping(adds: Sequence[dict[str, Any]], column: str) -> int:
+    """Count the files that a look-up by a value of a column may have to read, for the value with the most."""
+    bounds = [read_bounds(add, column) for add in adds]
+    known = [each for each in bounds if each is not None]
+    # Where several begin and end at one value, all of them have it.
+    steps = sorted([(low, 0, 1) for low, _ in known] + [(high, 1, -1) for _, high in known])
+    return max(accumulate(step for _, _, step in steps), default=0)
 
 
 def _read_base(lake: Lake) -> Manifest:

@@ -256,8 +256,19 @@ def _data_name(add: Mapping[str, Any]) -> str:
 
 def count_records(add: Mapping[str, Any]) -> int:
     """Count the rows that are stored in a data file, deleted ones too."""
-    stats = add.get("stats_parsed") or json.loads(add.get("stats") or "{}")
-    return int(stats["numRecords"])
+    return int(_read_statistics(add)["numRecords"])
+
+
+def read_bounds(add: Mapping[str, Any], column: str) -> tuple[Any, Any] | None:
+    """Return what the values of a column in a data file lie between; None where its statistics do not tell."""
+    statistics = _read_statistics(add)
+    low, high = ((statistics.get(name) or {}).get(column) for name in ("minValues", "maxValues"))
+    return None if low is None or high is None else (low, high)
+
+
+def _read_statistics(add: Mapping[str, Any]) -> dict[str, Any]:
+    statistics: dict[str, Any] = add.get("stats_parsed") or json.loads(add.get("stats") or "{}")
+    return statistics
 
 
 def count_deleted(add: Mapping[str, Any]) -> int:
