@@ -13,6 +13,7 @@ from typing import Any, Final
 from etl.coverage import copy_coverage
 from etl.gold_views import TABLE_NAMES
 from etl.load_session import open_load_session
+from etl.loaded import DEFINITIONS
 from etl.progress import ProgressReporter
 from etl.retention import Removed, remove_old_generations
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
@@ -33,8 +34,8 @@ _SMALL_FILES: Final = 8
 _SMALL_SHARE: Final = 0.1
 """A file is small if it has fewer rows than this share of the largest one."""
 _MOST_OVERLAPPING: Final = 4
-"""So is a table of which more files than this, not counting small ones, may have one key. The embedded engine writes two
-files side by side where rows come in order; earlier releases wrote two of a large view for each slice."""
+"""So is a table of which more files than this, not counting small ones, may have one key. The embedded engine writes
+two side by side where rows come in order; earlier releases wrote two of a large view for each slice."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def _compact_table(
 ) -> TableEntry:
     """Rewrite a table in its order. Returns its entry in the next manifest."""
     started = time.monotonic()
-    definition = TableDefinition(name, entry.comment, entry.columns, entry.clustered_by)
+    found_by = DEFINITIONS[name][0].found_by if name in DEFINITIONS else {}
+    definition = TableDefinition(name, entry.comment, entry.columns, entry.clustered_by, found_by)
     with report.open_stage(f"compact {name}") as stage:
         rows = writer.read_version(name, entry.version)
         written = writer.overwrite_table(definition, rows, in_order=False, expected_rows=entry.rows)

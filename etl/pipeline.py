@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _JOINED_ROW_BYTES = 170
-"""Memory of the engine's pool for a row of a join. With 768 MiB, 4.0 million of IMDb's size fit, and 8.1 million do not."""
+"""Memory of the engine's pool for a row of a join: into 768 MiB went 4.0 million of IMDb's size and not 8.1 million."""
 
 _REJECTS = TableDefinition(
     REJECTS_TABLE, "Lines of the source files that were not loaded, and why.", REJECT_COLUMNS, ()

@@ -36,18 +36,19 @@ _CLOSED_WORDS = ("Permission denied", "Read-only file system")
 @contextlib.contextmanager
 def translate_errors(lake: Lake, settings: Settings) -> Iterator[None]:
     """Convert storage and memory errors of any library to LakeError with one clear sentence."""
+    full = f"The disk of {lake} is full. Make room and load again; what was served before is unchanged."
     try:
         yield
-    except LakehouseError:
+    except LakehouseError as error:
+        if getattr(error.__cause__, "errno", None) in _FULL:
+            raise LakeError(full) from error
         raise
     except Exception as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
         text = str(error)
         if getattr(error, "errno", None) in _FULL or any(words in text for words in _FULL_WORDS):
-            raise LakeError(
-                f"The disk of {lake} is full. Make room and load again; what was served before is unchanged."
-            ) from error
+            raise LakeError(full) from error
         if lacks_memory(error):
             raise LakeError(
                 f"A step of the load needs more memory than IMDB_LOAD_MEMORY_MB={settings.load_memory_mb} allows, even "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,11 +52,12 @@ class SortingTableWriter(TableWriter):
         with RowSorter(
             schema, definition.clustered_by, self._work_dir, expected_rows, sorted_rows=_SORTED_ROWS
         ) as sorter:
-            yield _SortedTable(TableFiles(self._lake, definition.name), sorter, self._work_dir)
+            yield _SortedTable(TableFiles(self._lake, definition.name), sorter, self._work_dir, definition.found_by)
 
 
 class _SortedTable:
-    def __init__(self, files: TableFiles, sorter: RowSorter, work_dir: Path) -> None:
+    def __init__(self, files: TableFiles, sorter: RowSorter, work_dir: Path, found_by: Mapping[str, int]) -> None:
+        self._found_by = found_by
         self._files = files
         self._sorter = sorter
         self._work_dir = work_dir
@@ -87,7 +88,7 @@ class _SortedTable:
         name = name_data_file()
         path = self._work_dir / name
         with path.open("wb") as out:
-            add = write_data_file(name, out, self._sorter.schema, self._read_parts(parts, on_rows))
+            add = write_data_file(name, out, self._sorter.schema, self._read_parts(parts, on_rows), self._found_by)
             out.flush()
             os.fsync(out.fileno())
         self._files.take(path, name)

@@ -165,7 +165,8 @@ class StoredTable:
 
         rows = pa.concat_tables([part.cast(self.schema) for part in parts])
         out, name = io.BytesIO(), name_data_file()
-        add = write_data_file(name, out, self.schema, [sort_rows(rows, clustered_by) if clustered_by else rows])
+        rows = sort_rows(rows, clustered_by) if clustered_by else rows
+        add = write_data_file(name, out, self.schema, [rows], found_by={})  # one row group, or a few
         self.files.write(name, out.getvalue())
         return add
 

@@ -7,9 +7,9 @@ may be pinned to is removed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,12 +39,17 @@ _Definition = tuple[str, list[tuple[str, str, str]]]
 
 @dataclass(frozen=True)
 class TableDefinition:
-    """Definition of a table: name, comment, columns, and the order of its rows (empty: as they come)."""
+    """Definition of a table: name, comment, columns, and the order of its rows (empty: as they come).
+
+    `found_by` are columns that it is not ordered by and that look-ups name all the same, with the number of their
+    different values in a row group, about.
+    """
 
     name: str
     comment: str
     columns: tuple[Column, ...]
     clustered_by: tuple[str, ...]
+    found_by: Mapping[str, int] = field(default_factory=dict)
 
 
 def to_definition(dataset: Dataset) -> TableDefinition:
@@ -58,7 +63,7 @@ def define_view(view: GoldView) -> TableDefinition:
     columns = {(each.table, column.name): column for each in DATASETS for column in to_definition(each).columns}
     chosen = tuple(columns[table, column] for column, table in view.columns)
     own = tuple(map(_define_column, view.own_columns))
-    return TableDefinition(view.name, view.comment, chosen + own, view.clustered_by)
+    return TableDefinition(view.name, view.comment, chosen + own, view.clustered_by, view.found_by)
 
 
 def _define_column(field: SourceField) -> Column:

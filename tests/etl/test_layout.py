@@ -104,3 +104,23 @@ def test_a_load_that_needs_more_memory_says_which_setting(sample: Path, tmp_path
     done = run_etl("load", "--source", sample, "--lake", tmp_path / "lake", **little)
     assert done.returncode == 1
     assert "IMDB_LOAD_MEMORY_MB" in done.stderr.splitlines()[-1]
+
+
+def test_look_ups_of_a_view_by_person_and_title_skip_row_groups(embedded_sample_lake: Path) -> None:
+    for view, columns in {
+        "movies_with_ratings": {"tconst"},
+        "movie_cast": {"nconst", "tconst"},
+        "film_people": {"nconst", "tconst"},
+    }.items():
+        entry = manifest_of(embedded_sample_lake)["tables"][view]
+        files = DeltaTable(str(embedded_sample_lake / entry["path"]), version=entry["version"]).file_uris()
+        for file in files:
+            group = pq.read_metadata(file.removeprefix("file://")).row_group(0)
+            found = {
+                chunk.path_in_schema for chunk in map(group.column, range(group.num_columns)) if _has_filter(chunk)
+            }
+            assert found == columns, view
+
+
+def _has_filter(chunk: pq.ColumnChunkMetaData) -> bool:
+    return chunk.bloom_filter_offset is not None
