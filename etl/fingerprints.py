@@ -27,6 +27,7 @@ KEY_BYTES: Final = 16
 """Ids are compared up to this length."""
 _ALL_BITS: Final = (1 << 64) - 1
 _ONES: Final = 0x0101010101010101
+"""A one in each byte of a word."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ def _find_ids(block: bytes, offsets: npt.NDArray[Any], prefix: bytes) -> tuple[A
     words = items.view("<u8").reshape(-1, 2).astype(np.uint64, copy=False)
     kept, kept_behind = _mask_first_field(words[:, 0]), _mask_first_field(words[:, 1])
     head = words[:, 0] & kept
+    # A field that ends within the first eight bytes has none of the others.
     tail = np.where(kept == _ALL_BITS, words[:, 1] & kept_behind, np.uint64(0))
     keys = np.stack((head, tail), axis=1)
     numbers = _find_changes(keys)
@@ -215,7 +217,7 @@ def _begins_group(ids: npt.NDArray[np.bytes_], factor: int) -> npt.NDArray[np.bo
 def _mask_first_field(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Return a mask of the bytes, from the lowest on, that come before a tab or line feed; all bits where none does.
 
-    Of the bytes that the test marks the lowest is one of them (Bit Twiddling Hacks, "haszero").
+    The lowest byte that the test marks is one of them, those above it need not be (Bit Twiddling Hacks, "haszero").
     """
     import numpy as np
 

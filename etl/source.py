@@ -123,9 +123,9 @@ def _check_lines(path: Path, lines: int) -> None:
 
 @dataclass(frozen=True)
 class _CheckedBlock:
-    """A block of whole lines: where they end, those that are well formed, ending with a line feed each, and the others.
+    """A block of whole lines: the positions of its line feeds, the well-formed lines as they stand, and the others.
 
-    `good` is the block itself if all are.
+    `good` is the block itself if no line is malformed.
     """
 
     ends: npt.NDArray[np.intp]
