@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
@@ -33,23 +33,31 @@ class ChangedLines:
     lines: int = 0
     all_lines: int = 0
     _runs: list[tuple[int, int]] = field(default_factory=list)
-    _moved: dict[bytes, int] = field(default_factory=dict)
+    _moved: npt.NDArray[np.int64] = field(init=False)
+    """The first line that each group of `known` has now, 0 where the group has changed."""
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        self._moved = np.zeros(len(self.known.starts), np.int64)
 
     @classmethod
     def find(cls, source: Source, known: Fingerprint, path: Path, on_progress: OnProgress) -> Self:
         """Read a file, and write the lines of the groups that are not in `known`. Raises SourceError."""
+        import numpy as np
+
         found = cls(known, path)
-        hashes = known.to_hashes()
         with path.open("wb") as out:
             out.write("\t".join(source.header).encode() + source.line_end)
 
-            def compare_group(start: bytes, lines: bytes, digest: int, first_line: int) -> None:
-                if hashes.get(start) == digest:
-                    found._moved[start] = first_line
-                else:
-                    found._keep_lines(lines, first_line, out)
+            def compare_groups(groups: Fingerprint, texts: Sequence[bytes]) -> None:
+                places = known.find_groups(groups)
+                is_kept = places >= 0
+                found._moved[places[is_kept]] = groups.first_lines[is_kept]
+                for number in np.flatnonzero(~is_kept).tolist():
+                    found._keep_lines(texts[number], int(groups.first_lines[number]), out)
 
-            fingerprinter = make_fingerprinter(source.dataset, compare_group)
+            fingerprinter = make_fingerprinter(source.dataset, compare_groups)
             found.identity = fingerprint_source(source, fingerprinter, on_progress)
             found.fingerprint = fingerprinter.finish()
             found.all_lines = fingerprinter.lines
@@ -71,30 +79,26 @@ class ChangedLines:
 
     def move_line(self, line: int) -> int | None:
         """The line that a line of the loaded file is now, None where its group has changed."""
-        return self._move(bisect_right(self._first_lines, line) - 1, line)
+        import numpy as np
+
+        group = np.searchsorted(self.known.first_lines, line, "right") - 1
+        moved = int(self._moved[group])
+        return moved + line - int(self.known.first_lines[group]) if moved else None
 
     def is_kept(self, raw: str) -> bool:
         """Whether a line of the loaded file, given as text, is in a group that has not changed."""
+        import numpy as np
+
         key = raw.partition("\t")[0].encode()[:KEY_BYTES]
-        return self._starts[max(bisect_right(self._starts, key) - 1, 0)] in self._moved
+        group = int(np.searchsorted(self.known.starts, np.array(key, f"S{KEY_BYTES}"), "right")) - 1
+        return bool(self._moved[max(group, 0)])
 
     @property
     def replaced(self) -> npt.NDArray[np.bytes_]:
         """The ranges of ids whose rows `path` replaces: their first ids and the ids behind them, in turn."""
         import numpy as np
 
-        ends = [*self._starts[1:], b"\xff" * KEY_BYTES]
-        bounds = [(a, b) for a, b in zip(self._starts, ends, strict=True) if a not in self._moved]
-        return np.array(bounds, f"S{KEY_BYTES}").ravel()
-
-    def _move(self, group: int, line: int) -> int | None:
-        moved = self._moved.get(self._starts[group])
-        return None if moved is None else moved + line - self._first_lines[group]
-
-    @cached_property
-    def _starts(self) -> list[bytes]:
-        return list(self.known.starts.tolist())
-
-    @cached_property
-    def _first_lines(self) -> list[int]:
-        return list(self.known.first_lines.tolist())
+        starts = self.known.starts
+        ends = np.append(starts[1:], np.array(b"\xff" * KEY_BYTES, starts.dtype))
+        bounds: npt.NDArray[np.bytes_] = np.stack((starts, ends), axis=1)[self._moved == 0].ravel()
+        return bounds

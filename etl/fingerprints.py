@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from lakehouse.storage import Lake
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _NEWLINE, _TAB = 10, 9
 KEY_BYTES: Final = 16
 """Ids are compared up to this length."""
+_ALL_BITS: Final = (1 << 64) - 1
+_ONES: Final = 0x0101010101010101
+"""A one in each byte of a word."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,23 @@ class Fingerprint:
         with np.load(io.BytesIO(data), allow_pickle=False) as found:
             return cls(found["starts"], found["hashes"], np.cumsum(found["lines"]))
 
-    def to_hashes(self) -> dict[bytes, int]:
-        """Map the first id of each group to its hash."""
-        return dict(zip(self.starts.tolist(), self.hashes.tolist(), strict=True))
+    @classmethod
+    def concatenate(cls, parts: Sequence[Fingerprint]) -> Fingerprint:
+        """Join fingerprints of consecutive lines."""
+        import numpy as np
+
+        starts, hashes, first_lines = zip(
+            *((each.starts, each.hashes, each.first_lines) for each in parts), strict=True
+        )
+        return cls(np.concatenate(starts), np.concatenate(hashes), np.concatenate(first_lines))
+
+    def find_groups(self, others: Fingerprint) -> npt.NDArray[np.intp]:
+        """Return the place here of each group of another fingerprint, -1 for one that is not here or differs."""
+        import numpy as np
+
+        places = np.minimum(np.searchsorted(self.starts, others.starts), len(self.starts) - 1)
+        same = (self.starts[places] == others.starts) & (self.hashes[places] == others.hashes)
+        return np.where(same, places, -1)
 
 
 FINGERPRINTS_FOLDER: Final = "_fingerprints"
@@ -81,8 +99,8 @@ def name_fingerprint(sha256: str) -> str:
     return f"{FINGERPRINTS_FOLDER}/{sha256[:32]}.npz"
 
 
-OnGroup = Callable[[bytes, bytes, int, int], None]
-"""Called with the first id of a group, its lines, its hash, and the number of its first line."""
+OnGroups = Callable[[Fingerprint, Sequence[bytes]], None]
+"""Called with groups that are complete, and the lines of each."""
 
 
 @dataclass
@@ -90,26 +108,27 @@ class Fingerprinter:
     """Computes the fingerprint of a file from its blocks of whole lines.
 
     `prefix` begins every id (`tt`, `nm`). A group begins at an id that `factor`, of 100, divides. Lines without an id
-    belong to the group of the line before them. `on_group` gets each group once it is complete. `ordered` is false
+    belong to the group of the line before them. `on_groups` gets groups once they are complete. `ordered` is false
     where the ids do not come in order, or one is too long: then there is no fingerprint.
     """
 
     prefix: bytes
     factor: int
-    on_group: OnGroup = lambda *_: None
+    on_groups: OnGroups = lambda *_: None
     ordered: bool = True
     lines: int = 0
     _start: bytes = b""
     _first_line: int = 1
     _pending: list[bytes] = field(default_factory=list)
     _last: bytes = b""
-    _groups: list[tuple[bytes, int, int]] = field(default_factory=list)
+    _parts: list[Fingerprint] = field(default_factory=list)
 
-    def add_block(self, block: bytes) -> None:
-        """Read a block of whole lines."""
+    def add_block(self, block: bytes, ends: npt.NDArray[np.intp] | None = None) -> None:
+        """Read a block of whole lines. `ends` are the positions of its line feeds, where the caller knows them."""
         import numpy as np
 
-        ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE)
+        if ends is None:
+            ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE)
         first_line = self.lines + 1
         self.lines += len(ends)
         if not self.ordered:
@@ -119,32 +138,31 @@ class Fingerprinter:
         if len(ids) and ids[0] == self._last:  # its lines began in the block before
             numbers, ids = numbers[1:], ids[1:]
         self._check_order(ids)
-        cut = _begins_group(ids, self.factor)
-        numbers, ids = numbers[cut], ids[cut]
-        place = 0
-        for number, key in zip(numbers.tolist(), ids.tolist(), strict=True):
-            offset = int(offsets[number])
-            self._pending.append(block[place:offset])
-            self._close_group()
-            self._start, self._first_line, place = key, first_line + number, offset
-        self._pending.append(block[place:])
+        begins = _begins_group(ids, self.factor)
+        numbers, ids = numbers[begins], ids[begins]
+        cuts = offsets[numbers].tolist()
+        self._pending.append(block[: cuts[0]] if cuts else block)
+        if cuts:
+            texts = [b"".join(self._pending), *(block[place:end] for place, end in pairwise(cuts))]
+            self._close_groups([self._start, *ids[:-1]], [self._first_line, *(numbers[:-1] + first_line)], texts)
+            self._start, self._first_line, self._pending = ids[-1], int(numbers[-1]) + first_line, [block[cuts[-1] :]]
 
     def finish(self) -> Fingerprint | None:
         """Close the last group, and return the fingerprint; None where the ids do not come in order."""
+        self._close_groups([self._start], [self._first_line], [b"".join(self._pending)])
+        return Fingerprint.concatenate(self._parts) if self.ordered else None
+
+    def _close_groups(self, starts: Sequence[bytes], first_lines: Sequence[int], texts: Sequence[bytes]) -> None:
         import numpy as np
 
-        self._close_group()
-        if not self.ordered:
-            return None
-        starts, hashes, lines = zip(*self._groups, strict=True)
-        return Fingerprint(np.array(starts, f"S{KEY_BYTES}"), np.array(hashes, np.uint64), np.array(lines, np.int64))
-
-    def _close_group(self) -> None:
-        lines = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
-        self._pending.clear()
-        digest = int.from_bytes(hashlib.sha256(lines).digest()[:8], "big")
-        self._groups.append((self._start, digest, self._first_line))
-        self.on_group(self._start, lines, digest, self._first_line)
+        digests = b"".join([hashlib.sha256(lines).digest() for lines in texts])
+        groups = Fingerprint(
+            np.array(starts, f"S{KEY_BYTES}"),
+            np.frombuffer(digests, ">u8")[::4].astype(np.uint64),  # the first of the four words of each
+            np.array(first_lines, np.int64),
+        )
+        self._parts.append(groups)
+        self.on_groups(groups, texts)
 
     def _check_order(self, ids: npt.NDArray[np.bytes_]) -> None:
         if len(ids):
@@ -153,62 +171,62 @@ class Fingerprinter:
 
 
 def _find_ids(block: bytes, offsets: npt.NDArray[Any], prefix: bytes) -> tuple[Any, Any, bool]:
-    """Find the lines whose first field is an id that differs from the line's before them.
+    """Find the lines whose first field is an id that differs from the one before it.
 
-    Returns their numbers from 0, their ids, and whether no id is longer than 16 bytes.
+    Returns their numbers from 0, their ids, and whether no id is longer than 15 bytes.
     """
     import numpy as np
 
-    padded = block + bytes(KEY_BYTES)
-    items = np.ndarray((len(block),), f"V{KEY_BYTES}", padded, strides=(1,))[offsets]
-    words = items.view(">u8").reshape(-1, 2).astype(np.uint64)
-    lengths = _measure_fields(items.view(np.uint8).reshape(-1, KEY_BYTES), words)
-    # Bytes behind the first field become zero.
-    masks = np.array([0, *(~((1 << 8 * (8 - kept)) - 1) & (1 << 64) - 1 for kept in range(1, 9))], np.uint64)
-    words[:, 0] &= masks[np.minimum(lengths, 8)]
-    words[:, 1] &= masks[np.maximum(lengths, 8) - 8]
-    is_id = words[:, 0] >> np.uint64(48) == int.from_bytes(prefix, "big")
-    numbers = np.flatnonzero(is_id)
-    words, lengths = words[numbers], lengths[numbers]
-    first = np.ones(len(numbers), bool)
-    first[1:] = (words[1:] != words[:-1]).any(axis=1)
-    ids = words[first].astype(">u8").view(f"S{KEY_BYTES}").ravel()
-    return numbers[first], ids, bool((lengths < KEY_BYTES).all())
+    items = np.ndarray((len(block),), f"V{KEY_BYTES}", block + bytes(KEY_BYTES), strides=(1,))[offsets]
+    words = items.view("<u8").reshape(-1, 2).astype(np.uint64, copy=False)
+    kept, kept_behind = _mask_first_field(words[:, 0]), _mask_first_field(words[:, 1])
+    head = words[:, 0] & kept
+    # A field that ends within the first eight bytes has none of the others.
+    tail = np.where(kept == _ALL_BITS, words[:, 1] & kept_behind, np.uint64(0))
+    keys = np.stack((head, tail), axis=1)
+    numbers = _find_changes(keys)
+    numbers = numbers[head[numbers] & np.uint64(0xFFFF) == int.from_bytes(prefix, "little")]
+    numbers = numbers[_find_changes(keys[numbers])]  # lines of an id may have one without between them
+    keys = keys[numbers]
+    ids = keys.astype("<u8", copy=False).view(f"S{KEY_BYTES}").ravel()
+    return numbers, ids, bool((keys[:, 1] >> np.uint64(56) == 0).all())
+
+
+def _find_changes(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """Return the numbers of the keys that differ from the one before."""
+    import numpy as np
+
+    differs = np.ones(len(keys), bool)
+    differs[1:] = (keys[1:, 0] != keys[:-1, 0]) | (keys[1:, 1] != keys[:-1, 1])
+    return np.flatnonzero(differs)
 
 
 def _begins_group(ids: npt.NDArray[np.bytes_], factor: int) -> npt.NDArray[np.bool_]:
     """Whether a group begins at each id: whether `factor` divides the number of its last two digits."""
     import numpy as np
 
-    grid = ids.view(np.uint8).reshape(len(ids), KEY_BYTES).astype(np.int16) - ord("0")
-    rows, lengths = np.arange(len(ids)), (grid != -ord("0")).sum(axis=1)
-    numbers = grid[rows, lengths - 2] * 10 + grid[rows, lengths - 1]
-    begins: npt.NDArray[np.bool_] = numbers % factor == 0
+    letters = ids.view(np.uint8)
+    # The bytes of an id that are not zero, counted eight at once: the product has their sum in its highest byte.
+    counts = (letters != 0).view(np.uint64) * np.uint64(_ONES) >> np.uint64(56)
+    last = np.arange(0, letters.size, KEY_BYTES) + (counts[::2] + counts[1::2]).astype(np.intp) - 1
+    tens, units = (letters[place].astype(np.int16) - ord("0") for place in (last - 1, last))
+    begins: npt.NDArray[np.bool_] = (tens * 10 + units) % factor == 0
     return begins
 
 
-def _measure_fields(grid: npt.NDArray[np.uint8], words: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
-    """Return the length of the first field of each line, 16 where it is longer than 15 bytes."""
+def _mask_first_field(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return a mask of the bytes, from the lowest on, that come before a tab or line feed; all bits where none does.
+
+    The lowest byte that the test marks is one of them, those above it need not be (Bit Twiddling Hacks, "haszero").
+    """
     import numpy as np
 
-    lengths = np.full(len(grid), KEY_BYTES)
-    short = np.flatnonzero(_has_byte(words[:, 0], _TAB) | _has_byte(words[:, 0], _NEWLINE))
-    rest = np.arange(len(grid)) if not len(short) else np.setdiff1d(np.arange(len(grid)), short, assume_unique=True)
-    for place in range(8, KEY_BYTES):
-        ends = (grid[rest, place] == _TAB) | (grid[rest, place] == _NEWLINE)
-        lengths[rest[ends]] = place
-        rest = rest[~ends]
-        if not len(rest):
-            break
-    lengths[short] = ((grid[short, :8] == _TAB) | (grid[short, :8] == _NEWLINE)).argmax(axis=1)
-    return lengths
-
-
-def _has_byte(words: npt.NDArray[np.uint64], byte: int) -> npt.NDArray[np.bool_]:
-    """Whether one of the eight bytes of each word is `byte` (Bit Twiddling Hacks, "haszero")."""
-    import numpy as np
-
-    ones = np.uint64(0x0101010101010101)
-    found = words ^ (ones * np.uint64(byte))
-    is_there: npt.NDArray[np.bool_] = ((found - ones) & ~found & (ones << np.uint64(7))) != 0
-    return is_there
+    seven = np.uint64(7)
+    found = np.zeros_like(words)
+    for byte in (_TAB, _NEWLINE):
+        others = words ^ np.uint64(byte * _ONES)
+        found |= (others - np.uint64(_ONES)) & ~others
+    found &= np.uint64(_ONES << 7)
+    lowest = found & (~found + np.uint64(1))
+    masks: npt.NDArray[np.uint64] = (lowest >> seven) - np.uint64(1)
+    return masks

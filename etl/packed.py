@@ -7,15 +7,18 @@ passed to an engine.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, cast
+
+from zlib_ng import zlib_ng
 
 _MAGIC = b"\x1f\x8b"
 _HEADER_BYTES = 10
 _PLAIN_FLAGS = 0x01 | 0x08
 """FTEXT and FNAME (RFC 1952): the only flags that common tools set."""
-_GZIP = 16 + zlib.MAX_WBITS
+_GZIP = 16 + zlib_ng.MAX_WBITS
+_ZlibError = cast("type[Exception]", zlib_ng.error)
+"""The type stub of zlib-ng has an instance for it."""
 
 
 class DamagedError(Exception):
@@ -40,11 +43,11 @@ class Unpacker:
             return
         self._check_header(rest)
         while rest:
-            member = zlib.decompressobj(_GZIP)
+            member = zlib_ng.decompressobj(_GZIP)
             while not member.eof:
                 try:
                     block = member.decompress(rest, size)
-                except zlib.error as error:
+                except _ZlibError as error:
                     raise DamagedError("is not a valid gzip file, or is damaged") from error
                 if block:
                     yield block

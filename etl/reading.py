@@ -10,7 +10,7 @@ from typing import IO
 from etl.packed import DamagedError, Unpacker
 from lakehouse.errors import SourceError
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20
 
 OnProgress = Callable[[int], None]
 """Called with the compressed bytes read so far."""
@@ -43,17 +43,21 @@ class SourceReader:
         """Yield the content below its header in blocks of whole lines. Adds a missing line end to the last line."""
         with self._path.open("rb") as raw:
             tap = _Tap(raw, on_bytes)
-            rest, header_seen = b"", False
+            parts: list[bytes] = []  # of the line that the blocks so far leave unfinished
+            header_seen = False
             for chunk in self._read_unpacked(tap, BLOCK_BYTES):
-                block = rest + chunk
+                cut = chunk.rfind(b"\n") + 1
+                if not cut:
+                    parts.append(chunk)
+                    continue
+                block = b"".join((*parts, memoryview(chunk)[:cut]))
+                parts = [chunk[cut:]]
                 if not header_seen:
-                    _, newline, block = block.partition(b"\n")
-                    header_seen = bool(newline)
-                cut = block.rfind(b"\n") + 1
-                rest = block[cut:]
-                if cut:
-                    yield block[:cut]
+                    block, header_seen = block.partition(b"\n")[2], True
+                if block:
+                    yield block
                     on_progress(tap.count)
+            rest = b"".join(parts) if header_seen else b""
             if rest:
                 yield rest + (b"\n" if rest.endswith(b"\r") else self._line_end)
             on_progress(tap.count)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from etl.datasets import Dataset, FieldKind
-from etl.fingerprints import Fingerprint, Fingerprinter, OnGroup
+from etl.fingerprints import Fingerprint, Fingerprinter, OnGroups
 from etl.header import Source
 from etl.reading import SourceReader, translate_read_errors
 from lakehouse.errors import SourceError
@@ -24,9 +24,12 @@ from lakehouse.manifest import SourceFile
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
-_NEWLINE, _TAB = 10, 9
+_NEWLINE = 10
+_MARKS = b"\0\t\n\r"
+"""The bytes that separate fields and lines, or that no line may have."""
 
 _SINGLE_FACTOR, _MANY_FACTOR = 25, 5
 """How many ids are in a group of lines, where an id has one line and where it has several. Part of the format."""
@@ -70,9 +73,11 @@ def inspect_source(source: Source, work_dir: Path, on_progress: OnProgress) -> I
     reader = SourceReader(path, source.line_end)
     with translate_read_errors(path), rejects:
         for block in reader.read_blocks(digest.update, lambda done: on_progress(done, scanner.lines)):
-            rejects.write_lines(scanner.separate_lines(block)[1])
-            fingerprinter.add_block(block)
+            checked = scanner.check_block(block)
+            rejects.write_lines(checked.malformed)
+            fingerprinter.add_block(block, checked.ends)
     _check_lines(path, scanner.lines)
+    fingerprint = fingerprinter.finish()
     readable = path
     if rejects.count or not reader.is_plain or not source.is_plain:
         readable = work_dir / f"{file}.clean.tsv.gz"
@@ -83,15 +88,15 @@ def inspect_source(source: Source, work_dir: Path, on_progress: OnProgress) -> I
         rejects=rejects.path if rejects.count else None,
         lines=scanner.lines,
         malformed=rejects.count,
-        in_order=scanner.in_order and source.is_keyed,
-        fingerprint=fingerprinter.finish(),
+        in_order=fingerprint is not None and source.is_keyed,
+        fingerprint=fingerprint,
     )
 
 
-def make_fingerprinter(dataset: Dataset, on_group: OnGroup = lambda *_: None) -> Fingerprinter:
+def make_fingerprinter(dataset: Dataset, on_groups: OnGroups = lambda *_: None) -> Fingerprinter:
     """Return a new fingerprinter for a file, with groups of about thirty lines."""
     prefix = b"tt" if dataset.fields[0].kind is FieldKind.TITLE_ID else b"nm"
-    return Fingerprinter(prefix, _SINGLE_FACTOR if len(dataset.key) == 1 else _MANY_FACTOR, on_group)
+    return Fingerprinter(prefix, _SINGLE_FACTOR if len(dataset.key) == 1 else _MANY_FACTOR, on_groups)
 
 
 def hash_file(path: Path) -> SourceFile:
@@ -116,71 +121,59 @@ def _check_lines(path: Path, lines: int) -> None:
         raise SourceError(f"{path.name} has a header and no line below it. Fetch it again with `imdb-etl download`.")
 
 
+@dataclass(frozen=True)
+class _CheckedBlock:
+    """A block of whole lines: the positions of its line feeds, the well-formed lines as they stand, and the others.
+
+    `good` is the block itself if no line is malformed.
+    """
+
+    ends: npt.NDArray[np.intp]
+    good: bytes
+    malformed: list[MalformedLine]
+
+
 class _Scanner:
     """Checks blocks of whole lines. A clean block takes a few vectorised passes over its bytes."""
 
     def __init__(self, source: Source) -> None:
         self.fields = len(source.header)
         self.lines = 0
-        self.in_order = True
         self._line_end = source.line_end
-        self._last_key = b""
+        self._separators = b"\t" * (self.fields - 1) + source.line_end
 
-    def separate_lines(self, block: bytes) -> tuple[bytes, list[MalformedLine]]:
-        """Return the well-formed lines of a block, which end with a line feed each, and the malformed ones."""
-        import numpy as np
-
-        text = block if self._line_end == b"\n" else block.replace(self._line_end, b"\n")
-        letters = np.frombuffer(text, dtype=np.uint8)
-        ends = np.flatnonzero(letters == _NEWLINE)
-        tabs = np.flatnonzero(letters == _TAB)
+    def check_block(self, block: bytes) -> _CheckedBlock:
+        """Separate the malformed lines of a block."""
+        marks, kinds = _find_marks(block)
         first_line = self.lines + 1
+        if self._is_clean(block, marks, kinds):
+            ends = marks[len(self._separators) - 1 :: len(self._separators)]
+            self.lines += len(ends)
+            return _CheckedBlock(ends, block, [])
+        ends = marks[kinds == _NEWLINE]
         self.lines += len(ends)
-        shortened = len(self._line_end) - 1  # of each line
-        if len(block) == len(text) + shortened * len(ends) and self._is_clean(text, ends, tabs):
-            self._follow_order(letters, ends, tabs)
-            return text, []
-        # The order was not checked here; an unneeded sort costs less than a wrong guess.
-        self.in_order = False
         good, malformed = [], []
         for number, line in enumerate(block.split(b"\n")[:-1], first_line):
             fields = line.removesuffix(self._line_end[:-1])
             reason = self._describe_fault(fields)
-            if len(line) - len(fields) != shortened:
+            if len(line) - len(fields) != len(self._line_end) - 1:
                 reason = "no carriage return at its end, unlike the header"
             if reason is None:
-                good.append(fields + b"\n")
+                good.append(line + b"\n")
             else:
                 malformed.append((number, fields, reason))
-        return b"".join(good), malformed
+        return _CheckedBlock(ends, b"".join(good), malformed)
 
-    def _is_clean(self, block: bytes, ends: np.ndarray, tabs: np.ndarray) -> bool:
-        per_line = self.fields - 1
-        if len(tabs) != len(ends) * per_line or b"\r" in block or b"\0" in block:
-            return False
-        grid = tabs.reshape(len(ends), per_line)
-        # Each line's tabs lie between the line end before it and its own.
-        if not ((grid[:, -1] < ends).all() and (grid[1:, 0] > ends[:-1]).all()):
-            return False
-        return _is_utf8(block)
-
-    def _follow_order(self, letters: np.ndarray, ends: np.ndarray, tabs: np.ndarray) -> None:
-        """Compare each line's first field with the one before it, as bytes."""
+    def _is_clean(self, block: bytes, marks: npt.NDArray[np.intp], kinds: npt.NDArray[np.uint8]) -> bool:
+        """Whether the control characters are those of well-formed lines, in this order, and the text is UTF-8."""
         import numpy as np
 
-        if not self.in_order:
-            return
-        starts = np.concatenate(([0], ends[:-1] + 1))
-        lengths = tabs.reshape(len(ends), self.fields - 1)[:, 0] - starts
-        width = int(lengths.max())
-        if width == 0 or width > 32:
-            self.in_order = False
-            return
-        columns = np.arange(width)
-        positions = np.minimum(starts[:, None] + columns, len(letters) - 1)
-        keys = np.where(columns < lengths[:, None], letters[positions], 0).astype(np.uint8).view(f"S{width}").ravel()
-        self.in_order = bool(self._last_key <= keys[0] and (keys[1:] >= keys[:-1]).all())
-        self._last_key = bytes(keys[-1])
+        width = len(self._separators)
+        if len(marks) % width or not (kinds.reshape(-1, width) == np.frombuffer(self._separators, np.uint8)).all():
+            return False
+        if len(self._line_end) > 1 and (marks[width - 1 :: width] - marks[width - 2 :: width] != 1).any():
+            return False
+        return _is_text(block)
 
     def _describe_fault(self, line: bytes) -> str | None:
         found = line.count(b"\t") + 1
@@ -233,7 +226,32 @@ def _write_clean(source: Source, target: Path) -> None:
     with translate_read_errors(source.path), gzip.open(target, "wb", compresslevel=1) as out:
         out.write("\t".join(source.header).encode() + b"\n")
         for block in SourceReader(source.path, source.line_end).read_blocks():
-            out.write(scanner.separate_lines(block)[0])
+            good = scanner.check_block(block).good
+            out.write(good if source.line_end == b"\n" else good.replace(source.line_end, b"\n"))
+
+
+def _find_marks(block: bytes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]:
+    """Find the tabs, line feeds, carriage returns and zero bytes: their positions, and which of them each is."""
+    import numpy as np
+
+    letters = np.frombuffer(block, dtype=np.uint8)
+    marks = np.flatnonzero(letters <= max(_MARKS))
+    kinds = letters[marks]
+    is_mark = np.array([byte in _MARKS for byte in range(max(_MARKS) + 1)])[kinds]
+    return (marks, kinds) if is_mark.all() else (marks[is_mark], kinds[is_mark])
+
+
+def _is_text(block: bytes) -> bool:
+    """Whether a block is UTF-8. Arrow checks it ten times as fast as Python, which makes text of it."""
+    import numpy as np
+    import pyarrow as pa
+
+    whole = pa.py_buffer(np.array([0, len(block)], np.int64))
+    try:
+        pa.LargeStringArray.from_buffers(1, whole, pa.py_buffer(block)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -8,7 +8,7 @@ from operator import and_
 from typing import TYPE_CHECKING
 
 from etl.datasets import Dataset, Field, FieldKind
-from etl.forms import BLANKS, ESCAPE, FORMS, NULL, STRING
+from etl.forms import BLANKS, ESCAPE, FORMS, NULL, PLAIN_LIST, STRING
 from lakehouse.quoting import quote_identifier
 
 if TYPE_CHECKING:
@@ -56,30 +56,37 @@ def _read_value(field: Field) -> Column:
 
 
 def _is_well_formed(field: Field) -> Column:
-    """Return whether a field fits; never null."""
+    """Return whether a field fits; never null.
+
+    Made of parts that are not null: in WHERE the embedded engine computes what `coalesce` is given three times
+    (docs/facts.md).
+    """
     from pyspark.sql import functions as F  # noqa: N812
 
-    value, form = _read_value(field), FORMS.get(field.kind)
+    raw, form = F.col(field.name), FORMS.get(field.kind)
+    known = raw.isNotNull() & (raw != NULL)
     if form is None:
-        fits = F.lit(True)
-    elif form.pattern is None:
-        fits = value.startswith(form.prefix)
+        return known if field.required else F.lit(True)
+    if form.pattern is None:
+        fits = raw.startswith(form.prefix)
     else:
-        text = _strip_strings(value) if field.kind is FieldKind.JSON_LIST else value
+        text = _strip_strings(raw) if field.kind is FieldKind.JSON_LIST else raw
         # `\z` and not `$`: Java's `$` also matches before a final line separator such as U+2028.
         fits = text.rlike(rf"^{form.pattern.pattern}\z")
-    return value.isNotNull() & fits if field.required else F.coalesce(fits, F.lit(True))
+    return known & fits if field.required else ~known | fits
 
 
-def _strip_strings(value: Column) -> Column:
-    """Empty the strings of a JSON list and remove its blanks.
+def _strip_strings(raw: Column) -> Column:
+    """Empty the strings of a JSON list and remove its blanks. A null or plain list becomes an empty list.
 
     Done in steps, because with one pattern for the whole list Java's matcher recurses for every string in it.
     """
     from pyspark.sql import functions as F  # noqa: N812
 
-    plain = F.regexp_replace(value, ESCAPE.pattern, "e")
-    return F.translate(F.regexp_replace(plain, STRING.pattern, '""'), BLANKS, "")
+    is_plain = raw.rlike(rf"^(?:{PLAIN_LIST.pattern})\z")
+    without_escapes = F.regexp_replace(raw, ESCAPE.pattern, "e")
+    stripped = F.translate(F.regexp_replace(without_escapes, STRING.pattern, '""'), BLANKS, "")
+    return F.when(is_plain, F.lit("[]")).otherwise(stripped)
 
 
 def _describe_misfit(field: Field) -> Column:

@@ -91,6 +91,8 @@ MALFORMED: dict[str, list[tuple[str | bytes, str]]] = {
         ('tt0000100\t8\tnm1\tactor\t\\N\t["\\ud800"]', "characters is not a JSON list"),
         ('tt0000100\t9\tnm1\tactor\t\\N\t["a"]\u2028', "characters is not a JSON list"),
         ('tt0000100\t10\tnm1\tactor\t\\N\t["a",]', "characters is not a JSON list"),
+        ('tt0000100\t11\tnm1\tactor\t\\N\t["a\x1f"]', "characters is not a JSON list"),
+        ('tt0000100\t12\tnm1\tactor\t\\N\t\\N["a"]', "characters is not a JSON list"),
         ("tt0000100\t1\u2028\tnm1\tactor\t\\N\t\\N", "ordering is not a whole number"),
     ],
 }
