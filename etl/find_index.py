@@ -352,6 +352,7 @@ class IndexBeginning:
                     writer.add([batch])
                     rows += batch.rows.num_rows
                     stage.advance(0, rows)
+            writer.flush()  # the engine needs the memory for the views
         return writer
 
 

@@ -52,6 +52,10 @@ class IndexWriter:
         """Add things."""
         guard_panic(lambda: self._writer.add(things))
 
+    def flush(self) -> None:
+        """Free the memory that things take which are not on disk yet."""
+        guard_panic(self._writer.flush)
+
     def finish(
         self, values: Iterable[Thing], *, missing: Sequence[str] = (), floors: Mapping[str, float] | None = None
     ) -> IndexSummary:

@@ -185,6 +185,10 @@ class ShelfWriter:
             for number in numbers:
                 self._writer.delete_documents_by_term("id", _to_term(number, each))
 
+    def flush(self) -> None:
+        """Write what was added to disk, and free its memory. More may be added."""
+        self._writer.commit()
+
     def commit(self) -> Shelf:
         """Make what was added and removed visible, and open it."""
         self._writer.commit()
