@@ -3,7 +3,7 @@
     inspect a file → typed table → … → rejects → gold views → optimise → publish the manifest → report
 
 Readers see no change before the manifest is published, and steps that only report run after it. Each file is inspected
-in a thread while the engine writes the previous table.
+in a thread while the engine writes the previous table, and names are indexed in one while it builds the views.
 """
 
 from __future__ import annotations
