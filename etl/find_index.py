@@ -92,7 +92,9 @@ class IndexBuilder:
         The engine writes their names now; what is left to do with them runs beside what the caller does next.
         """
         missing = {view.name for view in GOLD_VIEWS} - self._tables.keys()
-        ready = [each for each in self._choose_entities(entities) if missing.isdisjoint(_NAME.findall(each.sql))]
+        ready = [
+            each for each in self._choose_entities(entities) if missing.isdisjoint(_NAME.findall(each.sql.lower()))
+        ]
         return IndexBeginning(self.folder, [self._write_rows(entity) for entity in ready], report)
 
     def build(self, entities: Iterable[Entity], beginning: IndexBeginning) -> IndexSummary:

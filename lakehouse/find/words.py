@@ -77,11 +77,17 @@ def fold_for_index(text: str) -> str:
     """
     if text.isascii() and not _INNER_PUNCTUATION.search(text):
         return text  # the index lowers letters and splits words itself
-    folded = " ".join(map(_fold_chunk, text.split()))
+    folded = " ".join(
+        [_fold_chunk(chunk) if len(chunk) <= _MOST_CHUNK_CHARS else fold_text(chunk) for chunk in text.split()]
+    )
     if not _INNER_PUNCTUATION.search(folded):
         return folded
     joined = (_PUNCTUATION.sub("", chunk) for chunk in folded.split() if _PUNCTUATION.search(chunk))
     return " ".join([*_WORD.findall(folded), *(word for word in joined if word)])
+
+
+_MOST_CHUNK_CHARS: Final = 32
+"""Longer ones are not kept: they seldom come again, and may take any memory."""
 
 
 @lru_cache(maxsize=65_536)
