@@ -48,6 +48,7 @@ class CountTask:
     tables: tuple[str, ...]
     count: Callable[[], Iterable[Counted]]
     carry_over: Callable[[Coverage], list[Counted]]
+    join: Join | None = None
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,11 @@ def _count_all(
     changed = {name: count + 1 for name, count in rows.items()} if base is None else _add_changes(base, earlier, rows)
     stale = {name for name, count in changed.items() if count > _STALE_SHARE * rows[name]}
     counted, uncounted, notes, interrupted = list[Counted](), list[CountTask](), list[str](), False
-    for task in _list_tasks(counter, context):
-        if base is not None and not stale.intersection(task.tables):
+    tasks = list(_list_tasks(counter, context))
+    kept = {task for task in tasks if base is not None and not stale.intersection(task.tables)}
+    counter.plan_joins(task.join for task in tasks if task.join is not None and task not in kept)
+    for task in tasks:
+        if base is not None and task in kept:
             counted += task.carry_over(base)
             continue
         if not interrupted:
@@ -168,6 +172,7 @@ def _list_tasks(counter: CoverageCounter, context: Context) -> Iterator[CountTas
                 (left, right),
                 partial(_count_join, counter, join),
                 partial(_select_join, join),
+                join,
             )
     for measure in context.declarations.coverage:
         if measure.table in counter.entries:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -18,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from etl.datasets import DATASETS
-from etl.gold_views import REJECTS_TABLE
+from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE
+from etl.progress import ProgressReporter
 from etl.slices import SlicedTables
 from etl.tables import TableDefinition, to_definition
 from lakehouse.context import DECLARATIONS_NAME, Entity
 from lakehouse.errors import LakeError
-from lakehouse.find.building import IndexUpdate, build_index, read_values
+from lakehouse.find.building import IndexUpdate, IndexWriter, read_values
 from lakehouse.find.published import FIND_FOLDER, list_indexes, remove_index, store_index
 from lakehouse.find.things import IndexSummary, Thing, ThingBatch
 from lakehouse.find.values import list_values
@@ -69,7 +72,10 @@ class IndexedTable:
 
 
 class IndexBuilder:
-    """Builds or updates the index of one generation, in the work folder. SQL finds `tables` by their names."""
+    """Builds or updates the index of one generation, in the work folder. SQL finds `tables` by their names.
+
+    An index is begun before the views are built, as most of its work needs the tables alone and none of the engine.
+    """
 
     def __init__(
         self, spark: SparkSession, slices: SlicedTables, tables: Mapping[str, IndexedTable], work_dir: Path
@@ -80,16 +86,29 @@ class IndexBuilder:
         self._rows = work_dir / "find.rows"
         self.folder = work_dir / "find"
 
-    def build(self, entities: Iterable[Entity]) -> IndexSummary:
-        """Build the index whole."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def begin(self, entities: Iterable[Entity], report: ProgressReporter) -> IndexBeginning:
+        """Begin to build the index whole, with the entities that need no view which is not there yet.
+
+        The engine writes their names now; what is left to do with them runs beside what the caller does next.
+        """
+        missing = {view.name for view in GOLD_VIEWS} - self._tables.keys()
+        ready = [
+            each for each in self._choose_entities(entities) if missing.isdisjoint(_NAME.findall(each.sql.lower()))
+        ]
+        return IndexBeginning(self.folder, [self._write_rows(entity) for entity in ready], report)
+
+    def build(self, entities: Iterable[Entity], beginning: IndexBeginning) -> IndexSummary:
+        """Build the rest of an index that was begun."""
         chosen = self._choose_entities(entities)
-        written = {entity.kind: self._write_rows(entity) for entity in chosen}
-        floors = {each.entity.kind: each.floor for each in written.values() if each.floor > 0}
-        missing = tuple(sentence for each in written.values() if (sentence := each.describe_missing()))
-        things = (thing for each in written.values() for thing in each.read_things())
+        later = [self._write_rows(entity) for entity in chosen if entity.kind not in beginning.kinds]
         values = self._count_values(chosen, {})
-        return build_index(self.folder, things, values, missing=missing, floors=floors)
+        writer = beginning.wait()
+        for each in later:
+            writer.add(each.read_things())
+        written = [*beginning.written, *later]
+        floors = {each.entity.kind: each.floor for each in written if each.floor > 0}
+        missing = tuple(sentence for each in written if (sentence := each.describe_missing()))
+        return writer.finish(values, missing=missing, floors=floors)
 
     def update(
         self, base: Path, entities: Iterable[Entity], touched: Mapping[str, set[str]], select: Select
@@ -117,7 +136,7 @@ class IndexBuilder:
                 self._spark.sql(f"SELECT {', '.join(columns)} WHERE false").createOrReplaceTempView(dataset.table)
         return [entity for entity in entities if entity.table in self._tables]
 
-    def _write_rows(self, entity: Entity, only: tuple[set[str], Select] | None = None) -> _Rows:
+    def _write_rows(self, entity: Entity, only: tuple[set[str], Select] | None = None) -> EntityRows:
         """Have the engine write the names of an entity's things, of all or `only` some ids."""
         if _FILE_FORMATS.search(entity.sql):
             raise LakeError(f"The SQL of {entity.kind} in {DECLARATIONS_NAME} reads files; it may read tables alone.")
@@ -137,12 +156,12 @@ class IndexBuilder:
             parts = (folder / str(number) for number in count())
             if not ordered:
                 self._write_part(entity, next(parts))
-                return _Rows(entity, folder, self._tables[entity.table].rows)
+                return EntityRows(entity, folder, self._tables[entity.table].rows)
             slices = self._slices.run_slices(
                 entity.id, ordered, _ROW_BYTES, lambda: self._write_part(entity, next(parts))
             )
             deque(slices, maxlen=0)
-        return _Rows(entity, folder, self._tables[entity.table].rows)
+        return EntityRows(entity, folder, self._tables[entity.table].rows)
 
     def _write_part(self, entity: Entity, folder: Path) -> None:
         rows = self._spark.sql(entity.sql)
@@ -234,7 +253,7 @@ _ROW_TYPES: Final = {
 
 
 @dataclass
-class _Rows:
+class EntityRows:
     """The names of an entity's things, as files of rows. `table_rows` are the rows of its table."""
 
     entity: Entity
@@ -272,13 +291,16 @@ class _Rows:
         """The floor, and how many things are at or above it."""
         import numpy as np
 
-        columns = [batch.column("weight").fill_null(0.0).to_numpy(zero_copy_only=False)
-                   for batch in self._read_batches(["weight"])]  # fmt: skip
-        weights = np.concatenate([np.zeros(0), *columns])
+        weights, first = np.zeros(sum(map(_count_rows, self._list_files()))), 0  # of millions: held once
+        for batch in self._read_batches(["weight"]):
+            weights[first : first + len(batch)] = batch.column("weight").fill_null(0.0).to_numpy(zero_copy_only=False)
+            first += len(batch)
         most = max(int(self.table_rows * _MOST_SHARE), _FEW_THINGS)
         if len(weights) <= most:
             return 0.0, len(weights)
-        floor = float(np.partition(weights, len(weights) - most)[len(weights) - most])
+        place = len(weights) - most
+        weights.partition(place)
+        floor = float(weights[place])
         if int((weights >= floor).sum()) > most:  # ties: all of one weight, or none
             floor = float(np.nextafter(floor, np.inf))
         return floor, int((weights >= floor).sum())
@@ -286,9 +308,54 @@ class _Rows:
     def _read_batches(self, columns: list[str]) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
-        for path in sorted(self.folder.glob("*/*.parquet")):
+        for path in self._list_files():
             with pq.ParquetFile(path) as file:
                 yield from file.iter_batches(_BATCH_ROWS, columns=columns)
+
+    def _list_files(self) -> list[Path]:
+        return sorted(self.folder.glob("*/*.parquet"))
+
+
+def _count_rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
+
+
+class IndexBeginning:
+    """An index whose things are being written, in a thread. `close` gives it up, and waits for the thread to end."""
+
+    def __init__(self, folder: Path, written: Sequence[EntityRows], report: ProgressReporter) -> None:
+        self.written = tuple(written)
+        self.kinds = frozenset(each.entity.kind for each in written)
+        self._folder = folder
+        self._report = report
+        self._given_up = threading.Event()
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._writer = self._pool.submit(self._write_things)
+
+    def wait(self) -> IndexWriter:
+        """Wait until the things are written, and return what writes the rest. Raises what the thread has raised."""
+        return self._writer.result()
+
+    def close(self) -> None:
+        """End the thread, whether it is done or not."""
+        self._given_up.set()
+        self._pool.shutdown()
+
+    def _write_things(self) -> IndexWriter:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        writer, rows = IndexWriter(self._folder), 0
+        with self._report.open_stage("write names") as stage:
+            for each in self.written:
+                for batch in each.read_things():
+                    if self._given_up.is_set():
+                        raise CancelledError
+                    writer.add([batch])
+                    rows += batch.rows.num_rows
+                    stage.advance(0, rows)
+            writer.flush()  # the engine needs the memory for the views
+        return writer
 
 
 def place_index(lake: Lake, built: Path, summary: IndexSummary, generation: int) -> FindIndex:

@@ -3,7 +3,7 @@
     inspect a file → typed table → … → rejects → gold views → optimise → publish the manifest → report
 
 Readers see no change before the manifest is published, and steps that only report run after it. Each file is inspected
-in a thread while the engine writes the previous table.
+in a thread while the engine writes the previous table, and names are indexed in one while it builds the views.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from etl.context_files import read_load_declarations, store_context_files
 from etl.coverage import EarlierCoverage, publish_coverage
 from etl.coverage_counts import CoverageCounter
 from etl.datasets import DATASETS, UNDESCRIBED
-from etl.find_index import IndexBuilder, IndexedTable, place_index
+from etl.find_index import IndexBeginning, IndexBuilder, IndexedTable, place_index
 from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE, TABLE_NAMES, GoldView
 from etl.header import Source, describe_columns, find_sources
@@ -48,6 +48,7 @@ from etl.source import Inspection, inspect_source
 from etl.stored_rows import TableVersion
 from etl.tables import TableDefinition, define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
+from lakehouse.context import Entity
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.find.things import IndexSummary
 from lakehouse.manifest import Column, FindIndex, Manifest, last_generation, publish_manifest
@@ -96,6 +97,7 @@ def load_lake(
         session = stack.enter_context(open_load_session(engine, settings, work_dir, spark))
         check_shared(session, work_dir, [each.path for each in files])
         run = LoadRun(session, lake, settings, report, work_dir)
+        stack.callback(run.end_index)
         run.summary.notes += [f"{dataset.file} is not there: no {dataset.table}." for dataset in missing]
         run.summary.notes += [note for each in files for note in each.list_notes()]
         return run.load_and_publish(files, check_held, again=again)
@@ -119,6 +121,7 @@ class LoadRun:
         self.reject_parts: list[str] = []
         self.tables = SlicedTables(limit_slices(session, settings))
         self.fingerprints: dict[str, Fingerprint | None] = {}
+        self.index: IndexBeginning | None = None
         self.find: FindIndex | None = None
 
     def load_and_publish(
@@ -130,6 +133,7 @@ class LoadRun:
         self._load_tables(files, unfinished, check_held)
         self._write_rejects()
         self._check_reject_share()
+        self._begin_index()
         for view in GOLD_VIEWS:
             check_held()
             kept = unfinished.take_view(view)
@@ -153,6 +157,20 @@ class LoadRun:
         self._count_coverage(files)
         return self.summary
 
+    def _begin_index(self) -> None:
+        """Begin the index: most of it is written beside the views. What fails here is tried again by `_index_names`."""
+        try:
+            self.index = self._open_index_builder().begin(self._list_entities(), self.report)
+        except Exception as error:
+            if was_interrupted(error):
+                raise
+            log.debug("the index was not begun", exc_info=error)
+
+    def end_index(self) -> None:
+        """End the thread that writes the index, whatever the load has come to."""
+        if self.index is not None:
+            self.index.close()
+
     def _index_names(self, generation: int) -> None:
         """Build the index by which names and values are found. A lake works without it: a failure becomes a note."""
         try:
@@ -167,9 +185,13 @@ class LoadRun:
             self.summary.notes.append(f"No index of names was built: {describe_briefly(error)}. The lake is loaded.")
 
     def _build_index(self) -> tuple[IndexSummary, Path]:
-        builder = self._open_index_builder()
-        context = read_load_declarations(self.lake, self.settings.context_dir)
-        return builder.build(context.declarations.entity), builder.folder
+        builder, entities = self._open_index_builder(), self._list_entities()
+        if self.index is None:
+            self.index = builder.begin(entities, self.report)
+        return builder.build(entities, self.index), builder.folder
+
+    def _list_entities(self) -> Sequence[Entity]:
+        return read_load_declarations(self.lake, self.settings.context_dir).declarations.entity
 
     def _open_index_builder(self, unchanged: frozenset[str] = frozenset()) -> IndexBuilder:
         """Open what builds the index; SQL then finds the tables of this run by their names."""

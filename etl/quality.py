@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REASON_CHARS = 200
-_ROW_BYTES = 200
-"""Memory of the embedded engine's pool for a key that is grouped by. With 80 it spilt, and took longer."""
+_ROW_BYTES, _NUMBERED_ROW_BYTES = 200, 100
+"""Memory of the embedded engine's pool for a row whose key is grouped by. With 80 it spilt, and took longer.
+
+Of rows that are numbered within an id there are several for each id that is grouped by.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,13 @@ class QualityCheck:
     queries: tuple[str, ...]
     key: str
     tables: tuple[str, ...]
+    row_bytes: int = _ROW_BYTES
 
     def run_check(self, spark: SparkSession, slices: SlicedTables) -> str | None:
         """Run the queries. Returns the finding with its count, or None."""
         count = 0
         for query in self.queries:
-            count = sum(slices.run_slices(self.key, self.tables, _ROW_BYTES, partial(_count_rows, spark, query)))
+            count = sum(slices.run_slices(self.key, self.tables, self.row_bytes, partial(_count_rows, spark, query)))
             if not count:
                 return None
         return self.finding.format(count=f"{count:,}")
@@ -77,18 +81,37 @@ def describe_briefly(error: BaseException) -> str:
 
 def list_checks(keys: Mapping[str, tuple[str, ...]]) -> Iterator[QualityCheck]:
     """Yield the checks for tables with these keys."""
-    repeats = "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {table} GROUP BY {by})"
     for table, key in keys.items():
         columns = ", ".join(key)
-        # 64-bit hashes need a quarter of the memory. They can only overcount, so a hit is counted again by the keys.
-        queries = tuple(repeats.format(table=table, by=by) for by in (f"xxhash64({columns})", columns))
         yield QualityCheck(
             f"repeated keys of {table}",
             f"{table}: {{count}} rows repeat a key ({columns}) and were kept.",
-            queries,
+            _list_queries(table, key),
             key[0],
             (table,),
+            _NUMBERED_ROW_BYTES if len(key) == 2 else _ROW_BYTES,
         )
+
+
+def _list_queries(table: str, key: tuple[str, ...]) -> tuple[str, ...]:
+    """Write a cheap query that counts zero only where no key repeats, and the one that counts those that do.
+
+    A key of two columns is an id and a number within it, such as that of a credit. The numbers of an id set 64 bits: as
+    many bits as rows are as many numbers. It takes a third of the time that grouping by both takes, and only the ids
+    that fail, among them those of more than 64 rows, are grouped by both. Other keys are grouped by 64-bit hashes,
+    which need a quarter of the memory and can only overcount.
+    """
+    if len(key) != 2:
+        return tuple(_count_repeats(table, by) for by in (f"xxhash64({', '.join(key)})", ", ".join(key)))
+    first, number = key
+    bits = f"bit_count(bit_or(shiftleft(CAST(1 AS BIGINT), CAST(pmod({number}, 64) AS INT))))"
+    unclear = f"SELECT {first} FROM {table} GROUP BY {first} HAVING count(*) <> {bits}"
+    rows = f"(SELECT t.{first}, t.{number} FROM ({unclear}) u JOIN {table} t ON u.{first} = t.{first})"
+    return f"SELECT count(*) FROM ({unclear})", _count_repeats(rows, f"{first}, {number}")
+
+
+def _count_repeats(rows: str, by: str) -> str:
+    return f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {rows} GROUP BY {by})"
 
 
 def _count_rows(spark: SparkSession, query: str) -> int:

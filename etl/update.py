@@ -107,6 +107,7 @@ def update_lake(
         session = stack.enter_context(open_load_session(engine, settings, work_dir))
         check_shared(session, work_dir, [each.path for each in files])
         run = _UpdateRun(session, lake, settings, report, work_dir, base)
+        stack.callback(run.end_index)
         run.summary.notes += [
             f"{dataset.file} is not there any more: no {dataset.table}."
             for dataset in missing

@@ -35,11 +35,38 @@ def build_index(
     weights, by kind, below which things were left out; an update leaves them out as well. Raises LakeError, OSError.
     """
 
-    def build() -> IndexSummary:
-        counts = _write_shelf(folder / THINGS_FOLDER, things, small=False)
-        return _finish_index(folder, counts | _write_shelf(folder / VALUES_FOLDER, values, small=True), missing, floors)
+    writer = IndexWriter(folder)
+    writer.add(things)
+    return writer.finish(values, missing=missing, floors=floors)
 
-    return guard_panic(build)
+
+class IndexWriter:
+    """Writes a new index in an empty or new folder: its things as they come, its values at the end (`build_index`)."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / THINGS_FOLDER).mkdir(parents=True)
+        self._folder = folder
+        self._writer = guard_panic(lambda: ShelfWriter(folder / THINGS_FOLDER))
+
+    def add(self, things: Iterable[Thing | ThingBatch]) -> None:
+        """Add things."""
+        guard_panic(lambda: self._writer.add(things))
+
+    def flush(self) -> None:
+        """Free the memory that things take which are not on disk yet."""
+        guard_panic(self._writer.flush)
+
+    def finish(
+        self, values: Iterable[Thing], *, missing: Sequence[str] = (), floors: Mapping[str, float] | None = None
+    ) -> IndexSummary:
+        """Make the index complete, with these values."""
+
+        def write() -> IndexSummary:
+            self._writer.commit()
+            counts = self._writer.counts | _write_values(self._folder, values)
+            return _finish_index(self._folder, counts, missing, floors)
+
+        return guard_panic(write)
 
 
 class IndexUpdate:
@@ -79,7 +106,7 @@ class IndexUpdate:
 
         def write() -> IndexSummary:
             counts = self._writer.commit().count_kinds()
-            counts |= _write_shelf(self._folder / VALUES_FOLDER, values, small=True)
+            counts |= _write_values(self._folder, values)
             return _finish_index(self._folder, counts, self._missing, self.floors)
 
         return guard_panic(write)
@@ -93,10 +120,10 @@ def read_values(folder: Path) -> dict[str, list[Thing]]:
     return found
 
 
-def _write_shelf(folder: Path, things: Iterable[Thing | ThingBatch], *, small: bool) -> dict[str, int]:
-    folder.mkdir(parents=True)
-    writer = ShelfWriter(folder, small=small)
-    writer.add(things)
+def _write_values(folder: Path, values: Iterable[Thing]) -> dict[str, int]:
+    (folder / VALUES_FOLDER).mkdir(parents=True)
+    writer = ShelfWriter(folder / VALUES_FOLDER, small=True)
+    writer.add(values)
     writer.commit()
     return writer.counts
 

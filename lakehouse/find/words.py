@@ -77,11 +77,23 @@ def fold_for_index(text: str) -> str:
     """
     if text.isascii() and not _INNER_PUNCTUATION.search(text):
         return text  # the index lowers letters and splits words itself
-    folded = fold_text(text)
+    folded = " ".join(
+        [_fold_chunk(chunk) if len(chunk) <= _MOST_CHUNK_CHARS else fold_text(chunk) for chunk in text.split()]
+    )
     if not _INNER_PUNCTUATION.search(folded):
         return folded
     joined = (_PUNCTUATION.sub("", chunk) for chunk in folded.split() if _PUNCTUATION.search(chunk))
     return " ".join([*_WORD.findall(folded), *(word for word in joined if word)])
+
+
+_MOST_CHUNK_CHARS: Final = 32
+"""Longer ones are not kept: they seldom come again, and may take any memory."""
+
+
+@lru_cache(maxsize=65_536)
+def _fold_chunk(chunk: str) -> str:
+    """Fold what stands between blanks. Memoised: names are made of few words, and an index has millions of names."""
+    return fold_text(chunk)
 
 
 def unify_words(words: Sequence[str]) -> tuple[str, ...]:

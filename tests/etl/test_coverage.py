@@ -42,6 +42,11 @@ to = "movies_delta.tconst"
 from = "ratings_delta.nothing"
 to = "movies_delta.tconst"
 
+[[join]]
+from = "crew_delta.tconst"
+to = "movies_delta.tconst"
+by = "nothing"
+
 [[coverage]]
 table = "movies_delta"
 columns = ["genres"]
@@ -125,6 +130,7 @@ def test_what_a_lake_declares_is_counted_instead_and_a_bad_declaration_is_said(
     assert "Not counted, nothing that movies_delta knows: " in said
     assert coverage.not_counted == (
         "Not counted: rows of ratings_delta without their movies_delta.",
+        "Not counted: rows of crew_delta without their movies_delta.",
         "Not counted: nothing that movies_delta knows.",
     )
     assert manifest_of(lake)["tables"]["movies_delta"]["rows"] == 7

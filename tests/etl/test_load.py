@@ -265,9 +265,16 @@ def test_a_table_of_another_shape_is_replaced_and_its_old_version_stays(
 
 
 def test_duplicate_keys_are_reported(make_source: MakeSource, tmp_path: Path) -> None:
-    source = make_source(title_ratings=[*AWKWARD["title.ratings"], "tt0000001\t9.9\t1"])
+    credit = "tt0000002\t{}\tnm0000001\tactor\t\\N\t\\N"
+    source = make_source(
+        title_ratings=[*AWKWARD["title.ratings"], "tt0000001\t9.9\t1"],
+        title_principals=[credit.format(number) for number in (*range(1, 71), 7, 7)],  # more than 64, and two repeats
+        title_akas=[f"tt0000002\t{number}\tA\t\\N\t\\N\t\\N\t\\N\t0" for number in range(1, 71)],
+    )
     done = run_etl("load", "--source", source, "--lake", tmp_path / "lake")
     assert "ratings_delta: 1 rows repeat a key (tconst) and were kept." in done.stdout
+    assert "principals_delta: 2 rows repeat a key (tconst, ordering) and were kept." in done.stdout
+    assert "akas_delta: " not in done.stdout
 
 
 def test_too_many_malformed_lines_fail_the_load_and_are_kept(make_source: MakeSource, tmp_path: Path) -> None:

@@ -138,10 +138,13 @@ def test_what_a_team_declares_is_what_is_found(make_source: MakeSource, tmp_path
     (lake / CONTEXT_FOLDER / DECLARATIONS_NAME).write_text(
         '[[entity]]\nkind = "job"\ntable = "principals_delta"\ncolumn = "job"\nid = "job"\n'
         'sql = "SELECT DISTINCT job AS id, job AS label FROM principals_delta"\n'
+        '[[entity]]\nkind = "role"\ntable = "film_people"\ncolumn = "role"\nid = "role"\n'
+        "sql = \"SELECT DISTINCT role AS id, concat('the ', role) AS label FROM film_people\"\n"
     )
     load(make_source(), lake)
     (hit,) = open_lake(lake).search("novels a wizard", kinds=frozenset({"job"}))
     assert (hit.kind, hit.id, hit.weight) == ("job", 'novels "A Wizard", "B" and "C"', 0)
+    assert "writer" in [each.id for each in open_lake(lake).search("the writer", kinds=frozenset({"role"}))]
 
 
 def test_an_index_in_object_storage_is_brought_here_once(bucket: str, make_source: MakeSource, tmp_path: Path) -> None:
