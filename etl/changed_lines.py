@@ -16,6 +16,11 @@ from lakehouse.manifest import SourceFile
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pyarrow as pa
+
+    from etl.row_sets import Places
+
+_NEWLINE = 10
 
 
 @dataclass
@@ -54,6 +59,29 @@ class ChangedLines:
             found.fingerprint = fingerprinter.finish()
             found.all_lines = fingerprinter.lines
         return found
+
+    def read_lines(self) -> pa.Array:
+        """Read the lines as bytes, with their line ends."""
+        import numpy as np
+        import pyarrow as pa
+
+        data = self.path.read_bytes()
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE) + 1  # the first is that of the header
+        offsets = pa.py_buffer(ends.astype(np.int64))
+        return pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, [None, offsets, pa.py_buffer(data)])
+
+    def keep(self, lines: pa.Array, places: Places, path: Path) -> ChangedLines:
+        """Keep some of the lines, which are written to `path` below a header; the rest is the same."""
+        import pyarrow as pa
+
+        runs = list(enumerate(map(self.to_line, (places + 1).tolist()), 1))
+        kept = replace(self, path=path, lines=len(places), _runs=runs)
+        kept.identity = self.identity
+        with path.open("wb") as out:
+            with self.path.open("rb") as whole:
+                out.write(whole.readline())
+            out.writelines(lines.take(pa.array(places)).to_pylist())
+        return kept
 
     def to_source(self, whole: Source) -> Source:
         """The changed lines of the file `whole` as a file of their own."""

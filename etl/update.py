@@ -30,7 +30,9 @@ from etl.loaded import DEFINITIONS, has_size, is_unchanged, read_base
 from etl.pipeline import LoadRun
 from etl.progress import ProgressReporter
 from etl.rejects import RejectedLines
-from etl.row_sets import encode_rows, select_ids, select_ranges, subtract_rows
+from etl.row_filters import IdFilter, RangeFilter
+from etl.row_lines import write_lines
+from etl.row_sets import encode_rows, subtract_rows
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
 from etl.source import hash_file, inspect_source
@@ -51,6 +53,8 @@ from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from etl.row_sets import Places
 
 log = logging.getLogger(__name__)
 
@@ -225,16 +229,28 @@ class _UpdateRun(LoadRun):
     def _apply_changes(self, source: Source, entry: TableEntry, identity: SourceFile, changed: ChangedLines) -> None:
         started, dataset = time.monotonic(), source.dataset
         with self.report.open_stage(f"update {dataset.table}") as stage:
-            rows = self._read_changed_rows(source, identity, changed)
             stored = StoredTable(TableFiles(self.lake, entry.path), entry.version, entry.columns)
-            change, lost = _compare_rows(stored, dataset.fields[0].column_name, changed, rows)
+            key = dataset.fields[0].column_name
+            before = stored.locate_rows(stored.schema.names, RangeFilter(key, changed.replaced))
+            places, rest = self._leave_out_equal(source, before.rows, changed)
+            rows = self._read_changed_rows(source, identity, rest)
+            lost, gained = _compare_rows(before.rows.take(places), rows)
+            lost = places[lost]
+            change = TableChange(before.locate(lost), [rows.take(gained)])
             written = stored.write_change(change, entry.clustered_by)
             stage.advance(0, change.added_rows + change.deleted_rows)
-        self.row_changes[dataset.table] = RowChange(lost, change.added[0])
+        self.row_changes[dataset.table] = RowChange(before.rows.take(lost), change.added[0])
         self.fingerprints[identity.sha256] = changed.fingerprint
         self.made[dataset.table] = BuiltTable(to_definition(dataset), dataset.key, "table", written, identity)
         self._count_rejects(dataset, identity, changed, written)
         self._summarize(dataset.table, "updated", started, written.rows, written.written_bytes, change)
+
+    def _leave_out_equal(self, source: Source, rows: pa.Table, changed: ChangedLines) -> tuple[Places, ChangedLines]:
+        """Leave out the lines that are rows which are there. Returns the places of the other rows, and the lines."""
+        lines = changed.read_lines()
+        known = write_lines(rows, source.dataset, source.line_end)
+        rest = changed.keep(lines, subtract_rows(lines, known), changed.path.with_suffix(".rest.tsv"))
+        return subtract_rows(known, lines), rest
 
     def _read_changed_rows(self, source: Source, identity: SourceFile, changed: ChangedLines) -> pa.Table:
         """Read the changed lines as typed rows, and keep the malformed ones apart."""
@@ -312,12 +328,9 @@ class _UpdateRun(LoadRun):
 
     def _select_rows(self, table: str, wanted: dict[str, set[str]]) -> pa.Table:
         """Read the rows of a table, as this update leaves it, in which a column has one of the values wanted of it."""
-        import pyarrow as pa
-
         made = self.made[table]
         stored = StoredTable(TableFiles(self.lake, table), made.written.version, made.definition.columns)
-        parts = [batch.rows.take(select_ids(batch.rows, wanted)) for batch in stored.read_batches(stored.schema.names)]
-        return pa.concat_tables([stored.schema.empty_table(), *parts])
+        return stored.read_rows(stored.schema.names, IdFilter(wanted))
 
     def _list_touched(self, entity: Entity) -> set[str] | None:
         """The ids of an entity's things that a changed row has; None where a table that names them was loaded whole."""
@@ -371,25 +384,7 @@ class _UpdateRun(LoadRun):
         self.summary.updated.append(UpdatedTable(table, done, rows, added, deleted, written_bytes, seconds))
 
 
-def _compare_rows(stored: StoredTable, key: str, changed: ChangedLines, rows: pa.Table) -> tuple[TableChange, pa.Table]:
-    """Compare stored rows with those that replace them. Returns the change, and the rows that it deletes."""
-    import numpy as np
-    import pyarrow as pa
-
-    names, bounds = stored.schema.names, changed.replaced
-    found = []
-    for batch in stored.read_batches(names):
-        places = select_ranges(batch.rows.column(key), bounds)
-        if len(places):
-            found.append((batch.path, batch.positions[places], batch.rows.take(places)))
-    old = pa.concat_tables([stored.schema.empty_table(), *(each for _, _, each in found)])
-    before, after = encode_rows(old, names), encode_rows(rows, names)
-    lost = np.array(subtract_rows(before, after), np.int64)
-    change, first = TableChange(), 0
-    for path, positions, each in found:
-        inside = lost[(lost >= first) & (lost < first + each.num_rows)] - first
-        if len(inside):
-            change.deleted.setdefault(path, []).append(positions[inside])
-        first += each.num_rows
-    change.added.append(rows.take(np.array(subtract_rows(after, before), np.int64)))
-    return change, old.take(lost)
+def _compare_rows(before: pa.Table, after: pa.Table) -> tuple[Places, Places]:
+    """Return the places of the rows that are not in the other table, of each."""
+    these, those = (encode_rows(rows, rows.column_names) for rows in (before, after))
+    return subtract_rows(these, those), subtract_rows(those, these)

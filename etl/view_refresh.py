@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from etl.datasets import DATASETS
 from etl.gold_views import GoldView, ViewSource
-from etl.row_sets import encode_rows, list_values, select_ids, subtract_rows
+from etl.row_filters import IdFilter
+from etl.row_sets import encode_rows, list_values, subtract_rows
 from etl.slices import SlicedTables
 from etl.stored_rows import StoredTable, TableChange, Written, to_arrow_schema
 from etl.table_files import TableFiles
@@ -40,7 +41,7 @@ class RowChange:
             (self.deleted, subtract_rows(before, after)),
             (self.added, subtract_rows(after, before)),
         ):
-            found.update(rows.column(key).take(places).to_pylist() if places else [])
+            found.update(rows.column(key).take(places).to_pylist())
         return found
 
 
@@ -83,24 +84,20 @@ class ViewRefresh:
         stored = StoredTable(TableFiles(self._lake, entry.path), entry.version, entry.columns)
         joined = self._join(view, inputs).select(stored.schema.names).cast(stored.schema)
         # A row of a table may make rows of the view that are not touched: others of a list of directors.
-        change = TableChange(added=[joined.take(select_ids(joined, touched))])
-        for batch in stored.read_batches(list(touched)):
-            places = select_ids(batch.rows, touched)
-            if len(places):
-                change.deleted.setdefault(batch.path, []).append(batch.positions[places])
+        chosen = IdFilter(touched)
+        change = TableChange(added=[joined.take(chosen.choose(joined))])
+        for batch in stored.read_batches([], chosen):
+            change.deleted.setdefault(batch.path, []).append(batch.positions)
         return stored.write_change(change, entry.clustered_by), change
 
     def _select_rows(self, source: ViewSource, touched: Touched) -> pa.Table:
         """Read the rows of a table that make touched rows of a view."""
-        import pyarrow as pa
-
         entry = self._entries.get(source.table)
         if entry is None:
             return _select_none(source)
         wanted = {column: touched[key] for key, columns in source.links if key in touched for column in columns}
         stored = StoredTable(TableFiles(self._lake, entry.path), entry.version, entry.columns)
-        parts = [batch.rows.take(select_ids(batch.rows, wanted)) for batch in stored.read_batches(source.columns)]
-        return pa.concat_tables([_select_none(source), *parts])
+        return stored.read_rows(source.columns, IdFilter(wanted))
 
     def _join(self, view: GoldView, inputs: Mapping[str, pa.Table]) -> pa.Table:
         """Run the view's SQL over some rows of its tables."""
