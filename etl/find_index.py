@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from etl.datasets import DATASETS
 from etl.gold_views import REJECTS_TABLE
+from etl.row_sets import RowChange
 from etl.slices import SlicedTables
 from etl.tables import TableDefinition, to_definition
 from lakehouse.context import DECLARATIONS_NAME, Entity
@@ -88,15 +89,20 @@ class IndexBuilder:
         floors = {each.entity.kind: each.floor for each in written.values() if each.floor > 0}
         missing = tuple(sentence for each in written.values() if (sentence := each.describe_missing()))
         things = (thing for each in written.values() for thing in each.read_things())
-        values = self._count_values(chosen, {})
+        values = self._count_values(chosen, {}, {})
         return build_index(self.folder, things, values, missing=missing, floors=floors)
 
     def update(
-        self, base: Path, entities: Iterable[Entity], touched: Mapping[str, set[str]], select: Select
+        self,
+        base: Path,
+        entities: Iterable[Entity],
+        touched: Mapping[str, set[str]],
+        select: Select,
+        changes: Mapping[str, RowChange],
     ) -> IndexSummary:
         """Update a copy of the index in `base`: the things `touched`, by kind, and the values of changed tables.
 
-        `select` reads the rows of a table with one of some ids.
+        `select` reads the rows of a table with one of some ids. `changes` are the rows that tables lost and gained.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         with IndexUpdate(base, self.folder) as update:
@@ -107,7 +113,7 @@ class IndexBuilder:
                     rows = self._write_rows(entity, (ids, select))
                     floor = update.floors.get(entity.kind, 0.0)
                     update.replace(entity.kind, ids, rows.read_things(floor))
-            return update.finish(self._count_values(chosen, read_values(base)))
+            return update.finish(self._count_values(chosen, read_values(base), changes))
 
     def _choose_entities(self, entities: Iterable[Entity]) -> list[Entity]:
         """The entities whose table is there. Tables of optional files that are not are empty."""
@@ -163,9 +169,12 @@ class IndexBuilder:
             pq.write_table(select(name, {entity.id: ids}), path)
             self._spark.read.parquet(str(path)).createOrReplaceTempView(name)
 
-    def _count_values(self, entities: Iterable[Entity], known: Mapping[str, list[Thing]]) -> list[Thing]:
-        """Count the values of columns that have few; those `known` of unchanged tables, by name, are taken over.
+    def _count_values(
+        self, entities: Iterable[Entity], known: Mapping[str, list[Thing]], changes: Mapping[str, RowChange]
+    ) -> list[Thing]:
+        """Count the values of columns that have few.
 
+        Those `known` of unchanged tables, by name, are taken over, and those of changed ones adjusted by the changes.
         Names and ids of things are no values, and a view has those of its tables.
         """
         things: list[Thing] = []
@@ -182,8 +191,11 @@ class IndexBuilder:
                 continue
             sample = self._spark.table(name).select(*fresh).limit(_SAMPLED_ROWS).toArrow()
             for column in _find_few(sample):
-                is_whole = table.rows <= _SAMPLED_ROWS  # an engine's own count would be a job for each column
-                counts = _count_sample(sample.column(column)) if is_whole else self._count_column(name, column)
+                before = {each.id: int(each.weight) for each in known.get(name, ()) if each.column == column}
+                counts = _adjust_counts(before, column, changes[name]) if before and name in changes else None
+                if counts is None:
+                    is_whole = table.rows <= _SAMPLED_ROWS  # an engine's own count would be a job for each column
+                    counts = _count_sample(sample.column(column)) if is_whole else self._count_column(name, column)
                 if len(counts) <= MOST_VALUES:
                     things += list_values(name, column, counts, is_list=_TEXTS[table.columns[column]])
         return things
@@ -219,6 +231,15 @@ def _count_sample(values: pa.ChunkedArray) -> dict[str, int]:
 
     counted = pc.value_counts(_flatten(values).drop_null())
     return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+
+
+def _adjust_counts(before: Mapping[str, int], column: str, change: RowChange) -> dict[str, int] | None:
+    """Adjust the counts of a column's values by the rows that a table lost and gained; None where they do not fit."""
+    counts = Counter(before)
+    counts.update(_count_sample(change.added.column(column)))
+    counts.subtract(_count_sample(change.deleted.column(column)))
+    # A value of blanks is in no index.
+    return None if any(n < 0 and value.strip() for value, n in counts.items()) else +counts
 
 
 def _flatten(values: pa.ChunkedArray) -> pa.ChunkedArray:

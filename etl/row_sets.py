@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,25 @@ if TYPE_CHECKING:
 
     Places = npt.NDArray[np.intp]
     """Numbers of rows, from 0."""
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """Rows that a table lost and gained."""
+
+    deleted: pa.Table
+    added: pa.Table
+
+    def list_touched(self, columns: tuple[str, ...], key: str) -> set[str]:
+        """The values of `key` in rows that differ in one of `columns`."""
+        before, after = encode_rows(self.deleted, columns), encode_rows(self.added, columns)
+        found: set[str] = set()
+        for rows, places in (
+            (self.deleted, subtract_rows(before, after)),
+            (self.added, subtract_rows(after, before)),
+        ):
+            found.update(rows.column(key).take(places).to_pylist())
+        return found
 
 
 def subtract_rows(these: pa.Array, others: pa.Array) -> Places:

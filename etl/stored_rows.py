@@ -52,6 +52,13 @@ class StoredRows:
     rows: pa.Table
     """All of them, in the order of the batches."""
 
+    def locate_all(self) -> dict[str, list[Positions]]:
+        """Return the positions of all rows, by the path of their file."""
+        found: dict[str, list[Positions]] = {}
+        for batch in self.batches:
+            found.setdefault(batch.path, []).append(batch.positions)
+        return found
+
     def locate(self, places: Positions) -> dict[str, list[Positions]]:
         """Return the positions of some of the rows, by the path of their file. `places` are sorted."""
         import numpy as np

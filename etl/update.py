@@ -30,9 +30,9 @@ from etl.loaded import DEFINITIONS, has_size, is_unchanged, read_base
 from etl.pipeline import LoadRun
 from etl.progress import ProgressReporter
 from etl.rejects import RejectedLines
-from etl.row_filters import IdFilter, RangeFilter
-from etl.row_lines import write_lines
-from etl.row_sets import encode_rows, subtract_rows
+from etl.row_comparison import ReadRows, RowComparison, Touched
+from etl.row_filters import IdFilter
+from etl.row_sets import RowChange
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
 from etl.source import hash_file, inspect_source
@@ -40,7 +40,7 @@ from etl.stored_rows import StoredTable, TableChange, TableVersion, Written, res
 from etl.table_files import TableFiles
 from etl.tables import define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
-from etl.view_refresh import RowChange, Touched, ViewRefresh, find_touched
+from etl.view_refresh import ViewRefresh, find_touched, find_wanted
 from lakehouse.context import Entity
 from lakehouse.coverage import read_coverage
 from lakehouse.delta import latest_version
@@ -53,8 +53,6 @@ from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from etl.row_sets import Places
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +136,7 @@ class _UpdateRun(LoadRun):
         self.base = base
         self.row_changes: dict[str, RowChange | None] = {}
         """Of each table that was updated; None for one that was loaded whole."""
+        self.read: dict[str, ReadRows] = {}
         self.rejected = RejectedLines.open(lake, base.created_at, self.summary.notes)
 
     def update_and_publish(
@@ -145,14 +144,14 @@ class _UpdateRun(LoadRun):
     ) -> UpdateSummary:
         """Update the tables and publish them. `check_held` raises if another load has taken the lake."""
         last = last_generation(self.lake)
-        for each in files:
+        # The largest last: what the others touch is known then, and its rows are read once.
+        for each in sorted(files, key=lambda file: file.path.stat().st_size):
             check_held()
             self._update_table(each, hashes.get(each.dataset.table))
         self._update_rejects()
         self._check_reject_share()
-        for view in GOLD_VIEWS:
-            check_held()
-            self._update_view(view)
+        self._update_views(check_held)
+        self._order_tables()
         check_held()
         self._index_names(last + 1)
         check_held()
@@ -160,6 +159,12 @@ class _UpdateRun(LoadRun):
         self._remove_old_generations()
         self._count_coverage(files, self._read_earlier_coverage())
         return self.summary
+
+    def _order_tables(self) -> None:
+        """Put the tables into the order that a load gives them."""
+        self.made = {name: self.made[name] for name in TABLE_NAMES if name in self.made}
+        self.summary.tables.sort(key=lambda each: TABLE_NAMES.index(each.table))
+        self.summary.updated.sort(key=lambda each: TABLE_NAMES.index(each.table))
 
     def _read_earlier_coverage(self) -> EarlierCoverage | None:
         try:
@@ -230,27 +235,15 @@ class _UpdateRun(LoadRun):
         started, dataset = time.monotonic(), source.dataset
         with self.report.open_stage(f"update {dataset.table}") as stage:
             stored = StoredTable(TableFiles(self.lake, entry.path), entry.version, entry.columns)
-            key = dataset.fields[0].column_name
-            before = stored.locate_rows(stored.schema.names, RangeFilter(key, changed.replaced))
-            places, rest = self._leave_out_equal(source, before.rows, changed)
-            rows = self._read_changed_rows(source, identity, rest)
-            lost, gained = _compare_rows(before.rows.take(places), rows)
-            lost = places[lost]
-            change = TableChange(before.locate(lost), [rows.take(gained)])
+            comparison = RowComparison(stored, source, changed, self._list_wanted(dataset.table))
+            rows = self._read_changed_rows(source, identity, comparison.rest)
+            change, self.row_changes[dataset.table], self.read[dataset.table] = comparison.compare(rows)
             written = stored.write_change(change, entry.clustered_by)
             stage.advance(0, change.added_rows + change.deleted_rows)
-        self.row_changes[dataset.table] = RowChange(before.rows.take(lost), change.added[0])
         self.fingerprints[identity.sha256] = changed.fingerprint
         self.made[dataset.table] = BuiltTable(to_definition(dataset), dataset.key, "table", written, identity)
         self._count_rejects(dataset, identity, changed, written)
         self._summarize(dataset.table, "updated", started, written.rows, written.written_bytes, change)
-
-    def _leave_out_equal(self, source: Source, rows: pa.Table, changed: ChangedLines) -> tuple[Places, ChangedLines]:
-        """Leave out the lines that are rows which are there. Returns the places of the other rows, and the lines."""
-        lines = changed.read_lines()
-        known = write_lines(rows, source.dataset, source.line_end)
-        rest = changed.keep(lines, subtract_rows(lines, known), changed.path.with_suffix(".rest.tsv"))
-        return subtract_rows(known, lines), rest
 
     def _read_changed_rows(self, source: Source, identity: SourceFile, changed: ChangedLines) -> pa.Table:
         """Read the changed lines as typed rows, and keep the malformed ones apart."""
@@ -294,20 +287,39 @@ class _UpdateRun(LoadRun):
             self.reject_parts.append(str(part))
             self._write_rejects()
 
-    def _update_view(self, view: GoldView) -> None:
-        entry, names = self.base.tables.get(view.name), [source.table for source in view.sources]
+    def _update_views(self, check_held: Callable[[], None]) -> None:
+        touched = {view.name: self._find_touched(view) for view in GOLD_VIEWS}
+        entries = {name: made.to_entry() for name, made in self.made.items()}
+        few = [(view, found) for view in GOLD_VIEWS if (found := touched[view.name])]
+        refresh = ViewRefresh(self.session.spark, self.lake, self.work_dir, self.tables, entries, few, self.read)
+        for view in GOLD_VIEWS:
+            check_held()
+            found = touched[view.name]
+            if found is not None and not found:
+                self._keep(view.name, self.base.tables[view.name], None)
+            elif found is None or not self._refresh_view(refresh, view, found):
+                self._rebuild_view(view)
+
+    def _find_touched(self, view: GoldView) -> Touched | None:
+        """Find what of a view the tables that were updated reach; None where it has to be built whole."""
+        names = [source.table for source in view.sources]
         reloaded = any((name in self.made) != (name in self.base.tables) for name in names) or any(
             self.row_changes[name] is None for name in names if name in self.row_changes
         )
-        if entry is None or reloaded:
-            self._rebuild_view(view)
-            return
-        changes = {name: change for name, change in self.row_changes.items() if change is not None}
-        touched = find_touched(view, changes)
-        if not touched:
-            self._keep(view.name, entry, None)
-        elif not self._refresh_view(view, entry, touched):
-            self._rebuild_view(view)
+        return None if view.name not in self.base.tables or reloaded else self._find_touched_so_far(view)
+
+    def _find_touched_so_far(self, view: GoldView) -> Touched:
+        return find_touched(view, {name: change for name, change in self.row_changes.items() if change is not None})
+
+    def _list_wanted(self, table: str) -> Touched:
+        """The rows of a table that views need for what has been touched of them so far."""
+        wanted: Touched = {}
+        for view in GOLD_VIEWS:
+            for source in view.sources:
+                if source.table == table and not source.lookup:
+                    for column, values in find_wanted(source, self._find_touched_so_far(view)).items():
+                        wanted.setdefault(column, set()).update(values)
+        return wanted
 
     def _build_index(self) -> tuple[IndexSummary, Path]:
         """Update the index of the generation before by the rows that changed, or build it whole."""
@@ -321,7 +333,8 @@ class _UpdateRun(LoadRun):
         try:
             base = fetch_index(self.lake, self.base.find, self.work_dir)
             ids = {kind: each for kind, each in touched.items() if each is not None}
-            return builder.update(base, entities, ids, self._select_rows), builder.folder
+            changes = {name: change for name, change in self.row_changes.items() if change is not None}
+            return builder.update(base, entities, ids, self._select_rows, changes), builder.folder
         except IndexDamaged as error:
             log.debug("the index was not updated", exc_info=error)
             return super()._build_index()
@@ -355,16 +368,14 @@ class _UpdateRun(LoadRun):
         written = self.made[view.name].written
         self._summarize(view.name, "built whole", started, written.rows, written.bytes)
 
-    def _refresh_view(self, view: GoldView, entry: TableEntry, touched: Touched) -> bool:
+    def _refresh_view(self, refresh: ViewRefresh, view: GoldView, touched: Touched) -> bool:
         """Replace the rows of touched titles and persons. Returns False where these are too many."""
         started = time.monotonic()
-        entries = {name: made.to_entry() for name, made in self.made.items()}
-        refresh = ViewRefresh(self.session.spark, self.lake, self.work_dir, self.tables, entries)
         with self.report.open_stage(f"refresh {view.name}") as stage:
-            replaced = refresh.replace_rows(view, entry, touched, _MOST_ROWS)
+            replaced = refresh.replace_rows(view, self.base.tables[view.name], touched, (), _MOST_ROWS)
             if replaced is None:
                 return False
-            written, change = replaced
+            written, change, _ = replaced
             stage.advance(0, change.added_rows + change.deleted_rows)
         self.made[view.name] = BuiltTable(define_view(view), view.key, "view", written, None)
         self._summarize(view.name, "updated", started, written.rows, written.written_bytes, change)
@@ -382,9 +393,3 @@ class _UpdateRun(LoadRun):
         added, deleted = (0, 0) if change is None else (change.added_rows, change.deleted_rows)
         seconds = time.monotonic() - started
         self.summary.updated.append(UpdatedTable(table, done, rows, added, deleted, written_bytes, seconds))
-
-
-def _compare_rows(before: pa.Table, after: pa.Table) -> tuple[Places, Places]:
-    """Return the places of the rows that are not in the other table, of each."""
-    these, those = (encode_rows(rows, rows.column_names) for rows in (before, after))
-    return subtract_rows(these, those), subtract_rows(those, these)

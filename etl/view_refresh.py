@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl.datasets import DATASETS
 from etl.gold_views import GoldView, ViewSource
+from etl.row_comparison import ReadRows, Touched
 from etl.row_filters import IdFilter
-from etl.row_sets import encode_rows, list_values, subtract_rows
+from etl.row_sets import RowChange, list_values
 from etl.slices import SlicedTables
 from etl.stored_rows import StoredTable, TableChange, Written, to_arrow_schema
 from etl.table_files import TableFiles
@@ -22,31 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-Touched = dict[str, set[str]]
-"""Values of columns of a view: rows that have one of them are joined anew."""
-
-
-@dataclass(frozen=True)
-class RowChange:
-    """Rows that a table lost and gained."""
-
-    deleted: pa.Table
-    added: pa.Table
-
-    def list_touched(self, columns: tuple[str, ...], key: str) -> set[str]:
-        """The values of `key` in rows that differ in one of `columns`."""
-        before, after = encode_rows(self.deleted, columns), encode_rows(self.added, columns)
-        found: set[str] = set()
-        for rows, places in (
-            (self.deleted, subtract_rows(before, after)),
-            (self.added, subtract_rows(after, before)),
-        ):
-            found.update(rows.column(key).take(places).to_pylist())
-        return found
-
 
 def find_touched(view: GoldView, changes: Mapping[str, RowChange]) -> Touched:
-    """Find which titles and persons of a view changed rows of its tables reach."""
+    """Find which titles and persons of a view changed rows of its tables reach: their rows are joined anew."""
     touched: Touched = {}
     for source in view.sources:
         if source.table in changes:
@@ -55,49 +33,94 @@ def find_touched(view: GoldView, changes: Mapping[str, RowChange]) -> Touched:
     return {key: values for key, values in touched.items() if values}
 
 
+def find_wanted(source: ViewSource, touched: Touched) -> Touched:
+    """Find which rows of a table make touched rows of a view: by the values of its own columns."""
+    wanted: Touched = {}
+    for key, columns in source.links:
+        for column in columns if key in touched else ():
+            wanted.setdefault(column, set()).update(touched[key])
+    return wanted
+
+
 class ViewRefresh:
-    """Refreshes views of a lake. `entries` are its tables as the update leaves them, those that it has."""
+    """Refreshes views of a lake, given what is touched of each.
+
+    `entries` are its tables as the update leaves them, those that it has, and `read` has rows of some. A table is read
+    once for all views.
+    """
 
     def __init__(
-        self, spark: SparkSession, lake: Lake, work_dir: Path, tables: SlicedTables, entries: Mapping[str, TableEntry]
+        self,
+        spark: SparkSession,
+        lake: Lake,
+        work_dir: Path,
+        tables: SlicedTables,
+        entries: Mapping[str, TableEntry],
+        touched: Sequence[tuple[GoldView, Touched]],
+        read: Mapping[str, ReadRows],
     ) -> None:
         self._spark = spark
         self._lake = lake
         self._work_dir = work_dir
         self._tables = tables
         self._entries = entries
+        self._read = read
+        self._inputs: dict[str, dict[str, pa.Table]] = {view.name: {} for view, _ in touched}
+        self._read_inputs(
+            (view, source, find_wanted(source, needed))
+            for view, needed in touched
+            for source in view.sources
+            if not source.lookup
+        )
+        self._read_inputs(
+            (view, source, {key: _list_keys(view, key, self._inputs[view.name])})
+            for view, _ in touched
+            for source in view.sources
+            if source.lookup
+            for key, _ in source.links[:1]
+        )
 
     def replace_rows(
-        self, view: GoldView, entry: TableEntry, touched: Touched, most_rows: int
-    ) -> tuple[Written, TableChange] | None:
-        """Replace the touched rows of a view. None where that takes more than `most_rows` rows of one of its tables."""
-        inputs: dict[str, pa.Table] = {}
-        for source in view.sources:
-            if not source.lookup:
-                inputs[source.table] = self._select_rows(source, touched)
-                if inputs[source.table].num_rows > most_rows:
-                    return None
-        for source in view.sources:
-            if source.lookup:
-                key = source.links[0][0]
-                inputs[source.table] = self._select_rows(source, {key: _list_keys(view, key, inputs)})
+        self, view: GoldView, entry: TableEntry, touched: Touched, columns: Sequence[str], most_rows: int
+    ) -> tuple[Written, TableChange, RowChange] | None:
+        """Replace the touched rows of a view. None where that takes more than `most_rows` rows of one of its tables.
+
+        The rows that are replaced are returned with these columns.
+        """
+        inputs = self._inputs.pop(view.name)
+        if any(rows.num_rows > most_rows for rows in inputs.values()):
+            return None
         stored = StoredTable(TableFiles(self._lake, entry.path), entry.version, entry.columns)
         joined = self._join(view, inputs).select(stored.schema.names).cast(stored.schema)
         # A row of a table may make rows of the view that are not touched: others of a list of directors.
         chosen = IdFilter(touched)
-        change = TableChange(added=[joined.take(chosen.choose(joined))])
-        for batch in stored.read_batches([], chosen):
-            change.deleted.setdefault(batch.path, []).append(batch.positions)
-        return stored.write_change(change, entry.clustered_by), change
+        added = joined.take(chosen.choose(joined))
+        old = stored.locate_rows(columns, chosen)
+        change = TableChange(old.locate_all(), [added])
+        return stored.write_change(change, entry.clustered_by), change, RowChange(old.rows, added.select(columns))
 
-    def _select_rows(self, source: ViewSource, touched: Touched) -> pa.Table:
-        """Read the rows of a table that make touched rows of a view."""
-        entry = self._entries.get(source.table)
+    def _read_inputs(self, needs: Iterable[tuple[GoldView, ViewSource, Touched]]) -> None:
+        """Read the rows of tables that have one of the values wanted of them, for all views at once."""
+        by_table: dict[str, list[tuple[GoldView, ViewSource, Touched]]] = {}
+        for each in needs:
+            by_table.setdefault(each[1].table, []).append(each)
+        for table, wanting in by_table.items():
+            rows = self._select_rows(table, [source for _, source, _ in wanting], [wanted for *_, wanted in wanting])
+            for view, source, wanted in wanting:
+                mine = rows.select(list(source.columns)).take(IdFilter(wanted).choose(rows))
+                self._inputs[view.name][table] = mine
+
+    def _select_rows(self, table: str, sources: Sequence[ViewSource], wanted: Sequence[Touched]) -> pa.Table:
+        """Read the rows of a table that one of several views wants."""
+        columns = list(dict.fromkeys(name for source in sources for name in source.columns))
+        both = {column: set().union(*(each.get(column, ()) for each in wanted)) for each in wanted for column in each}
+        entry, read = self._entries.get(table), self._read.get(table)
         if entry is None:
-            return _select_none(source)
-        wanted = {column: touched[key] for key, columns in source.links if key in touched for column in columns}
+            return _select_none(table, columns)
+        if read is not None and read.include(both):
+            return read.rows
         stored = StoredTable(TableFiles(self._lake, entry.path), entry.version, entry.columns)
-        return stored.read_rows(source.columns, IdFilter(wanted))
+        return stored.read_rows(columns, IdFilter(both))
 
     def _join(self, view: GoldView, inputs: Mapping[str, pa.Table]) -> pa.Table:
         """Run the view's SQL over some rows of its tables."""
@@ -111,9 +134,9 @@ class ViewRefresh:
         return self._spark.sql(view.sql).toArrow()
 
 
-def _select_none(source: ViewSource) -> pa.Table:
-    (columns,) = (to_definition(each).columns for each in DATASETS if each.table == source.table)
-    return to_arrow_schema(columns).empty_table().select(list(source.columns))
+def _select_none(table: str, columns: Sequence[str]) -> pa.Table:
+    (defined,) = (to_definition(each).columns for each in DATASETS if each.table == table)
+    return to_arrow_schema(defined).empty_table().select(list(columns))
 
 
 def _list_keys(view: GoldView, key: str, inputs: Mapping[str, pa.Table]) -> set[str]:
