@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from etl.row_sets import Places
 
 _NEWLINE = 10
+
+
+@dataclass(frozen=True)
+class SelectedLines:
+    """Lines of a source file, written to `path` below its header, and their numbers in it, from 1."""
+
+    path: Path
+    numbers: Sequence[int]
+
+    def to_source(self, whole: Source) -> Source:
+        """These lines of the file `whole` as a file of their own."""
+        return replace(whole, path=self.path, marked=False)
 
 
 @dataclass
@@ -70,29 +83,21 @@ class ChangedLines:
         offsets = pa.py_buffer(ends.astype(np.int64))
         return pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, [None, offsets, pa.py_buffer(data)])
 
-    def keep(self, lines: pa.Array, places: Places, path: Path) -> ChangedLines:
-        """Keep some of the lines, which are written to `path` below a header; the rest is the same."""
+    def select_lines(self, lines: pa.Array, places: Places, path: Path) -> SelectedLines:
+        """Write some of the lines to `path` below the header."""
         import pyarrow as pa
 
-        runs = list(enumerate(map(self.to_line, (places + 1).tolist()), 1))
-        kept = replace(self, path=path, lines=len(places), _runs=runs)
-        kept.identity = self.identity
-        with path.open("wb") as out:
-            with self.path.open("rb") as whole:
-                out.write(whole.readline())
+        with path.open("wb") as out, self.path.open("rb") as whole:
+            out.write(whole.readline())
             out.writelines(lines.take(pa.array(places)).to_pylist())
-        return kept
-
-    def to_source(self, whole: Source) -> Source:
-        """The changed lines of the file `whole` as a file of their own."""
-        return replace(whole, path=self.path, marked=False)
+        return SelectedLines(path, [self._to_line(place + 1) for place in places.tolist()])
 
     def _keep_lines(self, lines: bytes, first_line: int, out: IO[bytes]) -> None:
         self._runs.append((self.lines + 1, first_line))
         self.lines += lines.count(b"\n")
         out.write(lines)
 
-    def to_line(self, line: int) -> int:
+    def _to_line(self, line: int) -> int:
         """The line of the source file that a line of `path` is, both below the header from 1."""
         first, source = self._runs[bisect_right(self._runs, (line, 1 << 62)) - 1]
         return source + line - first

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -178,10 +178,10 @@ class IndexBuilder:
         Names and ids of things are no values, and a view has those of its tables.
         """
         things: list[Thing] = []
-        names = {name for entity in entities for name in (entity.id, entity.column)}
+        called = {name for entity in entities for name in (entity.id, entity.column)}
         seen: set[str] = set()
         for name, table in sorted(self._tables.items(), key=lambda item: item[1].is_view):
-            texts = [column for column, kind in table.columns.items() if kind in _TEXTS and column not in names]
+            texts = [column for column, kind in table.columns.items() if kind in _TEXTS and column not in called]
             fresh = [column for column in texts if not (table.is_view and column in seen)]
             seen.update(texts)
             if not fresh or name == REJECTS_TABLE:
@@ -191,13 +191,17 @@ class IndexBuilder:
                 continue
             sample = self._spark.table(name).select(*fresh).limit(_SAMPLED_ROWS).toArrow()
             for column in _find_few(sample):
-                before = {each.id: int(each.weight) for each in known.get(name, ()) if each.column == column}
-                counts = _adjust_counts(before, column, changes[name]) if before and name in changes else None
+                before = [each for each in known.get(name, ()) if each.column == column]
+                counts = _adjust_counts(before, column, changes.get(name))
                 if counts is None:
                     is_whole = table.rows <= _SAMPLED_ROWS  # an engine's own count would be a job for each column
                     counts = _count_sample(sample.column(column)) if is_whole else self._count_column(name, column)
                 if len(counts) <= MOST_VALUES:
-                    things += list_values(name, column, counts, is_list=_TEXTS[table.columns[column]])
+                    # What values are called depends on all of them, and takes longer than to count them.
+                    names = {each.id: each.others for each in before}
+                    is_same = names.keys() == {value for value in counts if value.strip()}
+                    is_list = _TEXTS[table.columns[column]]
+                    things += list_values(name, column, counts, names if is_same else None, is_list=is_list)
         return things
 
     def _count_column(self, table: str, column: str) -> dict[str, int]:
@@ -233,9 +237,11 @@ def _count_sample(values: pa.ChunkedArray) -> dict[str, int]:
     return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
 
 
-def _adjust_counts(before: Mapping[str, int], column: str, change: RowChange) -> dict[str, int] | None:
-    """Adjust the counts of a column's values by the rows that a table lost and gained; None where they do not fit."""
-    counts = Counter(before)
+def _adjust_counts(before: Sequence[Thing], column: str, change: RowChange | None) -> dict[str, int] | None:
+    """Adjust the counts of a column's values by the rows that its table lost and gained; None where none are known."""
+    if not before or change is None or column not in change.added.column_names:
+        return None
+    counts = Counter({each.id: int(each.weight) for each in before})
     counts.update(_count_sample(change.added.column(column)))
     counts.subtract(_count_sample(change.deleted.column(column)))
     # A value of blanks is in no index.

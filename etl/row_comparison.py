@@ -45,8 +45,9 @@ class RowComparison:
         replaced = inside.choose(self._before.rows)
         lines = changed.read_lines()
         known = write_lines(self._before.rows.take(replaced), source.dataset, source.line_end)
-        self._places = replaced[subtract_rows(known, lines)]
-        self.rest = changed.keep(lines, subtract_rows(lines, known), changed.path.with_suffix(".rest.tsv"))
+        places, others = subtract_rows(known, lines)
+        self._places = replaced[places]
+        self.rest = changed.select_lines(lines, others, changed.path.with_suffix(".rest.tsv"))
         """The lines that are no stored row."""
 
     def compare(self, after: pa.Table) -> tuple[TableChange, RowChange, ReadRows]:
@@ -57,7 +58,8 @@ class RowComparison:
         rows = self._before.rows
         before = rows.take(self._places)
         these, those = (encode_rows(each, rows.column_names) for each in (before, after))
-        lost, added = self._places[subtract_rows(these, those)], after.take(subtract_rows(those, these))
+        places, others = subtract_rows(these, those)
+        lost, added = self._places[places], after.take(others)
         change = RowChange(rows.take(lost), added)
         kept = np.setdiff1d(np.arange(rows.num_rows), lost, assume_unique=True)
         # All rows of an id are in one group of lines, so those of an id that a changed row has were read.

@@ -24,18 +24,16 @@ class RowChange:
 
     def list_touched(self, columns: tuple[str, ...], key: str) -> set[str]:
         """The values of `key` in rows that differ in one of `columns`."""
-        before, after = encode_rows(self.deleted, columns), encode_rows(self.added, columns)
+        rows = self.deleted, self.added
+        before, after = (encode_rows(each, columns) for each in rows)
         found: set[str] = set()
-        for rows, places in (
-            (self.deleted, subtract_rows(before, after)),
-            (self.added, subtract_rows(after, before)),
-        ):
-            found.update(rows.column(key).take(places).to_pylist())
+        for each, places in zip(rows, subtract_rows(before, after), strict=True):
+            found.update(each.column(key).take(places).to_pylist())
         return found
 
 
-def subtract_rows(these: pa.Array, others: pa.Array) -> Places:
-    """Return the places in `these` of what is left once each of `others` has taken one equal away.
+def subtract_rows(these: pa.Array, others: pa.Array) -> tuple[Places, Places]:
+    """Return the places of what is left of each once equal rows of both have taken each other away.
 
     Nulls are equal to nothing.
     """
@@ -43,13 +41,29 @@ def subtract_rows(these: pa.Array, others: pa.Array) -> Places:
     import pyarrow as pa
 
     codes = pa.concat_arrays([these, others]).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    mine, theirs = codes[: len(these)], codes[len(these) :]
-    taken = np.bincount(theirs[theirs >= 0], minlength=int(codes.max(initial=-1)) + 1)
-    order = np.argsort(mine, kind="stable")
-    ordered = mine[order]
-    nth = np.empty(len(mine), np.intp)
-    nth[order] = np.arange(len(mine)) - np.searchsorted(ordered, ordered)
-    return np.flatnonzero((mine < 0) | (nth >= taken[mine])) if len(taken) else np.arange(len(mine))
+    left, right = codes[: len(these)], codes[len(these) :]
+    counts = [np.bincount(each[each >= 0], minlength=int(codes.max(initial=0)) + 1) for each in (left, right)]
+    return _list_left(left, *counts), _list_left(right, *counts[::-1])
+
+
+def _list_left(codes: npt.NDArray[np.int32], own: Places, others: Places) -> Places:
+    """List the places of codes that are left once each of the others has taken one away, given the counts of both."""
+    import numpy as np
+
+    places = np.flatnonzero((codes < 0) | (own != others)[codes])  # most are there as often
+    found = codes[places]
+    return places[(found < 0) | (_count_before(found) >= others[found])]
+
+
+def _count_before(codes: npt.NDArray[np.int32]) -> Places:
+    """Count how often each code stands before."""
+    import numpy as np
+
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    found = np.empty(len(codes), np.intp)
+    found[order] = np.arange(len(codes)) - np.searchsorted(ordered, ordered)
+    return found
 
 
 def encode_rows(rows: pa.Table, columns: Sequence[str]) -> pa.Array:

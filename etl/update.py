@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from etl.built_tables import BuiltTable, LoadedTable, LoadSummary
-from etl.changed_lines import ChangedLines
+from etl.built_tables import BuiltTable, LoadedTable, UpdatedTable, UpdateSummary
+from etl.changed_lines import ChangedLines, SelectedLines
+from etl.compare_ahead import MOST_ROWS, compare_ahead
 from etl.context_files import read_load_declarations
 from etl.coverage import EarlierCoverage
 from etl.datasets import Dataset
@@ -56,35 +59,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_ROWS: Final = 2_000_000
-"""More changed rows than this are not compared in memory: the table is loaded whole."""
-_MOST_SHARE, _FEW_ROWS = 0.5, 100_000
-"""The same for this share of a file's lines, unless they are few."""
-
-
 _MOST_RENAMED: Final = 500_000
 """More names of a kind than this are not replaced in the index: it is built whole."""
-
-
-@dataclass(frozen=True)
-class UpdatedTable:
-    """A row of the summary: what was done to a table, and what it cost. `seconds` is wall time."""
-
-    table: str
-    done: str
-    rows: int
-    added: int
-    deleted: int
-    written_bytes: int
-    seconds: float
-
-
-@dataclass
-class UpdateSummary(LoadSummary):
-    """Result of an update. `generation` is the one before where nothing had changed."""
-
-    updated: list[UpdatedTable] = field(default_factory=list)
-    changed: bool = False
 
 
 def update_lake(
@@ -136,6 +112,8 @@ class _UpdateRun(LoadRun):
         self.base = base
         self.row_changes: dict[str, RowChange | None] = {}
         """Of each table that was updated; None for one that was loaded whole."""
+        self.own_changes: dict[str, RowChange] = {}
+        """Of each view that was refreshed, in its own columns."""
         self.read: dict[str, ReadRows] = {}
         self.rejected = RejectedLines.open(lake, base.created_at, self.summary.notes)
 
@@ -144,10 +122,13 @@ class _UpdateRun(LoadRun):
     ) -> UpdateSummary:
         """Update the tables and publish them. `check_held` raises if another load has taken the lake."""
         last = last_generation(self.lake)
+        known = {each.dataset.table: self._read_known(each, hashes.get(each.dataset.table)) for each in files}
         # The largest last: what the others touch is known then, and its rows are read once.
-        for each in sorted(files, key=lambda file: file.path.stat().st_size):
-            check_held()
-            self._update_table(each, hashes.get(each.dataset.table))
+        ordered = sorted(files, key=lambda source: source.path.stat().st_size)
+        with compare_ahead(ordered[::-1], known, self.work_dir, self.report) as compared:
+            for each in ordered:
+                check_held()
+                self._update_table(each, hashes.get(each.dataset.table), compared.get(each.dataset.table))
         self._update_rejects()
         self._check_reject_share()
         self._update_views(check_held)
@@ -177,7 +158,17 @@ class _UpdateRun(LoadRun):
         changed = {each.table: max(each.added, each.deleted) for each in self.summary.updated}
         return EarlierCoverage(coverage, changed | written)
 
-    def _update_table(self, source: Source, identity: SourceFile | None) -> None:
+    def _read_known(self, source: Source, identity: SourceFile | None) -> Fingerprint | None:
+        """Read the fingerprint of the file that a table was loaded from; None where there is nothing to compare."""
+        entry = self.base.tables.get(source.dataset.table)
+        if entry is None or entry.source is None or (identity and identity.sha256 == entry.source.sha256):
+            return None
+        comparable = source.is_as_described and entry.columns == to_definition(source.dataset).columns
+        return read_fingerprint(self.lake, entry.source.sha256) if comparable else None
+
+    def _update_table(
+        self, source: Source, identity: SourceFile | None, compared: Future[ChangedLines | None] | None
+    ) -> None:
         """Update the table of a file. `identity` is None where the file has another size than the one of the base."""
         dataset = source.dataset
         self.sources[source.path.name] = source
@@ -188,9 +179,7 @@ class _UpdateRun(LoadRun):
             self.rejected.keep_all(dataset, identity.name)
             self._keep(dataset.table, entry, identity)
         else:
-            known = read_fingerprint(self.lake, entry.source.sha256)
-            comparable = source.is_as_described and entry.columns == to_definition(dataset).columns
-            changed = self._find_changed_lines(source, known) if known is not None and comparable else None
+            changed = None if compared is None else compared.result()
             if changed is None:
                 self._load_whole(source, "loaded whole")
             else:
@@ -217,26 +206,13 @@ class _UpdateRun(LoadRun):
         self.made[table] = BuiltTable(definition, entry.key, entry.kind, kept, source)
         self._summarize(table, "kept", started, entry.rows, written)
 
-    def _find_changed_lines(self, source: Source, known: Fingerprint) -> ChangedLines | None:
-        """Find the changed lines of a file, None where too many have changed to compare them in memory."""
-        path = source.path
-        target = self.work_dir / "changed" / f"{source.dataset.file}.tsv"
-        target.parent.mkdir(exist_ok=True)
-        with self.report.open_stage(f"compare {path.name}", total_bytes=path.stat().st_size) as stage:
-            changed = ChangedLines.find(source, known, target, stage.advance)
-            stage.advance(path.stat().st_size, changed.all_lines)
-        if changed.fingerprint is None or changed.lines > min(
-            _MOST_ROWS, max(_MOST_SHARE * changed.all_lines, _FEW_ROWS)
-        ):
-            return None
-        return changed
-
     def _apply_changes(self, source: Source, entry: TableEntry, identity: SourceFile, changed: ChangedLines) -> None:
         started, dataset = time.monotonic(), source.dataset
         with self.report.open_stage(f"update {dataset.table}") as stage:
             stored = StoredTable(TableFiles(self.lake, entry.path), entry.version, entry.columns)
             comparison = RowComparison(stored, source, changed, self._list_wanted(dataset.table))
-            rows = self._read_changed_rows(source, identity, comparison.rest)
+            self.rejected.keep_unchanged(dataset, identity.name, changed)
+            rows = self._read_rows(source, identity, comparison.rest)
             change, self.row_changes[dataset.table], self.read[dataset.table] = comparison.compare(rows)
             written = stored.write_change(change, entry.clustered_by)
             stage.advance(0, change.added_rows + change.deleted_rows)
@@ -245,29 +221,28 @@ class _UpdateRun(LoadRun):
         self._count_rejects(dataset, identity, changed, written)
         self._summarize(dataset.table, "updated", started, written.rows, written.written_bytes, change)
 
-    def _read_changed_rows(self, source: Source, identity: SourceFile, changed: ChangedLines) -> pa.Table:
-        """Read the changed lines as typed rows, and keep the malformed ones apart."""
-        dataset = source.dataset
+    def _read_rows(self, source: Source, identity: SourceFile, lines: SelectedLines) -> pa.Table:
+        """Read some lines of a file as typed rows, and keep the malformed ones apart."""
+        dataset, count = source.dataset, len(lines.numbers)
         schema = to_arrow_schema(to_definition(dataset).columns)
-        self.rejected.keep_unchanged(dataset, identity.name, changed)
-        if not changed.lines:
+        if not count:
             return schema.empty_table()
-        inspection = inspect_source(changed.to_source(source), self.work_dir, lambda *_: None)
+        inspection = inspect_source(lines.to_source(source), self.work_dir, lambda *_: None)
         if inspection.rejects is not None:
-            self.rejected.add_malformed(dataset, identity.name, inspection.rejects, changed)
-        if inspection.malformed == changed.lines:
+            self.rejected.add_malformed(dataset, identity.name, inspection.rejects, lines)
+        if inspection.malformed == count:
             return schema.empty_table()
         readable = self._link_plain_path(inspection.readable)
-        lines = read_lines(self.session.spark, readable, source.header, dataset)
-        rows = select_typed(lines, dataset).toArrow().cast(schema)
-        misfits = changed.lines - inspection.malformed - rows.num_rows
+        fields = read_lines(self.session.spark, readable, source.header, dataset)
+        rows = select_typed(fields, dataset).toArrow().cast(schema)
+        misfits = count - inspection.malformed - rows.num_rows
         if misfits:
-            found = select_rejected(lines, source.header, dataset, identity.name).toArrow()
+            found = select_rejected(fields, source.header, dataset, identity.name).toArrow()
             self.rejected.add(dataset, found)
             misfits -= found.num_rows
         if misfits:
             raise LakehouseError(
-                f"{identity.name}: of {changed.lines:,} changed lines {misfits:,} were neither loaded nor rejected. "
+                f"{identity.name}: of {count:,} changed lines {misfits:,} were neither loaded nor rejected. "
                 "The update is given up; please report this with the file."
             )
         return rows
@@ -312,8 +287,13 @@ class _UpdateRun(LoadRun):
         return find_touched(view, {name: change for name, change in self.row_changes.items() if change is not None})
 
     def _list_wanted(self, table: str) -> Touched:
-        """The rows of a table that views need for what has been touched of them so far."""
+        """The rows of a table that views and index need for what has been touched of them so far."""
         wanted: Touched = {}
+        columns = {column.name for column in DEFINITIONS[table][0].columns}
+        with suppress(LakehouseError):  # it is reported where the index is built
+            for entity in self._entities:
+                if table in entity.sql and entity.id in columns:
+                    wanted.setdefault(entity.id, set()).update(self._list_touched(entity) or ())
         for view in GOLD_VIEWS:
             for source in view.sources:
                 if source.table == table and not source.lookup:
@@ -321,10 +301,13 @@ class _UpdateRun(LoadRun):
                         wanted.setdefault(column, set()).update(values)
         return wanted
 
+    @cached_property
+    def _entities(self) -> Sequence[Entity]:
+        return read_load_declarations(self.lake, self.settings.context_dir).declarations.entity
+
     def _build_index(self) -> tuple[IndexSummary, Path]:
         """Update the index of the generation before by the rows that changed, or build it whole."""
-        entities = read_load_declarations(self.lake, self.settings.context_dir).declarations.entity
-        touched = {entity.kind: self._list_touched(entity) for entity in entities}
+        touched = {entity.kind: self._list_touched(entity) for entity in self._entities}
         few = [ids for ids in touched.values() if ids is not None and len(ids) <= _MOST_RENAMED]
         if self.base.find is None or len(few) < len(touched):
             return super()._build_index()
@@ -334,14 +317,17 @@ class _UpdateRun(LoadRun):
             base = fetch_index(self.lake, self.base.find, self.work_dir)
             ids = {kind: each for kind, each in touched.items() if each is not None}
             changes = {name: change for name, change in self.row_changes.items() if change is not None}
-            return builder.update(base, entities, ids, self._select_rows, changes), builder.folder
+            changes |= self.own_changes
+            return builder.update(base, self._entities, ids, self._select_rows, changes), builder.folder
         except IndexDamaged as error:
             log.debug("the index was not updated", exc_info=error)
             return super()._build_index()
 
     def _select_rows(self, table: str, wanted: dict[str, set[str]]) -> pa.Table:
         """Read the rows of a table, as this update leaves it, in which a column has one of the values wanted of it."""
-        made = self.made[table]
+        made, read = self.made[table], self.read.get(table)
+        if read is not None and read.include(wanted):
+            return read.rows.take(IdFilter(wanted).choose(read.rows))
         stored = StoredTable(TableFiles(self.lake, table), made.written.version, made.definition.columns)
         return stored.read_rows(stored.schema.names, IdFilter(wanted))
 
@@ -372,14 +358,22 @@ class _UpdateRun(LoadRun):
         """Replace the rows of touched titles and persons. Returns False where these are too many."""
         started = time.monotonic()
         with self.report.open_stage(f"refresh {view.name}") as stage:
-            replaced = refresh.replace_rows(view, self.base.tables[view.name], touched, (), _MOST_ROWS)
+            columns = self._list_value_columns(view)
+            replaced = refresh.replace_rows(view, self.base.tables[view.name], touched, columns, MOST_ROWS)
             if replaced is None:
                 return False
-            written, change, _ = replaced
+            written, change, self.own_changes[view.name] = replaced
             stage.advance(0, change.added_rows + change.deleted_rows)
         self.made[view.name] = BuiltTable(define_view(view), view.key, "view", written, None)
         self._summarize(view.name, "updated", started, written.rows, written.written_bytes, change)
         return True
+
+    def _list_value_columns(self, view: GoldView) -> list[str]:
+        """The columns of a view of whose values the index counts the rows."""
+        with suppress(LakehouseError):  # it is reported where the index is built
+            named = {entity.column for entity in self._entities}
+            return [field.column_name for field in view.own_columns if field.column_name not in named]
+        return []
 
     def _summarize(
         self,
