@@ -14,8 +14,9 @@ from etl.fingerprints import Fingerprint
 from etl.header import Source
 from etl.progress import ProgressReporter
 
-MOST_ROWS: Final = 2_000_000
-"""More changed rows than this are not compared in memory: the table is loaded whole."""
+_MOST_LINES: Final = 5_000_000
+"""More lines than this in groups that changed are not compared in memory, which takes some 300 bytes a line: the table
+is loaded whole."""
 _MOST_SHARE, _FEW_ROWS = 0.5, 100_000
 """The same for this share of a file's lines, unless they are few."""
 _FILES_AT_ONCE: Final = 2
@@ -45,7 +46,7 @@ def compare_ahead(
             target = folder / f"{source.dataset.file}.tsv"
             changed = ChangedLines.find(source, fingerprint, target, report_progress)
             stage.advance(path.stat().st_size, changed.all_lines)
-        most = min(MOST_ROWS, max(_MOST_SHARE * changed.all_lines, _FEW_ROWS))
+        most = min(_MOST_LINES, max(_MOST_SHARE * changed.all_lines, _FEW_ROWS))
         return None if changed.fingerprint is None or changed.lines > most else changed
 
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     Places = npt.NDArray[np.intp]
     """Numbers of rows, from 0."""
+
+_ROWS_AT_ONCE: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,31 @@ class RowChange:
         return found
 
 
-def subtract_rows(these: pa.Array, others: pa.Array) -> tuple[Places, Places]:
+def subtract_rows(these: pa.Array, others: pa.Array, at_once: int = _ROWS_AT_ONCE) -> tuple[Places, Places]:
     """Return the places of what is left of each once equal rows of both have taken each other away.
 
-    Nulls are equal to nothing.
+    Nulls are equal to nothing. Memory is bounded by about so many rows `at_once`, whose texts are copied.
     """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts = (len(these) + len(others)) // at_once + 1
+    # Equal texts have one length.
+    shares = [
+        pc.fill_null(pc.binary_length(each), 0).to_numpy(zero_copy_only=False) % parts for each in (these, others)
+    ]
+    left: list[tuple[Places, Places]] = []
+    for part in range(parts):
+        mine, theirs = (np.flatnonzero(share == part) for share in shares)
+        chosen = (these, others) if parts == 1 else (these.take(pa.array(mine)), others.take(pa.array(theirs)))
+        kept, other_kept = _subtract_at_once(*chosen)
+        left.append((mine[kept], theirs[other_kept]))
+    these_left, others_left = zip(*left, strict=True)
+    return np.sort(np.concatenate(these_left)), np.sort(np.concatenate(others_left))
+
+
+def _subtract_at_once(these: pa.Array, others: pa.Array) -> tuple[Places, Places]:
     import numpy as np
     import pyarrow as pa
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl.built_tables import BuiltTable, LoadedTable, UpdatedTable, UpdateSummary
 from etl.changed_lines import ChangedLines, SelectedLines
-from etl.compare_ahead import MOST_ROWS, compare_ahead
+from etl.compare_ahead import compare_ahead
 from etl.context_files import read_load_declarations
 from etl.coverage import EarlierCoverage
 from etl.datasets import Dataset
@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_JOINED: Final = 2_000_000
+"""More rows than this of a table are not joined anew: the view is built whole."""
 _MOST_RENAMED: Final = 500_000
 """More names of a kind than this are not replaced in the index: it is built whole."""
 
@@ -359,7 +361,7 @@ class _UpdateRun(LoadRun):
         started = time.monotonic()
         with self.report.open_stage(f"refresh {view.name}") as stage:
             columns = self._list_value_columns(view)
-            replaced = refresh.replace_rows(view, self.base.tables[view.name], touched, columns, MOST_ROWS)
+            replaced = refresh.replace_rows(view, self.base.tables[view.name], touched, columns, _MOST_JOINED)
             if replaced is None:
                 return False
             written, change, self.own_changes[view.name] = replaced
