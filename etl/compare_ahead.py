@@ -14,8 +14,8 @@ from etl.fingerprints import Fingerprint
 from etl.header import Source
 from etl.progress import ProgressReporter
 
-_MOST_LINES: Final = 5_000_000
-"""More lines than this in groups that changed are not compared in memory, which takes some 300 bytes a line: the table
+_MOST_LINES: Final = 4_000_000
+"""More lines than this in groups that changed are not compared in memory, which takes some 400 bytes a line: the table
 is loaded whole."""
 _MOST_SHARE, _FEW_ROWS = 0.5, 100_000
 """The same for this share of a file's lines, unless they are few."""

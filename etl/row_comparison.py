@@ -65,5 +65,6 @@ class RowComparison:
         # All rows of an id are in one group of lines, so those of an id that a changed row has were read.
         changed = {*change.deleted.column(self._key).to_pylist(), *added.column(self._key).to_pylist()}
         by = self._wanted | {self._key: changed | self._wanted.get(self._key, set())}
-        read = ReadRows(pa.concat_tables([rows.take(kept), added]), by)
+        now = pa.concat_tables([rows.take(kept), added])
+        read = ReadRows(now.take(IdFilter(by).choose(now)), by)
         return TableChange(self._before.locate(lost), [added]), change, read
