@@ -24,14 +24,15 @@ class RowChange:
     deleted: pa.Table
     added: pa.Table
 
-    def list_touched(self, columns: tuple[str, ...], key: str) -> set[str]:
-        """The values of `key` in rows that differ in one of `columns`."""
-        rows = self.deleted, self.added
-        before, after = (encode_rows(each, columns) for each in rows)
-        found: set[str] = set()
-        for each, places in zip(rows, subtract_rows(before, after), strict=True):
-            found.update(each.column(key).take(places).to_pylist())
-        return found
+    def select_differing(self, columns: Sequence[str]) -> RowChange:
+        """Select the rows that differ in one of some columns."""
+        before, after = encode_rows(self.deleted, columns), encode_rows(self.added, columns)
+        deleted, added = subtract_rows(before, after)
+        return RowChange(self.deleted.take(deleted), self.added.take(added))
+
+    def list_values(self, column: str) -> set[str]:
+        """The values of a text column."""
+        return {*self.deleted.column(column).to_pylist(), *self.added.column(column).to_pylist()}
 
 
 def subtract_rows(these: pa.Array, others: pa.Array, at_once: int = _ROWS_AT_ONCE) -> tuple[Places, Places]:

@@ -43,7 +43,7 @@ from etl.stored_rows import StoredTable, TableChange, TableVersion, Written, res
 from etl.table_files import TableFiles
 from etl.tables import define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
-from etl.view_refresh import ViewRefresh, find_touched, find_wanted
+from etl.view_refresh import Reach, ViewRefresh, find_reach, find_wanted
 from lakehouse.context import Entity
 from lakehouse.coverage import read_coverage
 from lakehouse.delta import latest_version
@@ -265,28 +265,29 @@ class _UpdateRun(LoadRun):
             self._write_rejects()
 
     def _update_views(self, check_held: Callable[[], None]) -> None:
-        touched = {view.name: self._find_touched(view) for view in GOLD_VIEWS}
+        reached = {view.name: self._find_reach(view) for view in GOLD_VIEWS if self._can_refresh(view)}
         entries = {name: made.to_entry() for name, made in self.made.items()}
-        few = [(view, found) for view in GOLD_VIEWS if (found := touched[view.name])]
+        few = [(view, reached[view.name]) for view in GOLD_VIEWS if view.name in reached and reached[view.name].touched]
         refresh = ViewRefresh(self.session.spark, self.lake, self.work_dir, self.tables, entries, few, self.read)
         for view in GOLD_VIEWS:
             check_held()
-            found = touched[view.name]
-            if found is not None and not found:
+            reach = reached.get(view.name)
+            if reach is not None and not reach.touched:
                 self._keep(view.name, self.base.tables[view.name], None)
-            elif found is None or not self._refresh_view(refresh, view, found):
+            elif reach is None or not self._refresh_view(refresh, view, reach):
                 self._rebuild_view(view)
 
-    def _find_touched(self, view: GoldView) -> Touched | None:
-        """Find what of a view the tables that were updated reach; None where it has to be built whole."""
+    def _can_refresh(self, view: GoldView) -> bool:
+        """Whether a view is there, and none of its tables was loaded whole, came or went."""
         names = [source.table for source in view.sources]
         reloaded = any((name in self.made) != (name in self.base.tables) for name in names) or any(
             self.row_changes[name] is None for name in names if name in self.row_changes
         )
-        return None if view.name not in self.base.tables or reloaded else self._find_touched_so_far(view)
+        return view.name in self.base.tables and not reloaded
 
-    def _find_touched_so_far(self, view: GoldView) -> Touched:
-        return find_touched(view, {name: change for name, change in self.row_changes.items() if change is not None})
+    def _find_reach(self, view: GoldView) -> Reach:
+        """Find what of a view the rows reach that have changed so far."""
+        return find_reach(view, {name: change for name, change in self.row_changes.items() if change is not None})
 
     def _list_wanted(self, table: str) -> Touched:
         """The rows of a table that views and index need for what has been touched of them so far."""
@@ -299,7 +300,7 @@ class _UpdateRun(LoadRun):
         for view in GOLD_VIEWS:
             for source in view.sources:
                 if source.table == table and not source.lookup:
-                    for column, values in find_wanted(source, self._find_touched_so_far(view)).items():
+                    for column, values in find_wanted(source, self._find_reach(view).touched).items():
                         wanted.setdefault(column, set()).update(values)
         return wanted
 
@@ -356,12 +357,12 @@ class _UpdateRun(LoadRun):
         written = self.made[view.name].written
         self._summarize(view.name, "built whole", started, written.rows, written.bytes)
 
-    def _refresh_view(self, refresh: ViewRefresh, view: GoldView, touched: Touched) -> bool:
-        """Replace the rows of touched titles and persons. Returns False where these are too many."""
+    def _refresh_view(self, refresh: ViewRefresh, view: GoldView, reach: Reach) -> bool:
+        """Replace the rows that changed rows of tables reach. Returns False where these are too many."""
         started = time.monotonic()
         with self.report.open_stage(f"refresh {view.name}") as stage:
             columns = self._list_value_columns(view)
-            replaced = refresh.replace_rows(view, self.base.tables[view.name], touched, columns, _MOST_JOINED)
+            replaced = refresh.replace_rows(view, self.base.tables[view.name], reach, columns, _MOST_JOINED)
             if replaced is None:
                 return False
             written, change, self.own_changes[view.name] = replaced

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl.datasets import DATASETS
 from etl.gold_views import GoldView, ViewSource
 from etl.row_comparison import ReadRows, Touched
-from etl.row_filters import IdFilter
+from etl.row_filters import IdFilter, Spans
 from etl.row_sets import RowChange, list_values
 from etl.slices import SlicedTables
 from etl.stored_rows import StoredTable, TableChange, Written, to_arrow_schema
@@ -22,15 +24,102 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
+    from etl.row_sets import Places
 
-def find_touched(view: GoldView, changes: Mapping[str, RowChange]) -> Touched:
-    """Find which titles and persons of a view changed rows of its tables reach: their rows are joined anew."""
+
+@dataclass(frozen=True)
+class Reach:
+    """What of a view changed rows of its tables reach.
+
+    Inputs are read of all `touched` titles and persons. Of their rows in the view those change whose title or person
+    has `changed`, or that share the values of all links with another changed row (`links`, joined as texts).
+    """
+
+    touched: Touched
+    changed: Touched
+    links: Sequence[str]
+    keys: tuple[str, ...]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that a row is chosen by."""
+        return self.keys
+
+    def may_choose(self, spans: Spans) -> bool:
+        """Whether rows with values in these spans may be reached."""
+        return self._touched.may_choose(spans)
+
+    def choose(self, rows: pa.Table) -> Places:
+        """Return the places of the rows of the view that change, in order."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        places = self._touched.choose(rows)
+        found = rows.select(list(self.keys)).take(pa.array(places))
+        reached = np.zeros(len(places), bool)
+        reached[self._changed.choose(found)] = True
+        links = _join_texts([found.column(key) for key in self.keys])
+        reached |= pc.is_in(links, self._links).to_numpy()
+        return places[reached]
+
+    @cached_property
+    def _touched(self) -> IdFilter:
+        return IdFilter(self.touched)
+
+    @cached_property
+    def _changed(self) -> IdFilter:
+        return IdFilter(self.changed)
+
+    @cached_property
+    def _links(self) -> pa.Array:
+        import pyarrow as pa
+
+        return pa.array(self.links, pa.string())
+
+
+def find_reach(view: GoldView, changes: Mapping[str, RowChange]) -> Reach:
+    """Find what of a view changed rows of its tables reach."""
     touched: Touched = {}
+    changed: Touched = {}
+    links: set[str] = set()
     for source in view.sources:
         if source.table in changes:
+            rows = changes[source.table].select_differing(source.columns)
             key, (column,) = source.links[0]
-            touched.setdefault(key, set()).update(changes[source.table].list_touched(source.columns, column))
-    return {key: values for key, values in touched.items() if values}
+            for found in (touched, changed) if source.lookup else (touched,):
+                found.setdefault(key, set()).update(rows.list_values(column))
+            if not source.lookup:
+                links.update(*(_list_links(source, each) for each in (rows.deleted, rows.added)))
+    keys = dict.fromkeys(key for source in view.sources for key, _ in source.links if not source.lookup)
+    return Reach({key: values for key, values in touched.items() if values}, changed, sorted(links), tuple(keys))
+
+
+def _list_links(source: ViewSource, rows: pa.Table) -> set[str]:
+    """List the values of all links of some rows, joined as texts; of columns of lists those of each item."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    (_, (first,)), *rest = source.links
+    firsts = rows.column(first)
+    if not rest:
+        return set(_join_texts([firsts]).to_pylist())
+    found: set[str] = set()
+    for column in rest[0][1]:
+        values = rows.column(column).combine_chunks()
+        if pa.types.is_list(values.type):
+            found.update(
+                _join_texts([firsts.take(pc.list_parent_indices(values)), pc.list_flatten(values)]).to_pylist()
+            )
+        else:
+            found.update(_join_texts([firsts, values]).to_pylist())
+    return found
+
+
+def _join_texts(columns: Sequence[pa.Array]) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(*columns, "\t", null_handling="replace", null_replacement="")
 
 
 def find_wanted(source: ViewSource, touched: Touched) -> Touched:
@@ -43,7 +132,7 @@ def find_wanted(source: ViewSource, touched: Touched) -> Touched:
 
 
 class ViewRefresh:
-    """Refreshes views of a lake, given what is touched of each.
+    """Refreshes views of a lake, given what changed rows reach of each.
 
     `entries` are its tables as the update leaves them, those that it has, and `read` has rows of some. A table is read
     once for all views.
@@ -56,7 +145,7 @@ class ViewRefresh:
         work_dir: Path,
         tables: SlicedTables,
         entries: Mapping[str, TableEntry],
-        touched: Sequence[tuple[GoldView, Touched]],
+        reached: Sequence[tuple[GoldView, Reach]],
         read: Mapping[str, ReadRows],
     ) -> None:
         self._spark = spark
@@ -65,25 +154,25 @@ class ViewRefresh:
         self._tables = tables
         self._entries = entries
         self._read = read
-        self._inputs: dict[str, dict[str, pa.Table]] = {view.name: {} for view, _ in touched}
+        self._inputs: dict[str, dict[str, pa.Table]] = {view.name: {} for view, _ in reached}
         self._read_inputs(
-            (view, source, find_wanted(source, needed))
-            for view, needed in touched
+            (view, source, find_wanted(source, reach.touched))
+            for view, reach in reached
             for source in view.sources
             if not source.lookup
         )
         self._read_inputs(
             (view, source, {key: _list_keys(view, key, self._inputs[view.name])})
-            for view, _ in touched
+            for view, _ in reached
             for source in view.sources
             if source.lookup
             for key, _ in source.links[:1]
         )
 
     def replace_rows(
-        self, view: GoldView, entry: TableEntry, touched: Touched, columns: Sequence[str], most_rows: int
+        self, view: GoldView, entry: TableEntry, reach: Reach, columns: Sequence[str], most_rows: int
     ) -> tuple[Written, TableChange, RowChange] | None:
-        """Replace the touched rows of a view. None where that takes more than `most_rows` rows of one of its tables.
+        """Replace rows of a view that change. None where that takes more than `most_rows` rows of one of its tables.
 
         The rows that are replaced are returned with these columns.
         """
@@ -92,10 +181,8 @@ class ViewRefresh:
             return None
         stored = StoredTable(TableFiles(self._lake, entry.path), entry.version, entry.columns)
         joined = self._join(view, inputs).select(stored.schema.names).cast(stored.schema)
-        # A row of a table may make rows of the view that are not touched: others of a list of directors.
-        chosen = IdFilter(touched)
-        added = joined.take(chosen.choose(joined))
-        old = stored.locate_rows(columns, chosen)
+        added = joined.take(reach.choose(joined))
+        old = stored.locate_rows(columns, reach)
         change = TableChange(old.locate_all(), [added])
         return stored.write_change(change, entry.clustered_by), change, RowChange(old.rows, added.select(columns))
 
