@@ -23,18 +23,20 @@ from tests.etl.tomorrow import write_tomorrow
 
 def run_command(command: str, source: Path, lake: Path) -> tuple[tuple[float, float, int], str]:
     """Seconds, seconds of processor time, and bytes of the files that are new or changed in the lake; what it said."""
-    before = {path: path.stat().st_mtime_ns for path in lake.rglob("*") if path.is_file()}
+    before = {_identify(path) for path in lake.rglob("*") if path.is_file()}
     spent, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     arguments = [sys.executable, "-W", "ignore", "-m", "etl.cli", command]
     command_line = [*arguments, "--source", source, "--lake", lake]
     done = subprocess.run(command_line, check=True, capture_output=True, text=True)
     seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    written = sum(
-        path.stat().st_size
-        for path in lake.rglob("*")
-        if path.is_file() and before.get(path) != path.stat().st_mtime_ns
-    )
+    found = {_identify(path): path.stat().st_size for path in lake.rglob("*") if path.is_file()}
+    written = sum(size for identity, size in found.items() if identity not in before)
     return (seconds, after.ru_utime + after.ru_stime - spent.ru_utime - spent.ru_stime, written), done.stderr
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    """Identify a file by its place on the disk, since an updated index links files, and the time of its last change."""
+    return path.stat().st_ino, path.stat().st_mtime_ns
 
 
 def print_run(what: str, used: tuple[float, float, int]) -> None:
