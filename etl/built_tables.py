@@ -68,3 +68,24 @@ class LoadSummary:
     generation: int = 0
     tables: list[LoadedTable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class UpdatedTable:
+    """A row of the summary: what was done to a table, and what it cost. `seconds` is wall time."""
+
+    table: str
+    done: str
+    rows: int
+    added: int
+    deleted: int
+    written_bytes: int
+    seconds: float
+
+
+@dataclass
+class UpdateSummary(LoadSummary):
+    """Result of an update. `generation` is the one before where nothing had changed."""
+
+    updated: list[UpdatedTable] = field(default_factory=list)
+    changed: bool = False

@@ -16,6 +16,23 @@ from lakehouse.manifest import SourceFile
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pyarrow as pa
+
+    from etl.row_sets import Places
+
+_NEWLINE = 10
+
+
+@dataclass(frozen=True)
+class SelectedLines:
+    """Lines of a source file, written to `path` below its header, and their numbers in it, from 1."""
+
+    path: Path
+    numbers: Sequence[int]
+
+    def to_source(self, whole: Source) -> Source:
+        """These lines of the file `whole` as a file of their own."""
+        return replace(whole, path=self.path, marked=False)
 
 
 @dataclass
@@ -63,16 +80,31 @@ class ChangedLines:
             found.all_lines = fingerprinter.lines
         return found
 
-    def to_source(self, whole: Source) -> Source:
-        """The changed lines of the file `whole` as a file of their own."""
-        return replace(whole, path=self.path, marked=False)
+    def read_lines(self) -> pa.Array:
+        """Read the lines as bytes, with their line ends."""
+        import numpy as np
+        import pyarrow as pa
+
+        data = self.path.read_bytes()
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE) + 1  # the first is that of the header
+        offsets = pa.py_buffer(ends.astype(np.int64))
+        return pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, [None, offsets, pa.py_buffer(data)])
+
+    def select_lines(self, lines: pa.Array, places: Places, path: Path) -> SelectedLines:
+        """Write some of the lines to `path` below the header."""
+        import pyarrow as pa
+
+        with path.open("wb") as out, self.path.open("rb") as whole:
+            out.write(whole.readline())
+            out.writelines(lines.take(pa.array(places)).to_pylist())
+        return SelectedLines(path, [self._to_line(place + 1) for place in places.tolist()])
 
     def _keep_lines(self, lines: bytes, first_line: int, out: IO[bytes]) -> None:
         self._runs.append((self.lines + 1, first_line))
         self.lines += lines.count(b"\n")
         out.write(lines)
 
-    def to_line(self, line: int) -> int:
+    def _to_line(self, line: int) -> int:
         """The line of the source file that a line of `path` is, both below the header from 1."""
         first, source = self._runs[bisect_right(self._runs, (line, 1 << 62)) - 1]
         return source + line - first

@@ -21,8 +21,7 @@ from lakehouse.program import set_up_logging, tell
 from lakehouse.storage import Lake
 
 if TYPE_CHECKING:
-    from etl.built_tables import LoadSummary
-    from etl.update import UpdateSummary
+    from etl.built_tables import LoadSummary, UpdateSummary
 
 log = logging.getLogger(__name__)
 

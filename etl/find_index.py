@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from etl.datasets import DATASETS
 from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE
 from etl.progress import ProgressReporter
+from etl.row_sets import RowChange
 from etl.slices import SlicedTables
 from etl.tables import TableDefinition, to_definition
 from lakehouse.context import DECLARATIONS_NAME, Entity
@@ -101,7 +102,7 @@ class IndexBuilder:
         """Build the rest of an index that was begun."""
         chosen = self._choose_entities(entities)
         later = [self._write_rows(entity) for entity in chosen if entity.kind not in beginning.kinds]
-        values = self._count_values(chosen, {})
+        values = self._count_values(chosen, {}, {})
         writer = beginning.wait()
         for each in later:
             writer.add(each.read_things())
@@ -111,11 +112,16 @@ class IndexBuilder:
         return writer.finish(values, missing=missing, floors=floors)
 
     def update(
-        self, base: Path, entities: Iterable[Entity], touched: Mapping[str, set[str]], select: Select
+        self,
+        base: Path,
+        entities: Iterable[Entity],
+        touched: Mapping[str, set[str]],
+        select: Select,
+        changes: Mapping[str, RowChange],
     ) -> IndexSummary:
         """Update a copy of the index in `base`: the things `touched`, by kind, and the values of changed tables.
 
-        `select` reads the rows of a table with one of some ids.
+        `select` reads the rows of a table with one of some ids. `changes` are the rows that tables lost and gained.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         with IndexUpdate(base, self.folder) as update:
@@ -126,7 +132,7 @@ class IndexBuilder:
                     rows = self._write_rows(entity, (ids, select))
                     floor = update.floors.get(entity.kind, 0.0)
                     update.replace(entity.kind, ids, rows.read_things(floor))
-            return update.finish(self._count_values(chosen, read_values(base)))
+            return update.finish(self._count_values(chosen, read_values(base), changes))
 
     def _choose_entities(self, entities: Iterable[Entity]) -> list[Entity]:
         """The entities whose table is there. Tables of optional files that are not are empty."""
@@ -182,16 +188,19 @@ class IndexBuilder:
             pq.write_table(select(name, {entity.id: ids}), path)
             self._spark.read.parquet(str(path)).createOrReplaceTempView(name)
 
-    def _count_values(self, entities: Iterable[Entity], known: Mapping[str, list[Thing]]) -> list[Thing]:
-        """Count the values of columns that have few; those `known` of unchanged tables, by name, are taken over.
+    def _count_values(
+        self, entities: Iterable[Entity], known: Mapping[str, list[Thing]], changes: Mapping[str, RowChange]
+    ) -> list[Thing]:
+        """Count the values of columns that have few.
 
+        Those `known` of unchanged tables, by name, are taken over, and those of changed ones adjusted by the changes.
         Names and ids of things are no values, and a view has those of its tables.
         """
         things: list[Thing] = []
-        names = {name for entity in entities for name in (entity.id, entity.column)}
+        called = {name for entity in entities for name in (entity.id, entity.column)}
         seen: set[str] = set()
         for name, table in sorted(self._tables.items(), key=lambda item: item[1].is_view):
-            texts = [column for column, kind in table.columns.items() if kind in _TEXTS and column not in names]
+            texts = [column for column, kind in table.columns.items() if kind in _TEXTS and column not in called]
             fresh = [column for column in texts if not (table.is_view and column in seen)]
             seen.update(texts)
             if not fresh or name == REJECTS_TABLE:
@@ -201,10 +210,17 @@ class IndexBuilder:
                 continue
             sample = self._spark.table(name).select(*fresh).limit(_SAMPLED_ROWS).toArrow()
             for column in _find_few(sample):
-                is_whole = table.rows <= _SAMPLED_ROWS  # an engine's own count would be a job for each column
-                counts = _count_sample(sample.column(column)) if is_whole else self._count_column(name, column)
+                before = [each for each in known.get(name, ()) if each.column == column]
+                counts = _adjust_counts(before, column, changes.get(name))
+                if counts is None:
+                    is_whole = table.rows <= _SAMPLED_ROWS  # an engine's own count would be a job for each column
+                    counts = _count_sample(sample.column(column)) if is_whole else self._count_column(name, column)
                 if len(counts) <= MOST_VALUES:
-                    things += list_values(name, column, counts, is_list=_TEXTS[table.columns[column]])
+                    # What values are called depends on all of them, and takes longer than to count them.
+                    names = {each.id: each.others for each in before}
+                    is_same = names.keys() == {value for value in counts if value.strip()}
+                    is_list = _TEXTS[table.columns[column]]
+                    things += list_values(name, column, counts, names if is_same else None, is_list=is_list)
         return things
 
     def _count_column(self, table: str, column: str) -> dict[str, int]:
@@ -238,6 +254,17 @@ def _count_sample(values: pa.ChunkedArray) -> dict[str, int]:
 
     counted = pc.value_counts(_flatten(values).drop_null())
     return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+
+
+def _adjust_counts(before: Sequence[Thing], column: str, change: RowChange | None) -> dict[str, int] | None:
+    """Adjust the counts of a column's values by the rows that its table lost and gained; None where none are known."""
+    if not before or change is None or column not in change.added.column_names:
+        return None
+    counts = Counter({each.id: int(each.weight) for each in before})
+    counts.update(_count_sample(change.added.column(column)))
+    counts.subtract(_count_sample(change.deleted.column(column)))
+    # A value of blanks is in no index.
+    return None if any(n < 0 and value.strip() for value, n in counts.items()) else +counts
 
 
 def _flatten(values: pa.ChunkedArray) -> pa.ChunkedArray:

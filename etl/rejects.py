@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from etl.changed_lines import ChangedLines
+from etl.changed_lines import ChangedLines, SelectedLines
 from etl.datasets import Dataset
 from etl.forms import find_misfits
 from etl.gold_views import REJECTS_TABLE
@@ -103,12 +103,13 @@ class RejectedLines:
             if moved is not None or (line is None and changed.is_kept(raw)):
                 kept.append((name, moved, raw, reason))
 
-    def add_malformed(self, dataset: Dataset, name: str, part: Path, changed: ChangedLines) -> None:
-        """Add the malformed ones among the changed lines of a file."""
+    def add_malformed(self, dataset: Dataset, name: str, part: Path, lines: SelectedLines) -> None:
+        """Add the malformed ones among some lines of a file."""
         import pyarrow.parquet as pq
 
         self._lines[dataset.file] += [
-            (name, changed.to_line(line or 0), raw, reason) for _, line, raw, reason in _to_lines(pq.read_table(part))
+            (name, lines.numbers[(line or 1) - 1], raw, reason)
+            for _, line, raw, reason in _to_lines(pq.read_table(part))
         ]
 
     def add(self, dataset: Dataset, rows: pa.Table) -> None:

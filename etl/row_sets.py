@@ -1,41 +1,103 @@
-"""Compares rows as multisets, and selects rows by ranges and sets of ids, in Arrow."""
+"""Compares rows as multisets, in Arrow."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-from etl.fingerprints import KEY_BYTES
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
+    Places = npt.NDArray[np.intp]
+    """Numbers of rows, from 0."""
 
-def subtract_rows(these: Sequence[str], others: Sequence[str]) -> list[int]:
-    """Return the places in `these` of what is left once each of `others` has taken one equal away."""
-    left = Counter(others)
-    places = []
-    for place, row in enumerate(these):
-        if left[row]:
-            left[row] -= 1
-        else:
-            places.append(place)
-    return places
+_ROWS_AT_ONCE: Final = 1_000_000
 
 
-def encode_rows(rows: pa.Table, columns: Sequence[str]) -> list[str]:
+@dataclass(frozen=True)
+class RowChange:
+    """Rows that a table lost and gained."""
+
+    deleted: pa.Table
+    added: pa.Table
+
+    def select_differing(self, columns: Sequence[str]) -> RowChange:
+        """Select the rows that differ in one of some columns."""
+        before, after = encode_rows(self.deleted, columns), encode_rows(self.added, columns)
+        deleted, added = subtract_rows(before, after)
+        return RowChange(self.deleted.take(deleted), self.added.take(added))
+
+    def list_values(self, column: str) -> set[str]:
+        """The values of a text column."""
+        return {*self.deleted.column(column).to_pylist(), *self.added.column(column).to_pylist()}
+
+
+def subtract_rows(these: pa.Array, others: pa.Array, at_once: int = _ROWS_AT_ONCE) -> tuple[Places, Places]:
+    """Return the places of what is left of each once equal rows of both have taken each other away.
+
+    Nulls are equal to nothing. Memory is bounded by about so many rows `at_once`, whose texts are copied.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts = (len(these) + len(others)) // at_once + 1
+    # Equal texts have one length.
+    shares = [
+        pc.fill_null(pc.binary_length(each), 0).to_numpy(zero_copy_only=False) % parts for each in (these, others)
+    ]
+    left: list[tuple[Places, Places]] = []
+    for part in range(parts):
+        mine, theirs = (np.flatnonzero(share == part) for share in shares)
+        chosen = (these, others) if parts == 1 else (these.take(pa.array(mine)), others.take(pa.array(theirs)))
+        kept, other_kept = _subtract_at_once(*chosen)
+        left.append((mine[kept], theirs[other_kept]))
+    these_left, others_left = zip(*left, strict=True)
+    return np.sort(np.concatenate(these_left)), np.sort(np.concatenate(others_left))
+
+
+def _subtract_at_once(these: pa.Array, others: pa.Array) -> tuple[Places, Places]:
+    import numpy as np
+    import pyarrow as pa
+
+    codes = pa.concat_arrays([these, others]).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    left, right = codes[: len(these)], codes[len(these) :]
+    counts = [np.bincount(each[each >= 0], minlength=int(codes.max(initial=0)) + 1) for each in (left, right)]
+    return _list_left(left, *counts), _list_left(right, *counts[::-1])
+
+
+def _list_left(codes: npt.NDArray[np.int32], own: Places, others: Places) -> Places:
+    """List the places of codes that are left once each of the others has taken one away, given the counts of both."""
+    import numpy as np
+
+    places = np.flatnonzero((codes < 0) | (own != others)[codes])  # most are there as often
+    found = codes[places]
+    return places[(found < 0) | (_count_before(found) >= others[found])]
+
+
+def _count_before(codes: npt.NDArray[np.int32]) -> Places:
+    """Count how often each code stands before."""
+    import numpy as np
+
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    found = np.empty(len(codes), np.intp)
+    found[order] = np.arange(len(codes)) - np.searchsorted(ordered, ordered)
+    return found
+
+
+def encode_rows(rows: pa.Table, columns: Sequence[str]) -> pa.Array:
     """Encode each row as a text that is equal for equal rows alone."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if not rows.num_rows:
-        return []
+        return pa.array([], pa.string())
     parts = [_encode_column(rows.column(name).combine_chunks()) for name in columns]
-    encoded = pc.binary_join_element_wise(*parts, pa.scalar("", pa.string())) if len(parts) > 1 else parts[0]
-    return list(encoded.to_pylist())
+    return pc.binary_join_element_wise(*parts, pa.scalar("", pa.string())) if len(parts) > 1 else parts[0]
 
 
 def _encode_column(column: pa.Array) -> pa.Array:
@@ -72,41 +134,6 @@ def _encode_texts(texts: pa.Array) -> pa.Array:
     return pc.fill_null(pc.binary_join_element_wise(lengths, texts, ":"), "-")
 
 
-def select_ranges(ids: pa.ChunkedArray, bounds: npt.NDArray[np.bytes_]) -> npt.NDArray[np.intp]:
-    """Return the places of the ids that are within ranges, given as first ids and the ids behind them, in turn."""
-    import numpy as np
-
-    keys = _to_fixed(ids)
-    if not len(keys) or not len(bounds):
-        return np.empty(0, np.intp)
-    if (keys[1:] >= keys[:-1]).all():
-        ends = np.searchsorted(keys, bounds).reshape(-1, 2)
-        return np.concatenate([np.arange(first, end) for first, end in ends])
-    return np.flatnonzero(np.searchsorted(bounds, keys, side="right") % 2)
-
-
-def select_ids(rows: pa.Table, wanted: dict[str, set[str]]) -> npt.NDArray[np.intp]:
-    """Return the places of the rows in which a column has, or lists, one of the values that are wanted of it."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    found = np.zeros(rows.num_rows, bool)
-    for column, values in wanted.items():
-        if not values:
-            continue
-        ids, chosen = rows.column(column), pa.array(sorted(values), pa.string())
-        if pa.types.is_list(ids.type):
-            first = 0
-            for chunk in ids.chunks:
-                hits = pc.is_in(pc.list_flatten(chunk), chosen).to_numpy(zero_copy_only=False)
-                found[first + pc.list_parent_indices(chunk).to_numpy()[hits]] = True
-                first += len(chunk)
-        else:
-            found |= pc.is_in(ids, chosen).to_numpy()
-    return np.flatnonzero(found)
-
-
 def list_values(column: pa.ChunkedArray) -> set[str]:
     """Return the distinct texts of a column, or of the lists in it, without null."""
     import pyarrow as pa
@@ -114,20 +141,3 @@ def list_values(column: pa.ChunkedArray) -> set[str]:
 
     texts = pc.list_flatten(column) if pa.types.is_list(column.type) else column
     return set(pc.unique(texts.drop_null()).to_pylist())
-
-
-def _to_fixed(ids: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Convert ids to bytes of one length, cut at 16."""
-    import numpy as np
-    import pyarrow as pa
-
-    parts: list[npt.NDArray[Any]] = [np.empty(0, f"S{KEY_BYTES}")]
-    for chunk in ids.chunks:
-        offsets = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-        data = (chunk.buffers()[2] or pa.py_buffer(b"")).to_pybytes() + bytes(KEY_BYTES)
-        lengths = np.minimum(np.diff(offsets), KEY_BYTES)
-        items = np.ndarray((len(data) - KEY_BYTES + 1,), f"V{KEY_BYTES}", data, strides=(1,))[offsets[:-1]]
-        grid = items.view(np.uint8).reshape(-1, KEY_BYTES)
-        grid[np.arange(KEY_BYTES) >= lengths[:, None]] = 0
-        parts.append(grid.view(f"S{KEY_BYTES}").ravel())
-    return np.concatenate(parts)

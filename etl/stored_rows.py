@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from etl.data_files import name_data_file, write_data_file
+from etl.row_groups import open_file, read_group
 from etl.row_sorter import sort_rows
 from etl.table_files import TableFiles
 from lakehouse.delta import Snapshot, latest_version, read_snapshot
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
+
+    from etl.row_filters import RowFilter
 
     Positions = npt.NDArray[np.int64]
 
@@ -39,6 +42,35 @@ class StoredBatch:
     path: str
     positions: Positions
     rows: pa.Table
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows of a table, and where they are stored."""
+
+    batches: Sequence[StoredBatch]
+    rows: pa.Table
+    """All of them, in the order of the batches."""
+
+    def locate_all(self) -> dict[str, list[Positions]]:
+        """Return the positions of all rows, by the path of their file."""
+        found: dict[str, list[Positions]] = {}
+        for batch in self.batches:
+            found.setdefault(batch.path, []).append(batch.positions)
+        return found
+
+    def locate(self, places: Positions) -> dict[str, list[Positions]]:
+        """Return the positions of some of the rows, by the path of their file. `places` are sorted."""
+        import numpy as np
+
+        found: dict[str, list[Positions]] = {}
+        ends = np.cumsum([len(batch.positions) for batch in self.batches])
+        for batch, end in zip(self.batches, ends.tolist(), strict=True):
+            first, behind = np.searchsorted(places, [end - len(batch.positions), end])
+            if first != behind:
+                inside = places[first:behind] - (end - len(batch.positions))
+                found.setdefault(batch.path, []).append(batch.positions[inside])
+        return found
 
 
 @dataclass
@@ -84,34 +116,39 @@ class StoredTable:
         self.snapshot: Snapshot = read_snapshot(files.open_log(), version)
         self.schema = to_arrow_schema(columns)
 
-    def read_batches(self, columns: Sequence[str]) -> Iterator[StoredBatch]:
-        """Yield the live rows, row group by row group, so that memory is bounded by one of them."""
-        import numpy as np
+    def read_batches(self, columns: Sequence[str], chosen: RowFilter | None = None) -> Iterator[StoredBatch]:
+        """Yield the live rows, or the `chosen` ones, row group by row group, so that memory is bounded by one of them.
+
+        Row groups that may have none by their statistics are not read, and of those that have none only the columns
+        that the filter asks for.
+        """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         schema = pa.schema([self.schema.field(name) for name in columns])
         for add in self.snapshot.adds:
             deleted, first = self.read_deleted(add), 0
-            with self.files.open_data(_data_name(add)) as source, pq.ParquetFile(source) as file:
+            with self.files.open_data(_data_name(add)) as source:
+                file = open_file(source, plain=chosen.columns if chosen is not None else ())
                 for number in range(file.num_row_groups):
-                    rows = file.read_row_group(number, columns=list(columns)).select(list(columns)).cast(schema)
-                    positions = np.arange(first, first + rows.num_rows)
-                    first += rows.num_rows
-                    dead = (
-                        deleted[(deleted >= positions[0]) & (deleted <= positions[-1])] if len(positions) else deleted
-                    )
-                    if len(dead):
-                        positions = np.setdiff1d(positions, dead, assume_unique=True)
-                        rows = rows.take(pa.array(positions - (first - rows.num_rows)))
-                    yield StoredBatch(add["path"], positions, rows)
+                    behind = first + file.metadata.row_group(number).num_rows
+                    dead = deleted[(deleted >= first) & (deleted < behind)] - first
+                    found = read_group(file, number, columns, chosen, dead)
+                    if found is not None:
+                        places, rows = found
+                        yield StoredBatch(add["path"], places + first, rows.cast(schema))
+                    first = behind
 
-    def read_rows(self, columns: Sequence[str]) -> pa.Table:
-        """Read all live rows. For small tables."""
+    def read_rows(self, columns: Sequence[str], chosen: RowFilter | None = None) -> pa.Table:
+        """Read the live rows, or the `chosen` ones, at once."""
+        return self.locate_rows(columns, chosen).rows
+
+    def locate_rows(self, columns: Sequence[str], chosen: RowFilter | None = None) -> StoredRows:
+        """Read the live rows, or the `chosen` ones, at once, with their places."""
         import pyarrow as pa
 
         schema = pa.schema([self.schema.field(name) for name in columns])
-        return pa.concat_tables([schema.empty_table(), *(batch.rows for batch in self.read_batches(columns))])
+        batches = list(self.read_batches(columns, chosen))
+        return StoredRows(batches, pa.concat_tables([schema.empty_table(), *(batch.rows for batch in batches)]))
 
     def read_deleted(self, add: Mapping[str, Any]) -> Positions:
         """Read the sorted positions that are deleted of a file."""

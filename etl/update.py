@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from etl.built_tables import BuiltTable, LoadedTable, LoadSummary
-from etl.changed_lines import ChangedLines
+from etl.built_tables import BuiltTable, LoadedTable, UpdatedTable, UpdateSummary
+from etl.changed_lines import ChangedLines, SelectedLines
+from etl.compare_ahead import compare_ahead
 from etl.context_files import read_load_declarations
 from etl.coverage import EarlierCoverage
 from etl.datasets import Dataset
@@ -30,7 +33,9 @@ from etl.loaded import DEFINITIONS, has_size, is_unchanged, read_base
 from etl.pipeline import LoadRun
 from etl.progress import ProgressReporter
 from etl.rejects import RejectedLines
-from etl.row_sets import encode_rows, select_ids, select_ranges, subtract_rows
+from etl.row_comparison import ReadRows, RowComparison, Touched
+from etl.row_filters import IdFilter
+from etl.row_sets import RowChange
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
 from etl.source import hash_file, inspect_source
@@ -38,7 +43,7 @@ from etl.stored_rows import StoredTable, TableChange, TableVersion, Written, res
 from etl.table_files import TableFiles
 from etl.tables import define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
-from etl.view_refresh import RowChange, Touched, ViewRefresh, find_touched
+from etl.view_refresh import Reach, ViewRefresh, find_reach, find_wanted
 from lakehouse.context import Entity
 from lakehouse.coverage import read_coverage
 from lakehouse.delta import latest_version
@@ -54,35 +59,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MOST_ROWS: Final = 2_000_000
-"""More changed rows than this are not compared in memory: the table is loaded whole."""
-_MOST_SHARE, _FEW_ROWS = 0.5, 100_000
-"""The same for this share of a file's lines, unless they are few."""
-
-
+_MOST_JOINED: Final = 2_000_000
+"""More rows than this of a table are not joined anew: the view is built whole."""
 _MOST_RENAMED: Final = 500_000
 """More names of a kind than this are not replaced in the index: it is built whole."""
-
-
-@dataclass(frozen=True)
-class UpdatedTable:
-    """A row of the summary: what was done to a table, and what it cost. `seconds` is wall time."""
-
-    table: str
-    done: str
-    rows: int
-    added: int
-    deleted: int
-    written_bytes: int
-    seconds: float
-
-
-@dataclass
-class UpdateSummary(LoadSummary):
-    """Result of an update. `generation` is the one before where nothing had changed."""
-
-    updated: list[UpdatedTable] = field(default_factory=list)
-    changed: bool = False
 
 
 def update_lake(
@@ -135,6 +115,9 @@ class _UpdateRun(LoadRun):
         self.base = base
         self.row_changes: dict[str, RowChange | None] = {}
         """Of each table that was updated; None for one that was loaded whole."""
+        self.own_changes: dict[str, RowChange] = {}
+        """Of each view that was refreshed, in its own columns."""
+        self.read: dict[str, ReadRows] = {}
         self.rejected = RejectedLines.open(lake, base.created_at, self.summary.notes)
 
     def update_and_publish(
@@ -142,14 +125,17 @@ class _UpdateRun(LoadRun):
     ) -> UpdateSummary:
         """Update the tables and publish them. `check_held` raises if another load has taken the lake."""
         last = last_generation(self.lake)
-        for each in files:
-            check_held()
-            self._update_table(each, hashes.get(each.dataset.table))
+        known = {each.dataset.table: self._read_known(each, hashes.get(each.dataset.table)) for each in files}
+        # The largest last: what the others touch is known then, and its rows are read once.
+        ordered = sorted(files, key=lambda source: source.path.stat().st_size)
+        with compare_ahead(ordered[::-1], known, self.work_dir, self.report) as compared:
+            for each in ordered:
+                check_held()
+                self._update_table(each, hashes.get(each.dataset.table), compared.get(each.dataset.table))
         self._update_rejects()
         self._check_reject_share()
-        for view in GOLD_VIEWS:
-            check_held()
-            self._update_view(view)
+        self._update_views(check_held)
+        self._order_tables()
         check_held()
         self._index_names(last + 1)
         check_held()
@@ -157,6 +143,12 @@ class _UpdateRun(LoadRun):
         self._remove_old_generations()
         self._count_coverage(files, self._read_earlier_coverage())
         return self.summary
+
+    def _order_tables(self) -> None:
+        """Put the tables into the order that a load gives them."""
+        self.made = {name: self.made[name] for name in TABLE_NAMES if name in self.made}
+        self.summary.tables.sort(key=lambda each: TABLE_NAMES.index(each.table))
+        self.summary.updated.sort(key=lambda each: TABLE_NAMES.index(each.table))
 
     def _read_earlier_coverage(self) -> EarlierCoverage | None:
         try:
@@ -169,7 +161,17 @@ class _UpdateRun(LoadRun):
         changed = {each.table: max(each.added, each.deleted) for each in self.summary.updated}
         return EarlierCoverage(coverage, changed | written)
 
-    def _update_table(self, source: Source, identity: SourceFile | None) -> None:
+    def _read_known(self, source: Source, identity: SourceFile | None) -> Fingerprint | None:
+        """Read the fingerprint of the file that a table was loaded from; None where there is nothing to compare."""
+        entry = self.base.tables.get(source.dataset.table)
+        if entry is None or entry.source is None or (identity and identity.sha256 == entry.source.sha256):
+            return None
+        comparable = source.is_as_described and entry.columns == to_definition(source.dataset).columns
+        return read_fingerprint(self.lake, entry.source.sha256) if comparable else None
+
+    def _update_table(
+        self, source: Source, identity: SourceFile | None, compared: Future[ChangedLines | None] | None
+    ) -> None:
         """Update the table of a file. `identity` is None where the file has another size than the one of the base."""
         dataset = source.dataset
         self.sources[source.path.name] = source
@@ -180,9 +182,7 @@ class _UpdateRun(LoadRun):
             self.rejected.keep_all(dataset, identity.name)
             self._keep(dataset.table, entry, identity)
         else:
-            known = read_fingerprint(self.lake, entry.source.sha256)
-            comparable = source.is_as_described and entry.columns == to_definition(dataset).columns
-            changed = self._find_changed_lines(source, known) if known is not None and comparable else None
+            changed = None if compared is None else compared.result()
             if changed is None:
                 self._load_whole(source, "loaded whole")
             else:
@@ -209,57 +209,43 @@ class _UpdateRun(LoadRun):
         self.made[table] = BuiltTable(definition, entry.key, entry.kind, kept, source)
         self._summarize(table, "kept", started, entry.rows, written)
 
-    def _find_changed_lines(self, source: Source, known: Fingerprint) -> ChangedLines | None:
-        """Find the changed lines of a file, None where too many have changed to compare them in memory."""
-        path = source.path
-        target = self.work_dir / "changed" / f"{source.dataset.file}.tsv"
-        target.parent.mkdir(exist_ok=True)
-        with self.report.open_stage(f"compare {path.name}", total_bytes=path.stat().st_size) as stage:
-            changed = ChangedLines.find(source, known, target, stage.advance)
-            stage.advance(path.stat().st_size, changed.all_lines)
-        if changed.fingerprint is None or changed.lines > min(
-            _MOST_ROWS, max(_MOST_SHARE * changed.all_lines, _FEW_ROWS)
-        ):
-            return None
-        return changed
-
     def _apply_changes(self, source: Source, entry: TableEntry, identity: SourceFile, changed: ChangedLines) -> None:
         started, dataset = time.monotonic(), source.dataset
         with self.report.open_stage(f"update {dataset.table}") as stage:
-            rows = self._read_changed_rows(source, identity, changed)
             stored = StoredTable(TableFiles(self.lake, entry.path), entry.version, entry.columns)
-            change, lost = _compare_rows(stored, dataset.fields[0].column_name, changed, rows)
+            comparison = RowComparison(stored, source, changed, self._list_wanted(dataset.table))
+            self.rejected.keep_unchanged(dataset, identity.name, changed)
+            rows = self._read_rows(source, identity, comparison.rest)
+            change, self.row_changes[dataset.table], self.read[dataset.table] = comparison.compare(rows)
             written = stored.write_change(change, entry.clustered_by)
             stage.advance(0, change.added_rows + change.deleted_rows)
-        self.row_changes[dataset.table] = RowChange(lost, change.added[0])
         self.fingerprints[identity.sha256] = changed.fingerprint
         self.made[dataset.table] = BuiltTable(to_definition(dataset), dataset.key, "table", written, identity)
         self._count_rejects(dataset, identity, changed, written)
         self._summarize(dataset.table, "updated", started, written.rows, written.written_bytes, change)
 
-    def _read_changed_rows(self, source: Source, identity: SourceFile, changed: ChangedLines) -> pa.Table:
-        """Read the changed lines as typed rows, and keep the malformed ones apart."""
-        dataset = source.dataset
+    def _read_rows(self, source: Source, identity: SourceFile, lines: SelectedLines) -> pa.Table:
+        """Read some lines of a file as typed rows, and keep the malformed ones apart."""
+        dataset, count = source.dataset, len(lines.numbers)
         schema = to_arrow_schema(to_definition(dataset).columns)
-        self.rejected.keep_unchanged(dataset, identity.name, changed)
-        if not changed.lines:
+        if not count:
             return schema.empty_table()
-        inspection = inspect_source(changed.to_source(source), self.work_dir, lambda *_: None)
+        inspection = inspect_source(lines.to_source(source), self.work_dir, lambda *_: None)
         if inspection.rejects is not None:
-            self.rejected.add_malformed(dataset, identity.name, inspection.rejects, changed)
-        if inspection.malformed == changed.lines:
+            self.rejected.add_malformed(dataset, identity.name, inspection.rejects, lines)
+        if inspection.malformed == count:
             return schema.empty_table()
         readable = self._link_plain_path(inspection.readable)
-        lines = read_lines(self.session.spark, readable, source.header, dataset)
-        rows = select_typed(lines, dataset).toArrow().cast(schema)
-        misfits = changed.lines - inspection.malformed - rows.num_rows
+        fields = read_lines(self.session.spark, readable, source.header, dataset)
+        rows = select_typed(fields, dataset).toArrow().cast(schema)
+        misfits = count - inspection.malformed - rows.num_rows
         if misfits:
-            found = select_rejected(lines, source.header, dataset, identity.name).toArrow()
+            found = select_rejected(fields, source.header, dataset, identity.name).toArrow()
             self.rejected.add(dataset, found)
             misfits -= found.num_rows
         if misfits:
             raise LakehouseError(
-                f"{identity.name}: of {changed.lines:,} changed lines {misfits:,} were neither loaded nor rejected. "
+                f"{identity.name}: of {count:,} changed lines {misfits:,} were neither loaded nor rejected. "
                 "The update is given up; please report this with the file."
             )
         return rows
@@ -279,25 +265,53 @@ class _UpdateRun(LoadRun):
             self.reject_parts.append(str(part))
             self._write_rejects()
 
-    def _update_view(self, view: GoldView) -> None:
-        entry, names = self.base.tables.get(view.name), [source.table for source in view.sources]
+    def _update_views(self, check_held: Callable[[], None]) -> None:
+        reached = {view.name: self._find_reach(view) for view in GOLD_VIEWS if self._can_refresh(view)}
+        entries = {name: made.to_entry() for name, made in self.made.items()}
+        few = [(view, reached[view.name]) for view in GOLD_VIEWS if view.name in reached and reached[view.name].touched]
+        refresh = ViewRefresh(self.session.spark, self.lake, self.work_dir, self.tables, entries, few, self.read)
+        for view in GOLD_VIEWS:
+            check_held()
+            reach = reached.get(view.name)
+            if reach is not None and not reach.touched:
+                self._keep(view.name, self.base.tables[view.name], None)
+            elif reach is None or not self._refresh_view(refresh, view, reach):
+                self._rebuild_view(view)
+
+    def _can_refresh(self, view: GoldView) -> bool:
+        """Whether a view is there, and none of its tables was loaded whole, came or went."""
+        names = [source.table for source in view.sources]
         reloaded = any((name in self.made) != (name in self.base.tables) for name in names) or any(
             self.row_changes[name] is None for name in names if name in self.row_changes
         )
-        if entry is None or reloaded:
-            self._rebuild_view(view)
-            return
-        changes = {name: change for name, change in self.row_changes.items() if change is not None}
-        touched = find_touched(view, changes)
-        if not touched:
-            self._keep(view.name, entry, None)
-        elif not self._refresh_view(view, entry, touched):
-            self._rebuild_view(view)
+        return view.name in self.base.tables and not reloaded
+
+    def _find_reach(self, view: GoldView) -> Reach:
+        """Find what of a view the rows reach that have changed so far."""
+        return find_reach(view, {name: change for name, change in self.row_changes.items() if change is not None})
+
+    def _list_wanted(self, table: str) -> Touched:
+        """The rows of a table that views and index need for what has been touched of them so far."""
+        wanted: Touched = {}
+        columns = {column.name for column in DEFINITIONS[table][0].columns}
+        with suppress(LakehouseError):  # it is reported where the index is built
+            for entity in self._entities:
+                if table in entity.sql and entity.id in columns:
+                    wanted.setdefault(entity.id, set()).update(self._list_touched(entity) or ())
+        for view in GOLD_VIEWS:
+            for source in view.sources:
+                if source.table == table and not source.lookup:
+                    for column, values in find_wanted(source, self._find_reach(view).touched).items():
+                        wanted.setdefault(column, set()).update(values)
+        return wanted
+
+    @cached_property
+    def _entities(self) -> Sequence[Entity]:
+        return read_load_declarations(self.lake, self.settings.context_dir).declarations.entity
 
     def _build_index(self) -> tuple[IndexSummary, Path]:
         """Update the index of the generation before by the rows that changed, or build it whole."""
-        entities = read_load_declarations(self.lake, self.settings.context_dir).declarations.entity
-        touched = {entity.kind: self._list_touched(entity) for entity in entities}
+        touched = {entity.kind: self._list_touched(entity) for entity in self._entities}
         few = [ids for ids in touched.values() if ids is not None and len(ids) <= _MOST_RENAMED]
         if self.base.find is None or len(few) < len(touched):
             return super()._build_index()
@@ -306,19 +320,20 @@ class _UpdateRun(LoadRun):
         try:
             base = fetch_index(self.lake, self.base.find, self.work_dir)
             ids = {kind: each for kind, each in touched.items() if each is not None}
-            return builder.update(base, entities, ids, self._select_rows), builder.folder
+            changes = {name: change for name, change in self.row_changes.items() if change is not None}
+            changes |= self.own_changes
+            return builder.update(base, self._entities, ids, self._select_rows, changes), builder.folder
         except IndexDamaged as error:
             log.debug("the index was not updated", exc_info=error)
             return super()._build_index()
 
     def _select_rows(self, table: str, wanted: dict[str, set[str]]) -> pa.Table:
         """Read the rows of a table, as this update leaves it, in which a column has one of the values wanted of it."""
-        import pyarrow as pa
-
-        made = self.made[table]
+        made, read = self.made[table], self.read.get(table)
+        if read is not None and read.include(wanted):
+            return read.rows.take(IdFilter(wanted).choose(read.rows))
         stored = StoredTable(TableFiles(self.lake, table), made.written.version, made.definition.columns)
-        parts = [batch.rows.take(select_ids(batch.rows, wanted)) for batch in stored.read_batches(stored.schema.names)]
-        return pa.concat_tables([stored.schema.empty_table(), *parts])
+        return stored.read_rows(stored.schema.names, IdFilter(wanted))
 
     def _list_touched(self, entity: Entity) -> set[str] | None:
         """The ids of an entity's things that a changed row has; None where a table that names them was loaded whole."""
@@ -343,20 +358,26 @@ class _UpdateRun(LoadRun):
         written = self.made[view.name].written
         self._summarize(view.name, "built whole", started, written.rows, written.bytes)
 
-    def _refresh_view(self, view: GoldView, entry: TableEntry, touched: Touched) -> bool:
-        """Replace the rows of touched titles and persons. Returns False where these are too many."""
+    def _refresh_view(self, refresh: ViewRefresh, view: GoldView, reach: Reach) -> bool:
+        """Replace the rows that changed rows of tables reach. Returns False where these are too many."""
         started = time.monotonic()
-        entries = {name: made.to_entry() for name, made in self.made.items()}
-        refresh = ViewRefresh(self.session.spark, self.lake, self.work_dir, self.tables, entries)
         with self.report.open_stage(f"refresh {view.name}") as stage:
-            replaced = refresh.replace_rows(view, entry, touched, _MOST_ROWS)
+            columns = self._list_value_columns(view)
+            replaced = refresh.replace_rows(view, self.base.tables[view.name], reach, columns, _MOST_JOINED)
             if replaced is None:
                 return False
-            written, change = replaced
+            written, change, self.own_changes[view.name] = replaced
             stage.advance(0, change.added_rows + change.deleted_rows)
         self.made[view.name] = BuiltTable(define_view(view), view.key, "view", written, None)
         self._summarize(view.name, "updated", started, written.rows, written.written_bytes, change)
         return True
+
+    def _list_value_columns(self, view: GoldView) -> list[str]:
+        """The columns of a view of whose values the index counts the rows."""
+        with suppress(LakehouseError):  # it is reported where the index is built
+            named = {entity.column for entity in self._entities}
+            return [field.column_name for field in view.own_columns if field.column_name not in named]
+        return []
 
     def _summarize(
         self,
@@ -370,27 +391,3 @@ class _UpdateRun(LoadRun):
         added, deleted = (0, 0) if change is None else (change.added_rows, change.deleted_rows)
         seconds = time.monotonic() - started
         self.summary.updated.append(UpdatedTable(table, done, rows, added, deleted, written_bytes, seconds))
-
-
-def _compare_rows(stored: StoredTable, key: str, changed: ChangedLines, rows: pa.Table) -> tuple[TableChange, pa.Table]:
-    """Compare stored rows with those that replace them. Returns the change, and the rows that it deletes."""
-    import numpy as np
-    import pyarrow as pa
-
-    names, bounds = stored.schema.names, changed.replaced
-    found = []
-    for batch in stored.read_batches(names):
-        places = select_ranges(batch.rows.column(key), bounds)
-        if len(places):
-            found.append((batch.path, batch.positions[places], batch.rows.take(places)))
-    old = pa.concat_tables([stored.schema.empty_table(), *(each for _, _, each in found)])
-    before, after = encode_rows(old, names), encode_rows(rows, names)
-    lost = np.array(subtract_rows(before, after), np.int64)
-    change, first = TableChange(), 0
-    for path, positions, each in found:
-        inside = lost[(lost >= first) & (lost < first + each.num_rows)] - first
-        if len(inside):
-            change.deleted.setdefault(path, []).append(positions[inside])
-        first += each.num_rows
-    change.added.append(rows.take(np.array(subtract_rows(after, before), np.int64)))
-    return change, old.take(lost)

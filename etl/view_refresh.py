@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etl.datasets import DATASETS
 from etl.gold_views import GoldView, ViewSource
-from etl.row_sets import encode_rows, list_values, select_ids, subtract_rows
+from etl.row_comparison import ReadRows, Touched
+from etl.row_filters import IdFilter, Spans
+from etl.row_sets import RowChange, list_values
 from etl.slices import SlicedTables
 from etl.stored_rows import StoredTable, TableChange, Written, to_arrow_schema
 from etl.table_files import TableFiles
@@ -21,86 +24,190 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-Touched = dict[str, set[str]]
-"""Values of columns of a view: rows that have one of them are joined anew."""
+    from etl.row_sets import Places
 
 
 @dataclass(frozen=True)
-class RowChange:
-    """Rows that a table lost and gained."""
+class Reach:
+    """What of a view changed rows of its tables reach.
 
-    deleted: pa.Table
-    added: pa.Table
+    Inputs are read of all `touched` titles and persons. Of their rows in the view those change whose title or person
+    has `changed`, or that share the values of all links with another changed row (`links`, joined as texts).
+    """
 
-    def list_touched(self, columns: tuple[str, ...], key: str) -> set[str]:
-        """The values of `key` in rows that differ in one of `columns`."""
-        before, after = encode_rows(self.deleted, columns), encode_rows(self.added, columns)
-        found: set[str] = set()
-        for rows, places in (
-            (self.deleted, subtract_rows(before, after)),
-            (self.added, subtract_rows(after, before)),
-        ):
-            found.update(rows.column(key).take(places).to_pylist() if places else [])
-        return found
+    touched: Touched
+    changed: Touched
+    links: Sequence[str]
+    keys: tuple[str, ...]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that a row is chosen by."""
+        return self.keys
+
+    def may_choose(self, spans: Spans) -> bool:
+        """Whether rows with values in these spans may be reached."""
+        return self._touched.may_choose(spans)
+
+    def choose(self, rows: pa.Table) -> Places:
+        """Return the places of the rows of the view that change, in order."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        places = self._touched.choose(rows)
+        found = rows.select(list(self.keys)).take(pa.array(places))
+        reached = np.zeros(len(places), bool)
+        reached[self._changed.choose(found)] = True
+        links = _join_texts([found.column(key) for key in self.keys])
+        reached |= pc.is_in(links, self._links).to_numpy()
+        return places[reached]
+
+    @cached_property
+    def _touched(self) -> IdFilter:
+        return IdFilter(self.touched)
+
+    @cached_property
+    def _changed(self) -> IdFilter:
+        return IdFilter(self.changed)
+
+    @cached_property
+    def _links(self) -> pa.Array:
+        import pyarrow as pa
+
+        return pa.array(self.links, pa.string())
 
 
-def find_touched(view: GoldView, changes: Mapping[str, RowChange]) -> Touched:
-    """Find which titles and persons of a view changed rows of its tables reach."""
+def find_reach(view: GoldView, changes: Mapping[str, RowChange]) -> Reach:
+    """Find what of a view changed rows of its tables reach."""
     touched: Touched = {}
+    changed: Touched = {}
+    links: set[str] = set()
     for source in view.sources:
         if source.table in changes:
+            rows = changes[source.table].select_differing(source.columns)
             key, (column,) = source.links[0]
-            touched.setdefault(key, set()).update(changes[source.table].list_touched(source.columns, column))
-    return {key: values for key, values in touched.items() if values}
+            for found in (touched, changed) if source.lookup else (touched,):
+                found.setdefault(key, set()).update(rows.list_values(column))
+            if not source.lookup:
+                links.update(*(_list_links(source, each) for each in (rows.deleted, rows.added)))
+    keys = dict.fromkeys(key for source in view.sources for key, _ in source.links if not source.lookup)
+    return Reach({key: values for key, values in touched.items() if values}, changed, sorted(links), tuple(keys))
+
+
+def _list_links(source: ViewSource, rows: pa.Table) -> set[str]:
+    """List the values of all links of some rows, joined as texts; of columns of lists those of each item."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    (_, (first,)), *rest = source.links
+    firsts = rows.column(first)
+    if not rest:
+        return set(_join_texts([firsts]).to_pylist())
+    found: set[str] = set()
+    for column in rest[0][1]:
+        values = rows.column(column).combine_chunks()
+        if pa.types.is_list(values.type):
+            found.update(
+                _join_texts([firsts.take(pc.list_parent_indices(values)), pc.list_flatten(values)]).to_pylist()
+            )
+        else:
+            found.update(_join_texts([firsts, values]).to_pylist())
+    return found
+
+
+def _join_texts(columns: Sequence[pa.Array]) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(*columns, "\t", null_handling="replace", null_replacement="")
+
+
+def find_wanted(source: ViewSource, touched: Touched) -> Touched:
+    """Find which rows of a table make touched rows of a view: by the values of its own columns."""
+    wanted: Touched = {}
+    for key, columns in source.links:
+        for column in columns if key in touched else ():
+            wanted.setdefault(column, set()).update(touched[key])
+    return wanted
 
 
 class ViewRefresh:
-    """Refreshes views of a lake. `entries` are its tables as the update leaves them, those that it has."""
+    """Refreshes views of a lake, given what changed rows reach of each.
+
+    `entries` are its tables as the update leaves them, those that it has, and `read` has rows of some. A table is read
+    once for all views.
+    """
 
     def __init__(
-        self, spark: SparkSession, lake: Lake, work_dir: Path, tables: SlicedTables, entries: Mapping[str, TableEntry]
+        self,
+        spark: SparkSession,
+        lake: Lake,
+        work_dir: Path,
+        tables: SlicedTables,
+        entries: Mapping[str, TableEntry],
+        reached: Sequence[tuple[GoldView, Reach]],
+        read: Mapping[str, ReadRows],
     ) -> None:
         self._spark = spark
         self._lake = lake
         self._work_dir = work_dir
         self._tables = tables
         self._entries = entries
+        self._read = read
+        self._inputs: dict[str, dict[str, pa.Table]] = {view.name: {} for view, _ in reached}
+        self._read_inputs(
+            (view, source, find_wanted(source, reach.touched))
+            for view, reach in reached
+            for source in view.sources
+            if not source.lookup
+        )
+        self._read_inputs(
+            (view, source, {key: _list_keys(view, key, self._inputs[view.name])})
+            for view, _ in reached
+            for source in view.sources
+            if source.lookup
+            for key, _ in source.links[:1]
+        )
 
     def replace_rows(
-        self, view: GoldView, entry: TableEntry, touched: Touched, most_rows: int
-    ) -> tuple[Written, TableChange] | None:
-        """Replace the touched rows of a view. None where that takes more than `most_rows` rows of one of its tables."""
-        inputs: dict[str, pa.Table] = {}
-        for source in view.sources:
-            if not source.lookup:
-                inputs[source.table] = self._select_rows(source, touched)
-                if inputs[source.table].num_rows > most_rows:
-                    return None
-        for source in view.sources:
-            if source.lookup:
-                key = source.links[0][0]
-                inputs[source.table] = self._select_rows(source, {key: _list_keys(view, key, inputs)})
+        self, view: GoldView, entry: TableEntry, reach: Reach, columns: Sequence[str], most_rows: int
+    ) -> tuple[Written, TableChange, RowChange] | None:
+        """Replace rows of a view that change. None where that takes more than `most_rows` rows of one of its tables.
+
+        The rows that are replaced are returned with these columns.
+        """
+        inputs = self._inputs.pop(view.name)
+        if any(rows.num_rows > most_rows for rows in inputs.values()):
+            return None
         stored = StoredTable(TableFiles(self._lake, entry.path), entry.version, entry.columns)
         joined = self._join(view, inputs).select(stored.schema.names).cast(stored.schema)
-        # A row of a table may make rows of the view that are not touched: others of a list of directors.
-        change = TableChange(added=[joined.take(select_ids(joined, touched))])
-        for batch in stored.read_batches(list(touched)):
-            places = select_ids(batch.rows, touched)
-            if len(places):
-                change.deleted.setdefault(batch.path, []).append(batch.positions[places])
-        return stored.write_change(change, entry.clustered_by), change
+        added = joined.take(reach.choose(joined))
+        old = stored.locate_rows(columns, reach)
+        change = TableChange(old.locate_all(), [added])
+        return stored.write_change(change, entry.clustered_by), change, RowChange(old.rows, added.select(columns))
 
-    def _select_rows(self, source: ViewSource, touched: Touched) -> pa.Table:
-        """Read the rows of a table that make touched rows of a view."""
-        import pyarrow as pa
+    def _read_inputs(self, needs: Iterable[tuple[GoldView, ViewSource, Touched]]) -> None:
+        """Read the rows of tables that have one of the values wanted of them, for all views at once."""
+        by_table: dict[str, list[tuple[GoldView, ViewSource, Touched]]] = {}
+        for each in needs:
+            by_table.setdefault(each[1].table, []).append(each)
+        for table, wanting in by_table.items():
+            rows = self._select_rows(table, [source for _, source, _ in wanting], [wanted for *_, wanted in wanting])
+            for view, source, wanted in wanting:
+                mine = rows.select(list(source.columns)).take(IdFilter(wanted).choose(rows))
+                self._inputs[view.name][table] = mine
 
-        entry = self._entries.get(source.table)
+    def _select_rows(self, table: str, sources: Sequence[ViewSource], wanted: Sequence[Touched]) -> pa.Table:
+        """Read the rows of a table that one of several views wants."""
+        columns = list(dict.fromkeys(name for source in sources for name in source.columns))
+        both = {column: set().union(*(each.get(column, ()) for each in wanted)) for each in wanted for column in each}
+        entry, read = self._entries.get(table), self._read.get(table)
         if entry is None:
-            return _select_none(source)
-        wanted = {column: touched[key] for key, columns in source.links if key in touched for column in columns}
+            return _select_none(table, columns)
+        if read is not None and read.include(both):
+            return read.rows
         stored = StoredTable(TableFiles(self._lake, entry.path), entry.version, entry.columns)
-        parts = [batch.rows.take(select_ids(batch.rows, wanted)) for batch in stored.read_batches(source.columns)]
-        return pa.concat_tables([_select_none(source), *parts])
+        return stored.read_rows(columns, IdFilter(both))
 
     def _join(self, view: GoldView, inputs: Mapping[str, pa.Table]) -> pa.Table:
         """Run the view's SQL over some rows of its tables."""
@@ -114,9 +221,9 @@ class ViewRefresh:
         return self._spark.sql(view.sql).toArrow()
 
 
-def _select_none(source: ViewSource) -> pa.Table:
-    (columns,) = (to_definition(each).columns for each in DATASETS if each.table == source.table)
-    return to_arrow_schema(columns).empty_table().select(list(source.columns))
+def _select_none(table: str, columns: Sequence[str]) -> pa.Table:
+    (defined,) = (to_definition(each).columns for each in DATASETS if each.table == table)
+    return to_arrow_schema(defined).empty_table().select(list(columns))
 
 
 def _list_keys(view: GoldView, key: str, inputs: Mapping[str, pa.Table]) -> set[str]:

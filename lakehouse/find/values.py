@@ -15,9 +15,16 @@ _LEAST_SHARE: Final = 0.6
 _LEAST_CODES: Final = 2
 
 
-def list_values(table: str, column: str, counts: Mapping[str, int], *, is_list: bool) -> list[Thing]:
-    """List the values of a column as things; codes of countries and languages get their names."""
-    names = name_codes(counts)
+def list_values(
+    table: str,
+    column: str,
+    counts: Mapping[str, int],
+    names: Mapping[str, tuple[str, ...]] | None = None,
+    *,
+    is_list: bool,
+) -> list[Thing]:
+    """List the values of a column as things, with their names; None: those of codes of countries and languages."""
+    names = name_codes(counts) if names is None else names
     return [
         Thing(VALUE, table, column, value, value, column, names.get(value, ()), _say_rows(rows), rows, is_list)
         for value, rows in counts.items()

@@ -42,7 +42,7 @@ def assert_same_lakes(lake: Path | str, other: Path | str) -> None:
         for where, version in ((lake, entry.version), (other, second.tables[name].version)):
             stored = StoredTable(TableFiles(Lake.parse(str(where)), name), version, entry.columns)
             table = stored.read_rows(stored.schema.names)
-            rows.append(Counter(encode_rows(table, table.column_names)))
+            rows.append(Counter(encode_rows(table, table.column_names).to_pylist()))
         assert rows[0].total() == entry.rows, name
         assert rows[0] == rows[1], (name, list((rows[0] - rows[1]).items())[:3], list((rows[1] - rows[0]).items())[:3])
         described = [

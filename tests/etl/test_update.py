@@ -113,6 +113,23 @@ CHANGES: dict[str, dict[str, object]] = {
         "title_ratings": [AWKWARD["title.ratings"][0], "tt0000001\t9.9\t1", *AWKWARD["title.ratings"][1:2] * 2],
         "title_crew": None,
     },
+    "names, credits, titles and values come, go and move, and keys repeat": {
+        "name_basics": [
+            AWKWARD["name.basics"][1].replace("'El Gisa'", "Ida Rowe"),
+            AWKWARD["name.basics"][2].replace("Жанна Ø", "'El Gisa'"),
+            "nm9999999\tNew Here\t\\N\t\\N\t\\N\t\\N",
+        ],
+        "title_basics": [*ROWS[:1], *ROWS[2:], "tt9999999\tpilot\tFound\tFound\t0\t\\N\t\\N\t\\N\t\\N"],
+        "title_principals": [
+            *AWKWARD["title.principals"][1:4],
+            *AWKWARD["title.principals"][3:5],
+            "tt0000003\t1\tnm0000002\tself\t\\N\t[]",
+            *AWKWARD["title.principals"][6:],
+        ],
+        "title_crew": ["tt0000003\tnm9999999\tnm0000001,nm10000003"],
+        "title_akas": [*AWKWARD["title.akas"], "tt0000003\t1\tVerdad\tES\tes\t\\N\t\\N\t1"],
+        "title_episode": AWKWARD["title.episode"][1:],
+    },
     "a title goes, all ratings but one go, lines come in another order, malformed lines come": {
         "title_basics": ROWS[1:],
         "title_ratings": AWKWARD["title.ratings"][:1],
