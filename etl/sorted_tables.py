@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _FILE_ROWS: Final = 4_000_000
 """Rows of a data file at most: 60 to 100 MB of the largest views."""
-_SORTED_ROWS: Final = 1_000_000
+_SORTED_ROWS: Final = 500_000
 """So many rows are sorted at a time. One of the largest view has 110 bytes, and a sort holds it three times."""
 _MOST_THREADS: Final = 4
 """Files are written by as many threads as there are processors, each of which sorts."""
