@@ -15,16 +15,14 @@ from lakehouse.errors import QueryCancelled, QueryTimedOut
 class EngineCall:
     """A running query: the fields to send for it, and its time limit in seconds from now.
 
-    `id` is the query's own, or the query's with the stage of a reading: `7f3a.resolved`. `joins` says that it joins
-    relations, which an engine may have a way to do with less memory. `waiting_for` is the reason to report where the
-    time runs out meanwhile.
+    `id` is the query's own, or the query's with the stage of a reading: `7f3a.resolved`. `waiting_for` is the reason
+    to report where the time runs out meanwhile.
     """
 
     id: str
     op: str
     fields: Mapping[str, Any]
     seconds: float
-    joins: bool = False
     began: float = field(default_factory=time.monotonic)
     cancelled: bool = False
     waiting_for: str = ""

@@ -104,9 +104,6 @@ class EmbeddedEngine(LocalEngine):
                 queries=_count_queries(settings),
                 most_answers=_MOST_ANSWERS,
                 serves_storage=True,
-                # A hash join keeps one side in memory; one that sorts both goes to disk, for up to three times the
-                # processor time (docs/engines/embedded.md).
-                sparing={"SAIL_OPTIMIZER__PREFER_HASH_JOIN": "false"},
             ),
             open_tables(lake, settings) if lake.is_asked else LakeCatalog(lake),
             settings,

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lakehouse.delta import Commit, LogAudit
-from lakehouse.errors import EngineUnavailable, ResourceLimit, UsageError
+from lakehouse.errors import EngineUnavailable, UsageError
 from lakehouse.manifest import Column
 from lakehouse.session import CAPABILITIES, Stage
 from lakehouse.storage import Lake, LakeKind
@@ -28,8 +27,6 @@ from mcp_server.engines.tables import TableMetadata, Tables
 from mcp_server.engines.wire import Frame
 from mcp_server.models import Caps, CheckedQuery, EngineReading, Estimate, ResultSet, TableInfo, Version
 from mcp_server.settings import Settings
-
-log = logging.getLogger(__name__)
 
 _TIMES_A_BYSTANDER = 2
 """How often a query may lose its process to another query before it runs alone in the next one."""
@@ -62,7 +59,7 @@ class LocalEngine:
         self._readings = Recent[tuple[object, ...], EngineReading](_READINGS)
         self._admission = Admission(spec.queries)
         self._supervisor = Supervisor(
-            spec, self._admission, lambda planned: plan_launch(planned, tables, settings, self.schema)
+            spec, self._admission, lambda: plan_launch(self._spec, tables, settings, self.schema)
         )
 
     def start(self) -> None:
@@ -93,8 +90,7 @@ class LocalEngine:
         fields = {"fetch": query.limit.fetch, "caps": within, "extra": extra} | self._describe_statement(
             query.sql, query.tables
         )
-        joins = len(query.scans) > 1
-        return self._fetch_rows(EngineCall(query_id, "run", fields, query.deadline_seconds, joins))
+        return self._fetch_rows(EngineCall(query_id, "run", fields, query.deadline_seconds))
 
     def explain(self, query: CheckedQuery, mode: str, query_id: str, caps: Caps) -> ResultSet:
         """Return the engine's plan of a checked query, with table names in place of locations."""
@@ -178,13 +174,7 @@ class LocalEngine:
     def _perform_call(self, call: EngineCall) -> Frame:
         try:
             with self._admission.register_call(call):
-                try:
-                    return self._run_until_answered(call)
-                except ResourceLimit as limit:
-                    if not (limit.lacking and call.joins and self._spec.sparing):
-                        raise
-                log.info("Query %s needs much memory: it runs once more, alone, with joins that sort.", call.id)
-                return self._run_sparing(call)
+                return self._run_until_answered(call)
         finally:
             self._supervisor.recycle_process()
 
@@ -199,16 +189,6 @@ class LocalEngine:
                 raise_failure(outcome, call, self._spec.ceiling_mb)
                 return outcome
             deaths.append(outcome)
-
-    def _run_sparing(self, call: EngineCall) -> Frame:
-        """Run a call alone, in a process that spares memory. Raises what the call fails for there."""
-        with self._admission.hold_place(call, alone=True), self._supervisor.sparing():
-            process = self._supervisor.await_process(call)
-            outcome = self._supervisor.send_call(process, call)
-        if not isinstance(outcome, Frame):
-            raise_verdict(outcome, self._spec.ceiling_mb)
-        raise_failure(outcome, call, self._spec.ceiling_mb)
-        return outcome
 
     def _judge_deaths(self, call: EngineCall, deaths: Sequence[Death]) -> bool:
         """Decide from the deaths of its processes whether a call must run alone; raise where it is to blame.

@@ -15,9 +15,7 @@ class EngineSpec:
 
     `ceiling_mb` is the part of it, or the heap, that queries may use; None where a server of others has the memory.
 
-    `config` goes to `open_session`, `environment` to the child, `isolation` is the setting's value. `sparing` is added
-    to `environment` in the process of a statement that failed for want of memory and is run once more, alone; empty where the
-    engine has no such way.
+    `config` goes to `open_session`, `environment` to the child, `isolation` is the setting's value.
     `start_seconds` is how long the start may take, including the first download of jars; `stop_seconds` is how
     long the engine may take to stop a query before its process is killed. `plain_paths` is
     for an engine that does not find paths with blanks or non-ASCII letters. `reads_lake_only` is for
@@ -45,5 +43,4 @@ class EngineSpec:
     parting_seconds: float = 0
     most_answers: int | None = None
     serves_storage: bool = False
-    sparing: Mapping[str, str] = field(default_factory=dict)
     secret: str = field(default="", repr=False)

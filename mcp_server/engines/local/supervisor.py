@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 
 from lakehouse.errors import EngineUnavailable
 from mcp_server.engines.admission import Admission
@@ -29,18 +27,17 @@ _LITTER_SHARE = 0.5
 
 
 class Supervisor:
-    """One process at a time. `plan` returns the launch of the next one from its spec. Thread-safe.
+    """One process at a time. `plan` returns the launch of the next one. Thread-safe.
 
     `process` is read and written under the `changed` of `admission`, which is notified of its changes.
     """
 
-    def __init__(self, spec: EngineSpec, admission: Admission, plan: Callable[[EngineSpec], Launch]) -> None:
+    def __init__(self, spec: EngineSpec, admission: Admission, plan: Callable[[], Launch]) -> None:
         self.process: Process | None = None
         self._spec = spec
         self._admission = admission
         self._changed = admission.changed
         self._plan = plan
-        self._next = spec
         self._warned: set[str] = set()
 
     @property
@@ -89,15 +86,6 @@ class Supervisor:
                 return answer
         raise call.to_error(self._stop_call(process, call))
 
-    @contextmanager
-    def sparing(self) -> Iterator[None]:
-        """Have a process that spares memory while the block runs, whose caller is alone in the engine."""
-        self._change_spec(replace(self._spec, environment={**self._spec.environment, **self._spec.sparing}))
-        try:
-            yield
-        finally:
-            self._change_spec(self._spec)
-
     def recycle_process(self) -> None:
         """Replace a process that still computes an ended call, or holds too much memory or disk while idle."""
         with self._changed:
@@ -120,20 +108,11 @@ class Supervisor:
         if process is not None:
             process.close()
 
-    def _change_spec(self, spec: EngineSpec) -> None:
-        """Replace the process by one of another spec."""
-        with self._changed:
-            self._next = spec
-            process = self.process
-            if process is not None and not self._admission.is_closed:
-                process.retire()
-                self._replace_process(process)
-
     def _ensure_process(self) -> Process:
         """Return the living process, started where there is none. Holds `changed`."""
         self._admission.raise_if_closed()
         if self.process is None or self.process.doomed:
-            self.process = Process(self._plan(self._next), self._changed, self.recycle_process)
+            self.process = Process(self._plan(), self._changed, self.recycle_process)
         return self.process
 
     def _check_started(self, process: Process) -> None:

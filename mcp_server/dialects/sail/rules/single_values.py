@@ -33,7 +33,7 @@ _FORMS: Final[Mapping[tuple[str, int], str]] = {
     ("<=", 1): _AT_MOST_ONE,
     ("<", 2): _AT_MOST_ONE,
 }
-"""How a number of distinct values compares with a constant, by the smallest and the largest: null where there is none."""
+"""How a number of distinct values compares with a constant, by the smallest and the largest; null of no value."""
 _TURNED: Final = {"=": "=", "<=>": "<=>", "<>": "<>", ">": "<", "<": ">", ">=": "<=", "<=": ">="}
 _COMPARED: Final = frozenset({STRING, BOOLEAN, DATE, TIMESTAMP, TIMESTAMP_NTZ})
 """Types whose equal values are one to both `=` and DISTINCT, besides whole numbers and decimals."""
@@ -68,9 +68,7 @@ def _write(node: Binary, context: Context) -> Expression | None:
     value = call.arguments[0]
     if not _is_compared(value.type) or not any(isinstance(each, Column) for each in value.walk()):
         return None
-    least, most = (
-        Call(name=name, arguments=(value,), filter=call.filter, type=value.type) for name in ("min", "max")
-    )
+    least, most = (Call(name=name, arguments=(value,), filter=call.filter, type=value.type) for name in ("min", "max"))
     return fill(context, form, least, most, gives=BOOLEAN)
 
 
