@@ -50,7 +50,7 @@ def _write_goals(lakes: Sequence[LakeResult]) -> Iterator[str]:
         if any(pairs):
             yield _row(f"median of server / {other} ≤ {most}", [_judge(_median_ratio(each), most) for each in pairs])
             yield _row(f"sum of server / sum of {other} ≤ {most}", [_judge(_sum_ratio(each), most) for each in pairs])
-    for other, most in _GOALS.items():
+    for other in _GOALS:
         pairs = [list(list_ratios(lake, other, GROUPS[0], cpu=True).values()) for lake in lakes]
         if any(pairs):
             cells = [f"{_format_number(_median_ratio(each))}, {_format_number(_sum_ratio(each))}" for each in pairs]

@@ -51,8 +51,7 @@ _HUNGRY: Final[tuple[tuple[Callable[[Node], bool], str], ...]] = (
     ),
     (
         _picks_structs,
-        "The largest struct of each group is kept in memory: rank by row_number() OVER (PARTITION BY … ORDER BY …), and "
-        "keep the first.",
+        "The largest struct of a group is kept in memory: keep row_number() = 1, OVER (PARTITION BY … ORDER BY …).",
     ),
     (
         _calls(_QUANTILES),
