@@ -6,12 +6,13 @@ import math
 import os
 import statistics
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.contenders import AskError, Contender
-from bench.memory import read_peaks, reset_peaks
+from bench.memory import read_peaks, read_processor_seconds, reset_peaks
 
 _SAME = 1e-6
 """Relative difference up to which two numbers are one: engines add doubles up in another order."""
@@ -28,10 +29,14 @@ class Question:
 
 @dataclass
 class Measurement:
-    """What one contender took for one question: milliseconds, bytes, and what it answered."""
+    """What one contender took for one question: milliseconds, bytes, and what it answered.
+
+    `cpu_ms` is the processor time of each run, the first one included: on a busy machine it says more than the clock.
+    """
 
     first_ms: float | None = None
     warm_ms: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
     peak_bytes: int = 0
     rows: int = 0
     row: list[Any] | None = None
@@ -40,8 +45,15 @@ class Measurement:
 
     @property
     def ms(self) -> float | None:
-        """Median of the warm runs, None where the question was not answered."""
-        return statistics.median(self.warm_ms) if self.warm_ms and self.error is None else None
+        """Median of the warm runs, or the first where time was up before another. None where it was not answered."""
+        if self.error is not None:
+            return None
+        return statistics.median(self.warm_ms) if self.warm_ms else self.first_ms
+
+    @property
+    def cpu(self) -> float | None:
+        """Median of the processor time in milliseconds. None where the question was not answered."""
+        return statistics.median(self.cpu_ms) if self.cpu_ms and self.error is None else None
 
 
 @dataclass
@@ -57,25 +69,31 @@ class LakeResult:
     load_after: float
     found: dict[str, dict[str, Measurement]]
 
-    def medians(self, contender: str, group: str) -> dict[str, float]:
-        """The median of each question of a group that a contender has answered."""
-        return {
-            question: measured[contender].ms or 0.0
+    def medians(self, contender: str, group: str, *, cpu: bool = False) -> dict[str, float]:
+        """The median in milliseconds of each question of a group that a contender has answered; of its processor time
+        with `cpu`."""
+        found = {
+            question: measured[contender].cpu if cpu else measured[contender].ms
             for question, measured in self.found.items()
-            if self.groups[question] == group and contender in measured and measured[contender].ms is not None
+            if self.groups[question] == group and contender in measured
         }
+        return {question: each for question, each in found.items() if each is not None}
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def measure_questions(
-    questions: Sequence[Question], contenders: Sequence[Contender], runs: Mapping[str, int], enough_seconds: float
+    questions: Sequence[Question],
+    contenders: Sequence[Contender],
+    runs: Mapping[str, int],
+    enough_seconds: float,
+    until: float = math.inf,
 ) -> dict[str, dict[str, Measurement]]:
     """Ask each question of each contender, first once and then `runs` times, all contenders in turn.
 
     Who begins changes from round to round. A contender that has failed a question is not asked it again, nor is one
-    whose warm runs of it have taken `enough_seconds` in all.
+    whose warm runs of it have taken `enough_seconds` in all. From `until` on, by `time.monotonic`, none is repeated.
     """
     found = {question.id: {contender.name: Measurement() for contender in contenders} for question in questions}
     for turn in range(max(runs.values()) + 1):
@@ -84,6 +102,7 @@ def measure_questions(
                 contender = contenders[(turn + place) % len(contenders)]
                 measured = found[question.id][contender.name]
                 is_enough = turn > runs[contender.name] or sum(measured.warm_ms) >= enough_seconds * 1_000
+                is_enough = is_enough or (turn > 0 and time.monotonic() >= until)
                 if measured.error is None and not is_enough:
                     _ask(contender, question.texts[contender.name], measured)
         print(f"  round {turn} done, load average {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
@@ -93,8 +112,10 @@ def measure_questions(
 
 
 def _ask(contender: Contender, sql: str, measured: Measurement) -> None:
+    before = 0.0
     if contender.pid is not None:
         reset_peaks(contender.pid)
+        before = read_processor_seconds(contender.pid)
     try:
         answer = contender.ask(sql)
     except AskError as error:
@@ -102,6 +123,8 @@ def _ask(contender: Contender, sql: str, measured: Measurement) -> None:
         return
     if contender.pid is not None:
         measured.peak_bytes = max(measured.peak_bytes, read_peaks(contender.pid))
+        if (spent := read_processor_seconds(contender.pid) - before) > 0:  # else a process was replaced meanwhile
+            measured.cpu_ms.append(spent * 1_000)
     measured.rows, measured.row = answer.rows, answer.first
     if measured.first_ms is None:
         measured.first_ms = answer.ms

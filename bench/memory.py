@@ -1,4 +1,4 @@
-"""The peak of resident memory of a process and its children, as Linux itself keeps it: nothing is sampled."""
+"""Processor time and the peak of resident memory of a process and its children, as Linux itself keeps them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def read_peaks(pid: int) -> int:
             for line in Path(f"/proc/{member}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
                     total += int(line.split()[1]) << 10
+    return total
+
+
+def read_processor_seconds(pid: int) -> float:
+    """Processor time that a process and its living children have spent so far, in seconds."""
+    total = 0.0
+    for member in _list_members(pid):
+        with suppress(psutil.NoSuchProcess):
+            spent = psutil.Process(member).cpu_times()
+            total += spent.user + spent.system
     return total
 
 

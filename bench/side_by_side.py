@@ -1,10 +1,11 @@
 """The same questions to this server, its engine without a server, DuckDB's MCP server and a local Spark, side by side.
 
     python -m bench.side_by_side --questions FILE --lake 1m=DIR [--lake 3m=DIR …] [--contender NAME …] [--runs 5]
-                                 [--limit-seconds 120] [--out DIR]
+                                 [--limit-seconds 120] [--minutes 30] [--out DIR]
 
 FILE has a question a line: JSON with `id` and `sql` (Spark SQL). Contenders are asked in turn within one run, so that
-noise of the machine falls on all alike; the first answer of each is reported beside its median. DuckDB's server reads
+noise of the machine falls on all alike; the first answer of each is reported beside its median, and processor time
+beside the clock. Each lake has its share of `--minutes`; when that is over, nothing is repeated. DuckDB's server reads
 the same Parquet files through views, and gets the text rewritten by sqlglot. It is installed from PyPI into an
 environment of its own. Writes `side_by_side.json` and `side_by_side.md` to DIR, and pictures.
 """
@@ -132,8 +133,8 @@ def start_contenders(contenders: list[Contender]) -> dict[str, float]:
     return taken
 
 
-def measure_lake(name: str, lake: Path, texts: dict[str, str], options: argparse.Namespace) -> LakeResult:
-    """Measure all questions and look-ups on one lake."""
+def measure_lake(name: str, lake: Path, texts: dict[str, str], options: argparse.Namespace, until: float) -> LakeResult:
+    """Measure all questions and look-ups on one lake. From `until` on, by `time.monotonic`, none is repeated."""
     manifest = read_manifest(Lake.parse(str(lake)))
     if manifest is None:
         raise SystemExit(f"{lake} has no manifest. Load it with imdb-etl first.")
@@ -158,7 +159,7 @@ def measure_lake(name: str, lake: Path, texts: dict[str, str], options: argparse
         runs = {contender.name: options.runs for contender in contenders}
         if "spark" in runs:
             runs["spark"] = min(options.spark_runs, options.runs)
-        found = measure_questions(questions, contenders, runs, options.enough_seconds)
+        found = measure_questions(questions, contenders, runs, options.enough_seconds, until)
     groups = {question.id: question.group for question in questions}
     return LakeResult(name, titles, roles, groups, start_ms, load, os.getloadavg()[0], found)
 
@@ -177,6 +178,7 @@ def parse_options() -> argparse.Namespace:
         help="a question whose warm runs took this long in all is not repeated",
     )
     parser.add_argument("--limit-seconds", type=float, default=120, help="what one statement may take")
+    parser.add_argument("--minutes", type=float, default=30, help="after these nothing is repeated")
     parser.add_argument("--out", type=Path, default=Path("bench-results"), help="folder of results and pictures")
     return parser.parse_args()
 
@@ -186,9 +188,11 @@ def main() -> None:
     texts = read_questions(options.questions)
     options.out.mkdir(parents=True, exist_ok=True)
     lakes: list[LakeResult] = []
-    for given in options.lake:
+    end = time.monotonic() + options.minutes * 60
+    for left, given in zip(range(len(options.lake), 0, -1), options.lake, strict=True):
         name, _, folder = given.partition("=")
-        lakes.append(measure_lake(name, Path(folder).resolve(), texts, options))
+        now = time.monotonic()
+        lakes.append(measure_lake(name, Path(folder).resolve(), texts, options, now + max(0.0, end - now) / left))
         report = {
             "python": platform.python_version(),
             "cores": os.cpu_count(),

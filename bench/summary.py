@@ -17,9 +17,9 @@ _LOOKUP_GROWTH = 1.5
 """What a look-up in the largest lake should take at most, divided by the same in the smallest."""
 
 
-def list_ratios(lake: LakeResult, other: str, group: str) -> dict[str, tuple[float, float]]:
+def list_ratios(lake: LakeResult, other: str, group: str, *, cpu: bool = False) -> dict[str, tuple[float, float]]:
     """The server's median and another's, for each question of a group that both have answered."""
-    ours, theirs = lake.medians(OURS, group), lake.medians(other, group)
+    ours, theirs = lake.medians(OURS, group, cpu=cpu), lake.medians(other, group, cpu=cpu)
     return {question: (ours[question], theirs[question]) for question in ours if question in theirs}
 
 
@@ -50,6 +50,11 @@ def _write_goals(lakes: Sequence[LakeResult]) -> Iterator[str]:
         if any(pairs):
             yield _row(f"median of server / {other} ≤ {most}", [_judge(_median_ratio(each), most) for each in pairs])
             yield _row(f"sum of server / sum of {other} ≤ {most}", [_judge(_sum_ratio(each), most) for each in pairs])
+    for other in _GOALS:
+        pairs = [list(list_ratios(lake, other, GROUPS[0], cpu=True).values()) for lake in lakes]
+        if any(pairs):
+            cells = [f"{_format_number(_median_ratio(each))}, {_format_number(_sum_ratio(each))}" for each in pairs]
+            yield _row(f"the same by processor time, server / {other}: median, sum", cells)
     pairs = [list(list_ratios(lake, "spark", GROUPS[0]).values()) for lake in lakes]
     if any(pairs):
         least = _TIMES_FASTER_THAN_SPARK
@@ -71,8 +76,8 @@ def _write_table(lake: LakeResult, group: str) -> Iterator[str]:
     others = [name for name in names if name != OURS]
     yield (
         f"\n{lake.name}, {group}: {lake.titles:,} titles, {lake.credits:,} credits; load average "
-        f"{lake.load_before:.1f} before and {lake.load_after:.1f} after. Milliseconds, first answer and warm median; "
-        "peak memory in MiB.\n"
+        f"{lake.load_before:.1f} before and {lake.load_after:.1f} after. Milliseconds, first answer and warm median, "
+        "processor time in brackets; peak memory in MiB.\n"
     )
     heads = [group.rstrip("s"), *names, *(f"{OURS} / {other}" for other in others), f"MiB: {', '.join(names)}"]
     yield from ("| " + " | ".join(heads) + " |", "|---" * len(heads) + "|")
@@ -144,7 +149,8 @@ def _format_times(measured: Measurement) -> str:
     if measured.error is not None:
         return "failed"
     warm = "–" if measured.ms is None else f"{measured.ms:,.0f}"
-    return f"{measured.first_ms:,.0f} → {warm}" if measured.first_ms is not None else "–"
+    cpu = "" if measured.cpu is None else f" ({measured.cpu:,.0f})"
+    return f"{measured.first_ms:,.0f} → {warm}{cpu}" if measured.first_ms is not None else "–"
 
 
 def _format_ratio(ours: Measurement | None, other: Measurement) -> str:

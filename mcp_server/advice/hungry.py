@@ -13,11 +13,14 @@ from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Call
 from mcp_server.sql.typed.read import find_typed
 from mcp_server.sql.typed.relations import Join
+from mcp_server.sql.typed.types import Struct
 
 _COLLECTING: Final = frozenset({"array_agg", "collect_list", "collect_set", "listagg", "string_agg"})
 _QUANTILES: Final = frozenset(
     {"approx_percentile", "median", "percentile", "percentile_approx", "percentile_cont", "percentile_disc"}
 )
+
+_PICKING: Final = frozenset({"max", "max_by", "min", "min_by"})
 
 
 def _calls(names: frozenset[str]) -> Callable[[Node], bool]:
@@ -26,6 +29,11 @@ def _calls(names: frozenset[str]) -> Callable[[Node], bool]:
 
 def _counts_distinct(node: Node) -> bool:
     return isinstance(node, Call) and node.distinct
+
+
+def _picks_structs(node: Node) -> bool:
+    picks = isinstance(node, Call) and node.name in _PICKING and node.arguments
+    return bool(picks) and isinstance(node.arguments[-1].type, Struct)  # type: ignore[attr-defined]
 
 
 def _ranks_everything(node: Node) -> bool:
@@ -40,6 +48,10 @@ _HUNGRY: Final[tuple[tuple[Callable[[Node], bool], str], ...]] = (
     (
         _counts_distinct,
         "Distinct values may be kept in memory: count the rows of a SELECT DISTINCT in a sub-query, one for each.",
+    ),
+    (
+        _picks_structs,
+        "The largest struct of a group is kept in memory: keep row_number() = 1, OVER (PARTITION BY … ORDER BY …).",
     ),
     (
         _calls(_QUANTILES),

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from lakehouse.errors import ResourceLimit
 from mcp_server import checking
 from mcp_server.dialects.sail.rules import distinct_counts
+from mcp_server.models import CheckedQuery
 from tests.conftest import ROOT
 from tests.expected import Ask
 from tests.guard.conftest import SETTINGS, TABLES
@@ -52,3 +54,25 @@ def test_only_large_tables_are_grouped_in_stages(sql: str) -> None:
 @pytest.mark.parametrize("sql", KEPT)
 def test_what_must_not_be_grouped_in_stages_stays(sql: str) -> None:
     assert "distinct values" not in rules_of(sql, distinct_counts.LEAST_ROWS)
+
+
+def test_what_keeps_much_of_each_group_in_memory_is_named_with_a_form_that_works() -> None:
+    sql = "SELECT nconst, max_by(category, struct(r.averageRating, p.tconst)) AS c FROM principals_delta p JOIN "
+    sql += "ratings_delta r ON r.tconst = p.tconst GROUP BY nconst"
+    catalog = checking.Catalog("imdb", TABLES, {}, "sail")
+    query = checking.check(sql, **{**SETTINGS, "catalog": catalog})
+    assert isinstance(query, CheckedQuery)
+
+    said = str(checking.explain_limit(ResourceLimit("Too much.", lacking=True), query, catalog))
+
+    assert "row_number()" in said
+    assert "A join keeps one of its sides in memory" in said
+
+
+def test_the_largest_struct_of_each_group_is_told_by_a_text_where_its_values_have_one() -> None:
+    texts = "SELECT nconst, max(struct(ordering, tconst)) AS m FROM principals_delta GROUP BY nconst"
+    doubles = "SELECT max(struct(averageRating, tconst)) AS m FROM ratings_delta"
+    catalog = checking.Catalog("imdb", TABLES, {}, "sail")
+    runs = [checking.check(sql, **{**SETTINGS, "catalog": catalog}).sql for sql in (texts, doubles)]  # type: ignore[union-attr]
+
+    assert ["max_by(" in sql for sql in runs] == [True, False]

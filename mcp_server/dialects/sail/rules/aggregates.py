@@ -11,6 +11,7 @@ from mcp_server.dialects.sail.rules.intervals import interval_of, number_of
 from mcp_server.dialects.sail.rules.kinds import is_calendar, is_nested, is_null_constant, is_number, list_fields
 from mcp_server.dialects.sail.rules.make import cast_to, constant, fill, renew
 from mcp_server.dialects.sail.rules.numbers import CallRule, whole_constant
+from mcp_server.dialects.sail.rules.sort_texts import write_sort_text
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Call,
@@ -27,7 +28,7 @@ from mcp_server.sql.typed.nodes import (
     Star,
 )
 from mcp_server.sql.typed.refusal import SparkRefuses
-from mcp_server.sql.typed.types import BOOLEAN, DATE, INTEGERS, STRING, VOID, Array, Decimal, Interval, Struct
+from mcp_server.sql.typed.types import BIGINT, BOOLEAN, DATE, INTEGERS, STRING, VOID, Array, Decimal, Interval, Struct
 
 _PLAIN_TEXTS: Final = frozenset({STRING, BOOLEAN, DATE, *INTEGERS})
 """Types of which different values are different texts."""
@@ -210,6 +211,9 @@ def write_extreme(node: Call, context: Context) -> Node | None:
         raise lacking(
             f"{node.name} of this {value.type}", "it as Spark does, with nulls in it", "Take max(struct(x, y))."
         )
+    key = None if node.window is not None else write_sort_text([each for _, each in fields], context)
+    if key is not None and isinstance(value.type, Struct):
+        return _pick_struct(node, f"{node.name}_by", fields, key, context)
     places = [(f"known{at}", f"value{at}") for at in range(len(fields))]
     pairs = [pair for names, (_, each) in zip(places, fields, strict=True) for pair in _known(names, each)]
     made = Call(name="named_struct", arguments=tuple(pairs))
@@ -242,8 +246,37 @@ def write_by(node: Call, context: Context) -> Node | None:
     fields = list_fields(by)
     if not fields or any(is_nested(each.type) for _, each in fields):
         raise lacking(f"{node.name} of this {by.type}", "it as Spark does, with nulls in it", "Order by struct(x, y).")
+    if (found := _pick_by_text(node, value, [each for _, each in fields], context)) is not None:
+        return found
     pairs = [pair for at, (_, each) in enumerate(fields) for pair in _known((f"known{at}", f"value{at}"), each)]
     return node.replace(arguments=(value, Call(name="named_struct", arguments=tuple(pairs))))
+
+
+def _pick_by_text(node: Call, value: Expression, by: list[Expression], context: Context) -> Expression | None:
+    """Return the value whose keys are the largest or smallest text; None where the keys have no such text.
+
+    Of a struct each field is looked for by itself. The fields are keys too, so that all are of one row where keys
+    are equal.
+    """
+    if isinstance(value.type, Struct) and node.window is None and (fields := list_fields(value)):
+        key = write_sort_text([*by, *(each for _, each in fields)], context)
+        if key is not None:
+            return _pick_struct(node, node.name, fields, key, context)
+    key = write_sort_text(by, context)
+    return None if key is None else node.replace(arguments=(value, key))
+
+
+def _pick_struct(
+    node: Call, name: str, fields: Sequence[tuple[str, Expression]], key: Expression, context: Context
+) -> Expression:
+    """Return a struct of which each field is the one with the largest or smallest key; null where there is no row."""
+    cells: list[Expression] = []
+    for field, value in fields:
+        found = Call(name=name, arguments=(value, key), filter=node.filter, type=value.type)
+        cells += [constant(field), found]
+    made = Call(name="named_struct", arguments=tuple(cells), type=node.type)
+    count = Call(name="count", arguments=(key,), filter=node.filter, type=BIGINT)
+    return fill(context, "if({0} = 0, NULL, {1})", count, made, gives=node.type)
 
 
 def _several_by(node: Call, context: Context) -> Node | None:

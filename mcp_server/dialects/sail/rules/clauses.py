@@ -11,7 +11,9 @@ from mcp_server.dialects.sail.rules import (
     generators,
     groups,
     joins,
+    list_texts,
     orders,
+    single_values,
     spelling,
     stages,
     stars,
@@ -21,7 +23,7 @@ from mcp_server.dialects.sail.rules import (
 )
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.sql.typed.node import Node
-from mcp_server.sql.typed.nodes import Call, Window
+from mcp_server.sql.typed.nodes import Call, Like, Window
 from mcp_server.sql.typed.relations import (
     Cte,
     FunctionTable,
@@ -63,6 +65,8 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("group by", Select, aliases.spell_groups),
     ("grouping sets", Call, groups.name_grouping_id),
     ("grouping sets", Select, groups.spell_sets),
+    ("lists as text", Like, list_texts.search_elements),
+    ("single values", Query, single_values.compare_extremes),
     ("groups in stages", Query, stages.stage_groups),
     ("distinct values", Select, distinct_counts.stage_distinct),
     ("qualify", Query, aliases.filter_windows),

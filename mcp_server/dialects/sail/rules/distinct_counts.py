@@ -150,8 +150,9 @@ class _Stages:
         items += [item(value, name) for value, name in zip(kept, self._list_values(values), strict=True)]
         query = make_query(tuple(items), self._select.base, self._select.where)
         body = query.body
+        # Values first: by twelve categories first, it took 2.6 times the processor time (docs/facts.md).
         distinct: list[Expression] = []
-        for each in (*self._keys, *kept):
+        for each in (*kept, *self._keys):
             if not any(are_same(each, known) for known in distinct):
                 distinct.append(each)
         grouped = body.replace(group=Grouping(keys=tuple(distinct))) if isinstance(body, Select) else body
