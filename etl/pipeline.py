@@ -9,10 +9,8 @@ in a thread while the engine writes the previous table, and names are indexed in
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +25,7 @@ from etl.find_index import IndexBeginning, IndexBuilder, IndexedTable, place_ind
 from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE, TABLE_NAMES, GoldView
 from etl.header import Source, describe_columns, find_sources
+from etl.inspect_ahead import inspect_ahead
 from etl.load_session import limit_slices, open_load_session
 from etl.progress import ProgressReporter
 from etl.quality import describe_briefly, run_checks
@@ -44,7 +43,7 @@ from etl.safeguards import (
 from etl.settings import LoadEngine, Settings
 from etl.slices import SlicedTables
 from etl.sorted_tables import open_writer
-from etl.source import Inspection, inspect_source
+from etl.source import Inspection
 from etl.stored_rows import TableVersion
 from etl.tables import TableDefinition, define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
@@ -205,7 +204,8 @@ class LoadRun:
     def _load_tables(self, files: list[Source], unfinished: UnfinishedLoad, check_held: Callable[[], None]) -> None:
         """Load each file, unless an earlier run has done it."""
         kept = {each.path: unfinished.take_table(each) for each in files}
-        with closing(self._inspect_ahead([each for each in files if kept[each.path] is None])) as inspected:
+        left = [each for each in files if kept[each.path] is None]
+        with closing(inspect_ahead(left, self.work_dir, self.report)) as inspected:
             for source in files:
                 check_held()
                 table = kept[source.path]
@@ -255,33 +255,6 @@ class LoadRun:
             self.summary.notes.append(
                 f"Old generations were not removed: {describe_briefly(error)}. Run imdb-etl maintain."
             )
-
-    def _inspect_ahead(self, files: list[Source]) -> Generator[tuple[Source, Inspection], None, None]:
-        """Yield the inspection of each file; the next one runs while the caller works on this one."""
-
-        given_up = threading.Event()
-
-        def inspect_file(source: Source) -> Inspection:
-            path = source.path
-            with self.report.open_stage(f"inspect {path.name}", total_bytes=path.stat().st_size) as stage:
-
-                def report_progress(done: int, lines: int) -> None:
-                    if given_up.is_set():
-                        raise CancelledError
-                    stage.advance(done, lines)
-
-                return inspect_source(source, self.work_dir, report_progress)
-
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            waiting: list[tuple[Source, Future[Inspection]]] = [
-                (source, pool.submit(inspect_file, source)) for source in files
-            ]
-            try:
-                for source, future in waiting:
-                    yield source, future.result()
-            finally:
-                given_up.set()
-                pool.shutdown(cancel_futures=True)
 
     def _load_table(self, source: Source, inspection: Inspection) -> None:
         started = time.monotonic()

@@ -28,6 +28,7 @@ from etl.datasets import Dataset
 from etl.fingerprints import Fingerprint, read_fingerprint
 from etl.gold_views import GOLD_VIEWS, TABLE_NAMES, GoldView
 from etl.header import Source, find_sources
+from etl.inspect_ahead import inspect_ahead
 from etl.load_session import open_load_session
 from etl.loaded import DEFINITIONS, has_size, is_unchanged, read_base
 from etl.pipeline import LoadRun
@@ -191,7 +192,7 @@ class _UpdateRun(LoadRun):
     def _load_whole(self, source: Source, done: str) -> None:
         """Load a table as a load does: it is new, has other columns, or too much of it has changed."""
         started, table = time.monotonic(), source.dataset.table
-        for inspected, inspection in self._inspect_ahead([source]):
+        for inspected, inspection in inspect_ahead([source], self.work_dir, self.report):
             self._load_table(inspected, inspection)
         self.row_changes[table] = None
         written = self.made[table].written
