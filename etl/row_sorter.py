@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _TEXT_BYTES: Final = 7
 """Bytes of a text in a word. The eighth tells a text from null, which comes first."""
 
-_RANGES_PER_SORT: Final = 2
-"""Ranges are that much smaller than what is sorted at once: the first rows foretell their sizes roughly. Neighbours are
-sorted together."""
+_MOST_SORTS: Final = 2
+"""A range is sorted whole up to so many times the rows that are sorted at a time: the first rows foretell the sizes of
+ranges roughly, and to deal one anew costs more than to sort it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SortPart:
 class RowSorter:
     """Takes rows in any order, and returns them in the order of the columns `by`, with nulls first.
 
-    `sorted_rows` are dealt, and sorted, at a time; more go to a file in `folder`, which is removed in the end.
+    About `sorted_rows` are dealt, and sorted, at a time; more go to a file in `folder`, which is removed in the end.
     `expected_rows` decides on the number of ranges: a wrong guess costs time. Rows are added by one thread; parts may
     then be read by several.
     """
@@ -81,7 +81,7 @@ class RowSorter:
         self._folder = folder
         self._sorted_rows = sorted_rows
         self._place = place
-        self._most_cuts = max(1, _RANGES_PER_SORT * expected_rows // sorted_rows)
+        self._most_cuts = max(1, expected_rows // sorted_rows)
         self._waiting: list[pa.Table] = []
         self._cuts: Words | None = None
         self._chunks: list[_Chunk] = []
@@ -133,7 +133,7 @@ class RowSorter:
 
         if self._file is None:
             yield sort_rows(pa.concat_tables(self._waiting), self._by)
-        elif part.rows <= self._sorted_rows:
+        elif part.rows <= _MOST_SORTS * self._sorted_rows:
             yield sort_rows(pa.Table.from_batches(self._read_batches(part.ranges), self.schema), self._by)
         else:
             yield from self._deal_anew(part)

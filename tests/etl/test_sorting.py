@@ -68,7 +68,7 @@ def test_rows_that_come_in_pieces_are_sorted_with_little_of_them_in_memory(
     with RowSorter(SCHEMA, BY, tmp_path, 3_000, sorted_rows=100) as sorter:
         for first in range(0, len(rows), 70):
             sorter.add(to_table(rows[first : first + 70]))
-        found = list(sort_all(sorter, most_rows=100))
+        found = list(sort_all(sorter, most_rows=200))
     check_order(found, rows)
     assert not list(tmp_path.iterdir())
 
