@@ -30,7 +30,7 @@ _BY_STATUS: Mapping[str, Kind] = {
     "PERMISSION_DENIED": "denied",
     "RESOURCE_EXHAUSTED": "memory",
 }
-_TOO_LARGE = re.compile(r"[\w: ]{0,40}message larger than max")
+_TOO_LARGE = re.compile(r"[\w: (]{0,40}message larger than max")
 
 _NO_ROOM = (
     r"(?:can't start new thread|(?i:(?:failed to|can't) spawn (?:\w+ )?thread)|unable to create native thread"
