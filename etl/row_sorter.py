@@ -3,8 +3,8 @@
 Rows are dealt to ranges of their order as they come, and each range is sorted by itself once all are there. The range
 of a row follows from its word: 64 bits, made of seven bytes of a text or of a number. The cuts between ranges are words
 that came early; rows with exactly such a word have a range of their own. A range with more rows than are sorted at once
-is dealt anew: one of several words by cuts of its own, one of a single word by the next bytes or the next column. (This
-is sample sort with equality buckets: Sanders and Winkel, "Super Scalar Sample Sort", ESA 2004.)
+is dealt again: one of several words by cuts of its own, one of a single word by the next bytes or the next column.
+(This is sample sort with equality buckets: Sanders and Winkel, "Super Scalar Sample Sort", ESA 2004.)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TEXT_BYTES: Final = 7
 
 _MOST_SORTS: Final = 2
 """A range is sorted whole up to so many times the rows that are sorted at a time: the first rows foretell the sizes of
-ranges roughly, and to deal one anew costs more than to sort it."""
+ranges roughly, and to deal one again costs more than to sort it."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class RowSorter:
         elif part.rows <= _MOST_SORTS * self._sorted_rows:
             yield sort_rows(pa.Table.from_batches(self._read_batches(part.ranges), self.schema), self._by)
         else:
-            yield from self._deal_anew(part)
+            yield from self._deal_again(part)
 
     def _deal_waiting(self) -> None:
         import pyarrow as pa
@@ -190,7 +190,7 @@ class RowSorter:
                     if chunk.batches[number] >= 0:
                         yield file.get_batch(int(chunk.batches[number]))
 
-    def _deal_anew(self, part: SortPart) -> Iterator[pa.Table]:
+    def _deal_again(self, part: SortPart) -> Iterator[pa.Table]:
         """Sort a range that is too large by itself."""
         import pyarrow as pa
 
