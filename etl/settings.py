@@ -25,7 +25,10 @@ class Settings(AiSettings):
         "https://datasets.imdbws.com", repr=False, description="Where `imdb-etl download` finds IMDb's published files."
     )
     load_memory_mb: int = Field(
-        768, ge=256, description="Memory for sorting and joining during an embedded load, in MiB; more goes to disk."
+        768,
+        ge=256,
+        description="The engine's memory for joins and groups during an embedded load, in MiB; more goes to disk. "
+        "Sorting takes some 200 MiB beside it for each of up to four processors.",
     )
 
     keep_generations: int = Field(
