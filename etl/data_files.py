@@ -72,8 +72,7 @@ def _describe_file(file: pq.FileMetaData) -> dict[str, Any]:
         if known and all(each.has_min_max for each in known) and not isinstance(known[0].min, bool):
             least[name] = _cut_least(min(each.min for each in known))
             most[name] = _cut_most(max(each.max for each in known))
-    kept = {name: value for name, value in most.items() if value is not None}
-    return {"numRecords": file.num_rows, "minValues": least, "maxValues": kept, "nullCount": nulls}
+    return {"numRecords": file.num_rows, "minValues": least, "maxValues": most, "nullCount": nulls}
 
 
 def _cut_least(value: Any) -> Any:

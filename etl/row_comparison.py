@@ -63,8 +63,7 @@ class RowComparison:
         change = RowChange(rows.take(lost), added)
         kept = np.setdiff1d(np.arange(rows.num_rows), lost, assume_unique=True)
         # All rows of an id are in one group of lines, so those of an id that a changed row has were read.
-        changed = {*change.deleted.column(self._key).to_pylist(), *added.column(self._key).to_pylist()}
-        by = self._wanted | {self._key: changed | self._wanted.get(self._key, set())}
+        by = self._wanted | {self._key: change.list_values(self._key) | self._wanted.get(self._key, set())}
         now = pa.concat_tables([rows.take(kept), added])
         read = ReadRows(now.take(IdFilter(by).choose(now)), by)
         return TableChange(self._before.locate(lost), [added]), change, read

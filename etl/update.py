@@ -344,9 +344,8 @@ class _UpdateRun(LoadRun):
                 continue
             if change is None:
                 return None
-            for rows in (change.deleted, change.added):
-                if entity.id in rows.column_names:
-                    touched.update(rows.column(entity.id).to_pylist())
+            if entity.id in change.added.column_names:
+                touched |= change.list_values(entity.id)
         return touched
 
     def _is_kept(self, name: str, made: BuiltTable) -> bool:
