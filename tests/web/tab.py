@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,39 @@ import pytest
 from tests.server.processes import until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Frame, Locator
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Frame, Locator, Page, Route
 
 _TELL_VIOLATIONS = """
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
   console.error(`policy: ${violatedDirective} ${blockedURI}`);
 });
 """
+
+
+class Held:
+    """Requests to an address that wait for their answers, from the moment it is made."""
+
+    def __init__(self, page: Page, address: str | re.Pattern[str]) -> None:
+        self._page = page
+        self._routes: list[Route] | None = []
+        page.route(address, self._hold)
+
+    def release(self) -> None:
+        """Answer those that wait, once one is there, and whatever follows."""
+        until(self._has_come, what="a request that is held")
+        waiting, self._routes = self._routes, None
+        for route in waiting or []:
+            route.continue_()
+
+    def _hold(self, route: Route) -> None:
+        if self._routes is None:
+            route.continue_()
+        else:
+            self._routes.append(route)
+
+    def _has_come(self) -> bool:
+        self._page.evaluate("null")  # what the browser told meanwhile is heard within a call
+        return bool(self._routes)
 
 
 class Tab:
@@ -39,6 +66,10 @@ class Tab:
     def unforeseen(self) -> list[str]:
         """All other errors."""
         return [text for text in self._errors if not any(part in text for part in self._foreseen)]
+
+    def hold(self, address: str | re.Pattern[str]) -> Held:
+        """Let requests to an address wait until they are released."""
+        return Held(self.page, address)
 
     def ask(self, text: str) -> None:
         """Write into the field that is shown, and send once the page has heard the server."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -127,18 +126,15 @@ def test_a_reload_goes_on_with_what_is_being_answered(tab: Tab, provider: OpenAi
 
 
 def test_what_is_written_before_the_server_is_heard_stays_and_can_be_sent(tab: Tab, provider: OpenAiServer) -> None:
-    held: list[Any] = []
-    about = re.compile(r"/api/?$")
-    tab.page.route(about, lambda route: held.append(route))  # noqa: PLW0108  (playwright marks what it is given)
-    with tab.page.expect_request(about):
-        tab.page.reload()
+    held = tab.hold(re.compile(r"/api/?$"))
+    tab.page.reload()
     tab.field.fill("How many titles?")
     tab.field.press("Enter")
     expect(tab.page.locator("#send")).to_be_disabled()
     expect(tab.field).to_have_value("How many titles?")
 
     provider.will(said("There are many titles."))
-    held[0].continue_()
+    held.release()
     expect(tab.page.locator("#send")).to_be_enabled()
     tab.field.press("Enter")
     expect(tab.answer()).to_contain_text("There are many titles.")

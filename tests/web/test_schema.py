@@ -242,6 +242,30 @@ def test_enter_sends_while_nothing_that_is_suggested_was_chosen(tab: Tab) -> Non
     expect(options(tab)).to_have_count(0)
 
 
+@pytest.mark.parametrize(
+    ("names", "sql", "first"),
+    [("tables", "SELECT * FROM movies_d", "movies_delta"), ("functions", "SELECT cou", "count")],
+)
+def test_names_that_come_after_they_were_typed_are_offered(tab: Tab, names: str, sql: str, first: str) -> None:
+    held = tab.hold(f"**/api/{names}")
+    open_sql(tab).focus()
+    tab.page.keyboard.type(sql)
+    held.release()
+    expect(options(tab).first).to_have_text(first)
+
+
+@pytest.mark.parametrize("leave", ["Escape", "ArrowLeft", "Home"])
+def test_names_that_come_late_open_no_list_behind_somebody_who_went_on(tab: Tab, leave: str) -> None:
+    held = tab.hold("**/api/functions")
+    open_sql(tab).focus()
+    tab.page.keyboard.type("SELECT cou")
+    tab.page.keyboard.press(leave)
+    with tab.page.expect_response("**/api/functions"):
+        held.release()
+    tab.page.evaluate("fetch('/api').then((response) => response.text())")  # the page has read the functions by then
+    expect(options(tab)).to_have_count(0)
+
+
 def test_an_input_method_neither_takes_nor_closes_nor_opens_suggestions(tab: Tab) -> None:
     field = ready_to_suggest(tab)
     tab.page.keyboard.type("SELECT cou")

@@ -24,16 +24,12 @@ States = Callable[[], Path]
 
 
 def test_the_tab_that_was_chosen_before_the_server_answered_stays_chosen(tabs: OPEN_TAB, here: Site) -> None:
-    tab, held = tabs(here.url), list[Any]()
-
-    def hold(route: Any) -> None:
-        held.append(route)
-
-    tab.page.route("**/api", hold)
+    tab = tabs(here.url)
+    held = tab.hold("**/api")
     tab.page.reload()
     tab.page.get_by_role("tab", name="SQL").click()
     tab.page.wait_for_function("document.querySelector('#about:empty') !== null")
-    held[0].continue_()
+    held.release()
     tab.ask(COUNT)
     expect(tab.answer().locator("td")).to_have_text(["300"])
 

@@ -15,6 +15,7 @@ export class SuggestionList {
   #found = null; // what is offered, null while the list is closed
   #failed = new Set(); // tables whose columns did not come; asked again once the field is entered again
   #chosen = -1; // the option that the arrows are at: Enter takes it, and sends where there is none
+  #last = { value: "", caret: 0, opens: false }; // where names were looked for last, and whether some may open the list
 
   constructor(lake) {
     this.#lake = lake;
@@ -36,8 +37,12 @@ export class SuggestionList {
   /** Load what there is to offer. Where that fails, keywords are offered alone; the tables beside the field say why. */
   #load() {
     this.#failed.clear();
-    void this.#lake.loadTables().catch(() => {});
-    void this.#lake.loadFunctions().catch(() => {});
+    for (const names of [this.#lake.loadTables(), this.#lake.loadFunctions()]) {
+      names.then(
+        () => this.#lookAgain(),
+        () => {},
+      );
+    }
   }
 
   #typed(event) {
@@ -49,10 +54,12 @@ export class SuggestionList {
   #update({ opens = false, isAsked = false } = {}) {
     const { value, selectionStart: start, selectionEnd: end } = this.#field;
     const found = start === end ? findSuggestions(value, start, this.#lake) : null;
-    this.#loadColumns(value, opens || isAsked);
+    this.#loadColumns(value);
     const isEnough = found !== null && (found.dotted || found.prefix.length >= LEAST_LETTERS);
-    if (found === null || !(isAsked || (isEnough && (opens || this.#found)))) {
-      this.#close();
+    const isOffered = found !== null && (isAsked || (isEnough && (opens || this.#found)));
+    if (!isOffered) this.#close();
+    this.#last = { value, caret: start, opens: opens || isAsked };
+    if (!isOffered) {
       if (isAsked) announce("There is nothing to suggest here.");
       return;
     }
@@ -62,18 +69,21 @@ export class SuggestionList {
   }
 
   /** Load the columns of the tables that the statement names, and offer them once they have come. */
-  #loadColumns(sql, opens) {
+  #loadColumns(sql) {
     for (const name of tablesNamed(sql, this.#lake).slice(0, MOST_TABLES)) {
       if (this.#lake.columnsOf(name) !== null || this.#failed.has(name)) continue;
-      const caret = this.#field.selectionStart;
-      const isHere = () => this.#field.value === sql && this.#field.selectionStart === caret;
       this.#lake.loadColumns(name).then(
-        () => {
-          if (isHere() && document.activeElement === this.#field && this.#chosen < 0) this.#update({ opens });
-        },
+        () => this.#lookAgain(),
         () => this.#failed.add(name),
       );
     }
+  }
+
+  /** Offer what has come since names were looked for, where nobody went on, chose or closed the list meanwhile. */
+  #lookAgain() {
+    const { value, caret, opens } = this.#last;
+    const isHere = this.#field.value === value && this.#field.selectionStart === caret;
+    if (isHere && document.activeElement === this.#field && this.#chosen < 0) this.#update({ opens });
   }
 
   #show(found) {
@@ -86,6 +96,7 @@ export class SuggestionList {
   }
 
   #close() {
+    this.#last.opens = false;
     if (this.#found === null) return;
     this.#found = null;
     this.#choose(-1);
@@ -96,6 +107,7 @@ export class SuggestionList {
 
   #key(event) {
     if (isComposing(event)) return;
+    this.#last.opens = false; // until the letter of this key is there
     if (event.ctrlKey && event.code === "Space") {
       this.#load();
       this.#update({ isAsked: true });
