@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from etl.changed_lines import ChangedLines
 from etl.fingerprints import Fingerprint
 from etl.header import Source
 from etl.progress import ProgressReporter
+from etl.work_pool import WorkPool
 
 _MOST_LINES: Final = 4_000_000
 """More lines than this in groups that changed are not compared in memory, which takes some 400 bytes a line: the table
@@ -31,31 +31,21 @@ def compare_ahead(
     Yields the results by table: None where too many lines have changed to compare them in memory. Files whose table
     has no fingerprint are left out.
     """
-    folder, given_up = work_dir / "changed", threading.Event()
+    folder = work_dir / "changed"
     folder.mkdir(exist_ok=True)
+    with WorkPool(_FILES_AT_ONCE) as pool:
 
-    def find_lines(source: Source, fingerprint: Fingerprint) -> ChangedLines | None:
-        path = source.path
-        with report.open_stage(f"compare {path.name}", total_bytes=path.stat().st_size) as stage:
+        def find_lines(source: Source, fingerprint: Fingerprint) -> ChangedLines | None:
+            path = source.path
+            with report.open_stage(f"compare {path.name}", total_bytes=path.stat().st_size) as stage:
+                target = folder / f"{source.dataset.file}.tsv"
+                changed = ChangedLines.find(source, fingerprint, target, pool.make_interruptible(stage.advance))
+                stage.advance(path.stat().st_size, changed.all_lines)
+            most = min(_MOST_LINES, max(_MOST_SHARE * changed.all_lines, _FEW_ROWS))
+            return None if changed.fingerprint is None or changed.lines > most else changed
 
-            def report_progress(done: int, lines: int) -> None:
-                if given_up.is_set():
-                    raise CancelledError
-                stage.advance(done, lines)
-
-            target = folder / f"{source.dataset.file}.tsv"
-            changed = ChangedLines.find(source, fingerprint, target, report_progress)
-            stage.advance(path.stat().st_size, changed.all_lines)
-        most = min(_MOST_LINES, max(_MOST_SHARE * changed.all_lines, _FEW_ROWS))
-        return None if changed.fingerprint is None or changed.lines > most else changed
-
-    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-        try:
-            yield {
-                source.dataset.table: pool.submit(find_lines, source, fingerprint)
-                for source in sources
-                if (fingerprint := known[source.dataset.table]) is not None
-            }
-        finally:
-            given_up.set()
-            pool.shutdown(cancel_futures=True)
+        yield {
+            source.dataset.table: pool.submit(find_lines, source, fingerprint)
+            for source in sources
+            if (fingerprint := known[source.dataset.table]) is not None
+        }

@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -25,6 +23,7 @@ from etl.progress import ProgressReporter
 from etl.row_sets import RowChange
 from etl.slices import SlicedTables
 from etl.tables import TableDefinition, to_definition
+from etl.work_pool import WorkPool
 from lakehouse.context import DECLARATIONS_NAME, Entity
 from lakehouse.errors import LakeError
 from lakehouse.find.building import IndexUpdate, IndexWriter, read_values
@@ -357,8 +356,7 @@ class IndexBeginning:
         self.kinds = frozenset(each.entity.kind for each in written)
         self._folder = folder
         self._report = report
-        self._given_up = threading.Event()
-        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._pool = WorkPool(1)
         self._writer = self._pool.submit(self._write_things)
 
     def wait(self) -> IndexWriter:
@@ -367,8 +365,7 @@ class IndexBeginning:
 
     def close(self) -> None:
         """End the thread, whether it is done or not."""
-        self._given_up.set()
-        self._pool.shutdown()
+        self._pool.close()
 
     def _write_things(self) -> IndexWriter:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -376,8 +373,7 @@ class IndexBeginning:
         with self._report.open_stage("write names") as stage:
             for each in self.written:
                 for batch in each.read_things():
-                    if self._given_up.is_set():
-                        raise CancelledError
+                    self._pool.raise_if_closed()
                     writer.add([batch])
                     rows += batch.rows.num_rows
                     stage.advance(0, rows)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 
 from etl.header import Source
 from etl.progress import ProgressReporter
 from etl.source import Inspection, inspect_source
+from etl.work_pool import WorkPool
 
 
 def inspect_ahead(
@@ -19,24 +18,13 @@ def inspect_ahead(
 
     Raises SourceError as `inspect_source` does. Closing the generator ends the thread.
     """
-    given_up = threading.Event()
+    with WorkPool(1) as pool:
 
-    def inspect_file(source: Source) -> Inspection:
-        path = source.path
-        with report.open_stage(f"inspect {path.name}", total_bytes=path.stat().st_size) as stage:
+        def inspect_file(source: Source) -> Inspection:
+            path = source.path
+            with report.open_stage(f"inspect {path.name}", total_bytes=path.stat().st_size) as stage:
+                return inspect_source(source, work_dir, pool.make_interruptible(stage.advance))
 
-            def report_progress(done: int, lines: int) -> None:
-                if given_up.is_set():
-                    raise CancelledError
-                stage.advance(done, lines)
-
-            return inspect_source(source, work_dir, report_progress)
-
-    with ThreadPoolExecutor(max_workers=1) as pool:
         waiting = [(source, pool.submit(inspect_file, source)) for source in sources]
-        try:
-            for source, inspection in waiting:
-                yield source, inspection.result()
-        finally:
-            given_up.set()
-            pool.shutdown(cancel_futures=True)
+        for source, inspection in waiting:
+            yield source, inspection.result()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,7 @@ from etl.row_sorter import RowSorter, SortPart
 from etl.stored_rows import TableVersion, commit_adds, to_arrow_schema
 from etl.table_files import TableFiles
 from etl.tables import OnRows, OrderedTable, PathTableWriter, TableDefinition, TableWriter
+from etl.work_pool import WorkPool
 from lakehouse.delta import latest_version, read_snapshot
 from lakehouse.session import EngineSession
 from lakehouse.session.rows import stream_tables
@@ -63,7 +63,6 @@ class _SortedTable:
         self._work_dir = work_dir
         self._written = 0
         self._lock = threading.Lock()
-        self._given_up = threading.Event()
 
     def add_rows(self, rows: DataFrame) -> int:
         with self._sorter.all_or_nothing():
@@ -73,32 +72,28 @@ class _SortedTable:
 
     def finish(self, on_rows: OnRows) -> TableVersion:
         groups = _group_parts(self._sorter.list_parts())
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
-            writing = [pool.submit(self._write_file, parts, on_rows) for parts in groups]
-            try:
-                adds = [each.result() for each in writing]
-            finally:
-                self._given_up.set()
-                pool.shutdown(cancel_futures=True)
+        with WorkPool(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+            writing = [pool.submit(self._write_file, parts, on_rows, pool) for parts in groups]
+            adds = [each.result() for each in writing]
         log = self._files.open_log()
         base = read_snapshot(log, latest_version(log))
         return commit_adds(self._files, base, adds, "WRITE", sum(int(add["size"]) for add in adds))
 
-    def _write_file(self, parts: Sequence[SortPart], on_rows: OnRows) -> dict[str, Any]:
+    def _write_file(self, parts: Sequence[SortPart], on_rows: OnRows, pool: WorkPool) -> dict[str, Any]:
         name = name_data_file()
         path = self._work_dir / name
         with path.open("wb") as out:
-            add = write_data_file(name, out, self._sorter.schema, self._read_parts(parts, on_rows), self._found_by)
+            rows = self._read_parts(parts, on_rows, pool)
+            add = write_data_file(name, out, self._sorter.schema, rows, self._found_by)
             out.flush()
             os.fsync(out.fileno())
         self._files.take(path, name)
         return add
 
-    def _read_parts(self, parts: Sequence[SortPart], on_rows: OnRows) -> Iterator[pa.Table]:
+    def _read_parts(self, parts: Sequence[SortPart], on_rows: OnRows, pool: WorkPool) -> Iterator[pa.Table]:
         for part in parts:
             for rows in self._sorter.read_part(part):
-                if self._given_up.is_set():
-                    raise CancelledError
+                pool.raise_if_closed()
                 yield rows
                 with self._lock:
                     self._written += rows.num_rows
