@@ -83,6 +83,7 @@ class RowSorter:
         self._place = place
         self._most_cuts = max(1, expected_rows // sorted_rows)
         self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
         self._cuts: Words | None = None
         self._chunks: list[_Chunk] = []
         self._batches = 0
@@ -93,29 +94,30 @@ class RowSorter:
         """Add rows, of the sorter's schema."""
         self.rows += rows.num_rows
         self._waiting.append(rows)
-        if sum(each.num_rows for each in self._waiting) >= self._sorted_rows:
+        self._waiting_rows += rows.num_rows
+        if self._waiting_rows >= self._sorted_rows:
             self._deal_waiting()
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
         """Forget the rows that are added within, if it ends with an exception."""
-        rows, waiting, chunks = self.rows, self._waiting, len(self._chunks)
-        self._waiting = []
+        rows, chunks = self.rows, len(self._chunks)
+        waiting, waiting_rows = self._take_waiting()
         try:
             yield
         except BaseException:
-            self.rows, self._waiting = rows, waiting
+            self.rows, self._waiting, self._waiting_rows = rows, waiting, waiting_rows
             del self._chunks[chunks:]
             raise
         self._waiting = waiting + self._waiting
+        self._waiting_rows += waiting_rows
 
     def list_parts(self) -> list[SortPart]:
         """End the adding of rows, and return the parts in order."""
         import numpy as np
 
         if self._file is None:
-            rows = sum(each.num_rows for each in self._waiting)
-            return [SortPart(range(0), rows)] if rows else []
+            return [SortPart(range(0), self._waiting_rows)] if self._waiting_rows else []
         self._deal_waiting()
         self._file.close()
         sizes = np.sum([chunk.rows for chunk in self._chunks], axis=0)
@@ -138,11 +140,17 @@ class RowSorter:
         else:
             yield from self._deal_again(part)
 
+    def _take_waiting(self) -> tuple[list[pa.Table], int]:
+        """Return the waiting rows and their number; none wait then."""
+        taken = self._waiting, self._waiting_rows
+        self._waiting, self._waiting_rows = [], 0
+        return taken
+
     def _deal_waiting(self) -> None:
         import pyarrow as pa
 
-        rows = pa.concat_tables([self.schema.empty_table(), *self._waiting]).combine_chunks()
-        self._waiting = []
+        waiting, _ = self._take_waiting()
+        rows = pa.concat_tables([self.schema.empty_table(), *waiting]).combine_chunks()
         if rows.num_rows:
             self._chunks.append(self._deal(rows))
 
