@@ -103,7 +103,7 @@ class Cache:
         days: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._tables = [_Table(path) for path in read]
+        self._tables = [_AnswerTable(path) for path in read]
         self._target = next(table for table in self._tables if table.path == write)
         self._seconds = None if days is None else days * 86_400
         self._clock = clock
@@ -177,7 +177,7 @@ class Cache:
                 self._recent.popitem(last=False)
 
 
-class _Table:
+class _AnswerTable:
     """One Delta table of answers, created with its first entry."""
 
     def __init__(self, path: Path) -> None:

@@ -16,7 +16,7 @@ _NO_TIME = "There was no time left to ask the model, or to wait for another quer
 
 
 @dataclass(frozen=True)
-class Terms:
+class ModelTerms:
     """Which model applies a function, and what it costs."""
 
     model: str
@@ -26,7 +26,7 @@ class Terms:
 class Job:
     """One run: requests and outcomes by cache key. `open` are the keys without an outcome."""
 
-    def __init__(self, function: AiFunction, terms: Terms, items: Sequence[Facts]) -> None:
+    def __init__(self, function: AiFunction, terms: ModelTerms, items: Sequence[Facts]) -> None:
         self.terms = terms
         self.outcomes: dict[CacheKey, Outcome] = {}
         self._function = function

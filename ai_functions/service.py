@@ -18,7 +18,7 @@ from ai_functions.cache import Cache, Cached, CacheKey
 from ai_functions.calls import BEAT_SECONDS, GRACE_SECONDS, Caller, Dispatch
 from ai_functions.flights import Flights
 from ai_functions.functions import MOST_FACTS_BYTES, AiFunction, price
-from ai_functions.job import Job, Terms
+from ai_functions.job import Job, ModelTerms
 from ai_functions.ledger import Ledger, Limits
 from ai_functions.outbox import ReservedCalls
 from ai_functions.providers import ProviderConfig, configured, open_provider
@@ -86,7 +86,7 @@ class AiService:
         """The reason why no function can be applied, or None."""
         return None if self.provider else _NO_PROVIDER
 
-    def terms(self, function: AiFunction) -> Terms:
+    def terms(self, function: AiFunction) -> ModelTerms:
         """The model and price of a function: the settings' own, else those of its file. Raises AiUnavailable."""
         if self.provider is None:
             raise AiUnavailable(_NO_PROVIDER)
@@ -94,9 +94,9 @@ class AiService:
         dollars = (self._settings.ai_input_price, self._settings.ai_output_price)
         match dollars:
             case float(given), float(written):
-                return Terms(model, price(given, written))
+                return ModelTerms(model, price(given, written))
             case None, None if model == function.model and function.price is not None:
-                return Terms(model, function.price)
+                return ModelTerms(model, function.price)
         raise AiUnavailable(
             f"The model {model} cannot be called: its price is not set. Whoever runs the server can set "
             "IMDB_AI_INPUT_PRICE and IMDB_AI_OUTPUT_PRICE, in US dollars per million tokens (0 for a model of one's "

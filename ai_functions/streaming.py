@@ -25,7 +25,7 @@ _COUNTS = ("prompt_tokens", "completion_tokens")
 
 def assemble_completion(chunks: Iterable[Any], hear: Hear) -> dict[str, Any] | None:
     """Assemble the chat completion from `chunks` of the `openai` client. None where they end too early."""
-    answer = _Answer(hear)
+    answer = _PartialAnswer(hear)
     for chunk in chunks:
         answer.add_chunk(chunk)
     return answer.to_completion()
@@ -46,7 +46,7 @@ def to_arguments(given: Any) -> str:
 
 
 @dataclass
-class _Call:
+class _PartialCall:
     """A call of a tool, from its fragments. `given` are arguments that came as an object."""
 
     id: str
@@ -75,7 +75,7 @@ class _Call:
 
 
 @dataclass
-class _Answer:
+class _PartialAnswer:
     """An answer as far as it has come. `held` is half of a character, told together with its other half."""
 
     hear: Hear
@@ -84,8 +84,8 @@ class _Answer:
     held: str = ""
     finish: str | None = None
     usage: Any = None
-    calls: list[_Call] = field(default_factory=list)
-    numbered: dict[int, _Call] = field(default_factory=dict)
+    calls: list[_PartialCall] = field(default_factory=list)
+    numbered: dict[int, _PartialCall] = field(default_factory=dict)
 
     def add_chunk(self, chunk: Any) -> None:
         self.usage = getattr(chunk, "usage", None) or self.usage
@@ -117,18 +117,18 @@ class _Answer:
             piece, self.held = piece[:-1], piece[-1]
         self.hear(repair_text(piece))
 
-    def _find_call(self, fragment: Any) -> _Call:
+    def _find_call(self, fragment: Any) -> _PartialCall:
         """The call that a fragment goes on with, or a new one: another id begins one even under a known number."""
         known = self.numbered.get(fragment.index) if fragment.index is not None else self._find_unnumbered(fragment)
         if known is not None and fragment.id in (None, "", known.id):
             return known
-        call = _Call(fragment.id or f"call_{len(self.calls)}")
+        call = _PartialCall(fragment.id or f"call_{len(self.calls)}")
         self.calls.append(call)
         if fragment.index is not None:
             self.numbered[fragment.index] = call
         return call
 
-    def _find_unnumbered(self, fragment: Any) -> _Call | None:
+    def _find_unnumbered(self, fragment: Any) -> _PartialCall | None:
         """The call with the id of a fragment, or the last one, if the fragment has neither id nor name."""
         if fragment.id:
             return next((call for call in self.calls if call.id == fragment.id), None)

@@ -33,7 +33,7 @@ ranges roughly, and to deal one again costs more than to sort it."""
 
 
 @dataclass(frozen=True)
-class _Place:
+class _WordPlace:
     """Where words are read: a column by its number in the order, and a text's first byte."""
 
     column: int = 0
@@ -73,7 +73,7 @@ class RowSorter:
         expected_rows: int,
         *,
         sorted_rows: int,
-        place: _Place = _Place(),
+        place: _WordPlace = _WordPlace(),
     ) -> None:
         self.schema = schema
         self.rows = 0
@@ -215,13 +215,13 @@ class RowSorter:
             for each in inner.list_parts():
                 yield from inner.read_part(each)
 
-    def _next_place(self, number: int) -> _Place | None:
+    def _next_place(self, number: int) -> _WordPlace | None:
         """Where rows differ that all have one word here."""
         end = self._place.offset + _TEXT_BYTES
         if any(chunk.longest[number] > end for chunk in self._chunks):
-            return _Place(self._place.column, end)
+            return _WordPlace(self._place.column, end)
         column = self._place.column + 1
-        return _Place(column) if column < len(self._by) else None
+        return _WordPlace(column) if column < len(self._by) else None
 
     def __enter__(self) -> Self:
         return self

@@ -102,7 +102,7 @@ class TableVersion:
 
 
 @dataclass(frozen=True)
-class Written(TableVersion):
+class WrittenVersion(TableVersion):
     """A version that was committed, and the bytes that were written for it."""
 
     written_bytes: int = 0
@@ -166,7 +166,7 @@ class StoredTable:
                 "imdb-etl load --again."
             ) from error
 
-    def write_change(self, change: TableChange, clustered_by: Sequence[str]) -> Written:
+    def write_change(self, change: TableChange, clustered_by: Sequence[str]) -> WrittenVersion:
         """Commit this version with a change as the newest version of the table."""
         adds, vector_bytes = self._delete_rows(change)
         data_bytes = 0
@@ -208,7 +208,7 @@ class StoredTable:
         return add
 
 
-def restore_version(files: TableFiles, version: int) -> Written:
+def restore_version(files: TableFiles, version: int) -> WrittenVersion:
     """Make an old version the newest one again, by a commit that moves no data."""
     snapshot = read_snapshot(files.open_log(), version)
     return commit_adds(files, snapshot, snapshot.adds, "RESTORE", 0)
@@ -216,7 +216,7 @@ def restore_version(files: TableFiles, version: int) -> Written:
 
 def commit_adds(
     files: TableFiles, base: Snapshot, adds: Sequence[dict[str, Any]], operation: str, written_bytes: int
-) -> Written:
+) -> WrittenVersion:
     """Commit a version that has the schema of `base` and exactly these data files.
 
     The newest version may be another than `base`: what a killed run has committed is taken away again.
@@ -246,10 +246,10 @@ def commit_adds(
     return measure_adds(newest + 1, adds, written_bytes + len(content))
 
 
-def measure_adds(version: int, adds: Sequence[Mapping[str, Any]], written_bytes: int = 0) -> Written:
+def measure_adds(version: int, adds: Sequence[Mapping[str, Any]], written_bytes: int = 0) -> WrittenVersion:
     """Count the live rows, files and bytes of a version."""
     rows = sum(count_records(add) - count_deleted(add) for add in adds)
-    return Written(version, rows, sum(int(add["size"]) for add in adds), len(adds), written_bytes)
+    return WrittenVersion(version, rows, sum(int(add["size"]) for add in adds), len(adds), written_bytes)
 
 
 def measure_version(files: TableFiles) -> TableVersion:

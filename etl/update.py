@@ -40,7 +40,7 @@ from etl.row_sets import RowChange
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
 from etl.source import hash_file, inspect_source
-from etl.stored_rows import StoredTable, TableChange, TableVersion, Written, restore_version, to_arrow_schema
+from etl.stored_rows import StoredTable, TableChange, TableVersion, WrittenVersion, restore_version, to_arrow_schema
 from etl.table_files import TableFiles
 from etl.tables import define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
@@ -251,7 +251,9 @@ class _UpdateRun(LoadRun):
             )
         return rows
 
-    def _count_rejects(self, dataset: Dataset, source: SourceFile, changed: ChangedLines, written: Written) -> None:
+    def _count_rejects(
+        self, dataset: Dataset, source: SourceFile, changed: ChangedLines, written: WrittenVersion
+    ) -> None:
         rejected = self.rejected.count(dataset)
         self.summary.tables.append(
             LoadedTable(

@@ -14,7 +14,7 @@ from etl.row_comparison import ReadRows, Touched
 from etl.row_filters import IdFilter, Spans
 from etl.row_sets import RowChange, list_values
 from etl.slices import SlicedTables
-from etl.stored_rows import StoredTable, TableChange, Written, to_arrow_schema
+from etl.stored_rows import StoredTable, TableChange, WrittenVersion, to_arrow_schema
 from etl.table_files import TableFiles
 from etl.tables import to_definition
 from lakehouse.manifest import TableEntry
@@ -171,7 +171,7 @@ class ViewRefresh:
 
     def replace_rows(
         self, view: GoldView, entry: TableEntry, reach: Reach, columns: Sequence[str], most_rows: int
-    ) -> tuple[Written, TableChange, RowChange] | None:
+    ) -> tuple[WrittenVersion, TableChange, RowChange] | None:
         """Replace rows of a view that change. None where that takes more than `most_rows` rows of one of its tables.
 
         The rows that are replaced are returned with these columns.

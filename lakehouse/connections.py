@@ -15,7 +15,7 @@ REQUEST_SECONDS = 20.0
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
 
 
-class Room:
+class OpenConnections:
     """The open connections of one server, and those whose request has not arrived, oldest first."""
 
     def __init__(self, most: int) -> None:
@@ -44,7 +44,7 @@ class BoundedProtocol(H11Protocol):
     It is always h11, whatever else is installed, because that bounds the size of headers.
     """
 
-    room: Room
+    room: OpenConnections
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -99,4 +99,4 @@ class BoundedProtocol(H11Protocol):
 
 def bounded_protocol(most: int) -> type[BoundedProtocol]:
     """A protocol class for one server with at most `most` connections."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"room": Room(most)})
+    return type("BoundedProtocol", (BoundedProtocol,), {"room": OpenConnections(most)})

@@ -26,7 +26,7 @@ _OTHERS = (
 
 
 @dataclass(frozen=True)
-class Place:
+class PlaceContents:
     """`tables` are folders with a Delta log, `below` folders with such folders in them."""
 
     is_table: bool
@@ -35,19 +35,19 @@ class Place:
     has_files: bool
 
 
-def look_at(lake: Lake) -> Place:
+def look_at(lake: Lake) -> PlaceContents:
     """What lies in a directory or below a URL; of a storage with many folders, in the first of them."""
     folder = lake.directory
     if folder is not None and not folder.is_dir():
-        return Place(is_table=False, tables=(), below=(), has_files=False)
+        return PlaceContents(is_table=False, tables=(), below=(), has_files=False)
     search = FolderSearch(folder) if folder is not None else ObjectSearch(lake, most_folders=_LOOKED_INTO)
     found = [path.split("/") for path in search.stamp_tables()]
     tables = tuple(parts[0] for parts in found if len(parts) == 1)
     below = tuple(sorted({parts[0] for parts in found if len(parts) > 1}))
     if folder is not None:
-        return Place((folder / DELTA_LOG).exists(), tables, below, any(folder.iterdir()))
+        return PlaceContents((folder / DELTA_LOG).exists(), tables, below, any(folder.iterdir()))
     inside = lake.objects.list_folders()
-    return Place(DELTA_LOG in inside, tables, below, bool(inside))
+    return PlaceContents(DELTA_LOG in inside, tables, below, bool(inside))
 
 
 def check_own(lake: Lake) -> None:
@@ -101,7 +101,7 @@ def describe_foreign(lake: Lake) -> str:
     return _describe_place(lake, look_at(lake), load)
 
 
-def _describe_place(lake: Lake, place: Place, load: str) -> str:
+def _describe_place(lake: Lake, place: PlaceContents, load: str) -> str:
     above = lake.address.rpartition("/")[0]
     if place.is_table:
         return f"{lake} is a Delta table, not a lake of tables. Give the folder above it: --lake {above}"

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Room:
+class _LineRoom:
     """Longest texts of a line, in bytes of JSON."""
 
     sql_sent: int
@@ -39,9 +39,9 @@ class _Room:
     sql_run: int = 0
 
 
-_RAN: Final = _Room(sql_sent=128 * 1024, arguments=8 * 1024, reasoning=32 * 1024, sql_run=256 * 1024)
+_RAN: Final = _LineRoom(sql_sent=128 * 1024, arguments=8 * 1024, reasoning=32 * 1024, sql_run=256 * 1024)
 """Where something ran, its statement is kept whole: the guard lets no longer one through (`IMDB_MAX_SQL_BYTES`)."""
-_DID_NOT_RUN: Final = _Room(sql_sent=4 * 1024, arguments=2 * 1024, reasoning=1024)
+_DID_NOT_RUN: Final = _LineRoom(sql_sent=4 * 1024, arguments=2 * 1024, reasoning=1024)
 """What was refused, or never began, cost its caller nothing, and fills no disk."""
 _FREE_BYTES: Final = 64 * 1024
 """With less room on the disk no call is begun: its work would be for nothing, because its line would not fit."""

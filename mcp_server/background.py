@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from lakehouse.errors import LakehouseError, QueryCancelled
-from mcp_server.handles import Entry, Handles, State
+from mcp_server.handles import HandleEntry, Handles, State
 from mcp_server.results import Answer
 from mcp_server.runs import Run
 
@@ -38,7 +38,7 @@ class Background:
         run.call_at_end(lambda: self._settle(handle, run, ended))
         return handle
 
-    def find(self, handle: str, caller: str) -> Run[Answer] | Entry | None:
+    def find(self, handle: str, caller: str) -> Run[Answer] | HandleEntry | None:
         """The statement itself where it is this process's, else what is known of it; None where nothing is.
 
         Raises HandlesUnusableError.

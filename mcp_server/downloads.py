@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lakehouse.errors import LakehouseError
 from lakehouse.result_files import MEDIA_TYPES, FileFormat
 from mcp_server.audit import AuditEvent
-from mcp_server.exports import ExportFile, Place
+from mcp_server.exports import ExportFile, ExportLocation
 from mcp_server.kept_results import UnknownResultError
 from mcp_server.models import Principal
 from mcp_server.runs import Call
@@ -62,12 +62,12 @@ class Downloads:
         self._key = secrets.token_bytes(32)
         self._under_way = 0
 
-    def place_file(self, file: ExportFile, caller: str) -> Place:
+    def place_file(self, file: ExportFile, caller: str) -> ExportLocation:
         """Sign a URL for a file."""
         expires = int(self._clock()) + URL_SECONDS
         signature = self._sign_url(file.query_id, file.format, caller, str(expires))
         url = f"{self._origin}{PATH}/{file.query_id}.{file.format}?expires={expires}&signature={signature}"
-        return Place(url, datetime.fromtimestamp(expires, UTC))
+        return ExportLocation(url, datetime.fromtimestamp(expires, UTC))
 
     def route(self, find_app: Callable[[], AppContext]) -> Route:
         """The route of the HTTP application that answers these URLs; `find_app` is called for each request."""
@@ -81,7 +81,7 @@ class Downloads:
             except BaseException:
                 self._under_way -= 1
                 raise
-            return _Held(response, self._give_back)
+            return _HeldResponse(response, self._give_back)
 
         return Route(f"{PATH}/{{query_id}}.{{kind}}", answer, methods=["GET"])  # and HEAD, which Starlette adds
 
@@ -104,7 +104,7 @@ class Downloads:
         self._under_way -= 1
 
 
-class _Held:
+class _HeldResponse:
     """A response with a place among those that are sent, which it gives back at its end."""
 
     def __init__(self, response: Response, give_back: Callable[[], None]) -> None:

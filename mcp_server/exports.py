@@ -59,7 +59,7 @@ class ExportFile:
 
 
 @dataclass(frozen=True)
-class Place:
+class ExportLocation:
     """Where a file is: a path, or a URL and when it expires."""
 
     location: str
@@ -71,7 +71,7 @@ class Exports(Protocol):
 
     writes_files: bool
 
-    def place_file(self, file: ExportFile, caller: str) -> Place:
+    def place_file(self, file: ExportFile, caller: str) -> ExportLocation:
         """Put a file there. Blocks. Raises ExportFailedError."""
 
 
@@ -104,7 +104,7 @@ class ExportFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def place_file(self, file: ExportFile, caller: str) -> Place:  # noqa: ARG002  (all callers on stdio are one user)
+    def place_file(self, file: ExportFile, caller: str) -> ExportLocation:  # noqa: ARG002  (all callers on stdio are one user)
         """Put a file into the folder, over no other file. Raises ExportFailedError."""
         target = self._folder / file.name
         try:
@@ -125,7 +125,7 @@ class ExportFolder:
                 f"{error.strerror}. The user can mend that: the folder must be there, writable, and have room, on a "
                 "file system with hard links: FAT and exFAT have none."
             ) from error
-        return Place(str(target))
+        return ExportLocation(str(target))
 
     def _link_draft(self, draft: str, target: Path, data: bytes) -> None:
         """Give a draft its name, which no other file may have: a link, unlike a rename, never replaces one."""

@@ -43,7 +43,7 @@ class HandlesUnusableError(LakehouseError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class HandleEntry:
     """What is known of a handle. `where` is this process, another living one, or one that has ended."""
 
     state: State
@@ -87,7 +87,7 @@ class Handles:
                 [state, self._clock() + self._keep_seconds, handle],
             )
 
-    def find(self, handle: str, caller: str) -> Entry | None:
+    def find(self, handle: str, caller: str) -> HandleEntry | None:
         """Find a caller's handle. Returns None for one that never existed, has expired, or belongs to another caller.
 
         Raises HandlesUnusableError.
@@ -102,7 +102,7 @@ class Handles:
         if row is None:
             return None
         state, server = row
-        return Entry(state, self._locate_server(server))
+        return HandleEntry(state, self._locate_server(server))
 
     def live(self) -> frozenset[str]:
         """Return the handles of this process that have not expired. Raises HandlesUnusableError."""

@@ -66,7 +66,7 @@ class KeptRows:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _KeptEntry:
     """A kept result. `stream` holds the rows in Arrow's stream format; `shown` is the rest of it, without rows."""
 
     caller: str
@@ -90,7 +90,7 @@ class KeptResults:
         self._keep_seconds = keep_seconds
         self._clock = clock
         self._changing = threading.Lock()
-        self._entries: dict[str, _Entry] = {}  # by query id, the oldest first; read and written under `_changing`
+        self._entries: dict[str, _KeptEntry] = {}  # by query id, the oldest first; read and written under `_changing`
 
     def keep(self, query_id: str, caller: str, result: ResultSet, total: int | None) -> None:
         """Keep what an engine answered. `total` is how many rows the statement has, None where nobody counted them."""
@@ -101,7 +101,7 @@ class KeptResults:
         expires = self._clock() + self._keep_seconds
         with self._changing:
             self._entries.pop(query_id, None)
-            self._entries[query_id] = _Entry(caller, expires, stream, shown, table.num_rows, total)
+            self._entries[query_id] = _KeptEntry(caller, expires, stream, shown, table.num_rows, total)
             self._make_room(caller)
 
     def read(self, query_id: str, caller: str, offset: int = 0, limit: int | None = None) -> KeptRows:

@@ -123,7 +123,7 @@ class AiColumn:
 
 
 @dataclass(frozen=True)
-class Usage:
+class StatementUsage:
     """How a statement uses what it reads; names are in lower case.
 
     `columns` are those whose values decide what the answer says: they are compared, computed with or ordered by, not
@@ -144,7 +144,7 @@ class Usage:
     joined: frozenset[frozenset[str]] = frozenset()
 
 
-NO_USAGE: Final = Usage()
+NO_USAGE: Final = StatementUsage()
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class CheckedQuery:
     caveats: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     ai: tuple[AiColumn, ...] = ()
-    usage: Usage = NO_USAGE
+    usage: StatementUsage = NO_USAGE
 
     def __post_init__(self, seal: object) -> None:
         if seal is not GUARD_SEAL:

@@ -186,7 +186,7 @@ class Run(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Places:
+class RunPlaces:
     """How many statements may run at once, how many of one caller, and how long one may wait for its turn.
 
     Turns are given among callers, before an engine is chosen. What an engine can bear is its own policy, which knows no
@@ -206,7 +206,7 @@ class Places:
 class Runner:
     """Runs statements in threads: places go round among the callers, and to each caller's in the order of arrival."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: RunPlaces) -> None:
         self._places = places
         self._pool = ThreadPoolExecutor(places.open, thread_name_prefix="statement")
         self._changed = threading.Condition()

@@ -21,7 +21,7 @@ from mcp_server.kept_results import KeptResults
 from mcp_server.models import TableInfo
 from mcp_server.results import Answer
 from mcp_server.router import Router
-from mcp_server.runs import Call, Places, Run, Runner
+from mcp_server.runs import Call, Run, Runner, RunPlaces
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class StatementService:
         self._settings = settings
         self._ai = Ai(ai or open_service(settings, None), settings)
         self._runner = Runner(
-            Places(settings.max_concurrent_queries, settings.max_queries_per_caller, settings.query_timeout_seconds)
+            RunPlaces(settings.max_concurrent_queries, settings.max_queries_per_caller, settings.query_timeout_seconds)
         )
 
     @property

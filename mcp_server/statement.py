@@ -18,7 +18,7 @@ from lakehouse.errors import EngineUnavailable, QueryError, QueryFailed, QueryTi
 from lakehouse.session import Stage
 from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
-from mcp_server.coverage import CoverageReader, Found, find_gaps
+from mcp_server.coverage import AnswerFacts, CoverageReader, find_gaps
 from mcp_server.engines import Engine
 from mcp_server.fetching import choose_kept_rows, may_stop_early
 from mcp_server.finding.empty_answers import explain_empty, is_empty
@@ -299,7 +299,7 @@ class Statement:
         if self._coverage is None:
             return answer
         known = self._coverage.read(allowed.tables)
-        found = Found(answer.says_nothing, None if answer.truncated else answer.whole_numbers)
+        found = AnswerFacts(answer.says_nothing, None if answer.truncated else answer.whole_numbers)
         said = find_gaps(query, allowed.tables, known, found, partial(self._count_one, allowed, query))
         codes = dict.fromkeys((*answer.codes, *(each.code for each in said)))
         return replace(answer, warnings=(*answer.warnings, *(each.text for each in said)), codes=tuple(codes))

@@ -76,7 +76,7 @@ def _open_files(out: Path) -> Iterator[dict[str, gzip.GzipFile]]:
 
 def _write_files(files: Mapping[str, gzip.GzipFile], titles: int, seed: int, progress: OnProgress) -> dict[str, int]:
     from etl.sample.columns import encode_lines
-    from etl.sample.handmade import HEADERS, Cast, HandmadeRows
+    from etl.sample.handmade import HEADERS, HandmadeCast, HandmadeRows
     from etl.sample.world import World
 
     rows = dict.fromkeys(files, 0)
@@ -86,7 +86,7 @@ def _write_files(files: Mapping[str, gzip.GzipFile], titles: int, seed: int, pro
         rows[file] += len(columns[0])
         progress(file, rows[file])
 
-    cast = Cast.from_size(titles)
+    cast = HandmadeCast.from_size(titles)
     world = World(seed, titles - len(cast.titles), own_titles=cast.title_ids, own_people=cast.person_ids)
     handmade = HandmadeRows(cast, world)
     for name, file in files.items():

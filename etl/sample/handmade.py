@@ -21,14 +21,14 @@ HEADERS = {dataset.file: dataset.header for dataset in DATASETS}
 
 
 @dataclass(frozen=True)
-class Cast:
+class HandmadeCast:
     """The handwritten titles and people at the head of a sample."""
 
     titles: tuple[Title, ...]
     people: tuple[Person, ...]
 
     @classmethod
-    def from_size(cls, titles: int) -> Cast:
+    def from_size(cls, titles: int) -> HandmadeCast:
         """Choose the handwritten rows of a sample with `titles` titles."""
         if titles < SHOWCASE_FROM:
             return cls(ODD_TITLES[:titles], ODD_PEOPLE)
@@ -48,7 +48,7 @@ class Cast:
 class HandmadeRows:
     """Rows of the handwritten titles and people of one sample, by file."""
 
-    def __init__(self, cast: Cast, world: World) -> None:
+    def __init__(self, cast: HandmadeCast, world: World) -> None:
         self._cast = cast
         titles, people = np.arange(-cast.title_ids, 0), np.arange(-cast.person_ids, 0)
         self._tconst: list[str] = world.format_tconst(titles).to_pylist()

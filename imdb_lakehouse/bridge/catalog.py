@@ -40,7 +40,7 @@ class LakeUnavailableError(LakehouseError):
     """The server could not say what the lake holds."""
 
 
-class LakeCatalog:
+class VisitorCatalog:
     """Tells visitors what the lake holds. All methods raise LakeUnavailableError and ServerGoneError.
 
     `vouches` sends the visitor's token to the server.

@@ -17,7 +17,7 @@ from ai_functions.types import AiUnavailable
 from imdb_lakehouse.bridge.answering import Answerer
 from imdb_lakehouse.bridge.api import ApiContext, create_app
 from imdb_lakehouse.bridge.api.limits import RequestLimits
-from imdb_lakehouse.bridge.catalog import LakeCatalog
+from imdb_lakehouse.bridge.catalog import VisitorCatalog
 from imdb_lakehouse.bridge.client import Lakehouse, resolve_server
 from imdb_lakehouse.bridge.feedback import CaseFile, FeedbackService
 from imdb_lakehouse.bridge.follow_ups import VerifiedQuestions
@@ -83,7 +83,7 @@ async def _open_context(settings: Settings, flags: Sequence[str]) -> AsyncIterat
         operations = OperationRunner(store, answerer, share)
         ends.push_async_callback(operations.close)
         name = model.name if model else None
-        catalog = LakeCatalog(lakehouse, vouches=vouches)
+        catalog = VisitorCatalog(lakehouse, vouches=vouches)
         feedback = FeedbackService(store, CaseFile(settings.state), name, find_own_lake(settings))
         starters = choose_starters(queries)
         yield ApiContext(settings, Callers(key), RequestLimits(settings), operations, catalog, feedback, name, starters)

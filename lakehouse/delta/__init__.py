@@ -7,7 +7,7 @@ none refuses a log that names files outside of the lake.
 from lakehouse.delta.audit import LogAudit
 from lakehouse.delta.folder import LOG_NAME, LogChangedError, LogFolder, LogObjects, Mark, TableLog
 from lakehouse.delta.history import Commit, read_history
-from lakehouse.delta.metadata import TableDefinition, read_metadata
+from lakehouse.delta.metadata import TableHead, read_metadata
 from lakehouse.delta.moments import parse_moment, version_at
 from lakehouse.delta.nesting import check_nesting
 from lakehouse.delta.opening import open_log
@@ -25,7 +25,7 @@ __all__ = [
     "Mark",
     "ObjectPaths",
     "Snapshot",
-    "TableDefinition",
+    "TableHead",
     "TableLog",
     "check_nesting",
     "is_below",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lakehouse.delta.checkpoint import PATHS, read_checkpoint
-from lakehouse.delta.folder import Entry, Mark, TableLog
+from lakehouse.delta.folder import LogEntry, Mark, TableLog
 from lakehouse.delta.opening import open_log
 from lakehouse.delta.paths import DataPaths, ObjectPaths
 from lakehouse.storage import Lake
@@ -26,7 +26,7 @@ class _Audited:
     """What was checked of a log: its files, and the mtimes of the folders that it names files in."""
 
     mark: Mark | None = None
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, LogEntry] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
     folders: dict[str, int] = field(default_factory=dict)
     looking: threading.Lock = field(default_factory=threading.Lock)

@@ -33,7 +33,7 @@ _CHECKPOINT = re.compile(
 )
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """A file of the log: its last change in milliseconds since 1970, its size in bytes, and its ETag, if any."""
 
     modified: int
@@ -83,10 +83,10 @@ class TableLog(ABC):
         return io.BytesIO(self.read(name))
 
     @abstractmethod
-    def _list_entries(self) -> Mapping[str, Entry]: ...
+    def _list_entries(self) -> Mapping[str, LogEntry]: ...
 
     @cached_property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, LogEntry]:
         """The files of the log by name, listed once."""
         return self._list_entries()
 
@@ -158,7 +158,7 @@ class LogFolder(TableLog):
             raise self.as_damaged(f"its folder {LOG_NAME} cannot be opened: {error.strerror}") from error
         return Mark((found.st_ino, found.st_mtime_ns), found.st_mtime_ns)
 
-    def _list_entries(self) -> Mapping[str, Entry]:
+    def _list_entries(self) -> Mapping[str, LogEntry]:
         found = {}
         try:
             with os.scandir(self._folder) as listed:
@@ -166,7 +166,7 @@ class LogFolder(TableLog):
                     with suppress(FileNotFoundError):  # gone since it was listed, as a writer's temporary files are
                         if each.is_file():
                             stat = each.stat()
-                            found[each.name] = Entry(stat.st_mtime_ns // 1_000_000, stat.st_size)
+                            found[each.name] = LogEntry(stat.st_mtime_ns // 1_000_000, stat.st_size)
         except OSError as error:
             raise self.as_damaged(f"its folder {LOG_NAME} cannot be listed: {error.strerror}") from error
         return found
@@ -204,11 +204,13 @@ class LogObjects(TableLog):
         state = hashlib.sha256(repr(sorted(self.entries.items())).encode()).hexdigest()
         return Mark(state, 0)
 
-    def _list_entries(self) -> Mapping[str, Entry]:
+    def _list_entries(self) -> Mapping[str, LogEntry]:
         found = self._store.list_files(self._folder) if self._listed is None else self._listed
         if not found:
             raise self.as_damaged(f"there is no {LOG_NAME} in the storage, or it is empty")
-        return {name: Entry(int(each.modified.timestamp() * 1000), each.size, each.tag) for name, each in found.items()}
+        return {
+            name: LogEntry(int(each.modified.timestamp() * 1000), each.size, each.tag) for name, each in found.items()
+        }
 
     def open_parts(self, name: str) -> IO[bytes]:
         size = self.entries[name].size if name in self.entries else 0

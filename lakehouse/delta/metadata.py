@@ -34,7 +34,7 @@ _BY_FEATURES: Final = 3
 
 
 @dataclass(frozen=True)
-class TableDefinition:
+class TableHead:
     """The newest version of a table, and its actions `protocol` and `metaData` at that version."""
 
     version: int
@@ -51,7 +51,7 @@ class TableDefinition:
         return sorted({str(name) for name in named} - READER_FEATURES)
 
 
-def read_metadata(log: TableLog) -> TableDefinition:
+def read_metadata(log: TableLog) -> TableHead:
     """Read the newest actions `protocol` and `metaData`. Raises LakeError where the log is damaged."""
     version = latest_version(log)
     base, commits = find_segment(log, version)
@@ -67,7 +67,7 @@ def read_metadata(log: TableLog) -> TableDefinition:
             _take_actions(found, read_definition(log, base))
     if len(found) < len(_WANTED):
         raise log.as_damaged(f"version {version} has no protocol or no schema")
-    return TableDefinition(version, found["protocol"], found["metaData"])
+    return TableHead(version, found["protocol"], found["metaData"])
 
 
 def _take_actions(found: dict[str, dict[str, Any]], actions: Iterable[dict[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.session.connect import open_connect
 from lakehouse.session.embedded import open_embedded
-from lakehouse.session.rows import Extra, Rows, TooLargeError, fetch, run_query
+from lakehouse.session.rows import Extra, FetchedRows, TooLargeError, fetch, run_query
 from lakehouse.session.shared import use_session
 from lakehouse.session.spark import IVY_FOLDER, delta_jars, has_spark, open_spark, spark_properties
 from lakehouse.session.types import CAPABILITIES, Capabilities, Dialect, EngineSession, Stage, ThreadTime
@@ -31,7 +31,7 @@ __all__ = [
     "Dialect",
     "EngineSession",
     "Extra",
-    "Rows",
+    "FetchedRows",
     "Stage",
     "ThreadTime",
     "TooLargeError",

@@ -82,7 +82,7 @@ def end_session_soon(session: Any) -> None:
 
 
 @dataclass
-class _Statement:
+class _RunningStatement:
     """The running statement of a session, and whether it may be interrupted.
 
     It may not before its first job has begun: an interrupt at that moment ends the operation while Spark submits the
@@ -115,7 +115,7 @@ def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[Engi
 
     # PySpark's functions (`pyspark.sql.functions`) make the columns of a session on a JVM without it.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
-    statements: dict[str, _Statement] = {}
+    statements: dict[str, _RunningStatement] = {}
 
     def open_client() -> ConnectSession:
         session = ConnectSession(connection=DefaultChannelBuilder(config[REMOTE], channelOptions=_CHANNEL))
@@ -125,7 +125,7 @@ def open_connect(config: dict[str, str], _work_dir: str | None) -> Iterator[Engi
     def open_one() -> ConnectSession:
         session = open_client()
         session.conf._set_all(_SESSION_CONFIG, silent=True)  # noqa: SLF001  (`set` fails where a server forbids one)
-        statements[session.session_id] = _Statement()
+        statements[session.session_id] = _RunningStatement()
         session.registerProgressHandler(statements[session.session_id].report_progress)
         return session
 

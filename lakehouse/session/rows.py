@@ -19,7 +19,7 @@ class TooLargeError(Exception):
 
 
 @dataclass(frozen=True)
-class Rows:
+class FetchedRows:
     """A result, and the types of its columns as Spark SQL names them. `is_all` says that there are no more rows."""
 
     table: pa.Table
@@ -35,7 +35,9 @@ class Extra:
     most_bytes: int
 
 
-def run_query(session: SparkSession, sql: str, most_rows: int, most_bytes: int, extra: Extra | None = None) -> Rows:
+def run_query(
+    session: SparkSession, sql: str, most_rows: int, most_bytes: int, extra: Extra | None = None
+) -> FetchedRows:
     """Run a query and return its first rows. Raises TooLargeError, and exceptions of the driver.
 
     Rows beyond `most_rows` come where the protocol is a stream, which ends once they are too large: on a JVM that
@@ -52,7 +54,7 @@ def run_query(session: SparkSession, sql: str, most_rows: int, most_bytes: int, 
     if table.nbytes > most_bytes:
         raise TooLargeError
     types = tuple(column.dataType.simpleString() for column in schema)
-    return Rows(_cast_to_promised(table, schema), types, is_all)
+    return FetchedRows(_cast_to_promised(table, schema), types, is_all)
 
 
 def is_over_connect(session: SparkSession) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from ai_functions.functions import AiFunction
 from ai_functions.service import AiService
 from ai_functions.types import AiUnavailable, BudgetExceeded, Facts, Outcome, RateLimited, Spender, dollars
-from mcp_server.ai.resolve import MOST_NAME_CHARS, MOST_ROWS, LookUp, Meant, Wanted, resolve
+from mcp_server.ai.resolve import MOST_NAME_CHARS, MOST_ROWS, LookUp, Meant, RowCall, resolve
 from mcp_server.models import AiColumn, CheckedQuery, ResultSet
 from mcp_server.results.ai import AiFunctionUse, AiNulls, AiUse, summarize_use, to_dollars
 from mcp_server.results.cells import Json, read_column
@@ -57,11 +57,11 @@ def prepare_tasks(
     return tuple(tasks)
 
 
-def _read_arguments(found: ResultSet, query: CheckedQuery, column: AiColumn) -> list[Wanted]:
+def _read_arguments(found: ResultSet, query: CheckedQuery, column: AiColumn) -> list[RowCall]:
     table = found.table.slice(0, query.limit.rows)
     arguments = _read_texts(table.column(column.argument))
     keys = _read_texts(table.column(column.key)) if column.key is not None else [None] * len(arguments)
-    return [Wanted.from_cell(argument, key) for argument, key in zip(arguments, keys, strict=True)]
+    return [RowCall.from_cell(argument, key) for argument, key in zip(arguments, keys, strict=True)]
 
 
 def _read_texts(column: Any) -> list[Json]:

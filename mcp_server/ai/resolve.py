@@ -24,7 +24,7 @@ LookUp = Callable[[str, Mapping[str, Any], int], Answer]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RowCall:
     """A call for one row: a name or key, or None and the reason, and the key of the row, where there is one."""
 
     text: str | None
@@ -32,7 +32,7 @@ class Wanted:
     key: str | None
 
     @classmethod
-    def from_cell(cls, cell: object, key: object) -> Wanted:
+    def from_cell(cls, cell: object, key: object) -> RowCall:
         """Create a call from a JSON-safe cell; numbers are names too ("1917")."""
         own = key if isinstance(key, str) else None
         if cell is None:
@@ -53,7 +53,7 @@ class Meant:
     reason: str | None = None
 
 
-def resolve(function: AiFunction, wanted: Iterable[Wanted], look_up: LookUp) -> dict[Wanted, Meant]:
+def resolve(function: AiFunction, wanted: Iterable[RowCall], look_up: LookUp) -> dict[RowCall, Meant]:
     """Resolve calls with at most two statements, however many calls; neither costs money."""
     wanted = list(wanted)
     meant = {each: Meant(None, each.reason) for each in wanted if each.text is None}
@@ -68,7 +68,7 @@ def resolve(function: AiFunction, wanted: Iterable[Wanted], look_up: LookUp) -> 
     return {**meant, **_resolve_by_name(function, left, look_up)}
 
 
-def _find_names(function: AiFunction, texts: Mapping[Wanted, str], look_up: LookUp) -> dict[str, frozenset[str]]:
+def _find_names(function: AiFunction, texts: Mapping[RowCall, str], look_up: LookUp) -> dict[str, frozenset[str]]:
     """Look up the names of the keys in the arguments and the rows: all texts beside them."""
     keys = {key for each, text in texts.items() if (key := text if function.is_key(text) else each.key)}
     if not keys:
@@ -77,7 +77,7 @@ def _find_names(function: AiFunction, texts: Mapping[Wanted, str], look_up: Look
     return {str(row[0]): frozenset(cell for cell in row[1:] if isinstance(cell, str)) for row in found.rows}
 
 
-def _resolve_by_name(function: AiFunction, texts: Mapping[Wanted, str], look_up: LookUp) -> dict[Wanted, Meant]:
+def _resolve_by_name(function: AiFunction, texts: Mapping[RowCall, str], look_up: LookUp) -> dict[RowCall, Meant]:
     if not texts:
         return {}
     found = look_up(function.statements["by_name"], {"names": sorted(set(texts.values()))}, MOST_ROWS)
@@ -90,7 +90,7 @@ def _resolve_by_name(function: AiFunction, texts: Mapping[Wanted, str], look_up:
     }
 
 
-def _choose_one(function: AiFunction, each: Wanted, text: str, keys: list[str], *, complete: bool) -> Meant:
+def _choose_one(function: AiFunction, each: RowCall, text: str, keys: list[str], *, complete: bool) -> Meant:
     """Choose the one of several things of a name that a row is about."""
     if each.key in keys:
         return Meant(each.key)

@@ -7,8 +7,8 @@ gaps       which gaps a statement rests on
 wording    sentences of shares: for warnings and for the schema
 """
 
-from mcp_server.coverage.gaps import Found, find_gaps
+from mcp_server.coverage.gaps import AnswerFacts, find_gaps
 from mcp_server.coverage.reading import CoverageReader, KnownCoverage
 from mcp_server.coverage.wording import describe_nulls, describe_table
 
-__all__ = ["CoverageReader", "Found", "KnownCoverage", "describe_nulls", "describe_table", "find_gaps"]
+__all__ = ["AnswerFacts", "CoverageReader", "KnownCoverage", "describe_nulls", "describe_table", "find_gaps"]

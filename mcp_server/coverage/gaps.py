@@ -13,7 +13,7 @@ from typing import Final
 
 from lakehouse.context import Measure
 from lakehouse.coverage import JoinCoverage, MeasureCoverage, Share
-from mcp_server.coverage.measures import Reading, concerns, find_declared, find_part_columns
+from mcp_server.coverage.measures import CoveredStatement, concerns, find_declared, find_part_columns
 from mcp_server.coverage.reach import LEAST_SHARE, find_low_parts, find_periods, has_start, reach_parts
 from mcp_server.coverage.reading import KnownCoverage
 from mcp_server.coverage.wording import (
@@ -43,7 +43,7 @@ LookUp = Callable[[str, Mapping[str, object]], tuple[int, int] | None]
 
 
 @dataclass(frozen=True)
-class Found:
+class AnswerFacts:
     """What a statement found: `nothing`, or rows with these whole numbers in them; None where rows were cut."""
 
     nothing: bool
@@ -74,19 +74,19 @@ class _Gap:
 
 
 def find_gaps(
-    query: CheckedQuery, tables: Iterable[TableInfo], known: KnownCoverage, found: Found, look_up: LookUp
+    query: CheckedQuery, tables: Iterable[TableInfo], known: KnownCoverage, found: AnswerFacts, look_up: LookUp
 ) -> tuple[Warned, ...]:
     """Return what to say of the gaps that an answer rests on, worst first; nothing for most statements."""
     if known.counted is None or not query.scans:
         return ()
-    reading = Reading(query, {table.name.lower(): table for table in tables}, known, found.nothing)
+    reading = CoveredStatement(query, {table.name.lower(): table for table in tables}, known, found.nothing)
     gaps = _Gaps(reading, look_up).find_all()[:_MOST]
     ends = ("" if each.is_all or each is not gaps[0] else f": {_conclude(reading, each)}" for each in gaps)
     said = [Warned(f"{gap.text}{end}.", LOW_COVERAGE) for gap, end in zip(gaps, ends, strict=True)]
     return (*said, *_find_open_year(reading, found))
 
 
-def _conclude(reading: Reading, gap: _Gap) -> str:
+def _conclude(reading: CoveredStatement, gap: _Gap) -> str:
     """Say what follows for the answer."""
     query = reading.query
     if reading.found_nothing:
@@ -107,7 +107,7 @@ def _conclude(reading: Reading, gap: _Gap) -> str:
     return "counts are lower bounds" if counts else "rows may be missing"
 
 
-def _find_open_year(reading: Reading, found: Found) -> tuple[Warned, ...]:
+def _find_open_year(reading: CoveredStatement, found: AnswerFacts) -> tuple[Warned, ...]:
     """Say that the last year of the source is not over, of an answer that counts it."""
     counted, query = reading.known.counted, reading.query
     day = counted.snapshot if counted is not None else None
@@ -136,7 +136,7 @@ def _shows_year(numbers: frozenset[int], year: int) -> bool:
 class _Gaps:
     """The gaps of one statement."""
 
-    def __init__(self, reading: Reading, look_up: LookUp) -> None:
+    def __init__(self, reading: CoveredStatement, look_up: LookUp) -> None:
         self._reading = reading
         self._query = reading.query
         self._known = reading.known

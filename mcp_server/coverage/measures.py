@@ -20,7 +20,7 @@ _EQUALS: Final = frozenset({"=", "in"})
 
 
 @dataclass(frozen=True)
-class Reading:
+class CoveredStatement:
     """One statement, with the tables that it may read by their names in lower case, and what is known of the lake.
 
     `found_nothing` says that the answer is empty: then what is named by its key may be missing as well.
@@ -104,7 +104,7 @@ def find_part_columns(measure: Measure) -> frozenset[str]:
     return frozenset(found)
 
 
-def concerns(measure: Measure, reading: Reading) -> bool:
+def concerns(measure: Measure, reading: CoveredStatement) -> bool:
     """Whether a measure says something of what a statement asks for."""
     usage = reading.query.usage
     if measure.table.lower() in usage.absent:
@@ -120,7 +120,7 @@ def concerns(measure: Measure, reading: Reading) -> bool:
     )
 
 
-def _names_whole(measure: Measure, reading: Reading) -> bool:
+def _names_whole(measure: Measure, reading: CoveredStatement) -> bool:
     named = reading.query.usage.named
     for column, values in measure.within.items():
         asked = {value for name, value in named if name == column.lower()}
@@ -135,20 +135,20 @@ def _names_whole(measure: Measure, reading: Reading) -> bool:
     return all(any((column.lower(), value) in named for value in values) for column, values in measure.needs.items())
 
 
-def _chooses_by(measure: Measure, reading: Reading) -> bool:
+def _chooses_by(measure: Measure, reading: CoveredStatement) -> bool:
     """Whether rows are chosen by what may be null, and by more than the name of one thing, which has it."""
     called = {each.column.lower() for each in reading.entities}
     columns = {column.lower() for column in measure.columns}
     return bool(columns & reading.query.usage.chosen) and not columns & called
 
 
-def _asks_for_known(measure: Measure, reading: Reading) -> bool:
+def _asks_for_known(measure: Measure, reading: CoveredStatement) -> bool:
     """Whether to have it is part of the question."""
     asked_by = {column.lower() for column in measure.asked_by}
     return bool(asked_by and (asked_by & reading.query.usage.ranked or reading.entities))
 
 
-def _is_of_one(measure: Measure, reading: Reading) -> bool:
+def _is_of_one(measure: Measure, reading: CoveredStatement) -> bool:
     """Whether the statement is about one thing that is there, of which nothing is missing then."""
     if not measure.beside:
         return reading.is_pinned(measure.table) and not measure.one

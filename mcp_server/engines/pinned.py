@@ -62,14 +62,14 @@ _CHECKPOINT_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldStatement:
     """A statement as sent to the engine: its text and the locations of its tables."""
 
     sql: str
     tables: Mapping[str, str]
 
 
-Hold = Callable[[str, Mapping[str, str]], AbstractContextManager[Held]]
+Hold = Callable[[str, Mapping[str, str]], AbstractContextManager[HeldStatement]]
 """Prepares the tables of a statement for the duration of a block. Raises LakeError, QueryFailed."""
 
 
@@ -81,10 +81,10 @@ def audit_tables(lake: Lake) -> Hold:
     audit = LogAudit(lake)
 
     @contextmanager
-    def hold(sql: str, tables: Mapping[str, str]) -> Iterator[Held]:
+    def hold(sql: str, tables: Mapping[str, str]) -> Iterator[HeldStatement]:
         for location in tables.values() if lake.kind is LakeKind.DIRECTORY else ():
             audit.check(location)
-        yield Held(sql, tables)
+        yield HeldStatement(sql, tables)
 
     return hold
 
@@ -222,7 +222,7 @@ class PinnedLogs:
         self._threads.submit(self._folder.mkdir, parents=True, exist_ok=True).result()
 
     @contextmanager
-    def hold(self, sql: str, tables: Mapping[str, str]) -> Iterator[Held]:
+    def hold(self, sql: str, tables: Mapping[str, str]) -> Iterator[HeldStatement]:
         """Pin the versions that a statement reads; a requested timestamp becomes the version of that time."""
         pinned: list[_Pinned] = []
         try:
@@ -237,7 +237,7 @@ class PinnedLogs:
         finally:
             self._threads.submit(self._release_logs, pinned)
 
-    def _pin_versions(self, sql: str, tables: Mapping[str, str], pinned: list[_Pinned]) -> Held:
+    def _pin_versions(self, sql: str, tables: Mapping[str, str], pinned: list[_Pinned]) -> HeldStatement:
         travels = read_travels(sql)
         numbers: dict[int, int] = {}
         roots = dict(tables)
@@ -253,7 +253,7 @@ class PinnedLogs:
         for travel in reversed(travels):
             if travel.start in numbers:
                 sql = f"{sql[: travel.start]}VERSION AS OF {numbers[travel.start]}{sql[travel.end :]}"
-        return Held(sql, roots)
+        return HeldStatement(sql, roots)
 
     def _pin_table(
         self, location: str, travels: Iterable[Travel], latest: bool, pinned: list[_Pinned]

@@ -92,7 +92,7 @@ def gather(
 
 
 @dataclass(frozen=True)
-class _Look:
+class _TextCounts:
     """How many different texts the first rows of a column hold, and how many rows those are."""
 
     distinct: int
@@ -161,7 +161,7 @@ class _Gathering:
             elif (look is None and not _is_text(column)) or (look is not None and look.has_few):
                 self._read_values(table, column)
 
-    def _look_at_readable(self, table: TableInfo, columns: Sequence[Column]) -> dict[Column, _Look]:
+    def _look_at_readable(self, table: TableInfo, columns: Sequence[Column]) -> dict[Column, _TextCounts]:
         """Look at columns; those that no statement may read are said and left out."""
         try:
             return self._look_at(table, columns)
@@ -172,7 +172,7 @@ class _Gathering:
         middle = len(columns) // 2
         return self._look_at_readable(table, columns[:middle]) | self._look_at_readable(table, columns[middle:])
 
-    def _look_at(self, table: TableInfo, columns: Sequence[Column]) -> dict[Column, _Look]:
+    def _look_at(self, table: TableInfo, columns: Sequence[Column]) -> dict[Column, _TextCounts]:
         """Count the different texts of columns in the first rows."""
         if not columns:
             return {}
@@ -185,7 +185,7 @@ class _Gathering:
             1,
         ).rows
         *counts, rows = (int(str(count)) for count in row)
-        return {column: _Look(count, rows) for column, count in zip(columns, counts, strict=True)}
+        return {column: _TextCounts(count, rows) for column, count in zip(columns, counts, strict=True)}
 
     def _read_values(self, table: TableInfo, column: Column) -> None:
         part = f"(SELECT :c AS v FROM :t LIMIT {COUNT_ROWS}) AS part"

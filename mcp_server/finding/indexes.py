@@ -44,18 +44,18 @@ _GAPS_NAME = "gaps.json"
 
 
 @dataclass(frozen=True)
-class Gaps:
+class IndexGaps:
     """What an index does not have: sentences, and the columns, as (table, column), of which it has only a part."""
 
     sentences: tuple[str, ...] = ()
     columns: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
-    def from_gathered(cls, found: Gathered) -> Gaps:
+    def from_gathered(cls, found: Gathered) -> IndexGaps:
         return cls(tuple(found.partial), frozenset(found.partial_columns))
 
     @classmethod
-    def read(cls, folder: Path) -> Gaps:
+    def read(cls, folder: Path) -> IndexGaps:
         """Read what `write` wrote; no gaps where it wrote nothing, as beside a published index."""
         try:
             sentences, columns = json.loads((folder / _GAPS_NAME).read_bytes())
@@ -76,7 +76,7 @@ class OpenIndex:
 
     edition: str
     finder: Finder
-    gaps: Gaps
+    gaps: IndexGaps
     tables: tuple[TableInfo, ...]
     context: Context
     until: float = float("inf")
@@ -134,7 +134,7 @@ class Indexes:
     def open_without_rows(self, tables: tuple[TableInfo, ...]) -> OpenIndex:
         """Return an index of tables, columns and verified queries alone. It is not kept."""
         context = self._read_context()
-        return OpenIndex(_name_edition(tables, context), open_in_memory([]), Gaps(), tables, context)
+        return OpenIndex(_name_edition(tables, context), open_in_memory([]), IndexGaps(), tables, context)
 
     def build(self, tables: tuple[TableInfo, ...], look_up: LookUp, enter_stage: Callable[[str], None]) -> OpenIndex:
         """Fetch the published index, or read the lake and build one; for one caller at a time.
@@ -146,9 +146,9 @@ class Indexes:
         enter_stage("fetching the index of names")
         finder = self._open_published()
         if finder is not None:
-            return self._set_open(OpenIndex(edition, finder, Gaps(), tables, context))
+            return self._set_open(OpenIndex(edition, finder, IndexGaps(), tables, context))
         found = gather(tables, context.declarations.entity, look_up, enter_stage, metered=self._metered)
-        gaps = Gaps.from_gathered(found)
+        gaps = IndexGaps.from_gathered(found)
         enter_stage("building the index of names")
         if not _has_versions(tables):
             until = time.monotonic() + _MEMORY_SECONDS
@@ -161,16 +161,16 @@ class Indexes:
             self._open = index
         return index
 
-    def _open_local(self, edition: str) -> tuple[Finder, Gaps] | None:
+    def _open_local(self, edition: str) -> tuple[Finder, IndexGaps] | None:
         """Open what lies on this machine: beside the lake, or from an earlier build."""
         if self._lake is not None and self._lake.directory is not None:
             finder = self._open_published()
             if finder is not None:
-                return finder, Gaps()
+                return finder, IndexGaps()
         folder = self._kept_folder(edition)
         if folder.is_dir():
             try:
-                return open_index(folder), Gaps.read(folder)
+                return open_index(folder), IndexGaps.read(folder)
             except LakeError as error:
                 log.warning("An index of names is not used, and the server builds another. %s", error)
         return None
@@ -232,7 +232,7 @@ class Indexes:
 def _write_gathered(folder: Path, found: Gathered) -> None:
     values = [thing for thing in found.things if thing.kind == VALUE]
     build_index(folder, [thing for thing in found.things if thing.kind != VALUE], values)
-    Gaps.from_gathered(found).write(folder)
+    IndexGaps.from_gathered(found).write(folder)
 
 
 def _read_context(lake: Lake, folder: Path | None) -> Context:

@@ -12,7 +12,16 @@ from lakehouse.session import Stage
 from mcp_server.guard.confirm import confirm_reading
 from mcp_server.guard.journal import Journal
 from mcp_server.guard.limits import Limits
-from mcp_server.models import GUARD_SEAL, NO_USAGE, AiColumn, CheckedQuery, EngineReading, Principal, RowLimit, Usage
+from mcp_server.models import (
+    GUARD_SEAL,
+    NO_USAGE,
+    AiColumn,
+    CheckedQuery,
+    EngineReading,
+    Principal,
+    RowLimit,
+    StatementUsage,
+)
 from mcp_server.sql.case import Case
 from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.scans import find_scans
@@ -56,7 +65,7 @@ class AllowedQuery:
     advice: tuple[str, ...] = ()
     ai: tuple[AiColumn, ...] = ()
     counted: Case | None = None
-    usage: Usage = NO_USAGE
+    usage: StatementUsage = NO_USAGE
 
 
 def approve_query(query: AllowedQuery, terms: Terms) -> CheckedQuery:

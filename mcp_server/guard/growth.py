@@ -50,7 +50,7 @@ _SCHEMA_MAKERS = frozenset({"schema_of_json", "schema_of_csv"})
 
 
 @dataclass(frozen=True)
-class _Call:
+class _GrowthCall:
     """A call of a function on the growth list. `argument` is the index of the argument that says how much."""
 
     tree: Tree
@@ -87,7 +87,7 @@ def check_growth(tree: Tree) -> None:
         name = tree.called_name(node)
         if name in growth:
             kind, argument = growth[name]
-            _CHECKS[kind](_Call(tree, node, name, argument))
+            _CHECKS[kind](_GrowthCall(tree, node, name, argument))
             makes = makes or kind in {"times", "width", "span"}
     if makes:
         _check_combined(tree)
@@ -104,7 +104,7 @@ def _check_combined(tree: Tree) -> None:
             )
 
 
-def _check_amount(call: _Call) -> None:
+def _check_amount(call: _GrowthCall) -> None:
     """The amount is a constant within its bound, or it comes from a column."""
     if call.given is None or (call.name == "format_number" and _is_pattern(call)):
         return
@@ -116,19 +116,19 @@ def _check_amount(call: _Call) -> None:
         raise call.too_large(bound)
 
 
-def _check_times(call: _Call) -> None:
+def _check_times(call: _GrowthCall) -> None:
     _check_amount(call)
     if call.given is not None and measure_width(call.tree, call.node) > MAX_WIDTH:
         raise call.too_large(MAX_WIDTH)
 
 
-def _is_pattern(call: _Call) -> bool:
+def _is_pattern(call: _GrowthCall) -> bool:
     """Whether format_number has a pattern such as '#,###.##', whose result is as long as the pattern."""
     text = read_string(call.tree, call.given) if call.given is not None else None
     return text is not None and parse_number(text) is None
 
 
-def _check_format(call: _Call) -> None:
+def _check_format(call: _GrowthCall) -> None:
     text = read_string(call.tree, call.given) if call.given is not None else None
     if text is None:
         raise call.refusal_at(
@@ -138,7 +138,7 @@ def _check_format(call: _Call) -> None:
         raise call.too_large(MAX_POSITION)
 
 
-def _check_span(call: _Call) -> None:
+def _check_span(call: _GrowthCall) -> None:
     arguments = call.node.expressions
     if any(argument.find(exp.Column) is not None for argument in arguments):
         return
@@ -153,7 +153,7 @@ def _check_span(call: _Call) -> None:
         raise call.too_large(bound)
 
 
-def _check_sliding(call: _Call) -> None:
+def _check_sliding(call: _GrowthCall) -> None:
     """A window slides by a hundredth of its length or more. Both are plain strings."""
     lengths = call.node.expressions[call.argument - 1 : call.argument + 1]
     if len(lengths) < 2:
@@ -169,7 +169,7 @@ def _check_sliding(call: _Call) -> None:
         )
 
 
-def _check_error(call: _Call) -> None:
+def _check_error(call: _GrowthCall) -> None:
     """A relative error is a plain number, and large enough for a small sketch."""
     value = compute_constant(call.tree, call.given) if call.given is not None else 1.0
     if value is None or value < MIN_ERROR:
@@ -180,7 +180,7 @@ def _check_error(call: _Call) -> None:
         )
 
 
-def _check_schema(call: _Call) -> None:
+def _check_schema(call: _GrowthCall) -> None:
     """A schema or sample is one plain string and nests no deeper than a statement.
 
     Engines parse it by recursion.
@@ -197,7 +197,7 @@ def _check_schema(call: _Call) -> None:
         raise call.refusal_at("too_deep", f"The text for {call.name} nests more than {MAX_DEPTH} levels.")
 
 
-_CHECKS: Mapping[str, Callable[[_Call], None]] = {
+_CHECKS: Mapping[str, Callable[[_GrowthCall], None]] = {
     "times": _check_times,
     "width": _check_amount,
     "position": _check_amount,

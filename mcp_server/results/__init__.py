@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lakehouse.escaping import MOST_QUOTED_CHARS, cut_text
 from mcp_server.models import Caps, ResultSet, RowLimit
 from mcp_server.results.cells import SAFE_INTEGER, Json, Rows, shorten
-from mcp_server.results.fitting import Fitting, Found, Tick, fit, read_rows
+from mcp_server.results.fitting import Fitting, LazyRows, Tick, fit, read_rows
 from mcp_server.results.text import table_text
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def shape(
         )
     else:
         total = result.found
-    found = Found(names, result.types, read_rows(result, limit.rows, caps, tick), min(result.found, limit.rows))
+    found = LazyRows(names, result.types, read_rows(result, limit.rows, caps, tick), min(result.found, limit.rows))
     shaped = _build_answer(found, caps, origin, truncated=truncated, warnings=warnings)
     return replace(shaped, total_rows=total, codes=("rows_cut",) if shaped.truncated else ())
 
@@ -130,7 +130,7 @@ def shape_plan(plan: ResultSet, caps: Caps, origin: Origin) -> Answer:
     for most in (caps.payload_bytes // 2, caps.payload_bytes // _CHARACTER_BYTES - _MARK_CHARS):
         if not fitting.rows:  # non-ASCII characters take more bytes than the first attempt allows for
             rows = read_rows(plan, 1, replace(caps, cell_chars=most), lambda: None)
-            fitting = fit(Found(("plan",), plan.types, rows, 1), caps)
+            fitting = fit(LazyRows(("plan",), plan.types, rows, 1), caps)
     note = (
         "The plan is longer than an answer may be: `…[+n chars]` says how much of it is missing. "
         "EXPLAIN a part of the statement, or without EXTENDED, CODEGEN or COST."
@@ -141,11 +141,11 @@ def shape_plan(plan: ResultSet, caps: Caps, origin: Origin) -> Answer:
 def answer(rows: Rows, caps: Caps, origin: Origin) -> Answer:
     """Put JSON-safe rows under the caps on a cell and on the whole."""
     cells = ([shorten(value, caps.cell_limit) for value in row] for row in rows.rows)
-    return _build_answer(Found(rows.names, rows.types, cells, len(rows.rows)), caps, origin)
+    return _build_answer(LazyRows(rows.names, rows.types, cells, len(rows.rows)), caps, origin)
 
 
 def _build_answer(
-    found: Found, caps: Caps, origin: Origin, *, truncated: bool = False, warnings: Sequence[str] = ()
+    found: LazyRows, caps: Caps, origin: Origin, *, truncated: bool = False, warnings: Sequence[str] = ()
 ) -> Answer:
     names, types = found.names, found.types
     fitting = fit(found, caps)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.models import Caps, ResultSet
 from mcp_server.results.cells import LOOKED_AT, count_text_chars
-from mcp_server.results.fitting import Found, Tick, fit, measure_head, read_rows
+from mcp_server.results.fitting import LazyRows, Tick, fit, measure_head, read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,7 @@ def cut(result: ResultSet, caps: Caps, tick: Tick) -> ResultSet:
     if whole.num_rows == table.num_rows:
         return result
     rows = read_rows(result, table.num_rows, caps, tick)
-    fitting = len(fit(Found(names, result.types, rows, table.num_rows), caps).rows)
+    fitting = len(fit(LazyRows(names, result.types, rows, table.num_rows), caps).rows)
     if fitting <= whole.num_rows:
         missing = {place: chars for place, chars in result.missing.items() if place[0] < whole.num_rows}
         return replace(result, table=_copy_table(whole), rows=result.found, missing=missing)

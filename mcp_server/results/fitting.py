@@ -21,7 +21,7 @@ _PART_ROWS, _PART_BYTES, _PART_CELLS = 256, 1 << 20, 1 << 14
 
 
 @dataclass(frozen=True)
-class Found:
+class LazyRows:
     """Rows to be answered with, `count` of them, each made when it is read, cell by cell."""
 
     names: tuple[str, ...]
@@ -39,7 +39,7 @@ class Fitting:
     cut: frozenset[int]
 
 
-def fit(found: Found, caps: Caps) -> Fitting:
+def fit(found: LazyRows, caps: Caps) -> Fitting:
     """Read as many rows as an answer may hold. Raises ResourceLimit where the column names alone are too large."""
     head = measure_head(found.names, found.types, caps)
     rows: list[tuple[Json, ...]] = []

@@ -53,7 +53,7 @@ class Reading:
 
 
 @dataclass
-class _Level:
+class _BracketLevel:
     """One level of brackets: its clause, whether a relation must come next, and the function before the bracket."""
 
     clause: str = ""
@@ -67,7 +67,7 @@ class _ClauseReader:
     source: Source
     tables: list[TableRef] = field(default_factory=list)
     calls: dict[int, str] = field(default_factory=dict)
-    levels: list[_Level] = field(default_factory=lambda: [_Level()])
+    levels: list[_BracketLevel] = field(default_factory=lambda: [_BracketLevel()])
     relations: int = 0
 
     def read_all(self) -> Reading:
@@ -116,7 +116,7 @@ class _ClauseReader:
         nested = level.expects and following not in QUERY_STARTS
         level.expects = False
         called = self.source.key(index - 1) if index - 1 in self.calls else ""
-        self.levels.append(_Level("FROM" if nested else "", nested, called))
+        self.levels.append(_BracketLevel("FROM" if nested else "", nested, called))
 
     def is_keyword(self, index: int, key: str) -> bool:
         known = key in CLAUSES or key in {"FROM", "JOIN", "LATERAL", "VALUES", "WITH", "ON", "USING"} or key in WRITING

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from mcp_server.models import Usage
+from mcp_server.models import StatementUsage
 from mcp_server.sql.absence import find_absent
 from mcp_server.sql.case import Case, memoize
 from mcp_server.sql.joined import find_joined
@@ -21,7 +21,7 @@ _EXTREMES: Final = frozenset({"max", "max_by", "min", "min_by"})
 
 
 @memoize
-def find_usage(case: Case) -> Usage:
+def find_usage(case: Case) -> StatementUsage:
     """Return how a statement uses what it reads."""
     deciding: set[str] = set()
     chosen: set[str] = set()
@@ -37,7 +37,7 @@ def find_usage(case: Case) -> Usage:
             chosen.update(names)
         if isinstance(column.parent, _ORDERINGS) or case.tree.called_name(column.parent or column) in _EXTREMES:
             ranked.update(names)
-    return Usage(
+    return StatementUsage(
         frozenset(_add_sources(deciding, shown)),
         frozenset(_iter_optional(case)),
         find_absent(case),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from lakehouse.errors import QueryCancelled
 from lakehouse.escaping import quote_briefly
-from mcp_server.handles import Entry
+from mcp_server.handles import HandleEntry
 from mcp_server.results import Answer
 from mcp_server.results.estimate import dry_run as dry_run_text
 from mcp_server.runs import Run
@@ -134,12 +134,12 @@ async def _find_run(handle: str) -> Run[Answer]:
     match found:
         case Run():
             return found
-        case Entry(where="elsewhere", state=state):
+        case HandleEntry(where="elsewhere", state=state):
             raise BadRequestError(
                 f"The query of the handle {shown} is {state} in another process of this server, which alone has its "
                 "result. Ask over the connection that started it, or run the statement again here."
             )
-        case Entry():
+        case HandleEntry():
             raise BadRequestError(
                 f"The query of the handle {shown} is lost: the server process that ran it has ended. "
                 "Run the statement again."

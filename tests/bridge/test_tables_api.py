@@ -12,7 +12,7 @@ import pytest
 
 from imdb_lakehouse.bridge import catalog
 from imdb_lakehouse.bridge.answering import VisitorIdentity
-from imdb_lakehouse.bridge.catalog import LakeCatalog, LakeUnavailableError
+from imdb_lakehouse.bridge.catalog import LakeUnavailableError, VisitorCatalog
 from imdb_lakehouse.bridge.client import Lakehouse
 from tests.bridge.rest import Site, Visitor, site
 from tests.server.odd_lake import MANY, ODD_COLUMNS, ODD_NAMES, WIDE_COLUMNS, make_odd_lake
@@ -133,7 +133,7 @@ def test_each_call_is_the_visitors_own_in_the_audit(odd: Site, odd_state: Path) 
 async def test_rows_that_do_not_come_in_time_are_given_up_and_hold_nobody_up(
     lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lake, somebody = LakeCatalog(lakehouse, vouches=False), VisitorIdentity("somebody", "")
+    lake, somebody = VisitorCatalog(lakehouse, vouches=False), VisitorIdentity("somebody", "")
     with monkeypatch.context() as patch:
         patch.setattr(catalog, "SAMPLE_SECONDS", 0)
         for _ in range(catalog.MAX_SAMPLES + 1):

@@ -21,9 +21,9 @@ import pytest
 from lakehouse.errors import ResourceLimit
 from mcp_server.app import LakehouseServer
 from mcp_server.engines.embedded import EmbeddedEngine
-from mcp_server.handles import MOST_KEPT, Entry, Handles
+from mcp_server.handles import MOST_KEPT, HandleEntry, Handles
 from mcp_server.models import Principal
-from mcp_server.runs import Places, Run, Runner
+from mcp_server.runs import Run, Runner, RunPlaces
 from tests.server.conftest import Connect, Serve, audit_lines
 from tests.server.processes import busy, started, until
 from tests.server.test_calls import text_of
@@ -276,10 +276,10 @@ def test_a_handle_expires_some_time_after_its_end_and_never_before(tmp_path: Pat
     handles = Handles(tmp_path, keep_seconds=60, clock=lambda: now[0])
     handle = handles.add("me")
     now[0] += 10_000
-    assert handles.find(handle, "me") == Entry("running", "here")
+    assert handles.find(handle, "me") == HandleEntry("running", "here")
     handles.settle(handle, "done")
     now[0] += 60
-    assert handles.find(handle, "me") == Entry("done", "here")
+    assert handles.find(handle, "me") == HandleEntry("done", "here")
     now[0] += 1
     assert handles.find(handle, "me") is None
     handles.close()
@@ -297,14 +297,14 @@ def test_of_many_handles_the_oldest_that_have_ended_make_room(tmp_path: Path) ->
         handles.settle(ended[-1], "done")
     assert handles.find(ended[0], "me") is None
     assert [handles.find(kept, "me") for kept in (running, ended[1], ended[-1])] == [
-        Entry("running", "here"), Entry("done", "here"), Entry("done", "here"),
+        HandleEntry("running", "here"), HandleEntry("done", "here"), HandleEntry("done", "here"),
     ]  # fmt: skip
-    assert handles.find(others, "somebody else") == Entry("done", "here")
+    assert handles.find(others, "somebody else") == HandleEntry("done", "here")
     handles.close()
 
 
 def test_statements_run_in_the_order_of_their_arrival_within_each_callers_share() -> None:
-    runner, order, hold = Runner(Places(most=2, each=1, patience_seconds=60)), [], _Gate()
+    runner, order, hold = Runner(RunPlaces(most=2, each=1, patience_seconds=60)), [], _Gate()
     runs = [Run(str(number), caller) for number, caller in enumerate("aaabbc")]
     for run in runs:
         runner.begin(run, lambda run=run: (order.append(run.query_id), hold.wait()))
@@ -317,7 +317,7 @@ def test_statements_run_in_the_order_of_their_arrival_within_each_callers_share(
 
 
 def test_a_statements_place_in_the_order_is_known_before_its_thread_begins() -> None:
-    runner, hold = Runner(Places(most=2, each=1, patience_seconds=60)), _Gate()
+    runner, hold = Runner(RunPlaces(most=2, each=1, patience_seconds=60)), _Gate()
     runs = [Run[None](str(number), caller) for number, caller in enumerate("aab")]
     with runner._changed:  # no thread gets any further meanwhile
         for run in runs:
@@ -329,7 +329,7 @@ def test_a_statements_place_in_the_order_is_known_before_its_thread_begins() -> 
 
 
 def test_who_waits_too_long_for_a_place_is_told_whose_statements_hold_it() -> None:
-    runner, hold = Runner(Places(most=1, each=1, patience_seconds=0.2)), _Gate()
+    runner, hold = Runner(RunPlaces(most=1, each=1, patience_seconds=0.2)), _Gate()
     first, second = Run[None]("1", "me"), Run[None]("2", "me")
     runner.begin(first, hold.wait)
     until(lambda: bool(runner._running["me"]))

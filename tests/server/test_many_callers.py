@@ -16,7 +16,7 @@ from mcp.client import Client
 
 from lakehouse.callers import META, Callers
 from mcp_server.app import LakehouseServer
-from mcp_server.runs import Places, Run, Runner
+from mcp_server.runs import Run, Runner, RunPlaces
 from tests.server.conftest import Serve
 from tests.server.processes import started, until
 from tests.server.test_calls import text_of
@@ -181,7 +181,7 @@ async def test_who_goes_away_before_its_handle_could_be_told_takes_the_statement
 
 
 def test_places_go_round_among_callers_however_many_statements_the_others_have_waiting() -> None:
-    runner, order = Runner(Places(most=2, each=2, patience_seconds=60)), []
+    runner, order = Runner(RunPlaces(most=2, each=2, patience_seconds=60)), []
     turns = threading.Semaphore(0)
 
     def work(run: Run[None]) -> None:

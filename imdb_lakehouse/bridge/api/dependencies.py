@@ -13,7 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from imdb_lakehouse.bridge.answering import VisitorIdentity
 from imdb_lakehouse.bridge.api.limits import RequestLimits
 from imdb_lakehouse.bridge.api.problems import UnknownVisitorError, document_errors
-from imdb_lakehouse.bridge.catalog import LakeCatalog
+from imdb_lakehouse.bridge.catalog import VisitorCatalog
 from imdb_lakehouse.bridge.feedback import FeedbackService
 from imdb_lakehouse.bridge.operations import OperationRunner
 from imdb_lakehouse.bridge.settings import Settings
@@ -30,7 +30,7 @@ class ApiContext:
     callers: Callers
     limits: RequestLimits
     operations: OperationRunner
-    catalog: LakeCatalog
+    catalog: VisitorCatalog
     feedback: FeedbackService
     model: str | None
     starters: tuple[Starter, ...] = ()

@@ -30,7 +30,7 @@ MAX_TOKENS: Final = 1_000
 
 
 @dataclass(frozen=True)
-class Below:
+class InnerQuery:
     """The query whose rows AI functions are applied to: its text, at most how many rows, and what columns are for."""
 
     sql: str
@@ -43,7 +43,7 @@ def calls_ai(case: Case, catalog: Catalog) -> bool:
     return not case.functions.isdisjoint(catalog.ai)
 
 
-def extract_query(case: Case, catalog: Catalog, limits: Limits) -> Below:
+def extract_query(case: Case, catalog: Catalog, limits: Limits) -> InnerQuery:
     """Return the query below the AI functions of a statement that calls some.
 
     Errors: Refused, with the code `ai_function_in_sql` or `too_long`.
@@ -71,7 +71,7 @@ def extract_query(case: Case, catalog: Catalog, limits: Limits) -> Below:
         at = call.end
     pieces += [copy_tokens(case.source, at, end), _write_keys(keys)]
     pieces.append(copy_tokens(case.source, end, len(case.source.tokens)))
-    return Below(join(" ", pieces), rows, tuple(columns))
+    return InnerQuery(join(" ", pieces), rows, tuple(columns))
 
 
 def _write_keys(keys: Mapping[Sql, str]) -> Sql:

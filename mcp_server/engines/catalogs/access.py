@@ -18,7 +18,7 @@ from lakehouse.delta import is_below
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.objects import ObjectStore, StoredFiles, store_of
 from mcp_server.engines.catalogs.files import FolderFiles
-from mcp_server.engines.catalogs.listing import Access, Catalog, CatalogTable
+from mcp_server.engines.catalogs.listing import Access, CatalogTable, TableCatalog
 
 _RENEWED_BEFORE: Final = timedelta(minutes=5)
 _KEPT: Final = timedelta(hours=1)
@@ -28,7 +28,7 @@ _KEPT: Final = timedelta(hours=1)
 class TableAccess:
     """Opens the files of a catalogue's tables."""
 
-    def __init__(self, catalog: Catalog, places: Sequence[str]) -> None:
+    def __init__(self, catalog: TableCatalog, places: Sequence[str]) -> None:
         """`places` are the folders and URLs that are read with this program's own rights."""
         import obstore.exceptions  # noqa: F401  (native, and not found by threads that import it at once)
 
@@ -77,7 +77,7 @@ class TableAccess:
 class VendedCredentials:
     """Credentials that a catalogue gives for one table, renewed before they end. Thread-safe; called by `obstore`."""
 
-    def __init__(self, catalog: Catalog, table: CatalogTable) -> None:
+    def __init__(self, catalog: TableCatalog, table: CatalogTable) -> None:
         self._catalog = catalog
         self._table = table
         self._lock = threading.Lock()

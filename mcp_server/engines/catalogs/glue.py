@@ -29,7 +29,7 @@ _SECONDS: Final = 15
 
 
 class GlueCatalog:
-    """Implements `Catalog` over Glue. Raises UsageError where boto3 is not installed."""
+    """Implements `TableCatalog` over Glue. Raises UsageError where boto3 is not installed."""
 
     def __init__(self, address: CatalogAddress, shown: str) -> None:
         try:

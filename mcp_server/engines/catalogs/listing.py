@@ -44,7 +44,7 @@ class Access:
     expires_at: datetime | None
 
 
-class Catalog(Protocol):
+class TableCatalog(Protocol):
     """A catalogue of tables. Every call raises CatalogError where it fails, and is bounded in time and size."""
 
     def list_tables(self) -> Iterator[CatalogTable]:

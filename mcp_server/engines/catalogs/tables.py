@@ -23,7 +23,7 @@ from lakehouse.table_search import map_at_once
 from mcp_server.engines.catalogs.access import TableAccess
 from mcp_server.engines.catalogs.address import CatalogAddress
 from mcp_server.engines.catalogs.files import CatalogFiles
-from mcp_server.engines.catalogs.listing import MOST_LISTED, Catalog, CatalogTable
+from mcp_server.engines.catalogs.listing import MOST_LISTED, CatalogTable, TableCatalog
 from mcp_server.engines.folders import Located, describe_table, find_bad_name, index_by_name
 from mcp_server.engines.hiding import hide_addresses
 from mcp_server.engines.located import LocatedTables
@@ -49,7 +49,7 @@ _OTHERS = re.compile(r"[^A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True)
-class _Look:
+class _CatalogLook:
     """A table as read when its log had this `mark`; an unreadable one is valid until `until`."""
 
     table: CatalogTable
@@ -66,7 +66,7 @@ class CatalogTables(LocatedTables):
     count then, since it may have been taken away.
     """
 
-    def __init__(self, lake: Lake, catalog: Catalog, access: TableAccess, *, has_schema: bool) -> None:
+    def __init__(self, lake: Lake, catalog: TableCatalog, access: TableAccess, *, has_schema: bool) -> None:
         """`has_schema` is for a lake that is one schema, whose tables need no name of it before theirs."""
         self._shown = str(lake)
         self._files = CatalogFiles()
@@ -75,7 +75,7 @@ class CatalogTables(LocatedTables):
         self._access = access
         self._has_schema = has_schema
         # All that follows is read and written under `_lock`.
-        self._looks: dict[str, _Look] = {}
+        self._looks: dict[str, _CatalogLook] = {}
         self._silent: set[str] = set()  # storages that have given nothing in this look
         self._looked_at = float("-inf")
         self._took = 0.0
@@ -109,7 +109,7 @@ class CatalogTables(LocatedTables):
             self._took = self._looked_at - began
             return self._known
 
-    def _look_at_tables(self) -> dict[str, _Look]:
+    def _look_at_tables(self) -> dict[str, _CatalogLook]:
         listed = sorted(self._catalog.list_tables(), key=lambda table: (table.schema, table.name))
         if not listed:
             raise LakeError(
@@ -126,10 +126,10 @@ class CatalogTables(LocatedTables):
             problem = (
                 table.problem or f"the catalogue lists more than {MOST_SERVED:,} tables: name its schema in --lake"
             )
-            looks.setdefault(_root_of(table), _Look(table, self._as_unreadable(table, problem)))
+            looks.setdefault(_root_of(table), _CatalogLook(table, self._as_unreadable(table, problem)))
         return looks
 
-    def _examine_table(self, table: CatalogTable) -> _Look:
+    def _examine_table(self, table: CatalogTable) -> _CatalogLook:
         """Look at one table. Others wait for no storage that has just given nothing."""
         seen, until = self._looks.get(_root_of(table)), time.monotonic() + _TRIED_AGAIN_SECONDS
         if seen is not None and seen.table != table:
@@ -152,9 +152,9 @@ class CatalogTables(LocatedTables):
                 self._silent.add(_storage_of(table))
         except LakeError as error:
             problem = hide_addresses(str(error)).rstrip(".")
-        return _Look(table, self._as_unreadable(table, problem), until, files=files)
+        return _CatalogLook(table, self._as_unreadable(table, problem), until, files=files)
 
-    def _read_log(self, table: CatalogTable, files: StoredFiles, seen: _Look | None) -> _Look:
+    def _read_log(self, table: CatalogTable, files: StoredFiles, seen: _CatalogLook | None) -> _CatalogLook:
         """Describe a table from its log, or return it as `seen` where the log is as it was. Raises LakeError."""
         table_log = LogObjects(files, "")
         table_log.name = self._name_of(table)
@@ -162,7 +162,7 @@ class CatalogTables(LocatedTables):
         if seen is not None and seen.mark == mark and not seen.info.problem:
             return seen
         info = _add_comments(describe_table(table_log, table_log.name, table.location), table)
-        return _Look(table, info, time.monotonic() + _TRIED_AGAIN_SECONDS, mark, files)
+        return _CatalogLook(table, info, time.monotonic() + _TRIED_AGAIN_SECONDS, mark, files)
 
     def _name_of(self, table: CatalogTable) -> str:
         return table.name if self._has_schema else f"{table.schema}.{table.name}"
@@ -174,7 +174,7 @@ class CatalogTables(LocatedTables):
 def open_tables(lake: Lake, settings: Settings) -> CatalogTables:
     """Open the tables of a catalogue. It is asked with the first use. Raises UsageError for an address that is none."""
     address = CatalogAddress.of(lake)
-    catalog: Catalog
+    catalog: TableCatalog
     if address.kind == "glue":
         from mcp_server.engines.catalogs.glue import GlueCatalog
 
@@ -198,7 +198,7 @@ def _storage_of(table: CatalogTable) -> str:
     return "/".join(table.location.split("/", 3)[:3]) if "://" in table.location else ""
 
 
-def _order_by_name(item: tuple[str, _Look]) -> str:
+def _order_by_name(item: tuple[str, _CatalogLook]) -> str:
     return item[1].info.name
 
 

@@ -36,65 +36,65 @@ _ONELAKE_TABLE = re.compile(r"abfss://[^/@]+@[\w-]*onelake\.dfs\.fabric\.microso
 _ONELAKE_FILES = re.compile(r"https://(onelake\.(?:dfs|blob)\.fabric\.microsoft\.com)/([^/?#]+)/([^?#]+)")
 
 
-class _Answer(BaseModel):
+class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class _Schema(_Answer):
+class _SchemaRecord(_Record):
     name: str
 
 
-class _Schemas(_Answer):
-    schemas: list[_Schema] | None = None
+class _SchemaPage(_Record):
+    schemas: list[_SchemaRecord] | None = None
     next_page_token: str | None = None
 
 
-class _Column(_Answer):
+class _ColumnRecord(_Record):
     name: str
     comment: str | None = None
 
 
-class _Table(_Answer):
+class _TableRecord(_Record):
     name: str
     table_type: str | None = None
     data_source_format: str | None = None
     storage_location: str | None = None
     comment: str | None = None
     table_id: str | None = None
-    columns: list[_Column] | None = None
+    columns: list[_ColumnRecord] | None = None
 
 
-class _Tables(_Answer):
-    tables: list[_Table] | None = None
+class _TablePage(_Record):
+    tables: list[_TableRecord] | None = None
     next_page_token: str | None = None
 
 
-class _AwsKeys(_Answer):
+class _AwsKeys(_Record):
     access_key_id: str
     secret_access_key: str
     session_token: str | None = None
 
 
-class _SasToken(_Answer):
+class _SasToken(_Record):
     sas_token: str
 
 
-class _OauthToken(_Answer):
+class _OauthToken(_Record):
     oauth_token: str
 
 
-class _Credentials(_Answer):
+class _Credentials(_Record):
     aws_temp_credentials: _AwsKeys | None = None
     azure_user_delegation_sas: _SasToken | None = None
     gcp_oauth_token: _OauthToken | None = None
     expiration_time: int | None = None
 
 
-_Page = TypeVar("_Page", _Schemas, _Tables)
+_Page = TypeVar("_Page", _SchemaPage, _TablePage)
 
 
 class UnityCatalog:
-    """Implements `Catalog` over Unity Catalog's REST API. Raises UsageError for a token that OneLake cannot take."""
+    """Implements `TableCatalog` over Unity Catalog's REST API. Raises UsageError for a token that OneLake refuses."""
 
     def __init__(self, address: CatalogAddress, shown: str, token: SecretStr | None) -> None:
         self._address = address
@@ -110,7 +110,7 @@ class UnityCatalog:
         left, deadline = MOST_LISTED + 1, time.monotonic() + _LIST_SECONDS
         for schema in self._list_schemas(deadline):
             about = {"catalog_name": self._address.catalog, "schema_name": schema}
-            for page in self._read_pages("tables", about, _Tables, deadline):
+            for page in self._read_pages("tables", about, _TablePage, deadline):
                 for table in (page.tables or ())[:left]:
                     yield _to_catalog_table(schema, table)
                 left -= len(page.tables or ())
@@ -150,7 +150,7 @@ class UnityCatalog:
     def _list_schemas(self, deadline: float) -> list[str]:
         if self._address.schema:
             return [self._address.schema]
-        pages = self._read_pages("schemas", {"catalog_name": self._address.catalog}, _Schemas, deadline)
+        pages = self._read_pages("schemas", {"catalog_name": self._address.catalog}, _SchemaPage, deadline)
         names = [schema.name for page in pages for schema in page.schemas or ()]
         if len(names) > _MOST_SCHEMAS:
             raise CatalogError(
@@ -183,10 +183,10 @@ class UnityCatalog:
             ) from error
 
 
-_Kind = TypeVar("_Kind", bound=_Answer)
+_Kind = TypeVar("_Kind", bound=_Record)
 
 
-def _to_catalog_table(schema: str, table: _Table) -> CatalogTable:
+def _to_catalog_table(schema: str, table: _TableRecord) -> CatalogTable:
     problem = explain_format(table.data_source_format)
     if (table.table_type or "").upper() in _VIEWS:
         problem = "it is a view of the catalogue, and only tables are read"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_server.models import Caps, ResultSet
-from mcp_server.results.fitting import Found, fit, read_rows
+from mcp_server.results.fitting import LazyRows, fit, read_rows
 
 LISTING_ROWS = 200_000
 LISTING_BYTES = 16 << 20
@@ -35,5 +35,5 @@ def listing_caps() -> Caps:
 def read_listing(found: ResultSet) -> Listing:
     """Read the rows of an answer within the caps: a longer comment ends with the size of its missing part."""
     count, caps = found.table.num_rows, listing_caps()
-    rows = fit(Found((), (), read_rows(found, count, caps, lambda: None), count), caps).rows
+    rows = fit(LazyRows((), (), read_rows(found, count, caps, lambda: None), count), caps).rows
     return Listing(rows, is_whole=len(rows) == found.found < LISTING_ROWS)
