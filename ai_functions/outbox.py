@@ -90,7 +90,7 @@ class ReservedCalls:
         """Reserve every call at its maximum, or none. Raises AiUnavailable, BudgetExceeded and RateLimited."""
         with self._changed:  # so that `stop` finds either nothing or all of it
             if self.stopped.is_set():
-                raise AiUnavailable("AI functions are off: the program is ending. Ask again once it has started anew.")
+                raise AiUnavailable("AI functions are off: the program is ending. Ask again once it has started again.")
             numbers = self._ledger.reserve(spender, [call.most for call in calls])
             self._calls = list(calls)
             self._held = {call.key: number for call, number in zip(calls, numbers, strict=True)}

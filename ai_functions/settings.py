@@ -32,7 +32,7 @@ class AiSettings(SharedSettings):
     ai_concurrency: int = Field(8, ge=1, le=64, description="Model calls of one query that are under way at once.")
     ai_call_seconds: float = Field(30.0, gt=0, le=600, description="Time that one model call may take.")
     ai_cache_days: float | None = Field(
-        None, gt=0, description="Age at which a cached answer is written anew. Default: never."
+        None, gt=0, description="Age at which a cached answer is written again. Default: never."
     )
     ai_webhook: SecretStr | None = Field(
         None, description="URL that is told (JSON by POST) when 50, 80 and 100 % of a budget are spent."

@@ -268,7 +268,7 @@ def _build_parser() -> argparse.ArgumentParser:
     load.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder with the .tsv.gz or .tsv files")
     load.add_argument("--lake", metavar="DIR", help="directory or storage URL (default: IMDB_LAKE)")
     load.add_argument("--engine", choices=("embedded", "spark"), help="default: embedded, or IMDB_ENGINE")
-    load.add_argument("--again", action="store_true", help="load all files anew, whatever is there")
+    load.add_argument("--again", action="store_true", help="load all files again, whatever is there")
     load.set_defaults(run=_run_load)
 
     update = commands.add_parser("update", help="bring a loaded lake to newer files, changing only what differs")

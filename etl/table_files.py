@@ -37,7 +37,7 @@ class TableFiles:
         self._folder = None if lake.directory is None else lake.directory / table
 
     def open_log(self) -> TableLog:
-        """The table's log, listed anew."""
+        """The table's log, listed again."""
         if self._folder is not None:
             return LogFolder(self._folder)
         return LogObjects(self._lake.objects_of_any_size, self.table)

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_JOINED: Final = 2_000_000
-"""More rows than this of a table are not joined anew: the view is built whole."""
+"""More rows than this of a table are not joined again: the view is built whole."""
 _MOST_RENAMED: Final = 500_000
 """More names of a kind than this are not replaced in the index: it is built whole."""
 

@@ -1,4 +1,4 @@
-"""Refreshes gold views in an update: only the rows that changed rows of their tables reach are joined anew."""
+"""Refreshes gold views in an update: only the rows that changed rows of their tables reach are joined again."""
 
 from __future__ import annotations
 

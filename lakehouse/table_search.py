@@ -218,7 +218,7 @@ class ObjectSearch:
         folder, newest = f"{path}/{DELTA_LOG}", self._newest.get(path)
         try:
             files = {} if newest is None else store.list_files(folder, after=newest)
-            if not _find_newest(files):  # not seen before, taken away, or written anew
+            if not _find_newest(files):  # not seen before, taken away, or replaced
                 files = self._listed[path] = store.list_files(folder)
         except PathRefusedError:
             return None

@@ -83,4 +83,4 @@ def catalog_of(engine: Engine, tables: tuple[TableInfo, ...]) -> checking.Catalo
     catalog = checking.Catalog(engine.schema, tables, pins, dialect, engine.bounds, ai=key_columns())
     if dialect == "spark":  # no statement is rewritten for the types of its columns
         return catalog
-    return replace(catalog, columns=functools.cache(engine.columns))  # every rewrite reads the statement anew
+    return replace(catalog, columns=functools.cache(engine.columns))  # every rewrite reads the statement again

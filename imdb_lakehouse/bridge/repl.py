@@ -123,7 +123,7 @@ class _Repl:
             _Command("/sql STATEMENT", "run a statement without a model; alone: the last statements", self._run_sql),
             _Command("/cost", "what this session has cost", self._print_cost),
             _Command("/export FILE", "a .md file of the session, or a .csv of the last result", self._export_session),
-            _Command("/new", "begin anew: the next question is no follow-up", self._start_over),
+            _Command("/new", "start over: the next question is no follow-up", self._start_over),
             _Command("/help", "this", self._print_help),
             _Command("/quit", "leave, as Ctrl-D does", self._leave_session),
         )

@@ -342,7 +342,7 @@ class _TurnRunner:
         self._transcript = self._transcript.with_round(Round(reply.text, nanos, tuple(steps)))
         if self._server_gone is not None:
             raise _TurnEndedError(
-                "failed", f"{self._server_gone} It was started anew once within this question.", "server"
+                "failed", f"{self._server_gone} It was started again once within this question.", "server"
             )
         failed = [step for step in steps if step.result.failed]
         self._failures += bool(failed)

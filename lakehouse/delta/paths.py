@@ -39,7 +39,7 @@ class _Paths:
         shown = ascii(named)[1:81]
         return LakeError(
             f"The table {self._name} is not read: its Delta log names a file that is not in the lake ({shown}). "
-            "Write the table anew with its files below its own folder, or take it away."
+            "Write the table again with its files below its own folder, or take it away."
         )
 
 

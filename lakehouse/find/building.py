@@ -31,7 +31,7 @@ def build_index(
 ) -> IndexSummary:
     """Build an index in an empty or new folder. `missing` says, in sentences, what is not in it.
 
-    `values` are things of the kind "value"; they lie apart, so that an update can count them anew. `floors` are the
+    `values` are things of the kind "value"; they lie apart, so that an update can count them again. `floors` are the
     weights, by kind, below which things were left out; an update leaves them out as well. Raises LakeError, OSError.
     """
 
@@ -151,7 +151,7 @@ def _link_files(base: Path, folder: Path) -> None:
         if path.name.endswith(".lock"):
             continue
         try:
-            if path.name.endswith(".json"):  # written anew by each update
+            if path.name.endswith(".json"):  # rewritten by each update
                 raise OSError  # noqa: TRY301
             os.link(path, folder / path.name)
         except OSError:

@@ -207,4 +207,4 @@ def guard_panic(act: Callable[[], T]) -> T:
 
 
 def _as_unreadable() -> IndexDamaged:
-    return IndexDamaged("The index of names cannot be read. Load the lake again to build it anew.")
+    return IndexDamaged("The index of names cannot be read. Load the lake again to rebuild it.")

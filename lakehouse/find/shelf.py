@@ -245,7 +245,7 @@ def read_groups(folder: Path) -> list[Group]:
 
 
 def _as_damaged(folder: Path) -> IndexDamaged:
-    return IndexDamaged(f"The index of names in {folder.name} cannot be read. Load the lake again to build it anew.")
+    return IndexDamaged(f"The index of names in {folder.name} cannot be read. Load the lake again to rebuild it.")
 
 
 def _to_term(group: int, identity: str) -> str:

@@ -80,7 +80,7 @@ class ConnectEngine(LocalEngine):
         except UnreachableError as error:
             raise EngineUnavailable(
                 f"{self._server} cannot be reached or has gone away: {_close_sentence(error)} Check that it runs and "
-                "that its address is right, then ask again: the next query connects anew."
+                "that its address is right, then ask again: the next query connects again."
             ) from error
         except DeniedError as error:
             raise EngineUnavailable(

@@ -36,8 +36,8 @@ _TRUSTED_SHARE = 10
 
 500 tables in folders are looked at in 10 ms, and a statement asks for them a dozen times.
 """
-_MOST_ANEW = 3
-_ANEW_SECONDS = 30.0
+_MOST_AGAIN = 3
+_AGAIN_SECONDS = 30.0
 """Looks into a storage that statements with unknown names may cause in this time: each is a request for each table."""
 _NAME = re.compile(f"[{NAME_CHARACTERS}]+")
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
@@ -77,18 +77,18 @@ class TableFolders:
         """What was read for a look that the storage broke off."""
         self._index: Mapping[str, Located] = {}
         self._trusted_until = 0.0
-        self._looked_anew: deque[float] = deque(maxlen=_MOST_ANEW)
+        self._looked_again: deque[float] = deque(maxlen=_MOST_AGAIN)
         self._has_warned = False
 
     def is_current(self, *, look_again: bool = False) -> bool:
-        """Whether the last look still counts; for one who asks anew (`look_again`), only where looks cost too much."""
+        """Whether the last look still counts; for one who asks again (`look_again`), only where looks cost too much."""
         now = time.monotonic()
         if now >= self._trusted_until:
             return False
         if not look_again:
             return True
-        is_dear = self._lake.directory is None and len(self._looked_anew) == _MOST_ANEW
-        return is_dear and now < self._looked_anew[0] + _ANEW_SECONDS
+        is_dear = self._lake.directory is None and len(self._looked_again) == _MOST_AGAIN
+        return is_dear and now < self._looked_again[0] + _AGAIN_SECONDS
 
     def read_tables(self, *, look_again: bool = False) -> Mapping[str, Located]:
         """Return all tables by lower-case name, of this moment if `look_again` and it is not asked for too often.
@@ -98,7 +98,7 @@ class TableFolders:
         if self.is_current(look_again=look_again):
             return self._index
         if look_again:
-            self._looked_anew.append(time.monotonic())
+            self._looked_again.append(time.monotonic())
         self._trusted_until = 0.0
         began = time.monotonic()
         marks = self._search.stamp_tables()

@@ -362,7 +362,7 @@ async def test_a_server_that_dies_within_a_question_is_replaced_once(
     deaths = {1, 2}
     turn = await question()
     assert turn.outcome == "failed"
-    assert "started anew once" in turn.answer
+    assert "started again once" in turn.answer
     assert lakehouse.generation == born + 2
 
 

@@ -1,4 +1,4 @@
-"""A check for the embedded engine stays within the guard's CPU bound, however much there is to write anew."""
+"""A check for the embedded engine stays within the guard's CPU bound, however much there is to rewrite."""
 
 from __future__ import annotations
 

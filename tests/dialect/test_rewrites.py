@@ -41,7 +41,7 @@ PLACES = (
     "SELECT `{0}`.tconst FROM movies_delta `{0}` JOIN ratings_delta r USING (tconst)",
     "SELECT startYear AS `{0}`, sum(numVotes) AS n FROM movies_with_ratings GROUP BY ALL ORDER BY max(averageRating)",
 )
-"""Statements of which a rewrite writes a name anew, or a part around it."""
+"""Statements of which a rewrite changes a name, or a part around it."""
 
 AS_SENT = PLACES[5]
 """One of them that runs as it is sent: its second item means the column."""

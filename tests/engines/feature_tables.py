@@ -250,7 +250,7 @@ def hide_place(folder: Path) -> None:
 
 
 def main() -> int:
-    """Make the archive and the answers anew."""
+    """Make the archive and the answers again."""
     with (
         tempfile.TemporaryDirectory() as made,
         tempfile.TemporaryDirectory() as work_dir,

@@ -120,7 +120,7 @@ def pack_tables(folder: Path, archive: Path, tables: Iterable[str]) -> None:
 
 
 def main() -> int:
-    """Make the archive anew."""
+    """Make the archive again."""
     with tempfile.TemporaryDirectory() as folder:
         write_tables(Path(folder))
         pack_tables(Path(folder), ARCHIVE, TABLES)

@@ -169,7 +169,7 @@ def test_the_budget_is_never_exceeded_and_says_where_it_ended(evals: Evals, ques
     assert done.returncode == 0, done.stderr
     assert evals.by_id()["q014"]["verdict"] == "match"
     assert json.loads((evals.folder / "results.jsonl.summary.json").read_text())["attempts"] == 8
-    assert sum(line["id"] == last["id"] for line in evals.lines()) == 2  # asked anew
+    assert sum(line["id"] == last["id"] for line in evals.lines()) == 2  # asked again
 
 
 def test_questions_are_repeated_and_chosen(evals: Evals, questions: Path) -> None:

@@ -72,7 +72,7 @@ def check_source(case: Case, select: exp.Select, calls: Sequence[AiCall]) -> Non
     Errors: Refused, with the code `ai_function_in_sql`.
     """
     if case.tree.root.find(exp.TableSample) is not None:
-        why = "over TABLESAMPLE would be paid for anew each time, for other rows. Choose rows by ORDER BY and LIMIT."
+        why = "over TABLESAMPLE would be paid for again each time, for other rows. Choose rows by ORDER BY and LIMIT."
         raise refusal_at(case, calls[0].node, why)
     if (repeated := find_repeating(select, case.relations)) is not None:
         why = (

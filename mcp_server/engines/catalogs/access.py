@@ -89,7 +89,7 @@ class VendedCredentials:
         return {**access.keys, "expires_at": access.expires_at or self._renewed_at + _KEPT}
 
     def renew(self) -> Access:
-        """Return credentials that last for minutes, asked for anew where they do not. Raises CatalogError."""
+        """Return credentials that last for minutes, asked for again where they do not. Raises CatalogError."""
         with self._lock:
             now = datetime.now(UTC)
             if self._access is None or now >= (self._access.expires_at or self._renewed_at + _KEPT) - _RENEWED_BEFORE:

@@ -142,7 +142,7 @@ class LocalEngine:
     def waits_for(self, query_id: str) -> str:
         """Say that the query waits for the process that replaces one that has ended."""
         is_underway = self._admission.find_call(query_id) is not None
-        return "the engine starts anew" if is_underway and self._supervisor.is_starting else ""
+        return "the engine starts again" if is_underway and self._supervisor.is_starting else ""
 
     def close(self) -> None:
         """End the process and everything that it started. Running calls raise EngineUnavailable."""

@@ -73,15 +73,15 @@ def raise_verdict(death: Death, memory_mb: int | None) -> NoReturn:
     if death.temp_mb is not None:
         raise ResourceLimit(
             f"The query wrote more temporary files than the engine may have ({death.temp_mb} MiB), which ended the "
-            f"engine. It starts anew with the next query. {_NARROW}"
+            f"engine. It starts again with the next query. {_NARROW}"
         )
     if death.out_of_memory:
         raise ResourceLimit(
             f"The query needed more memory than the engine may use{_describe_ceiling(memory_mb)}, which ended the "
-            f"engine. It starts anew with the next query. {_NARROW}",
+            f"engine. It starts again with the next query. {_NARROW}",
             lacking=True,
         )
     raise EngineUnavailable(
-        f"The engine's process is gone: {death.reason}. It starts anew with the next query. Ask again; "
+        f"The engine's process is gone: {death.reason}. It starts again with the next query. Ask again; "
         "if it ends again, the machine may be short of memory."
     )

@@ -1,4 +1,4 @@
-"""Names of the columns of the result: Spark's, where Sail would give others or a rule writes the column anew."""
+"""Names of the columns of the result: Spark's, where Sail would give others or a rule rewrites the column."""
 
 from __future__ import annotations
 
