@@ -257,7 +257,7 @@ def _blame_statement(terms: Terms, sent: Case) -> Read | None:
 
 
 def _take_below_ai(sent: Case, terms: Terms) -> tuple[Case, Terms, tuple[AiColumn, ...]]:
-    """The query below the AI functions of a statement, read again and without any; the statement itself without them."""
+    """The query below the AI functions of a statement, read without any; the statement itself without them."""
     if not calls_ai(sent, terms.catalog):
         return sent, terms, ()
     with terms.journal.layer("ai functions") as say:
