@@ -65,6 +65,8 @@ def configure_client(settings: Settings, lake: Lake, client: str, *, name: str, 
         tell(_say_place(about, about.file, file))
     if problem := explain_unserved(lake):
         tell(f"The server has nothing to serve there yet. {problem}")
+    if settings.export_dir is not None and not settings.export_dir.is_dir():
+        tell(f"There is no folder {settings.export_dir} for results yet: make it, because the server does not.")
     if entry.secrets:
         tell(
             f"Not written, because it may be secret: {', '.join(entry.secrets)}. The server needs it: set it where "

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from lakehouse.errors import EngineUnavailable, QueryError
 from lakehouse.storage import Lake, LakeKind
 from mcp_server.context.statements import Statements, open_statements
 from mcp_server.doctor.findings import Finding
@@ -29,8 +30,12 @@ def check_lake(settings: Settings, *, online: bool) -> Iterator[Finding]:
         if statements.engine.capabilities.metered and not online:
             yield Finding("engine", "warning", f"{statements.engine.name} was not asked: it costs", "Give --online.")
             return
-        yield from _check_tables(lake, statements.list_tables())
-        yield from _check_engine(statements)
+        try:
+            yield from _check_tables(lake, statements.list_tables())
+            yield from _check_engine(statements)
+        except (EngineUnavailable, QueryError) as error:
+            yield Finding("engine", "failure", str(error))
+            return  # what fences the engine in is known of one that has started
     yield from _check_fence(settings, warnings)
 
 

@@ -99,6 +99,18 @@ def test_a_place_that_cannot_be_served_yet_is_written_and_said(
         assert said in capsys.readouterr().err if said else "nothing to serve" not in capsys.readouterr().err
 
 
+def test_a_folder_for_results_that_is_not_there_yet_is_said(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "results"
+    assert write("cursor", "--export-dir", str(folder)) == 0
+    assert f"There is no folder {folder} for results yet: make it" in capsys.readouterr().err
+    assert not folder.exists()
+    folder.mkdir()
+    assert write("cursor", "--export-dir", str(folder)) == 0
+    assert "for results yet" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("client", FILES)
 def test_a_second_run_changes_nothing_and_keeps_no_copy(
     client: str, home: Path, capsys: pytest.CaptureFixture[str]

@@ -84,6 +84,20 @@ def test_a_lake_that_is_none_is_a_failure_with_its_reason(tmp_path: Path, capsys
     assert "nowhere" in found["lake"]["text"]
 
 
+def test_an_engine_that_does_not_start_is_no_failure_of_the_lake(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pysail").mkdir()
+    (tmp_path / "pysail" / "__init__.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code, found = examine(capsys, "--lake", str(lake))
+    assert code == 1
+    assert found["lake"]["level"] == "ok"
+    assert found["engine"]["level"] == "failure"
+    assert "did not start: The embedded engine is not installed" in found["engine"]["text"]
+    assert "fence" not in found
+
+
 def test_what_others_can_read_is_a_warning_with_its_command(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state.chmod(0o755)
     _, found = examine(capsys)
