@@ -80,9 +80,9 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         name="movie_cast",
         comment="Every principal credit of a known title and person, with characters, job and billing order: "
         "principals_delta joined with movies_delta and persons_delta, pre-computed. Use it for who plays whom and how "
-        "people are billed: the cast of one title (filter tconst), the roles of an actor (filter primaryName). It is "
-        "not all of who worked on what: directors and writers that only crew_delta lists are not here, nor is anyone "
-        "whose name is unknown. film_people has them.",
+        "people are billed: the cast of one title (filter tconst), the roles of an actor (filter nconst; the "
+        "primaryName beside it makes that faster). It is not all of who worked on what: directors and writers that "
+        "only crew_delta lists are not here, nor is anyone whose name is unknown. film_people has them.",
         sql=f"SELECT c.tconst, c.primaryTitle, c.titleType, c.startYear, c.nconst, p.primaryName, c.category, c.job, "
         f"c.characters, c.ordering FROM (SELECT x.tconst, x.ordering, x.nconst, x.category, x.job, x.characters, "
         f"m.primaryTitle, m.titleType, m.startYear FROM {_MOVIES} m JOIN {_PRINCIPALS} x ON x.tconst = m.tconst) c "
@@ -117,9 +117,9 @@ GOLD_VIEWS: tuple[GoldView, ...] = (
         name="film_people",
         comment="Who worked on what: one row per title, person and role, of all that principals_delta and crew_delta "
         "know together, pre-computed, nobody counted twice. Use it for directors, writers, filmographies, who worked "
-        "with whom, and counts of people or titles; for a person filter primaryName. People without a known name are "
-        "here, with a null primaryName: group and join by nconst. Titles that movies_delta lacks are not here. "
-        "Characters, jobs and billing order are in movie_cast.",
+        "with whom, and counts of people or titles; for a person filter nconst; the primaryName beside it makes that "
+        "faster. People without a known name are here, with a null primaryName: group and join by nconst. Titles that "
+        "movies_delta lacks are not here. Characters, jobs and billing order are in movie_cast.",
         sql="SELECT c.tconst, c.primaryTitle, c.titleType, c.startYear, c.nconst, p.primaryName, c.role, c.source "
         "FROM (SELECT x.tconst, m.primaryTitle, m.titleType, m.startYear, x.nconst, x.role, CASE WHEN x.least < "
         f"x.most THEN 'both' WHEN x.least = 1 THEN 'principals' ELSE 'crew' END AS source FROM {_MOVIES} m JOIN "
