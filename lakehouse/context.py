@@ -132,7 +132,8 @@ class Measure(_Declaration):
 class Declarations(_Declaration):
     """`lake.toml`. `not_missing` lists columns, as `table.column`, of which a null is an answer and not a gap.
 
-    `years` lists those that hold the year of a row: the last one of a source is seldom over.
+    `years` lists those that hold the year of a row: the last one of a source is seldom over. `unindexed` lists those
+    that hold names which `find` does not know.
     """
 
     entity: tuple[Entity, ...] = ()
@@ -140,6 +141,7 @@ class Declarations(_Declaration):
     coverage: tuple[Measure, ...] = ()
     not_missing: tuple[str, ...] = ()
     years: tuple[str, ...] = ()
+    unindexed: tuple[str, ...] = ()
 
 
 class VerifiedQuery(BaseModel):

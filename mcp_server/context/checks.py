@@ -119,7 +119,7 @@ class _Check:
             self._check_statement(where, measure.sql, *_MEASURE_COLUMNS)
             if measure.one:
                 self._check_statement(where, _KEY.sub("NULL", measure.one), ("rows", "known"), ())
-        for listed in ("not_missing", "years"):
+        for listed in ("not_missing", "years", "unindexed"):
             for name in getattr(declared, listed):
                 table, _, column = name.partition(".")
                 self._report_all(f"{DECLARATIONS_NAME}, {listed}", [self._names.find_column_fault(table, column)])

@@ -95,6 +95,12 @@ class OpenIndex:
         """Sentences about what is not in it."""
         return (*self.finder.partial, *self.gaps.sentences)
 
+    def list_unindexed(self) -> list[str]:
+        """List the readable columns of names, as `table.column`, that are declared not to be in an index."""
+        pairs = (name.partition(".") for name in self.context.declarations.unindexed)
+        tables = {name: {column.name for column in table.columns} for name, table in self.readable.items()}
+        return [f"{table}.{column}" for table, _, column in pairs if column in tables.get(table.lower(), ())]
+
     def has_label(self, table: str, column: str, value: str) -> bool | None:
         """Whether a column has exactly this text; None where the index cannot tell."""
         if any((table.lower(), column.lower()) == (t.lower(), c.lower()) for t, c in self.gaps.columns):

@@ -153,13 +153,16 @@ def _describe_gaps(
 ) -> list[str]:
     """Say what was searched where that found nothing, and what the index does not have."""
     notes = []
+    searched = kind or ", ".join(kinds)
     if not shown:
-        searched = kind or ", ".join(kinds)
         notes.append(f"Searched: {searched}. Try another spelling, fewer words, or the name in its own language.")
     if any(hit.score >= LIKELY for hit in shown):  # else nobody asks what there might be besides
         return notes
-    if shown and not any(is_called(hit, text) for hit in shown):
-        notes.append("Nothing is called just so; these are the nearest.")
+    if not any(is_called(hit, text) for hit in shown):
+        if shown:
+            notes.append(f"Nothing is called just so; these are the nearest of: {searched}.")
+        if unindexed := index.list_unindexed():
+            notes.append(f"Not searched: {', '.join(unindexed)}. Use SQL there.")
     notes += [
         f"The lake's page says: {_clean(line, _MOST_LINE_CHARS)}" for line in find_lines(index.context.page, text)
     ]

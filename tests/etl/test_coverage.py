@@ -218,6 +218,7 @@ def test_what_is_declared_of_imdb_names_its_tables_and_columns(embedded_sample_l
         for table, entry in manifest_of(embedded_sample_lake)["tables"].items()
         for column in entry["columns"]
     }
-    assert {*declared.not_missing, *(side for each in declared.join for side in (each.left, each.right))} <= columns
+    assert {*declared.not_missing, *declared.unindexed} <= columns
+    assert {side for each in declared.join for side in (each.left, each.right)} <= columns
     assert {f"{each.table}.{column}" for each in declared.coverage for column in each.columns} <= columns
     assert counted(embedded_sample_lake).not_counted == ()

@@ -239,6 +239,18 @@ async def test_a_declared_entity_is_found_by_all_its_names_and_the_best_known_fi
         assert "It lacks names of broken:" in said
 
 
+async def test_names_that_no_index_has_are_said_where_nothing_likely_is_found(serve: Serve, tmp_path: Path) -> None:
+    declared = 'unindexed = ["orders.shippingStatus", "orders.no_such", "no_such.name"]'
+    async with Client(serve(context_dir=with_context(tmp_path / "context", declared))) as client:
+        note = "Not searched: orders.shippingStatus. Use SQL there."
+        assert note in (await find(client, "xyzzyqwv"))[1]
+        hits, said = await find(client, "jonathan smyth")
+        assert hits
+        assert "these are the nearest of: row, value, table, column, query." in said
+        assert note in said
+        assert "Not searched" not in (await find(client, "john smith"))[1]
+
+
 async def test_what_is_asked_wrongly_is_told(serve: Serve) -> None:
     async with Client(serve()) as client:
         _, said = await find(client, "john", kind="planet")
