@@ -14,13 +14,14 @@ from functools import partial
 from typing import Any
 
 from ai_functions.types import Spender
-from lakehouse.errors import EngineUnavailable, QueryError, QueryFailed, QueryTimedOut, Refused, ResourceLimit
+from lakehouse.errors import QueryFailed, QueryTimedOut, Refused, ResourceLimit
 from lakehouse.session import Stage
 from mcp_server import checking, results
 from mcp_server.ai import Ai, argument_caps
+from mcp_server.counting import MOST_QUERY_SECONDS, AnswerCounter
 from mcp_server.coverage import AnswerFacts, CoverageReader, find_gaps
 from mcp_server.engines import Engine
-from mcp_server.fetching import choose_kept_rows, may_stop_early
+from mcp_server.fetching import choose_kept_rows
 from mcp_server.finding.empty_answers import explain_empty, is_empty
 from mcp_server.finding.indexes import Indexes
 from mcp_server.kept_results import KeptResults
@@ -42,7 +43,7 @@ from mcp_server.results.listing import describe_columns, list_history, listing
 from mcp_server.router import Allowed, Router, Tables
 from mcp_server.runs import Call, Run
 from mcp_server.settings import Settings
-from mcp_server.terms import OWN_CAPS, CallerSql, Template, catalog_of, limits_of
+from mcp_server.terms import OWN_CAPS, OWN_SQL_BYTES, CallerSql, Template, catalog_of, limits_of
 
 _CHECKING = "checking the statement"
 
@@ -51,16 +52,6 @@ _LEAST_SECONDS = 1.0
 
 _LOOKED_AT_AGAIN = frozenset({"unknown_table", "unreadable_table"})
 """Refusals that may rest on what was seen of the lake some seconds ago."""
-
-_MOST_COUNT_SECONDS = 2.0
-_LEAST_COUNT_SECONDS = 0.2
-"""How long counting the rows of a cut answer may take: as long as its query did, within these bounds."""
-
-_MOST_QUERY_SECONDS = 5.0
-"""A query that took longer is not counted: that takes about as long as the query, and would not end in time."""
-
-_OWN_SQL_BYTES = 262_144
-"""How long a look-up of an AI function may be."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +122,17 @@ class Statement:
     def _check_on(self, engine: Engine) -> Allowed:
         """Ask the guard; where it has no such table, or cannot read it, look whether it can by now, and ask again."""
         self._event.engine = engine.name
-        self._register_query(engine, self._query_id)
+        read = self._begin_query(engine, self._query_id)
         self._enter_stage(_CHECKING)
         tables = engine.tables()
         try:
-            return Allowed(engine, tables, self._ask_guard(engine, tables))
+            return Allowed(engine, tables, self._ask_guard(engine, tables, read))
         except Refused as refusal:
             if refusal.code not in _LOOKED_AT_AGAIN or (now := engine.refresh()) == tables:
                 raise
-            return Allowed(engine, now, self._ask_guard(engine, now))
+            return Allowed(engine, now, self._ask_guard(engine, now, read))
 
-    def _ask_guard(self, engine: Engine, tables: Tables) -> Checked:
-        read = partial(self._read_in_engine, engine, self._query_id)
+    def _ask_guard(self, engine: Engine, tables: Tables, read: checking.Read) -> Checked:
         return self._sql.check(catalog_of(engine, tables), limits_of(self._settings), self._principal, read)
 
     def _read_in_engine(
@@ -210,8 +200,8 @@ class Statement:
         if not query.ai:
             found, kept_rows = self._execute_to_keep(allowed, query)
             total = found.found if found.is_all else None
-            if total is None and found.found > query.limit.rows:
-                total = self._count_rows(allowed, query)
+            if total is None and found.found > query.limit.rows and isinstance(self._sql, CallerSql):
+                total = self._count_for(allowed, query).count_rows()
             origin = self._begin_reading(allowed.engine)
             most = self._settings.max_rows
             answer = results.shape(found, query.limit, self._caps, origin, tick=deadline.check, total=total, most=most)
@@ -277,22 +267,9 @@ class Statement:
             return self._execute(allowed, query, self._query_id, caps), caps.kept_rows
         except QueryFailed:
             shown = query.limit.rows
-            if caps.kept_rows <= shown or time.monotonic() - began > _MOST_QUERY_SECONDS:
+            if caps.kept_rows <= shown or time.monotonic() - began > MOST_QUERY_SECONDS:
                 raise
         return self._execute(allowed, query, self._query_id, replace(caps, kept_rows=shown)), shown
-
-    def _count_rows(self, allowed: Allowed, query: CheckedQuery) -> int | None:
-        """Count the rows of a query that was cut; None where that is paid for, or takes longer than the query did."""
-        engine = allowed.engine
-        if isinstance(self._sql, Template) or engine.capabilities.metered:
-            return None
-        if self._engine_seconds > _MOST_QUERY_SECONDS:
-            return None
-        if may_stop_early(query):
-            return None
-        limits = checking.Limits(1, _OWN_SQL_BYTES, self._find_count_seconds())
-        row = self._run_count(allowed, query, CallerSql(checking.wrap_in_count(query)), limits, "rows")
-        return None if row is None else int(row[0])
 
     def _warn_of_gaps(self, allowed: Allowed, query: CheckedQuery, answer: results.Answer) -> results.Answer:
         """Add to an answer what the lake lacks of what it rests on."""
@@ -300,38 +277,14 @@ class Statement:
             return answer
         known = self._coverage.read(allowed.tables)
         found = AnswerFacts(answer.says_nothing, None if answer.truncated else answer.whole_numbers)
-        said = find_gaps(query, allowed.tables, known, found, partial(self._count_one, allowed, query))
+        said = find_gaps(query, allowed.tables, known, found, self._count_for(allowed, query).count_one)
         codes = dict.fromkeys((*answer.codes, *(each.code for each in said)))
         return replace(answer, warnings=(*answer.warnings, *(each.text for each in said)), codes=tuple(codes))
 
-    def _count_one(
-        self, allowed: Allowed, query: CheckedQuery, text: str, arguments: Mapping[str, Any]
-    ) -> tuple[int, int] | None:
-        """Count what is known of one thing; None where that is paid for, or takes longer than the query did."""
-        if allowed.engine.capabilities.metered or self._engine_seconds > _MOST_QUERY_SECONDS:
-            return None
-        limits = checking.Limits(1, _OWN_SQL_BYTES, self._find_count_seconds())
-        row = self._run_count(allowed, query, Template(text, arguments, 1), limits, "one")
-        return None if row is None or None in row else (int(row[0]), int(row[1]))
-
-    def _find_count_seconds(self) -> float:
-        return max(min(self._engine_seconds, _MOST_COUNT_SECONDS), _LEAST_COUNT_SECONDS)
-
-    def _run_count(
-        self, allowed: Allowed, query: CheckedQuery, sql: CallerSql | Template, limits: checking.Limits, label: str
-    ) -> list[Any] | None:
-        """Return the row of a statement that only helps an answer; None where it is refused or fails."""
-        engine, query_id = allowed.engine, f"{self._query_id}-{label}"
-        self._register_query(engine, query_id)
-        try:
-            read = partial(self._read_in_engine, engine, query_id)
-            counted = sql.check(catalog_of(engine, allowed.tables), limits, query.principal, read)
-            if not isinstance(counted, CheckedQuery) or counted.caveats:
-                return None
-            self._event.sql_run.append(counted.sql)
-            return [column[0].as_py() for column in engine.execute(counted, query_id).table.columns]
-        except (QueryError, EngineUnavailable):  # the answer does not depend on it; a cancel is noticed by who reads it
-            return None
+    def _count_for(self, allowed: Allowed, query: CheckedQuery) -> AnswerCounter:
+        """Return what counts for the answer to a query that has run."""
+        begin_query = partial(self._begin_query, allowed.engine)
+        return AnswerCounter(allowed, query, self._query_id, self._engine_seconds, begin_query, self._event)
 
     def _begin_reading(self, engine: Engine) -> results.Origin:
         """Enter the last stage; where the rows to be read come from."""
@@ -365,9 +318,8 @@ class Statement:
         """Run a template for an AI function of a query, on the query's engine and tables."""
         engine, tables = allowed.engine, allowed.tables
         query_id = f"{self._query_id}-{next(self._look_ups)}"
-        self._register_query(engine, query_id)
-        limits = checking.Limits(rows, _OWN_SQL_BYTES, self._seconds_left(query))
-        read = partial(self._read_in_engine, engine, query_id)
+        limits = checking.Limits(rows, OWN_SQL_BYTES, self._seconds_left(query))
+        read = self._begin_query(engine, query_id)
         checked = Template(text, arguments, rows).check(catalog_of(engine, tables), limits, query.principal, read)
         found = self._execute(allowed, checked, query_id, OWN_CAPS)
         origin = results.Origin(query_id, engine.name, self._run.elapsed_ms)
@@ -387,8 +339,10 @@ class Statement:
 
     # The engine
 
-    def _register_query(self, engine: Engine, query_id: str) -> None:
+    def _begin_query(self, engine: Engine, query_id: str) -> checking.Read:
+        """Have a cancel of the run reach a query in the engine; return the engine's reader for it."""
         self._run.register_query(partial(engine.cancel, query_id), partial(engine.waits_for, query_id))
+        return partial(self._read_in_engine, engine, query_id)
 
     def _enter_engine(self, engine: Engine, query: CheckedQuery) -> None:
         """Have the engine ready, and say that it now runs a query."""

@@ -15,6 +15,8 @@ from mcp_server.settings import Settings
 
 OWN_CAPS = Caps(payload_bytes=1_000_000, cell_chars=500)
 """Caps on the server's own statements: they have few rows, which must all come, and need no long cells."""
+OWN_SQL_BYTES = 262_144
+"""How long a statement of the server's own may be: a look-up of an AI function has many names in it."""
 
 
 @dataclass(frozen=True)
