@@ -21,7 +21,7 @@ from etl.context_files import read_load_declarations, store_context_files
 from etl.coverage import EarlierCoverage, publish_coverage
 from etl.coverage_counts import CoverageCounter
 from etl.datasets import DATASETS, UNDESCRIBED
-from etl.find_index import IndexBeginning, IndexBuilder, IndexedTable, place_index
+from etl.find_index import IndexBeginning, IndexBuilder, place_index
 from etl.fingerprints import Fingerprint, store_fingerprint
 from etl.gold_views import GOLD_VIEWS, REJECTS_TABLE, TABLE_NAMES, GoldView
 from etl.header import Source, describe_columns, find_sources
@@ -47,6 +47,7 @@ from etl.source import Inspection
 from etl.stored_rows import TableVersion
 from etl.tables import TableDefinition, define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
+from etl.value_counts import IndexedTable
 from lakehouse.context import Entity
 from lakehouse.errors import LakehouseError, SourceError
 from lakehouse.find.things import IndexSummary
