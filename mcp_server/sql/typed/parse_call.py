@@ -160,18 +160,12 @@ class CallParser(OperandParser):
 
     def parse_many(self) -> tuple[Expression, ...]:
         """Parse expressions between commas."""
-        found = [self.parse_expression()]
-        while self.take(","):
-            found.append(self.parse_expression())
-        return tuple(found)
+        return self.parse_between_commas(self.parse_expression)
 
     def parse_sort_keys(self, word: str) -> tuple[SortKey, ...]:
         """Parse ORDER BY or SORT BY."""
         self.expect(word, "BY")
-        keys = [self.parse_sort_key()]
-        while self.take(","):
-            keys.append(self.parse_sort_key())
-        return tuple(keys)
+        return self.parse_between_commas(self.parse_sort_key)
 
     def parse_sort_key(self) -> SortKey:
         """Parse one key of an order."""

@@ -170,10 +170,7 @@ class QueryParser(PipeParser):
 
     def parse_items(self) -> tuple[Item, ...]:
         """Parse the list of a SELECT."""
-        found = [self.parse_item()]
-        while self.take(","):
-            found.append(self.parse_item())
-        return tuple(found)
+        return self.parse_between_commas(self.parse_item)
 
     def parse_item(self) -> Item:
         """Parse one item of a SELECT list with its aliases."""
@@ -197,9 +194,7 @@ class QueryParser(PipeParser):
         if self.key == "ALL" and self.source.key(self.at + 1) not in {"(", ".", ","}:
             self.at += 1
             return Grouping((), all=True, at=first)
-        keys: list[Expression | GroupingSets] = [self._parse_group_key()]
-        while self.take(","):
-            keys.append(self._parse_group_key())
+        keys = self.parse_between_commas(self._parse_group_key)
         if self.key == "WITH" and self.source.key(self.at + 1) in {"ROLLUP", "CUBE"}:
             self.at += 2
             kind: nodes.Sets = "rollup" if self.source.key(self.at - 1) == "ROLLUP" else "cube"
@@ -207,8 +202,8 @@ class QueryParser(PipeParser):
             return Grouping((GroupingSets(kind, sets, at=first),), at=first)
         if self.sees("GROUPING", "SETS", "("):
             # `GROUP BY a, b GROUPING SETS (…)`: the keys before are those that the sets are made of
-            return Grouping((self._parse_sets(),), given=cast("tuple[Expression, ...]", tuple(keys)), at=first)
-        return Grouping(tuple(keys), at=first)
+            return Grouping((self._parse_sets(),), given=cast("tuple[Expression, ...]", keys), at=first)
+        return Grouping(keys, at=first)
 
     def _parse_group_key(self) -> Expression | GroupingSets:
         if self.sees("GROUPING", "SETS", "(") or (

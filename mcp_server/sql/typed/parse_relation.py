@@ -64,12 +64,10 @@ class RelationParser(ExpressionParser):
             alias = None
             if self.token_is_name() and self.key not in _NO_TABLE_ALIAS | {"AS"}:
                 alias = self.take_name()
-            names: list[str] = []
+            names: tuple[str, ...] = ()
             if self.take("AS") or (alias is not None and self.token_is_name() and self.key not in _NO_TABLE_ALIAS):
-                names.append(self.take_name())
-                while self.take(","):
-                    names.append(self.take_name())
-            base = LateralView(base, call, outer, id=self.new_id(), alias=alias, names=tuple(names), at=first)
+                names = self.parse_between_commas(self.take_name)
+            base = LateralView(base, call, outer, id=self.new_id(), alias=alias, names=names, at=first)
         return base
 
     def token_is_name(self) -> bool:
@@ -216,11 +214,9 @@ class RelationParser(ExpressionParser):
     def parse_names(self) -> tuple[str, ...]:
         """Parse names in brackets."""
         self.expect("(")
-        names = [self.take_name()]
-        while self.take(","):
-            names.append(self.take_name())
+        names = self.parse_between_commas(self.take_name)
         self.expect(")")
-        return tuple(names)
+        return names
 
     def parse_turned(self, base: Relation) -> Relation:
         """Parse PIVOT or UNPIVOT behind a relation."""
@@ -229,9 +225,7 @@ class RelationParser(ExpressionParser):
     def _parse_pivot(self, base: Relation) -> Relation:
         first = self.at
         self.expect("PIVOT", "(")
-        aggregates = [self._parse_pivot_item()]
-        while self.take(","):
-            aggregates.append(self._parse_pivot_item())
+        aggregates = self.parse_between_commas(self._parse_pivot_item)
         self.expect("FOR")
         if self.key == "(":
             columns = tuple(nodes.Column(name) for name in self.parse_names())
@@ -239,12 +233,10 @@ class RelationParser(ExpressionParser):
             self.folded = True
             columns = (nodes.Column(self.take_name()),)
         self.expect("IN", "(")
-        values = [self._parse_pivot_item()]
-        while self.take(","):
-            values.append(self._parse_pivot_item())
+        values = self.parse_between_commas(self._parse_pivot_item)
         self.expect(")")
         self.expect(")")
-        found = Pivot(base, tuple(aggregates), columns, tuple(values), id=self.new_id(), at=first)
+        found = Pivot(base, aggregates, columns, values, id=self.new_id(), at=first)
         alias, names = self.parse_alias()
         return found.replace(alias=alias, names=names)
 
@@ -267,12 +259,10 @@ class RelationParser(ExpressionParser):
         self.expect("FOR")
         label = self.take_name()
         self.expect("IN", "(")
-        groups = [self._parse_unpivot_group()]
-        while self.take(","):
-            groups.append(self._parse_unpivot_group())
+        groups = self.parse_between_commas(self._parse_unpivot_group)
         self.expect(")")
         self.expect(")")
-        found = Unpivot(base, values, label, tuple(groups), nulls, id=self.new_id(), at=first)
+        found = Unpivot(base, values, label, groups, nulls, id=self.new_id(), at=first)
         alias, names = self.parse_alias()
         return found.replace(alias=alias, names=names)
 

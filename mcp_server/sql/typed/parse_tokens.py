@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
 from mcp_server.sql.lexer import Kind, Token
 from mcp_server.sql.source import Source
 from mcp_server.sql.words import CLAUSES, QUERY_STARTS, RESERVED
+
+_Parsed = TypeVar("_Parsed")
 
 
 class NotRead(Exception):  # noqa: N818  (a signal within the server, never seen outside)
@@ -62,6 +65,13 @@ class TokenReader:
         """Consume these words."""
         if not self.take(first, *more):
             self.fail()
+
+    def parse_between_commas(self, parse_one: Callable[[], _Parsed]) -> tuple[_Parsed, ...]:
+        """Parse one or more of something, with commas between them."""
+        found = [parse_one()]
+        while self.take(","):
+            found.append(parse_one())
+        return tuple(found)
 
     def take_name(self) -> str:
         """Consume a name, and return it in its own case without back-quotes."""

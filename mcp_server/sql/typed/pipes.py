@@ -99,10 +99,8 @@ class PipeParser(RelationParser):
         return self._select((Item(nodes.Star(at=first), at=first),), base, first, distinct=True)
 
     def _parse_drop(self, _: Query, base: Relation, first: int) -> Query:
-        names = [(self.take_name(),)]
-        while self.take(","):
-            names.append((self.take_name(),))
-        return self._select((Item(nodes.Star((), tuple(names), at=first), at=first),), base, first)
+        names = tuple((name,) for name in self.parse_between_commas(self.take_name))
+        return self._select((Item(nodes.Star((), names, at=first), at=first),), base, first)
 
     def _parse_as(self, query: Query, _: Relation, first: int) -> Query:
         return self.select_all(Derived(query, id=self.new_id(), alias=self.take_name(), at=first), first)

@@ -23,12 +23,10 @@ from mcp_server.sql.typed.types import (
     STRING,
     TIME,
     TIMESTAMP,
-    Array,
     Decimal,
     Interval,
-    Map,
-    Struct,
     Type,
+    holds_type,
 )
 
 
@@ -126,19 +124,8 @@ _NO_OPTIONS: Final = frozenset({"ignorenullfields", "pretty"})
 _NO_JSON: Final = frozenset({*INTEGERS, *FRACTIONS, BOOLEAN, DATE, TIMESTAMP, STRING, BINARY})
 
 
-def _holds(kind: Type | None, wanted: Type | None) -> bool:
-    """Whether a type is, or holds, another one; an interval where none is named."""
-    match kind:
-        case Array(element):
-            return _holds(element, wanted)
-        case Map(key, value):
-            return _holds(key, wanted) or _holds(value, wanted)
-        case Struct(fields):
-            return any(_holds(each, wanted) for _, each in fields)
-        case _:
-            if wanted is None:
-                return isinstance(kind, Interval)
-            return kind == wanted or str(kind).startswith(f"{wanted}(")
+def _is_time_or_interval(kind: Type) -> bool:
+    return isinstance(kind, Interval) or kind == TIME or str(kind).startswith(f"{TIME}(")
 
 
 def write_json(node: Call, _: Context) -> Node | None:
@@ -148,7 +135,7 @@ def write_json(node: Call, _: Context) -> Node | None:
     if any((read_text(name) or "").lower() in _NO_OPTIONS for name in names):
         raise lacking("to_json", "the options ignoreNullFields and pretty", "Write to_json(x).")
     kind = node.arguments[0].type if node.arguments else None
-    if _holds(kind, TIME) or _holds(kind, None):
+    if holds_type(kind, _is_time_or_interval):
         raise lacking("to_json", "values of the types TIME and INTERVAL", "Cast them to STRING.")
     if isinstance(kind, Decimal) or kind in _NO_JSON:
         raise lacking("to_json", f"it of {kind} as Spark does, which refuses it", "Write to_json(struct(x)).")
@@ -161,7 +148,7 @@ def write_from_json(node: Call, context: Context) -> Node | None:
     if schema is None:
         return None
     words = _WORD.findall(schema.lower())
-    if _holds(node.type, TIME) or _holds(node.type, None) or (node.type is None and "time" in words):
+    if holds_type(node.type, _is_time_or_interval) or (node.type is None and "time" in words):
         raise lacking("from_json", "values of the types TIME and INTERVAL", "Read them as STRING.")
     if _SHORT.intersection(words):
         context.warn(
