@@ -41,20 +41,26 @@ def can_store(source: Type, target: Type) -> bool:
     """Whether Spark assigns a value to a column of another type (`Cast.canANSIStoreAssign`)."""
     if UNKNOWN in {source, target} or source in {target, VOID}:
         return True
+    if isinstance(source, Struct) and isinstance(target, Struct):
+        names, others = ([name for name, _ in each.fields] for each in (source, target))
+        if names != others:
+            return False
+    parts = _pair_parts(source, target)
+    if parts is None:
+        return _can_store_atom(source, target)
+    return all(can_store(one or UNKNOWN, other or UNKNOWN) for one, other in parts)
+
+
+def _pair_parts(source: Type, target: Type) -> list[tuple[Type | None, Type | None]] | None:
+    """Pair the types within two arrays, two maps or two structs of as many fields; None for other types."""
     match source, target:
         case Array(one), Array(other):
-            return can_store(one or UNKNOWN, other or UNKNOWN)
+            return [(one, other)]
         case Map(key, value), Map(other_key, other_value):
-            return can_store(key or UNKNOWN, other_key or UNKNOWN) and can_store(
-                value or UNKNOWN, other_value or UNKNOWN
-            )
-        case Struct(fields), Struct(others):
-            return len(fields) == len(others) and all(
-                one[0] == other[0] and can_store(one[1] or UNKNOWN, other[1] or UNKNOWN)
-                for one, other in zip(fields, others, strict=True)
-            )
-        case _:
-            return _can_store_atom(source, target)
+            return [(key, other_key), (value, other_value)]
+        case Struct(fields), Struct(others) if len(fields) == len(others):
+            return [(one[1], other[1]) for one, other in zip(fields, others, strict=True)]
+    return None
 
 
 def _can_store_atom(source: Type, target: Type) -> bool:
@@ -192,19 +198,10 @@ def refused_cast(source: Type | None, target: Type | None, *, tries: bool = Fals
 def _can_cast(source: Type, target: Type) -> bool:
     if UNKNOWN in {source, target} or source in {target, VOID}:
         return True
-    match source, target:
-        case Array(one), Array(other):
-            return _can_cast(one or UNKNOWN, other or UNKNOWN)
-        case Map(key, value), Map(other_key, other_value):
-            return _can_cast(key or UNKNOWN, other_key or UNKNOWN) and _can_cast(
-                value or UNKNOWN, other_value or UNKNOWN
-            )
-        case Struct(fields), Struct(others):
-            return len(fields) == len(others) and all(
-                _can_cast(one[1] or UNKNOWN, other[1] or UNKNOWN) for one, other in zip(fields, others, strict=True)
-            )
-        case _:
-            return _can_cast_atom(source, target)
+    parts = _pair_parts(source, target)
+    if parts is None:
+        return _can_cast_atom(source, target)
+    return all(_can_cast(one or UNKNOWN, other or UNKNOWN) for one, other in parts)
 
 
 def _can_cast_atom(source: Type, target: Type) -> bool:
