@@ -80,6 +80,21 @@ def test_what_keeps_much_of_each_group_in_memory_is_named_with_a_form_that_works
     assert "A join keeps one of its sides in memory" in said
 
 
+@pytest.mark.parametrize(
+    ("sql", "form"),
+    [
+        ("SELECT averageRating FROM ratings_delta EXCEPT SELECT 1.5D", "HAVING max(side) = 1"),
+        ("SELECT category, count(*) FROM principals_delta GROUP BY ROLLUP (category)", "one GROUP BY each"),
+    ],
+)
+def test_sets_that_are_kept_in_memory_are_named_with_a_form_that_works(sql: str, form: str) -> None:
+    catalog = checking.Catalog("imdb", TABLES, {}, "sail")
+    query = checking.check(sql, **{**SETTINGS, "catalog": catalog})
+    assert isinstance(query, CheckedQuery)
+
+    assert form in str(checking.explain_limit(ResourceLimit("Too much.", lacking=True), query, catalog))
+
+
 def test_the_largest_struct_of_each_group_is_told_by_a_text_where_its_values_have_one() -> None:
     texts = "SELECT nconst, max(struct(ordering, tconst)) AS m FROM principals_delta GROUP BY nconst"
     doubles = "SELECT max(struct(averageRating, tconst)) AS m FROM ratings_delta"

@@ -86,7 +86,7 @@ def has_large_sets(parts: Iterable[Node | None], select: Select, context: Contex
     """Whether aggregates in some parts of a SELECT are of distinct values that `stage_distinct` groups."""
     calls = [each for part in parts if part is not None for each in walk_here(part) if is_aggregate(each)]
     aggregates = [each for each in calls if isinstance(each, Call) and each.name not in GROUPING]
-    if not any(map(_is_staged, aggregates)) or not is_large(select, context):
+    if not any(map(is_staged, aggregates)) or not is_large(select, context):
         return False
     return find_values(aggregates, keyed=_is_keyed(select, aggregates)) is not None
 
@@ -97,7 +97,7 @@ def stage_distinct(select: Select, context: Context) -> Node | None:
     aggregates = [
         each.operand for each in select.items if isinstance(each.operand, Call) and is_aggregate(each.operand)
     ]
-    if keys is None or not any(map(_is_staged, aggregates)) or not is_large(select, context):
+    if keys is None or not any(map(is_staged, aggregates)) or not is_large(select, context):
         return None
     others = [each.operand for each in select.items if each.operand not in aggregates and not _is_fixed(each.operand)]
     if any(not any(are_same(each, key) for key in keys) for each in others):
@@ -105,7 +105,7 @@ def stage_distinct(select: Select, context: Context) -> Node | None:
     values = find_values(aggregates, keyed=_is_keyed(select, aggregates))
     if values is None or not all(_is_plain(each.type) for each in (*aggregates, *keys)):
         return None
-    branches: list[DistinctValues | None] = [*values, *([None] if not all(map(_is_staged, aggregates)) else [])]
+    branches: list[DistinctValues | None] = [*values, *([None] if not all(map(is_staged, aggregates)) else [])]
     if len(branches) > _MOST_BRANCHES or (len(branches) > 1 and not is_repeatable(select, context)):
         return None
     return _Stages(select, keys, aggregates, context).write(branches)
@@ -142,7 +142,7 @@ class _Stages:
         """Return all keys and aggregates, with nulls for those that are of other values."""
         if values is None:
             base, where, group = self._select.base, self._select.where, self._select.group
-            keys, named = self._keys, [each if not _is_staged(each) else null(each.type) for each in self._aggregates]
+            keys, named = self._keys, [each if not is_staged(each) else null(each.type) for each in self._aggregates]
         else:
             rows = self._group_values(values)
             base, where, group = rows, None, self._group(rows)
@@ -174,7 +174,7 @@ class _Stages:
 
     def _aggregate(self, call: Call, rows: Relation, values: DistinctValues) -> Call | None:
         """Return an aggregate over the values, each of which comes once; None where it is of others."""
-        if not _is_staged(call) or not _is_of(call, values):
+        if not is_staged(call) or not _is_of(call, values):
             return None
         columns = [
             column_of(rows, name, each.type)
@@ -236,15 +236,17 @@ def _is_keyed(select: Select, aggregates: Sequence[Call]) -> bool:
 
     It puts the keys first: where a table is sorted by the values, these first took 5.1 s of processor time for 8.6.
     """
-    if select.group is None or has_sets(select):
+    if select.group is None:
         return False
+    if has_sets(select):
+        return True
     leads = {(each.id, each.info.clustered_by[0].lower()) for each in _list_sorted_tables(select)}
     of_sorted = any(
         isinstance(value, Column) and (value.source, value.name.lower()) in leads
         for call in aggregates
         for value in call.arguments
     )
-    return not (of_sorted and all(map(_is_staged, aggregates)))
+    return not (of_sorted and all(map(is_staged, aggregates)))
 
 
 def _is_fixed(operand: Expression) -> bool:
@@ -259,7 +261,8 @@ def _keep(value: Expression, condition: Expression | None) -> Expression:
     )
 
 
-def _is_staged(call: Call) -> bool:
+def is_staged(call: Call) -> bool:
+    """Whether the distinct values of an aggregate are grouped."""
     return call.distinct and call.name in _STAGED
 
 
@@ -270,14 +273,14 @@ def _is_of(call: Call, values: DistinctValues) -> bool:
 
 def find_values(aggregates: Sequence[Call], *, keyed: bool) -> list[DistinctValues] | None:
     """Return the sets of distinct values, None where Sail groups them itself or some cannot be grouped."""
-    staged = [each for each in aggregates if _is_staged(each)]
+    staged = [each for each in aggregates if is_staged(each)]
     found: list[DistinctValues] = []
     for call in staged:
         if not call.arguments or not all(map(is_groupable, call.arguments)):
             return None
         if not any(_is_of(call, known) for known in found):
             found.append(DistinctValues(call.arguments, call.filter))
-    others = {each.name for each in aggregates if not _is_staged(each)}
+    others = {each.name for each in aggregates if not is_staged(each)}
     is_simple = keyed and len(found) == 1 and len(found[0].arguments) == 1 and found[0].filter is None
     if is_simple and others <= _KEPT_BY_ENGINE and all(each.name == "count" for each in staged):
         return None
