@@ -30,7 +30,7 @@ from mcp_server.sql.typed.nodes import Call, Expression, ItemUse, Ordinal
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Keys, Query, Select, SetOperation
 
 _MOST_BRANCHES: Final = 7
-"""How many groupings may run at once: of eight over 7 million rows the process ended under 2 GiB, of six it did not."""
+"""How many groupings may run at once: eight over 7 million rows ended the process under 2 GiB, five and six did not."""
 
 
 def unite_sets(select: Select, context: Context) -> Select | None:
