@@ -12,7 +12,7 @@ from mcp_server.sql.catalog import Catalog
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Call
 from mcp_server.sql.typed.read import find_typed
-from mcp_server.sql.typed.relations import Join
+from mcp_server.sql.typed.relations import GroupingSets, Join, SetOperation
 from mcp_server.sql.typed.types import Struct
 
 _COLLECTING: Final = frozenset({"array_agg", "collect_list", "collect_set", "listagg", "string_agg"})
@@ -36,6 +36,10 @@ def _picks_structs(node: Node) -> bool:
     return bool(picks) and isinstance(node.arguments[-1].type, Struct)  # type: ignore[attr-defined]
 
 
+def _combines_rows(kind: str) -> Callable[[Node], bool]:
+    return lambda node: isinstance(node, SetOperation) and node.kind == kind
+
+
 def _ranks_everything(node: Node) -> bool:
     return isinstance(node, Call) and node.window is not None and not node.window.partition and node.window.base is None
 
@@ -56,6 +60,18 @@ _HUNGRY: Final[tuple[tuple[Callable[[Node], bool], str], ...]] = (
     (
         _calls(_QUANTILES),
         "Quantiles keep all values in memory: group them into ranges first, as with floor(x / 10), or filter.",
+    ),
+    (
+        lambda node: isinstance(node, GroupingSets),
+        "Sets of keys are grouped at once: write ROLLUP, CUBE and GROUPING SETS as statements of one GROUP BY each.",
+    ),
+    (
+        _combines_rows("except"),
+        "EXCEPT keeps a side in memory: number the sides in a UNION ALL, and group its rows HAVING max(side) = 1.",
+    ),
+    (
+        _combines_rows("intersect"),
+        "INTERSECT keeps a side in memory: number the sides in a UNION ALL, and group HAVING min(side) < max(side).",
     ),
     (_ranks_everything, "A window over all rows keeps them in memory: give it a PARTITION BY."),
     (

@@ -28,9 +28,11 @@ def spell_sets(select: Select, context: Context) -> Node | None:
     if select.group is None or not any(isinstance(key, GroupingSets) for key in select.group.keys):
         return None
     keys = tuple(_plain(key) if isinstance(key, GroupingSets) else key for key in select.group.keys)
-    total = all(isinstance(key, GroupingSets) and () in _sets(key) for key in select.group.keys)
+    total = all(isinstance(key, GroupingSets) and () in list_sets(key) for key in select.group.keys)
     some = compare(count_rows(), ">", number(0)) if total else None
-    spelled = [each for key in select.group.keys if isinstance(key, GroupingSets) for one in _sets(key) for each in one]
+    spelled = [
+        each for key in select.group.keys if isinstance(key, GroupingSets) for one in list_sets(key) for each in one
+    ]
     given = tuple(each for each in select.group.given if not any(are_same(each, one) for one in spelled))
     return select.replace(group=select.group.replace(keys=keys, given=given), having=both(select.having, some))
 
@@ -48,15 +50,16 @@ def _plain(sets: GroupingSets) -> GroupingSets:
         return sets
     if sets.kind == "sets" and all(isinstance(each, Keys) for each in sets.sets):
         return sets
-    return sets.replace(kind="sets", sets=tuple(Keys(each) for each in _sets(sets)))
+    return sets.replace(kind="sets", sets=tuple(Keys(each) for each in list_sets(sets)))
 
 
-def _sets(sets: GroupingSets | Keys) -> list[Set]:
+def list_sets(sets: GroupingSets | Keys) -> list[Set]:
+    """Return the sets that ROLLUP, CUBE or GROUPING SETS stand for."""
     if isinstance(sets, Keys):
         return [sets.operands]
     if sets.kind == "sets":
-        return [each for inner in sets.sets for each in _sets(inner)]
-    parts = [each for inner in sets.sets for each in _sets(inner)]
+        return [each for inner in sets.sets for each in list_sets(inner)]
+    parts = [each for inner in sets.sets for each in list_sets(inner)]
     if sets.kind == "rollup":
         kept = [parts[:length] for length in range(len(parts), -1, -1)]
     else:

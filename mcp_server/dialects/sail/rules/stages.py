@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.below import Below
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.distinct_counts import has_large_sets
+from mcp_server.dialects.sail.rules.distinct_counts import has_large_sets, has_sets
 from mcp_server.dialects.sail.rules.kit import (
     E,
     are_same,
@@ -176,7 +176,7 @@ def _is_involved(query: Query, select: Select) -> bool:
         or any(map(has_query, keys))
         or _asks_much(select, keys, order)
         or (
-            _has_sets(select)
+            has_sets(select)
             and (
                 any(has(part, _is_window) for part in parts)
                 or _sorts_by_more([item.operand for item in select.items], order)
@@ -193,10 +193,6 @@ def _counts_many(query: Query, select: Select, context: Context) -> bool:
     return has_large_sets([*select.items, select.having, *query.order], select, context)
 
 
-def _has_sets(select: Select) -> bool:
-    return select.group is not None and any(isinstance(key, GroupingSets) for key in select.group.keys)
-
-
 def _is_window(node: Node) -> bool:
     return isinstance(node, Call) and node.window is not None
 
@@ -207,7 +203,7 @@ def _asks_much(select: Select, keys: Sequence[Expression], order: Sequence[Expre
     if having is None:
         return False
     total = not keys and not any(has(item, is_aggregate) for item in (*select.items, having))
-    late = _has_sets(select) or total or has_query(having) or has(having, _is_window) or _is_hidden(having, select)
+    late = has_sets(select) or total or has_query(having) or has(having, _is_window) or _is_hidden(having, select)
     return late or any(has(key, is_aggregate) for key in order) or str(having.type) not in {"BOOLEAN", "None"}
 
 
