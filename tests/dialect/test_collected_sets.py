@@ -12,12 +12,18 @@ from tests.expected import Ask
 from tests.guard.conftest import SETTINGS, TABLES
 
 STATEMENTS = (
-    "SELECT nconst, array_join(sort_array(collect_set(category)), '/') AS c, count(DISTINCT category) AS n "
-    "FROM principals_delta GROUP BY nconst ORDER BY nconst",
-    "WITH c AS (SELECT p.category, m.titleType FROM principals_delta p JOIN movies_delta m ON m.tconst = p.tconst) "
-    "SELECT titleType, sort_array(collect_set(category)) AS c FROM c GROUP BY ROLLUP (titleType)",
-    "SELECT tconst, size(collect_set(category)) FROM principals_delta GROUP BY tconst HAVING "
-    "count(DISTINCT category) > 2 ORDER BY tconst",
+    (
+        "SELECT nconst, array_join(sort_array(collect_set(category)), '/') AS c, count(DISTINCT category) AS n "
+        "FROM principals_delta GROUP BY nconst ORDER BY nconst"
+    ),
+    (
+        "WITH c AS (SELECT p.category, m.titleType FROM principals_delta p JOIN movies_delta m ON m.tconst = p.tconst) "
+        "SELECT titleType, sort_array(collect_set(category)) AS c FROM c GROUP BY ROLLUP (titleType)"
+    ),
+    (
+        "SELECT tconst, size(collect_set(category)) FROM principals_delta GROUP BY tconst HAVING "
+        "count(DISTINCT category) > 2 ORDER BY tconst"
+    ),
 )
 
 

@@ -95,7 +95,8 @@ def test_what_sail_answers_stays(sql: str) -> None:
             (
                 "SELECT a, __q.__c AS x FROM t LEFT JOIN (SELECT max(d), __d.__o4 AS __o, __d.__o3 AS __o2 FROM u "
                 "CROSS JOIN (SELECT DISTINCT t.b AS __o3, t.a AS __o4 FROM t) AS __d WHERE d < __d.__o3 AND "
-                "c = __d.__o4 GROUP BY __d.__o4, __d.__o3) AS __q (__c, __o, __o2) ON t.a = __q.__o AND t.b <=> __q.__o2"
+                "c = __d.__o4 GROUP BY __d.__o4, __d.__o3) AS __q (__c, __o, __o2) "
+                "ON t.a = __q.__o AND t.b <=> __q.__o2"
             ),
         ),
         (
