@@ -26,8 +26,6 @@ LACKING: Mapping[str, tuple[str, str]] = {
         "WITH RECURSIVE",
         "explode(sequence",
     ),
-    "SELECT (SELECT count(*) FROM principals_delta c WHERE c.tconst = m.tconst AND c.ordering > m.startYear) AS n "
-    "FROM movies_delta m": ("dialect", "JOIN"),
     "SELECT tconst FROM movies_delta WHERE (startYear, titleType) NOT IN (SELECT startYear, titleType FROM "
     "movies_with_ratings)": ("dialect", "by an equality"),
     "FROM ratings_delta r |> JOIN movies_delta m ON m.tconst = r.tconst |> EXTEND 1 AS one |> WHERE m.tconst > 'a'": (

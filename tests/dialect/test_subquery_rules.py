@@ -90,6 +90,15 @@ def test_what_sail_answers_stays(sql: str) -> None:
                 "ON array(t.a) = array(__q.__o)"
             ),
         ),
+        (  # an equality beside it: only the outer values that it lets meet
+            "SELECT a, (SELECT max(d) FROM u WHERE c = a AND d < b) AS x FROM t",
+            (
+                "SELECT a, __q.__c AS x FROM t LEFT JOIN (SELECT max(d), __d.__o4 AS __o, __d.__o3 AS __o2 FROM u "
+                "CROSS JOIN (SELECT DISTINCT t.b AS __o3, t.a AS __o4 FROM t) AS __d WHERE d < __d.__o3 AND "
+                "c = __d.__o4 GROUP BY __d.__o4, __d.__o3) AS __q (__c, __o, __o2) "
+                "ON t.a = __q.__o AND t.b <=> __q.__o2"
+            ),
+        ),
         (
             "SELECT * FROM t, LATERAL (SELECT d FROM u WHERE c = a) AS l",
             "SELECT t.a, t.b, l.d FROM t JOIN (SELECT d, c AS __o FROM u) AS l ON t.a = l.__o",

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mcp_server.dialects.sail.rules import (
     aliases,
+    collected_sets,
     distinct_counts,
     distinct_sets,
     generators,
@@ -69,6 +70,7 @@ CLAUSE_RULES: Final[tuple[ClauseRule, ...]] = (
     ("grouping sets", Select, groups.spell_sets),
     ("lists as text", Like, list_texts.search_elements),
     ("single values", Query, single_values.compare_extremes),
+    ("collected sets", Query, collected_sets.list_sets),
     ("groups in stages", Query, stages.stage_groups),
     ("sets of distinct values", Select, distinct_sets.unite_sets),
     ("distinct values", Select, distinct_counts.stage_distinct),

@@ -80,23 +80,30 @@ class Queries(OuterValues):
         known = {name: each for name, each in known.items() if name in need}
         bound = Known()
         parts: list[Expression] = []
+        ties: list[Expression] = []
         for part in [*split_and(select.where), *loose]:
             binding = self.binding(part)
             if binding is None or binding[0] in known or binding[0] in bound or binding[0] not in need:
                 parts.append(part)
                 continue
             bound[binding[0]] = binding[1]
-            if not top:
-                parts.append(is_null(binding[1], negated=True))
+            ties.append(part)
+        tied = frozenset(bound)
         missing = [each for each in need if each not in known and each not in bound]
         if missing:
-            domain, columns = self.domain(missing)
+            # With the bound values beside them, rows meet only outer rows that the equalities let them meet.
+            never_null = tied - self.joined if top and not (is_one_group(select) and fill) else frozenset[str]()
+            domain, columns = self.domain([*missing, *bound])
+            self.joined -= never_null
             base = domain if base is None else join("cross", base, domain, None, self.context)
+            parts += ties
             known |= columns
-        known |= bound
+        else:
+            parts += [is_null(each, negated=True) for each in bound.values() if not top]
+            known |= bound
         where = all_of(parts)
         if is_one_group(select) and fill:
-            return self.again(self.one_group(select, base, where, known, frozenset(bound), need))
+            return self.again(self.one_group(select, base, where, known, tied, need))
         made = select.replace(base=base, where=where)
         made = cast("Select", self.put(made, known))
         made = made.replace(items=self.written(select.items, made.items, base, changed=base is not select.base))
