@@ -12,6 +12,8 @@ from lakehouse.errors import LakehouseError, UsageError
 HIGHEST_PORT: Final = 65_535
 MOST_CONNECTIONS: Final = 1_000
 """Maximum of concurrent connections, where the limit of open files allows it."""
+MOST_WAITING: Final = 2_048
+"""Connections that the system keeps until they are accepted, which is uvicorn's number too; Linux keeps up to 4,096."""
 MOST_FILES: Final = 65_536
 """Highest limit that is requested: some libraries iterate over all possible descriptors."""
 
@@ -20,13 +22,20 @@ class PortError(LakehouseError):
     """The port cannot be listened on."""
 
 
+class _Listener(socket.socket):
+    """A listening socket of which many connections wait to be accepted, however few are in one turn of the loop."""
+
+    def listen(self, backlog: int = MOST_WAITING) -> None:
+        super().listen(max(backlog, MOST_WAITING))
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Listen on an address of this machine; port 0 is any free one. Raises UsageError, PortError."""
     if not 0 <= port <= HIGHEST_PORT:
         raise UsageError(f"--port {port} is not a port: use 0 to {HIGHEST_PORT}; 0 lets the system choose.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family)
+        listener = _Listener(fileno=socket.create_server((host, port), family=family).detach())
     except OSError as error:
         raise PortError(
             f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port (0: any free one)."
@@ -53,7 +62,8 @@ def server_options() -> dict[str, Any]:
     most = raise_file_limit()
     return {
         "http": bounded_protocol(most),
-        "backlog": max(8, most // 2),  # asyncio accepts so many at once, before the first of them can give way
+        # asyncio accepts so many in each turn of its loop, and the first of them can give way in the fourth.
+        "backlog": max(8, most // 8),
         "ws": "none",
         "log_config": None,
         "log_level": "warning",

@@ -25,7 +25,6 @@ STATEMENTS: Mapping[str, str] = {
 LACKING: Mapping[str, str] = {
     "own-h071": "recursion without a condition: Spark itself fails at its fiftieth step",
     "own-h088": "collations",
-    "own-h107": "a scalar sub-query that compares with the row around it by more than equality",
 }
 """What the embedded engine cannot run; each raises EngineLacks with a form that works."""
 
