@@ -166,8 +166,9 @@ def test_unknown_names_do_not_make_a_storage_be_searched_each_time(
 
 
 def test_a_folder_that_is_denied_hides_no_other(
-    bucket: str, watched: WatchedStorage, caplog: pytest.LogCaptureFixture
+    bucket: str, watched: WatchedStorage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(table_search, "_REFUSED_SHARE", 0.0)
     for name in ("films", "private/salaries"):
         write_deltalake(f"{bucket}/{name}", pa.table({"id": [1]}))
     Lake.parse(bucket).replace_file("odd/x", b"")
