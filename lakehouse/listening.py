@@ -22,7 +22,7 @@ class PortError(LakehouseError):
     """The port cannot be listened on."""
 
 
-class _Listener(socket.socket):
+class _QueueingSocket(socket.socket):
     """A listening socket of which many connections wait to be accepted, however few are in one turn of the loop."""
 
     def listen(self, backlog: int = MOST_WAITING) -> None:
@@ -35,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise UsageError(f"--port {port} is not a port: use 0 to {HIGHEST_PORT}; 0 lets the system choose.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = _Listener(fileno=socket.create_server((host, port), family=family).detach())
+        listener = _QueueingSocket(fileno=socket.create_server((host, port), family=family).detach())
     except OSError as error:
         raise PortError(
             f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with --port (0: any free one)."

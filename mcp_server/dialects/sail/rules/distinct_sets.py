@@ -20,7 +20,14 @@ from itertools import product
 from typing import Final
 
 from mcp_server.dialects.sail.rules.context import Context
-from mcp_server.dialects.sail.rules.distinct_counts import find_values, is_groupable, is_large, is_repeatable, is_staged
+from mcp_server.dialects.sail.rules.distinct_counts import (
+    find_values,
+    has_sets,
+    is_groupable,
+    is_large,
+    is_repeatable,
+    is_staged,
+)
 from mcp_server.dialects.sail.rules.groups import Set, list_sets
 from mcp_server.dialects.sail.rules.kit import GROUPING, are_same, count_rows, is_aggregate
 from mcp_server.dialects.sail.rules.make import cast_to
@@ -56,7 +63,7 @@ def unite_sets(select: Select, context: Context) -> Select | None:
 def _list_own_sets(select: Select) -> list[Set] | None:
     """Return the sets of a SELECT, None where it is more than sets of plain keys, keys and aggregates."""
     group = select.group
-    if group is None or not any(isinstance(key, GroupingSets) for key in group.keys):
+    if group is None or not has_sets(select):
         return None
     if any((select.having, select.qualify, select.windows, select.distinct, group.all, group.given)):
         return None

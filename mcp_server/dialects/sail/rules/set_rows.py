@@ -68,7 +68,8 @@ def _order_columns(query: Query) -> list[int]:
     if not isinstance(body, Select) or len(body.items) != len(places):
         return places
     operands = [each.operand for each in body.items]
-    return sorted(places, key=lambda at: sort_as_stored(operands, body).index(operands[at]))
+    ordered = sort_as_stored(operands, body)
+    return sorted(places, key=lambda at: ordered.index(operands[at]))
 
 
 def _is_compared(kind: Type | None) -> bool:
