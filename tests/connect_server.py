@@ -26,6 +26,7 @@ import pyspark
 
 from lakehouse.session import spark_properties
 from mcp_server.engines.worker import sandbox
+from tests.ports import free_port
 
 _MAIN = "org.apache.spark.sql.connect.service.SparkConnectServer"
 _START_SECONDS = 180.0
@@ -176,12 +177,6 @@ class _EventLog:
             whole, end, _ = file.read().rpartition(b"\n")
         self._ends[inode] = self._ends.get(inode, 0) + len(whole) + len(end)
         self._events += [json.loads(line) for line in whole.split(b"\n") if line.startswith(_OF_INTEREST)]
-
-
-def free_port() -> int:
-    with socket.socket() as any_socket:
-        any_socket.bind(("127.0.0.1", 0))
-        return int(any_socket.getsockname()[1])
 
 
 def answers(port: int) -> bool:

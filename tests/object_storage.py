@@ -29,6 +29,7 @@ from typing import Any
 from lakehouse.manifest import Manifest, TableEntry, publish_manifest
 from lakehouse.storage import Lake
 from mcp_server.engines.catalog import LakeCatalog
+from tests.ports import free_port
 
 BUCKET = "lakes"
 ACCOUNT = "devstoreaccount1"
@@ -57,7 +58,7 @@ def object_storage() -> Iterator[dict[str, str]]:
 @contextmanager
 def signed_storage() -> Iterator[dict[str, str]]:
     """The same of a server that checks signatures. Needs `versitygw` on the PATH."""
-    program, port = shutil.which(SIGNED), _free_port()
+    program, port = shutil.which(SIGNED), free_port()
     assert program is not None
     variables = KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true"}
     with tempfile.TemporaryDirectory() as folder:
@@ -80,12 +81,6 @@ def _serving(command: list[str]) -> Iterator[None]:
         server.wait(20)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 def _wait_for(port: int) -> None:
     give_up = time.monotonic() + 60
     while True:
@@ -101,7 +96,7 @@ def _wait_for(port: int) -> None:
 @contextmanager
 def azure_storage() -> Iterator[dict[str, str]]:
     """The same of Azure's blobs, in a container that is named like the bucket. Needs `azurite-blob` on the PATH."""
-    program, port = shutil.which(AZURITE), _free_port()
+    program, port = shutil.which(AZURITE), free_port()
     assert program is not None
     with tempfile.TemporaryDirectory() as folder:
         options = ["--blobPort", str(port), "--location", folder, "--silent", "--skipApiVersionCheck",

@@ -18,7 +18,8 @@ from pathlib import Path
 import pyspark
 
 from mcp_server.engines.worker import sandbox
-from tests.connect_server import ConnectServer, answers, free_port
+from tests.connect_server import ConnectServer, answers
+from tests.ports import free_port
 
 _DEPLOY = "org.apache.spark.deploy"
 _START_SECONDS = 120.0

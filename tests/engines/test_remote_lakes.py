@@ -25,12 +25,11 @@ from lakehouse.storage import Lake
 from mcp_server.engines.local import LocalEngine
 from mcp_server.engines.worker import confinement
 from tests.engines.conftest import ENGINES, Query
+from tests.ports import is_reached, listening_ports
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces, which are Linux's")
 
 Embedded = Callable[..., LocalEngine]
-NOBODY = 65534
-LISTENING = "0A"
 
 
 def _say(engine: LocalEngine, query: Query, sql: str, *tables: str) -> str:
@@ -51,20 +50,11 @@ def test_a_lake_in_object_storage_is_read_and_nobody_else_reaches_its_engine(
     assert _say(engine, query, "SELECT sum(id) AS s FROM films VERSION AS OF 0", "films") == "[{'s': 15}]"
 
     assert os.readlink(f"/proc/{engine.process_id}/ns/net") != os.readlink("/proc/self/ns/net")
-    ports = _listening_ports(Path(f"/proc/{engine.process_id}/net/tcp"))
+    assert engine.process_id is not None
+    ports = listening_ports(engine.process_id)
     assert ports
-    for port in ports - _listening_ports(Path("/proc/self/net/tcp")):
-        code = f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"
-        stranger = subprocess.run(
-            ["/usr/bin/env", "python3", "-c", code], capture_output=True, text=True, user=NOBODY, check=False
-        )
-        assert "ConnectionRefusedError" in stranger.stderr
+    assert not [port for port in ports if is_reached(engine.process_id, port)]
     assert "denied" in _say(engine, query, f"SELECT * FROM text.`{tmp_path}/secret.txt`")
-
-
-def _listening_ports(table: Path) -> set[int]:
-    lines = [line.split() for line in table.read_text().splitlines()[1:]]
-    return {int(fields[1].rpartition(":")[2], 16) for fields in lines if fields[3] == LISTENING}
 
 
 def test_without_isolation_the_danger_is_said(

@@ -24,6 +24,7 @@ from lakehouse.manifest import MANIFEST_NAME, Manifest, publish_manifest
 from lakehouse.storage import Lake
 from tests.etl.conftest import MakeSource, run_etl
 from tests.openai_server import serving
+from tests.ports import free_port, listening_sockets
 
 
 @pytest.fixture(params=["bucket", "signed_bucket", "container"])
@@ -147,8 +148,7 @@ def test_a_batch_of_ai_calls_reaches_its_provider_and_its_webhook_and_nobody_rea
 def test_a_provider_that_no_tunnel_leads_to_has_charged_nothing(make_source: MakeSource, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     assert run_etl("load", "--source", make_source(), "--lake", lake).returncode == 0
-    with closing(socket.create_server(("127.0.0.1", 0))) as closed:
-        url = f"https://127.0.0.1:{closed.getsockname()[1]}/v1"
+    url = f"https://127.0.0.1:{free_port()}/v1"
     select = ("--select", "SELECT tconst FROM movies_delta LIMIT 1")
     done = run_etl("enrich", "ai_movie_summary", "--lake", lake, *select, "--dollars", 1, OPENAI_BASE_URL=url,
                    IMDB_AI_INPUT_PRICE="0.40", IMDB_AI_OUTPUT_PRICE="1.60",
@@ -170,8 +170,7 @@ def _watch_networks(command: list[str], environment: dict[str, str]) -> tuple[se
 
 def _listening_ports(process: int) -> set[str]:
     """The sockets of a process that listen for TCP."""
-    table = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
-    listening = {f"socket:[{fields[9]}]" for fields in table if fields[3] == "0A"}
+    listening = {f"socket:[{inode}]" for inode in listening_sockets("self")}
     files = Path(f"/proc/{process}/fd")
     return {os.readlink(file) for file in files.iterdir()} & listening
 

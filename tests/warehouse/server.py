@@ -13,6 +13,7 @@ from databricks.sql.thrift_api.TCLIService import TCLIService
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 
+from tests.ports import free_port
 from tests.warehouse.service import Service
 
 HTTP_PATH = "/sql/1.0/warehouses/0123456789abcdef"
@@ -42,7 +43,7 @@ class WarehouseServer:
         self.headers: list[Mapping[str, str]] = []
         self._faults: list[Fault] = []
         self._http: _Http | None = None
-        self.port = 0
+        self.port = free_port()
         self.start()
 
     @property
@@ -52,7 +53,6 @@ class WarehouseServer:
     def start(self) -> None:
         """Listen, on the same port as before."""
         self._http = _Http(("127.0.0.1", self.port), self)
-        self.port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, args=[0.02], daemon=True).start()
 
     def stop(self) -> None:
