@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from etl.table_files import TableFiles
 from etl.tables import TableDefinition, define_view, to_definition
 from lakehouse.delta import latest_version
 from lakehouse.errors import LakehouseError, UsageError
-from lakehouse.manifest import Manifest, SourceFile, TableEntry, read_manifest
+from lakehouse.manifest import Column, Manifest, SourceFile, TableEntry, read_manifest
 from lakehouse.storage import Lake, LakeKind
 
 DEFINITIONS: Final[dict[str, tuple[TableDefinition, tuple[str, ...]]]] = {
@@ -26,13 +26,16 @@ DEFINITIONS: Final[dict[str, tuple[TableDefinition, tuple[str, ...]]]] = {
 
 
 def read_base(lake: Lake, settings: Settings) -> Manifest:
-    """Read the manifest of a lake that can be updated. Raises UsageError where it has to be loaded."""
+    """Read the manifest of a lake that can be updated. Raises UsageError where it has to be loaded.
+
+    Its comments may be those of another release (`describe_anew`).
+    """
     base = read_manifest(lake)
     if base is None:
         raise UsageError(
             f"{lake} has no loaded tables to update. Load it first: imdb-etl load --source DIR --lake DIR."
         )
-    differing = next((name for name, entry in base.tables.items() if not is_as_defined(name, entry)), None)
+    differing = next((name for name, entry in base.tables.items() if describe_anew(name, entry) is None), None)
     if differing is not None or base.schema_name != settings.schema_name:
         raise UsageError(
             f"The tables of {lake} were loaded with other definitions ({differing or 'another schema name'}), so rows "
@@ -41,15 +44,29 @@ def read_base(lake: Lake, settings: Settings) -> Manifest:
     return base
 
 
-def is_as_defined(name: str, entry: TableEntry) -> bool:
-    """Whether a published table has the columns, comments, key and order that a load would give it."""
+def describe_anew(name: str, entry: TableEntry) -> TableEntry | None:
+    """Return a published table with the comments that a load would give it, the same where it has them.
+
+    None where its columns, key or order are other than a load would make them.
+    """
     found = DEFINITIONS.get(name)
     if found is None:
-        return False
+        return None
     definition, key = found
-    wanted = (definition.columns, definition.comment, definition.clustered_by, key)
-    described = entry.columns[: len(definition.columns)]  # columns that only the source has come behind them
-    return wanted == (described, entry.comment, entry.clustered_by, entry.key)
+    columns, own = entry.columns[: len(definition.columns)], entry.columns[len(definition.columns) :]
+    made = (_without_comments(columns), entry.clustered_by, entry.key)
+    if made != (_without_comments(definition.columns), definition.clustered_by, key):
+        return None
+    return entry.model_copy(update={"comment": definition.comment, "columns": (*definition.columns, *own)})
+
+
+def _without_comments(columns: Sequence[Column]) -> list[Column]:
+    return [column.model_copy(update={"comment": ""}) for column in columns]
+
+
+def is_described(base: Manifest) -> bool:
+    """Whether the tables have the comments that a load would give them."""
+    return all(describe_anew(name, entry) == entry for name, entry in base.tables.items())
 
 
 def find_loaded(source: Path, lake: Lake, settings: Settings) -> int | None:
@@ -63,7 +80,11 @@ def find_loaded(source: Path, lake: Lake, settings: Settings) -> int | None:
         if lake.kind is LakeKind.CATALOG or read_manifest(lake) is None:
             return None
         base = read_base(lake, settings)
-        served = _have_sizes(base, files) and all(_is_newest(lake, entry) for entry in base.tables.values())
+        served = (
+            is_described(base)
+            and _have_sizes(base, files)
+            and all(_is_newest(lake, entry) for entry in base.tables.values())
+        )
         hashes = {each.dataset.table: hash_file(each.path) for each in files} if served else {}
         return base.generation if served and is_unchanged(base, hashes) else None
     except LakehouseError:

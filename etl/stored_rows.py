@@ -10,7 +10,7 @@ import io
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from etl.data_files import name_data_file, write_data_file
@@ -212,6 +212,17 @@ def restore_version(files: TableFiles, version: int) -> WrittenVersion:
     """Make an old version the newest one again, by a commit that moves no data."""
     snapshot = read_snapshot(files.open_log(), version)
     return commit_adds(files, snapshot, snapshot.adds, "RESTORE", 0)
+
+
+def describe_version(files: TableFiles, version: int, comment: str, columns: Sequence[Column]) -> WrittenVersion:
+    """Make a version the newest one again with other comments, by a commit that moves no data."""
+    snapshot = read_snapshot(files.open_log(), version)
+    said = {column.name: column.comment for column in columns}
+    schema = json.loads(snapshot.metadata["schemaString"])
+    for each in schema["fields"]:
+        each["metadata"] = {**each["metadata"], "comment": said[each["name"]]}
+    metadata = {**snapshot.metadata, "description": comment, "schemaString": json.dumps(schema)}
+    return commit_adds(files, replace(snapshot, metadata=metadata), snapshot.adds, "CHANGE COLUMN", 0)
 
 
 def commit_adds(

@@ -30,7 +30,7 @@ from etl.gold_views import GOLD_VIEWS, TABLE_NAMES, GoldView
 from etl.header import Source, find_sources
 from etl.inspect_ahead import inspect_ahead
 from etl.load_session import open_load_session
-from etl.loaded import DEFINITIONS, has_size, is_unchanged, read_base
+from etl.loaded import DEFINITIONS, describe_anew, has_size, is_described, is_unchanged, read_base
 from etl.pipeline import LoadRun
 from etl.progress import ProgressReporter
 from etl.rejects import RejectedLines
@@ -40,7 +40,15 @@ from etl.row_sets import RowChange
 from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_work_folder, translate_errors
 from etl.settings import LoadEngine, Settings
 from etl.source import hash_file, inspect_source
-from etl.stored_rows import StoredTable, TableChange, TableVersion, WrittenVersion, restore_version, to_arrow_schema
+from etl.stored_rows import (
+    StoredTable,
+    TableChange,
+    TableVersion,
+    WrittenVersion,
+    describe_version,
+    restore_version,
+    to_arrow_schema,
+)
 from etl.table_files import TableFiles
 from etl.tables import define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
@@ -82,7 +90,7 @@ def update_lake(
         check_held = stack.enter_context(hold_load_lock(lake))
         base = read_base(lake, settings)  # another load may have ended in between
         hashes = {each.dataset.table: hash_file(each.path) for each in files if has_size(base, each)}
-        if len(hashes) == len(files) and is_unchanged(base, hashes):
+        if len(hashes) == len(files) and is_unchanged(base, hashes) and is_described(base):
             return UpdateSummary(generation=base.generation)
         work_dir = stack.enter_context(open_work_folder(lake, settings, TABLE_NAMES))
         session = stack.enter_context(open_load_session(engine, settings, work_dir))
@@ -126,6 +134,7 @@ class _UpdateRun(LoadRun):
     ) -> UpdateSummary:
         """Update the tables and publish them. `check_held` raises if another load has taken the lake."""
         last = last_generation(self.lake)
+        self._describe_tables()
         known = {each.dataset.table: self._read_known(each, hashes.get(each.dataset.table)) for each in files}
         # The largest last: what the others touch is known then, and its rows are read once.
         ordered = sorted(files, key=lambda source: source.path.stat().st_size)
@@ -144,6 +153,19 @@ class _UpdateRun(LoadRun):
         self._remove_old_generations()
         self._count_coverage(files, self._read_earlier_coverage())
         return self.summary
+
+    def _describe_tables(self) -> None:
+        """Give the tables of the base the comments of this release, by commits that move no data."""
+        tables: dict[str, TableEntry] = {}
+        for name, entry in self.base.tables.items():
+            described = describe_anew(name, entry)
+            if described is not None and described != entry:
+                files = TableFiles(self.lake, entry.path)
+                written = describe_version(files, entry.version, described.comment, described.columns)
+                tables[name] = described.model_copy(update={"version": written.version})
+        if tables:
+            self.base = self.base.model_copy(update={"tables": {**self.base.tables, **tables}})
+            self.summary.notes.append(f"Comments are those of this release now: {', '.join(tables)}.")
 
     def _order_tables(self) -> None:
         """Put the tables into the order that a load gives them."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, rejects_of, run_etl
+from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, rejects_of, run_etl, run_patched
 from tests.etl.live_rows import assert_same_lakes, live_rows
 from tests.etl.loads import Asker
 from tests.etl.tomorrow import write_tomorrow
@@ -196,6 +196,40 @@ def test_comments_types_and_the_order_of_rows_survive(lake: Path, tomorrow: Path
     table = DeltaTable(str(lake / "movie_cast"))
     assert table.schema().to_json() == before
     assert table.metadata().description.startswith("Every principal credit of a known title")
+
+
+_OLDER_COMMENTS = """
+from dataclasses import replace
+def older(define):
+    def defined(made):
+        now = define(made)
+        columns = tuple(column.model_copy(update={"comment": "An older text."}) for column in now.columns)
+        return replace(now, comment="What was said before.", columns=columns)
+    return defined
+pipeline.to_definition, pipeline.define_view = older(pipeline.to_definition), older(pipeline.define_view)
+"""
+
+
+def test_comments_of_an_older_release_are_replaced_without_loading_anything_again(
+    make_source: MakeSource, tmp_path: Path
+) -> None:
+    from deltalake import DeltaTable
+
+    source, lake = make_source(), tmp_path / "lake"
+    assert run_patched(_OLDER_COMMENTS, "--source", source, "--lake", lake).returncode == 0
+    assert manifest_of(lake)["tables"]["movies_delta"]["comment"] == "What was said before."
+    files = set(lake.rglob("*.parquet"))
+
+    said = _update(lake, source)
+
+    assert "Comments are those of this release now: ratings_delta, movies_delta" in said
+    assert set(lake.rglob("*.parquet")) == files
+    assert_same_lakes(lake, _load(source, tmp_path / "fresh"))
+    for name in ("movies_delta", "movie_cast"):
+        table, fresh = (DeltaTable(str(folder / name)) for folder in (lake, tmp_path / "fresh"))
+        assert table.schema().to_json() == fresh.schema().to_json()
+        assert table.metadata().description == fresh.metadata().description
+    assert "Nothing to update" in _update(lake, source)
 
 
 def test_a_load_after_updates_starts_afresh(
