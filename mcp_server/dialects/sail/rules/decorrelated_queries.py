@@ -7,6 +7,7 @@ from typing import cast
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.decorrelated_relations import push_relation
+from mcp_server.dialects.sail.rules.kit import compare
 from mcp_server.dialects.sail.rules.outer_values import Known, OuterValues
 from mcp_server.dialects.sail.rules.query_nodes import (
     change_scope,
@@ -20,7 +21,6 @@ from mcp_server.dialects.sail.rules.query_nodes import (
 from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
     column_of,
-    compare,
     derive,
     is_null,
     item,
@@ -180,7 +180,7 @@ class Queries(OuterValues):
         rows = derive(placed.replace(body=self.again(body)), self.context.fresh("__q"), self.context)
         domain, columns = self.domain(need)
         on = [
-            compare(columns[each], column_of(rows, self.hidden[each]), "=" if each in bound else "<=>") for each in need
+            compare(columns[each], "=" if each in bound else "<=>", column_of(rows, self.hidden[each])) for each in need
         ]
         found = column_of(rows, flag)
 

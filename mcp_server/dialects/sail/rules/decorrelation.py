@@ -15,17 +15,10 @@ from typing import cast
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelated_queries import Queries
+from mcp_server.dialects.sail.rules.kit import compare
 from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import copy_fresh, is_aggregate, put, reads, walk_select
-from mcp_server.dialects.sail.rules.query_parts import (
-    column_of,
-    compare,
-    compare_safely,
-    derive,
-    has_names,
-    item,
-    name_outputs,
-)
+from mcp_server.dialects.sail.rules.query_parts import column_of, compare_safely, derive, has_names, item, name_outputs
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Call, Column, Expression
 from mcp_server.sql.typed.relations import Cte, CteUse, Derived, Item, Query, Relation, Select
@@ -48,7 +41,7 @@ def tie_keys(keys: Iterable[Key], relation: Relation) -> list[Expression]:
     for key in keys:
         column = column_of(relation, key.column, key.outer.type)
         if key.binds or plain:
-            made.append(compare(key.outer, column, "=" if key.binds else "<=>"))
+            made.append(compare(key.outer, "=" if key.binds else "<=>", column))
         else:
             made.append(compare_safely(key.outer, column))
     return made

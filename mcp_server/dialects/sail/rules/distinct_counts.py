@@ -28,19 +28,11 @@ from mcp_server.dialects.sail.rules.kit import (
     is_aggregate,
     is_volatile,
     iter_relations,
+    number,
     walk_here,
 )
 from mcp_server.dialects.sail.rules.query_nodes import copy_fresh
-from mcp_server.dialects.sail.rules.query_parts import (
-    all_of,
-    column_of,
-    derive,
-    is_null,
-    item,
-    make_query,
-    null,
-    number,
-)
+from mcp_server.dialects.sail.rules.query_parts import all_of, column_of, derive, is_null, item, make_query, null
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Call, Case, Cast, Column, Constant, Expression, ItemUse, Ordinal, Star
 from mcp_server.sql.typed.relations import (

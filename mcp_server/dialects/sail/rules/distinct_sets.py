@@ -29,10 +29,10 @@ from mcp_server.dialects.sail.rules.distinct_counts import (
     is_staged,
 )
 from mcp_server.dialects.sail.rules.groups import Set, list_sets
-from mcp_server.dialects.sail.rules.kit import GROUPING, are_same, count_rows, is_aggregate
+from mcp_server.dialects.sail.rules.kit import GROUPING, are_same, count_rows, is_aggregate, number
 from mcp_server.dialects.sail.rules.make import cast_to
 from mcp_server.dialects.sail.rules.query_nodes import copy_fresh
-from mcp_server.dialects.sail.rules.query_parts import column_of, derive, item, make_query, null, number
+from mcp_server.dialects.sail.rules.query_parts import column_of, derive, item, make_query, null
 from mcp_server.sql.typed.nodes import Call, Expression, ItemUse, Ordinal
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Keys, Query, Select, SetOperation
 

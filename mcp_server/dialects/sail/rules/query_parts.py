@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.kit import compare
 from mcp_server.dialects.sail.rules.query_nodes import list_visible, put, qualifier
 from mcp_server.sql.compose import compose
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import (
     Binary,
-    BinaryOperator,
     Call,
     Cast,
     Column,
@@ -38,7 +38,7 @@ from mcp_server.sql.typed.relations import (
     Select,
     SetOperation,
 )
-from mcp_server.sql.typed.types import BOOLEAN, INT, VOID, Array, Type
+from mcp_server.sql.typed.types import BOOLEAN, VOID, Array, Type
 
 N = TypeVar("N", bound=Node)
 
@@ -48,20 +48,10 @@ def truth(value: bool) -> Constant:
     return Constant(text=compose("TRUE" if value else "FALSE"), value=value, type=BOOLEAN)
 
 
-def number(value: int) -> Constant:
-    """A number that is not negative."""
-    return Constant(text=compose("{}", value), value=value, type=INT)
-
-
 def null(kind: Type | None = None) -> Expression:
     """NULL, of a type where one is given."""
     found = Constant(text=compose("NULL"), value=None, type=VOID)
     return found if kind is None or kind == VOID else Cast(operand=found, type=kind)
-
-
-def compare(left: Expression, right: Expression, operator: BinaryOperator = "=") -> Binary:
-    """A comparison."""
-    return Binary(operator=operator, left=left, right=right, type=BOOLEAN)
 
 
 def compare_safely(left: Expression, right: Expression) -> Binary:
@@ -71,7 +61,7 @@ def compare_safely(left: Expression, right: Expression) -> Binary:
     compares in the same way: NULL = NULL would be true. Arrays are compared as Spark does, and are keys as well.
     """
     arrays = [call("array", each, kind=Array(each.type)) for each in (left, right)]
-    return compare(arrays[0], arrays[1])
+    return compare(arrays[0], "=", arrays[1])
 
 
 def is_null(operand: Expression, *, negated: bool = False) -> Is:

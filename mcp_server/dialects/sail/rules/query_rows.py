@@ -5,18 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 from mcp_server.dialects.sail.lacks import lacking
+from mcp_server.dialects.sail.rules.kit import compare, number
 from mcp_server.dialects.sail.rules.outer_values import OuterValues
 from mcp_server.dialects.sail.rules.query_nodes import is_one_group, replace_uses, same
-from mcp_server.dialects.sail.rules.query_parts import (
-    all_of,
-    call,
-    column_of,
-    compare,
-    derive,
-    item,
-    make_query,
-    number,
-)
+from mcp_server.dialects.sail.rules.query_parts import all_of, call, column_of, derive, item, make_query
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Ordinal, SortKey, Window
 from mcp_server.sql.typed.relations import Item, Query, Relation, Select
@@ -67,11 +59,11 @@ def _within(query: Query, place: Column) -> Expression | None:
     parts: list[Expression] = []
     last = query.limit
     if query.offset is not None:
-        parts.append(compare(place, query.offset, ">"))
+        parts.append(compare(place, ">", query.offset))
         if last is not None:
             last = Binary(operator="+", left=last, right=query.offset, type=INT)
     if last is not None:
-        parts.append(compare(place, last, "<="))
+        parts.append(compare(place, "<=", last))
     return all_of(parts)
 
 

@@ -17,6 +17,7 @@ from typing import Literal, cast
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelation import decorrelate
+from mcp_server.dialects.sail.rules.kit import compare, number
 from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
     INNER,
@@ -36,14 +37,12 @@ from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
     any_of,
     column_of,
-    compare,
     derive,
     is_null,
     item,
     make_query,
     negate,
     null,
-    number,
     qualify,
     split_and,
     truth,
@@ -162,7 +161,7 @@ class Places:
         columns = [column_of(rows, output.name or "") for output in rows.outputs or ()]
         parts: list[Expression] = []
         for column, value in zip(columns, outer, strict=True):
-            equal = compare(column, value)
+            equal = compare(column, "=", value)
             parts.append(any_of((equal, is_null(column), is_null(value))) if e.negated else equal)
         return self.exists(self.exists_in(rows, all_of(parts), negated=e.negated), place, conjunct=conjunct)
 
@@ -187,7 +186,7 @@ class Places:
         """NOT IN over one column: nothing is equal, nothing is NULL, and NULL itself is not looked for in anything."""
         rows = self.rows_of(query)
         column = column_of(rows, (rows.outputs or ())[0].name or "")
-        equal = self.exists(self.exists_in(rows, compare(column, value), negated=True), place, conjunct=conjunct)
+        equal = self.exists(self.exists_in(rows, compare(column, "=", value), negated=True), place, conjunct=conjunct)
         parts = [equal]
         if not isinstance(value, Constant) or value.value is None:
             other = copy_fresh(rows, self.context)
@@ -205,7 +204,8 @@ class Places:
         rows = self.rows_of(e.query)
         columns = [column_of(rows, output.name or "") for output in rows.outputs or ()]
         outer = [qualify(each, self.visible) for each in e.operands]
-        return self.exists_in(rows, all_of(map(compare, columns, outer)), negated=e.negated)
+        equal = (compare(column, "=", value) for column, value in zip(columns, outer, strict=True))
+        return self.exists_in(rows, all_of(equal), negated=e.negated)
 
     def rows_of(self, query: Query) -> Derived:
         names = tuple(self.context.fresh("__c") for _ in query.outputs or ())

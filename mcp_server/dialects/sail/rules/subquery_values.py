@@ -9,6 +9,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelation import Decorrelated, decorrelate, tie_keys
 from mcp_server.dialects.sail.rules.kinds import is_null_constant
+from mcp_server.dialects.sail.rules.kit import compare, number
 from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
     has_aggregate,
@@ -24,14 +25,12 @@ from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
     call,
     column_of,
-    compare,
     derive,
     is_null,
     item,
     join,
     make_query,
     null,
-    number,
     split_and,
     truth,
 )
@@ -55,7 +54,7 @@ def count_rows(query: Query, context: Context) -> ScalarQuery:
     """EXISTS as a value: whether the number of rows is above 0."""
     rows = derive(query, context.fresh("__q"), context)
     counted = Call(name="count", arguments=(Star(),), type=BIGINT)
-    found = Binary(operator=">", left=counted, right=number(0), type=BOOLEAN)
+    found = compare(counted, ">", number(0))
     return ScalarQuery(query=make_query((item(found, context.fresh("__c")),), rows), type=BOOLEAN)
 
 
@@ -142,8 +141,8 @@ def _too_many(count: Expression) -> Expression:
     The guard lets no statement raise errors, so a text that is no number is cast. AND would compute it for every row.
     """
     said = call("concat", _text(TOO_MANY), Cast(operand=count, type=STRING), kind=STRING)
-    failing = compare(Cast(operand=said, type=INT), number(0), ">")
-    many = compare(count, number(1), ">")
+    failing = compare(Cast(operand=said, type=INT), ">", number(0))
+    many = compare(count, ">", number(1))
     return Case(operand=None, conditions=(many,), results=(failing,), otherwise=truth(False), type=BOOLEAN)
 
 
