@@ -14,6 +14,7 @@ from lakehouse.storage import Lake
 from mcp_server.app import build_server
 from mcp_server.settings import load_settings
 from tests.conftest import ROOT
+from tests.connect_server import ConnectServer
 from tests.etl.conftest import run_etl
 
 QUESTIONS = [json.loads(line) for line in (ROOT / "tests/data/evals/questions.jsonl").read_text().splitlines()]
@@ -29,12 +30,12 @@ def real_lake(real_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return lake
 
 
-def ask_all(lake: Path, engine: str, state: Path) -> Answers:
+def ask_all(lake: Path, engine: str, state: Path, **more: str) -> Answers:
     """Every question's structured result, or the text of its error."""
 
     async def run() -> Answers:
         settings = load_settings(
-            engine=engine, state_dir=state, max_rows=100_000, max_result_bytes=50_000_000, wait_seconds=280
+            engine=engine, state_dir=state, max_rows=100_000, max_result_bytes=50_000_000, wait_seconds=280, **more
         )
         server = build_server(settings, Lake.parse(str(lake)))
         answers: Answers = {}
@@ -57,8 +58,9 @@ def embedded(real_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Answe
 
 
 @pytest.fixture(scope="module")
-def spark(java: None, real_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    return ask_all(real_lake, "spark", tmp_path_factory.mktemp("state"))
+def spark(connect_server: ConnectServer, real_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    state = tmp_path_factory.mktemp("state")
+    return ask_all(real_lake, "spark", state, SPARK_REMOTE=connect_server.url, schema_name="questions")
 
 
 @pytest.mark.parametrize("name", [question["id"] for question in QUESTIONS])

@@ -17,6 +17,7 @@ TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
     "engines of all kinds": (
         *(f"tests/engines/test_{name}.py" for name in _ON_ALL_ENGINES),
         "tests/server/test_ai_engines.py",
+        "tests/test_questions.py",
     ),
     **{folder: (folder,) for folder in ("tests/dialect", "tests/web", "tests/fuzz", "tests/evals", "tests/clients")},
     "lakes of both engines": tuple(
@@ -27,7 +28,7 @@ TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
 
 LONGEST_FIRST: Final = (
     *("engines of all kinds", "lakes of both engines", "tests/evals", "tests/engines", "tests/web", "tests/dialect"),
-    *("tests/clients", "tests/test_readme.py", "tests/etl", "tests/test_questions.py", "tests/server", "tests/bridge"),
+    *("tests/clients", "tests/test_readme.py", "tests/etl", "tests/server", "tests/bridge"),
 )
 """What takes long begins early, so that all workers end at about the same time."""
 
@@ -55,7 +56,9 @@ LONG: Final[tuple[str, ...]] = (
     # Each run has the same in storage of the other kind.
     "tests/engines/test_spark_logs.py::test_every_version_is_read_whatever_checkpoints_there_are[azure",
     "tests/engines/test_spark_logs.py::test_filters_drop_no_row_whatever_the_log_tells_of_its_files[azure",
-    "tests/etl/test_many_loads.py::test_loads_into_storage_take_no_answer_down_and_every_published_version_stays[container]",
+    "tests/etl/test_remote_load.py::test_of_two_first_loads_at_once_one_is_published[container]",
+    # Each run has many loads into a folder, and one load, an update and a maintenance of a lake in storage.
+    "tests/etl/test_many_loads.py::test_loads_into_storage_take_no_answer_down_and_every_published_version_stays",
     "tests/etl/test_maintain.py::test_lakes_in_storage_are_updated_maintained_and_rolled_back[container]",
     # Each run kills loads and updates at the moments that matter (test_mishaps.py, test_update.py).
     "tests/etl/test_kills.py",
