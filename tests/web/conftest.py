@@ -106,8 +106,7 @@ def tabs(browser: Browser) -> Iterator[OPEN_TAB]:
     opened: list[Tab] = []
 
     def open_tab(url: str, **options: Any) -> Tab:
-        given = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", "timezone_id": "UTC"}
-        given |= {"reduced_motion": "reduce"} | options  # what moves is drawn sixty times a second, by the processor
+        given = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", "timezone_id": "UTC"} | options
         opened.append(Tab(browser.new_context(**given)))
         opened[-1].page.goto(url)
         return opened[-1]
