@@ -53,7 +53,7 @@ def check_joins(tree: Tree, relations: Relations) -> None:
                 select,
             )
         _connect_relations(select, found)
-        _check_product(tree, found, generated)
+        _check_product(tree, found, generated, relations)
         _check_correlation(tree, select, found, relations)
 
 
@@ -108,7 +108,7 @@ def _connect_relations(select: exp.Select, relations: list[Relation]) -> None:
             _merge_parts(relations, before, relation)
 
 
-def _check_product(tree: Tree, relations: list[Relation], generated: list[float | None]) -> None:
+def _check_product(tree: Tree, relations: list[Relation], generated: list[float | None], all_of: Relations) -> None:
     """Refuse parts whose product is too large."""
     parts: dict[int, list[Relation]] = {}
     for relation in relations:
@@ -126,7 +126,7 @@ def _check_product(tree: Tree, relations: list[Relation], generated: list[float 
         return
     if pairs is not None and pairs <= FEW_PAIRS:
         return
-    raise _refuse_product(tree, relations, pairs, factor)
+    raise _refuse_product(tree, relations, pairs, factor, all_of)
 
 
 def _estimate_pairs(large: list[list[Relation]], factor: float) -> float | None:
@@ -140,7 +140,9 @@ def _estimate_pairs(large: list[list[Relation]], factor: float) -> float | None:
     return math.prod((max(size or 1.0 for size in part) for part in sizes), start=factor)
 
 
-def _refuse_product(tree: Tree, relations: list[Relation], pairs: float | None, factor: float) -> Refused:
+def _refuse_product(
+    tree: Tree, relations: list[Relation], pairs: float | None, factor: float, all_of: Relations
+) -> Refused:
     """The refusal of a product, with a condition that would connect the relations."""
     about = "" if pairs is None else f", about {pairs:,.0f} rows"
     apart = [relation for relation in relations if relation.part != relations[0].part]
@@ -171,9 +173,22 @@ def _refuse_product(tree: Tree, relations: list[Relation], pairs: float | None, 
     return tree.refusal_at(
         "cross_join",
         f"{other} is joined without an equality, so every row would meet every row{about}. Add a condition such as "
-        f"ON {_suggest_tie(relations[0], apart[-1], one, other)}, or make one side small with an aggregate or LIMIT.",
+        f"ON {_suggest_tie(relations[0], apart[-1], one, other)}{_suggest_bound(relations, all_of)}.",
         apart[-1].node,
     )
+
+
+def _suggest_bound(relations: list[Relation], all_of: Relations) -> str:
+    """Write what makes a side small. Of groups nobody knows how many there are: a LIMIT that cuts none says it."""
+    grouped = [each for each in relations if each.rows is None and all_of.is_grouped(each.node)]
+    if not grouped:
+        return ", or make one side small with an aggregate or LIMIT"
+    beside = math.prod(each.counted or 1.0 for each in relations if each.rows is None and each not in grouped)
+    name = grouped[-1].alias or "the query"
+    said = f". If {name} has at most {MAX_FACTOR} groups, write LIMIT {MAX_FACTOR} at its end"
+    ranges = any(isinstance(each.node.parent, exp.Join) and each.node.parent.args.get("on") for each in relations)
+    total = ". A running total needs no join: sum(count(*)) OVER (ORDER BY key)"
+    return (said if MAX_FACTOR * beside <= MAX_PAIRS else "") + (total if ranges else "")
 
 
 def _suggest_tie(left: Relation, right: Relation, one: str, other: str) -> str:

@@ -126,6 +126,14 @@ class Relations:
             product *= size
         return product
 
+    def is_grouped(self, node: exp.Expr) -> bool:
+        """Whether a relation is a query for groups or distinct rows."""
+        cte = self.names.ctes.get(id(node))
+        query = cte.this if cte is not None else node
+        while isinstance(query, exp.Subquery):
+            query = query.this
+        return isinstance(query, exp.Select) and bool(query.args.get("group") or query.args.get("distinct"))
+
     def is_aggregated(self, select: exp.Select) -> bool:
         """Whether the select list aggregates all rows into one."""
         return any(

@@ -35,6 +35,33 @@ def test_the_refusal_says_how_many_rows_and_which_condition_to_add() -> None:
     assert "ON m.tconst = r.tconst" in said.message
 
 
+YEARS = "(SELECT DISTINCT startYear AS year FROM movies_delta {}) y"
+TYPES = "(SELECT titleType, count(*) AS n FROM movies_delta GROUP BY titleType {}) t"
+
+
+@pytest.mark.parametrize(
+    "sql", [f"SELECT year, titleType FROM {YEARS} CROSS JOIN {TYPES}",
+            f"SELECT year, count(*) FROM movies_delta m JOIN {YEARS} ON m.startYear <= year GROUP BY year",
+            "WITH y AS (SELECT DISTINCT startYear AS year FROM movies_delta {}) SELECT * FROM y, ratings_delta"],
+)  # fmt: skip
+def test_groups_that_meet_row_by_row_are_bounded_by_the_limit_that_the_refusal_tells(sql: str) -> None:
+    counts = {"movies_delta": 1_000_000, "ratings_delta": 1_000_000}
+    refused = _verdict(sql.replace("{}", ""), **counts)
+
+    assert refused.code == "cross_join"
+    assert "has at most 1000 groups, write LIMIT 1000 at its end" in refused.message
+    assert ("sum(count(*)) OVER (ORDER BY key)" in refused.message) is (" ON " in sql)
+    assert _verdict(sql.replace("{}", "LIMIT 1000"), **counts).allow
+
+
+def test_no_limit_is_told_that_would_have_to_cut_groups_away() -> None:
+    sql = f"SELECT year, count(*) FROM movies_delta m JOIN {YEARS} ON m.startYear <= year GROUP BY year"
+    refused = _verdict(sql.replace("{}", ""), movies_delta=12_000_000)
+
+    assert "LIMIT" not in refused.message
+    assert "sum(count(*)) OVER (ORDER BY key)" in refused.message
+
+
 def test_tables_that_nobody_counted_are_never_small() -> None:
     assert _verdict(CROSS).code == "cross_join"
     assert _verdict(CROSS, movies_delta=1).code == "cross_join"
