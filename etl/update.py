@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl.built_tables import BuiltTable, LoadedTable, UpdatedTable, UpdateSummary
 from etl.changed_lines import ChangedLines, SelectedLines
+from etl.comments import renew_comments
 from etl.compare_ahead import compare_ahead
 from etl.context_files import read_load_declarations
 from etl.coverage import EarlierCoverage
@@ -30,7 +31,7 @@ from etl.gold_views import GOLD_VIEWS, TABLE_NAMES, GoldView
 from etl.header import Source, find_sources
 from etl.inspect_ahead import inspect_ahead
 from etl.load_session import open_load_session
-from etl.loaded import DEFINITIONS, describe_anew, has_size, is_described, is_unchanged, read_base
+from etl.loaded import DEFINITIONS, has_size, is_described, is_unchanged, read_base
 from etl.pipeline import LoadRun
 from etl.progress import ProgressReporter
 from etl.rejects import RejectedLines
@@ -41,11 +42,11 @@ from etl.safeguards import check_loadable, check_shared, hold_load_lock, open_wo
 from etl.settings import LoadEngine, Settings
 from etl.source import hash_file, inspect_source
 from etl.stored_rows import (
+    StoredRows,
     StoredTable,
     TableChange,
     TableVersion,
     WrittenVersion,
-    describe_version,
     restore_version,
     to_arrow_schema,
 )
@@ -53,6 +54,7 @@ from etl.table_files import TableFiles
 from etl.tables import define_view, to_definition
 from etl.transform import read_lines, select_rejected, select_typed
 from etl.view_refresh import Reach, ViewRefresh, find_reach, find_wanted
+from etl.work_pool import WorkPool
 from lakehouse.context import Entity
 from lakehouse.coverage import read_coverage
 from lakehouse.delta import latest_version
@@ -70,6 +72,8 @@ log = logging.getLogger(__name__)
 
 _MOST_JOINED: Final = 2_000_000
 """More rows than this of a table are not joined again: the view is built whole."""
+_VIEWS_AT_ONCE: Final = 2
+"""Views whose rows are looked for at once, while those of another are joined."""
 _MOST_RENAMED: Final = 500_000
 """More names of a kind than this are not replaced in the index: it is built whole."""
 
@@ -134,7 +138,9 @@ class _UpdateRun(LoadRun):
     ) -> UpdateSummary:
         """Update the tables and publish them. `check_held` raises if another load has taken the lake."""
         last = last_generation(self.lake)
-        self._describe_tables()
+        self.base, renewed = renew_comments(self.lake, self.base)
+        if renewed:
+            self.summary.notes.append(f"Comments are those of this release now: {', '.join(renewed)}.")
         known = {each.dataset.table: self._read_known(each, hashes.get(each.dataset.table)) for each in files}
         # The largest last: what the others touch is known then, and its rows are read once.
         ordered = sorted(files, key=lambda source: source.path.stat().st_size)
@@ -153,19 +159,6 @@ class _UpdateRun(LoadRun):
         self._remove_old_generations()
         self._count_coverage(files, self._read_earlier_coverage())
         return self.summary
-
-    def _describe_tables(self) -> None:
-        """Give the tables of the base the comments of this release, by commits that move no data."""
-        tables: dict[str, TableEntry] = {}
-        for name, entry in self.base.tables.items():
-            described = describe_anew(name, entry)
-            if described is not None and described != entry:
-                files = TableFiles(self.lake, entry.path)
-                written = describe_version(files, entry.version, described.comment, described.columns)
-                tables[name] = described.model_copy(update={"version": written.version})
-        if tables:
-            self.base = self.base.model_copy(update={"tables": {**self.base.tables, **tables}})
-            self.summary.notes.append(f"Comments are those of this release now: {', '.join(tables)}.")
 
     def _order_tables(self) -> None:
         """Put the tables into the order that a load gives them."""
@@ -295,13 +288,26 @@ class _UpdateRun(LoadRun):
         entries = {name: made.to_entry() for name, made in self.made.items()}
         few = [(view, reached[view.name]) for view in GOLD_VIEWS if view.name in reached and reached[view.name].touched]
         refresh = ViewRefresh(self.session.spark, self.lake, self.work_dir, self.tables, entries, few, self.read)
-        for view in GOLD_VIEWS:
-            check_held()
-            reach = reached.get(view.name)
-            if reach is not None and not reach.touched:
-                self._keep(view.name, self.base.tables[view.name], None)
-            elif reach is None or not self._refresh_view(refresh, view, reach):
-                self._rebuild_view(view)
+        with WorkPool(_VIEWS_AT_ONCE) as pool:
+            old = {
+                view.name: pool.submit(self._locate_rows, view, reach)
+                for view, reach in few
+                if refresh.count_rows(view) <= _MOST_JOINED
+            }
+            for view in GOLD_VIEWS:
+                check_held()
+                if view.name in old:
+                    self._refresh_view(refresh, view, reached[view.name], old[view.name])
+                elif view.name in reached and not reached[view.name].touched:
+                    self._keep(view.name, self.base.tables[view.name], None)
+                else:
+                    self._rebuild_view(view)
+
+    def _locate_rows(self, view: GoldView, reach: Reach) -> tuple[StoredTable, StoredRows]:
+        """Find the rows of a view that changed rows of its tables reach."""
+        entry = self.base.tables[view.name]
+        stored = StoredTable(TableFiles(self.lake, entry.path), entry.version, entry.columns)
+        return stored, stored.locate_rows(self._list_value_columns(view), reach)
 
     def _can_refresh(self, view: GoldView) -> bool:
         """Whether a view is there, and none of its tables was loaded whole, came or went."""
@@ -382,19 +388,20 @@ class _UpdateRun(LoadRun):
         written = self.made[view.name].written
         self._summarize(view.name, "built whole", started, written.rows, written.bytes)
 
-    def _refresh_view(self, refresh: ViewRefresh, view: GoldView, reach: Reach) -> bool:
-        """Replace the rows that changed rows of tables reach. Returns False where these are too many."""
-        started = time.monotonic()
+    def _refresh_view(
+        self, refresh: ViewRefresh, view: GoldView, reach: Reach, old: Future[tuple[StoredTable, StoredRows]]
+    ) -> None:
+        """Replace the rows that changed rows of tables reach."""
+        started, definition = time.monotonic(), define_view(view)
         with self.report.open_stage(f"refresh {view.name}") as stage:
-            columns = self._list_value_columns(view)
-            replaced = refresh.replace_rows(view, self.base.tables[view.name], reach, columns, _MOST_JOINED)
-            if replaced is None:
-                return False
-            written, change, self.own_changes[view.name] = replaced
+            added = refresh.join_rows(view, reach)
+            stored, rows = old.result()
+            change = TableChange(rows.locate_all(), [added])
+            written = stored.write_change(change, definition.clustered_by)
+            self.own_changes[view.name] = RowChange(rows.rows, added.select(rows.rows.column_names))
             stage.advance(0, change.added_rows + change.deleted_rows)
-        self.made[view.name] = BuiltTable(define_view(view), view.key, "view", written, None)
+        self.made[view.name] = BuiltTable(definition, view.key, "view", written, None)
         self._summarize(view.name, "updated", started, written.rows, written.written_bytes, change)
-        return True
 
     def _list_value_columns(self, view: GoldView) -> list[str]:
         """The columns of a view of whose values the index counts the rows."""

@@ -14,9 +14,9 @@ from etl.row_comparison import ReadRows, Touched
 from etl.row_filters import IdFilter, Spans
 from etl.row_sets import RowChange, list_values
 from etl.slices import SlicedTables
-from etl.stored_rows import StoredTable, TableChange, WrittenVersion, to_arrow_schema
+from etl.stored_rows import StoredTable, to_arrow_schema
 from etl.table_files import TableFiles
-from etl.tables import to_definition
+from etl.tables import define_view, to_definition
 from lakehouse.manifest import TableEntry
 from lakehouse.storage import Lake
 
@@ -169,22 +169,15 @@ class ViewRefresh:
             for key, _ in source.links[:1]
         )
 
-    def replace_rows(
-        self, view: GoldView, entry: TableEntry, reach: Reach, columns: Sequence[str], most_rows: int
-    ) -> tuple[WrittenVersion, TableChange, RowChange] | None:
-        """Replace rows of a view that change. None where that takes more than `most_rows` rows of one of its tables.
+    def count_rows(self, view: GoldView) -> int:
+        """Return how many rows are joined of the table that has the most for a view."""
+        return max((rows.num_rows for rows in self._inputs[view.name].values()), default=0)
 
-        The rows that are replaced are returned with these columns.
-        """
-        inputs = self._inputs.pop(view.name)
-        if any(rows.num_rows > most_rows for rows in inputs.values()):
-            return None
-        stored = StoredTable(TableFiles(self._lake, entry.path), entry.version, entry.columns)
-        joined = self._join(view, inputs).select(stored.schema.names).cast(stored.schema)
-        added = joined.take(reach.choose(joined))
-        old = stored.locate_rows(columns, reach)
-        change = TableChange(old.locate_all(), [added])
-        return stored.write_change(change, entry.clustered_by), change, RowChange(old.rows, added.select(columns))
+    def join_rows(self, view: GoldView, reach: Reach) -> pa.Table:
+        """Join the rows that a view has in the place of those that change. Called once for each view."""
+        schema = to_arrow_schema(define_view(view).columns)
+        joined = self._join(view, self._inputs.pop(view.name)).select(schema.names).cast(schema)
+        return joined.take(reach.choose(joined))
 
     def _read_inputs(self, needs: Iterable[tuple[GoldView, ViewSource, Touched]]) -> None:
         """Read the rows of tables that have one of the values wanted of them, for all views at once."""
