@@ -301,6 +301,7 @@ class _UpdateRun(LoadRun):
                 elif view.name in reached and not reached[view.name].touched:
                     self._keep(view.name, self.base.tables[view.name], None)
                 else:
+                    refresh.forget_rows(view)
                     self._rebuild_view(view)
 
     def _locate_rows(self, view: GoldView, reach: Reach) -> tuple[StoredTable, StoredRows]:

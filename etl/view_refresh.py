@@ -173,6 +173,10 @@ class ViewRefresh:
         """Return how many rows are joined of the table that has the most for a view."""
         return max((rows.num_rows for rows in self._inputs[view.name].values()), default=0)
 
+    def forget_rows(self, view: GoldView) -> None:
+        """Give back the rows of a view that are not going to be joined."""
+        self._inputs.pop(view.name, None)
+
     def join_rows(self, view: GoldView, reach: Reach) -> pa.Table:
         """Join the rows that a view has in the place of those that change. Called once for each view."""
         schema = to_arrow_schema(define_view(view).columns)

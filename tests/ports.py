@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import socket
-from contextlib import closing
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -33,7 +32,7 @@ def free_port() -> int:
 
 def listening_ports(process: int | str) -> set[int]:
     """The ports that somebody listens on in the network of a process (Linux)."""
-    return {int(_port(own), 16) for own, _, state, _ in _sockets(process) if state == _LISTENING}
+    return {_port(own) for own, _, state, _ in _sockets(process) if state == _LISTENING}
 
 
 def listening_sockets(process: int | str) -> set[str]:
@@ -46,12 +45,12 @@ def is_reached(process: int | str, port: int) -> bool:
 
     One that is accepted says little alone: the port may be somebody else's in this network.
     """
-    with closing(socket.socket()) as caller:
+    with socket.socket() as caller:
         caller.settimeout(5)
         if caller.connect_ex((LOOPBACK, port)):
             return False
         ours = caller.getsockname()[1]
-        ends = {(int(_port(own), 16), int(_port(other), 16)) for own, other, _, _ in _sockets(process)}
+        ends = {(_port(own), _port(other)) for own, other, _, _ in _sockets(process)}
         return (port, ours) in ends
 
 
@@ -62,5 +61,5 @@ def _sockets(process: int | str) -> list[tuple[str, str, str, str]]:
     return [(fields[1], fields[2], fields[3], fields[9]) for fields in lines]
 
 
-def _port(address: str) -> str:
-    return address.rpartition(":")[2]
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
