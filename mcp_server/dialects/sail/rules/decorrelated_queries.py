@@ -7,7 +7,7 @@ from typing import cast
 
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.decorrelated_relations import push_relation
-from mcp_server.dialects.sail.rules.kit import compare
+from mcp_server.dialects.sail.rules.kit import compare, named
 from mcp_server.dialects.sail.rules.outer_values import Known, OuterValues
 from mcp_server.dialects.sail.rules.query_nodes import (
     change_scope,
@@ -23,7 +23,6 @@ from mcp_server.dialects.sail.rules.query_parts import (
     column_of,
     derive,
     is_null,
-    item,
     join,
     keep_name,
     make_query,
@@ -69,7 +68,7 @@ class Queries(OuterValues):
     def widen(self, outputs: tuple[Output, ...] | None, need: tuple[str, ...]) -> tuple[Output, ...] | None:
         if outputs is None:
             return None
-        more = [output for each in need for output in item(self.values[each], self.hidden[each]).outputs or ()]
+        more = [output for each in need for output in named(self.values[each], self.hidden[each]).outputs or ()]
         return (*outputs, *more)
 
     def select(self, select: Select, need: tuple[str, ...], *, fill: bool, top: bool = False) -> Select:
@@ -125,16 +124,16 @@ class Queries(OuterValues):
         self, before: tuple[Item, ...], items: tuple[Item, ...], base: Relation | None, *, changed: bool
     ) -> tuple[Item, ...]:
         """Items with the names that they had, and without the hidden columns that a star would show."""
-        named = [
+        kept = [
             new if new.operand is old.operand else keep_name(old, new.operand)
             for old, new in zip(before, items, strict=True)
         ]
         if not changed:
-            return tuple(named)
-        return write_stars(tuple(named), base, lambda star: not star.parts or bool(self.widened & set(star.sources)))
+            return tuple(kept)
+        return write_stars(tuple(kept), base, lambda star: not star.parts or bool(self.widened & set(star.sources)))
 
     def hidden_items(self, known: Mapping[str, Expression], need: tuple[str, ...]) -> list[Item]:
-        return [item(known[each], self.hidden[each]) for each in need]
+        return [named(known[each], self.hidden[each]) for each in need]
 
     def partition(self, select: Select, values: list[Expression]) -> Select:
         """Windows that do not mix the rows of different outer values."""
@@ -171,9 +170,9 @@ class Queries(OuterValues):
             if not any(same(column, each) for _, each in wanted):
                 wanted.append((self.context.fresh("__c"), column))
         flag = self.context.fresh("__f")
-        inner_items = [item(each, name) for name, each in wanted]
-        inner_items += [item(known[each], self.hidden[each]) for each in need]
-        inner_items.append(item(truth(True), flag))
+        inner_items = [named(each, name) for name, each in wanted]
+        inner_items += [named(known[each], self.hidden[each]) for each in need]
+        inner_items.append(named(truth(True), flag))
         inner = make_query(tuple(inner_items), base, where)
         placed = cast("Query", self.put(inner, known))
         body = cast("Select", placed.body)

@@ -15,10 +15,10 @@ from typing import cast
 
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelated_queries import Queries
-from mcp_server.dialects.sail.rules.kit import compare
+from mcp_server.dialects.sail.rules.kit import compare, named
 from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import copy_fresh, is_aggregate, put, reads, walk_select
-from mcp_server.dialects.sail.rules.query_parts import column_of, compare_safely, derive, has_names, item, name_outputs
+from mcp_server.dialects.sail.rules.query_parts import column_of, compare_safely, derive, has_names, name_outputs
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Call, Column, Expression
 from mcp_server.sql.typed.relations import Cte, CteUse, Derived, Item, Query, Relation, Select
@@ -83,7 +83,7 @@ def decorrelate(
     work.need = need
     made = work.query(inner, need, fill=fill, top=True)
     if hidden:
-        items = tuple(item(operand, each) for each, operand in hidden)
+        items = tuple(named(operand, each) for each, operand in hidden)
         made = _with_items(made, items)
     shown = names
     if not names and inner.outputs is not None:

@@ -28,11 +28,12 @@ from mcp_server.dialects.sail.rules.kit import (
     is_aggregate,
     is_volatile,
     iter_relations,
+    named,
     number,
     walk_here,
 )
 from mcp_server.dialects.sail.rules.query_nodes import copy_fresh
-from mcp_server.dialects.sail.rules.query_parts import all_of, column_of, derive, is_null, item, make_query, null
+from mcp_server.dialects.sail.rules.query_parts import all_of, column_of, derive, is_null, make_query, null
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Call, Case, Cast, Column, Constant, Expression, ItemUse, Ordinal, Star
 from mcp_server.sql.typed.relations import (
@@ -134,13 +135,15 @@ class _Stages:
         """Return all keys and aggregates, with nulls for those that are of other values."""
         if values is None:
             base, where, group = self._select.base, self._select.where, self._select.group
-            keys, named = self._keys, [each if not is_staged(each) else null(each.type) for each in self._aggregates]
+            keys, found = self._keys, [each if not is_staged(each) else null(each.type) for each in self._aggregates]
         else:
             rows = self._group_values(values)
             base, where, group = rows, None, self._group(rows)
             keys = [column_of(rows, name, key.type) for name, key in zip(self._key_names, self._keys, strict=True)]
-            named = [self._aggregate(each, rows, values) or null(each.type) for each in self._aggregates]
-        items = [item(each, name) for each, name in zip((*keys, *named), (*self._key_names, *self._names), strict=True)]
+            found = [self._aggregate(each, rows, values) or null(each.type) for each in self._aggregates]
+        items = [
+            named(each, name) for each, name in zip((*keys, *found), (*self._key_names, *self._names), strict=True)
+        ]
         query = make_query(tuple(items), base, where)
         body = query.body
         return query.replace(body=body.replace(group=group)) if isinstance(body, Select) else query
@@ -148,8 +151,8 @@ class _Stages:
     def _group_values(self, values: DistinctValues) -> Derived:
         """Return the keys and values, each of them once."""
         kept = [_keep(each, values.filter) for each in values.arguments]
-        items = [item(key, name) for key, name in zip(self._keys, self._key_names, strict=True)]
-        items += [item(value, name) for value, name in zip(kept, self._list_values(values), strict=True)]
+        items = [named(key, name) for key, name in zip(self._keys, self._key_names, strict=True)]
+        items += [named(value, name) for value, name in zip(kept, self._list_values(values), strict=True)]
         query = make_query(tuple(items), self._select.base, self._select.where)
         body = query.body
         # Keys as a table is sorted, and values before keys: rows that come in order are cheap to sort on their way to

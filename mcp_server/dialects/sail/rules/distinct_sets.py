@@ -29,10 +29,10 @@ from mcp_server.dialects.sail.rules.distinct_counts import (
     is_staged,
 )
 from mcp_server.dialects.sail.rules.groups import Set, list_sets
-from mcp_server.dialects.sail.rules.kit import GROUPING, are_same, count_rows, is_aggregate, number
+from mcp_server.dialects.sail.rules.kit import GROUPING, are_same, count_rows, is_aggregate, named, number
 from mcp_server.dialects.sail.rules.make import cast_to
 from mcp_server.dialects.sail.rules.query_nodes import copy_fresh
-from mcp_server.dialects.sail.rules.query_parts import column_of, derive, item, make_query, null
+from mcp_server.dialects.sail.rules.query_parts import column_of, derive, make_query, null
 from mcp_server.sql.typed.nodes import Call, Expression, ItemUse, Ordinal
 from mcp_server.sql.typed.relations import Grouping, GroupingSets, Keys, Query, Select, SetOperation
 
@@ -91,7 +91,7 @@ def _is_for_stages(select: Select, sets: Sequence[Set], context: Context) -> boo
 def _write_set(select: Select, keys: Set, all_keys: Sequence[Expression]) -> Query:
     """Return the groups of one set, with nulls for the keys of others."""
     items = tuple(
-        item(_in_set(each.operand, keys, all_keys), name)
+        named(_in_set(each.operand, keys, all_keys), name)
         for each, name in zip(select.items, _name_columns(select), strict=True)
     )
     distinct = tuple(_list_distinct([keys]))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.kit import named
 from mcp_server.dialects.sail.rules.query_nodes import (
     change_scope,
     is_aggregate,
@@ -14,7 +15,7 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     same,
     walk_scope,
 )
-from mcp_server.dialects.sail.rules.query_parts import column_of, derive, item, make_query
+from mcp_server.dialects.sail.rules.query_parts import column_of, derive, make_query
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Column, Expression, ItemUse, Ordinal, SortKey
 from mcp_server.sql.typed.refusal import SparkRefuses
@@ -63,8 +64,8 @@ def as_rows(  # noqa: C901  (each part in turn)
         found = is_aggregate(node) and _is_of(node, own, within=within)
         if found and not any(same(node, known) for known in aggregates):
             aggregates.append(cast("Expression", node))
-    named = [(context.fresh("__g"), each) for each in (*keys, *aggregates)]
-    lower = make_query(tuple(item(each, name) for name, each in named), select.base, select.where)
+    fresh = [(context.fresh("__g"), each) for each in (*keys, *aggregates)]
+    lower = make_query(tuple(named(each, name) for name, each in fresh), select.base, select.where)
     group = select.group
     if group is not None and group.all:
         group = Grouping(keys=tuple(keys))
@@ -78,7 +79,7 @@ def as_rows(  # noqa: C901  (each part in turn)
 
     def put_groups(node: Node, *, within: bool) -> Node:
         if isinstance(node, Expression):
-            for name, each in named:
+            for name, each in fresh:
                 if same(node, each) and (not within or _is_of(each, own, within=True)):
                     return column_of(rows, name, each.type)
             if isinstance(node, Column) and node.source in own:

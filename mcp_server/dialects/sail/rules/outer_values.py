@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from mcp_server.dialects.sail.rules.context import Context
+from mcp_server.dialects.sail.rules.kit import named
 from mcp_server.dialects.sail.rules.query_nodes import (
     INNER,
     copy_fresh,
@@ -18,7 +19,7 @@ from mcp_server.dialects.sail.rules.query_nodes import (
     put,
     same,
 )
-from mcp_server.dialects.sail.rules.query_parts import all_of, column_of, derive, item, make_query, qualify, split_and
+from mcp_server.dialects.sail.rules.query_parts import all_of, column_of, derive, make_query, qualify, split_and
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Binary, Column, Expression
 from mcp_server.sql.typed.relations import Derived, Join, Query, Relation, Select
@@ -156,7 +157,7 @@ class OuterValues:
         self.joined |= set(wanted)
         base, where = self.narrow([self.values[each] for each in wanted])
         fresh = {each: self.context.fresh("__o") for each in wanted}
-        items = tuple(item(self.values[each], fresh[each]) for each in wanted)
+        items = tuple(named(self.values[each], fresh[each]) for each in wanted)
         query = copy_fresh(make_query(items, base, where, distinct=True), self.context)
         relation = derive(query, self.context.fresh("__d"), self.context)
         return relation, {each: column_of(relation, fresh[each], self.values[each].type) for each in wanted}

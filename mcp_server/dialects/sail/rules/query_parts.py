@@ -114,11 +114,6 @@ def qualify(node: N, visible: Mapping[int, Relation]) -> N:
     return put(node, find)
 
 
-def item(operand: Expression, name: str) -> Item:
-    """An item of a SELECT list with a name."""
-    return Item(operand=operand, aliases=(name,), outputs=(Output(name, operand.type),))
-
-
 def make_query(
     items: tuple[Item, ...], base: Relation | None, where: Expression | None = None, *, distinct: bool = False
 ) -> Query:

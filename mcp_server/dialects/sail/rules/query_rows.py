@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 from mcp_server.dialects.sail.lacks import lacking
-from mcp_server.dialects.sail.rules.kit import compare, number
+from mcp_server.dialects.sail.rules.kit import compare, named, number
 from mcp_server.dialects.sail.rules.outer_values import OuterValues
 from mcp_server.dialects.sail.rules.query_nodes import is_one_group, replace_uses, same
-from mcp_server.dialects.sail.rules.query_parts import all_of, call, column_of, derive, item, make_query
+from mcp_server.dialects.sail.rules.query_parts import all_of, call, column_of, derive, make_query
 from mcp_server.sql.typed.node import Node
 from mcp_server.sql.typed.nodes import Binary, Column, Expression, ItemUse, Ordinal, SortKey, Window
 from mcp_server.sql.typed.relations import Item, Query, Relation, Select
@@ -28,7 +28,7 @@ def keep_rows(query: Query, need: tuple[str, ...], work: OuterValues, *, fill: b
     if isinstance(body, Select) and not body.distinct:
         keys = tuple(_put_items(key, body) for key in query.order)
         window = Window(order=keys or (SortKey(operand=number(1)),))
-        numbered = item(call("row_number", kind=INT).replace(window=window), place)
+        numbered = named(call("row_number", kind=INT).replace(window=window), place)
         plain = plain.replace(
             body=body.replace(items=(*body.items, numbered)), outputs=(*query.outputs, *(numbered.outputs or ()))
         )
@@ -42,16 +42,16 @@ def keep_rows(query: Query, need: tuple[str, ...], work: OuterValues, *, fill: b
         keys = tuple(_put_outputs(key, query, names, inner) for key in query.order)
         by = tuple(column_of(inner, each) for each in hidden)
         window = Window(partition=by, order=keys or (SortKey(operand=number(1)),))
-        counted = item(call("row_number", kind=INT).replace(window=window), place)
-        listed = tuple(item(column_of(inner, each), each) for each in (*names, *hidden))
+        counted = named(call("row_number", kind=INT).replace(window=window), place)
+        listed = tuple(named(column_of(inner, each), each) for each in (*names, *hidden))
         rows = derive(make_query((*listed, counted), inner), work.context.fresh("__q"), work.context)
     items = [_shown(rows, name, output.name) for name, output in zip(names, query.outputs, strict=True)]
-    items += [item(column_of(rows, each), each) for each in hidden]
+    items += [named(column_of(rows, each), each) for each in hidden]
     return make_query(tuple(items), rows, _within(query, column_of(rows, place, INT)))
 
 
 def _shown(rows: Relation, name: str, shown: str | None) -> Item:
-    return item(column_of(rows, name), shown if shown is not None else name)
+    return named(column_of(rows, name), shown if shown is not None else name)
 
 
 def _within(query: Query, place: Column) -> Expression | None:

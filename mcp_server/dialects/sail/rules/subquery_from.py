@@ -12,6 +12,7 @@ from typing import Final
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelation import decorrelate
+from mcp_server.dialects.sail.rules.kit import named
 from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
     change_scope,
@@ -26,7 +27,6 @@ from mcp_server.dialects.sail.rules.query_nodes import (
 from mcp_server.dialects.sail.rules.query_parts import (
     all_of,
     column_of,
-    item,
     join,
     make_query,
     name_outputs,
@@ -121,7 +121,7 @@ class From:
             raise lacking("LATERAL", f"{right.call.name} joined by a condition", "Put the condition into WHERE.")
         names = right.names or name_outputs(outputs, self.context)
         rows = right.replace(id=self.context.new_id(), alias=self.context.fresh("__q"), names=names)
-        items = tuple(item(column_of(rows, name, each.type), name) for name, each in zip(names, outputs, strict=True))
+        items = tuple(named(column_of(rows, name, each.type), name) for name, each in zip(names, outputs, strict=True))
         query = make_query(items, rows)
         return Derived(id=right.id, alias=right.alias, names=right.names, outputs=outputs, query=query, lateral=True)
 

@@ -17,7 +17,7 @@ from typing import Literal, cast
 from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelation import decorrelate
-from mcp_server.dialects.sail.rules.kit import compare, number
+from mcp_server.dialects.sail.rules.kit import compare, named, number
 from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
     INNER,
@@ -39,7 +39,6 @@ from mcp_server.dialects.sail.rules.query_parts import (
     column_of,
     derive,
     is_null,
-    item,
     make_query,
     negate,
     null,
@@ -212,7 +211,7 @@ class Places:
         return derive(query, self.context.fresh("__q"), self.context, names)
 
     def exists_in(self, rows: Relation, where: Expression | None, *, negated: bool = False) -> Exists:
-        one = item(number(1), self.context.fresh("__c"))
+        one = named(number(1), self.context.fresh("__c"))
         return Exists(query=make_query((one,), rows, where), negated=negated, type=BOOLEAN)
 
     def exists(self, e: Exists, place: Place, *, conjunct: bool) -> Expression:  # noqa: PLR0911  (a form each)

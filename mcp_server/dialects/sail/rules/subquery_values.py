@@ -9,7 +9,7 @@ from mcp_server.dialects.sail.lacks import lacking
 from mcp_server.dialects.sail.rules.context import Context
 from mcp_server.dialects.sail.rules.decorrelation import Decorrelated, decorrelate, tie_keys
 from mcp_server.dialects.sail.rules.kinds import is_null_constant
-from mcp_server.dialects.sail.rules.kit import compare, number
+from mcp_server.dialects.sail.rules.kit import compare, named, number
 from mcp_server.dialects.sail.rules.outer_values import Host
 from mcp_server.dialects.sail.rules.query_nodes import (
     has_aggregate,
@@ -27,7 +27,6 @@ from mcp_server.dialects.sail.rules.query_parts import (
     column_of,
     derive,
     is_null,
-    item,
     join,
     make_query,
     null,
@@ -55,7 +54,7 @@ def count_rows(query: Query, context: Context) -> ScalarQuery:
     rows = derive(query, context.fresh("__q"), context)
     counted = Call(name="count", arguments=(Star(),), type=BIGINT)
     found = compare(counted, ">", number(0))
-    return ScalarQuery(query=make_query((item(found, context.fresh("__c")),), rows), type=BOOLEAN)
+    return ScalarQuery(query=make_query((named(found, context.fresh("__c")),), rows), type=BOOLEAN)
 
 
 def in_place(query: Query) -> Expression | None:
@@ -94,11 +93,11 @@ def or_null(e: ScalarQuery, context: Context) -> ScalarQuery:
     """The value of a query that may have no row, beside a row that is there in any case; that of any other as it is."""
     if not _may_lack_row(e.query):
         return e
-    one = derive(make_query((item(number(1), context.fresh("__c")),), None), context.fresh("__q"), context)
+    one = derive(make_query((named(number(1), context.fresh("__c")),), None), context.fresh("__q"), context)
     value = context.fresh("__c")
     rows = derive(e.query, context.fresh("__q"), context, (value,))
     joined = join("left", one, rows, truth(True), context)
-    return e.replace(query=make_query((item(column_of(rows, value), value),), joined))
+    return e.replace(query=make_query((named(column_of(rows, value), value),), joined))
 
 
 def attach(
@@ -157,7 +156,7 @@ def _flag(found: Decorrelated, value: str, context: Context) -> tuple[Relation, 
         return rows, flag
     flag = context.fresh("__f")
     columns = [column_of(rows, value), *(column_of(rows, key.column, key.outer.type) for key in found.keys)]
-    items = (*(item(each, each.name) for each in columns), item(truth(True), flag))
+    items = (*(named(each, each.name) for each in columns), named(truth(True), flag))
     return derive(make_query(items, rows), context.fresh("__q"), context), flag
 
 
@@ -166,10 +165,10 @@ def _count_each(found: Decorrelated, value: str, context: Context) -> tuple[Rela
     rows = found.relation
     many = context.fresh("__n")
     keys = tuple(column_of(rows, key.column, key.outer.type) for key in found.keys)
-    items = [item(each, each.name) for each in keys]
-    items.append(item(Call(name="count", arguments=(Star(),), type=BIGINT), many))
+    items = [named(each, each.name) for each in keys]
+    items.append(named(Call(name="count", arguments=(Star(),), type=BIGINT), many))
     one = column_of(rows, value)
-    items.append(item(call("first", one, kind=one.type), value))
+    items.append(named(call("first", one, kind=one.type), value))
     query = make_query(tuple(items), rows)
     body = cast("Select", query.body)
     return derive(query.replace(body=body.replace(group=Grouping(keys=keys))), context.fresh("__q"), context), many
