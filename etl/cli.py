@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
+from etl.interrupts import is_interrupted, raise_if_interrupted, raise_on_signals
 from etl.progress import ProgressReporter, ProgressStage, TolerantStream
 from etl.settings import Settings, load_settings
 from lakehouse.errors import LakehouseError, UsageError
@@ -32,18 +33,20 @@ DEFAULT_ROWS = 1_000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     options = _build_parser().parse_args(arguments)
-    # Service managers stop a program by SIGTERM: exit as for Ctrl-C, so that the work folder is removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    raise_on_signals()
     try:
         options.run(options)
+    except KeyboardInterrupt:
+        return _tell_interrupt()
     except LakehouseError as error:
+        if is_interrupted():
+            return _tell_interrupt()
         tell(f"imdb-etl: {error}")
         return error.exit_code
-    except KeyboardInterrupt:
-        tell("imdb-etl: interrupted. What was there before is unchanged; run the same command again.")
-        return 130
     except Exception as error:
         log.debug("the failure in full", exc_info=error)
+        if is_interrupted():  # the embedded engine ends by SIGINT too, and its statement fails
+            return _tell_interrupt()
         reason = str(error).strip().split("\n", 1)[0]
         tell(
             f"imdb-etl: an unforeseen {type(error).__name__}: {reason} Nothing was published. "
@@ -53,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _tell_interrupt() -> int:
+    tell("imdb-etl: interrupted. What was there before is unchanged; run the same command again.")
+    return 128 + signal.SIGINT
+
+
 def _run_sample(options: argparse.Namespace) -> None:
     from etl.sample import write_sample
 
@@ -60,6 +68,7 @@ def _run_sample(options: argparse.Namespace) -> None:
     with report.draw_bars(), report.open_stage(f"write {options.titles:,} invented titles") as stage:
 
         def count_rows(file: str, so_far: int) -> None:
+            raise_if_interrupted()
             rows[file] = so_far
             stage.advance(0, rows.total())
 
@@ -78,6 +87,7 @@ def _run_download(options: argparse.Namespace) -> None:
         under_way: dict[str, ProgressStage] = {}
 
         def show_progress(file: str, done: int, total: int | None) -> None:
+            raise_if_interrupted()
             if file not in under_way:
                 stages.close()
                 under_way[file] = stages.enter_context(report.open_stage(f"download {file}", total_bytes=total))

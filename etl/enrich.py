@@ -28,6 +28,7 @@ from ai_functions.service import AiService, open_service
 from ai_functions.types import AiEstimate, AiUnavailable, BudgetExceeded, Facts, Outcome, Spender, dollars
 from etl.executors import SPARK_CONFIG, make_executor_dispatch, open_thread_dispatch, stop_when_set
 from etl.facts import FactSource, locate_tables
+from etl.interrupts import raise_if_interrupted
 from etl.progress import ProgressReporter, ProgressStage
 from etl.safeguards import check_engine
 from etl.settings import LoadEngine, Settings, remote_config
@@ -193,6 +194,7 @@ def _finish_calls_on_interrupt(ended: threading.Event) -> Iterator[None]:
 
     before = {number: signal.signal(number, handle_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        raise_if_interrupted()  # nothing is spent after an interrupt
         yield
     finally:
         for number, handler in before.items():

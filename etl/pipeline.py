@@ -127,7 +127,7 @@ class LoadRun:
     def load_and_publish(
         self, files: list[Source], check_held: Callable[[], None], *, again: bool = False
     ) -> LoadSummary:
-        """Load all files and publish the lake. `check_held` raises if another load has taken the lake."""
+        """Load all files and publish the lake. `check_held` raises if the load may not go on."""
         last = last_generation(self.lake)
         unfinished = UnfinishedLoad.open(self.lake, last + 1, self.session.kind, again=again)
         self._load_tables(files, unfinished, check_held)

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from etl.interrupts import raise_if_interrupted
 from etl.lease import hold_lease
 from etl.settings import LoadEngine, Settings
 from etl.slices import lacks_memory
@@ -136,16 +137,22 @@ def isolate_engine(lake: Lake, settings: Settings, urls: Iterable[str] = ()) -> 
 
 @contextlib.contextmanager
 def hold_load_lock(lake: Lake) -> Iterator[Callable[[], None]]:
-    """Hold the lock that allows one load at a time. Yields a check that raises LakeError once the lock is lost.
+    """Hold the lock that allows one load at a time. Yields a check of whether the load may go on.
 
-    A local lock is released by the operating system when the process ends.
+    It raises LakeError once the lock is lost, and KeyboardInterrupt once the command was interrupted. A local lock is
+    released by the operating system when the process ends.
     """
     if lake.directory is not None:
         with _lock_file(lake, lake.directory / LOCK_NAME):
-            yield lambda: None
+            yield raise_if_interrupted
     else:
         with hold_lease(lake) as lease:
-            yield lease.check_held
+
+            def check_held() -> None:
+                raise_if_interrupted()
+                lease.check_held()
+
+            yield check_held
 
 
 @contextlib.contextmanager

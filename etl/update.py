@@ -136,7 +136,7 @@ class _UpdateRun(LoadRun):
     def update_and_publish(
         self, files: list[Source], hashes: dict[str, SourceFile], check_held: Callable[[], None]
     ) -> UpdateSummary:
-        """Update the tables and publish them. `check_held` raises if another load has taken the lake."""
+        """Update the tables and publish them. `check_held` raises if the load may not go on."""
         last = last_generation(self.lake)
         self.base, renewed = renew_comments(self.lake, self.base)
         if renewed:

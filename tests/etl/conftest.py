@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,6 +144,27 @@ def run_patched(change: str, *arguments: object) -> subprocess.CompletedProcess[
     import os
 
     return run_forked(["load", *map(str, arguments)], os.environ, f"import etl.pipeline as pipeline\n{change}")
+
+
+def run_signalled(
+    moment: str, *arguments: object, number: signal.Signals = signal.SIGKILL
+) -> subprocess.CompletedProcess[str]:
+    """Run `imdb-etl`, which sends itself a signal when it says a line that begins with `moment`.
+
+    A test that reads the line and sends the signal may come too late on a machine that is busy.
+    """
+    import os
+
+    change = (
+        "import os\nfrom etl.progress import ProgressReporter\nprint_line = ProgressReporter.print_line\n"
+        "def stop_at(reporter, line):\n"
+        "    print_line(reporter, line)\n"
+        f"    line.startswith({moment!r}) and os.kill(os.getpid(), {number:d})\n"
+        "ProgressReporter.print_line = stop_at"
+    )
+    done = run_forked(list(map(str, arguments)), os.environ, change)
+    assert done.stderr.splitlines()[-1].startswith(moment) or number != signal.SIGKILL, done.stderr
+    return done
 
 
 def notes_of(done: subprocess.CompletedProcess[str]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from deltalake import write_deltalake
 from filelock import FileLock
 
-from tests.etl.conftest import HEADERS, MakeSource, manifest_of, rows_of, run_etl, run_patched
+from tests.etl.conftest import HEADERS, MakeSource, manifest_of, rows_of, run_etl, run_patched, run_signalled
 
 HEADER = HEADERS["title.ratings"].encode()
 DRAFTS = (
@@ -210,7 +210,8 @@ def test_a_killed_load_leaves_the_old_lake_and_the_next_one_cleans_up(sample: Pa
     before = (lake / "_manifest.json").read_bytes()
     rows = {table: len(rows_of(lake, table)) for table in manifest_of(lake)["tables"]}
     for moment in ("inspect title.ratings", "load movies_delta", "load principals_delta", "build movies_with_ratings"):
-        _kill_when_it_says(moment, source, lake)
+        done = run_signalled(moment, "load", "--again", "--source", source, "--lake", lake)
+        assert done.returncode == -signal.SIGKILL
         assert (lake / "_manifest.json").read_bytes() == before, moment
         assert {table: len(rows_of(lake, table)) for table in rows} == rows, moment
     for name in ("movies_delta/part-orphan.parquet", *DRAFTS, "notes.tmp"):
@@ -226,7 +227,8 @@ def test_a_killed_load_leaves_the_old_lake_and_the_next_one_cleans_up(sample: Pa
 
 def test_a_first_load_that_is_killed_is_marked_and_the_next_one_finishes(sample: Path, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
-    _kill_when_it_says("load principals_delta", sample, lake)
+    done = run_signalled("load principals_delta", "load", "--source", sample, "--lake", lake)
+    assert done.returncode == -signal.SIGKILL
     assert (lake / "_loading.json").exists()
     assert not (lake / "_manifest.json").exists()
     assert run_etl("load", "--source", sample, "--lake", lake).returncode == 0
@@ -237,23 +239,72 @@ def test_a_first_load_that_is_killed_is_marked_and_the_next_one_finishes(sample:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_load_ends_soon_and_cleans_up(number: signal.Signals, sample: Path, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
-    code, rest = _kill_when_it_says("load movies_delta", sample, lake, number)
-    assert code == 130
-    assert rest.splitlines()[-1].startswith("imdb-etl: interrupted.")
-    assert "Traceback" not in rest
+    done = run_signalled("load movies_delta", "load", "--source", sample, "--lake", lake, number=number)
+    _assert_ended_by_interrupt(done, lake)
+
+
+_DROPPED = {
+    "by a finalizer": """
+import signal
+class Finalized:
+    def __del__(self):
+        signal.raise_signal({number:d})
+def drop():
+    Finalized()
+""",
+    "by a thread's end": """
+import signal, threading
+def fail():
+    raise AttributeError("the interrupt left this half made")
+def drop():
+    try:
+        signal.raise_signal({number:d})
+    finally:
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+""",
+    "by a bare except": """
+import signal
+def drop():
+    try:
+        signal.raise_signal({number:d})
+    except:
+        pass
+""",
+    "by an error in its place": """
+import signal
+def drop():
+    try:
+        signal.raise_signal({number:d})
+    except KeyboardInterrupt:
+        pass
+    raise ValueError("the engine has ended by the same signal")
+""",
+}
+_DROP = """
+write_rejects = pipeline.LoadRun._write_rejects
+def interrupted(run):
+    drop()
+    write_rejects(run)
+pipeline.LoadRun._write_rejects = interrupted
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("dropped", _DROPPED)
+def test_an_interrupt_that_python_or_a_library_drops_ends_the_load_all_the_same(
+    dropped: str, number: signal.Signals, make_source: MakeSource, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    done = run_patched(f"{_DROPPED[dropped].format(number=number)}\n{_DROP}", "--source", make_source(), "--lake", lake)
+    _assert_ended_by_interrupt(done, lake)
+    assert not (lake / "_manifest.json").exists()
+
+
+def _assert_ended_by_interrupt(done: subprocess.CompletedProcess[str], lake: Path) -> None:
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1].startswith("imdb-etl: interrupted.")
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
     assert not (lake / "_work").exists()
-
-
-def _kill_when_it_says(
-    moment: str, source: Path, lake: Path, number: signal.Signals = signal.SIGKILL
-) -> tuple[int, str]:
-    command = [sys.executable, "-W", "ignore", "-m", "etl.cli", "load", "--source", str(source), "--lake", str(lake)]
-    command += ["--again"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith(moment):
-                process.send_signal(number)
-                rest = process.stderr.read()
-                return process.wait(timeout=30), rest
-        raise AssertionError(f"the load ended without saying {moment!r}")

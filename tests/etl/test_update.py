@@ -5,14 +5,12 @@ from __future__ import annotations
 import gzip
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, rejects_of, run_etl, run_patched
+from tests.etl.conftest import AWKWARD, MakeSource, manifest_of, rejects_of, run_etl, run_patched, run_signalled
 from tests.etl.live_rows import assert_same_lakes, live_rows
 from tests.etl.loads import Asker
 from tests.etl.tomorrow import write_tomorrow
@@ -284,7 +282,8 @@ def test_a_killed_update_leaves_the_old_lake_to_those_who_ask_and_the_next_one_f
     (tmp_path / "state").mkdir()
     with Asker(lake, tmp_path / "state", 0.4) as asker:
         for moment in ("compare title.ratings", "update movies_delta", "update episodes_delta", "refresh movies_with"):
-            _kill_when_it_says(moment, tomorrow, lake)
+            done = run_signalled(moment, "update", "--source", tomorrow, "--lake", lake)
+            assert done.returncode == -signal.SIGKILL
             assert (lake / "_manifest.json").read_bytes() == before, moment
             assert len(live_rows(lake, "movie_cast")) == rows
         (lake / "movies_delta" / "deletion_vector_orphan.bin").write_bytes(b"left behind")
@@ -295,14 +294,3 @@ def test_a_killed_update_leaves_the_old_lake_to_those_who_ask_and_the_next_one_f
     assert_same_lakes(lake, tomorrow_lake)
     assert not (lake / "movies_delta" / "deletion_vector_orphan.bin").exists()
     assert not (lake / "_work").exists()
-
-
-def _kill_when_it_says(moment: str, source: Path, lake: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "etl.cli", "update", "--source", str(source), "--lake", str(lake)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith(moment):
-                process.send_signal(signal.SIGKILL)
-                return
-        raise AssertionError(f"the update ended without saying {moment!r}")
