@@ -51,7 +51,7 @@ def object_storage() -> Iterator[dict[str, str]]:
         yield KEYS | {"AWS_ENDPOINT_URL": server.stdout.readline().strip(), "AWS_ALLOW_HTTP": "true"}
     finally:
         server.stdin.close()
-        server.wait(20)
+        server.wait(60)
         server.stdout.close()
 
 
@@ -78,7 +78,7 @@ def _serving(command: list[str]) -> Iterator[None]:
         yield
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 def _wait_for(port: int) -> None:

@@ -207,7 +207,7 @@ def _send_pieces(handler: BaseHTTPRequestHandler, server: OpenAiServer, reply: R
         pieces[2:] = [b'data: {"error": {"message": "our fault"}}\n\n'] if reply.failing_within else []
     for number, piece in enumerate(pieces):
         if number >= 2 and reply.pace is not None:
-            reply.pace.wait(30)
+            reply.pace.wait(60)
         try:
             handler.wfile.write(piece)
         except OSError:

@@ -118,7 +118,7 @@ def unity_server(*, authorization: str = "disable") -> Iterator[UnityServer]:
                 yield served
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
 
 
 def _find_two_ports() -> int:

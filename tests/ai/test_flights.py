@@ -99,11 +99,11 @@ def test_threads_exclude_each_other_too_and_whoever_waits_is_woken(tmp_path: Pat
     def hold() -> None:
         with Flights(tmp_path).claim([ONE, ONE]):
             holding.set()
-            enough.wait(20)
+            enough.wait(60)
 
     with ThreadPoolExecutor(2) as pool:
         pool.submit(hold)
-        assert holding.wait(20)
+        assert holding.wait(60)
         with Flights(tmp_path).claim([ONE, TWO]) as mine:
             assert mine == {TWO}
         waiting = pool.submit(Flights(tmp_path).wait, [ONE], 20)

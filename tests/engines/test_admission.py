@@ -44,7 +44,7 @@ class Crowd:
     def _stay(self, one: EngineCall, alone: bool) -> None:
         with self._admission.register_call(one), self._admission.hold_place(one, alone=alone):
             self.inside.append(one.id)
-            self._gates[one.id].wait(30)
+            self._gates[one.id].wait(60)
             self.inside.remove(one.id)
 
 

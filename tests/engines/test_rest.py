@@ -52,7 +52,7 @@ def awaiting(machine: Machine, statement: str) -> Callable[[], None]:
     machine.running[statement] = False
     pool = ThreadPoolExecutor()
     future = pool.submit(machine.rest.await_rest, statement)
-    return lambda: future.result(timeout=10)
+    return lambda: future.result(timeout=60)
 
 
 def pause(seconds: float) -> None:
@@ -103,7 +103,7 @@ def test_what_an_answered_statement_leaves_at_work_is_told_of_once_those_beside_
     pause(1.2)
     assert machine.blamed == []
     del machine.running["beside"]
-    assert machine.told.wait(10)
+    assert machine.told.wait(60)
     assert machine.blamed[0] == {"answered", "beside"}
 
 
@@ -120,7 +120,7 @@ def test_a_thread_that_goes_on_after_a_wait_though_nothing_runs_is_told_of(waits
     pause(0.15)
     machine.resting.clear()
     try:
-        assert machine.told.wait(10)
+        assert machine.told.wait(60)
         assert machine.blamed[0] == {"stopped"}
     finally:
         del machine.waits_a_second[1]

@@ -178,7 +178,7 @@ async def test_slow_clients_take_so_many_places_and_no_more(serve: Serve) -> Non
         async with anyio.create_task_group() as tasks:
             for _ in range(MOST_AT_ONCE):
                 tasks.start_soon(read_slowly)
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 await all_begun.wait()
             full = await site.web.get(url)
             go.set()

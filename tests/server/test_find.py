@@ -300,7 +300,7 @@ async def test_a_caller_that_leaves_does_not_end_what_others_wait_for(
 
     def wait_and_gather(*arguments: Any, **more: Any) -> gathering.Gathered:
         began.set()
-        assert may_go_on.wait(30)
+        assert may_go_on.wait(60)
         return real(*arguments, **more)
 
     monkeypatch.setattr(indexes, "gather", wait_and_gather)
