@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from etl.interrupts import is_interrupted, raise_if_interrupted, raise_on_signals
+from etl.interrupts import raise_if_interrupted, raise_on_signals
 from etl.progress import ProgressReporter, ProgressStage, TolerantStream
 from etl.settings import Settings, load_settings
 from lakehouse.errors import LakehouseError, UsageError
@@ -33,20 +32,17 @@ DEFAULT_ROWS = 1_000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     options = _build_parser().parse_args(arguments)
-    raise_on_signals()
     try:
-        options.run(options)
-    except KeyboardInterrupt:
-        return _tell_interrupt()
+        with raise_on_signals():
+            options.run(options)
     except LakehouseError as error:
-        if is_interrupted():
-            return _tell_interrupt()
         tell(f"imdb-etl: {error}")
         return error.exit_code
+    except KeyboardInterrupt:
+        tell("imdb-etl: interrupted. What was there before is unchanged; run the same command again.")
+        return 130
     except Exception as error:
         log.debug("the failure in full", exc_info=error)
-        if is_interrupted():  # the embedded engine ends by SIGINT too, and its statement fails
-            return _tell_interrupt()
         reason = str(error).strip().split("\n", 1)[0]
         tell(
             f"imdb-etl: an unforeseen {type(error).__name__}: {reason} Nothing was published. "
@@ -54,11 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         raise SystemExit(1) from error
     return 0
-
-
-def _tell_interrupt() -> int:
-    tell("imdb-etl: interrupted. What was there before is unchanged; run the same command again.")
-    return 128 + signal.SIGINT
 
 
 def _run_sample(options: argparse.Namespace) -> None:

@@ -10,6 +10,8 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 log = logging.getLogger(__name__)
@@ -17,15 +19,22 @@ log = logging.getLogger(__name__)
 _interrupted = threading.Event()
 
 
-def raise_on_signals() -> None:
-    """Let SIGINT and SIGTERM, by which service managers stop a program, raise KeyboardInterrupt and be remembered."""
+@contextmanager
+def raise_on_signals() -> Iterator[None]:
+    """Let SIGINT and SIGTERM, by which service managers stop a program, raise KeyboardInterrupt and be remembered.
+
+    The handlers stay. An error that follows a signal becomes KeyboardInterrupt: the embedded engine ends by SIGINT too,
+    and the statement under way fails.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-
-
-def is_interrupted() -> bool:
-    """Return whether a signal has come, whatever has become of its KeyboardInterrupt."""
-    return _interrupted.is_set()
+    try:
+        yield
+    except Exception as error:
+        if not _interrupted.is_set():
+            raise
+        log.debug("ended by the interrupt", exc_info=error)
+        raise KeyboardInterrupt from error
 
 
 def raise_if_interrupted() -> None:
