@@ -61,7 +61,7 @@ class Site:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and wait for the end."""
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(30)
 
 
 @dataclass
@@ -152,5 +152,5 @@ def site(lake: Path, state: Path, model: OpenAiServer | None = None, **settings:
             raise AssertionError("".join(said))
     finally:
         process.kill()
-        process.wait(60)
+        process.wait(30)
         process.stderr.close()

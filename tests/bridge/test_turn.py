@@ -307,7 +307,7 @@ async def test_a_question_ends_when_its_time_is_over(question: Ask, provider: Op
     turn = await question(seconds=1.5)
     assert turn.outcome == "stopped"
     assert "1.5 s" in turn.answer
-    assert turn.seconds < 30
+    assert turn.seconds < 3
     assert turn.nanos > turn.rounds[0].nanos  # the call that was under way may be billed
 
 

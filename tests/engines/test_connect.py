@@ -142,7 +142,7 @@ def test_closing_stops_what_runs_on_the_server(make: Make, query: Query) -> None
         worker = psutil.Process(engine.worker_id)
         engine.close()
         with pytest.raises(EngineUnavailable, match="closed"):
-            running.result(timeout=60)
+            running.result(timeout=10)
 
     eventually(lambda: engine.server.jobs() == 0 and engine.server.running() == set())
     assert not is_alive(worker)

@@ -324,7 +324,7 @@ def test_closing_ends_what_runs_and_leaves_nothing(engine: LocalEngine, lake: La
         own.close()
         own.close()
         with pytest.raises(EngineUnavailable, match="closed"):
-            running.result(timeout=60)
+            running.result(timeout=10)
 
     eventually(lambda: not any(is_alive(process) for process in family))
     with pytest.raises(EngineUnavailable, match="closed"):

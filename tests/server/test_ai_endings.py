@@ -30,7 +30,7 @@ def test_calls_that_were_never_sent_are_given_back_however_a_server_ends(lake: P
                 server.stdin.close()
             else:
                 server.send_signal(end)
-            assert server.wait(60) == 0
+            assert server.wait(20) == 0
         assert len(models.calls) == 3
     with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as database:
         charged, reserved = database.execute("SELECT count(*), sum(nanos = reserved) FROM calls WHERE nanos").fetchone()

@@ -142,7 +142,7 @@ def test_a_client_that_no_longer_reads_ends_the_server(nothing: Path, tmp_path: 
         assert server.stderr is not None
         server.stdout.close()
         send(server, LISTING)
-        assert server.wait(60) == 1
+        assert server.wait(20) == 1
         assert b"stdout" in server.stderr.read()
 
 

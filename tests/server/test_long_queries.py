@@ -246,7 +246,7 @@ async def test_what_a_killed_server_ran_is_lost_and_another_says_so(lake: Path, 
         async with client(lake, tmp_path) as session:
             alive = await status(session, handle)
             server.send_signal(signal.SIGKILL)
-            server.wait(60)
+            server.wait(20)
             lost = await status(session, handle)
     assert "is running in another process" in text_of(alive)
     assert "is lost" in text_of(lost)
@@ -264,7 +264,7 @@ async def test_a_server_that_ends_stops_what_went_on_and_audits_it(lake: Path, t
             send(server, {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": ask_again})
             found = answer(server)["result"]["structuredContent"]
         server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0
+        assert server.wait(20) == 0
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     ends = [(line["verdict"], line["code"]) for line in lines if line["tool"] == "execute_spark_sql"]
     assert ends == [("running", ""), ("cancelled", "cancelled")]
@@ -350,4 +350,4 @@ class _Gate:
         self.open: Callable[[], None] = self._opened.set
 
     def wait(self) -> None:
-        assert self._opened.wait(60)
+        assert self._opened.wait(30)

@@ -156,7 +156,7 @@ async def test_one_table_is_described_while_the_profile_of_another_waits_for_its
         seconds = time.monotonic() - began
         await end_all(server)
     assert all("took over 1.5 s" in text_of(found) for found in described)
-    assert seconds < 3 * 1.5  # one after the other, four tables take 4 * 1.5 and more
+    assert seconds < 2 * 1.5
 
 
 async def test_who_goes_away_before_its_handle_could_be_told_takes_the_statement_along(

@@ -126,7 +126,7 @@ async def test_stdout_carries_nothing_but_the_protocol(lake: Path, tmp_path: Pat
         assert server.stdout is not None
         server.stdin.close()
         assert server.stdout.read() == b""
-        assert server.wait(60) == 0
+        assert server.wait(20) == 0
 
 
 async def test_a_client_that_closes_stdin_with_a_call_open_is_told_nothing_more(lake: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_a_client_that_closes_stdin_with_a_call_open_is_told_nothing_more(
         assert server.stdout is not None
         server.stdin.close()
         assert server.stdout.read() == b""
-        assert server.wait(60) == 0
+        assert server.wait(20) == 0
 
 
 @pytest.mark.parametrize("end", ["eof", signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
@@ -154,7 +154,7 @@ async def test_however_it_ends_it_leaves_no_orphan_and_no_lock(lake: Path, tmp_p
             server.stdin.close()
         else:
             server.send_signal(end)
-        code = server.wait(60)
+        code = server.wait(20)
         until(lambda: gone(children), what="the end of the engine")
     assert code == (-signal.SIGKILL if end == signal.SIGKILL else 0)
     async with client(lake, tmp_path) as session:
@@ -170,7 +170,7 @@ async def test_a_signal_ends_running_statements_and_audits_them(lake: Path, tmp_
         send(server, call(3, SLOW_SQL))
         until(lambda: busy(children), what="the statement's start")
         server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0
+        assert server.wait(20) == 0
         until(lambda: gone(children), what="the end of the engine")
     lines = [json.loads(line) for line in audit.read_text().splitlines()]
     assert [line["verdict"] for line in lines] == ["ok", "cancelled"]

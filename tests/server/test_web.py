@@ -58,7 +58,7 @@ async def test_a_web_client_is_answered_and_the_server_leaves_nothing_behind(
             downloads = [await web.get(file), await web.head(file), await web.get(file[:-1])]
         children = descendants(server.pid)
         server.send_signal(signal.SIGTERM)
-        assert server.wait(60) == 0
+        assert server.wait(20) == 0
         until(lambda: gone(children), what="the end of the engine")
     assert result.structured_content["rows"] == [[300]]
     assert [each.status_code for each in downloads] == [200, 200, 404]
